@@ -1,0 +1,154 @@
+//! The graph: nodes in execution order over typed values, with the weights and KV caches they name.
+
+use tensor::{DType, Shape};
+
+use crate::Op;
+
+/// Names a value of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ValueId(pub(crate) u32);
+
+/// Names a weight of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WeightId(pub(crate) u32);
+
+impl ValueId {
+    /// Index into [`Graph::values`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl WeightId {
+    /// Index into [`Graph::weights`].
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// How many rows a value has; known only when a batch comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rows {
+    /// A row for every token of the batch.
+    Tokens,
+    /// A row for every token whose logits are wanted.
+    Outputs,
+}
+
+/// What the 4 bytes of an element are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elem {
+    /// A number.
+    F32,
+    /// An index.
+    U32,
+}
+
+/// The type of a value: `[rows, width]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueInfo {
+    /// Number of rows.
+    pub rows: Rows,
+    /// Elements in a row.
+    pub width: usize,
+    /// Element type.
+    pub elem: Elem,
+}
+
+/// A weight the graph reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WeightInfo {
+    /// Its name in GGUF terms, such as `blk.0.attn_q.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Shape,
+    /// How it is stored.
+    pub dtype: DType,
+}
+
+/// What a layer keeps for each position: K and V of `heads` × `head_dim` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KvShape {
+    /// KV heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+}
+
+/// One operator at its place.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// What is done.
+    pub op: Op,
+    /// To which values.
+    pub inputs: Vec<ValueId>,
+    /// What it makes; `None` for [`Op::KvWrite`].
+    pub output: Option<ValueId>,
+}
+
+/// A checked computation: build it with [`crate::GraphBuilder`]. Nodes are in execution order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Graph {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) values: Vec<ValueInfo>,
+    pub(crate) weights: Vec<WeightInfo>,
+    pub(crate) kv: Vec<KvShape>,
+    pub(crate) logits: ValueId,
+}
+
+impl Graph {
+    /// The nodes in execution order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// The values, by [`ValueId::index`].
+    pub fn values(&self) -> &[ValueInfo] {
+        &self.values
+    }
+
+    /// The weights, by [`WeightId::index`].
+    pub fn weights(&self) -> &[WeightInfo] {
+        &self.weights
+    }
+
+    /// The ids of all weights.
+    pub fn weight_ids(&self) -> impl Iterator<Item = WeightId> + use<> {
+        (0..self.weights.len() as u32).map(WeightId)
+    }
+
+    /// What each layer keeps in the KV cache.
+    pub fn kv(&self) -> &[KvShape] {
+        &self.kv
+    }
+
+    /// The result: `[outputs, vocabulary]`.
+    pub fn logits(&self) -> ValueId {
+        self.logits
+    }
+
+    /// The type of a value.
+    pub fn value(&self, id: ValueId) -> ValueInfo {
+        self.values[id.index()]
+    }
+
+    /// The description of a weight.
+    pub fn weight(&self, id: WeightId) -> &WeightInfo {
+        &self.weights[id.index()]
+    }
+
+    /// Size of the vocabulary: the width of the logits.
+    pub fn vocab(&self) -> usize {
+        self.value(self.logits).width
+    }
+}
+
+/// Why a graph cannot be built.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{op}: {reason}")]
+pub struct GraphError {
+    /// The operator at fault, with the weight's name where it has one.
+    pub op: String,
+    /// What does not fit.
+    pub reason: String,
+}

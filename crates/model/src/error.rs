@@ -1,0 +1,36 @@
+//! Why a model cannot be loaded, in words for the person who has the file.
+
+use std::path::PathBuf;
+
+/// Every variant names the file, what is wrong in it and what would fix it.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// The file cannot be read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file is damaged, truncated, hostile or not what it claims to be.
+    #[error("{}: {field}: {problem}", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// The field, key, tensor or offset at fault.
+        field: String,
+        /// What is wrong with it and what would fix it.
+        problem: String,
+    },
+    /// The file is sound but asks for something Whinchat does not have.
+    #[error("{}: {field}: {problem}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The field at fault.
+        field: String,
+        /// What is not supported and what is.
+        problem: String,
+    },
+}

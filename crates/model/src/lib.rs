@@ -1,0 +1,21 @@
+//! Model files into graphs: GGUF and safetensors readers, the numbers of a model, one table of architectures, and the
+//! binding of a file's tensors to a graph's weights.
+//!
+//! Architecture invariant: this crate does not know which backend runs a model, nor sequences, nor HTTP. It holds the
+//! only memory map.
+
+mod arch;
+mod bind;
+mod checkpoint;
+mod error;
+mod gguf;
+mod metadata;
+mod mmap;
+mod safetensors;
+mod spec;
+
+pub use bind::Model;
+pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
+pub use error::ModelError;
+pub use metadata::{Metadata, Value};
+pub use spec::ModelSpec;

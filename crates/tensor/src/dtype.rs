@@ -1,0 +1,116 @@
+//! The storage types of weights, one row each: name, GGUF number, block length and block size.
+
+/// How the elements of a weight are stored. Quantized types store blocks of elements along a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[allow(missing_docs, non_camel_case_types)]
+pub enum DType {
+    F32,
+    F16,
+    BF16,
+    Q8_0,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q2_K,
+    Q3_K,
+    Q4_K,
+    Q5_K,
+    Q6_K,
+    IQ4_NL,
+    IQ4_XS,
+    MXFP4,
+}
+
+/// The numbers that describe a [`DType`].
+#[derive(Clone, Copy, Debug)]
+pub struct Layout {
+    /// The type this row describes.
+    pub dtype: DType,
+    /// The name people write, such as `Q4_K`.
+    pub name: &'static str,
+    /// The number of the type in a GGUF file (`ggml_type`).
+    pub ggml_id: u32,
+    /// Elements in a block.
+    pub block_len: usize,
+    /// Bytes in a block.
+    pub block_bytes: usize,
+}
+
+const fn row(dtype: DType, name: &'static str, ggml_id: u32, block_len: usize, block_bytes: usize) -> Layout {
+    Layout { dtype, name, ggml_id, block_len, block_bytes }
+}
+
+/// Every type, in the order of the enum.
+const LAYOUTS: [Layout; 16] = [
+    row(DType::F32, "F32", 0, 1, 4),
+    row(DType::F16, "F16", 1, 1, 2),
+    row(DType::BF16, "BF16", 30, 1, 2),
+    row(DType::Q8_0, "Q8_0", 8, 32, 34),
+    row(DType::Q4_0, "Q4_0", 2, 32, 18),
+    row(DType::Q4_1, "Q4_1", 3, 32, 20),
+    row(DType::Q5_0, "Q5_0", 6, 32, 22),
+    row(DType::Q5_1, "Q5_1", 7, 32, 24),
+    row(DType::Q2_K, "Q2_K", 10, 256, 84),
+    row(DType::Q3_K, "Q3_K", 11, 256, 110),
+    row(DType::Q4_K, "Q4_K", 12, 256, 144),
+    row(DType::Q5_K, "Q5_K", 13, 256, 176),
+    row(DType::Q6_K, "Q6_K", 14, 256, 210),
+    row(DType::IQ4_NL, "IQ4_NL", 20, 32, 18),
+    row(DType::IQ4_XS, "IQ4_XS", 23, 256, 136),
+    row(DType::MXFP4, "MXFP4", 39, 32, 17),
+];
+
+impl DType {
+    /// Every type Whinchat can read.
+    pub fn all() -> impl Iterator<Item = DType> {
+        LAYOUTS.iter().map(|l| l.dtype)
+    }
+
+    /// The numbers of this type.
+    pub fn layout(self) -> &'static Layout {
+        &LAYOUTS[self as usize]
+    }
+
+    /// The name people write, such as `Q4_K`.
+    pub fn name(self) -> &'static str {
+        self.layout().name
+    }
+
+    /// The type with this number in a GGUF file.
+    pub fn from_ggml_id(id: u32) -> Option<DType> {
+        LAYOUTS.iter().find(|l| l.ggml_id == id).map(|l| l.dtype)
+    }
+
+    /// Bytes that `cols` elements take; `None` if they are not whole blocks or the size overflows.
+    pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        let Layout { block_len, block_bytes, .. } = *self.layout();
+        if cols % block_len == 0 { (cols / block_len).checked_mul(block_bytes) } else { None }
+    }
+}
+
+impl std::fmt::Display for DType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_enum() {
+        for (i, layout) in LAYOUTS.iter().enumerate() {
+            assert_eq!(layout.dtype as usize, i);
+            assert_eq!(DType::from_ggml_id(layout.ggml_id), Some(layout.dtype));
+        }
+    }
+
+    #[test]
+    fn row_bytes_refuses_partial_blocks_and_overflow() {
+        assert_eq!(DType::Q4_K.row_bytes(512), Some(288));
+        assert_eq!(DType::Q4_K.row_bytes(257), None);
+        assert_eq!(DType::F32.row_bytes(usize::MAX), None);
+    }
+}

@@ -1,0 +1,11 @@
+//! Numbers at rest: data types, weight shapes and the scalar codecs of the quantized block formats.
+//!
+//! Architecture invariant: this crate knows nothing of files, graphs, threads or devices.
+
+mod codec;
+mod dtype;
+mod shape;
+
+pub use codec::{CodecError, decode, encode};
+pub use dtype::{DType, Layout};
+pub use shape::Shape;
