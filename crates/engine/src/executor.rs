@@ -1,0 +1,65 @@
+//! Where batches are computed: one method.
+
+use graph::{Backend, BackendError, Batch, Limits};
+
+/// What an executor can take; the scheduler stays within it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExecutorLimits {
+    /// Rows in a batch.
+    pub max_tokens: usize,
+    /// Rows with logits in a batch; no more sequences than this decode at once.
+    pub max_outputs: usize,
+    /// Blocks of the KV cache.
+    pub kv_blocks: usize,
+    /// Positions in a block.
+    pub block_len: usize,
+    /// Width of a row of logits.
+    pub vocab: usize,
+}
+
+/// The executor failed; the batch's sequences end with an error.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ExecutorError(pub String);
+
+/// Computes batches.
+pub trait Executor: Send {
+    /// What it can take.
+    fn limits(&self) -> ExecutorLimits;
+
+    /// The logits of the batch's outputs, `[outputs, vocab]`, valid until the next call.
+    ///
+    /// # Errors
+    /// If the batch could not be computed.
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError>;
+}
+
+/// A compiled program on a backend, in this process.
+pub struct BackendExecutor<B: Backend> {
+    backend: B,
+    program: B::Program,
+    limits: ExecutorLimits,
+}
+
+impl<B: Backend> BackendExecutor<B> {
+    /// Joins a backend and a program that it compiled for `limits`.
+    pub fn new(backend: B, program: B::Program, limits: Limits, vocab: usize) -> BackendExecutor<B> {
+        let Limits { max_tokens, max_outputs, kv_blocks, block_len } = limits;
+        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, vocab };
+        BackendExecutor { backend, program, limits }
+    }
+}
+
+impl<B: Backend + Send> Executor for BackendExecutor<B>
+where
+    B::Program: Send,
+{
+    fn limits(&self) -> ExecutorLimits {
+        self.limits
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        self.backend.run(&mut self.program, batch).map_err(|e: BackendError| ExecutorError(e.to_string()))?;
+        Ok(self.backend.download(&self.program))
+    }
+}

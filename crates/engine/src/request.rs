@@ -1,0 +1,165 @@
+//! What is asked of the engine and what it answers.
+
+use std::sync::Arc;
+
+/// Names a request; given by the caller, unique while the request lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A prompt: at least one token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Prompt(Arc<[u32]>);
+
+impl Prompt {
+    /// `None` if `tokens` is empty.
+    pub fn new(tokens: impl Into<Arc<[u32]>>) -> Option<Prompt> {
+        let tokens = tokens.into();
+        (!tokens.is_empty()).then_some(Prompt(tokens))
+    }
+
+    /// The token ids.
+    pub fn tokens(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+/// A request for one or several continuations of a prompt. The prompt is computed once; the continuations share its
+/// blocks of the KV cache.
+pub struct Request {
+    /// Its name.
+    pub id: RequestId,
+    /// What to continue.
+    pub prompt: Prompt,
+    /// How to choose tokens.
+    pub params: SamplingParams,
+    /// When to stop.
+    pub stop: StopRules,
+    /// A receiver for each continuation (n of them, at least one). Continuation i samples with seed + i.
+    pub sinks: Vec<Box<dyn TokenSink>>,
+}
+
+/// How tokens are chosen. The defaults sample from the model's own distribution.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SamplingParams {
+    /// Divides the logits; 0 is greedy.
+    pub temperature: f32,
+    /// Keep the k most likely; 0 keeps all.
+    pub top_k: usize,
+    /// Keep the smallest set whose probability reaches p; 1 keeps all.
+    pub top_p: f32,
+    /// Keep what is at least this share of the most likely token's probability; 0 keeps all.
+    pub min_p: f32,
+    /// Locally typical sampling (Meister et al. 2022); 1 keeps all.
+    pub typical_p: f32,
+    /// Penalties on tokens that occurred.
+    pub penalties: Penalties,
+    /// Added to the logits of these tokens.
+    pub logit_bias: Vec<(u32, f32)>,
+    /// Seed; `None` lets the engine draw one.
+    pub seed: Option<u64>,
+    /// Report the log-probability of each token and of this many most likely ones (before any filter or temperature).
+    pub logprobs: Option<usize>,
+}
+
+/// Penalties on tokens that occurred.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Penalties {
+    /// Divides positive and multiplies negative logits of tokens in prompt and answer (Keskar et al. 2019); 1 is off.
+    pub repetition: f32,
+    /// Subtracted for every occurrence in the answer.
+    pub frequency: f32,
+    /// Subtracted once if it occurs in the answer.
+    pub presence: f32,
+}
+
+impl Default for SamplingParams {
+    fn default() -> SamplingParams {
+        let penalties = Penalties { repetition: 1.0, frequency: 0.0, presence: 0.0 };
+        SamplingParams {
+            temperature: 1.0,
+            top_k: 0,
+            top_p: 1.0,
+            min_p: 0.0,
+            typical_p: 1.0,
+            penalties,
+            logit_bias: Vec::new(),
+            seed: None,
+            logprobs: None,
+        }
+    }
+}
+
+/// When a continuation ends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StopRules {
+    /// Most tokens to generate; cut to what the context leaves.
+    pub max_tokens: usize,
+    /// Stop tokens are not chosen before this many tokens.
+    pub min_tokens: usize,
+    /// Tokens that end the answer (end of sequence, end of turn); empty to ignore them.
+    pub tokens: Arc<[u32]>,
+}
+
+/// A chosen token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampledToken {
+    /// Its id.
+    pub id: u32,
+    /// Its log-probability, if asked for.
+    pub logprob: Option<f32>,
+    /// The most likely tokens with their log-probabilities, best first, if asked for.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// What a continuation's receiver gets: tokens, then one `Finished`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TokenEvent {
+    /// The next token. A stop token is reported too (it has no text), just before `Finished`.
+    Token(SampledToken),
+    /// The end.
+    Finished(Finish),
+}
+
+/// How a continuation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Why.
+    pub reason: FinishReason,
+    /// Tokens in the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated, the stop token included.
+    pub generated_tokens: usize,
+}
+
+/// Why a continuation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// This stop token was chosen.
+    Stop(u32),
+    /// `max_tokens` or the context was reached.
+    Length,
+    /// Aborted by command, or the engine was stopped.
+    Aborted,
+    /// The executor failed; the text says how.
+    Failed(String),
+}
+
+/// Whether a receiver can take an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// There is room.
+    Ready,
+    /// Its queue is full: the sequence waits, keeping its blocks (backpressure).
+    Full,
+    /// The receiver is gone: the sequence is cancelled.
+    Gone,
+}
+
+/// The receiving end of a continuation, as the engine sees it. Never blocks.
+pub trait TokenSink: Send {
+    /// Asked before each step.
+    fn state(&self) -> SinkState;
+
+    /// Delivers an event. `Finished` must always be accepted, full or not (keep one place for it).
+    fn send(&mut self, event: TokenEvent);
+}
