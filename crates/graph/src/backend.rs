@@ -32,7 +32,8 @@ pub trait Backend {
     ///
     /// # Errors
     /// If the memory is short or an operator is not supported.
-    fn compile(&self, graph: &Graph, weights: Vec<Self::Weight>, limits: Limits) -> Result<Self::Program, BackendError>;
+    fn compile(&self, graph: &Graph, weights: Vec<Self::Weight>, limits: Limits)
+    -> Result<Self::Program, BackendError>;
 
     /// Runs one batch; logits are then ready for [`Backend::download`].
     ///

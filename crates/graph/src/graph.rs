@@ -66,6 +66,17 @@ pub struct WeightInfo {
     pub dtype: DType,
 }
 
+impl WeightInfo {
+    /// Bytes it takes as stored; `None` if it is empty, its rows are not whole blocks of its type or the size overflows.
+    /// Never `None` for a weight of a finished [`Graph`].
+    pub fn bytes(&self) -> Option<usize> {
+        let rows = self.shape.outer.checked_mul(self.shape.rows)?;
+        let bytes = rows.checked_mul(self.dtype.row_bytes(self.shape.cols)?)?;
+        self.shape.elements()?.checked_mul(4)?;
+        (bytes > 0).then_some(bytes)
+    }
+}
+
 /// What a layer keeps for each position: K and V of `heads` × `head_dim` each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KvShape {
@@ -73,6 +84,13 @@ pub struct KvShape {
     pub heads: usize,
     /// Width of a head.
     pub head_dim: usize,
+}
+
+impl KvShape {
+    /// Elements of K (and as many of V) that a position takes.
+    pub fn width(self) -> usize {
+        self.heads * self.head_dim
+    }
 }
 
 /// One operator at its place.

@@ -7,10 +7,13 @@
 mod backend;
 mod batch;
 mod builder;
+mod display;
 mod graph;
 mod interpreter;
 mod op;
 mod plan;
+mod rules;
+pub mod testing;
 
 pub use backend::{Backend, BackendError, Limits};
 pub use batch::{Batch, Span};

@@ -86,6 +86,48 @@ pub enum Op {
     ExpertSum,
 }
 
+impl Op {
+    /// A short name, such as `linear`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Op::Embed { .. } => "embed",
+            Op::Linear { .. } => "linear",
+            Op::AddBias { .. } => "add_bias",
+            Op::RmsNorm { .. } => "rms_norm",
+            Op::Add => "add",
+            Op::Scale { .. } => "scale",
+            Op::SoftCap { .. } => "soft_cap",
+            Op::Glu { .. } => "glu",
+            Op::Rope(_) => "rope",
+            Op::KvWrite { .. } => "kv_write",
+            Op::Attention(_) => "attention",
+            Op::SelectOutputs => "select_outputs",
+            Op::TopK { .. } => "top_k",
+            Op::GateWeights { .. } => "gate_weights",
+            Op::ExpertLinear { .. } => "expert_linear",
+            Op::ExpertBias { .. } => "expert_bias",
+            Op::ExpertSum => "expert_sum",
+        }
+    }
+
+    /// The weight it reads, if any.
+    pub fn weight(&self) -> Option<WeightId> {
+        match self {
+            Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => Some(*id),
+            Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => Some(*id),
+            Op::Attention(attention) => attention.sinks,
+            _ => None,
+        }
+    }
+
+    /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
+    /// input's). A backend must cope with that for these operators, and only these.
+    pub fn in_place(&self) -> bool {
+        use Op::{Add, AddBias, Glu, Rope, Scale, SoftCap};
+        matches!(self, Add | AddBias { .. } | Glu { .. } | Rope(_) | Scale { .. } | SoftCap { .. })
+    }
+}
+
 /// Gated activations.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {

@@ -1,0 +1,240 @@
+//! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
+
+use crate::{Attention, Elem, KvShape, Op, Rope, Rows, ValueInfo, WeightId, WeightInfo};
+
+/// A value's type, with the bound of its elements where they are indices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Typed {
+    pub(crate) info: ValueInfo,
+    /// Every index is below this; 0 for numbers.
+    pub(crate) below: usize,
+}
+
+/// A KV layer and whether a node has written it yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KvLayer {
+    pub(crate) shape: KvShape,
+    pub(crate) written: bool,
+}
+
+/// What the rules look at besides the inputs.
+pub(crate) struct Rules<'a> {
+    pub(crate) weights: &'a [WeightInfo],
+    pub(crate) kv: &'a [KvLayer],
+}
+
+type Checked = Result<Option<Typed>, String>;
+
+impl Rules<'_> {
+    /// The type of what `op` gives; `None` for [`Op::KvWrite`]. The error says what does not fit.
+    pub(crate) fn output(&self, op: &Op, inputs: &[Typed]) -> Checked {
+        match (op, inputs) {
+            (Op::Embed { table }, []) => floats(Rows::Tokens, self.matrix(*table)?.1),
+            (Op::Linear { weight }, [x]) => self.linear(*weight, x),
+            (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
+            (Op::RmsNorm { weight, eps }, [x]) => self.rms_norm(*weight, *eps, x),
+            (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
+            (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
+            (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(pass(x)),
+            (Op::Rope(rope), [x]) => turn(rope, x),
+            (Op::KvWrite { layer }, [k, v]) => self.kv_write(*layer, k, v),
+            (Op::Attention(attention), [q]) => self.attention(attention, q),
+            (Op::SelectOutputs, [x]) => select(x),
+            (Op::TopK { k }, [scores]) => top_k(*k, scores),
+            (Op::GateWeights { .. }, [scores, ids]) => gate_weights(scores, ids),
+            (Op::ExpertLinear { weight }, [x, ids]) => self.expert_linear(*weight, x, ids),
+            (Op::ExpertBias { bias }, [x, ids]) => self.expert_bias(*bias, x, ids),
+            (Op::ExpertSum, [x, weights]) => expert_sum(x, weights),
+            _ => Err(format!("takes {} inputs, {} given", arity(op), inputs.len())),
+        }
+    }
+
+    fn linear(&self, weight: WeightId, x: &Typed) -> Checked {
+        let (rows, cols) = self.matrix(weight)?;
+        let info = number(x)?;
+        require(info.width == cols, || format!("input is {} wide, the weight has {cols} columns", info.width))?;
+        floats(info.rows, rows)
+    }
+
+    fn add_bias(&self, bias: WeightId, x: &Typed) -> Checked {
+        let (len, width) = (self.vector(bias)?, number(x)?.width);
+        require(len == width, || format!("input is {width} wide, the bias has {len} elements"))?;
+        pass(x)
+    }
+
+    fn rms_norm(&self, weight: WeightId, eps: f32, x: &Typed) -> Checked {
+        let (span, width) = (self.vector(weight)?, number(x)?.width);
+        require(divides(span, width), || format!("weight of {span} elements does not divide the width {width}"))?;
+        require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
+        pass(x)
+    }
+
+    fn kv_write(&self, layer: usize, k: &Typed, v: &Typed) -> Checked {
+        let KvLayer { shape, written } = self.layer(layer)?;
+        require(!written, || format!("layer {layer} is written twice"))?;
+        let width = product("a layer's KV heads", shape.heads, shape.head_dim)?;
+        for (what, value) in [("k", k), ("v", v)] {
+            let info = number(value)?;
+            require(info.rows == Rows::Tokens, || format!("{what} does not have a row for each token"))?;
+            require(info.width == width, || format!("{what} is {} wide, layer {layer} keeps {width}", info.width))?;
+        }
+        Ok(None)
+    }
+
+    fn attention(&self, attention: &Attention, q: &Typed) -> Checked {
+        let Attention { layer, heads, scale, window, softcap, sinks } = *attention;
+        let KvLayer { shape, written } = self.layer(layer)?;
+        require(written, || format!("layer {layer} is read before it is written; append its kv_write first"))?;
+        require(divides(shape.heads, heads), || {
+            format!("{heads} query heads are not a multiple of layer {layer}'s {} KV heads", shape.heads)
+        })?;
+        let (info, width) = (number(q)?, product("query heads", heads, shape.head_dim)?);
+        require(info.rows == Rows::Tokens, || "the queries do not have a row for each token".into())?;
+        require(info.width == width, || {
+            format!("queries are {} wide, {heads} heads of {} need {width}", info.width, shape.head_dim)
+        })?;
+        require(scale.is_finite(), || format!("scale {scale} is not finite"))?;
+        require(window != Some(0), || "a window of 0 sees nothing".into())?;
+        softcap.map_or(Ok(()), |cap| positive("softcap", cap))?;
+        if let Some(sinks) = sinks {
+            let len = self.vector(sinks)?;
+            require(len == heads, || format!("{len} sinks for {heads} heads"))?;
+        }
+        pass(q)
+    }
+
+    fn expert_linear(&self, weight: WeightId, x: &Typed, ids: &Typed) -> Checked {
+        let shape = self.weight(weight)?.shape;
+        let (info, k) = (number(x)?, self.slots(x, ids, shape.outer)?);
+        let each = product("the slots' columns", k, shape.cols)?;
+        require(info.width == shape.cols || info.width == each, || {
+            format!("input is {} wide, the experts need {} (all slots the same) or {each}", info.width, shape.cols)
+        })?;
+        floats(info.rows, product("the slots' rows", k, shape.rows)?)
+    }
+
+    fn expert_bias(&self, bias: WeightId, x: &Typed, ids: &Typed) -> Checked {
+        let (experts, width) = self.matrix(bias)?;
+        let k = self.slots(x, ids, experts)?;
+        let (given, wanted) = (number(x)?.width, product("the slots' widths", k, width)?);
+        require(given == wanted, || format!("input is {given} wide, {k} slots of {width} need {wanted}"))?;
+        pass(x)
+    }
+
+    /// How many experts each row uses, after checking that `ids` suits `x` and a weight of `experts`.
+    fn slots(&self, x: &Typed, ids: &Typed, experts: usize) -> Result<usize, String> {
+        let info = indices(ids)?;
+        require(info.rows == x.info.rows, || "input and ids do not have the same rows".into())?;
+        require(ids.below <= experts, || format!("ids reach {}, the weight has {experts} experts", ids.below))?;
+        Ok(info.width)
+    }
+
+    fn weight(&self, id: WeightId) -> Result<&WeightInfo, String> {
+        self.weights.get(id.index()).ok_or_else(|| "its weight is not declared in this graph".to_string())
+    }
+
+    /// Rows and columns of a plain matrix.
+    fn matrix(&self, id: WeightId) -> Result<(usize, usize), String> {
+        let shape = self.weight(id)?.shape;
+        require(shape.outer == 1, || format!("a matrix is needed, the weight is {shape}"))?;
+        Ok((shape.rows, shape.cols))
+    }
+
+    fn vector(&self, id: WeightId) -> Result<usize, String> {
+        let shape = self.weight(id)?.shape;
+        require(shape.outer == 1 && shape.rows == 1, || format!("a vector is needed, the weight is {shape}"))?;
+        Ok(shape.cols)
+    }
+
+    fn layer(&self, layer: usize) -> Result<KvLayer, String> {
+        self.kv.get(layer).copied().ok_or_else(|| format!("KV layer {layer} is not declared in this graph"))
+    }
+}
+
+/// How many inputs an operator takes.
+fn arity(op: &Op) -> usize {
+    match op {
+        Op::Embed { .. } => 0,
+        Op::Add | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } => 2,
+        Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => 2,
+        _ => 1,
+    }
+}
+
+fn same(a: &Typed, b: &Typed) -> Checked {
+    require(number(a)? == number(b)?, || format!("inputs differ: {} and {}", a.info, b.info))?;
+    pass(a)
+}
+
+fn turn(rope: &Rope, x: &Typed) -> Checked {
+    let info = number(x)?;
+    let (head_dim, pairs) = (rope.head_dim, rope.freqs.len());
+    require(info.rows == Rows::Tokens, || "only rows of tokens have positions".into())?;
+    require(divides(head_dim, info.width), || format!("heads of {head_dim} do not divide the width {}", info.width))?;
+    require(pairs <= head_dim / 2, || format!("{pairs} frequencies turn {} of {head_dim} elements", 2 * pairs))?;
+    require(rope.magnitude.is_finite(), || format!("magnitude {} is not finite", rope.magnitude))?;
+    pass(x)
+}
+
+fn select(x: &Typed) -> Checked {
+    require(x.info.rows == Rows::Tokens, || "the outputs are already selected".into())?;
+    Ok(Some(Typed { info: ValueInfo { rows: Rows::Outputs, ..x.info }, ..*x }))
+}
+
+fn top_k(k: usize, scores: &Typed) -> Checked {
+    let info = number(scores)?;
+    require(k > 0 && k <= info.width, || format!("cannot choose {k} of {} experts", info.width))?;
+    Ok(Some(Typed { info: ValueInfo { width: k, elem: Elem::U32, ..info }, below: info.width }))
+}
+
+fn gate_weights(scores: &Typed, ids: &Typed) -> Checked {
+    let (scores, k) = (number(scores)?, indices(ids)?);
+    require(scores.rows == k.rows, || "scores and ids do not have the same rows".into())?;
+    require(ids.below <= scores.width, || format!("ids reach {}, there are {} scores", ids.below, scores.width))?;
+    floats(k.rows, k.width)
+}
+
+fn expert_sum(x: &Typed, weights: &Typed) -> Checked {
+    let (x, weights) = (number(x)?, number(weights)?);
+    require(x.rows == weights.rows, || "input and weights do not have the same rows".into())?;
+    require(divides(weights.width, x.width), || {
+        format!("{} slots do not divide the width {}", weights.width, x.width)
+    })?;
+    floats(x.rows, x.width / weights.width)
+}
+
+/// A value of the same type as `x`, which must be numbers.
+fn pass(x: &Typed) -> Checked {
+    number(x).map(|_| Some(*x))
+}
+
+fn floats(rows: Rows, width: usize) -> Checked {
+    require(width > 0, || "gives a value of width 0".into())?;
+    Ok(Some(Typed { info: ValueInfo { rows, width, elem: Elem::F32 }, below: 0 }))
+}
+
+fn number(x: &Typed) -> Result<ValueInfo, String> {
+    require(x.info.elem == Elem::F32, || "an input holds indices where numbers are needed".into())?;
+    Ok(x.info)
+}
+
+fn indices(x: &Typed) -> Result<ValueInfo, String> {
+    require(x.info.elem == Elem::U32, || "an input holds numbers where indices are needed".into())?;
+    Ok(x.info)
+}
+
+fn product(what: &str, a: usize, b: usize) -> Result<usize, String> {
+    a.checked_mul(b).ok_or_else(|| format!("{what} overflow: {a} times {b}"))
+}
+
+fn divides(part: usize, whole: usize) -> bool {
+    part > 0 && whole > 0 && whole.is_multiple_of(part)
+}
+
+fn positive(what: &str, x: f32) -> Result<(), String> {
+    require(x.is_finite() && x > 0.0, || format!("{what} {x} is not a positive number"))
+}
+
+fn require(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(reason()) }
+}

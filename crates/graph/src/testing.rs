@@ -1,0 +1,199 @@
+//! Small random models for tests of backends and engines: llama-like, the same bits on every machine.
+
+use std::sync::Arc;
+
+use tensor::{DType, Shape};
+
+use crate::*;
+
+/// A toy model. Every operator but the experts' appears in every one of them, the experts' where `experts` is set.
+#[derive(Clone, Debug)]
+pub struct ToyConfig {
+    /// Tokens.
+    pub vocab: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Width of the feed-forward part (of each expert).
+    pub hidden: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// KV heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// How matrices are stored; vectors, the router and expert biases are F32. Columns must be whole blocks.
+    pub dtype: DType,
+    /// Attention window of every second layer, the first included.
+    pub window: Option<usize>,
+    /// Cap of attention scores and of logits.
+    pub softcap: Option<f32>,
+    /// Attention sinks.
+    pub sinks: bool,
+    /// Experts in all and experts of each token.
+    pub experts: Option<(usize, usize)>,
+}
+
+impl Default for ToyConfig {
+    /// Two plain layers of odd sizes, stored as F32.
+    fn default() -> ToyConfig {
+        ToyConfig {
+            vocab: 67,
+            width: 64,
+            hidden: 96,
+            layers: 2,
+            heads: 4,
+            kv_heads: 2,
+            head_dim: 32,
+            dtype: DType::F32,
+            window: None,
+            softcap: None,
+            sinks: false,
+            experts: None,
+        }
+    }
+}
+
+/// The graph and the bytes of its weights, in the order of [`Graph::weights`]; random, but the same for a config.
+///
+/// # Panics
+/// If the config makes no sense: columns that are not whole blocks, heads that are not a multiple of the KV heads, a
+/// type without an encoder.
+pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
+    let mut toy = Toy { c: config, graph: GraphBuilder::new(), weights: vec![], random: 1 };
+    let table = toy.matrix("token_embd.weight", config.vocab, config.width);
+    let x = toy.push(Op::Embed { table }, &[]);
+    let mut x = toy.push(Op::Scale { by: 3.0 }, &[x]);
+    for layer in 0..config.layers {
+        x = toy.attention(layer, x);
+        x = toy.feed_forward(layer, x);
+    }
+    let x = toy.push(Op::SelectOutputs, &[x]);
+    let x = toy.norm("output_norm.weight", config.width, x);
+    let mut logits = toy.linear("output.weight", config.vocab, config.width, x);
+    if let Some(cap) = config.softcap {
+        logits = toy.push(Op::SoftCap { cap }, &[logits]);
+    }
+    (toy.graph.finish(logits).expect("the toy model is well-formed"), toy.weights)
+}
+
+/// Evenly distributed between -1 and 1, the same bits on every machine; `state` is the seed and what comes next.
+/// SplitMix64 (Steele, Lea and Flood 2014).
+pub fn uniform(state: &mut u64) -> f32 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut z = *state;
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
+}
+
+struct Toy<'a> {
+    c: &'a ToyConfig,
+    graph: GraphBuilder,
+    weights: Vec<Vec<u8>>,
+    random: u64,
+}
+
+impl Toy<'_> {
+    fn attention(&mut self, layer: usize, x: ValueId) -> ValueId {
+        let ToyConfig { heads, kv_heads, head_dim, width, .. } = *self.c;
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let h = self.norm(&name("attn_norm.weight"), width, x);
+        let [q, k, v] = [("attn_q", heads), ("attn_k", kv_heads), ("attn_v", kv_heads)]
+            .map(|(part, heads)| self.linear(&name(&format!("{part}.weight")), heads * head_dim, width, h));
+        let bias = self.vector(&name("attn_q.bias"), heads * head_dim, 0.0);
+        let q = self.push(Op::AddBias { bias }, &[q]);
+        let k = self.norm(&name("attn_k_norm.weight"), head_dim, k);
+        let [q, k] = [q, k].map(|x| self.rope(x));
+        let kv = self.graph.kv_layer(KvShape { heads: kv_heads, head_dim });
+        self.graph.kv_write(kv, k, v).expect("keys and values fit the layer");
+        let op = Attention {
+            layer: kv,
+            heads,
+            scale: (head_dim as f32).sqrt().recip(),
+            window: self.c.window.filter(|_| layer % 2 == 0),
+            softcap: self.c.softcap,
+            sinks: self.c.sinks.then(|| self.vector(&name("attn_sinks.weight"), heads, 0.0)),
+        };
+        let a = self.push(Op::Attention(op), &[q]);
+        let a = self.linear(&name("attn_output.weight"), width, heads * head_dim, a);
+        self.push(Op::Add, &[x, a])
+    }
+
+    fn rope(&mut self, x: ValueId) -> ValueId {
+        let head_dim = self.c.head_dim;
+        let freqs: Arc<[f32]> = (0..head_dim / 2).map(|i| 1e4_f32.powf(-2.0 * i as f32 / head_dim as f32)).collect();
+        self.push(Op::Rope(Rope { head_dim, freqs, magnitude: 1.0, style: RopeStyle::Halves }), &[x])
+    }
+
+    fn feed_forward(&mut self, layer: usize, x: ValueId) -> ValueId {
+        let ToyConfig { width, hidden, experts, .. } = *self.c;
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        let h = self.norm(&name("ffn_norm"), width, x);
+        let y = match experts {
+            Some((experts, k)) => self.experts(layer, h, experts, k),
+            None => {
+                let gate = self.linear(&name("ffn_gate"), hidden, width, h);
+                let up = self.linear(&name("ffn_up"), hidden, width, h);
+                let y = self.push(Op::Glu { act: Activation::Silu }, &[gate, up]);
+                self.linear(&name("ffn_down"), width, hidden, y)
+            }
+        };
+        self.push(Op::Add, &[x, y])
+    }
+
+    fn experts(&mut self, layer: usize, h: ValueId, experts: usize, k: usize) -> ValueId {
+        let ToyConfig { width, hidden, dtype, .. } = *self.c;
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let shape = |rows, cols| Shape { outer: experts, rows, cols };
+        let router = self.weight(&name("ffn_gate_inp.weight"), Shape::matrix(experts, width), DType::F32, 0.0);
+        let scores = self.push(Op::Linear { weight: router }, &[h]);
+        let ids = self.push(Op::TopK { k }, &[scores]);
+        let gates = self.push(Op::GateWeights { scoring: GateScoring::SoftmaxChosen }, &[scores, ids]);
+        let [gate, up] = ["ffn_gate_exps.weight", "ffn_up_exps.weight"].map(|part| {
+            let weight = self.weight(&name(part), shape(hidden, width), dtype, 0.0);
+            self.push(Op::ExpertLinear { weight }, &[h, ids])
+        });
+        let y = self.push(Op::Glu { act: Activation::ClampedSilu { alpha: 1.702, limit: 7.0 } }, &[gate, up]);
+        let weight = self.weight(&name("ffn_down_exps.weight"), shape(width, hidden), dtype, 0.0);
+        let y = self.push(Op::ExpertLinear { weight }, &[y, ids]);
+        let bias = self.weight(&name("ffn_down_exps.bias"), Shape::matrix(experts, width), DType::F32, 0.0);
+        let y = self.push(Op::ExpertBias { bias }, &[y, ids]);
+        self.push(Op::ExpertSum, &[y, gates])
+    }
+
+    fn norm(&mut self, name: &str, span: usize, x: ValueId) -> ValueId {
+        let weight = self.vector(name, span, 1.0);
+        self.push(Op::RmsNorm { weight, eps: 1e-5 }, &[x])
+    }
+
+    fn linear(&mut self, name: &str, rows: usize, cols: usize, x: ValueId) -> ValueId {
+        let weight = self.matrix(name, rows, cols);
+        self.push(Op::Linear { weight }, &[x])
+    }
+
+    fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> WeightId {
+        self.weight(name, Shape::matrix(rows, cols), self.c.dtype, 0.0)
+    }
+
+    fn vector(&mut self, name: &str, len: usize, center: f32) -> WeightId {
+        self.weight(name, Shape::vector(len), DType::F32, center)
+    }
+
+    /// Declares a weight and makes its values: around `center`, of a size that keeps a product's input and output alike.
+    fn weight(&mut self, name: &str, shape: Shape, dtype: DType, center: f32) -> WeightId {
+        let info = WeightInfo { name: name.into(), shape, dtype };
+        let size = (3.0 / shape.cols as f32).sqrt();
+        let count = shape.elements().expect("toy sizes are small");
+        let values: Vec<f32> = (0..count).map(|_| center + size * uniform(&mut self.random)).collect();
+        let mut bytes = vec![0; info.bytes().expect("columns are whole blocks of the type")];
+        tensor::encode(dtype, &values, &mut bytes).expect("a type that can be encoded");
+        self.weights.push(bytes);
+        self.graph.weight(info)
+    }
+
+    fn push(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
+        self.graph.push(op, inputs).expect("the toy model is well-formed")
+    }
+}
