@@ -85,7 +85,7 @@ impl DType {
     /// Bytes that `cols` elements take; `None` if they are not whole blocks or the size overflows.
     pub fn row_bytes(self, cols: usize) -> Option<usize> {
         let Layout { block_len, block_bytes, .. } = *self.layout();
-        if cols % block_len == 0 { (cols / block_len).checked_mul(block_bytes) } else { None }
+        if cols.is_multiple_of(block_len) { (cols / block_len).checked_mul(block_bytes) } else { None }
     }
 }
 

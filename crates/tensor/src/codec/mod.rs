@@ -1,0 +1,120 @@
+//! Scalar codecs: blocks to `f32` and back, agreeing bit for bit with the PyPI package `gguf`.
+
+mod k;
+mod lookup;
+mod plain;
+mod simple;
+
+use crate::DType;
+
+/// Decodes any number of whole blocks of one type. Bytes and values beyond the last block both sides hold are left alone.
+pub type Decoder = fn(&[u8], &mut [f32]);
+
+/// Encodes any number of whole blocks of one type, under the same rule as [`Decoder`].
+pub type Encoder = fn(&[f32], &mut [u8]);
+
+/// Why bytes could not be decoded or values not encoded.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum CodecError {
+    /// The lengths of the two sides do not describe the same whole blocks.
+    #[error("{dtype}: {bytes} bytes do not hold {values} values (blocks of {} values in {} bytes)", dtype.layout().block_len, dtype.layout().block_bytes)]
+    Length {
+        /// The type asked for.
+        dtype: DType,
+        /// Bytes given.
+        bytes: usize,
+        /// Values given or wanted.
+        values: usize,
+    },
+    /// There is no encoder for the type.
+    #[error("there is no encoder for {0}; encode to F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1")]
+    NoEncoder(DType),
+}
+
+/// Decodes whole blocks of `dtype` into `out`.
+///
+/// # Errors
+/// [`CodecError::Length`] if `bytes` is not exactly `out.len()` elements in whole blocks.
+pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
+    check_lengths(dtype, bytes.len(), out.len())?;
+    decoder(dtype)(bytes, out);
+    Ok(())
+}
+
+/// Encodes `values` to whole blocks of `dtype`.
+///
+/// # Errors
+/// [`CodecError::Length`] if the lengths do not agree, [`CodecError::NoEncoder`] if the type can only be read.
+pub fn encode(dtype: DType, values: &[f32], bytes: &mut [u8]) -> Result<(), CodecError> {
+    let encoder = encoder(dtype).ok_or(CodecError::NoEncoder(dtype))?;
+    check_lengths(dtype, bytes.len(), values.len())?;
+    encoder(values, bytes);
+    Ok(())
+}
+
+/// The decoder of a type, for loops that have checked their lengths.
+pub fn decoder(dtype: DType) -> Decoder {
+    codec(dtype).0
+}
+
+/// The encoder of a type, for loops that have checked their lengths; `None` if the type can only be read.
+pub fn encoder(dtype: DType) -> Option<Encoder> {
+    codec(dtype).1
+}
+
+fn check_lengths(dtype: DType, bytes: usize, values: usize) -> Result<(), CodecError> {
+    if dtype.row_bytes(values) == Some(bytes) { Ok(()) } else { Err(CodecError::Length { dtype, bytes, values }) }
+}
+
+/// The table of codecs.
+fn codec(dtype: DType) -> (Decoder, Option<Encoder>) {
+    match dtype {
+        DType::F32 => (plain::decode_f32, Some(plain::encode_f32)),
+        DType::F16 => (plain::decode_f16, Some(plain::encode_f16)),
+        DType::BF16 => (plain::decode_bf16, Some(plain::encode_bf16)),
+        DType::Q8_0 => (simple::decode_q8_0, Some(simple::encode_q8_0)),
+        DType::Q4_0 => (simple::decode_q4_0, Some(simple::encode_q4_0)),
+        DType::Q4_1 => (simple::decode_q4_1, Some(simple::encode_q4_1)),
+        DType::Q5_0 => (simple::decode_q5_0, Some(simple::encode_q5_0)),
+        DType::Q5_1 => (simple::decode_q5_1, Some(simple::encode_q5_1)),
+        DType::Q2_K => (k::decode_q2, None),
+        DType::Q3_K => (k::decode_q3, None),
+        DType::Q4_K => (k::decode_q4, None),
+        DType::Q5_K => (k::decode_q5, None),
+        DType::Q6_K => (k::decode_q6, None),
+        DType::IQ4_NL => (lookup::decode_iq4_nl, None),
+        DType::IQ4_XS => (lookup::decode_iq4_xs, None),
+        DType::MXFP4 => (lookup::decode_mxfp4, None),
+    }
+}
+
+/// Runs `decode` on each block of `BYTES` bytes and its `LEN` values. Arrays instead of slices let the compiler drop
+/// bounds checks and vectorize.
+#[inline(always)]
+fn each_block<const BYTES: usize, const LEN: usize>(
+    bytes: &[u8],
+    out: &mut [f32],
+    decode: impl Fn(&[u8; BYTES], &mut [f32; LEN]),
+) {
+    for (block, values) in bytes.as_chunks().0.iter().zip(out.as_chunks_mut().0) {
+        decode(block, values);
+    }
+}
+
+/// Runs `encode` on each `LEN` values and their block of `BYTES` bytes.
+#[inline(always)]
+fn each_values<const BYTES: usize, const LEN: usize>(
+    values: &[f32],
+    bytes: &mut [u8],
+    encode: impl Fn(&[f32; LEN], &mut [u8; BYTES]),
+) {
+    for (values, block) in values.as_chunks().0.iter().zip(bytes.as_chunks_mut().0) {
+        encode(values, block);
+    }
+}
+
+/// The half-precision number stored at byte `at` of a block.
+#[inline(always)]
+fn f16_at(block: &[u8], at: usize) -> f32 {
+    half::f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}

@@ -1,0 +1,109 @@
+//! The codecs against the PyPI package `gguf` (fixtures by `cargo xtask goldens codecs`), and what must hold of any input.
+
+use proptest::prelude::*;
+use std::path::PathBuf;
+use tensor::{CodecError, DType, decode, encode};
+
+#[test]
+fn decoders_agree_with_the_oracle_bit_for_bit() {
+    for dtype in DType::all() {
+        let blocks = fixture(&format!("{dtype}.blocks"));
+        let expected = floats(&fixture(&format!("{dtype}.decoded")));
+        let mut got = vec![0.0; expected.len()];
+        decode(dtype, &blocks, &mut got).expect("the fixture is whole blocks");
+        for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert_eq!(got.to_bits(), expected.to_bits(), "{dtype} value {i}: {got:e}, expected {expected:e}");
+        }
+    }
+}
+
+#[test]
+fn encoders_agree_with_the_oracle_bit_for_bit() {
+    let values = floats(&fixture("values.f32"));
+    for dtype in DType::all().filter(|t| tensor::encoder(*t).is_some()) {
+        assert_eq!(encoded(dtype, &values), fixture(&format!("{dtype}.encoded")), "{dtype}");
+    }
+}
+
+#[test]
+fn wrong_lengths_and_missing_encoders_are_errors() {
+    for dtype in DType::all() {
+        let layout = dtype.layout();
+        let (bytes, values) = (vec![0; layout.block_bytes * 2], layout.block_len);
+        for (bytes, values) in [(&bytes[..], values), (&bytes[1..], values * 2), (&bytes[..], values * 2 + 1)] {
+            let error = CodecError::Length { dtype, bytes: bytes.len(), values };
+            assert_eq!(decode(dtype, bytes, &mut vec![0.0; values]), Err(error));
+        }
+        if tensor::encoder(dtype).is_none() {
+            let error = encode(dtype, &vec![0.0; layout.block_len], &mut vec![0; layout.block_bytes]);
+            assert_eq!(error, Err(CodecError::NoEncoder(dtype)));
+        }
+    }
+    let error = decode(DType::Q8_0, &[0; 33], &mut [0.0; 32]).expect_err("one byte is missing");
+    assert_eq!(error.to_string(), "Q8_0: 33 bytes do not hold 32 values (blocks of 32 values in 34 bytes)");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// F32 keeps everything; decoding the narrow floats and encoding again gives the same bytes (but for NaNs).
+    #[test]
+    fn plain_types_round_trip(bits in prop::collection::vec(any::<u32>(), 1..600)) {
+        let bytes: Vec<u8> = bits.iter().flat_map(|b| b.to_le_bytes()).collect();
+        for dtype in [DType::F32, DType::F16, DType::BF16] {
+            let mut values = vec![0.0; bytes.len() / dtype.layout().block_bytes];
+            decode(dtype, &bytes, &mut values).expect("whole blocks");
+            let again = encoded(dtype, &values);
+            let width = dtype.layout().block_bytes;
+            for (i, v) in values.iter().enumerate().filter(|(_, v)| !v.is_nan()) {
+                prop_assert_eq!(&again[i * width..][..width], &bytes[i * width..][..width], "{} {}", dtype, v);
+            }
+        }
+    }
+
+    /// A quantized value lies within a step of the value; once quantized, quantizing again changes it by less than a step.
+    #[test]
+    fn quantized_types_stay_within_a_step(values in prop::collection::vec(-100.0f32..100.0, 96)) {
+        let types = [(DType::Q8_0, 127.0), (DType::Q4_0, 8.0), (DType::Q4_1, 7.5), (DType::Q5_0, 16.0), (DType::Q5_1, 15.5)];
+        for (dtype, levels) in types {
+            let once = decoded(dtype, &encoded(dtype, &values));
+            let twice = decoded(dtype, &encoded(dtype, &once));
+            let step = 1.02 * values.iter().fold(0.0f32, |m, v| m.max(v.abs())) / levels;
+            for ((a, b), c) in values.iter().zip(&once).zip(&twice) {
+                prop_assert!((a - b).abs() <= step && (b - c).abs() <= step, "{} {} {} {}", dtype, a, b, c);
+            }
+        }
+    }
+
+    /// Any bytes decode without a panic.
+    #[test]
+    fn random_bytes_decode(seed in prop::collection::vec(any::<u8>(), 210)) {
+        for dtype in DType::all() {
+            let layout = dtype.layout();
+            let bytes: Vec<u8> = seed.iter().copied().cycle().take(3 * layout.block_bytes).collect();
+            prop_assert_eq!(decoded(dtype, &bytes).len(), 3 * layout.block_len);
+        }
+    }
+}
+
+fn encoded(dtype: DType, values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; dtype.row_bytes(values.len()).expect("whole blocks")];
+    encode(dtype, values, &mut bytes).expect("lengths agree");
+    bytes
+}
+
+fn decoded(dtype: DType, bytes: &[u8]) -> Vec<f32> {
+    let layout = dtype.layout();
+    let mut values = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
+    decode(dtype, bytes, &mut values).expect("lengths agree");
+    values
+}
+
+fn fixture(name: &str) -> Vec<u8> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(name);
+    std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()
+}

@@ -1,0 +1,83 @@
+# Goldens of crates/tensor: blocks and values of every storage type, decoded and encoded by the PyPI package gguf.
+#
+# Writes crates/tensor/tests/data: TYPE.blocks (random blocks), TYPE.decoded (their values, little-endian f32),
+# values.f32 (inputs of the encoders) and TYPE.encoded (what they become).
+
+import pathlib
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from gguf.quants import dequantize, quantize
+
+OUT = pathlib.Path(__file__).parents[2] / "crates/tensor/tests/data"
+
+# Where the half-precision scales stand in a block of each type.
+SCALES = {
+    "F32": [], "F16": [], "BF16": [], "Q8_0": [0], "Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2],
+    "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
+    "MXFP4": [],
+}
+ENCODED = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
+
+
+def main():
+    OUT.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(20260101)
+    for name in SCALES:
+        kind = GGMLQuantizationType[name]
+        blocks = random_blocks(rng, name, *GGML_QUANT_SIZES[kind])
+        (OUT / f"{name}.blocks").write_bytes(blocks.tobytes())
+        (OUT / f"{name}.decoded").write_bytes(dequantize(blocks, kind).astype("<f4").tobytes())
+    values = encoder_inputs(rng)
+    (OUT / "values.f32").write_bytes(values.tobytes())
+    for name in ENCODED:
+        (OUT / f"{name}.encoded").write_bytes(quantize(values, GGMLQuantizationType[name]).tobytes())
+
+
+def random_blocks(rng, name, length, size):
+    """Random bytes with finite scales: ordinary of both signs, zeros of both signs, subnormal, the largest."""
+    if name in ("F16", "F32", "BF16"):
+        return plain_values(rng, name)
+    special = [0.0, -0.0, 6e-8, -3e-5, 65504.0, 0.013, -0.021]
+    count = max(len(special) + 1, 448 // length)
+    blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    for k, at in enumerate(SCALES[name]):
+        scales = rng.normal(0, 0.05, count)
+        scales[: len(special)] = np.roll(special, k)
+        blocks[:, at : at + 2] = scales.astype("<f2")[:, None].view(np.uint8)
+    if name == "MXFP4":
+        blocks[:6, 0] = [0, 1, 2, 127, 254, 255]
+    return blocks
+
+
+def plain_values(rng, name):
+    """Random finite numbers of any exponent, and infinity."""
+    unsigned, infinity = {"F16": ("<u2", 0x7C00), "BF16": ("<u2", 0x7F80), "F32": ("<u4", 0x7F800000)}[name]
+    sign = 1 << (15 if unsigned == "<u2" else 31)
+    bits = rng.integers(0, infinity, 300, dtype=unsigned) | (rng.integers(0, 2, 300, dtype=unsigned) * sign)
+    bits[:6] = [0, sign, 1, sign | 1, infinity, sign | infinity]
+    return bits.astype(unsigned).view(np.uint8)
+
+
+def encoder_inputs(rng):
+    """Rows of 32: ordinary, constant, ties, tiny, huge and one-sided."""
+    rows = rng.normal(0, 1, (24, 32)).astype(np.float32)
+    rows[0] = 0
+    rows[1] = 0.75
+    rows[2] = -0.75
+    rows[3] = np.linspace(-1, 1, 32)
+    rows[4] = np.arange(-16, 16) / 2
+    rows[5] = np.where(np.arange(32) % 2, 3, -3)
+    rows[6] *= 1e-7
+    rows[7] *= 20000
+    rows[8] = np.abs(rows[8])
+    rows[9] = -np.abs(rows[9])
+    rows[10][5] = 40
+    rows[11][30] = -40
+    rows[12] = np.arange(32) * 127 / 62
+    rows[13] = (np.arange(32) - 8) / 2
+    rows[14] *= 1e-30
+    return rows.astype("<f4")
+
+
+main()
