@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::{BackendError, Graph, Limits, Op};
+
 /// A run of consecutive tokens of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -48,4 +50,58 @@ impl Batch {
         self.spans.push(Span { rows: rows.clone(), position, table: first..self.blocks.len() });
         rows
     }
+
+    /// Checks that a program of `graph` with `limits` can run it; every backend calls this first, and may rely on it.
+    ///
+    /// # Errors
+    /// [`BackendError::Batch`] if it is over a limit, a token or block does not exist, the spans do not cover the rows in
+    /// order, a block table is too short for its span's positions, or the outputs are not ascending rows.
+    pub fn check(&self, limits: &Limits, graph: &Graph) -> Result<(), BackendError> {
+        let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits));
+        checked.and_then(|()| self.check_blocks(limits)).map_err(BackendError::Batch)
+    }
+
+    fn check_rows(&self, limits: &Limits, graph: &Graph) -> Result<(), String> {
+        let (rows, outputs) = (self.tokens.len(), self.outputs.len());
+        require(rows <= limits.max_tokens, || format!("{rows} rows, the limit is {}", limits.max_tokens))?;
+        require(outputs <= limits.max_outputs, || format!("{outputs} outputs, the limit is {}", limits.max_outputs))?;
+        let tables = graph.nodes().iter().filter_map(|node| match node.op {
+            Op::Embed { table } => Some(graph.weight(table).shape.rows),
+            _ => None,
+        });
+        let vocab = tables.min().unwrap_or(usize::MAX);
+        let unknown = self.tokens.iter().find(|&&token| token as usize >= vocab);
+        require(unknown.is_none(), || format!("token {} of a vocabulary of {vocab}", unknown.unwrap_or(&0)))?;
+        require(self.outputs.is_sorted_by(|a, b| a < b), || "outputs are not ascending".into())?;
+        let last = self.outputs.last();
+        require(last.is_none_or(|&row| (row as usize) < rows), || format!("output past the last of {rows} rows"))
+    }
+
+    fn check_spans(&self, limits: &Limits) -> Result<(), String> {
+        let mut next = 0;
+        for Span { rows, position, table } in &self.spans {
+            require(rows.start == next && rows.end > rows.start, || {
+                format!("span of rows {rows:?} does not go on from row {next}")
+            })?;
+            next = rows.end;
+            require(table.start <= table.end && table.end <= self.blocks.len(), || {
+                format!("block table {table:?} of {} blocks", self.blocks.len())
+            })?;
+            let room = table.len().saturating_mul(limits.block_len);
+            require(position.checked_add(rows.len()).is_some_and(|end| end <= room), || {
+                format!("{} rows at position {position} do not fit the {room} positions of their blocks", rows.len())
+            })?;
+        }
+        require(next == self.tokens.len(), || format!("spans cover {next} of {} rows", self.tokens.len()))
+    }
+
+    fn check_blocks(&self, limits: &Limits) -> Result<(), String> {
+        let copied = self.copies.iter().flat_map(|&(from, to)| [from, to]);
+        let unknown = self.blocks.iter().copied().chain(copied).find(|&block| block as usize >= limits.kv_blocks);
+        require(unknown.is_none(), || format!("block {} of {}", unknown.unwrap_or(0), limits.kv_blocks))
+    }
+}
+
+fn require(holds: bool, reason: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(reason()) }
 }

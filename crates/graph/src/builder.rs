@@ -59,7 +59,8 @@ impl GraphBuilder {
     /// Ends the graph: `logits` is its result.
     ///
     /// # Errors
-    /// If `logits` is not F32 with a row for each output, or a weight's rows are not whole blocks of its type.
+    /// If `logits` is not F32 with a row for each output, or a weight's rows are not whole blocks of its type, or a KV layer is
+    /// empty.
     pub fn finish(self, logits: ValueId) -> Result<Graph, GraphError> {
         let fault = |op: &str, reason: &str| Err(GraphError { op: op.into(), reason: reason.into() });
         match self.values.get(logits.index()) {
@@ -70,6 +71,11 @@ impl GraphBuilder {
             if weight.bytes().is_none() {
                 let reason = format!("{} {} is empty, too large or not whole blocks", weight.shape, weight.dtype);
                 return fault(&format!("weight {}", weight.name), &reason);
+            }
+        }
+        for (i, KvLayer { shape, .. }) in self.kv.iter().enumerate() {
+            if shape.heads.checked_mul(shape.head_dim).is_none_or(|width| width == 0) {
+                return fault(&format!("KV layer {i}"), "is empty or too large");
             }
         }
         let values = self.values.iter().map(|v| v.info).collect();

@@ -112,7 +112,7 @@ impl Toy<'_> {
             layer: kv,
             heads,
             scale: (head_dim as f32).sqrt().recip(),
-            window: self.c.window.filter(|_| layer % 2 == 0),
+            window: self.c.window.filter(|_| layer.is_multiple_of(2)),
             softcap: self.c.softcap,
             sinks: self.c.sinks.then(|| self.vector(&name("attn_sinks.weight"), heads, 0.0)),
         };

@@ -1,0 +1,70 @@
+//! Operators of mixtures of experts.
+
+use tensor::Shape;
+
+use crate::GateScoring;
+
+use super::attention::softmax;
+use super::{Matrix, rowwise};
+
+pub(super) fn top_k(scores: Matrix, k: usize) -> Vec<f32> {
+    scores.rows().flat_map(|scores| largest(scores, k)).map(f32::from_bits).collect()
+}
+
+/// The `k` largest, one after the other; of equals (and of what cannot be compared) the first.
+fn largest(scores: &[f32], k: usize) -> Vec<u32> {
+    let mut left: Vec<usize> = (0..scores.len()).collect();
+    let take = |_| {
+        let best = (0..left.len()).reduce(|best, i| if scores[left[i]] > scores[left[best]] { i } else { best });
+        best.map_or(0, |best| left.remove(best) as u32)
+    };
+    (0..k).map(take).collect()
+}
+
+pub(super) fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) -> Vec<f32> {
+    let weigh = |(scores, ids): (&[f32], &[f32])| match scoring {
+        GateScoring::SoftmaxChosen => {
+            let mut chosen: Vec<f32> = ids.iter().map(|&id| scores[index(id)]).collect();
+            softmax(&mut chosen);
+            chosen
+        }
+        GateScoring::SoftmaxAll => {
+            let mut shares = scores.to_vec();
+            softmax(&mut shares);
+            ids.iter().map(|&id| shares[index(id)]).collect()
+        }
+    };
+    scores.rows().zip(ids.rows()).flat_map(weigh).collect()
+}
+
+/// Experts' matrices, of `shape`, by slot; `x` has one row for all slots or one for each.
+pub(super) fn linear(x: Matrix, ids: Matrix, weight: &[f32], shape: Shape) -> Vec<f32> {
+    let (cols, matrix) = (shape.cols, shape.rows * shape.cols);
+    let row = |(x, ids): (&[f32], &[f32])| {
+        let slot = |(x, &id): (&[f32], &f32)| rowwise::linear(x, &weight[index(id) * matrix..][..matrix], cols);
+        x.chunks_exact(cols).cycle().zip(ids).flat_map(slot).collect::<Vec<_>>()
+    };
+    x.rows().zip(ids.rows()).flat_map(row).collect()
+}
+
+pub(super) fn bias(x: Matrix, ids: Matrix, bias: &[f32], width: usize) -> Vec<f32> {
+    let slot = |(x, &id): (&[f32], &f32)| rowwise::add_bias(x, &bias[index(id) * width..][..width]);
+    x.data.chunks_exact(width).zip(ids.data).flat_map(slot).collect()
+}
+
+pub(super) fn sum(x: Matrix, weights: Matrix) -> Vec<f32> {
+    let width = x.width / weights.width;
+    let row = |(x, weights): (&[f32], &[f32])| {
+        let mut out = vec![0.0; width];
+        for (x, weight) in x.chunks_exact(width).zip(weights) {
+            out.iter_mut().zip(x).for_each(|(out, x)| *out += weight * x);
+        }
+        out
+    };
+    x.rows().zip(weights.rows()).flat_map(row).collect()
+}
+
+/// An index from the bits it is kept in.
+fn index(bits: f32) -> usize {
+    bits.to_bits() as usize
+}

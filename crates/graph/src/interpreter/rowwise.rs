@@ -1,0 +1,102 @@
+//! Operators that take each row for itself.
+
+use crate::{Activation, Batch, Rope, RopeStyle};
+
+use super::{Matrix, dot};
+
+/// The given rows of `x`.
+pub(super) fn select(x: Matrix, rows: &[u32]) -> Vec<f32> {
+    rows.iter().flat_map(|&row| &x.data[row as usize * x.width..][..x.width]).copied().collect()
+}
+
+pub(super) fn linear(x: &[f32], weight: &[f32], cols: usize) -> Vec<f32> {
+    x.chunks_exact(cols).flat_map(|x| weight.chunks_exact(cols).map(move |w| dot(x, w))).collect()
+}
+
+pub(super) fn add_bias(x: &[f32], bias: &[f32]) -> Vec<f32> {
+    x.iter().zip(bias.iter().cycle()).map(|(x, b)| x + b).collect()
+}
+
+pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
+    let norm = |span: &[f32]| {
+        let rms = (dot(span, span) / span.len() as f32 + eps).sqrt();
+        span.iter().zip(weight).map(|(x, w)| x / rms * w).collect::<Vec<_>>()
+    };
+    x.chunks_exact(weight.len()).flat_map(norm).collect()
+}
+
+pub(super) fn glu(act: Activation, gate: f32, up: f32) -> f32 {
+    match act {
+        Activation::Silu => gate * sigmoid(gate) * up,
+        Activation::GeluTanh => {
+            let inner = (2.0 / std::f32::consts::PI).sqrt() * (gate + 0.044715 * gate * gate * gate);
+            0.5 * gate * (1.0 + inner.tanh()) * up
+        }
+        Activation::GeluErf => 0.5 * gate * (1.0 + erf(gate * std::f32::consts::FRAC_1_SQRT_2)) * up,
+        Activation::ClampedSilu { alpha, limit } => {
+            let (gate, up) = (gate.min(limit), up.max(-limit).min(limit));
+            gate * sigmoid(alpha * gate) * (up + 1.0)
+        }
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The error function, by the series whose terms are all positive, so that nothing cancels: Abramowitz and Stegun 7.1.6.
+fn erf(x: f32) -> f32 {
+    let x = f64::from(x);
+    if x.is_nan() || x.abs() > 6.0 {
+        return if x.is_nan() { f32::NAN } else { x.signum() as f32 };
+    }
+    let (mut term, mut sum, mut n) = (x, x, 1.0);
+    while term.abs() > 1e-17 * sum.abs() {
+        term *= 2.0 * x * x / (2.0 * n + 1.0);
+        sum += term;
+        n += 1.0;
+    }
+    (std::f64::consts::FRAC_2_SQRT_PI * (-x * x).exp() * sum) as f32
+}
+
+pub(super) fn rope(rope: &Rope, x: Matrix, batch: &Batch) -> Vec<f32> {
+    let mut out = x.data.to_vec();
+    for (row, position) in out.chunks_exact_mut(x.width).zip(positions(batch)) {
+        for head in row.chunks_exact_mut(rope.head_dim) {
+            turn(rope, head, position as f32);
+        }
+    }
+    out
+}
+
+fn turn(rope: &Rope, head: &mut [f32], position: f32) {
+    for (i, freq) in rope.freqs.iter().enumerate() {
+        let (a, b) = match rope.style {
+            RopeStyle::Halves => (i, i + rope.freqs.len()),
+            RopeStyle::Pairs => (2 * i, 2 * i + 1),
+        };
+        let (sin, cos) = (position * freq).sin_cos();
+        let (sin, cos) = (sin * rope.magnitude, cos * rope.magnitude);
+        (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[b] * cos + head[a] * sin);
+    }
+}
+
+/// The position of every row.
+fn positions(batch: &Batch) -> impl Iterator<Item = usize> {
+    batch.spans.iter().flat_map(|span| span.position..span.position + span.rows.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn erf_agrees_with_tables() {
+        // Abramowitz and Stegun, table 7.1.
+        for (x, wanted) in [(0.0, 0.0), (0.5, 0.520_499_9), (1.0, 0.842_700_8), (2.0, 0.995_322_3), (7.0, 1.0)] {
+            assert!((erf(x) - wanted).abs() < 1e-7, "erf({x}) = {}", erf(x));
+            assert_eq!(erf(-x), -erf(x));
+        }
+        assert!(erf(f32::NAN).is_nan());
+    }
+}
