@@ -1,2 +1,43 @@
-//! placeholder
-fn main() {}
+//! Checks and generators of this repository: `cargo xtask --help`.
+
+mod edges;
+mod goldens;
+mod tidy;
+
+use clap::Parser;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Checks and generators of the Whinchat repository.
+#[derive(Parser)]
+enum Task {
+    /// Check the shape of the sources: first lines, lengths, forbidden words and forbidden knowledge.
+    Tidy,
+    /// Check who depends on whom against the table in xtask/src/edges.rs.
+    Edges,
+    /// Run the Python scripts in xtask/goldens that write the fixtures (see its README).
+    Goldens {
+        /// The script to run, without `.py`; all of them if left out.
+        name: Option<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let problems = match Task::parse() {
+        Task::Tidy => tidy::problems(&root())?,
+        Task::Edges => edges::problems(&root())?,
+        Task::Goldens { name } => {
+            goldens::run(&root(), name.as_deref())?;
+            Vec::new()
+        }
+    };
+    for problem in &problems {
+        eprintln!("{problem}");
+    }
+    Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask lies in the root of the repository").to_path_buf()
+}
