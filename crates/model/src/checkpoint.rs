@@ -1,11 +1,22 @@
 //! A model on disk, whatever its format: metadata, tensors and side files behind one interface.
 
+mod files;
+mod generation;
+mod open;
+mod side;
+mod sniff;
+
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tensor::{DType, Shape};
+use tensor::DType;
 
 use crate::{Metadata, Model, ModelError};
+pub(crate) use files::Files;
+pub use generation::GenerationConfig;
+pub use side::TokenizerFiles;
+pub(crate) use side::read_optional;
 
 /// Which family of files a model came in; decides names of tensors and the layout of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,122 +36,108 @@ pub struct TensorInfo {
     pub dims: Vec<usize>,
     /// How it is stored; `Err` holds the name of a type that we cannot read (an error only if the model needs it).
     pub dtype: Result<DType, String>,
-    /// Bytes it takes.
+    /// Bytes it takes; 0 for a type whose size is not known.
     pub bytes: usize,
-    // private: which map and where
-}
-
-/// What there is to make a tokenizer of.
-#[derive(Debug)]
-pub enum TokenizerFiles<'a> {
-    /// `tokenizer.ggml.*` keys.
-    Gguf(&'a Metadata),
-    /// The bytes of tokenizer.json and, where there is one, tokenizer_config.json.
-    Json {
-        /// tokenizer.json.
-        tokenizer: Vec<u8>,
-        /// tokenizer_config.json.
-        config: Option<serde_json::Value>,
-    },
-    /// None.
-    Absent,
-}
-
-/// The model's own suggestions for sampling (generation_config.json), and its end tokens from every source.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct GenerationConfig {
-    /// Temperature.
-    pub temperature: Option<f32>,
-    /// Top-k.
-    pub top_k: Option<usize>,
-    /// Top-p.
-    pub top_p: Option<f32>,
-    /// Min-p.
-    pub min_p: Option<f32>,
-    /// Repetition penalty.
-    pub repetition_penalty: Option<f32>,
-    /// Token ids that end an answer.
-    pub eos: Vec<u32>,
+    /// Which of the checkpoint's files it is in.
+    pub(crate) file: usize,
+    /// Its first byte there; opening has checked that all its bytes are inside the file.
+    pub(crate) start: usize,
 }
 
 /// An opened model: mapped files, parsed headers.
 #[derive(Debug)]
-pub struct Checkpoint {}
+pub struct Checkpoint {
+    format: Format,
+    path: PathBuf,
+    /// Where the side files of safetensors are.
+    folder: Option<PathBuf>,
+    files: Files,
+}
 
 impl Checkpoint {
-    /// Opens a GGUF file (or the first of a split set) or a folder with safetensors files.
+    /// Opens a GGUF file (or any part of a split set), a folder with one of these, a folder with safetensors files, or
+    /// a single safetensors file with its config.json beside it.
     ///
     /// # Errors
     /// If a file is missing, damaged or of another format; see [`ModelError`].
     pub fn open(path: &Path) -> Result<Arc<Checkpoint>, ModelError> {
-        let _ = path;
-        todo!()
+        open::open(path).map(Arc::new)
+    }
+
+    /// Reads a GGUF file that is in memory: `&'static [u8]` (an embedded model) or `Vec<u8>`.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], with `(memory)` as the path.
+    pub fn from_gguf_bytes(bytes: impl Into<Cow<'static, [u8]>>) -> Result<Arc<Checkpoint>, ModelError> {
+        open::gguf_bytes(bytes.into()).map(Arc::new)
+    }
+
+    /// Reads a safetensors file that is in memory, with the text of its config.json.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::open`], with `(memory)` as the path.
+    pub fn from_safetensors_bytes(
+        bytes: impl Into<Cow<'static, [u8]>>,
+        config: &str,
+    ) -> Result<Arc<Checkpoint>, ModelError> {
+        open::safetensors_bytes(bytes.into(), config).map(Arc::new)
     }
 
     /// The format.
     pub fn format(&self) -> Format {
-        todo!()
+        self.format
     }
 
     /// The file or folder that was opened.
     pub fn path(&self) -> &Path {
-        todo!()
+        &self.path
     }
 
-    /// Every file it is made of.
+    /// Every file with weights that it is made of.
     pub fn files(&self) -> Vec<PathBuf> {
-        todo!()
+        self.files.paths().map(Path::to_owned).collect()
     }
 
     /// GGUF metadata, or config.json.
     pub fn metadata(&self) -> &Metadata {
-        todo!()
+        &self.files.metadata
     }
 
     /// Every tensor in file order.
     pub fn tensors(&self) -> &[TensorInfo] {
-        todo!()
+        &self.files.tensors
     }
 
     /// The tensor of that name.
     pub fn tensor(&self, name: &str) -> Option<&TensorInfo> {
-        let _ = name;
-        todo!()
+        self.files.tensor(name)
     }
 
-    /// The bytes of a tensor, from the map.
+    /// The bytes of a tensor of this checkpoint, from the map.
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
-        let _ = tensor;
-        todo!()
+        self.files.bytes(tensor)
     }
 
     /// A name for people: `general.name`, else the file's or folder's name.
     pub fn name(&self) -> String {
-        todo!()
+        let own = self.metadata().read::<&str>("general.name").ok().flatten().filter(|name| !name.trim().is_empty());
+        own.map(str::to_owned).unwrap_or_else(|| side::name(&self.path))
     }
 
-    /// What there is to make a tokenizer of.
-    ///
-    /// # Errors
-    /// If a side file is there and cannot be read.
-    pub fn tokenizer(&self) -> Result<TokenizerFiles<'_>, ModelError> {
-        todo!()
+    /// That `field` (a key, a tensor) of this model is wrong. For a key prefer [`Metadata::invalid`], which knows
+    /// nested objects.
+    pub fn invalid(&self, field: &str, problem: impl Into<String>) -> ModelError {
+        ModelError::invalid(self.path_of(field), field, problem)
     }
 
-    /// The model's own chat template (Jinja): `tokenizer.chat_template`, tokenizer_config.json or chat_template.jinja.
-    ///
-    /// # Errors
-    /// If a side file is there and cannot be read.
-    pub fn chat_template(&self) -> Result<Option<String>, ModelError> {
-        todo!()
+    /// That `field` (a key, a tensor) asks for something that Whinchat does not have.
+    pub fn unsupported(&self, field: &str, problem: impl Into<String>) -> ModelError {
+        ModelError::unsupported(self.path_of(field), field, problem)
     }
 
-    /// The model's own generation settings.
-    ///
-    /// # Errors
-    /// If a side file is there and cannot be read.
-    pub fn generation(&self) -> Result<GenerationConfig, ModelError> {
-        todo!()
+    /// The file that holds `field` if it is a tensor, else what was opened.
+    fn path_of(&self, field: &str) -> &Path {
+        self.tensor(field).map_or(self.path(), |tensor| self.files.path(tensor.file))
     }
 
     /// Reads the spec, builds the graph and binds every weight. `context` is the longest sequence that will be run

@@ -1,6 +1,6 @@
 //! Why a model cannot be loaded, in words for the person who has the file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Every variant names the file, what is wrong in it and what would fix it.
 #[derive(Debug, thiserror::Error)]
@@ -33,4 +33,18 @@ pub enum ModelError {
         /// What is not supported and what is.
         problem: String,
     },
+}
+
+impl ModelError {
+    pub(crate) fn io(path: &Path, source: std::io::Error) -> ModelError {
+        ModelError::Io { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn invalid(path: &Path, field: impl Into<String>, problem: impl Into<String>) -> ModelError {
+        ModelError::Invalid { path: path.to_owned(), field: field.into(), problem: problem.into() }
+    }
+
+    pub(crate) fn unsupported(path: &Path, field: impl Into<String>, problem: impl Into<String>) -> ModelError {
+        ModelError::Unsupported { path: path.to_owned(), field: field.into(), problem: problem.into() }
+    }
 }

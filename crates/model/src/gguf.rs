@@ -1,1 +1,78 @@
-//! (to come)
+//! The GGUF reader: header, metadata, tensor table, and the checks that make every later access safe.
+//!
+//! Written for files of strangers: nothing is allocated before the file has been found long enough to justify it, and
+//! every offset is checked once, here, against the length of the file.
+
+mod reader;
+mod split;
+mod tensors;
+mod types;
+
+use std::path::Path;
+
+use crate::checkpoint::TensorInfo;
+use crate::{Metadata, ModelError};
+use reader::Reader;
+pub(crate) use split::open;
+
+/// What one GGUF file holds.
+pub(crate) struct Gguf {
+    pub(crate) metadata: Metadata,
+    /// In the order of the file's table.
+    pub(crate) tensors: Vec<TensorInfo>,
+}
+
+/// Bytes of the smallest entry: an empty key, a type, a value of one byte.
+const MIN_KEY_VALUE: usize = 8 + 4 + 1;
+
+/// Reads a GGUF file; its tensors will be found in the file with the number `file` of the set.
+pub(crate) fn parse(path: &Path, bytes: &[u8], file: usize) -> Result<Gguf, ModelError> {
+    let mut reader = Reader::new(path, bytes);
+    let (tensor_count, key_count) = header(&mut reader)?;
+    let metadata = metadata(&mut reader, key_count)?;
+    let entries = tensors::table(&mut reader, tensor_count)?;
+    let tensors = tensors::locate(&mut reader, entries, alignment(&metadata)?, file)?;
+    Ok(Gguf { metadata, tensors })
+}
+
+/// Checks magic and version; gives the numbers of tensors and of metadata keys.
+fn header(reader: &mut Reader<'_>) -> Result<(usize, usize), ModelError> {
+    if reader.take(4, "magic")? != b"GGUF" {
+        return Err(reader.invalid("magic", "is not GGUF; give a GGUF file or a folder with safetensors files"));
+    }
+    match reader.u32("version")? {
+        2 | 3 => {}
+        1 => return Err(reader.unsupported("version", "is 1; convert the model again, versions 2 and 3 are read")),
+        v if (1..=3).contains(&v.swap_bytes()) => {
+            let problem = "the file is big-endian; convert it (gguf-convert-endian) or take the little-endian file";
+            return Err(reader.unsupported("version", problem));
+        }
+        v => return Err(reader.unsupported("version", format!("is {v}; versions 2 and 3 are read"))),
+    }
+    let tensors = reader.count(tensors::MIN_ENTRY, "tensor_count")?;
+    Ok((tensors, reader.count(MIN_KEY_VALUE, "metadata_kv_count")?))
+}
+
+fn metadata(reader: &mut Reader<'_>, count: usize) -> Result<Metadata, ModelError> {
+    let mut metadata = Metadata::of(reader.path());
+    for i in 0..count {
+        let key = reader.name(&format!("metadata key {i} of {count}"))?;
+        if metadata.get(&key).is_some() {
+            return Err(reader.invalid(&key, "stands twice in the metadata; convert or download the model again"));
+        }
+        let kind = reader.u32(&key)?;
+        let value = reader.value(kind, &key)?;
+        metadata.insert(key, value);
+    }
+    Ok(metadata)
+}
+
+/// What the offsets of tensors are multiples of.
+fn alignment(metadata: &Metadata) -> Result<usize, ModelError> {
+    const KEY: &str = "general.alignment";
+    match metadata.read::<u32>(KEY)? {
+        None => Ok(32),
+        Some(a) if a.is_power_of_two() => Ok(a as usize),
+        Some(a) => Err(metadata.invalid(KEY, format!("is {a} and must be a power of two"))),
+    }
+}

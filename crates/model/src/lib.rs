@@ -7,6 +7,7 @@
 mod arch;
 mod bind;
 mod checkpoint;
+mod convert;
 mod error;
 mod gguf;
 mod metadata;
@@ -16,6 +17,7 @@ mod spec;
 
 pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
+pub use convert::FromValue;
 pub use error::ModelError;
-pub use metadata::{Metadata, Value};
+pub use metadata::{List, Metadata, Value};
 pub use spec::ModelSpec;
