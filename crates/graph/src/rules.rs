@@ -45,7 +45,7 @@ impl Rules<'_> {
             (Op::ExpertLinear { weight }, [x, ids]) => self.expert_linear(*weight, x, ids),
             (Op::ExpertBias { bias }, [x, ids]) => self.expert_bias(*bias, x, ids),
             (Op::ExpertSum, [x, weights]) => expert_sum(x, weights),
-            _ => Err(format!("takes {} inputs, {} given", arity(op), inputs.len())),
+            _ => Err(format!("number of inputs is {}, must be {}", inputs.len(), arity(op))),
         }
     }
 

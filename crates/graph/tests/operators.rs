@@ -1,0 +1,222 @@
+//! Every operator of the reference interpreter against numbers worked out by hand.
+
+use graph::{
+    Activation, Attention, Backend, Batch, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, Limits, Op, Rope,
+    RopeStyle, ValueId, WeightId, WeightInfo,
+};
+use tensor::{DType, Shape};
+
+const LN3: f32 = 1.098_612_3;
+
+#[derive(Default)]
+struct Bench {
+    graph: GraphBuilder,
+    weights: Vec<Vec<u8>>,
+}
+
+impl Bench {
+    fn weight(&mut self, shape: Shape, values: &[f32]) -> WeightId {
+        assert_eq!(shape.elements(), Some(values.len()));
+        self.weights.push(values.iter().flat_map(|x| x.to_le_bytes()).collect());
+        let name = format!("w{}", self.weights.len());
+        self.graph.weight(WeightInfo { name, shape, dtype: DType::F32 })
+    }
+
+    fn vector(&mut self, values: &[f32]) -> WeightId {
+        self.weight(Shape::vector(values.len()), values)
+    }
+
+    /// A value with the given rows: token i looks up row i.
+    fn input(&mut self, width: usize, rows: &[f32]) -> ValueId {
+        let table = self.weight(Shape::matrix(rows.len() / width, width), rows);
+        self.push(Op::Embed { table }, &[])
+    }
+
+    fn push(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
+        self.graph.push(op, inputs).unwrap()
+    }
+
+    fn top_k(&mut self, k: usize, scores: ValueId) -> ValueId {
+        self.push(Op::TopK { k }, &[scores])
+    }
+}
+
+/// Runs what `build` makes on tokens 0, 1, … of one sequence and compares all its rows.
+fn check<const N: usize>(name: &str, rows: usize, build: impl FnOnce(&mut Bench) -> ValueId, wanted: [f32; N]) {
+    let mut bench = Bench::default();
+    let result = build(&mut bench);
+    let result = bench.push(Op::SelectOutputs, &[result]);
+    let given = run(&bench.graph.finish(result).unwrap(), &bench.weights, rows);
+    let close = given.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0));
+    assert!(given.len() == N && close, "{name}: {given:?} instead of {wanted:?}");
+}
+
+fn run(graph: &Graph, weights: &[Vec<u8>], rows: usize) -> Vec<f32> {
+    let upload = |(id, bytes): (WeightId, &Vec<u8>)| Interpreter.upload(graph, id, bytes).unwrap();
+    let weights = graph.weight_ids().zip(weights).map(upload).collect();
+    let limits = Limits { max_tokens: rows, max_outputs: rows, kv_blocks: 4, block_len: 2 };
+    let mut program = Interpreter.compile(graph, weights, limits).unwrap();
+    let mut batch = Batch::default();
+    batch.push(&(0..rows as u32).collect::<Vec<_>>(), 0, [3, 1, 2, 0]);
+    batch.outputs.extend(0..rows as u32);
+    Interpreter.run(&mut program, &batch).unwrap();
+    Interpreter.download(&program).to_vec()
+}
+
+#[test]
+fn rowwise() {
+    check("embed", 2, |b| b.input(2, &[1.0, 2.0, 3.0, 4.0]), [1.0, 2.0, 3.0, 4.0]);
+    let linear = |b: &mut Bench| {
+        let x = b.input(2, &[1.0, 2.0, 3.0, 4.0]);
+        let weight = b.weight(Shape::matrix(3, 2), &[1.0, 0.0, 0.0, 1.0, 2.0, -1.0]);
+        b.push(Op::Linear { weight }, &[x])
+    };
+    check("linear", 2, linear, [1.0, 2.0, 0.0, 3.0, 4.0, 2.0]);
+    let add_bias = |b: &mut Bench| {
+        let (x, bias) = (b.input(2, &[1.0, 2.0, 3.0, 4.0]), b.vector(&[10.0, 20.0]));
+        b.push(Op::AddBias { bias }, &[x])
+    };
+    check("add_bias", 2, add_bias, [11.0, 22.0, 13.0, 24.0]);
+    let add = |b: &mut Bench| {
+        let inputs = [b.input(2, &[1.0, 2.0]), b.input(2, &[3.0, 5.0])];
+        b.push(Op::Add, &inputs)
+    };
+    check("add", 1, add, [4.0, 7.0]);
+    let scale = |b: &mut Bench| {
+        let x = b.input(2, &[1.0, -2.0]);
+        b.push(Op::Scale { by: 1.5 }, &[x])
+    };
+    check("scale", 1, scale, [1.5, -3.0]);
+    let soft_cap = |b: &mut Bench| {
+        // tanh(ln 3) = 0.8.
+        let x = b.input(2, &[10.0 * LN3, -10.0 * LN3]);
+        b.push(Op::SoftCap { cap: 10.0 }, &[x])
+    };
+    check("soft_cap", 1, soft_cap, [8.0, -8.0]);
+}
+
+#[test]
+fn rms_norm() {
+    let norm = |len: usize, eps: f32| {
+        move |b: &mut Bench| {
+            let x = b.input(4, &[3.0, 3.0, 4.0, -4.0]);
+            let weight = b.vector(&[1.0, 2.0, 3.0, 4.0][..len]);
+            b.push(Op::RmsNorm { weight, eps }, &[x])
+        }
+    };
+    // Mean square (9 + 9 + 16 + 16) / 4 = 12.5, with eps 12.5 the root is 5.
+    check("the whole row", 1, norm(4, 12.5), [0.6, 1.2, 2.4, -3.2]);
+    check("by spans of 2", 1, norm(2, 0.0), [1.0, 2.0, 1.0, -2.0]);
+}
+
+#[test]
+fn glu() {
+    let glu = |act| {
+        move |b: &mut Bench| {
+            let inputs = [b.input(3, &[LN3, -1.0, 8.0]), b.input(3, &[4.0, 2.0, -9.0])];
+            b.push(Op::Glu { act }, &inputs)
+        }
+    };
+    // sigmoid(ln 3) = 3/4; sigmoid(-1) and the two GELUs at -1 are from tables.
+    check("silu", 1, glu(Activation::Silu), [3.0 * LN3, -2.0 * 0.268_941_4, -72.0 * 0.999_664_6]);
+    check("gelu_erf", 1, glu(Activation::GeluErf), [4.0 * LN3 * 0.864_031_7, -2.0 * 0.158_655_25, -72.0]);
+    check("gelu_tanh", 1, glu(Activation::GeluTanh), [3.796_198_3, -2.0 * 0.158_808, -72.0]);
+    // Gates ln 3, -1, 7 (clamped); ups 4, 2, -7 (clamped), plus one.
+    let clamped = Activation::ClampedSilu { alpha: 1.0, limit: 7.0 };
+    check("clamped_silu", 1, glu(clamped), [3.75 * LN3, -3.0 * 0.268_941_4, -42.0 * 0.999_089]);
+}
+
+#[test]
+fn rope() {
+    let quarter = std::f32::consts::FRAC_PI_2;
+    let rope = |style, freqs: &[f32], magnitude| {
+        let op = Rope { head_dim: 4, freqs: freqs.into(), magnitude, style };
+        move |b: &mut Bench| {
+            let x = b.input(4, &[1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+            b.push(Op::Rope(op), &[x])
+        }
+    };
+    // Position 0 stays; at position 1 the first pair turns by a quarter, the second by a half.
+    let halves = rope(RopeStyle::Halves, &[quarter, 2.0 * quarter], 1.0);
+    check("halves", 2, halves, [1.0, 2.0, 3.0, 4.0, -3.0, -2.0, 1.0, -4.0]);
+    let pairs = rope(RopeStyle::Pairs, &[quarter, 2.0 * quarter], 1.0);
+    check("pairs", 2, pairs, [1.0, 2.0, 3.0, 4.0, -2.0, 1.0, -3.0, -4.0]);
+    let partial = rope(RopeStyle::Halves, &[quarter], 2.0);
+    check("half of the head, doubled", 2, partial, [2.0, 4.0, 3.0, 4.0, -4.0, 2.0, 3.0, 4.0]);
+}
+
+/// One head of width 1 over two positions: scores 0 and `k1`, values 4 and 8.
+fn attention(k1: f32, change: impl FnOnce(&mut Bench, &mut Attention)) -> impl FnOnce(&mut Bench) -> ValueId {
+    move |b| {
+        let [q, k, v] = [[1.0, 1.0], [0.0, k1], [4.0, 8.0]].map(|rows| b.input(1, &rows));
+        let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 1 });
+        b.graph.kv_write(layer, k, v).unwrap();
+        let mut op = Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None };
+        change(b, &mut op);
+        b.push(Op::Attention(op), &[q])
+    }
+}
+
+#[test]
+fn attention_of_one_head() {
+    // e^0 : e^ln 3 = 1/4 : 3/4.
+    check("plain", 2, attention(LN3, |_, _| {}), [4.0, 7.0]);
+    check("scaled", 2, attention(2.0 * LN3, |_, op| op.scale = 0.5), [4.0, 7.0]);
+    check("window of one", 2, attention(LN3, |_, op| op.window = Some(1)), [4.0, 8.0]);
+    check("window of two", 2, attention(LN3, |_, op| op.window = Some(2)), [4.0, 7.0]);
+    // atanh(1/2) = ln 3 / 2, so the score (ln 3)^2 capped at 2 ln 3 is ln 3.
+    check("softcap", 2, attention(LN3 * LN3, |_, op| op.softcap = Some(2.0 * LN3)), [4.0, 7.0]);
+    // A sink of ln 4 takes 4/5 of the first row and 4/8 of the second.
+    let sink = |b: &mut Bench, op: &mut Attention| op.sinks = Some(b.vector(&[4_f32.ln()]));
+    check("sink", 2, attention(LN3, sink), [0.8, 3.5]);
+    check("far from overflow", 2, attention(1e4, |_, _| {}), [4.0, 8.0]);
+}
+
+#[test]
+fn attention_of_grouped_heads() {
+    let grouped = |b: &mut Bench| {
+        let q = b.input(4, &[1.0, 1.0, 1.0, 1.0]);
+        let [k, v] = [[0.0, 0.0], [5.0, 6.0]].map(|rows| b.input(2, &rows));
+        let layer = b.graph.kv_layer(KvShape { heads: 2, head_dim: 1 });
+        b.graph.kv_write(layer, k, v).unwrap();
+        b.push(Op::Attention(Attention { layer, heads: 4, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
+    };
+    check("query heads 0 and 1 read KV head 0", 1, grouped, [5.0, 5.0, 6.0, 6.0]);
+}
+
+#[test]
+fn experts() {
+    let scores = [LN3, 0.0, LN3, -50.0, 0.0, LN3, -50.0, -50.0];
+    let gates = |scoring| {
+        move |b: &mut Bench| {
+            let scores = b.input(4, &scores);
+            let ids = b.top_k(2, scores);
+            b.push(Op::GateWeights { scoring }, &[scores, ids])
+        }
+    };
+    check("softmax of the chosen", 2, gates(GateScoring::SoftmaxChosen), [0.5, 0.5, 0.75, 0.25]);
+    check("softmax of all", 2, gates(GateScoring::SoftmaxAll), [3.0 / 7.0, 3.0 / 7.0, 0.75, 0.25]);
+    let ids = |b: &mut Bench| {
+        let (scores, zero) = (b.input(4, &scores), b.input(2, &[0.0; 4]));
+        let ids = b.top_k(2, scores);
+        let bias = b.weight(Shape::matrix(4, 1), &[0.0, 1.0, 2.0, 3.0]);
+        b.push(Op::ExpertBias { bias }, &[zero, ids])
+    };
+    check("of equals the lower id; bias of each", 2, ids, [0.0, 2.0, 1.0, 0.0]);
+    let linear = |width: usize, rows: &'static [f32]| {
+        move |b: &mut Bench| {
+            let (scores, x) = (b.input(3, &[0.0, 2.0, 1.0]), b.input(width, rows));
+            let ids = b.top_k(2, scores);
+            let shape = Shape { outer: 3, rows: 1, cols: 2 };
+            let weight = b.weight(shape, &[9.0, 9.0, 1.0, 2.0, 3.0, 4.0]);
+            b.push(Op::ExpertLinear { weight }, &[x, ids])
+        }
+    };
+    check("experts 1 and 2, one input", 1, linear(2, &[1.0, 10.0]), [21.0, 43.0]);
+    check("experts 1 and 2, an input each", 1, linear(4, &[1.0, 10.0, 2.0, 20.0]), [21.0, 86.0]);
+    let sum = |b: &mut Bench| {
+        let (x, weights) = (b.input(4, &[1.0, 2.0, 3.0, 4.0]), b.input(2, &[10.0, 100.0]));
+        b.push(Op::ExpertSum, &[x, weights])
+    };
+    check("weighted sum", 1, sum, [310.0, 420.0]);
+}

@@ -1,0 +1,108 @@
+//! The buffer plan on random graphs: what is alive at the same time never shares memory.
+
+use graph::testing::{ToyConfig, toy_model};
+use graph::{Activation, Graph, GraphBuilder, Limits, Op, Plan, Rows, ValueId, WeightInfo};
+use proptest::prelude::*;
+use tensor::{DType, Shape};
+
+/// A graph made by `choices`: each picks an operator, a first input and a second.
+fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
+    let mut b = GraphBuilder::new();
+    let weight = |b: &mut GraphBuilder, shape| b.weight(WeightInfo { name: "w".into(), shape, dtype: DType::F32 });
+    let table = weight(&mut b, Shape::matrix(9, 24));
+    let mut values = vec![(b.push(Op::Embed { table }, &[]).unwrap(), 24, Rows::Tokens)];
+    for &(op, first, second) in choices {
+        let (x, width, rows) = values[first % values.len()];
+        let alike: Vec<ValueId> = values.iter().filter(|v| (v.1, v.2) == (width, rows)).map(|v| v.0).collect();
+        let y = alike[second % alike.len()];
+        let linear = |b: &mut GraphBuilder, weight| b.push(Op::Linear { weight }, &[x]);
+        let (made, width, rows) = match op {
+            0 => (b.push(Op::Add, &[x, y]), width, rows),
+            1 => (b.push(Op::Glu { act: Activation::Silu }, &[x, y]), width, rows),
+            2 => (b.push(Op::Scale { by: 2.0 }, &[x]), width, rows),
+            3 if rows == Rows::Tokens => (b.push(Op::SelectOutputs, &[x]), width, Rows::Outputs),
+            4 => {
+                let norm = weight(&mut b, Shape::vector(width));
+                (b.push(Op::RmsNorm { weight: norm, eps: 0.0 }, &[x]), width, rows)
+            }
+            _ => {
+                let out = 1 + second % 50;
+                let matrix = weight(&mut b, Shape::matrix(out, width));
+                (linear(&mut b, matrix), out, rows)
+            }
+        };
+        values.push((made.unwrap(), width, rows));
+    }
+    let (last, _, rows) = values[values.len() - 1];
+    let logits = if rows == Rows::Outputs { last } else { b.push(Op::SelectOutputs, &[last]).unwrap() };
+    b.finish(logits).unwrap()
+}
+
+/// Plays the steps: who owns each word, and whether what a node reads is still what was written.
+fn check(graph: &Graph, limits: &Limits) {
+    let plan = Plan::new(graph, limits);
+    assert_eq!(plan.steps.len(), graph.nodes().len());
+    let size = |id: ValueId| {
+        let info = graph.value(id);
+        info.width * if info.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs }
+    };
+    let mut owner: Vec<Option<ValueId>> = vec![None; plan.words];
+    for (i, (step, node)) in plan.steps.iter().zip(graph.nodes()).enumerate() {
+        assert_eq!(step.node, i);
+        assert_eq!((step.inputs.len(), step.output.is_some()), (node.inputs.len(), node.output.is_some()));
+        for (&id, &start) in node.inputs.iter().zip(&step.inputs) {
+            assert!(owner[start..start + size(id)].iter().all(|o| *o == Some(id)), "{id} is overwritten before {i}");
+        }
+        if let (Some(id), Some(start)) = (node.output, step.output) {
+            assert_eq!(start % 16, 0);
+            let end = start + size(id);
+            for (k, (&input, &at)) in node.inputs.iter().zip(&step.inputs).enumerate() {
+                let apart = at >= end || at + size(input) <= start;
+                assert!(apart || (k == 0 && at == start && node.op.in_place()), "{id} overlaps input {k}");
+            }
+            owner[start..end].fill(Some(id));
+        }
+    }
+    let logits = &owner[plan.logits..plan.logits + size(graph.logits())];
+    assert!(logits.iter().all(|o| *o == Some(graph.logits())), "the logits are overwritten");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn live_values_never_overlap(
+        choices in prop::collection::vec((0..7_u8, 0..100_usize, 0..100_usize), 0..40),
+        max_tokens in 0..9_usize,
+        max_outputs in 0..5_usize,
+    ) {
+        check(&random_graph(&choices), &Limits { max_tokens, max_outputs, kv_blocks: 1, block_len: 1 });
+    }
+}
+
+#[test]
+fn memory_does_not_grow_with_layers() {
+    let limits = Limits { max_tokens: 7, max_outputs: 3, kv_blocks: 1, block_len: 1 };
+    let plan = |layers| {
+        let (graph, _) = toy_model(&ToyConfig { layers, experts: Some((4, 2)), ..ToyConfig::default() });
+        check(&graph, &limits);
+        Plan::new(&graph, &limits).words
+    };
+    assert_eq!(plan(2), plan(9));
+}
+
+#[test]
+fn a_chain_of_elementwise_operators_stays_in_place() {
+    let graph = random_graph(&[(2, 0, 0), (2, 1, 0), (1, 2, 2), (2, 3, 0)]);
+    let plan = Plan::new(&graph, &Limits { max_tokens: 2, max_outputs: 2, kv_blocks: 1, block_len: 1 });
+    // Scale keeps its input's place; glu(x, x) must not overwrite what it reads twice.
+    let starts: Vec<usize> = plan.steps.iter().filter_map(|step| step.output).collect();
+    assert_eq!(starts, [0, 0, 0, 48, 48, 0]);
+}
+
+#[test]
+fn sizes_beyond_counting_do_not_wrap() {
+    let limits = Limits { max_tokens: usize::MAX, max_outputs: usize::MAX, kv_blocks: 1, block_len: 1 };
+    let (graph, _) = toy_model(&ToyConfig::default());
+    assert_eq!(Plan::new(&graph, &limits).words, usize::MAX);
+}

@@ -1,0 +1,224 @@
+//! What is refused, and in which words: graphs, weights, batches.
+
+use graph::testing::{ToyConfig, toy_model};
+use graph::{
+    Activation, Attention, Backend, Batch, GateScoring, GraphBuilder, GraphError, Interpreter, KvShape, Limits, Op,
+    Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
+};
+use tensor::{DType, Shape};
+
+/// A graph of values: `x` 8 wide, `y` 6 wide, `ids` below 4 and 2 wide, `out` 8 wide of outputs. Layer 0 keeps 2 heads
+/// of 4 and is written, layer 1 is not.
+struct Site {
+    graph: GraphBuilder,
+    x: ValueId,
+    y: ValueId,
+    ids: ValueId,
+    out: ValueId,
+}
+
+impl Site {
+    fn new() -> Site {
+        let mut graph = GraphBuilder::new();
+        let [x, y, scores] = [("x", 8), ("y", 6), ("scores", 4)].map(|(name, width)| {
+            let table = weight(&mut graph, name, Shape::matrix(10, width));
+            graph.push(Op::Embed { table }, &[]).unwrap()
+        });
+        let ids = graph.push(Op::TopK { k: 2 }, &[scores]).unwrap();
+        let out = graph.push(Op::SelectOutputs, &[x]).unwrap();
+        let layer = graph.kv_layer(KvShape { heads: 2, head_dim: 4 });
+        graph.kv_write(layer, x, x).unwrap();
+        graph.kv_layer(KvShape { heads: 2, head_dim: 4 });
+        Site { graph, x, y, ids, out }
+    }
+}
+
+fn weight(graph: &mut GraphBuilder, name: &str, shape: Shape) -> WeightId {
+    graph.weight(WeightInfo { name: name.into(), shape, dtype: DType::F32 })
+}
+
+fn check(wanted: &str, push: impl FnOnce(&mut Site) -> Result<ValueId, GraphError>) {
+    let error = push(&mut Site::new()).expect_err(wanted).to_string();
+    assert_eq!(error, wanted);
+}
+
+/// As [`check`], for an operator with one weight `w` of `shape`, on the inputs that `inputs` picks.
+fn check_weight(wanted: &str, shape: Shape, op: fn(WeightId) -> Op, inputs: fn(&Site) -> Vec<ValueId>) {
+    check(wanted, |s| {
+        let w = weight(&mut s.graph, "w", shape);
+        let inputs = inputs(s);
+        s.graph.push(op(w), &inputs)
+    });
+}
+
+/// As [`check`], for an operator without a weight.
+fn check_plain(wanted: &str, op: Op, inputs: fn(&Site) -> Vec<ValueId>) {
+    check(wanted, |s| {
+        let inputs = inputs(s);
+        s.graph.push(op, &inputs)
+    });
+}
+
+#[test]
+fn weights_that_do_not_fit() {
+    let linear = |weight| Op::Linear { weight };
+    let norm = |weight| Op::RmsNorm { weight, eps: 1e-5 };
+    let experts = |weight| Op::ExpertLinear { weight };
+    let matrix = Shape::matrix(5, 7);
+    check_weight("linear w: input is 8 wide, the weight has 7 columns", matrix, linear, |s| vec![s.x]);
+    let cube = Shape { outer: 2, rows: 8, cols: 8 };
+    check_weight("linear w: a matrix is needed, the weight is [2, 8, 8]", cube, linear, |s| vec![s.x]);
+    check_weight("linear w: number of inputs is 2, must be 1", matrix, linear, |s| vec![s.x, s.x]);
+    let words = "linear w: an input holds indices where numbers are needed";
+    check_weight(words, Shape::matrix(5, 2), linear, |s| vec![s.ids]);
+    check_weight("linear w: gives a value of width 0", Shape::matrix(0, 8), linear, |s| vec![s.x]);
+    let words = "add_bias w: input is 8 wide, the bias has 7 elements";
+    check_weight(words, Shape::vector(7), |bias| Op::AddBias { bias }, |s| vec![s.x]);
+    let words = "add_bias w: a vector is needed, the weight is [5, 7]";
+    check_weight(words, matrix, |bias| Op::AddBias { bias }, |s| vec![s.x]);
+    let words = "rms_norm w: weight of 3 elements does not divide the width 8";
+    check_weight(words, Shape::vector(3), norm, |s| vec![s.x]);
+    let words = "rms_norm w: weight of 0 elements does not divide the width 8";
+    check_weight(words, Shape::vector(0), norm, |s| vec![s.x]);
+    let shape = |outer, rows, cols| Shape { outer, rows, cols };
+    let words = "expert_linear w: ids reach 4, the weight has 3 experts";
+    check_weight(words, shape(3, 5, 8), experts, |s| vec![s.x, s.ids]);
+    let words = "expert_linear w: input is 8 wide, the experts need 5 (all slots the same) or 10";
+    check_weight(words, shape(4, 5, 5), experts, |s| vec![s.x, s.ids]);
+    let words = "expert_linear w: input and ids do not have the same rows";
+    check_weight(words, shape(4, 5, 8), experts, |s| vec![s.out, s.ids]);
+    let words = "expert_linear w: an input holds numbers where indices are needed";
+    check_weight(words, shape(4, 5, 8), experts, |s| vec![s.x, s.x]);
+    let words = format!("expert_linear w: the slots' rows overflow: 2 times {}", usize::MAX);
+    check_weight(&words, shape(4, usize::MAX, 8), experts, |s| vec![s.x, s.ids]);
+    let words = "expert_bias w: input is 8 wide, 2 slots of 3 need 6";
+    check_weight(words, Shape::matrix(4, 3), |bias| Op::ExpertBias { bias }, |s| vec![s.x, s.ids]);
+}
+
+#[test]
+fn values_that_do_not_fit() {
+    check_plain("add: inputs differ: [tokens, 8] and [tokens, 6]", Op::Add, |s| vec![s.x, s.y]);
+    check_plain("add: inputs differ: [tokens, 8] and [outputs, 8]", Op::Add, |s| vec![s.x, s.out]);
+    check_plain("glu: number of inputs is 1, must be 2", Op::Glu { act: Activation::Silu }, |s| vec![s.x]);
+    check_plain("scale: factor NaN is not finite", Op::Scale { by: f32::NAN }, |s| vec![s.x]);
+    check_plain("soft_cap: cap 0 is not a positive number", Op::SoftCap { cap: 0.0 }, |s| vec![s.x]);
+    check_plain("select_outputs: the outputs are already selected", Op::SelectOutputs, |s| vec![s.out]);
+    check_plain("top_k: cannot choose 9 of 8 experts", Op::TopK { k: 9 }, |s| vec![s.x]);
+    check_plain("top_k: cannot choose 0 of 8 experts", Op::TopK { k: 0 }, |s| vec![s.x]);
+    check_plain("expert_sum: 6 slots do not divide the width 8", Op::ExpertSum, |s| vec![s.x, s.y]);
+    let words = "gate_weights: scores and ids do not have the same rows";
+    check_plain(words, Op::GateWeights { scoring: GateScoring::SoftmaxAll }, |s| vec![s.out, s.ids]);
+    let rope = |head_dim, pairs: usize| {
+        let freqs = vec![1.0; pairs].into();
+        Op::Rope(Rope { head_dim, freqs, magnitude: 1.0, style: RopeStyle::Pairs })
+    };
+    check_plain("rope: heads of 3 do not divide the width 8", rope(3, 1), |s| vec![s.x]);
+    check_plain("rope: heads of 0 do not divide the width 8", rope(0, 0), |s| vec![s.x]);
+    check_plain("rope: 3 frequencies turn 6 of 4 elements", rope(4, 3), |s| vec![s.x]);
+    check_plain("rope: only rows of tokens have positions", rope(4, 2), |s| vec![s.out]);
+    check("scale: an input is not a value of this graph", |s| GraphBuilder::new().push(Op::Scale { by: 1.0 }, &[s.x]));
+}
+
+#[test]
+fn attention_and_its_cache() {
+    let attention = |change: fn(&mut Attention)| {
+        let mut op = Attention { layer: 0, heads: 2, scale: 1.0, window: None, softcap: None, sinks: None };
+        change(&mut op);
+        Op::Attention(op)
+    };
+    let words = "attention: layer 1 is read before it is written; append its kv_write first";
+    check_plain(words, attention(|op| op.layer = 1), |s| vec![s.x]);
+    let words = "attention: KV layer 2 is not declared in this graph";
+    check_plain(words, attention(|op| op.layer = 2), |s| vec![s.x]);
+    let words = "attention: 3 query heads are not a multiple of layer 0's 2 KV heads";
+    check_plain(words, attention(|op| op.heads = 3), |s| vec![s.x]);
+    check_plain("attention: queries are 6 wide, 2 heads of 4 need 8", attention(|_| {}), |s| vec![s.y]);
+    let words = "attention: the queries do not have a row for each token";
+    check_plain(words, attention(|_| {}), |s| vec![s.out]);
+    check_plain("attention: a window of 0 sees nothing", attention(|op| op.window = Some(0)), |s| vec![s.x]);
+    let words = "attention: softcap -1 is not a positive number";
+    check_plain(words, attention(|op| op.softcap = Some(-1.0)), |s| vec![s.x]);
+    let sinks =
+        |id| Op::Attention(Attention { layer: 0, heads: 2, scale: 1.0, window: None, softcap: None, sinks: Some(id) });
+    check_weight("attention w: 3 sinks for 2 heads", Shape::vector(3), sinks, |s| vec![s.x]);
+    let write =
+        |layer, pick: fn(&Site) -> ValueId| move |s: &mut Site| s.graph.kv_write(layer, pick(s), s.x).map(|()| s.x);
+    check("kv_write: layer 0 is written twice", write(0, |s| s.x));
+    check("kv_write: k is 6 wide, layer 1 keeps 8", write(1, |s| s.y));
+    check("kv_write: k does not have a row for each token", write(1, |s| s.out));
+    let words = "kv_write: gives no value; append it with GraphBuilder::kv_write";
+    check_plain(words, Op::KvWrite { layer: 1 }, |s| vec![s.x, s.x]);
+}
+
+#[test]
+fn ends_that_do_not_fit() {
+    let check = |wanted: &str, end: fn(Site) -> Result<graph::Graph, GraphError>| {
+        assert_eq!(end(Site::new()).expect_err(wanted).to_string(), wanted);
+    };
+    let words = "logits: must be numbers with a row for each output; select the outputs first";
+    check(words, |s| s.graph.finish(s.x));
+    check(words, |mut s| {
+        let ids = s.graph.push(Op::SelectOutputs, &[s.ids])?;
+        s.graph.finish(ids)
+    });
+    check("weight w: [3, 33] Q8_0 is empty, too large or not whole blocks", |mut s| {
+        s.graph.weight(WeightInfo { name: "w".into(), shape: Shape::matrix(3, 33), dtype: DType::Q8_0 });
+        s.graph.finish(s.out)
+    });
+    check("KV layer 2: is empty or too large", |mut s| {
+        s.graph.kv_layer(KvShape { heads: usize::MAX, head_dim: 2 });
+        s.graph.finish(s.out)
+    });
+}
+
+#[test]
+fn batches() {
+    let (graph, _) = toy_model(&ToyConfig::default());
+    let limits = Limits { max_tokens: 8, max_outputs: 2, kv_blocks: 4, block_len: 4 };
+    let check = |wanted: &str, change: fn(&mut Batch)| {
+        let mut batch = Batch::default();
+        batch.push(&[1, 2, 3], 2, [0, 1]);
+        batch.push(&[4], 0, [3]);
+        batch.outputs.extend([2, 3]);
+        change(&mut batch);
+        let given = batch.check(&limits, &graph).map_or_else(|e| e.to_string(), |()| "fine".into());
+        assert_eq!(given.trim_start_matches("batch refused: "), wanted);
+    };
+    check("fine", |_| {});
+    check("fine", Batch::clear);
+    check("9 rows, the limit is 8", |b| {
+        b.push(&[0; 5], 0, [2, 2]);
+    });
+    check("3 outputs, the limit is 2", |b| b.outputs.insert(0, 0));
+    check("token 67 of a vocabulary of 67", |b| b.tokens[1] = 67);
+    check("outputs are not ascending", |b| b.outputs = vec![3, 3]);
+    check("output past the last of 4 rows", |b| b.outputs = vec![1, 4]);
+    check("span of rows 3..4 does not go on from row 2", |b| b.spans[0].rows = 0..2);
+    check("span of rows 4..4 does not go on from row 4", |b| {
+        b.push(&[], 0, []);
+    });
+    check("spans cover 3 of 4 rows", |b| {
+        b.spans.pop();
+    });
+    check("spans cover 5 of 4 rows", |b| b.spans.push(Span { rows: 4..5, position: 0, table: 0..1 }));
+    check("block table 2..4 of 3 blocks", |b| b.spans[1].table = 2..4);
+    check("3 rows at position 6 do not fit the 8 positions of their blocks", |b| b.spans[0].position = 6);
+    let words = format!("3 rows at position {} do not fit the 8 positions of their blocks", usize::MAX);
+    check(&words, |b| b.spans[0].position = usize::MAX);
+    check("block 4 of 4", |b| b.blocks[1] = 4);
+    check("block 9 of 4", |b| b.copies.push((0, 9)));
+}
+
+#[test]
+fn weights_and_memory() {
+    let (graph, bytes) = toy_model(&ToyConfig::default());
+    let id = graph.weight_ids().next().unwrap();
+    let error = Interpreter.upload(&graph, id, &bytes[0][1..]).unwrap_err().to_string();
+    assert_eq!(error, "weight token_embd.weight: 17151 bytes where 17152 are needed");
+    let limits = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 1, block_len: 1 };
+    let error = Interpreter.compile(&graph, vec![], limits).unwrap_err().to_string();
+    assert_eq!(error, "weight token_embd.weight: 0 bytes where 17152 are needed");
+    let weights = graph.weight_ids().zip(&bytes).map(|(id, b)| Interpreter.upload(&graph, id, b).unwrap()).collect();
+    let error = Interpreter.compile(&graph, weights, Limits { kv_blocks: usize::MAX, ..limits }).unwrap_err();
+    assert!(error.to_string().starts_with("no memory for the KV cache"), "{error}");
+}
