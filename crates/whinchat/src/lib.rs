@@ -1,1 +1,23 @@
-//! placeholder
+//! Whinchat serves language models. This is the library: load a model, generate text, blocking or as a stream.
+//!
+//! ```no_run
+//! let model = whinchat::Model::load("model.gguf")?;
+//! println!("{}", model.generate("Once upon a time", &whinchat::GenerateOptions::default())?);
+//! # Ok::<(), whinchat::Error>(())
+//! ```
+//!
+//! Architecture invariant: the only place where model files, a backend, an engine and a server meet.
+
+mod error;
+mod generate;
+pub mod hub;
+mod load;
+mod pieces;
+mod vocab;
+
+pub use engine::{Penalties, SamplingParams};
+pub use error::Error;
+pub use generate::{GenerateOptions, Model};
+pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
+pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, prepare};
+pub use vocab::tokenizer;

@@ -1,2 +1,20 @@
-//! placeholder
-fn main() {}
+//! The program: one binary, a subcommand for each thing people do.
+
+mod cmd;
+mod terminal;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    match cmd::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if terminal::is_broken_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("error: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! `whinchat bench`: how fast prefill and decode are, on the executor alone.
+
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use engine::Executor;
+use graph::Batch;
+use serde_json::json;
+use whinchat::{BLOCK_LEN, LoadOptions};
+
+use super::LoadArgs;
+use crate::terminal::Bars;
+
+/// Measure speed for each number of streams: a prompt of random tokens is prefilled, then tokens are decoded.
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Tokens in each prompt.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    prompt: u32,
+    /// Tokens to generate in each stream.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    generate: u32,
+    /// Numbers of streams.
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..))]
+    batch: Vec<u32>,
+    /// One JSON object per line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a number of streams gave, in tokens per second over all of them.
+struct Figures {
+    prefill: f64,
+    decode: f64,
+}
+
+impl Bench {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let streams = self.batch.iter().copied().max().unwrap_or(1) as usize;
+        let options = LoadOptions {
+            context: Some(self.length()),
+            max_sequences: Some(streams),
+            kv_tokens: Some(streams * self.length().next_multiple_of(BLOCK_LEN)),
+            ..self.load.options()
+        };
+        let bars = Bars::new();
+        let prepared = self.load.prepare(&options)?;
+        let mut executor = prepared.executor(&|stage, done, total| bars.show(stage, done, total))?;
+        self.measure(&mut executor, 1)?;
+        let mut out = std::io::stdout().lock();
+        if !self.json {
+            writeln!(out, "{:>7} {:>14} {:>14}", "streams", "prefill tok/s", "decode tok/s")?;
+        }
+        for &streams in &self.batch {
+            let figures = self.measure(&mut executor, streams as usize)?;
+            self.report(&mut out, streams, &figures, prepared.threads())?;
+        }
+        Ok(())
+    }
+
+    fn report(&self, out: &mut impl Write, streams: u32, figures: &Figures, threads: usize) -> std::io::Result<()> {
+        let Figures { prefill, decode } = figures;
+        if !self.json {
+            return writeln!(out, "{streams:>7} {prefill:>14.1} {decode:>14.1}");
+        }
+        let line = json!({
+            "prompt_tokens": self.prompt, "generate_tokens": self.generate, "batch": streams, "threads": threads,
+            "prefill_tok_s": prefill, "decode_tok_s": decode, "peak_rss_bytes": peak_rss_bytes(),
+        });
+        writeln!(out, "{line}")
+    }
+
+    /// Tokens of a stream at its end.
+    fn length(&self) -> usize {
+        (self.prompt + self.generate) as usize
+    }
+
+    fn measure(&self, executor: &mut impl Executor, streams: usize) -> anyhow::Result<Figures> {
+        let (prompt, generate) = (self.prompt as usize, self.generate as usize);
+        let prefill = self.prefill(executor, streams, prompt)?;
+        let started = Instant::now();
+        let mut batch = Batch::default();
+        for position in prompt..prompt + generate {
+            batch.clear();
+            for stream in 0..streams {
+                self.push(&mut batch, executor, stream, position..position + 1);
+                batch.outputs.push(stream as u32);
+            }
+            executor.forward(&batch)?;
+        }
+        let rate = |tokens: usize, time: Duration| (streams * tokens) as f64 / time.as_secs_f64();
+        Ok(Figures { prefill: rate(prompt, prefill), decode: rate(generate, started.elapsed()) })
+    }
+
+    /// Prefills every stream in batches as large as the executor takes.
+    fn prefill(&self, executor: &mut impl Executor, streams: usize, prompt: usize) -> anyhow::Result<Duration> {
+        let limits = executor.limits();
+        let started = Instant::now();
+        let mut batch = Batch::default();
+        for stream in 0..streams {
+            let mut position = 0;
+            while position < prompt {
+                let end = prompt.min(position + limits.max_tokens - batch.tokens.len());
+                self.push(&mut batch, executor, stream, position..end);
+                position = end;
+                if position == prompt {
+                    batch.outputs.push(batch.tokens.len() as u32 - 1);
+                }
+                let last = stream + 1 == streams && position == prompt;
+                if last || batch.tokens.len() == limits.max_tokens || batch.outputs.len() == limits.max_outputs {
+                    executor.forward(&batch)?;
+                    batch.clear();
+                }
+            }
+        }
+        Ok(started.elapsed())
+    }
+
+    fn push(&self, batch: &mut Batch, executor: &impl Executor, stream: usize, positions: std::ops::Range<usize>) {
+        let limits = executor.limits();
+        let blocks = self.length().div_ceil(limits.block_len) as u32;
+        let first = stream as u32 * blocks;
+        let token = |position: usize| ((stream * 7919 + position * 104_729) % limits.vocab) as u32;
+        let start = positions.start;
+        let tokens: Vec<u32> = positions.map(token).collect();
+        batch.push(&tokens, start, first..first + blocks);
+    }
+}
+
+/// The most memory this process ever had; 0 where the system does not say.
+fn peak_rss_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+    line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024
+}

@@ -1,0 +1,177 @@
+//! `whinchat inspect`: what is in a model.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use clap::Args;
+use graph::Graph;
+use model::{Checkpoint, List, Metadata, Value};
+
+use crate::terminal::Bars;
+
+/// Show what is in a model: files, metadata, tensors, memory by part, the graph. Without a choice: all of them.
+#[derive(Args)]
+pub(crate) struct Inspect {
+    /// A GGUF file, a safetensors folder, or a Hugging Face id.
+    model: String,
+    /// Only the metadata.
+    #[arg(long)]
+    metadata: bool,
+    /// Only the tensors.
+    #[arg(long)]
+    tensors: bool,
+    /// Only the memory by part.
+    #[arg(long)]
+    memory: bool,
+    /// Only the graph, every layer written out.
+    #[arg(long)]
+    graph: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let bars = Bars::new();
+        let path = whinchat::locate(&self.model, &|stage, done, total| bars.show(stage, done, total))?;
+        let checkpoint = Checkpoint::open(&path)?;
+        let all = !(self.metadata || self.tensors || self.memory || self.graph);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if all {
+            files(&mut out, &checkpoint)?;
+        }
+        if all || self.metadata {
+            metadata(&mut out, checkpoint.metadata())?;
+        }
+        if all || self.tensors {
+            tensors(&mut out, &checkpoint)?;
+        }
+        if all || self.memory || self.graph {
+            match checkpoint.bind(None) {
+                Ok(model) => {
+                    if all || self.memory {
+                        memory(&mut out, model.graph())?;
+                    }
+                    if all || self.graph {
+                        graph(&mut out, model.graph(), self.graph)?;
+                    }
+                }
+                Err(e) if all => writeln!(out, "\nno graph: {e}")?,
+                Err(e) => return Err(e.into()),
+            }
+        }
+        Ok(out.flush()?)
+    }
+}
+
+fn files(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
+    writeln!(out, "{}", checkpoint.name())?;
+    for file in checkpoint.files() {
+        let size = std::fs::metadata(&file).map(|m| m.len()).unwrap_or_default();
+        writeln!(out, "  {} ({})", file.display(), size_text(size))?;
+    }
+    Ok(())
+}
+
+fn metadata(out: &mut impl Write, metadata: &Metadata) -> io::Result<()> {
+    writeln!(out, "\nmetadata")?;
+    metadata.iter().try_for_each(|(key, value)| writeln!(out, "  {key} = {}", value_text(value)))
+}
+
+/// A value on one line: long texts and lists are cut.
+fn value_text(value: &Value) -> String {
+    match value {
+        Value::Bool(b) => b.to_string(),
+        Value::Int(i) => i.to_string(),
+        Value::Float(x) => x.to_string(),
+        Value::Str(s) => cut(&format!("{s:?}"), 100),
+        Value::List(list) => list_text(list),
+        Value::Map(map) => {
+            let entries: Vec<String> = map.iter().map(|(k, v)| format!("{k}: {}", value_text(v))).collect();
+            cut(&format!("{{ {} }}", entries.join(", ")), 200)
+        }
+    }
+}
+
+fn list_text(list: &List) -> String {
+    const SHOWN: usize = 8;
+    let first: Vec<String> = match list {
+        List::Int(v) => v.iter().take(SHOWN).map(ToString::to_string).collect(),
+        List::Float(v) => v.iter().take(SHOWN).map(ToString::to_string).collect(),
+        List::Bytes(v) => v.iter().take(SHOWN).map(|b| format!("{:?}", String::from_utf8_lossy(b))).collect(),
+        List::Mixed(v) => v.iter().take(SHOWN).map(value_text).collect(),
+    };
+    let more = if list.len() > SHOWN { format!(", … {} in all", list.len()) } else { String::new() };
+    format!("[{}{more}]", first.join(", "))
+}
+
+fn cut(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+fn tensors(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
+    writeln!(out, "\ntensors")?;
+    for tensor in checkpoint.tensors() {
+        let dtype = tensor.dtype.as_ref().map_or_else(|unknown| format!("{unknown}?"), ToString::to_string);
+        let size = size_text(tensor.bytes as u64);
+        writeln!(out, "  {:<48} {dtype:<7} {:<20} {size:>10}", tensor.name, format!("{:?}", tensor.dims))?;
+    }
+    Ok(())
+}
+
+/// Bytes of the weights by the part of the model they belong to, and what a position costs in the KV cache.
+fn memory(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
+    let mut parts: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for weight in graph.weights() {
+        let part = parts.entry(part_of(&weight.name)).or_default();
+        part.0 += 1;
+        part.1 += weight.bytes().unwrap_or_default() as u64;
+    }
+    writeln!(out, "\nmemory")?;
+    for (name, (count, bytes)) in &parts {
+        writeln!(out, "  {name:<24} {count:>5} weights {:>12}", size_text(*bytes))?;
+    }
+    let total = parts.values().map(|(_, bytes)| bytes).sum();
+    writeln!(out, "  {:<24} {:>5} weights {:>12}", "all", graph.weights().len(), size_text(total))?;
+    writeln!(out, "  {:<38} {:>12}", "KV cache, a position", size_text(whinchat::kv_bytes_per_token(graph)))
+}
+
+/// `blk.3.attn_q.weight` → `blk.*.attn_q`.
+fn part_of(name: &str) -> String {
+    let name = name.strip_suffix(".weight").or(name.strip_suffix(".bias")).unwrap_or(name);
+    let parts: Vec<&str> = name.split('.').collect();
+    match parts.as_slice() {
+        ["blk", _, rest @ ..] => format!("blk.*.{}", rest.join(".")),
+        _ => name.to_owned(),
+    }
+}
+
+/// The graph; unless `whole`, the layers after the first are left out.
+fn graph(out: &mut impl Write, graph: &Graph, whole: bool) -> io::Result<()> {
+    writeln!(out, "\ngraph")?;
+    let lines: Vec<String> = graph.nodes().iter().map(|node| graph.line(node).to_string()).collect();
+    let layer = |line: &String| {
+        let number = line.split_once("blk.").or(line.split_once("layer "))?.1;
+        number.split(|c: char| !c.is_ascii_digit()).next()?.parse::<usize>().ok()
+    };
+    let second = lines.iter().position(|line| layer(line) == Some(1));
+    let last = lines.iter().rposition(|line| layer(line).is_some());
+    let hidden = match (second, last) {
+        (Some(second), Some(last)) if !whole => second..last + 1,
+        _ => 0..0,
+    };
+    for (i, line) in lines.iter().enumerate() {
+        if i == hidden.start && !hidden.is_empty() {
+            writeln!(out, "  … {} more nodes of {} layers (--graph shows them)", hidden.len(), graph.kv().len() - 1)?;
+        }
+        if !hidden.contains(&i) {
+            writeln!(out, "  {line}")?;
+        }
+    }
+    Ok(())
+}
+
+fn size_text(bytes: u64) -> String {
+    indicatif::HumanBytes(bytes).to_string()
+}

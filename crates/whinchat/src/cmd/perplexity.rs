@@ -1,0 +1,117 @@
+//! `whinchat perplexity`: how surprised a model is by a text, by llama.cpp's protocol.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+use serde_json::json;
+use text::EncodeOptions;
+
+use super::LoadArgs;
+use super::scorer::Scorer;
+
+/// Measure perplexity: the text is cut into chunks of the context; each is scored from its second half on.
+#[derive(Args)]
+pub(crate) struct Perplexity {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Score only the first chunks.
+    #[arg(long, value_name = "N")]
+    chunks: Option<usize>,
+    /// One JSON object on stdout.
+    #[arg(long)]
+    json: bool,
+    /// The text.
+    file: PathBuf,
+}
+
+/// Sums over scored tokens.
+#[derive(Default)]
+struct Score {
+    tokens: usize,
+    nll: f64,
+    nll2: f64,
+}
+
+impl Perplexity {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let context = self.load.context.unwrap_or(512);
+        anyhow::ensure!(context >= 4, "--context {context}: at least 4 tokens are needed");
+        let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
+        let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", self.file.display()))?;
+        let mut scorer = Scorer::load(&self.load, context)?;
+        let tokenizer = whinchat::tokenizer(&scorer.prepared.checkpoint)?;
+        let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
+        let bos = tokenizer.bos().filter(|bos| tokenizer.adds_bos() && tokens.first() == Some(bos));
+        let total = (tokens.len() / context).min(self.chunks.unwrap_or(usize::MAX));
+        anyhow::ensure!(
+            total >= 1 && tokens.len() >= 2 * context,
+            "{} has {} tokens; at least {} are needed for --context {context}",
+            self.file.display(),
+            tokens.len(),
+            2 * context
+        );
+        let mut score = Score::default();
+        for (done, chunk) in tokens.chunks_exact(context).take(total).enumerate() {
+            score.chunk(&mut scorer, chunk, bos)?;
+            eprintln!("[{}/{total}] {:.4}", done + 1, score.perplexity());
+        }
+        self.report(&score, total, context)
+    }
+
+    fn report(&self, score: &Score, chunks: usize, context: usize) -> anyhow::Result<()> {
+        let (perplexity, error) = (score.perplexity(), score.error());
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            let tokens = score.tokens;
+            let line = json!({ "perplexity": perplexity, "error": error, "context": context, "chunks": chunks, "tokens": tokens });
+            writeln!(out, "{line}")?;
+        } else {
+            writeln!(out, "perplexity {perplexity:.4} +/- {error:.5}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Score {
+    /// Scores the second half of `chunk`; its first token is replaced by `bos` where the model wants one.
+    fn chunk(&mut self, scorer: &mut Scorer, chunk: &[u32], bos: Option<u32>) -> anyhow::Result<()> {
+        let mut tokens = chunk.to_vec();
+        if let Some(bos) = bos {
+            tokens[0] = bos;
+        }
+        scorer.score(&tokens, chunk.len() / 2, |i, logits| {
+            if let Some(next) = chunk.get(i + 1) {
+                self.add(f64::from(-log_softmax(logits, *next as usize)));
+            }
+            Ok(())
+        })
+    }
+
+    fn add(&mut self, nll: f64) {
+        self.tokens += 1;
+        self.nll += nll;
+        self.nll2 += nll * nll;
+    }
+
+    fn mean(&self) -> f64 {
+        self.nll / self.tokens as f64
+    }
+
+    fn perplexity(&self) -> f64 {
+        self.mean().exp()
+    }
+
+    /// Standard error of the perplexity, from the spread of the tokens' surprise.
+    fn error(&self) -> f64 {
+        let variance = self.nll2 / self.tokens as f64 - self.mean() * self.mean();
+        (variance.max(0.0) / (self.tokens as f64 - 1.0).max(1.0)).sqrt() * self.perplexity()
+    }
+}
+
+fn log_softmax(logits: &[f32], at: usize) -> f32 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|x| f64::from(x - max).exp()).sum();
+    logits[at] - max - sum.ln() as f32
+}

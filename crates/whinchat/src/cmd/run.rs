@@ -1,0 +1,47 @@
+//! `whinchat run`: continue a prompt.
+
+use std::io::Write;
+
+use clap::Args;
+use whinchat::Piece;
+
+use super::LoadArgs;
+use super::sampling::SamplingArgs;
+
+/// Continue a prompt and print the text as it comes.
+#[derive(Args)]
+pub(crate) struct Run {
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// Go on past the model's end tokens.
+    #[arg(long)]
+    ignore_eos: bool,
+    /// Print the prompt before its continuation.
+    #[arg(long)]
+    echo: bool,
+    /// The text to continue; - reads it from stdin.
+    #[arg(default_value = "")]
+    prompt: String,
+}
+
+impl Run {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let prompt = if self.prompt == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { self.prompt };
+        let model = self.load.load(1)?;
+        let options = whinchat::GenerateOptions { ignore_eos: self.ignore_eos, ..self.sampling.options(&model) };
+        let mut out = std::io::stdout().lock();
+        if self.echo {
+            out.write_all(prompt.as_bytes())?;
+        }
+        for piece in model.pieces(&prompt, &options)? {
+            if let Piece::Text(text) = piece? {
+                out.write_all(text.as_bytes())?;
+                out.flush()?;
+            }
+        }
+        writeln!(out)?;
+        Ok(())
+    }
+}

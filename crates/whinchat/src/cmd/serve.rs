@@ -1,0 +1,105 @@
+//! `whinchat serve`: answer over HTTP.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use serve::App;
+use whinchat::{LoadOptions, Model};
+
+use super::LoadArgs;
+use crate::terminal::Bars;
+
+/// Answer over HTTP: OpenAI's chat completions, completions and models.
+#[derive(Args)]
+pub(crate) struct Serve {
+    #[command(flatten)]
+    load: LoadArgs,
+    /// Where to listen; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8000", value_name = "HOST:PORT", env = "WHINCHAT_LISTEN")]
+    listen: String,
+    /// The name clients use [default: the model's own]
+    #[arg(long, value_name = "NAME")]
+    alias: Option<String>,
+    /// Sequences that run at once.
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    max_sequences: u32,
+    /// Rows computed in a step at most: longer prompts are computed in pieces while others go on.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    max_batch_tokens: u32,
+    /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
+    #[arg(long, value_name = "TOKENS")]
+    kv_tokens: Option<usize>,
+    /// Seconds that open answers have to finish after SIGTERM.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    grace: u64,
+}
+
+impl Serve {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let filter = tracing_subscriber::EnvFilter::try_from_env("WHINCHAT_LOG").unwrap_or_else(|_| "info".into());
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        runtime.block_on(self.listen_and_serve())
+    }
+
+    async fn listen_and_serve(self) -> anyhow::Result<()> {
+        let listener = tokio::net::TcpListener::bind(&self.listen)
+            .await
+            .with_context(|| format!("cannot listen on {}; is another program there?", self.listen))?;
+        tracing::info!("listening on http://{}", listener.local_addr()?);
+        let app = App::new();
+        let server = tokio::spawn(serve::http::serve(
+            listener,
+            std::sync::Arc::clone(&app),
+            stop_signal(),
+            Duration::from_secs(self.grace),
+        ));
+        let loading = tokio::task::spawn_blocking(move || self.load_model());
+        let engine_thread = tokio::select! {
+            loaded = loading => {
+                let (served, thread) = loaded??;
+                tracing::info!("{} is ready (context {} tokens)", served.name, served.context);
+                app.add(served);
+                thread
+            }
+            () = stop_signal() => std::process::exit(0),
+        };
+        server.await??;
+        if let Some(thread) = engine_thread {
+            tokio::task::spawn_blocking(move || thread.join()).await?.ok();
+        }
+        tracing::info!("drained");
+        Ok(())
+    }
+
+    fn load_model(self) -> anyhow::Result<(serve::Served, Option<std::thread::JoinHandle<()>>)> {
+        let options = LoadOptions {
+            max_sequences: Some(self.max_sequences as usize),
+            max_batch_tokens: Some(self.max_batch_tokens as usize),
+            kv_tokens: self.kv_tokens,
+            ..self.load.options()
+        };
+        let bars = Bars::new();
+        let source = &self.load.model.model;
+        let model = Model::load_with(source, &options, &|stage, done, total| bars.show(stage, done, total))
+            .with_context(|| format!("cannot load {source}"))?;
+        let name = self.alias.unwrap_or_else(|| model.name().to_owned());
+        Ok(model.into_served(name))
+    }
+}
+
+/// Ends at SIGTERM or Ctrl-C.
+async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}

@@ -1,0 +1,46 @@
+//! `whinchat tokenize`: the tokens of a text.
+
+use std::io::Write;
+
+use clap::Args;
+use serde_json::json;
+use text::EncodeOptions;
+
+use super::ModelArg;
+use crate::terminal::Bars;
+
+/// Show the tokens of a text: one line each, id and piece.
+#[derive(Args)]
+pub(crate) struct Tokenize {
+    #[command(flatten)]
+    model: ModelArg,
+    /// Neither add the model's special tokens nor recognise them in the text.
+    #[arg(long)]
+    no_special: bool,
+    /// One JSON object: {"ids": [...], "pieces": [...]}.
+    #[arg(long)]
+    json: bool,
+    /// The text; - reads it from stdin.
+    text: String,
+}
+
+impl Tokenize {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let bars = Bars::new();
+        let path = whinchat::locate(&self.model.model, &|stage, done, total| bars.show(stage, done, total))?;
+        let tokenizer = whinchat::tokenizer(&*model::Checkpoint::open(&path)?)?;
+        let text = if self.text == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { self.text };
+        let special = !self.no_special;
+        let ids = tokenizer.encode(&text, EncodeOptions { add_special: special, parse_special: special });
+        let pieces: Vec<&str> = ids.iter().map(|id| tokenizer.piece(*id).unwrap_or_default()).collect();
+        let mut out = std::io::stdout().lock();
+        if self.json {
+            writeln!(out, "{}", json!({ "ids": ids, "pieces": pieces }))?;
+            return Ok(());
+        }
+        for (id, piece) in ids.iter().zip(pieces) {
+            writeln!(out, "{id:>7}  {piece}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,124 @@
+//! From a model's name to an executor: the only place where files, a backend and an engine meet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use engine::BackendExecutor;
+use graph::{Backend, Graph, Limits};
+use kernels::{Cpu, CpuOptions};
+use model::{Checkpoint, Model as Bound};
+
+use crate::Error;
+use crate::hub::{Hub, ModelId};
+
+/// Positions in a block of the KV cache.
+pub const BLOCK_LEN: usize = 16;
+
+/// How a model is brought into memory. `None` means: resolved from the model and the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Longest sequence, prompt and answer (default: the model's own, at most 8,192).
+    pub context: Option<usize>,
+    /// Threads that compute (default: every core).
+    pub threads: Option<usize>,
+    /// Sequences that run at once (default: 32).
+    pub max_sequences: Option<usize>,
+    /// Rows computed in a step at most (default: 512).
+    pub max_batch_tokens: Option<usize>,
+    /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
+    /// use a part of it).
+    pub kv_tokens: Option<usize>,
+}
+
+/// Hears how loading goes: bytes done and bytes in all, for a named stage.
+pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
+
+/// A checkpoint, bound and measured, not yet in memory.
+pub struct Prepared {
+    /// The files.
+    pub checkpoint: Arc<Checkpoint>,
+    /// The model.
+    pub model: Bound,
+    /// Longest sequence.
+    pub context: usize,
+    /// Sequences at once.
+    pub max_sequences: usize,
+    /// What will be compiled for.
+    pub limits: Limits,
+    threads: Option<usize>,
+}
+
+/// Where a model's files are: a path as given, else a hub id, downloaded if need be.
+///
+/// # Errors
+/// If there is no such file and the hub does not give one.
+pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
+    let path = Path::new(source);
+    match ModelId::parse(source) {
+        Some(id) if !path.exists() => Ok(Hub::from_env().fetch(&id, progress)?),
+        _ => Ok(path.to_owned()),
+    }
+}
+
+/// Opens `path` and resolves `options` against the model and the machine.
+///
+/// # Errors
+/// If the files cannot be used or an option contradicts the model.
+pub fn prepare(path: &Path, options: &LoadOptions) -> Result<Prepared, Error> {
+    let checkpoint = Checkpoint::open(path)?;
+    let own = checkpoint.bind(options.context)?.spec().context;
+    let context = options.context.unwrap_or(own.min(8192));
+    if context == 0 || context > own {
+        return Err(Error::Request(format!("--context {context}: this model takes 1 to {own} positions")));
+    }
+    let model = checkpoint.bind(Some(context))?;
+    let max_sequences = options.max_sequences.unwrap_or(32).max(1);
+    let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
+    let fair = context.max(context / 4 * max_sequences);
+    let kv_tokens = options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph()))).max(context);
+    let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
+    let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
+    Ok(Prepared { checkpoint, model, context, max_sequences, limits, threads: options.threads })
+}
+
+/// Bytes that a position takes in the KV cache, over all layers.
+pub fn kv_bytes_per_token(graph: &Graph) -> u64 {
+    graph.kv().iter().map(|kv| 2 * kv.width() as u64 * size_of::<f32>() as u64).sum()
+}
+
+/// Positions of KV cache that fit in half of the memory that the weights leave free; no bound where the system does not
+/// say how much is free.
+fn affordable(graph: &Graph) -> usize {
+    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
+    let Some(kib) = available.and_then(|n| n.trim().parse::<u64>().ok()) else { return usize::MAX };
+    let weights: u64 = graph.weights().iter().filter_map(|w| w.bytes()).map(|b| b as u64).sum();
+    ((kib * 1024).saturating_sub(weights) / 2 / kv_bytes_per_token(graph).max(1)) as usize
+}
+
+impl Prepared {
+    /// Threads that will compute.
+    pub fn threads(&self) -> usize {
+        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+    }
+
+    /// Brings the weights into memory and compiles the graph.
+    ///
+    /// # Errors
+    /// If the memory is short or the files give wrong data.
+    pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
+        let backend = Cpu::new(CpuOptions { threads: self.threads, ..CpuOptions::default() });
+        let graph = self.model.graph();
+        let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
+        let total = graph.weight_ids().map(size).sum();
+        let mut done = 0;
+        let mut weights = Vec::with_capacity(graph.weights().len());
+        for id in graph.weight_ids() {
+            weights.push(backend.upload(graph, id, &self.model.read(id)?)?);
+            done += size(id);
+            progress("loading", done, total);
+        }
+        let program = backend.compile(graph, weights, self.limits)?;
+        Ok(BackendExecutor::new(backend, program, self.limits, graph.vocab()))
+    }
+}

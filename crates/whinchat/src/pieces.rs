@@ -1,0 +1,136 @@
+//! From token events to pieces of text, for a blocking and for an async reader.
+
+use std::collections::VecDeque;
+
+use engine::{FinishReason, TokenEvent};
+use text::TextOutput;
+
+use crate::Error;
+
+/// A piece of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// More text, whole characters.
+    Text(String),
+    /// The end, once, last.
+    Ended(Ended),
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub reason: EndReason,
+    /// Tokens in the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated.
+    pub generated_tokens: usize,
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The model ended it, or a stop string was found.
+    Stop,
+    /// `max_tokens` or the context was reached.
+    Length,
+    /// The engine was stopped.
+    Aborted,
+}
+
+/// What both readers share: the text pipeline and the pieces that are ready.
+pub(crate) struct Pieces {
+    output: TextOutput,
+    ready: VecDeque<Result<Piece, Error>>,
+    prompt_tokens: usize,
+    generated_tokens: usize,
+    done: bool,
+}
+
+impl Pieces {
+    pub(crate) fn new(output: TextOutput, prompt_tokens: usize) -> Pieces {
+        Pieces { output, ready: VecDeque::new(), prompt_tokens, generated_tokens: 0, done: false }
+    }
+
+    fn take(&mut self) -> Option<Result<Piece, Error>> {
+        self.ready.pop_front()
+    }
+
+    fn feed(&mut self, event: Option<TokenEvent>) {
+        let finish = match event {
+            Some(TokenEvent::Token(token)) => return self.token(token.id),
+            Some(TokenEvent::Finished(finish)) => finish.reason,
+            None => FinishReason::Failed("it ended before the answer did".into()),
+        };
+        let rest = self.output.finish();
+        self.text(rest);
+        match finish {
+            FinishReason::Stop(_) => self.ended(EndReason::Stop),
+            FinishReason::Length => self.ended(EndReason::Length),
+            FinishReason::Aborted => self.ended(EndReason::Aborted),
+            FinishReason::Failed(why) => self.end(Err(Error::Engine(why))),
+        }
+    }
+
+    fn token(&mut self, id: u32) {
+        self.generated_tokens += 1;
+        let (text, stopped) = self.output.push(id);
+        self.text(text);
+        if stopped {
+            self.ended(EndReason::Stop);
+        }
+    }
+
+    fn ended(&mut self, reason: EndReason) {
+        let Pieces { prompt_tokens, generated_tokens, .. } = *self;
+        self.end(Ok(Piece::Ended(Ended { reason, prompt_tokens, generated_tokens })));
+    }
+
+    fn text(&mut self, text: String) {
+        if !text.is_empty() {
+            self.ready.push_back(Ok(Piece::Text(text)));
+        }
+    }
+
+    fn end(&mut self, last: Result<Piece, Error>) {
+        self.ready.push_back(last);
+        self.done = true;
+    }
+}
+
+/// The pieces of an answer, blocking.
+pub struct TextIter {
+    pub(crate) receiver: engine::Receiver,
+    pub(crate) pieces: Pieces,
+}
+
+impl Iterator for TextIter {
+    type Item = Result<Piece, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.pieces.take() {
+                None if !self.pieces.done => self.pieces.feed(self.receiver.recv()),
+                piece => return piece,
+            }
+        }
+    }
+}
+
+/// The pieces of an answer, async.
+pub struct TextStream {
+    pub(crate) receiver: serve::sink::Receiver,
+    pub(crate) pieces: Pieces,
+}
+
+impl TextStream {
+    /// The next piece; `None` after the last.
+    pub async fn next(&mut self) -> Option<Result<Piece, Error>> {
+        loop {
+            match self.pieces.take() {
+                None if !self.pieces.done => self.pieces.feed(self.receiver.recv().await),
+                piece => return piece,
+            }
+        }
+    }
+}

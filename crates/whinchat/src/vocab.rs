@@ -1,0 +1,87 @@
+//! The tokenizer of a checkpoint: GGUF keys as plain data for `text`, or the files beside safetensors.
+
+use model::{Checkpoint, List, Metadata, TokenizerFiles, Value};
+use text::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
+
+use crate::Error;
+
+/// Makes the tokenizer of `checkpoint`.
+///
+/// # Errors
+/// If it has none, or one that cannot be used.
+pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
+    let made = match checkpoint.tokenizer()? {
+        TokenizerFiles::Gguf(metadata) => Tokenizer::from_gguf(gguf_vocab(metadata)),
+        TokenizerFiles::Json { tokenizer, config } => Tokenizer::from_json(&tokenizer, config.as_ref()),
+        TokenizerFiles::Absent => Err(TokenizerError {
+            field: "tokenizer".into(),
+            problem: "the model has none; put its tokenizer.json beside the weights".into(),
+        }),
+    };
+    made.map_err(|source| Error::Tokenizer { path: checkpoint.path().to_owned(), source })
+}
+
+fn gguf_vocab(metadata: &Metadata) -> GgufVocab {
+    let text = |key: &str| match metadata.get(key) {
+        Some(Value::Str(s)) => Some(s.clone()),
+        _ => None,
+    };
+    let keys = || metadata.iter().filter_map(|(k, v)| Some((k.strip_prefix("tokenizer.ggml.")?, v)));
+    GgufVocab {
+        model: text("tokenizer.ggml.model").unwrap_or_default(),
+        pre: text("tokenizer.ggml.pre"),
+        tokens: bytes(metadata, "tokenizer.ggml.tokens"),
+        scores: floats(metadata, "tokenizer.ggml.scores"),
+        kinds: ints(metadata, "tokenizer.ggml.token_type").into_iter().map(kind).collect(),
+        merges: bytes(metadata, "tokenizer.ggml.merges"),
+        special: keys().filter_map(special_id).collect(),
+        flags: keys()
+            .filter_map(|(k, v)| match v {
+                Value::Bool(b) => Some((k.to_owned(), *b)),
+                _ => None,
+            })
+            .collect(),
+        charsmap: ints(metadata, "tokenizer.ggml.precompiled_charsmap").into_iter().map(|b| b as u8).collect(),
+    }
+}
+
+fn special_id((key, value): (&str, &Value)) -> Option<(String, u32)> {
+    let name = key.strip_suffix("_token_id")?;
+    match value {
+        Value::Int(id) => Some((name.to_owned(), u32::try_from(*id).ok()?)),
+        _ => None,
+    }
+}
+
+fn bytes(metadata: &Metadata, key: &str) -> Vec<Vec<u8>> {
+    match metadata.get(key) {
+        Some(Value::List(List::Bytes(list))) => list.clone(),
+        _ => Vec::new(),
+    }
+}
+
+fn floats(metadata: &Metadata, key: &str) -> Vec<f32> {
+    match metadata.get(key) {
+        Some(Value::List(List::Float(list))) => list.iter().map(|x| *x as f32).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn ints(metadata: &Metadata, key: &str) -> Vec<i64> {
+    match metadata.get(key) {
+        Some(Value::List(List::Int(list))) => list.clone(),
+        _ => Vec::new(),
+    }
+}
+
+/// GGUF's `token_type` numbers.
+fn kind(number: i64) -> TokenKind {
+    match number {
+        2 => TokenKind::Unknown,
+        3 => TokenKind::Control,
+        4 => TokenKind::UserDefined,
+        5 => TokenKind::Unused,
+        6 => TokenKind::Byte,
+        _ => TokenKind::Normal,
+    }
+}
