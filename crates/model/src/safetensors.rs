@@ -12,7 +12,7 @@ use tensor::DType;
 
 use crate::checkpoint::TensorInfo;
 use crate::{Metadata, ModelError};
-pub(crate) use folder::{open_file, open_folder};
+pub(crate) use folder::{open_file, open_folder, open_vocabulary};
 use header::Entry;
 
 /// Reads a file's table; its tensors will be found in the file with the number `file` of the set.

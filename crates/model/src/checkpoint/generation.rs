@@ -29,7 +29,7 @@ const END_KEYS: [&str; 3] =
 
 /// Pieces that end an answer wherever they are control tokens: many files name one end token and use another (the
 /// same reasoning and about the same list as llama.cpp's).
-const END_PIECES: [&str; 16] = [
+const END_PIECES: [&str; 18] = [
     "<|eot_id|>",
     "<|eom_id|>",
     "<|im_end|>",
@@ -42,6 +42,8 @@ const END_PIECES: [&str; 16] = [
     "<|eot|>",
     "<end_of_turn>",
     "<end_of_utterance>",
+    "[EOT]",
+    "[EOS]",
     "<EOT>",
     "_<EOT>",
     "<eos>",
@@ -111,9 +113,16 @@ fn end_pieces(metadata: &Metadata) -> Vec<u32> {
     else {
         return Vec::new();
     };
+    let marks = |t: i64| matches!(t, CONTROL | USER_DEFINED);
     let ends = |piece: &[u8]| END_PIECES.iter().any(|end| end.as_bytes() == piece);
-    let marked = pieces.iter().zip(types).enumerate();
-    marked.filter(|(_, (p, t))| matches!(**t, CONTROL | USER_DEFINED) && ends(p)).map(|(id, _)| id as u32).collect()
+    let tokens = (0u32..).zip(pieces).zip(types);
+    let mut found: Vec<_> =
+        tokens.filter(|((_, piece), t)| marks(**t) && ends(piece)).map(|((id, piece), _)| (id, &piece[..])).collect();
+    // In gpt-oss's format <|end|> ends a message, of which one answer has several.
+    if [&b"<|return|>"[..], b"<|call|>"].iter().all(|piece| found.iter().any(|(_, p)| p == piece)) {
+        found.retain(|(_, piece)| *piece != b"<|end|>");
+    }
+    found.into_iter().map(|(id, _)| id).collect()
 }
 
 /// One id or a list of them.

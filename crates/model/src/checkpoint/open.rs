@@ -10,11 +10,23 @@ use crate::mmap::Bytes;
 use crate::{ModelError, gguf, safetensors};
 
 const MEMORY: &str = "(memory)";
+/// A tokenizer alone can be opened too, to tokenize with.
+const VOCABULARY: &str = "tokenizer.json";
+/// The endings of PyTorch's weights.
+const TORCH_ENDINGS: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
+const TORCH_ONLY: &str =
+    "holds PyTorch weights only; take the model's safetensors or GGUF files, or convert it (save_pretrained)";
+const NO_MODEL: &str = "holds no .gguf and no .safetensors file; give a model's file or the folder with its weights";
 
 /// See [`Checkpoint::open`].
 pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelError> {
     let found = std::fs::metadata(path).map_err(|e| ModelError::io(path, e))?;
-    let (format, files) = if found.is_dir() { open_folder(path)? } else { open_file(path)? };
+    let is_vocabulary = path.file_name().is_some_and(|name| name == VOCABULARY);
+    let (format, files) = match found.is_dir() {
+        true => open_folder(path)?,
+        false if is_vocabulary => (Format::Safetensors, safetensors::open_vocabulary(&path.with_file_name(""))?),
+        false => open_file(path)?,
+    };
     let folder = if found.is_dir() { path.to_owned() } else { path.with_file_name("") };
     let folder = (format == Format::Safetensors).then_some(folder);
     checkpoint(format, path, folder, files)
@@ -65,7 +77,9 @@ fn open_folder(path: &Path) -> Result<(Format, Files), ModelError> {
         return Ok((Format::Safetensors, safetensors::open_folder(path, &names)?));
     }
     match &gguf_candidates(&names)[..] {
-        [] => Err(nothing(path, &names)),
+        [] if is_torch(&names) => Err(ModelError::invalid(path, "folder", TORCH_ONLY)),
+        [] if names.iter().any(|n| n == VOCABULARY) => Ok((Format::Safetensors, safetensors::open_vocabulary(path)?)),
+        [] => Err(ModelError::invalid(path, "folder", NO_MODEL)),
         [one] => open_file(&path.join(one)),
         many => {
             let problem = format!("holds several models; give one of {}", many.join(", "));
@@ -87,14 +101,8 @@ fn gguf_candidates(names: &[String]) -> Vec<&str> {
         .collect()
 }
 
-fn nothing(path: &Path, names: &[String]) -> ModelError {
-    let torch = names.iter().any(|n| [".bin", ".pt", ".pth", ".ckpt"].iter().any(|ending| n.ends_with(ending)));
-    let problem = if torch {
-        "holds PyTorch weights only; take the model's safetensors or GGUF files, or convert it (save_pretrained)"
-    } else {
-        "holds no .gguf and no .safetensors file; give a model's file or the folder with its weights"
-    };
-    ModelError::invalid(path, "folder", problem)
+fn is_torch(names: &[String]) -> bool {
+    names.iter().any(|name| TORCH_ENDINGS.iter().any(|ending| name.ends_with(ending)))
 }
 
 /// The names of the files in a folder, sorted.

@@ -11,7 +11,7 @@ pub(super) struct Stored {
 }
 
 /// Number, name, elements in a block, bytes in a block.
-const UNREAD: [(u32, &str, usize, usize); 17] = [
+const UNREAD: [(u32, &str, usize, usize); 21] = [
     (9, "Q8_1", 32, 36),
     (15, "Q8_K", 256, 292),
     (16, "IQ2_XXS", 256, 66),
@@ -26,9 +26,13 @@ const UNREAD: [(u32, &str, usize, usize); 17] = [
     (27, "I64", 1, 8),
     (28, "F64", 1, 8),
     (29, "IQ1_M", 256, 56),
+    (31, "Q4_0_4_4", 32, 18),
+    (32, "Q4_0_4_8", 32, 18),
+    (33, "Q4_0_8_8", 32, 18),
     (34, "TQ1_0", 256, 54),
     (35, "TQ2_0", 256, 66),
     (40, "NVFP4", 64, 36),
+    (41, "Q1_0", 128, 18),
 ];
 
 /// The type with the number `id`.

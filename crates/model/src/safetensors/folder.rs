@@ -45,6 +45,13 @@ pub(crate) fn open_folder(folder: &Path, names: &[String]) -> Result<Files, Mode
     }
 }
 
+/// A folder without weights: config.json if it is there, for what is asked of the tokenizer only.
+pub(crate) fn open_vocabulary(folder: &Path) -> Result<Files, ModelError> {
+    let path = folder.join(CONFIG);
+    let metadata = if path.exists() { read_config(&path)? } else { Metadata::of(folder) };
+    Ok(Files::new(metadata, Vec::new(), Vec::new()))
+}
+
 fn index(names: &[String]) -> Option<&String> {
     let mut all = names.iter().filter(|n| n.ends_with(".safetensors.index.json"));
     all.clone().find(|n| *n == INDEX).or_else(|| all.next())
