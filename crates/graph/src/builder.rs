@@ -1,7 +1,7 @@
 //! Builds a graph node by node, checking shapes as it goes.
 
 use crate::rules::{self, KvLayer, Typed};
-use crate::{Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, WeightId, WeightInfo};
+use crate::{Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
 
 /// Collects weights, KV layers and nodes; every push checks its inputs, so a [`Graph`] that exists is well-formed.
 #[derive(Debug, Default)]
@@ -28,6 +28,14 @@ impl GraphBuilder {
     pub fn kv_layer(&mut self, shape: KvShape) -> usize {
         self.kv.push(KvLayer { shape, written: false });
         self.kv.len() - 1
+    }
+
+    /// The type of a value.
+    ///
+    /// # Panics
+    /// If the value is another graph's.
+    pub fn value(&self, id: ValueId) -> ValueInfo {
+        self.values[id.index()].info
     }
 
     /// Appends an operator that gives a value.

@@ -1,6 +1,8 @@
 //! The numbers of a model, read once and never changed.
 
-/// Immutable numbers of a model. (Grows the switches that the table of architectures sets.)
+use graph::{Activation, GateScoring, Rope};
+
+/// Immutable numbers of a model; everything its graph is made from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// The architecture's name in the table.
@@ -11,6 +13,133 @@ pub struct ModelSpec {
     pub layers: usize,
     /// Width of the residual stream.
     pub width: usize,
-    /// Size of the vocabulary.
+    /// Size of the vocabulary: the rows of the embedding.
     pub vocab: usize,
+    /// Added to the mean square in every norm.
+    pub eps: f32,
+    /// Where a layer has norms.
+    pub norms: Norms,
+    /// Whether the embedding is the output matrix too.
+    pub tied: bool,
+    /// Constant factors.
+    pub scales: Scales,
+    /// Logits become cap · tanh(logit / cap).
+    pub logit_cap: Option<f32>,
+    /// What each layer does.
+    pub(crate) blocks: Vec<LayerSpec>,
+}
+
+impl ModelSpec {
+    /// What layer `i` does.
+    ///
+    /// # Panics
+    /// If there is no such layer.
+    pub fn layer(&self, i: usize) -> &LayerSpec {
+        &self.blocks[i]
+    }
+}
+
+/// Where a layer has norms: before, after, or around attention and feed-forward part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Norms {
+    /// On what they read.
+    Pre,
+    /// On what they add to the residual stream.
+    Post,
+    /// On both.
+    Both,
+}
+
+impl Norms {
+    /// Whether what a part reads is normalized.
+    pub fn before(self) -> bool {
+        self != Norms::Post
+    }
+
+    /// Whether what a part adds is normalized.
+    pub fn after(self) -> bool {
+        self != Norms::Pre
+    }
+}
+
+/// Constant factors; 1 for most models.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Scales {
+    /// On embeddings.
+    pub embed: f32,
+    /// On what is added to the residual stream.
+    pub residual: f32,
+    /// On logits.
+    pub logits: f32,
+}
+
+/// What one layer does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerSpec {
+    /// Its attention.
+    pub attention: AttentionSpec,
+    /// Its feed-forward part.
+    pub ffn: FfnSpec,
+}
+
+/// The attention of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttentionSpec {
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads.
+    pub kv_heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Multiplied with the scores.
+    pub scale: f32,
+    /// How many positions a row sees, itself included; `None` for all.
+    pub window: Option<usize>,
+    /// Scores become cap · tanh(score / cap).
+    pub softcap: Option<f32>,
+    /// How positions enter; `None` if they do not.
+    pub rope: Option<Rope>,
+    /// Norms of queries and keys.
+    pub qk_norm: QkNorm,
+    /// Whether each head's softmax has a sink.
+    pub sinks: bool,
+    /// Whether queries, keys and values have a bias.
+    pub qkv_bias: bool,
+    /// Whether the output projection has a bias.
+    pub output_bias: bool,
+}
+
+/// Norms of queries and keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QkNorm {
+    /// There are none.
+    None,
+    /// Each head alone.
+    PerHead,
+    /// All heads together.
+    Full,
+}
+
+/// The feed-forward part of one layer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FfnSpec {
+    /// Width of the hidden values (of each expert).
+    pub width: usize,
+    /// What is applied to the gate.
+    pub act: Activation,
+    /// Whether its matrices (and the router) have a bias.
+    pub bias: bool,
+    /// Its experts; `None` if it is dense.
+    pub experts: Option<ExpertSpec>,
+}
+
+/// A mixture of experts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExpertSpec {
+    /// How many there are.
+    pub count: usize,
+    /// How many each token uses.
+    pub used: usize,
+    /// How router scores become weights.
+    pub scoring: GateScoring,
 }

@@ -1,31 +1,49 @@
 //! A checkpoint bound to a graph: which bytes are which weight.
 
+mod binder;
+mod experts;
+mod names;
+mod source;
+
+pub(crate) use binder::{Binder, Binding, Slice};
+pub(crate) use experts::Role;
+pub(crate) use names::Names;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use graph::{Graph, WeightId};
 
+use crate::arch::{self, Config};
 use crate::{Checkpoint, ModelError, ModelSpec};
 
 /// A model ready for a backend: its numbers, its graph, and its weights in the files.
 #[derive(Debug)]
-pub struct Model {}
+pub struct Model {
+    checkpoint: Arc<Checkpoint>,
+    spec: ModelSpec,
+    graph: Graph,
+    /// In the order of [`Graph::weights`].
+    bindings: Vec<Binding>,
+}
 
 impl Model {
     /// See [`Checkpoint::bind`].
     pub(crate) fn bind(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, ModelError> {
-        let _ = (checkpoint, context);
-        todo!()
+        let config = Config::new(checkpoint)?;
+        let spec = arch::read_spec(&config, context)?;
+        let (graph, bindings) = arch::build(checkpoint, &spec, Binder::new(&config))?;
+        Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings })
     }
 
     /// Its numbers.
     pub fn spec(&self) -> &ModelSpec {
-        todo!()
+        &self.spec
     }
 
     /// Its computation.
     pub fn graph(&self) -> &Graph {
-        todo!()
+        &self.graph
     }
 
     /// The bytes of a weight in the form its `WeightInfo` says: straight from the map where the file has them so, else
@@ -33,8 +51,11 @@ impl Model {
     ///
     /// # Errors
     /// If the file's bytes cannot be brought into that form.
+    ///
+    /// # Panics
+    /// If the weight is another graph's.
     pub fn read(&self, id: WeightId) -> Result<Cow<'_, [u8]>, ModelError> {
-        let _ = id;
-        todo!()
+        let Binding { source, shape, form } = &self.bindings[id.index()];
+        source.read(&self.checkpoint, *shape, *form)
     }
 }

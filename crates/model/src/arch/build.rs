@@ -1,0 +1,181 @@
+//! One graph for all: what a [`ModelSpec`] says, block after block.
+
+use graph::{Attention, Graph, GraphError, KvShape, Op, ValueId, WeightId};
+use tensor::Shape;
+
+use crate::bind::{Binder, Binding, Role, Slice};
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, ModelSpec, QkNorm};
+use crate::{Checkpoint, ModelError};
+
+type Value = Result<ValueId, ModelError>;
+
+/// The graph, and where each of its weights comes from.
+///
+/// # Errors
+/// If a tensor is missing, does not fit, or has no place in the graph.
+pub(crate) fn build(
+    checkpoint: &Checkpoint,
+    spec: &ModelSpec,
+    weights: Binder<'_>,
+) -> Result<(Graph, Vec<Binding>), ModelError> {
+    let mut builder = Builder { checkpoint, spec, weights };
+    let table = builder.weights.embed(spec.vocab, spec.width)?;
+    let x = builder.push(Op::Embed { table }, &[])?;
+    let mut x = builder.scale(spec.scales.embed, x)?;
+    for layer in 0..spec.layers {
+        x = builder.layer(layer, x)?;
+    }
+    let logits = builder.logits(table, x)?;
+    builder.weights.refuse_rest()?;
+    let Builder { checkpoint, weights, .. } = builder;
+    let graph = weights.graph.finish(logits).map_err(|e| broken(checkpoint, e))?;
+    Ok((graph, weights.bindings))
+}
+
+struct Builder<'a> {
+    checkpoint: &'a Checkpoint,
+    spec: &'a ModelSpec,
+    weights: Binder<'a>,
+}
+
+/// The numbers of a file contradict each other where no tensor's shape could tell.
+fn broken(checkpoint: &Checkpoint, e: GraphError) -> ModelError {
+    checkpoint.invalid(&e.op, format!("{}; the model's numbers contradict each other", e.reason))
+}
+
+impl Builder<'_> {
+    fn layer(&mut self, i: usize, x: ValueId) -> Value {
+        let spec = self.spec;
+        let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
+        let a = self.attention(i, &spec.layer(i).attention, h)?;
+        // Of the last layer only the rows whose logits are wanted go on.
+        let last = i + 1 == spec.layers;
+        let (a, x) = if last { (self.select(a)?, self.select(x)?) } else { (a, x) };
+        let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.output_bias, a)?;
+        let x = self.add(i, "post_attention_norm", x, a)?;
+        let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
+        let ffn = &spec.layer(i).ffn;
+        let f = match &ffn.experts {
+            None => self.dense(i, ffn, h)?,
+            Some(experts) => self.experts(i, ffn, experts, h)?,
+        };
+        self.add(i, "post_ffw_norm", x, f)
+    }
+
+    fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
+        let (wide, narrow) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
+        let slice = |first| Some(Slice { of: "attn_qkv", rows: wide + 2 * narrow, first });
+        let q = self.project(i, "attn_q", (wide, slice(0)), a.qkv_bias, x)?;
+        let k = self.project(i, "attn_k", (narrow, slice(wide)), a.qkv_bias, x)?;
+        let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.qkv_bias, x)?;
+        let q = self.turned(i, "attn_q_norm", wide, a, q)?;
+        let k = self.turned(i, "attn_k_norm", narrow, a, k)?;
+        let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
+        self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
+        let sinks = if a.sinks { Some(self.weights.sinks(i, a.heads)?) } else { None };
+        let &AttentionSpec { heads, scale, window, softcap, .. } = a;
+        self.push(Op::Attention(Attention { layer, heads, scale, window, softcap, sinks }), &[q])
+    }
+
+    /// Queries or keys, normalized and turned.
+    fn turned(&mut self, i: usize, norm: &str, width: usize, a: &AttentionSpec, x: ValueId) -> Value {
+        let x = match a.qk_norm {
+            QkNorm::None => x,
+            QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
+            QkNorm::Full => self.norm(i, norm, width, x)?,
+        };
+        match &a.rope {
+            Some(rope) => self.push(Op::Rope(rope.clone()), &[x]),
+            None => Ok(x),
+        }
+    }
+
+    fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {
+        let of = if self.weights.fuses_up(i) { "ffn_up" } else { "ffn_gate_up" };
+        let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first });
+        let up_slice = slice(ffn.width);
+        let gate = self.project(i, "ffn_gate", (ffn.width, slice(0)), ffn.bias, x)?;
+        let up = self.project(i, "ffn_up", (ffn.width, up_slice), ffn.bias, x)?;
+        let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
+        self.project(i, "ffn_down", (self.spec.width, None), ffn.bias, h)
+    }
+
+    fn experts(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, x: ValueId) -> Value {
+        let ExpertSpec { count, used, scoring } = *experts;
+        let router = self.weights.router(i, Shape::matrix(count, self.spec.width))?;
+        let mut scores = self.push(Op::Linear { weight: router }, &[x])?;
+        if ffn.bias {
+            let bias = self.weights.bias(i, "ffn_gate_inp", count, None)?;
+            scores = self.push(Op::AddBias { bias }, &[scores])?;
+        }
+        let ids = self.push(Op::TopK { k: used }, &[scores])?;
+        let shares = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        let inner = Shape { outer: count, rows: ffn.width, cols: self.spec.width };
+        let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
+        let up = self.chosen(i, Role::Up, inner, ffn.bias, [x, ids])?;
+        let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
+        let outer = Shape { outer: count, rows: self.spec.width, cols: ffn.width };
+        let down = self.chosen(i, Role::Down, outer, ffn.bias, [h, ids])?;
+        self.push(Op::ExpertSum, &[down, shares])
+    }
+
+    /// One matrix of each chosen expert.
+    fn chosen(&mut self, i: usize, role: Role, shape: Shape, bias: bool, [x, ids]: [ValueId; 2]) -> Value {
+        let weight = self.weights.experts(i, role, shape)?;
+        let y = self.push(Op::ExpertLinear { weight }, &[x, ids])?;
+        if !bias {
+            return Ok(y);
+        }
+        let bias = self.weights.expert_bias(i, role, Shape::matrix(shape.outer, shape.rows))?;
+        self.push(Op::ExpertBias { bias }, &[y, ids])
+    }
+
+    /// What a part of a layer found, normalized and scaled, onto the residual stream.
+    fn add(&mut self, i: usize, norm: &str, x: ValueId, part: ValueId) -> Value {
+        let part = if self.spec.norms.after() { self.norm(i, norm, self.spec.width, part)? } else { part };
+        let part = self.scale(self.spec.scales.residual, part)?;
+        self.push(Op::Add, &[x, part])
+    }
+
+    fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
+        let spec = self.spec;
+        let weight = self.weights.output_norm(spec.width)?;
+        let x = self.push(Op::RmsNorm { weight, eps: spec.eps }, &[x])?;
+        let weight = if spec.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
+        let logits = self.push(Op::Linear { weight }, &[x])?;
+        let logits = self.scale(spec.scales.logits, logits)?;
+        match spec.logit_cap {
+            Some(cap) => self.push(Op::SoftCap { cap }, &[logits]),
+            None => Ok(logits),
+        }
+    }
+
+    /// A matrix of `rows`, and its bias.
+    fn project(&mut self, i: usize, name: &str, of: (usize, Option<Slice>), bias: bool, x: ValueId) -> Value {
+        let ((rows, slice), cols) = (of, self.weights.graph.value(x).width);
+        let weight = self.weights.matrix(i, name, Shape::matrix(rows, cols), slice)?;
+        let y = self.push(Op::Linear { weight }, &[x])?;
+        if !bias {
+            return Ok(y);
+        }
+        let bias = self.weights.bias(i, name, rows, slice)?;
+        self.push(Op::AddBias { bias }, &[y])
+    }
+
+    fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
+        let weight = self.weights.norm(i, name, span)?;
+        self.push(Op::RmsNorm { weight, eps: self.spec.eps }, &[x])
+    }
+
+    fn scale(&mut self, by: f32, x: ValueId) -> Value {
+        if by == 1.0 { Ok(x) } else { self.push(Op::Scale { by }, &[x]) }
+    }
+
+    fn select(&mut self, x: ValueId) -> Value {
+        self.push(Op::SelectOutputs, &[x])
+    }
+
+    fn push(&mut self, op: Op, inputs: &[ValueId]) -> Value {
+        self.weights.graph.push(op, inputs).map_err(|e| broken(self.checkpoint, e))
+    }
+}

@@ -1,0 +1,119 @@
+//! Reads a model's numbers from config.json or GGUF metadata under one interface.
+
+use crate::bind::Names;
+use crate::convert::FromValue;
+use crate::{Checkpoint, Format, Metadata, ModelError, Value};
+
+use super::Arch;
+
+/// A number's key in config.json and, after the architecture's name, in GGUF. An empty one means that the format has
+/// no such key.
+#[derive(Clone, Copy)]
+pub(crate) struct Key(pub &'static str, pub &'static str);
+
+/// More than any model has; bounds what a hostile file can make us allocate.
+const MOST: usize = 1 << 20;
+
+/// The numbers of one checkpoint.
+pub(crate) struct Config<'a> {
+    pub(crate) checkpoint: &'a Checkpoint,
+    pub(crate) arch: &'static Arch,
+    pub(crate) names: Names<'a>,
+    /// The text model's: `text_config` where config.json describes more than text.
+    pub(crate) metadata: &'a Metadata,
+    prefix: String,
+}
+
+impl<'a> Config<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint) -> Result<Config<'a>, ModelError> {
+        let arch = Arch::of(checkpoint)?;
+        let root = checkpoint.metadata();
+        let (metadata, prefix) = match checkpoint.format() {
+            Format::Gguf => (root, root.require::<String>("general.architecture")?),
+            Format::Safetensors => (root.read("text_config")?.unwrap_or(root), String::new()),
+        };
+        Ok(Config { checkpoint, arch, names: Names::new(checkpoint, arch)?, metadata, prefix })
+    }
+
+    pub(crate) fn gguf(&self) -> bool {
+        self.checkpoint.format() == Format::Gguf
+    }
+
+    /// The key as this checkpoint's format spells it.
+    pub(crate) fn name(&self, key: Key) -> String {
+        if self.gguf() { format!("{}.{}", self.prefix, key.1) } else { key.0.to_owned() }
+    }
+
+    fn absent(&self, key: Key) -> bool {
+        if self.gguf() { key.1.is_empty() } else { key.0.is_empty() }
+    }
+
+    pub(crate) fn read<T: FromValue<'a>>(&self, key: Key) -> Result<Option<T>, ModelError> {
+        if self.absent(key) { Ok(None) } else { self.metadata.read(&self.name(key)) }
+    }
+
+    /// What the table says for an absent key.
+    pub(crate) fn default(&self, key: Key) -> Option<f64> {
+        let (gguf, hf) = (self.gguf(), self.name(key));
+        let wanted = |name: &str| if gguf { name.strip_prefix('.') == Some(key.1) } else { name == hf };
+        self.arch.defaults.iter().find(|(name, _)| wanted(name)).map(|d| d.1)
+    }
+
+    /// A number, from the file or the table.
+    pub(crate) fn number(&self, key: Key) -> Result<Option<f64>, ModelError> {
+        let number = self.read::<f64>(key)?.or_else(|| self.default(key));
+        match number {
+            Some(n) if !n.is_finite() || n.abs() > 1e30 => Err(self.invalid(key, format!("must be finite, not {n}"))),
+            _ => Ok(number),
+        }
+    }
+
+    /// A number above zero; zero counts as absent, as llama.cpp and transformers mean it.
+    pub(crate) fn positive(&self, key: Key) -> Result<Option<f64>, ModelError> {
+        match self.number(key)? {
+            Some(n) if n < 0.0 => Err(self.invalid(key, format!("must be positive, not {n}"))),
+            n => Ok(n.filter(|&n| n > 0.0)),
+        }
+    }
+
+    pub(crate) fn flag(&self, key: Key) -> Result<Option<bool>, ModelError> {
+        Ok(self.read::<bool>(key)?.or_else(|| self.default(key).map(|n| n != 0.0)))
+    }
+
+    /// A size: a whole number above zero.
+    pub(crate) fn size(&self, key: Key) -> Result<Option<usize>, ModelError> {
+        let size = self.read::<usize>(key)?.or_else(|| self.default(key).map(|n| n as usize));
+        match size {
+            Some(n) if n > MOST && key.0 != "max_position_embeddings" && key.0 != "sliding_window" => {
+                Err(self.invalid(key, format!("{n} is more than any model has")))
+            }
+            _ => Ok(size.filter(|&n| n > 0)),
+        }
+    }
+
+    pub(crate) fn require(&self, key: Key) -> Result<usize, ModelError> {
+        self.size(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// A size that GGUF may give for each layer.
+    pub(crate) fn layer_size(&self, key: Key, layer: usize) -> Result<Option<usize>, ModelError> {
+        let Some(Value::List(_)) = self.metadata.get(&self.name(key)) else { return self.size(key) };
+        let list = self.read::<Vec<usize>>(key)?.unwrap_or_default();
+        let Some(&n) = list.get(layer) else {
+            return Err(self.invalid(key, format!("has {} values, none for layer {layer}", list.len())));
+        };
+        if n > MOST { Err(self.invalid(key, format!("{n} is more than any model has"))) } else { Ok(Some(n)) }
+    }
+
+    pub(crate) fn missing(&self, key: Key) -> ModelError {
+        self.invalid(key, "is missing; take a complete copy of the model")
+    }
+
+    pub(crate) fn invalid(&self, key: Key, problem: impl Into<String>) -> ModelError {
+        self.metadata.invalid(&self.name(key), problem)
+    }
+
+    pub(crate) fn unsupported(&self, key: Key, problem: impl Into<String>) -> ModelError {
+        self.metadata.unsupported(&self.name(key), problem)
+    }
+}

@@ -1,0 +1,100 @@
+//! What a row of the table of architectures can say.
+
+use graph::{Activation, RopeStyle};
+
+use crate::spec::{Norms, QkNorm};
+use crate::{Checkpoint, Format, ModelError};
+
+/// A row: what a model family does differently.
+pub(crate) struct Arch {
+    /// The family's name.
+    pub name: &'static str,
+    /// `model_type` in config.json.
+    pub model_types: &'static [&'static str],
+    /// `general.architecture` in GGUF.
+    pub gguf: &'static [&'static str],
+    /// Values of keys that are absent, true as 1: of config.json, and of GGUF where the key starts with a dot.
+    pub defaults: &'static [(&'static str, f64)],
+    /// Where a layer has norms.
+    pub norms: Norms,
+    /// What safetensors files leave out of norm weights.
+    pub norm_shift: f32,
+    /// Whether embeddings are scaled by the square root of the width.
+    pub embed_sqrt: bool,
+    /// The activation, where the file does not say.
+    pub act: Activation,
+    /// Its attention.
+    pub attn: Attn,
+    /// How safetensors files keep matrices of all experts in one tensor.
+    pub experts: ExpertLayout,
+}
+
+/// The attention of a family.
+pub(crate) struct Attn {
+    /// Pairs in GGUF files, as llama.cpp's converter orders the rows of queries and keys; safetensors have halves.
+    pub gguf_rope: RopeStyle,
+    /// Norms of queries and keys.
+    pub qk_norm: QkNorm,
+    /// Whether queries, keys and values always have a bias.
+    pub qkv_bias: bool,
+    /// Whether heads have sinks.
+    pub sinks: bool,
+    /// Whether a cap on scores is obeyed.
+    pub softcap: bool,
+    /// Which layers have the sliding window.
+    pub windows: Windows,
+    /// The rope of layers with a window.
+    pub local_rope: LocalRope,
+}
+
+/// Which layers have the sliding window, where the file does not list them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Windows {
+    /// All.
+    All,
+    /// All, in GGUF files only, where other families go by this one's name.
+    Gguf,
+    /// All but every n-th.
+    Every(usize),
+    /// From `max_window_layers` on.
+    Last,
+    /// Those without rope, if `use_sliding_window`.
+    NoRope,
+}
+
+/// The rope of layers with a window.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LocalRope {
+    /// As in all others.
+    Same,
+    /// With its own base and no scaling.
+    Unscaled,
+}
+
+/// How safetensors files keep matrices of all experts in one tensor.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ExpertLayout {
+    /// `[experts, rows, cols]`, the gate's rows before the up projection's.
+    Rows,
+    /// `[experts, cols, rows]`, the gate's and the up projection's columns in turn; with biases.
+    Interleaved,
+}
+
+impl Arch {
+    /// The row of a checkpoint.
+    ///
+    /// # Errors
+    /// If the checkpoint does not name its architecture or the table does not have it.
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<&'static Arch, ModelError> {
+        let (key, names): (_, fn(&Arch) -> &'static [&'static str]) = match checkpoint.format() {
+            Format::Gguf => ("general.architecture", |a| a.gguf),
+            Format::Safetensors => ("model_type", |a| a.model_types),
+        };
+        let name: &str = checkpoint.metadata().require(key)?;
+        super::ARCHITECTURES.iter().find(|a| names(a).contains(&name)).ok_or_else(|| {
+            let known: Vec<_> = super::ARCHITECTURES.iter().flat_map(names).copied().collect();
+            let problem = format!("architecture \"{name}\" is not supported; these are: {}", known.join(", "));
+            checkpoint.metadata().unsupported(key, problem)
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! What changes from layer to layer: windows, rope, experts; and what no layer can do.
+
+use crate::{Format, Metadata, ModelError};
+
+use super::Windows;
+use super::config::{Config, Key};
+
+const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
+const USE_WINDOW: Key = Key("use_sliding_window", "");
+const FROM_LAYER: Key = Key("max_window_layers", "");
+const PATTERN: Key = Key("sliding_window_pattern", "attention.sliding_window_pattern");
+const OLD_PATTERN: Key = Key("_sliding_window_pattern", "");
+const TYPES: Key = Key("layer_types", "");
+const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
+const ROPE_INTERVAL: Key = Key("no_rope_layer_interval", "");
+const SPARSE_STEP: Key = Key("decoder_sparse_step", "");
+const DENSE_LAYERS: Key = Key("mlp_only_layers", "");
+
+/// What each layer has.
+pub(super) struct Layers {
+    windows: Vec<Option<usize>>,
+    ropes: Vec<bool>,
+    sparse: Vec<bool>,
+}
+
+impl Layers {
+    pub(super) fn new(config: &Config<'_>, count: usize) -> Result<Layers, ModelError> {
+        let ropes = ropes(config, count)?;
+        let windows = windows(config, count, &ropes)?;
+        Ok(Layers { windows, ropes, sparse: sparse(config, count)? })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.ropes.len()
+    }
+
+    pub(super) fn window(&self, layer: usize) -> Option<usize> {
+        self.windows[layer]
+    }
+
+    pub(super) fn has_rope(&self, layer: usize) -> bool {
+        self.ropes[layer]
+    }
+
+    /// Whether config.json gives the layer experts.
+    pub(super) fn sparse(&self, layer: usize) -> bool {
+        self.sparse[layer]
+    }
+}
+
+/// The list in the file, or every layer but each n-th of the models that leave rope out.
+fn ropes(config: &Config<'_>, count: usize) -> Result<Vec<bool>, ModelError> {
+    let smollm = config.arch.attn.windows == Windows::NoRope;
+    if !smollm && !config.gguf() {
+        return Ok(vec![true; count]);
+    }
+    if let Some(list) = config.read::<Vec<bool>>(ROPE_LAYERS)? {
+        return long_enough(config, ROPE_LAYERS, list, count);
+    }
+    let interval = match smollm {
+        true => config.size(ROPE_INTERVAL)?.unwrap_or(4),
+        false => usize::MAX,
+    };
+    Ok((0..count).map(|i| (i + 1) % interval != 0).collect())
+}
+
+fn windows(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<Option<usize>>, ModelError> {
+    let row = config.arch.attn.windows;
+    let types = layer_types(config, count)?;
+    // SmolLM 3 obeys its list of layer types whatever this flag says.
+    let off = !config.gguf() && row == Windows::Gguf
+        || config.flag(USE_WINDOW)? == Some(false) && (row != Windows::NoRope || types.is_none());
+    let Some(window) = config.size(WINDOW)?.filter(|_| !off) else { return Ok(vec![None; count]) };
+    let local = match types {
+        Some(types) if row == Windows::All && types.contains(&false) => {
+            let problem = "this architecture has its window in every layer or in none";
+            return Err(config.unsupported(TYPES, problem));
+        }
+        Some(types) => types,
+        None => pattern(config, count, ropes)?,
+    };
+    Ok(local.into_iter().map(|local| local.then_some(window)).collect())
+}
+
+/// Which layers are local, where config.json lists it.
+fn layer_types(config: &Config<'_>, count: usize) -> Result<Option<Vec<bool>>, ModelError> {
+    let Some(types) = config.read::<Vec<String>>(TYPES)? else { return Ok(None) };
+    let local = types.iter().map(|t| match t.as_str() {
+        "sliding_attention" => Ok(true),
+        "full_attention" => Ok(false),
+        other => Err(config.unsupported(TYPES, format!("\"{other}\"; full_attention and sliding_attention are"))),
+    });
+    long_enough(config, TYPES, local.collect::<Result<_, _>>()?, count).map(Some)
+}
+
+/// Which layers are local by the family's rule, or by GGUF's list or interval.
+fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool>, ModelError> {
+    let row = config.arch.attn.windows;
+    if config.gguf() && matches!(config.metadata.get(&config.name(PATTERN)), Some(crate::Value::List(_))) {
+        let list = config.read::<Vec<bool>>(PATTERN)?.unwrap_or_default();
+        return long_enough(config, PATTERN, list, count);
+    }
+    let from = config.size(FROM_LAYER)?.unwrap_or(0);
+    let every = match row {
+        Windows::Every(n) => config.size(PATTERN)?.or(config.size(OLD_PATTERN)?).unwrap_or(n),
+        _ => 1,
+    };
+    Ok((0..count)
+        .map(|i| match row {
+            Windows::Every(_) => (i + 1) % every != 0,
+            Windows::Last => i >= from,
+            Windows::NoRope => config.gguf() || !ropes[i],
+            Windows::All | Windows::Gguf => true,
+        })
+        .collect())
+}
+
+/// Which layers config.json gives experts, if it has any.
+fn sparse(config: &Config<'_>, count: usize) -> Result<Vec<bool>, ModelError> {
+    let step = config.size(SPARSE_STEP)?.unwrap_or(1);
+    let dense: Vec<usize> = config.read(DENSE_LAYERS)?.unwrap_or_default();
+    Ok((0..count).map(|i| !dense.contains(&i) && (i + 1) % step == 0).collect())
+}
+
+fn long_enough(config: &Config<'_>, key: Key, list: Vec<bool>, count: usize) -> Result<Vec<bool>, ModelError> {
+    if list.len() < count {
+        return Err(config.invalid(key, format!("has {} values for {count} layers", list.len())));
+    }
+    Ok(list)
+}
+
+/// Keys that change the numbers in ways that no graph here has, with the values that do not.
+const REFUSED: &[(Key, f64)] = &[
+    (Key("use_bidirectional_attention", ""), 0.0),
+    (Key("", "attention.causal"), 1.0),
+    (Key("", "attention.clamp_kqv"), 0.0),
+    (Key("", "attention.max_alibi_bias"), 0.0),
+    (Key("", "attention.temperature_scale"), 0.0),
+    (Key("", "attention.output_scale"), 0.0),
+    (Key("", "attention.value_scale"), 0.0),
+    (Key("", "expert_weights_scale"), 1.0),
+    (Key("", "expert_group_count"), 1.0),
+    (Key("", "expert_shared_count"), 0.0),
+    (Key("", "expert_shared_feed_forward_length"), 0.0),
+    (Key("", "nextn_predict_layers"), 0.0),
+    (Key("", "rope.scaling.alpha"), 0.0),
+];
+
+/// Refuses what changes the numbers and is not handled.
+pub(super) fn refuse(config: &Config<'_>) -> Result<(), ModelError> {
+    for &(key, harmless) in REFUSED {
+        let value = match config.metadata.get(&config.name(key)) {
+            Some(&crate::Value::Bool(b)) => f64::from(u8::from(b)),
+            Some(_) => config.read::<f64>(key)?.unwrap_or(harmless),
+            None => continue,
+        };
+        if value != harmless && value != 0.0 || (value == 0.0 && harmless == 1.0 && key.1.ends_with("causal")) {
+            return Err(config.unsupported(key, format!("{value} is not supported")));
+        }
+    }
+    refuse_heads(config)?;
+    match config.checkpoint.format() {
+        Format::Gguf => Ok(()),
+        Format::Safetensors => refuse_quantized(config),
+    }
+}
+
+/// Values as wide as keys, local heads as wide as global ones, rope in one dimension, and on at all.
+fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
+    let wide = config.size(Key("", "attention.key_length"))?;
+    for name in ["attention.value_length", "attention.key_length_swa", "attention.value_length_swa"] {
+        let other = config.size(Key("", name))?;
+        if other.is_some() && wide.is_some() && other != wide {
+            return Err(config.unsupported(Key("", name), "must be the same as attention.key_length"));
+        }
+    }
+    let sections = Key("", "rope.dimension_sections");
+    if config.read::<Vec<i64>>(sections)?.is_some_and(|s| s.iter().any(|&n| n != 0)) {
+        return Err(config.unsupported(sections, "rope of several dimensions is not supported"));
+    }
+    let rope = Key("", "rope.scaling.finetuned");
+    if config.arch.name == "granite" && config.flag(rope)? == Some(false) {
+        return Err(config.unsupported(rope, "Granite without rope is not supported"));
+    }
+    Ok(())
+}
+
+/// Only gpt-oss's own MXFP4 has a layout that we know.
+fn refuse_quantized(config: &Config<'_>) -> Result<(), ModelError> {
+    for metadata in [config.checkpoint.metadata(), config.metadata] {
+        let Some(quantized) = metadata.read::<&Metadata>("quantization_config")? else { continue };
+        let method = quantized.read::<&str>("quant_method")?.unwrap_or("unnamed");
+        if method != "mxfp4" || config.arch.name != "gpt-oss" {
+            let problem = format!("weights quantized by \"{method}\" are not supported; take the GGUF or plain files");
+            return Err(quantized.unsupported("quant_method", problem));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,211 @@
+//! From a file's numbers and the table's row to a [`ModelSpec`].
+
+use graph::{Activation, GateScoring, Rope, RopeStyle};
+
+use crate::ModelError;
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Scales};
+
+use super::config::{Config, Key};
+use super::layers::{Layers, refuse};
+use super::{ExpertLayout, rope_gguf, rope_hf};
+
+pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length");
+const WIDTH: Key = Key("hidden_size", "embedding_length");
+pub(super) const LAYERS: Key = Key("num_hidden_layers", "block_count");
+const HEADS: Key = Key("num_attention_heads", "attention.head_count");
+const KV_HEADS: Key = Key("num_key_value_heads", "attention.head_count_kv");
+const HEAD_DIM: Key = Key("head_dim", "attention.key_length");
+const EPS: Key = Key("rms_norm_eps", "attention.layer_norm_rms_epsilon");
+const FFN: Key = Key("intermediate_size", "feed_forward_length");
+const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
+const EXPERTS: Key = Key("num_local_experts", "expert_count");
+const EXPERTS_OTHER: Key = Key("num_experts", "");
+const EXPERTS_USED: Key = Key("num_experts_per_tok", "expert_used_count");
+const NORM_TOP: Key = Key("norm_topk_prob", "expert_weights_norm");
+const SCORE_CAP: Key = Key("attn_logit_softcapping", "attn_logit_softcapping");
+const LOGIT_CAP: Key = Key("final_logit_softcapping", "final_logit_softcapping");
+const QUERY_SCALAR: Key = Key("query_pre_attn_scalar", "");
+const ATTENTION_SCALE: Key = Key("attention_multiplier", "attention.scale");
+const EMBED_SCALE: Key = Key("embedding_multiplier", "embedding_scale");
+const RESIDUAL_SCALE: Key = Key("residual_multiplier", "residual_scale");
+const LOGIT_SCALE: Key = Key("logits_scaling", "logit_scale");
+const ATTENTION_BIAS: Key = Key("attention_bias", "");
+const MLP_BIAS: Key = Key("mlp_bias", "");
+const TIED: Key = Key("tie_word_embeddings", "");
+const ACT: Key = Key("hidden_act", "");
+const GEMMA_ACT: Key = Key("hidden_activation", "");
+const ALPHA: Key = Key("swiglu_alpha", "");
+const LIMIT: Key = Key("swiglu_limit", "");
+
+/// The spec of a checkpoint for sequences up to `context` (`None`: as long as the model was made for).
+///
+/// # Errors
+/// If a key is missing or wrong, or asks for something that the graph does not have.
+pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<ModelSpec, ModelError> {
+    refuse(config)?;
+    let (most, width, layers) = (config.require(CONTEXT)?, config.require(WIDTH)?, config.require(LAYERS)?);
+    if layers > config.checkpoint.tensors().len() {
+        return Err(config.invalid(LAYERS, format!("{layers} layers are more than the file has tensors")));
+    }
+    let embed = if config.arch.embed_sqrt { (width as f64).sqrt() } else { 1.0 };
+    let reader = Reader { config, layers: Layers::new(config, layers)?, width, context: context.unwrap_or(most) };
+    Ok(ModelSpec {
+        architecture: config.arch.name,
+        context: most,
+        layers,
+        width,
+        vocab: config.names.vocab()?,
+        eps: config.positive(EPS)?.ok_or_else(|| config.missing(EPS))? as f32,
+        norms: config.arch.norms,
+        tied: tied(config)?,
+        scales: Scales {
+            embed: (embed * config.positive(EMBED_SCALE)?.unwrap_or(1.0)) as f32,
+            residual: config.positive(RESIDUAL_SCALE)?.unwrap_or(1.0) as f32,
+            logits: (1.0 / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
+        },
+        logit_cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
+        blocks: reader.blocks(layers)?,
+    })
+}
+
+/// GGUF files say it by leaving the output matrix out. A config.json that says so beside an output matrix of its own
+/// is wrong, as transformers has it.
+fn tied(config: &Config<'_>) -> Result<bool, ModelError> {
+    if config.gguf() {
+        return Ok(config.names.output().is_none());
+    }
+    let root = config.checkpoint.metadata().read::<bool>(TIED.0)?;
+    Ok(root.map_or_else(|| config.flag(TIED), |tied| Ok(Some(tied)))?.unwrap_or(false) && config.names.same_output())
+}
+
+struct Reader<'a> {
+    config: &'a Config<'a>,
+    layers: Layers,
+    width: usize,
+    context: usize,
+}
+
+impl Reader<'_> {
+    fn blocks(&self, layers: usize) -> Result<Vec<LayerSpec>, ModelError> {
+        // Of each kind there is one rope, shared by all layers that have it.
+        let head_dim = self.head_dim()?;
+        let ropes = [self.rope(head_dim, false)?, self.rope(head_dim, true)?];
+        (0..layers).map(|i| Ok(LayerSpec { attention: self.attention(i, &ropes)?, ffn: self.ffn(i)? })).collect()
+    }
+
+    fn rope(&self, head_dim: usize, local: bool) -> Result<Rope, ModelError> {
+        let (read, style): (fn(&Config<'_>, _, _, _) -> _, _) = match self.config.gguf() {
+            true => (rope_gguf::read, self.config.arch.attn.gguf_rope),
+            false => (rope_hf::read, RopeStyle::Halves),
+        };
+        Ok(read(self.config, head_dim, local, self.context)?.rope(head_dim, style))
+    }
+
+    fn head_dim(&self) -> Result<usize, ModelError> {
+        let given = self.config.size(HEAD_DIM)?;
+        let head_dim = given.map_or_else(|| Ok(self.width / self.heads(0)?), Ok)?;
+        match head_dim {
+            0 => Err(self.config.invalid(HEADS, format!("is more than the width, {}", self.width))),
+            n if n % 2 == 1 => {
+                Err(self.config.unsupported(HEAD_DIM, format!("heads of {n} cannot be turned in pairs")))
+            }
+            n => Ok(n),
+        }
+    }
+
+    fn heads(&self, layer: usize) -> Result<usize, ModelError> {
+        match self.config.layer_size(HEADS, layer)? {
+            Some(0) => Err(self.config.unsupported(HEADS, format!("layer {layer} has no attention"))),
+            heads => heads.ok_or_else(|| self.config.missing(HEADS)),
+        }
+    }
+
+    fn attention(&self, i: usize, ropes: &[Rope; 2]) -> Result<AttentionSpec, ModelError> {
+        let (config, row) = (self.config, &self.config.arch.attn);
+        let (heads, head_dim) = (self.heads(i)?, self.head_dim()?);
+        let window = self.layers.window(i);
+        let bias = config.flag(ATTENTION_BIAS)?.unwrap_or(false);
+        let has = |what: &str| config.gguf() && config.names.has(i, what);
+        Ok(AttentionSpec {
+            heads,
+            kv_heads: config.layer_size(KV_HEADS, i)?.unwrap_or(heads),
+            head_dim,
+            scale: self.scale(head_dim, heads)?,
+            window,
+            softcap: if row.softcap { config.positive(SCORE_CAP)?.map(|cap| cap as f32) } else { None },
+            rope: self.layers.has_rope(i).then(|| ropes[usize::from(window.is_some())].clone()),
+            qk_norm: row.qk_norm,
+            sinks: row.sinks,
+            qkv_bias: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
+            output_bias: bias || has("attn_output.bias"),
+        })
+    }
+
+    fn scale(&self, head_dim: usize, heads: usize) -> Result<f32, ModelError> {
+        if let Some(scale) = self.config.positive(ATTENTION_SCALE)? {
+            return Ok(scale as f32);
+        }
+        // The 27B Gemmas scale by another width than the head's, which GGUF files do not say; llama.cpp knows them by
+        // their layers as well.
+        let of_width = match (self.config.arch.name, self.layers.count()) {
+            ("gemma2", 46) | ("gemma3", 62) if self.config.gguf() => Some((self.width / heads) as f64),
+            _ => self.config.positive(QUERY_SCALAR)?,
+        };
+        Ok(of_width.unwrap_or(head_dim as f64).powf(-0.5) as f32)
+    }
+
+    fn ffn(&self, i: usize) -> Result<FfnSpec, ModelError> {
+        let (config, experts) = (self.config, self.experts(i)?);
+        let dense = config.layer_size(FFN, i)?;
+        let width = match experts {
+            Some(_) => config.layer_size(EXPERT_FFN, i)?.or(dense),
+            None => dense,
+        };
+        let has = |what: &str| config.gguf() && config.names.has(i, what);
+        Ok(FfnSpec {
+            width: width.filter(|&n| n > 0).ok_or_else(|| config.missing(FFN))?,
+            act: self.activation()?,
+            bias: match experts {
+                Some(_) => config.arch.experts == ExpertLayout::Interleaved || has("ffn_gate_inp.bias"),
+                None => config.flag(MLP_BIAS)?.unwrap_or(false) || has("ffn_down.bias"),
+            },
+            experts,
+        })
+    }
+
+    fn experts(&self, i: usize) -> Result<Option<ExpertSpec>, ModelError> {
+        let config = self.config;
+        let Some(count) = config.size(EXPERTS)?.or(config.size(EXPERTS_OTHER)?) else { return Ok(None) };
+        let sparse = if config.gguf() { config.names.has(i, "ffn_gate_inp.weight") } else { self.layers.sparse(i) };
+        if !sparse {
+            return Ok(None);
+        }
+        let used = config.require(EXPERTS_USED)?;
+        if used > count {
+            return Err(config.invalid(EXPERTS_USED, format!("{used} experts of {count} cannot be chosen")));
+        }
+        let renormalized = config.flag(NORM_TOP)?.unwrap_or(true);
+        let scoring = if renormalized { GateScoring::SoftmaxChosen } else { GateScoring::SoftmaxAll };
+        Ok(Some(ExpertSpec { count, used, scoring }))
+    }
+
+    fn activation(&self) -> Result<Activation, ModelError> {
+        let (config, act) = (self.config, self.config.arch.act);
+        if let Activation::ClampedSilu { alpha, limit } = act {
+            let alpha = config.positive(ALPHA)?.map_or(alpha, |a| a as f32);
+            let limit = config.positive(LIMIT)?.map_or(limit, |l| l as f32);
+            return Ok(Activation::ClampedSilu { alpha, limit });
+        }
+        // Gemma's own field goes first: its hidden_act is older and wrong in some files.
+        let own: Option<&str> = if act == Activation::GeluTanh { config.read(GEMMA_ACT)? } else { None };
+        let key = if own.is_some() { GEMMA_ACT } else { ACT };
+        let name = if act == Activation::GeluTanh { own } else { config.read(ACT)? };
+        match name {
+            None => Ok(act),
+            Some("silu" | "swish") => Ok(Activation::Silu),
+            Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
+            Some("gelu") => Ok(Activation::GeluErf),
+            Some(other) => Err(config.unsupported(key, format!("\"{other}\"; silu, gelu and gelu_pytorch_tanh are"))),
+        }
+    }
+}

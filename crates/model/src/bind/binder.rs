@@ -1,0 +1,196 @@
+//! Declares a graph's weights and keeps where each comes from.
+
+use std::collections::HashSet;
+
+use graph::{GraphBuilder, WeightId, WeightInfo};
+use tensor::{DType, Shape};
+
+use crate::arch::{Arch, Config};
+use crate::{Checkpoint, ModelError};
+
+use super::experts::{self, Role};
+use super::names::Names;
+use super::source::{Form, Source};
+
+/// Where a weight comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) source: Source,
+    /// The weight's shape; a vector is a column here, so that a slice of one is some of its rows.
+    pub(crate) shape: Shape,
+    pub(crate) form: Form,
+}
+
+/// A part of a fused tensor: its GGUF name without the ending, how many rows it has, and where the part begins.
+#[derive(Clone, Copy)]
+pub(crate) struct Slice {
+    pub(crate) of: &'static str,
+    pub(crate) rows: usize,
+    pub(crate) first: usize,
+}
+
+/// Binds tensors to weights, one after the other.
+pub(crate) struct Binder<'a> {
+    checkpoint: &'a Checkpoint,
+    arch: &'static Arch,
+    names: &'a Names<'a>,
+    gguf: bool,
+    pub(crate) graph: GraphBuilder,
+    pub(crate) bindings: Vec<Binding>,
+}
+
+impl<'a> Binder<'a> {
+    pub(crate) fn new(config: &'a Config<'a>) -> Binder<'a> {
+        Binder {
+            checkpoint: config.checkpoint,
+            arch: config.arch,
+            names: &config.names,
+            gguf: config.gguf(),
+            graph: GraphBuilder::new(),
+            bindings: vec![],
+        }
+    }
+
+    /// The embedding.
+    pub(crate) fn embed(&mut self, rows: usize, cols: usize) -> Result<WeightId, ModelError> {
+        let shape = Shape::matrix(rows, cols);
+        self.bind("token_embd.weight".into(), shape, None, vec![Source::whole(self.names.embed(), shape)])
+    }
+
+    /// The output matrix.
+    pub(crate) fn output(&mut self, rows: usize, cols: usize) -> Result<WeightId, ModelError> {
+        let (name, shape) = (self.names.output().unwrap_or("lm_head.weight").to_owned(), Shape::matrix(rows, cols));
+        self.bind("output.weight".into(), shape, None, vec![Source::whole(name, shape)])
+    }
+
+    /// The norm before the output.
+    pub(crate) fn output_norm(&mut self, len: usize) -> Result<WeightId, ModelError> {
+        let source = Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 };
+        self.bind("output_norm.weight".into(), Shape::vector(len), Some(self.norm_shift()), vec![source])
+    }
+
+    /// A matrix of a layer, alone or as a slice of a fused one. `name` is GGUF's, without `.weight`.
+    pub(crate) fn matrix(
+        &mut self,
+        layer: usize,
+        name: &str,
+        shape: Shape,
+        slice: Option<Slice>,
+    ) -> Result<WeightId, ModelError> {
+        let sources = self.places(layer, name, "weight", shape.rows, slice);
+        self.bind(format!("blk.{layer}.{name}.weight"), shape, None, sources)
+    }
+
+    /// The matrix that chooses experts: small, and what it decides is not smooth, so always in full precision.
+    pub(crate) fn router(&mut self, layer: usize, shape: Shape) -> Result<WeightId, ModelError> {
+        let sources = self.places(layer, "ffn_gate_inp", "weight", shape.rows, None);
+        self.bind(format!("blk.{layer}.ffn_gate_inp.weight"), shape, Some(0.0), sources)
+    }
+
+    /// A bias of a layer, alone or as a slice of a fused one.
+    pub(crate) fn bias(
+        &mut self,
+        layer: usize,
+        name: &str,
+        len: usize,
+        slice: Option<Slice>,
+    ) -> Result<WeightId, ModelError> {
+        let sources = self.places(layer, name, "bias", len, slice);
+        self.bind(format!("blk.{layer}.{name}.bias"), Shape::vector(len), Some(0.0), sources)
+    }
+
+    /// A norm of a layer.
+    pub(crate) fn norm(&mut self, layer: usize, name: &str, len: usize) -> Result<WeightId, ModelError> {
+        let sources = self.places(layer, name, "weight", len, None);
+        self.bind(format!("blk.{layer}.{name}.weight"), Shape::vector(len), Some(self.norm_shift()), sources)
+    }
+
+    /// The sinks of a layer's heads.
+    pub(crate) fn sinks(&mut self, layer: usize, len: usize) -> Result<WeightId, ModelError> {
+        let gguf = format!("blk.{layer}.attn_sinks.weight");
+        let name = if self.gguf { gguf.clone() } else { self.names.module(layer, "self_attn.sinks") };
+        let source = Source::Rows { tensors: vec![name], of: len, first: 0 };
+        self.bind(gguf, Shape::vector(len), Some(0.0), vec![source])
+    }
+
+    /// A matrix of every expert of a layer.
+    pub(crate) fn experts(&mut self, layer: usize, role: Role, shape: Shape) -> Result<WeightId, ModelError> {
+        let sources = match self.gguf {
+            true => experts::gguf(layer, role, shape),
+            false => experts::safetensors(self.names, self.arch.experts, layer, role, shape),
+        };
+        self.bind(format!("blk.{layer}.ffn_{}_exps.weight", role.name()), shape, None, sources)
+    }
+
+    /// A bias of every expert of a layer.
+    pub(crate) fn expert_bias(&mut self, layer: usize, role: Role, shape: Shape) -> Result<WeightId, ModelError> {
+        let gguf = format!("blk.{layer}.ffn_{}_exps.bias", role.name());
+        let source = match self.gguf {
+            true => Source::Elements { tensor: gguf.clone(), first: 0, step: 1 },
+            false => experts::safetensors_bias(self.names, layer, role),
+        };
+        self.bind(gguf, shape, Some(0.0), vec![source])
+    }
+
+    /// Whether the layer has that tensor, by GGUF's name.
+    pub(crate) fn has(&self, layer: usize, tensor: &str) -> bool {
+        self.names.has(layer, tensor)
+    }
+
+    /// Whether files keep gate and up projection as one matrix under the up projection's name, as GGUF does.
+    pub(crate) fn fuses_up(&self, layer: usize) -> bool {
+        self.gguf && !self.has(layer, "ffn_gate.weight")
+    }
+
+    /// Refuses tensors of the text model that no weight was made from: they would change the numbers.
+    pub(crate) fn refuse_rest(&self) -> Result<(), ModelError> {
+        let used: HashSet<_> = self.bindings.iter().flat_map(|b| b.source.tensors()).collect();
+        let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
+        match rest.filter(|name| self.names.matters(name)).find(|name| !used.contains(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let problem = format!("architecture \"{}\" has no place for this tensor", self.arch.name);
+                Err(self.checkpoint.unsupported(name, problem))
+            }
+        }
+    }
+
+    fn norm_shift(&self) -> f32 {
+        if self.gguf { 0.0 } else { self.arch.norm_shift }
+    }
+
+    /// Where the layer's tensor of that GGUF name may be: under its own names, or in a fused one.
+    fn places(&self, layer: usize, name: &str, ending: &str, rows: usize, slice: Option<Slice>) -> Vec<Source> {
+        let alone = |tensor| Source::Rows { tensors: vec![tensor], of: rows, first: 0 };
+        let part = |s: Slice| {
+            let fused = self.names.layer(layer, &format!("{}.{ending}", s.of));
+            fused.into_iter().map(move |t| Source::Rows { tensors: vec![t], of: s.rows, first: s.first })
+        };
+        let alone = self.names.layer(layer, &format!("{name}.{ending}")).into_iter().map(alone);
+        // GGUF's fused gate and up projection goes by the up projection's own name, so what is fused goes first.
+        match slice {
+            Some(s) if self.gguf && s.of == name => part(s).collect(),
+            Some(s) => alone.chain(part(s)).collect(),
+            None => alone.collect(),
+        }
+    }
+
+    /// Declares a weight with the first of its places that the file has; `plus` makes it F32 with that added.
+    fn bind(
+        &mut self,
+        name: String,
+        shape: Shape,
+        plus: Option<f32>,
+        places: Vec<Source>,
+    ) -> Result<WeightId, ModelError> {
+        let Some(source) = places.iter().find(|p| p.exists(self.checkpoint)).or(places.first()).cloned() else {
+            return Err(self.checkpoint.unsupported(&name, "this format has no name for the tensor"));
+        };
+        let vector = shape.outer == 1 && shape.rows == 1 && matches!(source, Source::Rows { .. });
+        let stored = if vector { Shape::matrix(shape.cols, 1) } else { shape };
+        let (dtype, form) = source.check(self.checkpoint, stored)?;
+        let (dtype, form) = plus.map_or((dtype, form), |plus| (DType::F32, Form::F32 { plus }));
+        self.bindings.push(Binding { source, shape: stored, form });
+        Ok(self.graph.weight(WeightInfo { name, shape, dtype }))
+    }
+}

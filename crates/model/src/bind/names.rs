@@ -1,0 +1,126 @@
+//! What the two formats call a tensor.
+
+use crate::arch::Arch;
+use crate::spec::Norms;
+use crate::{Checkpoint, Format, ModelError};
+
+/// The names of one checkpoint's tensors.
+pub(crate) struct Names<'a> {
+    checkpoint: &'a Checkpoint,
+    norms: Norms,
+    /// What stands before `embed_tokens`: `model.`, `language_model.model.` …; empty for GGUF.
+    prefix: String,
+}
+
+const EMBED: &str = "embed_tokens.weight";
+
+/// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
+/// here: its name depends on what other norms there are.
+const LAYER: &[(&str, &[&str])] = &[
+    ("attn_norm", &["input_layernorm"]),
+    ("attn_q", &["self_attn.q_proj"]),
+    ("attn_k", &["self_attn.k_proj"]),
+    ("attn_v", &["self_attn.v_proj"]),
+    ("attn_qkv", &["self_attn.qkv_proj"]),
+    ("attn_output", &["self_attn.o_proj"]),
+    ("attn_q_norm", &["self_attn.q_norm"]),
+    ("attn_k_norm", &["self_attn.k_norm"]),
+    ("post_attention_norm", &["post_attention_layernorm"]),
+    ("post_ffw_norm", &["post_feedforward_layernorm"]),
+    ("ffn_gate", &["mlp.gate_proj"]),
+    ("ffn_up", &["mlp.up_proj"]),
+    ("ffn_down", &["mlp.down_proj"]),
+    ("ffn_gate_inp", &["block_sparse_moe.gate", "mlp.gate", "mlp.router"]),
+];
+
+impl<'a> Names<'a> {
+    pub(crate) fn new(checkpoint: &'a Checkpoint, arch: &Arch) -> Result<Names<'a>, ModelError> {
+        let prefix = match checkpoint.format() {
+            Format::Gguf => String::new(),
+            Format::Safetensors => {
+                let embed = checkpoint.tensors().iter().find(|t| t.name.ends_with(EMBED));
+                let missing = || checkpoint.invalid("model.embed_tokens.weight", "the tensor is missing");
+                embed.ok_or_else(missing)?.name.trim_end_matches(EMBED).to_owned()
+            }
+        };
+        Ok(Names { checkpoint, norms: arch.norms, prefix })
+    }
+
+    fn gguf(&self) -> bool {
+        self.checkpoint.format() == Format::Gguf
+    }
+
+    /// The embedding.
+    pub(crate) fn embed(&self) -> String {
+        if self.gguf() { "token_embd.weight".into() } else { format!("{}{EMBED}", self.prefix) }
+    }
+
+    /// The norm before the output.
+    pub(crate) fn output_norm(&self) -> String {
+        if self.gguf() { "output_norm.weight".into() } else { format!("{}norm.weight", self.prefix) }
+    }
+
+    /// The output matrix, if the file has one of its own.
+    pub(crate) fn output(&self) -> Option<&'a str> {
+        let names: &[&str] = match self.checkpoint.format() {
+            Format::Gguf => &["output.weight"],
+            Format::Safetensors => &["lm_head.weight", "language_model.lm_head.weight"],
+        };
+        names.iter().find_map(|name| self.checkpoint.tensor(name)).map(|t| t.name.as_str())
+    }
+
+    /// Whether the output matrix is absent or the embedding over again.
+    pub(crate) fn same_output(&self) -> bool {
+        let output = self.output().and_then(|name| self.checkpoint.tensor(name));
+        let embed = self.checkpoint.tensor(&self.embed());
+        output.is_none() || output.map(|t| self.checkpoint.bytes(t)) == embed.map(|t| self.checkpoint.bytes(t))
+    }
+
+    /// Size of the vocabulary: the rows of the embedding.
+    pub(crate) fn vocab(&self) -> Result<usize, ModelError> {
+        let name = self.embed();
+        match self.checkpoint.tensor(&name).map(|t| t.dims.as_slice()) {
+            Some(&[vocab, _]) => Ok(vocab),
+            Some(dims) => Err(self.checkpoint.invalid(&name, format!("is {dims:?}; it must have two dimensions"))),
+            None => Err(self.checkpoint.invalid(&name, "the tensor is missing; take a complete copy of the model")),
+        }
+    }
+
+    /// Whether the layer has the tensor of that GGUF name.
+    pub(crate) fn has(&self, layer: usize, tensor: &str) -> bool {
+        self.layer(layer, tensor).iter().any(|name| self.checkpoint.tensor(name).is_some())
+    }
+
+    /// What the layer's tensor of that GGUF name may be called in this checkpoint.
+    pub(crate) fn layer(&self, layer: usize, tensor: &str) -> Vec<String> {
+        if self.gguf() {
+            // gpt-oss's feed-forward norm goes by the name of a norm after attention.
+            let other = self.norms == Norms::Pre && tensor == "ffn_norm.weight";
+            let other = other.then(|| format!("blk.{layer}.post_attention_norm.weight"));
+            return [format!("blk.{layer}.{tensor}")].into_iter().chain(other).collect();
+        }
+        let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
+        let stems: &[&str] = match (stem, self.norms) {
+            ("ffn_norm", Norms::Both) => &["pre_feedforward_layernorm"],
+            ("ffn_norm", _) => &["post_attention_layernorm"],
+            _ => LAYER.iter().find(|(gguf, _)| *gguf == stem).map_or(&[], |(_, hf)| hf),
+        };
+        stems.iter().map(|stem| self.module(layer, &format!("{stem}.{ending}"))).collect()
+    }
+
+    /// The full name of a tensor of a layer in safetensors files.
+    pub(crate) fn module(&self, layer: usize, tensor: &str) -> String {
+        format!("{}layers.{layer}.{tensor}", self.prefix)
+    }
+
+    /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers.
+    pub(crate) fn matters(&self, tensor: &str) -> bool {
+        if self.gguf() {
+            return !tensor.starts_with("rope_f");
+        }
+        tensor.starts_with(&self.prefix)
+            && tensor.len() > self.prefix.len()
+            && !tensor.ends_with("rotary_emb.inv_freq")
+            && tensor != "lm_head.weight"
+    }
+}

@@ -1,0 +1,204 @@
+//! Where the bytes of a weight come from: one tensor, a slice of one, several put together, or another layout.
+
+use std::borrow::Cow;
+
+use tensor::{CodecError, DType, Shape};
+
+use crate::{Checkpoint, ModelError, TensorInfo};
+
+/// The tensors of a weight and the places in them.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// From each matrix of `of` rows in the tensors, one tensor after the other, the rows from `first` on.
+    Rows { tensors: Vec<String>, of: usize, first: usize },
+    /// Each matrix turned over, of the tensor's columns `first`, `first + step` …
+    Columns { tensor: String, first: usize, step: usize },
+    /// From each row of the tensor the elements `first`, `first + step` …
+    Elements { tensor: String, first: usize, step: usize },
+    /// MXFP4 as gpt-oss ships it: nibbles in `{stem}_blocks` beside `{stem}_scales`, rows `first`, `first + step` …
+    Mxfp4 { stem: String, first: usize, step: usize },
+}
+
+/// How the bytes are handed over.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Form {
+    /// As the file has them.
+    AsIs,
+    /// As F32, with something added.
+    F32 { plus: f32 },
+}
+
+impl Source {
+    pub(crate) fn whole(tensor: String, shape: Shape) -> Source {
+        Source::Rows { tensors: vec![tensor], of: shape.rows, first: 0 }
+    }
+
+    /// The names of its tensors.
+    pub(crate) fn tensors(&self) -> Vec<Cow<'_, str>> {
+        match self {
+            Source::Rows { tensors, .. } => tensors.iter().map(|t| t.as_str().into()).collect(),
+            Source::Columns { tensor, .. } | Source::Elements { tensor, .. } => vec![tensor.as_str().into()],
+            Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
+        }
+    }
+
+    /// Whether the file has its first tensor; the others are then expected as well.
+    pub(crate) fn exists(&self, checkpoint: &Checkpoint) -> bool {
+        self.tensors().first().is_some_and(|name| checkpoint.tensor(name).is_some())
+    }
+
+    /// The type its elements are stored in and how to read them, after checking every tensor's shape against the
+    /// weight's. Tensors of different types become F32.
+    pub(crate) fn check(&self, checkpoint: &Checkpoint, shape: Shape) -> Result<(DType, Form), ModelError> {
+        if let Source::Mxfp4 { stem, step, .. } = self {
+            let (rows, blocks) = (shape.rows * step, shape.cols / 32);
+            dims(checkpoint, &format!("{stem}_blocks"), &[shape.outer, rows, blocks, 16])?;
+            dims(checkpoint, &format!("{stem}_scales"), &[shape.outer, rows, blocks])?;
+            return Ok((DType::MXFP4, Form::AsIs));
+        }
+        let mut found: Option<(DType, Form)> = None;
+        for name in self.tensors() {
+            let tensor = dims(checkpoint, &name, &self.wanted(shape))?;
+            let dtype = match &tensor.dtype {
+                Ok(dtype) => *dtype,
+                Err(other) => return Err(checkpoint.unsupported(&name, format!("is stored as {other}"))),
+            };
+            found = Some(match found {
+                Some(other) if other != (dtype, Form::AsIs) => (DType::F32, Form::F32 { plus: 0.0 }),
+                _ => (dtype, Form::AsIs),
+            });
+        }
+        let (dtype, form) = found.ok_or_else(|| checkpoint.invalid("experts", "there are none"))?;
+        let by_elements = matches!(self, Source::Columns { .. } | Source::Elements { .. });
+        if by_elements && dtype.layout().block_len != 1 {
+            let name = self.tensors()[0].clone().into_owned();
+            return Err(checkpoint.unsupported(&name, format!("{dtype} in this layout; F32, F16 and BF16 are")));
+        }
+        Ok((dtype, form))
+    }
+
+    /// The dimensions each tensor must have.
+    fn wanted(&self, shape: Shape) -> Vec<usize> {
+        match self {
+            Source::Rows { tensors, of, .. } => vec![shape.outer / tensors.len().max(1), *of, shape.cols],
+            Source::Columns { step, .. } => vec![shape.outer, shape.cols, shape.rows * step],
+            Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
+            Source::Mxfp4 { .. } => vec![],
+        }
+    }
+
+    /// The bytes in `form`; of a slice or a whole tensor as it is, straight from the map.
+    pub(crate) fn read<'a>(
+        &self,
+        checkpoint: &'a Checkpoint,
+        shape: Shape,
+        form: Form,
+    ) -> Result<Cow<'a, [u8]>, ModelError> {
+        if let Source::Mxfp4 { stem, first, step } = self {
+            return Ok(mxfp4(checkpoint, stem, shape, (*first, *step)).into());
+        }
+        let pieces = self.pieces(checkpoint, shape);
+        if let Form::F32 { plus } = form {
+            let mut out = Vec::new();
+            for (dtype, bytes) in &pieces {
+                decode((*dtype, bytes), plus, &mut out)
+                    .map_err(|e| checkpoint.invalid(&self.tensors()[0], e.to_string()))?;
+            }
+            return Ok(out.into());
+        }
+        match <[_; 1]>::try_from(pieces) {
+            Ok([(_, bytes)]) => Ok(bytes),
+            Err(pieces) => Ok(pieces.iter().flat_map(|(_, bytes)| bytes.iter().copied()).collect::<Vec<u8>>().into()),
+        }
+    }
+
+    /// The weight's bytes, piece after piece, each with its type.
+    fn pieces<'a>(&self, checkpoint: &'a Checkpoint, shape: Shape) -> Vec<(DType, Cow<'a, [u8]>)> {
+        let mut pieces = Vec::new();
+        for name in self.tensors() {
+            let Some(tensor) = checkpoint.tensor(&name) else { continue };
+            let (&Ok(dtype), bytes) = (&tensor.dtype, checkpoint.bytes(tensor)) else { continue };
+            match *self {
+                Source::Rows { ref tensors, of, first } => {
+                    let each = Shape { outer: shape.outer / tensors.len(), ..shape };
+                    pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
+                }
+                Source::Columns { first, step, .. } => {
+                    pieces.push((dtype, columns(bytes, dtype, shape, (first, step)).into()));
+                }
+                Source::Elements { first, step, .. } => {
+                    let elements = bytes.chunks_exact(dtype.layout().block_bytes);
+                    let picked = elements.skip(first).step_by(step).flatten().copied();
+                    pieces.push((dtype, picked.collect::<Vec<u8>>().into()));
+                }
+                Source::Mxfp4 { .. } => {}
+            }
+        }
+        pieces
+    }
+}
+
+/// The rows from `first` on of each matrix of `of` rows; matrices that are whole are one piece.
+fn rows(bytes: &[u8], dtype: DType, shape: Shape, (of, first): (usize, usize)) -> impl Iterator<Item = &[u8]> {
+    let row = dtype.row_bytes(shape.cols).unwrap_or(0);
+    let (matrices, of, rows) = match of == shape.rows {
+        true => (1, of * shape.outer, shape.rows * shape.outer),
+        false => (shape.outer, of, shape.rows),
+    };
+    (0..matrices).map(move |m| &bytes[(m * of + first) * row..(m * of + first + rows) * row])
+}
+
+/// The tensor `name`, with those dimensions; leading ones do not count.
+fn dims<'a>(checkpoint: &'a Checkpoint, name: &str, wanted: &[usize]) -> Result<&'a TensorInfo, ModelError> {
+    let missing = || checkpoint.invalid(name, "the tensor is missing; take a complete copy of the model");
+    let tensor = checkpoint.tensor(name).ok_or_else(missing)?;
+    let core = |dims: &[usize]| dims.iter().copied().skip_while(|&d| d == 1).collect::<Vec<_>>();
+    // A vector's weight is a column: its last dimension does not count either.
+    let wanted_core = core(wanted.strip_suffix(&[1]).unwrap_or(wanted));
+    if core(&tensor.dims) != wanted_core && core(&tensor.dims) != core(wanted) {
+        let problem = format!("has the dimensions {:?}, the model's numbers need {wanted_core:?}", tensor.dims);
+        return Err(checkpoint.invalid(name, problem));
+    }
+    Ok(tensor)
+}
+
+/// Element (m, r, c) is the tensor's (m, c, first + r · step).
+fn columns(bytes: &[u8], dtype: DType, shape: Shape, (first, step): (usize, usize)) -> Vec<u8> {
+    let (size, width) = (dtype.layout().block_bytes, shape.rows * step);
+    let mut out = Vec::with_capacity(shape.outer * shape.rows * shape.cols * size);
+    for matrix in bytes.chunks_exact((shape.cols * width * size).max(1)) {
+        for at in (0..shape.rows).map(|r| first + r * step) {
+            for c in 0..shape.cols {
+                let start = (c * width + at) * size;
+                out.extend_from_slice(&matrix[start..start + size]);
+            }
+        }
+    }
+    out
+}
+
+/// GGUF's blocks have the scale before the nibbles, and elements 0 to 15 in the low ones; gpt-oss's own files have
+/// neighbours in one byte.
+fn mxfp4(checkpoint: &Checkpoint, stem: &str, shape: Shape, (first, step): (usize, usize)) -> Vec<u8> {
+    let bytes =
+        |what: &str| checkpoint.tensor(&format!("{stem}_{what}")).map_or(&[][..], |tensor| checkpoint.bytes(tensor));
+    let (nibbles, scales, blocks) = (bytes("blocks"), bytes("scales"), shape.cols / 32);
+    let mut out = Vec::with_capacity(shape.outer * shape.rows * blocks * 17);
+    for row in (0..shape.outer * shape.rows).map(|r| first + r * step) {
+        for block in row * blocks..(row + 1) * blocks {
+            let pairs = &nibbles[block * 16..block * 16 + 16];
+            let element = |i: usize| (pairs[i / 2] >> (4 * (i % 2))) & 15;
+            out.push(scales[block]);
+            out.extend((0..16).map(|i| element(i) | element(i + 16) << 4));
+        }
+    }
+    out
+}
+
+fn decode((dtype, bytes): (DType, &[u8]), plus: f32, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    let layout = dtype.layout();
+    let mut values = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
+    tensor::decode(dtype, bytes, &mut values)?;
+    out.extend(values.iter().flat_map(|v| (v + plus).to_le_bytes()));
+    Ok(())
+}
