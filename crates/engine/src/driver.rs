@@ -1,9 +1,13 @@
-//! One plain thread per engine, driven by a bounded channel of commands.
+//! One plain thread per engine, driven by a channel of commands that takes a bounded number of requests.
 
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crate::{Executor, Request, RequestId};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, unbounded};
+
+use crate::{Engine, Executor, Request, RequestId};
 
 /// Everything that can wake an engine.
 pub enum Command {
@@ -64,9 +68,27 @@ pub struct EngineConfig {
     pub seed: u64,
 }
 
-/// Speaks to an engine from any thread; never blocks.
+/// Speaks to an engine from any thread; never blocks. When all handles are gone the engine drains.
 #[derive(Clone)]
-pub struct EngineHandle {}
+pub struct EngineHandle {
+    commands: Sender<Command>,
+    shared: Arc<Shared>,
+}
+
+/// What handles and the engine's thread both see.
+#[derive(Default)]
+struct Shared {
+    max_queue: usize,
+    /// Requests taken from callers, and those of them that have left the queue; the difference is its length. Counted
+    /// here, not by the channel's bound, so that a full queue never loses an abort.
+    submitted: AtomicUsize,
+    left: AtomicUsize,
+    draining: AtomicBool,
+    /// A wake is under way: more of them would say nothing new.
+    waking: AtomicBool,
+    /// A mutex because it is held for a copy, once a step.
+    stats: Mutex<EngineStats>,
+}
 
 impl EngineHandle {
     /// Queues a request.
@@ -74,34 +96,50 @@ impl EngineHandle {
     /// # Errors
     /// If the queue is full or the engine is draining; the request's sinks are dropped.
     pub fn submit(&self, request: Request) -> Result<(), SubmitError> {
-        let _ = request;
-        todo!()
+        let shared = &self.shared;
+        if shared.draining.load(Ordering::SeqCst) {
+            return Err(SubmitError::Draining);
+        }
+        let room = |submitted: usize| {
+            let queued = submitted.wrapping_sub(shared.left.load(Ordering::SeqCst));
+            (queued < shared.max_queue).then(|| submitted.wrapping_add(1))
+        };
+        shared.submitted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, room).map_err(|_| SubmitError::Full)?;
+        self.commands.send(Command::Submit(Box::new(request))).map_err(|_| SubmitError::Draining)
     }
 
     /// Ends a request (dropping its receivers does the same within a step).
     pub fn abort(&self, id: RequestId) {
-        let _ = id;
-        todo!()
+        self.send(Command::Abort(id));
     }
 
     /// Says that a receiver that was full has room again.
     pub fn wake(&self) {
-        todo!()
+        if !self.shared.waking.swap(true, Ordering::SeqCst) {
+            self.send(Command::Wake);
+        }
     }
 
     /// Takes no more requests; the engine's thread ends when the last one has.
     pub fn drain(&self) {
-        todo!()
+        self.shared.draining.store(true, Ordering::SeqCst);
+        self.send(Command::Drain);
     }
 
     /// Aborts everything; the engine's thread ends.
     pub fn stop(&self) {
-        todo!()
+        self.shared.draining.store(true, Ordering::SeqCst);
+        self.send(Command::Stop);
     }
 
     /// The counters now.
     pub fn stats(&self) -> EngineStats {
-        todo!()
+        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, command: Command) {
+        // It fails only when the engine's thread has ended, and then there is nothing to command.
+        let _ = self.commands.send(command);
     }
 }
 
@@ -114,6 +152,90 @@ pub fn spawn(
     config: EngineConfig,
     clock: impl Fn() -> Duration + Send + 'static,
 ) -> std::io::Result<(EngineHandle, JoinHandle<()>)> {
-    let _ = (executor, config, clock);
-    todo!()
+    let (sender, commands) = unbounded();
+    let shared = Arc::new(Shared { max_queue: config.max_queue, ..Shared::default() });
+    let handle = EngineHandle { commands: sender, shared: Arc::clone(&shared) };
+    let engine = Engine::new(executor, config);
+    let driver = Driver { engine, commands, shared, taken: 0, ending: false, stopping: false };
+    driver.publish();
+    let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run(clock))?;
+    Ok((handle, thread))
+}
+
+/// How long the engine sleeps while every receiver is full, before it looks whether one is gone.
+const NAP: Duration = Duration::from_millis(20);
+
+/// The engine's thread.
+struct Driver<E> {
+    engine: Engine<E>,
+    commands: Receiver<Command>,
+    shared: Arc<Shared>,
+    /// Requests received so far.
+    taken: usize,
+    /// To end when idle.
+    ending: bool,
+    /// To end now.
+    stopping: bool,
+}
+
+impl<E: Executor> Driver<E> {
+    fn run(mut self, clock: impl Fn() -> Duration) {
+        let mut computed = true;
+        loop {
+            self.wait(computed);
+            if self.stopping || self.ending && self.engine.is_idle() {
+                break;
+            }
+            computed = self.engine.step(clock()).rows() > 0;
+            self.publish();
+        }
+        // Requests that came too late are answered too.
+        self.shared.draining.store(true, Ordering::SeqCst);
+        self.obey_all();
+        self.engine.abort_all();
+        self.publish();
+    }
+
+    /// Obeys the commands that have come; waits for one if there is nothing to compute.
+    fn wait(&mut self, computed: bool) {
+        if self.engine.is_idle() && !self.ending {
+            match self.commands.recv() {
+                Ok(command) => self.obey(command),
+                Err(_) => self.ending = true,
+            }
+        } else if !computed && let Ok(command) = self.commands.recv_timeout(NAP) {
+            self.obey(command);
+        }
+        self.obey_all();
+    }
+
+    fn obey_all(&mut self) {
+        loop {
+            match self.commands.try_recv() {
+                Ok(command) => self.obey(command),
+                Err(error) => {
+                    self.ending |= error == TryRecvError::Disconnected;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Submit(request) => {
+                self.taken = self.taken.wrapping_add(1);
+                self.engine.submit(*request);
+            }
+            Command::Abort(id) => self.engine.abort(id),
+            Command::Wake => self.shared.waking.store(false, Ordering::SeqCst),
+            Command::Drain => self.ending = true,
+            Command::Stop => self.stopping = true,
+        }
+    }
+
+    fn publish(&self) {
+        self.shared.left.store(self.taken.wrapping_sub(self.engine.queued()), Ordering::SeqCst);
+        *self.shared.stats.lock().unwrap_or_else(PoisonError::into_inner) = self.engine.stats();
+    }
 }

@@ -1,0 +1,62 @@
+//! What changes logits before the temperature: masked stop tokens, biases, penalties.
+
+use super::{Draw, Sampler};
+use crate::SamplingParams;
+
+/// Marks a token of prompt or answer in the counts; the bits below count its occurrences in the answer.
+const SEEN: u32 = 1 << 31;
+
+impl Sampler {
+    /// Fills `row` with the adjusted logits. Tokens outside the vocabulary are passed over.
+    pub(super) fn adjust(&mut self, logits: &[f32], params: &SamplingParams, draw: &Draw<'_>) {
+        self.row.clear();
+        self.row.extend_from_slice(logits);
+        for &token in draw.banned {
+            self.change(token, |_| f32::NEG_INFINITY);
+        }
+        for &(token, bias) in &params.logit_bias {
+            self.change(token, |logit| logit + bias);
+        }
+        let penalties = &params.penalties;
+        if penalties.repetition != 1.0 || penalties.frequency != 0.0 || penalties.presence != 0.0 {
+            self.penalize(params, draw);
+        }
+    }
+
+    fn penalize(&mut self, params: &SamplingParams, draw: &Draw<'_>) {
+        let penalties = params.penalties;
+        self.count(draw);
+        for &token in draw.prompt.iter().chain(draw.answer) {
+            // Zeroed here, so that each token is penalized once and the counts are clear for the next call.
+            let count = self.counts.get_mut(token as usize).map_or(0, std::mem::take);
+            if count == 0 {
+                continue;
+            }
+            let times = (count & !SEEN) as f32;
+            self.change(token, |logit| {
+                let logit = if logit > 0.0 { logit / penalties.repetition } else { logit * penalties.repetition };
+                logit - penalties.frequency * times - penalties.presence * times.min(1.0)
+            });
+        }
+    }
+
+    fn count(&mut self, draw: &Draw<'_>) {
+        self.counts.resize(self.row.len(), 0);
+        for &token in draw.prompt {
+            if let Some(count) = self.counts.get_mut(token as usize) {
+                *count |= SEEN;
+            }
+        }
+        for &token in draw.answer {
+            if let Some(count) = self.counts.get_mut(token as usize) {
+                *count = (*count | SEEN) + 1;
+            }
+        }
+    }
+
+    fn change(&mut self, token: u32, to: impl FnOnce(f32) -> f32) {
+        if let Some(logit) = self.row.get_mut(token as usize) {
+            *logit = to(*logit);
+        }
+    }
+}

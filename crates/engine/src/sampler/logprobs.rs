@@ -1,0 +1,16 @@
+//! Log-probabilities, from the logits as the model gave them.
+
+use super::{SampleError, Sampler, weights};
+use crate::SampledToken;
+
+impl Sampler {
+    /// The token `id` with its log-probability and the `count` likeliest tokens with theirs.
+    pub(super) fn explain(&mut self, logits: &[f32], id: u32, count: usize) -> Result<SampledToken, SampleError> {
+        let max = logits[weights::best(logits)? as usize];
+        weights::fill(&mut self.weights, logits, max, 1.0);
+        let log_sum = weights::sum(&self.weights).ln();
+        let logprob = |logit: f32| (f64::from(logit - max) - log_sum) as f32;
+        let top = self.candidates.largest(logits, count).map(|(id, logit)| (id, logprob(logit))).collect();
+        Ok(SampledToken { id, logprob: Some(logprob(logits[id as usize])), top })
+    }
+}

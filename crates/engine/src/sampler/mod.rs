@@ -1,0 +1,137 @@
+//! Chooses tokens from logits.
+//!
+//! The order is vLLM's (decision record 0003): log-probabilities are reported from the raw logits; stop tokens that are
+//! not allowed yet are masked; logit bias; penalties (repetition, frequency, presence); then the most likely token if the
+//! temperature is 0, else temperature, min-p, top-k, typical, top-p, each on what the one before left, and a draw from
+//! the rest. A draw depends on the logits, the parameters, the seed and the number of tokens generated, on nothing else.
+
+mod adjust;
+mod filter;
+mod logprobs;
+mod weights;
+
+#[cfg(test)]
+mod tests;
+
+use filter::Candidates;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+
+use crate::{SampledToken, SamplingParams};
+
+/// What decides a token besides logits and parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw<'a> {
+    /// The prompt.
+    pub prompt: &'a [u32],
+    /// The tokens generated so far.
+    pub answer: &'a [u32],
+    /// Tokens that must not be chosen.
+    pub banned: &'a [u32],
+    /// The continuation's seed.
+    pub seed: u64,
+}
+
+/// Why no token could be chosen.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SampleError {
+    /// The model's numbers overflowed, or a bias or penalty made them.
+    #[error(
+        "the logits hold NaN or infinity: the model's weights or the request's penalties and biases are out of range"
+    )]
+    NotFinite,
+    /// Every token is ruled out.
+    #[error("no token is allowed: the logits of all are minus infinity")]
+    NothingAllowed,
+}
+
+/// Chooses tokens; keeps its working memory between calls.
+#[derive(Debug, Default)]
+pub struct Sampler {
+    row: Vec<f32>,
+    counts: Vec<u32>,
+    weights: Vec<f32>,
+    candidates: Candidates,
+}
+
+impl Sampler {
+    /// A sampler for any vocabulary.
+    pub fn new() -> Sampler {
+        Sampler::default()
+    }
+
+    /// Chooses a token. `logits` has one number for each token of the vocabulary.
+    ///
+    /// # Errors
+    /// If logits are NaN or plus infinity, or rule out every token.
+    pub fn sample(
+        &mut self,
+        logits: &[f32],
+        params: &SamplingParams,
+        draw: &Draw<'_>,
+    ) -> Result<SampledToken, SampleError> {
+        self.adjust(logits, params, draw);
+        let best = weights::best(&self.row)?;
+        let id = match greedy(params) {
+            true => best,
+            false => self.draw(best, params, draw),
+        };
+        match params.logprobs {
+            Some(count) => self.explain(logits, id, count),
+            None => Ok(SampledToken { id, logprob: None, top: Vec::new() }),
+        }
+    }
+
+    /// The distribution that [`Sampler::sample`] draws from: tokens with their probabilities, in no particular order.
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`].
+    pub fn distribution(
+        &mut self,
+        logits: &[f32],
+        params: &SamplingParams,
+        draw: &Draw<'_>,
+    ) -> Result<Vec<(u32, f32)>, SampleError> {
+        self.adjust(logits, params, draw);
+        let best = weights::best(&self.row)?;
+        if greedy(params) {
+            return Ok(vec![(best, 1.0)]);
+        }
+        let total = self.weigh(best, params.temperature);
+        if !Candidates::filters(params) {
+            let chosen = self.weights.iter().zip(0..).filter(|(weight, _)| **weight > 0.0);
+            return Ok(chosen.map(|(&weight, id)| (id, (f64::from(weight) / total) as f32)).collect());
+        }
+        self.candidates.select(&self.row, &self.weights, total, params);
+        Ok(self.candidates.probabilities())
+    }
+
+    fn draw(&mut self, best: u32, params: &SamplingParams, draw: &Draw<'_>) -> u32 {
+        let total = self.weigh(best, params.temperature);
+        let chance = chance(draw.seed, draw.answer.len());
+        if !Candidates::filters(params) {
+            return weights::pick(&self.weights, chance * total) as u32;
+        }
+        self.candidates.select(&self.row, &self.weights, total, params);
+        self.candidates.pick(chance)
+    }
+
+    /// Fills `weights` with the row's unnormalized probabilities, 1 for the `best`; returns their sum.
+    fn weigh(&mut self, best: u32, temperature: f32) -> f64 {
+        weights::fill(&mut self.weights, &self.row, self.row[best as usize], temperature);
+        weights::sum(&self.weights)
+    }
+}
+
+/// Whether to take the likeliest token; vLLM draws the line here too.
+fn greedy(params: &SamplingParams) -> bool {
+    params.temperature.max(0.0) < 1e-5
+}
+
+/// A number in [0, 1) for the token at `index` of an answer. Each index has its own stream, so that a sequence that is
+/// computed again, or in other company, draws the same.
+fn chance(seed: u64, index: usize) -> f64 {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(index as u64);
+    (rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+}

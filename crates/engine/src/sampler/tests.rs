@@ -1,0 +1,175 @@
+//! The sampler against goldens, against its own definition, and against hostile numbers.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::Penalties;
+
+const NOTHING: Draw<'static> = Draw { prompt: &[], answer: &[], banned: &[], seed: 0 };
+
+#[test]
+fn agrees_with_the_goldens() {
+    let golden: Value = serde_json::from_str(include_str!("../../tests/fixtures/sampler.json")).unwrap();
+    let rows: Vec<Vec<f32>> = serde_json::from_value(golden["rows"].clone()).unwrap();
+    let cases = golden["cases"].as_array().unwrap();
+    assert!(cases.len() > 90);
+    let mut sampler = Sampler::new();
+    cases.iter().for_each(|case| check(&mut sampler, &rows[case["row"].as_u64().unwrap() as usize], case));
+}
+
+fn check(sampler: &mut Sampler, logits: &[f32], case: &Value) {
+    let tokens = |name: &str| -> Vec<u32> { serde_json::from_value(case[name].clone()).unwrap() };
+    let pairs = |name: &str| -> Vec<(u32, f32)> { serde_json::from_value(case[name].clone()).unwrap() };
+    let (prompt, answer, banned) = (tokens("prompt"), tokens("answer"), tokens("banned"));
+    let draw = Draw { prompt: &prompt, answer: &answer, banned: &banned, seed: 3 };
+    let params = SamplingParams { logit_bias: pairs("bias"), logprobs: Some(5), ..params(case) };
+    let mut distribution = sampler.distribution(logits, &params, &draw).unwrap();
+    distribution.sort_by_key(|(id, _)| *id);
+    near(&distribution, &pairs("distribution"), case);
+    let chosen = sampler.sample(logits, &params, &draw).unwrap();
+    assert!(distribution.iter().any(|(id, _)| *id == chosen.id), "{chosen:?} in {case}");
+    let greedy = sampler.sample(logits, &SamplingParams { temperature: 0.0, ..params }, &draw).unwrap();
+    assert_eq!(u64::from(greedy.id), case["greedy"].as_u64().unwrap(), "{case}");
+    near(&greedy.top, &pairs("top"), case);
+}
+
+fn params(case: &Value) -> SamplingParams {
+    let number = |name: &str, silent: f64| case[name].as_f64().unwrap_or(silent) as f32;
+    SamplingParams {
+        temperature: number("temperature", 1.0),
+        top_k: case["top_k"].as_u64().unwrap_or(0) as usize,
+        top_p: number("top_p", 1.0),
+        min_p: number("min_p", 0.0),
+        typical_p: number("typical_p", 1.0),
+        penalties: Penalties {
+            repetition: number("repetition", 1.0),
+            frequency: number("frequency", 0.0),
+            presence: number("presence", 0.0),
+        },
+        ..SamplingParams::default()
+    }
+}
+
+fn near(ours: &[(u32, f32)], golden: &[(u32, f32)], case: &Value) {
+    let ids = |list: &[(u32, f32)]| list.iter().map(|(id, _)| *id).collect::<Vec<_>>();
+    assert_eq!(ids(ours), ids(golden), "{case}");
+    for (ours, golden) in ours.iter().zip(golden) {
+        assert!((ours.1 - golden.1).abs() <= 2e-5 * golden.1.abs() + 1e-9, "{ours:?}, not {golden:?}, in {case}");
+    }
+}
+
+#[test]
+fn draws_follow_the_distribution() {
+    let logits: Vec<f32> = (0..10).map(|i| (i as f32 * 0.7).sin() * 2.0).collect();
+    let filtered = SamplingParams { top_p: 0.9, ..SamplingParams::default() };
+    for params in [SamplingParams::default(), filtered] {
+        let mut sampler = Sampler::new();
+        let distribution = sampler.distribution(&logits, &params, &NOTHING).unwrap();
+        let mut counts = [0.0; 10];
+        let draws = 20_000;
+        for seed in 0..draws {
+            counts[sampler.sample(&logits, &params, &Draw { seed, ..NOTHING }).unwrap().id as usize] += 1.0;
+        }
+        for (id, probability) in distribution {
+            let expected = f64::from(probability) * draws as f64;
+            let off = (counts[id as usize] - expected) / expected.sqrt();
+            assert!(off.abs() < 4.0, "token {id}: {} draws where {expected} are due", counts[id as usize]);
+        }
+    }
+}
+
+#[test]
+fn a_draw_depends_on_the_seed_and_the_index_alone() {
+    let logits = vec![0.0; 1000];
+    let mut sampler = Sampler::new();
+    let mut choose = |seed, index| {
+        let draw = Draw { answer: &vec![0; index], seed, ..NOTHING };
+        sampler.sample(&logits, &SamplingParams::default(), &draw).unwrap().id
+    };
+    let first: Vec<u32> = (0..8).map(|index| choose(5, index)).collect();
+    let again: Vec<u32> = (0..8).rev().map(|index| choose(5, index)).collect();
+    assert!(first.iter().eq(again.iter().rev()));
+    assert!((0..8).any(|index| choose(6, index) != first[index]));
+    // Pinned: the same seed must give the same answer in every release and on every platform.
+    assert_eq!(first, [201, 231, 988, 777, 855, 298, 863, 882]);
+}
+
+#[test]
+fn bad_numbers_are_errors_and_ties_go_to_the_lowest_id() {
+    let (nan, inf, none) = (f32::NAN, f32::INFINITY, f32::NEG_INFINITY);
+    let check = |logits: &[f32], params: &SamplingParams, expect: Result<u32, SampleError>| {
+        let chosen = Sampler::new().sample(logits, params, &Draw { banned: &[2, 99], ..NOTHING });
+        assert_eq!(chosen.map(|token| token.id), expect, "{logits:?}");
+    };
+    let greedy = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+    let one = SamplingParams { top_k: 1, ..SamplingParams::default() };
+    let biased = SamplingParams { logit_bias: vec![(1, inf), (1 << 30, 1.0)], ..greedy.clone() };
+    check(&[1.0, 2.0, 9.0, 2.0], &greedy, Ok(1));
+    check(&[1.0, 2.0, 9.0, 2.0], &one, Ok(1));
+    check(&[1.0, 2.0, 9.0, 2.0], &SamplingParams { logprobs: Some(99), ..one.clone() }, Ok(1));
+    check(&[1.0, 2.0, 9.0, 2.0], &SamplingParams { top_p: 0.0, min_p: 7.0, ..one.clone() }, Ok(1));
+    check(&[1.0, 2.0, 9.0, 2.0], &SamplingParams { top_p: 0.0, typical_p: 0.0, ..SamplingParams::default() }, Ok(1));
+    check(&[1.0, nan, 9.0], &greedy, Err(SampleError::NotFinite));
+    check(&[1.0, inf, 9.0], &one, Err(SampleError::NotFinite));
+    check(&[1.0, 2.0, 9.0], &biased, Err(SampleError::NotFinite));
+    check(&[none, none, 9.0], &one, Err(SampleError::NothingAllowed));
+    check(&[none, none, none, 1.0], &SamplingParams::default(), Ok(3));
+    check(&[], &greedy, Err(SampleError::NothingAllowed));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    /// The gathering by thresholds and the piecewise sorting keep what plain definitions keep.
+    #[test]
+    fn filters_keep_what_their_definitions_keep(
+        logits in prop::collection::vec((-40i32..40).prop_map(|x| x as f32 / 4.0), 1..700),
+        top_k in 0usize..200,
+        top_p in 0.01f32..1.2,
+        min_p in prop_oneof![Just(0.0f32), 0.001f32..0.5],
+    ) {
+        let params = SamplingParams { top_k, top_p, min_p, ..SamplingParams::default() };
+        let kept = Sampler::new().distribution(&logits, &params, &NOTHING).unwrap();
+        prop_assert_eq!(kept.len(), plainly(&logits, &params), "{:?}", params);
+        prop_assert!((kept.iter().map(|(_, p)| f64::from(*p)).sum::<f64>() - 1.0).abs() < 1e-4);
+    }
+
+    /// No parameters and no numbers make it panic.
+    #[test]
+    fn nothing_makes_it_panic(
+        logits in prop::collection::vec(any::<f32>(), 0..200),
+        (temperature, top_p, min_p, typical_p) in any::<(f32, f32, f32, f32)>(),
+        (repetition, frequency, presence, bias) in any::<(f32, f32, f32, f32)>(),
+        (top_k, count) in any::<(usize, Option<usize>)>(),
+    ) {
+        let logits: Vec<f32> = logits.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
+        let params = SamplingParams {
+            temperature, top_k, top_p, min_p, typical_p,
+            penalties: Penalties { repetition, frequency, presence },
+            logit_bias: vec![(1, bias)], seed: None, logprobs: count,
+        };
+        let draw = Draw { prompt: &[0, 1, u32::MAX], answer: &[1, 7], banned: &[3], seed: 1 };
+        if let Ok(token) = Sampler::new().sample(&logits, &params, &draw) {
+            prop_assert!((token.id as usize) < logits.len());
+        }
+    }
+}
+
+/// How many tokens the filters keep, by their definitions.
+fn plainly(logits: &[f32], params: &SamplingParams) -> usize {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let mut weights: Vec<f64> = logits.iter().map(|x| f64::from(x - max).exp()).collect();
+    weights.sort_by(|a, b| b.total_cmp(a));
+    weights.retain(|w| *w >= f64::from(params.min_p));
+    if params.top_k > 0 {
+        weights.truncate(params.top_k);
+    }
+    let total: f64 = weights.iter().sum();
+    let mut sum = 0.0;
+    let reached = |w: &f64| {
+        sum += w / total;
+        sum >= f64::from(params.top_p) - 1e-7
+    };
+    weights.iter().position(reached).map_or(weights.len(), |last| last + 1)
+}
