@@ -66,7 +66,8 @@ pub(super) fn source(path: &str, text: &str, findings: &mut Vec<Finding>) {
 fn first_line(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let first = text.lines().find(|l| path.ends_with(".rs") || !l.starts_with("#!")).unwrap_or_default();
     let start = if path.ends_with(".rs") { "//! " } else { "# " };
-    if !first.starts_with(start) || first.len() < 12 {
+    let docstring = path.ends_with(".py") && first.starts_with("\"\"\"");
+    if !(first.starts_with(start) || docstring) || first.len() < 12 {
         report(findings, "first-line", path, format!("the first line must say what the file is: `{start}…`"));
     }
 }
@@ -145,6 +146,7 @@ mod tests {
         check("a.rs", &rust(""), &[]);
         check("a.rs", "use x;\n", &[("first-line", "a.rs")]);
         check("a.sh", "#!/bin/sh\n# Runs the thing.\n", &[]);
+        check("a.py", "\"\"\"Makes the thing.\"\"\"\n", &[]);
         check("a.py", "import os\n", &[("first-line", "a.py")]);
     }
 
