@@ -1,0 +1,96 @@
+//! One line in the log for each request, written when its answer has gone out (or its client has).
+
+use std::hash::{BuildHasher, Hasher};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::Response;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::App;
+use crate::app::State as AppState;
+use crate::services::Tally;
+
+/// Wraps every request: counts it as open until its body has gone, gives it an id, and logs it.
+pub(super) async fn requests(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let mut entry = Entry {
+        id: unique("req"),
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        began: Instant::now(),
+        status: None,
+        tally: None,
+        _open: app.open.token(),
+    };
+    let mut response = next.run(request).await;
+    entry.status = Some(response.status());
+    entry.tally = response.extensions_mut().remove();
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&entry.id) {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    if app.state() == AppState::Draining {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response.map(|body| Body::new(Logged { body, _entry: entry }))
+}
+
+/// A name never used before: by this process by counting, by others by chance.
+pub(super) fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let chance = std::hash::RandomState::new().build_hasher().finish();
+    format!("{prefix}-{chance:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A request; logged when dropped, so that none is missed.
+struct Entry {
+    id: String,
+    method: Method,
+    path: String,
+    began: Instant,
+    status: Option<StatusCode>,
+    tally: Option<Arc<Tally>>,
+    _open: TaskTrackerToken,
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let (prompt, generated) = self.tally.as_ref().map_or((0, 0), |tally| tally.tokens());
+        let Entry { id, method, path, .. } = self;
+        let ms = self.began.elapsed().as_millis();
+        // As nginx writes it: the client has gone before there was an answer.
+        let status = self.status.map_or(499, |status| status.as_u16());
+        tracing::info!(id, %method, path, status, prompt, generated, ms, "request");
+    }
+}
+
+/// A body that takes its request's entry along.
+struct Logged {
+    body: Body,
+    _entry: Entry,
+}
+
+impl HttpBody for Logged {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

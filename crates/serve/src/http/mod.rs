@@ -1,0 +1,85 @@
+//! The listening loop and the drain at its end.
+
+mod body;
+mod connection;
+mod error;
+mod log;
+mod routes;
+mod sse;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::App;
+
+/// After the grace, or for connections that are only idle: how long to wait for bytes on their way.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Serves until `shutdown` ends, then drains: open answers are finished (up to `grace`), new requests get 503.
+///
+/// # Errors
+/// If the socket fails.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    grace: Duration,
+) -> std::io::Result<()> {
+    let closing = CancellationToken::new();
+    let mut connections = JoinSet::new();
+    tokio::select! {
+        never = accept(&listener, app.clone(), &closing, &mut connections) => match never {},
+        () = drained(&app, shutdown, grace) => {}
+    }
+    drop(listener);
+    closing.cancel();
+    let all_closed = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LINGER, all_closed).await;
+    connections.shutdown().await;
+    Ok(())
+}
+
+async fn accept(
+    listener: &TcpListener,
+    app: Arc<App>,
+    closing: &CancellationToken,
+    connections: &mut JoinSet<()>,
+) -> std::convert::Infallible {
+    let router = routes::router(app);
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(connection::run(stream, router.clone(), closing.clone()))),
+                Err(e) => wait_after(&e).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+/// A connection that failed before it was accepted is nobody's business; without file descriptors, trying again at once
+/// would only burn a core.
+async fn wait_after(error: &std::io::Error) {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
+        tracing::warn!("cannot accept connections: {error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// Ends when `shutdown` has ended and no answer is open.
+async fn drained(app: &App, shutdown: impl Future<Output = ()>, grace: Duration) {
+    shutdown.await;
+    tracing::info!(open = app.open.len(), "draining");
+    app.drain();
+    app.open.close();
+    if tokio::time::timeout(grace, app.open.wait()).await.is_err() {
+        tracing::warn!(open = app.open.len(), "the grace is over: open answers are cut off");
+        app.stop();
+        let _ = tokio::time::timeout(LINGER, app.open.wait()).await;
+    }
+}

@@ -1,0 +1,153 @@
+//! The routes, and what each does.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, Router, middleware};
+use serde::Serialize;
+use serde_json::json;
+
+use super::{body, error, log, sse};
+use crate::app::State as AppState;
+use crate::openai::response::{Answer, Head, Model, Models, Usage, Whole};
+use crate::services::{self, Event, Generation};
+use crate::{App, Ask, Delivery, Endpoint, Kind, Problem, Served};
+
+type Shared = State<Arc<App>>;
+
+/// All routes.
+pub(super) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health))
+        .route("/v1/models", get(models))
+        .route("/v1/models/{*id}", get(model))
+        .route("/v1/chat/completions", post(chat))
+        .route("/v1/completions", post(completions))
+        .fallback(unknown_url)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), log::requests))
+        .with_state(app)
+}
+
+async fn health(State(app): Shared) -> Response {
+    let (word, problem) = match app.state() {
+        AppState::Loading => ("loading", Some(Kind::Loading)),
+        AppState::Ready => ("ready", None),
+        AppState::Draining => ("draining", Some(Kind::Draining)),
+    };
+    let (status, retry) = problem.map_or((StatusCode::OK, None), error::head);
+    let mut response = (status, Json(json!({ "status": word }))).into_response();
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+async fn models(State(app): Shared) -> Result<Json<Models>, Problem> {
+    Ok(Json(Models { object: "list", data: app.models()?.iter().map(|served| described(served)).collect() }))
+}
+
+async fn model(State(app): Shared, Path(id): Path<String>) -> Result<Json<Model>, Problem> {
+    Ok(Json(described(&*app.model(Some(&id))?)))
+}
+
+fn described(served: &Served) -> Model {
+    Model { id: served.name.clone(), object: "model", created: served.created, owned_by: "whinchat" }
+}
+
+async fn chat(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    complete(app, Endpoint::Chat, &headers, body).await
+}
+
+async fn completions(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
+    complete(app, Endpoint::Completions, &headers, body).await
+}
+
+async fn unknown_url(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::UnknownUrl, format!("There is no {method} {}.", uri.path()))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}.", uri.path()))
+}
+
+/// Dropping this future, or the body that it gives, drops the generation: that is cancellation.
+async fn complete(app: Arc<App>, endpoint: Endpoint, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+    app.models()?;
+    let body = body::read(headers, body).await?;
+    let (generation, how) = begin(app, endpoint, body).await?;
+    let tally = generation.tally.clone();
+    let mut response = match how.delivery {
+        Delivery::Whole => whole(endpoint, generation, how.logprobs).await?,
+        Delivery::Stream { include_usage } => sse::stream(endpoint, generation, how.logprobs, include_usage),
+    };
+    response.extensions_mut().insert(tally);
+    Ok(response)
+}
+
+/// What of a request matters to its answer's form.
+struct Form {
+    delivery: Delivery,
+    logprobs: bool,
+}
+
+/// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.
+async fn begin(app: Arc<App>, endpoint: Endpoint, body: Vec<u8>) -> Result<(Generation, Form), Problem> {
+    let internal = || Problem::new(Kind::Internal, "The request could not be prepared; the server's log says why.");
+    let job = app.clone();
+    let _permit = app.blocking.acquire().await.map_err(|_| internal())?;
+    let work = move || {
+        let ask: Ask = crate::parse_request_body(endpoint, &body)?;
+        let form = Form { delivery: ask.delivery, logprobs: ask.logprobs.is_some() };
+        Ok((services::begin(&job, ask)?, form))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|e| {
+        tracing::error!("preparing a request failed: {e}");
+        internal()
+    })?
+}
+
+async fn whole(endpoint: Endpoint, mut generation: Generation, logprobs: bool) -> Result<Response, Problem> {
+    let mut choices: Vec<Whole> = std::iter::repeat_with(Whole::default).take(generation.choices).collect();
+    while let Some(event) = generation.next().await {
+        match event? {
+            Event::Text { choice, piece } => {
+                choices[choice].piece.text += &piece.text;
+                choices[choice].piece.logprobs.extend(piece.logprobs);
+            }
+            Event::Finished { choice, reason } => choices[choice].reason = Some(reason),
+        }
+    }
+    let head = head(endpoint, &generation.model, false);
+    let usage = Usage::from(&*generation.tally);
+    let choices = choices.into_iter().enumerate();
+    Ok(match endpoint {
+        Endpoint::Chat => answer(&head, choices.map(|(i, choice)| choice.chat(i, logprobs)).collect(), usage),
+        Endpoint::Completions => answer(&head, choices.map(|(i, choice)| choice.text(i, logprobs)).collect(), usage),
+    })
+}
+
+fn answer<C: Serialize>(head: &Head, choices: Vec<C>, usage: Usage) -> Response {
+    Json(Answer { head, choices, usage: Some(Some(usage)) }).into_response()
+}
+
+/// What an answer and all its chunks begin with.
+pub(super) fn head(endpoint: Endpoint, model: &str, stream: bool) -> Head {
+    let (prefix, object) = match (endpoint, stream) {
+        (Endpoint::Chat, false) => ("chatcmpl", "chat.completion"),
+        (Endpoint::Chat, true) => ("chatcmpl", "chat.completion.chunk"),
+        (Endpoint::Completions, _) => ("cmpl", "text_completion"),
+    };
+    Head {
+        id: log::unique(prefix),
+        object,
+        created: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs()),
+        model: model.to_owned(),
+        system_fingerprint: concat!("whinchat-", env!("CARGO_PKG_VERSION")),
+    }
+}

@@ -1,0 +1,106 @@
+//! Reads JSON objects field by field: null is absent, unknown fields are ignored, and an error names the field, what it
+//! must be and what it is.
+
+use std::fmt::Display;
+use std::ops::{Bound, RangeBounds};
+
+use serde_json::{Map, Value};
+
+use crate::{Kind, Problem};
+
+/// An object of the request.
+#[derive(Clone, Copy)]
+pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
+
+impl<'a> Fields<'a> {
+    /// A field that is there and not null.
+    pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.0.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A field that must be there.
+    pub(super) fn required(&self, name: &str) -> Result<&'a Value, Problem> {
+        self.get(name).ok_or_else(|| Problem::of(Kind::Missing, name, format!("{name} is missing.")))
+    }
+
+    pub(super) fn bool(&self, name: &str) -> Result<Option<bool>, Problem> {
+        self.read(name, "true or false", Value::as_bool)
+    }
+
+    pub(super) fn string(&self, name: &str) -> Result<Option<&'a str>, Problem> {
+        self.read(name, "a string", Value::as_str)
+    }
+
+    pub(super) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
+        self.read(name, "an object", Value::as_object)
+    }
+
+    pub(super) fn array(&self, name: &str) -> Result<Option<&'a Vec<Value>>, Problem> {
+        self.read(name, "an array", Value::as_array)
+    }
+
+    /// A number within `range`, finite as f32.
+    pub(super) fn number(&self, name: &str, range: impl RangeBounds<f64>) -> Result<Option<f32>, Problem> {
+        let Some(value) = self.read(name, "a number", Value::as_f64)? else { return Ok(None) };
+        if !range.contains(&value) || !(value as f32).is_finite() {
+            return Err(outside(name, value, &range));
+        }
+        Ok(Some(value as f32))
+    }
+
+    /// A whole number within `range`; 16.0 is one too.
+    pub(super) fn integer(&self, name: &str, range: impl RangeBounds<i64>) -> Result<Option<i64>, Problem> {
+        let Some(value) = self.read(name, "an integer", integer)? else { return Ok(None) };
+        if range.contains(&value) { Ok(Some(value)) } else { Err(outside(name, value, &range)) }
+    }
+
+    /// A whole number from `low` on.
+    pub(super) fn count(&self, name: &str, low: i64) -> Result<Option<usize>, Problem> {
+        // More than fits is as good as the most.
+        Ok(self.integer(name, low..)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
+    }
+
+    fn read<T>(&self, name: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Problem> {
+        self.get(name).map(|value| read(value).ok_or_else(|| wrong_type(name, what, value))).transpose()
+    }
+}
+
+/// A token id.
+pub(super) fn token(param: &str, value: &Value) -> Result<u32, Problem> {
+    let id = integer(value).ok_or_else(|| wrong_type(param, "a token id", value))?;
+    u32::try_from(id).map_err(|_| outside(param, id, &(0..=i64::from(u32::MAX))))
+}
+
+/// The error for a value of the wrong type.
+pub(super) fn wrong_type(param: &str, what: &str, value: &Value) -> Problem {
+    let is = match value {
+        Value::Null => "null".into(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(value) => value.to_string(),
+        Value::String(_) => "a string".into(),
+        Value::Array(_) => "an array".into(),
+        Value::Object(_) => "an object".into(),
+    };
+    Problem::of(Kind::InvalidType, param, format!("{param} must be {what}, but it is {is}."))
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    let whole = |float: &f64| float.fract() == 0.0 && float.abs() < 9e15;
+    value.as_i64().or_else(|| value.as_f64().filter(whole).map(|float| float as i64))
+}
+
+fn outside<T: Display>(param: &str, value: T, range: &impl RangeBounds<T>) -> Problem {
+    let low = match range.start_bound() {
+        Bound::Included(low) => Some(format!("at least {low}")),
+        Bound::Excluded(low) => Some(format!("more than {low}")),
+        Bound::Unbounded => None,
+    };
+    let high = match range.end_bound() {
+        Bound::Included(high) => Some(format!("at most {high}")),
+        Bound::Excluded(high) => Some(format!("less than {high}")),
+        Bound::Unbounded => None,
+    };
+    let must = low.into_iter().chain(high).collect::<Vec<_>>().join(" and ");
+    let must = if must.is_empty() { "a finite number".into() } else { must };
+    Problem::of(Kind::InvalidValue, param, format!("{param} must be {must}, but it is {value}."))
+}

@@ -1,0 +1,206 @@
+//! Request bodies: bytes in, a checked [`Ask`] out. What both endpoints share is here.
+
+use std::ops::Bound;
+
+use serde_json::{Map, Value};
+
+use super::fields::{Fields, token, wrong_type};
+use super::{chat, completion};
+use crate::{Ask, Delivery, Ending, Kind, Problem, Sampling};
+
+/// Whose body it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `POST /v1/chat/completions`.
+    Chat,
+    /// `POST /v1/completions`.
+    Completions,
+}
+
+/// Fields that other servers know, that would change the answer and that this one does not do.
+const UNSUPPORTED: &[&str] = &[
+    "allowed_token_ids",
+    "audio",
+    "bad_words",
+    "chat_template",
+    "functions",
+    "grammar",
+    "guided_choice",
+    "guided_grammar",
+    "guided_json",
+    "guided_regex",
+    "json_schema",
+    "logits_processors",
+    "mirostat",
+    "prompt_logprobs",
+    "structured_outputs",
+    "suffix",
+    "use_beam_search",
+    "web_search_options",
+];
+
+/// Stop strings in a request at most.
+const MAX_STOPS: usize = 16;
+
+/// Log-probabilities of alternatives at most.
+pub(super) const MAX_LOGPROBS: i64 = 20;
+
+/// Reads the body of a request. Never panics, whatever the bytes.
+///
+/// # Errors
+/// If it is not JSON, or a field has the wrong type or value, is missing, or asks for what this server does not do.
+pub fn parse_request_body(endpoint: Endpoint, body: &[u8]) -> Result<Ask, Problem> {
+    let map = object(body)?;
+    let fields = Fields(&map);
+    refuse_unsupported(fields)?;
+    let (input, logprobs) = match endpoint {
+        Endpoint::Chat => (chat::input(fields)?, chat::logprobs(fields)?),
+        Endpoint::Completions => (completion::input(fields)?, completion::logprobs(fields)?),
+    };
+    let n = fields.integer("n", 1..=128)?.unwrap_or(1);
+    if fields.integer("best_of", 0..)?.is_some_and(|best| best != n) {
+        return Err(unsupported("best_of", "other than n"));
+    }
+    Ok(Ask {
+        model: fields.string("model")?.map(str::to_owned),
+        input,
+        n: usize::try_from(n).unwrap_or(1),
+        sampling: sampling(fields)?,
+        ending: ending(fields, endpoint)?,
+        logprobs,
+        skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
+        delivery: delivery(fields)?,
+    })
+}
+
+/// The error for what this server does not do.
+pub(super) fn unsupported(param: &str, what: &str) -> Problem {
+    Problem::of(Kind::Unsupported, param, format!("{param} {what} is not supported by this server.").replace("  ", " "))
+}
+
+fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    if body.trim_ascii().is_empty() {
+        return Err(Problem::new(Kind::InvalidJson, "The body is empty; it must be a JSON object."));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(Problem { param: None, ..wrong_type("The body", "a JSON object", &other) }),
+        Err(e) => Err(Problem::new(Kind::InvalidJson, format!("The body is not valid JSON: {e}."))),
+    }
+}
+
+fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Problem> {
+    let asks = |name: &&&str| fields.get(name).is_some_and(|value| !is_off(value));
+    UNSUPPORTED.iter().find(asks).map_or(Ok(()), |name| Err(unsupported(name, "")))
+}
+
+/// Values by which clients say that they do not want a thing.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) => false,
+    }
+}
+
+fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
+    let share = (Bound::Excluded(0.0), Bound::Included(1.0));
+    Ok(Sampling {
+        temperature: fields.number("temperature", 0.0..)?,
+        top_k: fields.integer("top_k", -1..)?.map(|k| usize::try_from(k).unwrap_or(0)),
+        top_p: fields.number("top_p", share)?,
+        min_p: fields.number("min_p", 0.0..=1.0)?,
+        typical_p: fields.number("typical_p", share)?,
+        repetition_penalty: fields.number("repetition_penalty", (Bound::Excluded(0.0), Bound::Unbounded))?,
+        frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
+        presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
+        logit_bias: logit_bias(fields)?,
+        seed: seed(fields)?,
+    })
+}
+
+fn logit_bias(fields: Fields<'_>) -> Result<Vec<(u32, f32)>, Problem> {
+    let Some(map) = fields.object("logit_bias")? else { return Ok(Vec::new()) };
+    let read = |id: &String| {
+        let token = id.parse().map_err(|_| {
+            let message = format!("logit_bias: `{id}` is not a token id. Its keys are token ids, its values biases.");
+            Problem::of(Kind::InvalidValue, "logit_bias", message)
+        })?;
+        let in_field = |e: Problem| Problem::of(e.kind, "logit_bias", format!("logit_bias: {}", e.message));
+        let bias = Fields(map).number(id, -100.0..=100.0).map_err(in_field)?;
+        Ok((token, bias.unwrap_or(0.0)))
+    };
+    map.keys().map(read).collect()
+}
+
+/// Any integer of 64 bits, signed or not.
+fn seed(fields: Fields<'_>) -> Result<Option<u64>, Problem> {
+    match fields.get("seed").and_then(Value::as_u64) {
+        Some(seed) => Ok(Some(seed)),
+        None => Ok(fields.integer("seed", ..)?.map(i64::cast_unsigned)),
+    }
+}
+
+fn ending(fields: Fields<'_>, endpoint: Endpoint) -> Result<Ending, Problem> {
+    // OpenAI's own: a completion has 16 tokens unless it says otherwise, a chat what the context leaves.
+    let (least, default) = match endpoint {
+        Endpoint::Chat => (1, None),
+        Endpoint::Completions => (0, Some(16)),
+    };
+    let older = fields.count("max_tokens", least)?;
+    let max_tokens = fields.count("max_completion_tokens", least)?.or(older).or(default);
+    let min_tokens = fields.count("min_tokens", 0)?.unwrap_or(0);
+    if let Some(max) = max_tokens.filter(|max| min_tokens > *max) {
+        let message = format!("min_tokens ({min_tokens}) must be at most max_tokens ({max}).");
+        return Err(Problem::of(Kind::InvalidValue, "min_tokens", message));
+    }
+    Ok(Ending {
+        max_tokens,
+        min_tokens,
+        ignore_eos: fields.bool("ignore_eos")?.unwrap_or(false),
+        token_ids: tokens("stop_token_ids", fields.array("stop_token_ids")?.map_or(&[], Vec::as_slice))?,
+        strings: stops(fields)?,
+    })
+}
+
+/// An array of token ids.
+pub(super) fn tokens(param: &str, items: &[Value]) -> Result<Vec<u32>, Problem> {
+    let param = |i: usize| format!("{param}[{i}]");
+    items.iter().enumerate().map(|(i, item)| token(&param(i), item)).collect()
+}
+
+fn stops(fields: Fields<'_>) -> Result<Vec<String>, Problem> {
+    let items = match fields.get("stop") {
+        None => return Ok(Vec::new()),
+        Some(Value::String(stop)) => return Ok(vec![stop.clone()]),
+        Some(Value::Array(items)) => items,
+        Some(other) => return Err(wrong_type("stop", "a string or an array of strings", other)),
+    };
+    if items.len() > MAX_STOPS {
+        let message = format!("stop must have at most {MAX_STOPS} strings, but it has {}.", items.len());
+        return Err(Problem::of(Kind::InvalidValue, "stop", message));
+    }
+    let read = |(i, item): (usize, &Value)| {
+        item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&format!("stop[{i}]"), "a string", item))
+    };
+    items.iter().enumerate().map(read).collect()
+}
+
+fn delivery(fields: Fields<'_>) -> Result<Delivery, Problem> {
+    let options = fields.object("stream_options")?;
+    if !fields.bool("stream")?.unwrap_or(false) {
+        return match options {
+            None => Ok(Delivery::Whole),
+            Some(_) => {
+                let message = "stream_options is for streams: set stream to true or leave it out.";
+                Err(Problem::of(Kind::InvalidValue, "stream_options", message))
+            }
+        };
+    }
+    let include_usage = options.map_or(Ok(None), |map| Fields(map).bool("include_usage"));
+    let in_field = |e: Problem| Problem::of(e.kind, "stream_options.include_usage", e.message);
+    Ok(Delivery::Stream { include_usage: include_usage.map_err(in_field)?.unwrap_or(false) })
+}
