@@ -1,0 +1,156 @@
+//! The program as people run it: every subcommand on the small model in tests/data, and on real files where they are.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn tiny() -> String {
+    root().join("tests/data/tiny").display().to_string()
+}
+
+/// A file of `../shared/assets`, or a line that says what is skipped.
+fn shared(name: &str) -> Option<String> {
+    let path = root().join("../shared/assets").join(name);
+    if !path.exists() {
+        eprintln!("skipped: ../shared/assets/{name} is absent");
+    }
+    path.exists().then(|| path.display().to_string())
+}
+
+fn whinchat(args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    command.args(args).env("HF_HUB_OFFLINE", "1").stdin(Stdio::null()).output().expect("the program starts")
+}
+
+/// What a run that succeeds prints; nothing else may be said when stderr is no terminal.
+fn stdout(args: &[&str]) -> String {
+    let output = whinchat(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{args:?}: {stderr}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn expected() -> Value {
+    let text = std::fs::read_to_string(root().join("tests/data/tiny/expected.json")).expect("the fixture");
+    serde_json::from_str(&text).expect("JSON")
+}
+
+#[test]
+fn run_prints_what_transformers_generates() {
+    for case in expected()["cases"].as_array().expect("cases") {
+        let prompt = case["prompt"].as_str().expect("a prompt");
+        if prompt.starts_with('@') {
+            continue;
+        }
+        let text = stdout(&["run", "--model", &tiny(), "--temperature", "0", "-n", "24", prompt]);
+        assert_eq!(text.strip_suffix('\n'), case["text"].as_str(), "{prompt}");
+    }
+}
+
+#[test]
+fn tokenize_gives_the_ids_of_transformers() {
+    for case in expected()["cases"].as_array().expect("cases") {
+        let prompt = case["prompt"].as_str().expect("a prompt");
+        if prompt.starts_with('@') {
+            continue;
+        }
+        let line = stdout(&["tokenize", "--model", &tiny(), "--json", prompt]);
+        let got: Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!(got["ids"], case["ids"], "{prompt}");
+        assert_eq!(got["pieces"].as_array().map(Vec::len), case["ids"].as_array().map(Vec::len));
+    }
+    let bare: Value = serde_json::from_str(&stdout(&["tokenize", "--model", &tiny(), "--no-special", "--json", "a"])).expect("JSON");
+    assert_eq!(bare["ids"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn logits_are_a_numpy_file_with_a_row_for_each_token() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("logits.npy").display().to_string();
+    assert_eq!(stdout(&["logits", "--model", &tiny(), "--tokens", "0,304,294,322,274,273", "--out", &file]), "");
+    let bytes = std::fs::read(&file).expect("written");
+    let header = String::from_utf8_lossy(&bytes[10..128]).into_owned();
+    assert!(bytes.starts_with(b"\x93NUMPY\x01\x00") && header.contains("'shape': (6, 331)"), "{header}");
+    assert_eq!(bytes.len(), 128 + 6 * 331 * 4);
+    let last: Vec<f32> = bytes[128 + 5 * 331 * 4..].chunks(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let best = (0..331).max_by(|a, b| last[*a].total_cmp(&last[*b]));
+    assert_eq!(best, expected()["cases"][0]["greedy"][0].as_u64().map(|id| id as usize));
+}
+
+#[test]
+fn perplexity_and_bench_print_one_json_object_a_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = folder.path().join("text.txt");
+    std::fs::write(&text, "the bird sings over the sea. ".repeat(20)).expect("written");
+    let line = stdout(&["perplexity", "--model", &tiny(), "--context", "32", "--json", &text.display().to_string()]);
+    let got: Value = serde_json::from_str(&line).expect("JSON");
+    assert!(got["perplexity"].as_f64().is_some_and(|p| p > 1.0), "{line}");
+    let lines = stdout(&["bench", "--model", &tiny(), "--prompt", "16", "--generate", "4", "--batch", "1,3", "--json"]);
+    let batches: Vec<u64> = lines
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"))
+        .inspect(|v| {
+            let rate = |key: &str| v[key].as_f64().is_some_and(|x| x > 0.0);
+            assert!(rate("prefill_tok_s") && rate("decode_tok_s") && rate("peak_rss_bytes"), "{v}");
+            assert_eq!((&v["prompt_tokens"], &v["generate_tokens"]), (&16.into(), &4.into()));
+        })
+        .filter_map(|v| v["batch"].as_u64())
+        .collect();
+    assert_eq!(batches, [1, 3]);
+}
+
+#[test]
+fn inspect_shows_every_part() {
+    let text = stdout(&["inspect", &tiny()]);
+    for part in ["metadata", "hidden_size = 48", "tensors", "model.embed_tokens.weight", "memory", "KV cache", "graph", "attention"] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+}
+
+#[test]
+fn completions_name_the_subcommands() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(stdout(&["completions", shell]).contains("perplexity"), "{shell}");
+    }
+}
+
+/// A run that must fail says so on stderr in one line that contains each of `parts`, and prints nothing.
+fn check_error(args: &[&str], parts: &[&str]) {
+    let output = whinchat(args);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && output.stdout.is_empty(), "{args:?}");
+    for part in parts {
+        assert!(stderr.contains(part), "{args:?}: {part} is not in\n{stderr}");
+    }
+    assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
+}
+
+#[test]
+fn mistakes_get_a_clear_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let junk = folder.path().join("junk.gguf").display().to_string();
+    std::fs::write(&junk, b"<html>not a model</html>").expect("written");
+    check_error(&["run", "--model", "no/such/file.gguf", "x"], &["no/such/file.gguf"]);
+    check_error(&["run", "--model", "org/name", "x"], &["org/name", "HF_HUB_OFFLINE"]);
+    check_error(&["run", "--model", &junk, "x"], &["junk.gguf"]);
+    check_error(&["run", "--model", &tiny(), "--temperature", "-1", "x"], &["--temperature"]);
+    check_error(&["run", "--model", &tiny(), "--context", "100000", "x"], &["--context 100000", "256"]);
+    check_error(&["run", "--model", &tiny(), "--context", "4", "The whinchat"], &["6 tokens", "--context"]);
+    check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
+    check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);
+    check_error(&["serve", "--model", &tiny(), "--listen", "nowhere"], &["nowhere"]);
+}
+
+#[test]
+fn stories260k_decodes_greedily_as_its_makers_do() {
+    let (Some(model), Some(wanted)) = (shared("models/stories260K.gguf"), shared("models/stories260K.greedy200.txt")) else {
+        return;
+    };
+    let text = stdout(&["run", "--model", &model, "--temperature", "0", "-n", "200", ""]);
+    assert_eq!(text.trim_end(), std::fs::read_to_string(wanted).expect("readable").trim_end());
+}
