@@ -29,6 +29,7 @@ const LAYER: &[(&str, &[&str])] = &[
     ("post_ffw_norm", &["post_feedforward_layernorm"]),
     ("ffn_gate", &["mlp.gate_proj"]),
     ("ffn_up", &["mlp.up_proj"]),
+    ("ffn_gate_up", &["mlp.gate_up_proj"]),
     ("ffn_down", &["mlp.down_proj"]),
     ("ffn_gate_inp", &["block_sparse_moe.gate", "mlp.gate", "mlp.router"]),
 ];

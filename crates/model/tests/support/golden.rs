@@ -1,0 +1,140 @@
+//! Tiny models of every architecture with the logits that transformers gives (xtask/goldens/architectures*.py), for any
+//! backend: `#[path]` includes it where a backend is tested.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use graph::{Backend, Batch, Limits};
+use model::{Checkpoint, Model};
+use serde_json::Value;
+use tensor::DType;
+
+/// Tokens of the text, as `_models.py` has them.
+const LENGTH: usize = 40;
+const BLOCK: usize = 16;
+
+/// Every fixture's name.
+pub fn names() -> Vec<String> {
+    let files = std::fs::read_dir(data()).expect("the fixtures are there");
+    let paths = files.map(|file| file.expect("the folder can be read").path());
+    let npy = paths.filter(|path| path.extension().is_some_and(|e| e == "npy"));
+    let mut names: Vec<_> = npy.map(|p| p.file_stem().expect("a name").to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}
+
+/// Our logits are those of the fixture: of the whole text at once, token by token, and of two sequences that are
+/// prefilled and decoded in the same batches.
+pub fn check<B: Backend>(name: &str, backend: &B) {
+    let (model, logits) = load(name);
+    let mixed = [(0, 13), (0, 1), (1, 17), (0, 9), (1, 1), (1, 6), (0, 1), (0, 16), (1, 16)];
+    run(name, backend, &model, &logits, &[&[(0, LENGTH)]]);
+    run(name, backend, &model, &logits, &[&[(0, 1)][..]; LENGTH]);
+    run(name, backend, &model, &logits, &[&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]]);
+}
+
+/// The model and its logits, a row for each token.
+pub fn load(name: &str) -> (Model, Vec<f32>) {
+    let checkpoint = match std::fs::read(data().join(format!("{name}.gguf"))) {
+        Ok(bytes) => Checkpoint::from_gguf_bytes(bytes),
+        Err(_) => {
+            let recipe = recipe(name);
+            Checkpoint::from_safetensors_bytes(safetensors(&recipe), &recipe["config"].to_string())
+        }
+    };
+    let checkpoint: Arc<Checkpoint> = checkpoint.unwrap_or_else(|e| panic!("{name}: {e}"));
+    let model = checkpoint.bind(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    (model, npy(&data().join(format!("{name}.npy"))))
+}
+
+/// The config.json and the tensors of a fixture.
+pub fn recipe(name: &str) -> Value {
+    let text = std::fs::read_to_string(data().join(format!("{name}.json"))).expect("the fixture is there");
+    serde_json::from_str(&text).expect("the fixture is JSON")
+}
+
+/// The safetensors file that a recipe describes.
+pub fn safetensors(recipe: &Value) -> Vec<u8> {
+    let (mut header, mut data) = (serde_json::Map::new(), Vec::new());
+    for (name, made) in recipe["tensors"].as_object().expect("tensors") {
+        let start = data.len();
+        fill(made[4].as_str().unwrap_or(name), made, &mut data);
+        let entry = serde_json::json!({"dtype": made[0], "shape": made[1], "data_offsets": [start, data.len()]});
+        header.insert(name.clone(), entry);
+    }
+    let mut header = Value::Object(header).to_string();
+    header.push_str(&" ".repeat(header.len().next_multiple_of(8) - header.len()));
+    [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &data].concat()
+}
+
+/// The formula of `_models.py`.
+fn fill(name: &str, made: &Value, out: &mut Vec<u8>) {
+    let count: u64 = made[1].as_array().expect("a shape").iter().map(|d| d.as_u64().expect("a size")).product();
+    let (center, exponent) = (made[2].as_f64().expect("a number"), made[3].as_i64().expect("an integer") as i32);
+    let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let values = (0..count).map(|i| center + f64::from(top_byte(seed.wrapping_add(i))) * 2f64.powi(exponent));
+    let dtype = match made[0].as_str().expect("a type") {
+        // Blocks are the bytes themselves; scales are rounded down.
+        "U8" => return out.extend(values.map(|v| v.floor() as i64 as u8)),
+        other => DType::all().find(|d| d.name() == other).expect("a type"),
+    };
+    let values: Vec<f32> = values.map(|v| v as f32).collect();
+    let start = out.len();
+    out.resize(start + dtype.row_bytes(values.len()).expect("plain elements"), 0);
+    tensor::encode(dtype, &values, &mut out[start..]).expect("plain types can be encoded");
+}
+
+/// The top byte of splitmix64.
+fn top_byte(z: u64) -> i8 {
+    let z = z.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    ((z ^ (z >> 31)) >> 56) as u8 as i8
+}
+
+/// Runs batches of (sequence, tokens of it) and compares every row.
+fn run<B: Backend>(name: &str, backend: &B, model: &Model, logits: &[f32], batches: &[&[(usize, usize)]]) {
+    let graph = model.graph();
+    let vocab = graph.vocab();
+    let upload = |id| {
+        let bytes = model.read(id).unwrap_or_else(|e| panic!("{name}: {e}"));
+        backend.upload(graph, id, &bytes).unwrap_or_else(|e| panic!("{name}: {e}"))
+    };
+    let limits =
+        Limits { max_tokens: LENGTH, max_outputs: LENGTH, kv_blocks: 2 * LENGTH.div_ceil(BLOCK), block_len: BLOCK };
+    let weights = graph.weight_ids().map(upload).collect();
+    let mut program = backend.compile(graph, weights, limits).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let largest = logits.iter().fold(0f32, |m, l| m.max(l.abs()));
+    let (mut batch, mut done) = (Batch::default(), [0; 2]);
+    for spans in batches {
+        batch.clear();
+        let mut positions = Vec::new();
+        for &(sequence, count) in *spans {
+            let (from, to) = (done[sequence], done[sequence] + count);
+            // Blocks of the two sequences in turn, so that neither's are next to each other.
+            let table = (0..to.div_ceil(BLOCK)).map(|b| (2 * b + sequence) as u32);
+            let tokens: Vec<u32> = (from..to).map(|i| ((7 * i * i + 13 * i + 5) % vocab) as u32).collect();
+            let rows = batch.push(&tokens, from, table);
+            batch.outputs.extend(rows.map(|r| r as u32));
+            positions.extend(from..to);
+            done[sequence] = to;
+        }
+        backend.run(&mut program, &batch).unwrap_or_else(|e| panic!("{name}: {e}"));
+        for (row, &position) in backend.download(&program).chunks(vocab).zip(&positions) {
+            let wanted = &logits[position * vocab..(position + 1) * vocab];
+            let worst = row.iter().zip(wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("logits");
+            assert!(worst <= 2e-4 * largest, "{name}, position {position}: off by {worst}, largest {largest}");
+        }
+    }
+}
+
+/// Values of a `.npy` file of little-endian f32.
+fn npy(path: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(path).expect("the logits are there");
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[10 + header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data")
+}

@@ -1,0 +1,160 @@
+# Goldens of crates/model: logits of a tiny random model of every architecture, by transformers on the CPU in float32.
+#
+# Writes crates/model/tests/data/NAME.json (config.json, and of each tensor its type, shape and the numbers of the
+# formula in _models.py) and NAME.npy (the logits of 40 tokens). Configs are in the styles of transformers 4 and 5.
+
+import copy
+import json
+
+import numpy as np
+import torch
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+from _models import DATA, LENGTH, VOCAB, logits, numbers, parsed, saved_shapes, values
+
+# Heads of 80, three query heads to a KV head, a vocabulary that is no multiple of 32, windows shorter than the text.
+BASE = {
+    "vocab_size": VOCAB, "hidden_size": 48, "intermediate_size": 56, "num_hidden_layers": 2,
+    "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 80, "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
+}
+LLAMA3 = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+YARN = {"factor": 4.0, "original_max_position_embeddings": 32, "beta_fast": 8.0, "beta_slow": 1.0}
+GEMMA2 = {"query_pre_attn_scalar": 56, "sliding_window": 8, "hidden_activation": "gelu_pytorch_tanh"}
+GEMMA3 = GEMMA2 | {"num_hidden_layers": 4, "sliding_window_pattern": 3, "num_key_value_heads": 2}
+GPT_OSS = {"hidden_size": 64, "intermediate_size": 32, "num_local_experts": 5, "num_experts_per_tok": 2,
+           "sliding_window": 8, "num_hidden_layers": 2}
+MOE = {"num_experts_per_tok": 2, "num_hidden_layers": 2}
+LONG = {"short_factor": [1.0 + 0.05 * i for i in range(30)], "long_factor": [1.5 + 0.4 * i for i in range(30)]}
+PHI3 = {"hidden_size": 240, "num_attention_heads": 3, "num_key_value_heads": 1, "partial_rotary_factor": 0.75}
+
+# Name: config, and what its files hold instead of what transformers would save now.
+CASES = {
+    "llama": {"model_type": "llama"},
+    "llama-llama3": {"model_type": "llama", "rope_theta": 500.0, "rope_scaling": LLAMA3 | {"rope_type": "llama3"},
+                     "attention_bias": True, "mlp_bias": True, "tie_word_embeddings": True, "num_hidden_layers": 3},
+    "llama-linear": {"model_type": "llama", "rope_scaling": {"type": "linear", "factor": 3.0},
+                     "hidden_act": "gelu", "num_key_value_heads": 6},
+    "llama-bf16": {"model_type": "llama", "rope_parameters": {"rope_type": "dynamic", "factor": 2.0,
+                   "rope_theta": 300.0}, "hidden_act": "gelu_pytorch_tanh"},
+    "mistral": {"model_type": "mistral", "sliding_window": 8},
+    "mistral-full": {"model_type": "mistral", "sliding_window": None, "rope_theta": 1000.0},
+    "qwen2": {"model_type": "qwen2", "tie_word_embeddings": True, "sliding_window": 8},
+    "qwen2-window": {"model_type": "qwen2", "sliding_window": 8, "use_sliding_window": True, "max_window_layers": 1,
+                     "num_hidden_layers": 3, "rope_scaling": YARN | {"type": "yarn"}},
+    "qwen3": {"model_type": "qwen3", "attention_bias": True},
+    "qwen3-types": {"model_type": "qwen3", "sliding_window": 6, "use_sliding_window": True, "num_hidden_layers": 3,
+                    "layer_types": ["full_attention", "sliding_attention", "full_attention"],
+                    "rope_parameters": YARN | {"rope_type": "yarn", "rope_theta": 700.0, "attention_factor": 0.9}},
+    "phi3": {"model_type": "phi3", "sliding_window": 8},
+    "phi3-short": PHI3 | {"model_type": "phi3", "rope_scaling": LONG | {"type": "longrope"}, "sliding_window": 64,
+                          "original_max_position_embeddings": 64},
+    "phi3-long": PHI3 | {"model_type": "phi3", "rope_scaling": LONG | {"type": "longrope"}, "tie_word_embeddings": True,
+                         "original_max_position_embeddings": 16},
+    "gemma2": GEMMA2 | {"model_type": "gemma2", "attn_logit_softcapping": 2.0, "final_logit_softcapping": 3.0,
+                        "tie_word_embeddings": True},
+    "gemma2-uncapped": GEMMA2 | {"model_type": "gemma2", "attn_logit_softcapping": None, "attention_bias": True,
+                                 "final_logit_softcapping": None, "tie_word_embeddings": True},
+    "gemma3": GEMMA3 | {"model_type": "gemma3_text", "tie_word_embeddings": True, "rope_theta": 5000.0,
+                        "rope_local_base_freq": 100.0, "rope_scaling": {"rope_type": "linear", "factor": 8.0}},
+    "gemma3-new": GEMMA3 | {"model_type": "gemma3_text", "tie_word_embeddings": True, "rope_parameters": {
+        "full_attention": {"rope_type": "default", "rope_theta": 900.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 60.0}},
+        "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"],
+        "final_logit_softcapping": 2.0},
+    "granite": {"model_type": "granite", "embedding_multiplier": 6.0, "residual_multiplier": 0.3,
+                "attention_multiplier": 0.05, "logits_scaling": 2.5, "tie_word_embeddings": True},
+    "olmo2": {"model_type": "olmo2", "rope_theta": 500000.0},
+    "smollm3": {"model_type": "smollm3", "num_hidden_layers": 4, "no_rope_layer_interval": 3, "rope_theta": 5000.0},
+    "smollm3-window": {"model_type": "smollm3", "num_hidden_layers": 3, "no_rope_layers": [1, 0, 1],
+                       "use_sliding_window": True, "sliding_window": 7, "tie_word_embeddings": True},
+    "mixtral": MOE | {"model_type": "mixtral", "num_local_experts": 5, "sliding_window": 8},
+    "mixtral-fused": MOE | {"model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 3},
+    "qwen3moe": MOE | {"model_type": "qwen3_moe", "num_experts": 6, "moe_intermediate_size": 24,
+                       "norm_topk_prob": True, "mlp_only_layers": []},
+    "qwen3moe-sparse": MOE | {"model_type": "qwen3_moe", "num_experts": 6, "moe_intermediate_size": 24,
+                              "norm_topk_prob": False, "decoder_sparse_step": 2, "num_hidden_layers": 4,
+                              "mlp_only_layers": [1]},
+    "qwen3moe-fused": MOE | {"model_type": "qwen3_moe", "num_experts": 4, "moe_intermediate_size": 24,
+                             "norm_topk_prob": False, "use_sliding_window": True, "sliding_window": 9},
+    "gpt-oss": GPT_OSS | {"model_type": "gpt_oss", "rope_theta": 150000, "rope_scaling": YARN | {
+        "rope_type": "yarn", "truncate": False, "beta_fast": 32.0}},
+    "gpt-oss-mxfp4": GPT_OSS | {"model_type": "gpt_oss", "swiglu_limit": 1.0,
+                                "quantization_config": {"quant_method": "mxfp4"}},
+    "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
+}
+TYPES = {"llama-bf16": "BF16", "qwen2": "F16"}
+
+
+def main():
+    DATA.mkdir(parents=True, exist_ok=True)
+    for name, case in CASES.items():
+        write(name, vision() if name == "gemma3-vision" else BASE | case)
+
+
+def vision():
+    """The text part of a model that sees: a config in a config, names with a prefix."""
+    text = BASE | GEMMA3 | {"model_type": "gemma3_text", "rope_scaling": {"rope_type": "linear", "factor": 8.0}}
+    del text["tie_word_embeddings"]
+    return {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"], "text_config": text}
+
+
+def write(name, config):
+    text = config.get("text_config", config)
+    oracle = {k: v for k, v in text.items() if k != "quantization_config"}
+    fused = {}
+    if name.endswith("fused"):
+        fused = in_memory_shapes(oracle)
+    shapes = fused or saved_shapes(oracle)
+    if "quantization_config" in text:
+        shapes = packed(shapes)
+    recipe = {n: [kind(name, n, s), s, *numbers(oracle, n, s)] for n, s in sorted(shapes.items())}
+    made = {n: values(n, *r[1:]) for n, r in recipe.items()}
+    np.save(DATA / f"{name}.npy", logits(oracle, unpacked(made)))
+    if "text_config" in config:
+        # The formula goes by transformers' own name of the tensor, the file's name has the prefix.
+        recipe = {f"language_model.{n}": [*r, n] for n, r in recipe.items()}
+    lines = [f"  {json.dumps(n)}: {json.dumps(r)}" for n, r in recipe.items()]
+    body = f'{{"config": {json.dumps(config)},\n"tensors": {{\n' + ",\n".join(lines) + "\n}}\n"
+    (DATA / f"{name}.json").write_text(body)
+    print(name, (DATA / f"{name}.json").stat().st_size)
+
+
+def kind(name, tensor, shape):
+    if tensor.endswith(("_blocks", "_scales")):
+        return "U8"
+    return "F32" if len(shape) == 1 or "bias" in tensor else TYPES.get(name, "F32")
+
+
+def in_memory_shapes(config):
+    """Experts fused as transformers 5 has them in memory, and as some publish them."""
+    import transformers
+    model = transformers.AutoModelForCausalLM.from_config(parsed(config), dtype=torch.float32)
+    return {n: list(p.shape) for n, p in model.state_dict().items()}
+
+
+def packed(shapes):
+    """gpt-oss's MXFP4: 32 numbers of a row in 16 bytes and a scale."""
+    out = {}
+    for name, shape in shapes.items():
+        if name.endswith(("gate_up_proj", "down_proj")):
+            experts, cols, rows = shape
+            out[f"{name}_blocks"], out[f"{name}_scales"] = [experts, rows, cols // 32, 16], [experts, rows, cols // 32]
+        else:
+            out[name] = shape
+    return out
+
+
+def unpacked(made):
+    out = copy.copy(made)
+    for name in [n for n in made if n.endswith("_blocks")]:
+        stem = name.removesuffix("_blocks")
+        blocks, scales = torch.tensor(out.pop(name)), torch.tensor(out.pop(f"{stem}_scales"))
+        plain = convert_moe_packed_tensors(blocks, scales, dtype=torch.float32)
+        out[stem] = plain.contiguous().numpy()
+    return out
+
+
+if __name__ == "__main__":
+    assert LENGTH > 32
+    main()
