@@ -1,0 +1,155 @@
+//! Zeroed, aligned memory that says when it cannot be had, and the shared views that pieces of work write through.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+use graph::BackendError;
+
+use super::simd::{Bytes, Line};
+
+/// A cache line, and the longest vector.
+const ALIGN: usize = 64;
+
+/// Types of which any bytes, zeros too, are a value.
+///
+/// # Safety
+/// Exactly that must hold, and the alignment be at most 64.
+pub(crate) unsafe trait Plain: Copy + Send + Sync {}
+// SAFETY: numbers and arrays of numbers.
+unsafe impl Plain for u8 {}
+// SAFETY: as above.
+unsafe impl Plain for f32 {}
+// SAFETY: as above.
+unsafe impl Plain for Bytes {}
+// SAFETY: as above.
+unsafe impl Plain for Line {}
+
+/// A slice of its own on cache lines. It starts as zeros that cost nothing until they are touched.
+#[derive(Debug)]
+pub(crate) struct Buffer<T: Plain> {
+    start: NonNull<T>,
+    len: usize,
+}
+
+// SAFETY: it owns its memory as a Vec does.
+unsafe impl<T: Plain> Send for Buffer<T> {}
+// SAFETY: as above.
+unsafe impl<T: Plain> Sync for Buffer<T> {}
+
+impl<T: Plain> Buffer<T> {
+    /// No elements.
+    pub(crate) fn empty() -> Buffer<T> {
+        Buffer { start: NonNull::dangling(), len: 0 }
+    }
+
+    /// `len` zeros for `what`.
+    pub(crate) fn zeroed(len: usize, what: &'static str) -> Result<Buffer<T>, BackendError> {
+        let bytes = len.saturating_mul(size_of::<T>());
+        if bytes == 0 {
+            return Ok(Buffer::empty());
+        }
+        let short = || BackendError::Memory { what, bytes };
+        let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| short())?;
+        // SAFETY: the layout's size is not zero.
+        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(short)?;
+        Ok(Buffer { start: start.cast(), len })
+    }
+
+    /// Memory it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.len * size_of::<T>()
+    }
+}
+
+impl<T: Plain> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.bytes() > 0 {
+            let layout = Layout::from_size_align(self.bytes(), ALIGN).expect("it was valid when it was allocated");
+            // SAFETY: allocated with the same layout in `zeroed`.
+            unsafe { dealloc(self.start.as_ptr().cast(), layout) };
+        }
+    }
+}
+
+impl<T: Plain> Deref for Buffer<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: `len` plain values, zeroed when allocated; an empty slice may dangle.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl<T: Plain> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: as in `deref`, and `self` is borrowed alone.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+/// A slice whose parts several pieces of work write at the same time.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<'a, T> {
+    start: *mut T,
+    len: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it hands out parts only under the promise of `part` that no two overlap.
+unsafe impl<T: Send> Send for Shared<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Shared<'_, T> {}
+
+impl<'a, T> Shared<'a, T> {
+    pub(crate) fn new(slice: &'a mut [T]) -> Shared<'a, T> {
+        Shared { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
+    }
+
+    /// `len` elements from `at` on.
+    ///
+    /// # Safety
+    /// No other part that overlaps it is alive.
+    pub(crate) unsafe fn part(&self, at: usize, len: usize) -> &'a mut [T] {
+        assert!(at <= self.len && len <= self.len - at, "{at} + {len} is beyond {}", self.len);
+        // SAFETY: inside the slice, by the assertion; alone, by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+
+    /// As [`Shared::part`], to read.
+    ///
+    /// # Safety
+    /// No part that overlaps it is alive.
+    pub(crate) unsafe fn view(&self, at: usize, len: usize) -> &'a [T] {
+        assert!(at <= self.len && len <= self.len - at, "{at} + {len} is beyond {}", self.len);
+        // SAFETY: inside the slice, by the assertion; not written, by the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.start.add(at), len) }
+    }
+}
+
+/// Numbers as the indices whose bits they are.
+pub(crate) fn as_indices(x: &[f32]) -> &[u32] {
+    // SAFETY: same size and alignment, and any bits are a u32.
+    unsafe { std::slice::from_raw_parts(x.as_ptr().cast(), x.len()) }
+}
+
+/// As [`as_indices`], to write.
+pub(crate) fn as_indices_mut(x: &mut [f32]) -> &mut [u32] {
+    // SAFETY: same size and alignment, and any bits are an f32 and a u32.
+    unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
+}
+
+/// Bytes that hold F32 lines; `None` if they are not aligned as such.
+pub(crate) fn as_lines(bytes: &[Bytes]) -> Option<&[Line]> {
+    // SAFETY: any 64 bytes are a line; `align_to` sees to the alignment.
+    let (head, lines, tail) = unsafe { bytes.align_to::<Line>() };
+    (head.is_empty() && tail.is_empty()).then_some(lines)
+}
+
+/// Lines as the numbers in them.
+pub(crate) fn as_numbers(lines: &[Line]) -> &[f32] {
+    // SAFETY: a line is 16 numbers without padding.
+    unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), 16 * lines.len()) }
+}

@@ -1,0 +1,117 @@
+//! Mixture of experts: choosing, weighing, and products with the chosen experts only.
+
+use graph::GateScoring;
+
+use crate::cpu::memory::Shared;
+use crate::cpu::ops::linear::{Cut, Product, Slots};
+use crate::cpu::ops::rows::AddScaled;
+use crate::cpu::ops::{Input, Worker};
+use crate::cpu::simd::Vector;
+use crate::cpu::tiles::Tiles;
+
+/// Slots in the order of their experts. Its memory is kept from step to step.
+#[derive(Debug, Default)]
+pub(crate) struct Grouping {
+    /// Slots, those of the same expert side by side.
+    slots: Vec<u32>,
+    /// For each expert, the end of its slots.
+    ends: Vec<u32>,
+    /// The experts that have slots.
+    active: Vec<u32>,
+}
+
+impl Grouping {
+    /// Room for so many slots and experts.
+    pub(crate) fn new(slots: usize, experts: usize) -> Grouping {
+        Grouping {
+            slots: Vec::with_capacity(slots),
+            ends: Vec::with_capacity(experts),
+            active: Vec::with_capacity(experts),
+        }
+    }
+
+    /// Groups slots by the expert of each, by counting.
+    fn group(&mut self, ids: &[u32], experts: usize) {
+        self.ends.clear();
+        self.ends.resize(experts, 0);
+        ids.iter().for_each(|&id| self.ends[id as usize] += 1);
+        self.active.clear();
+        self.active.extend((0..experts as u32).filter(|&id| self.ends[id as usize] > 0));
+        let mut next = 0;
+        for end in &mut self.ends {
+            // For now the start: placing a slot moves it on, and it arrives at the end.
+            (*end, next) = (next, next + *end);
+        }
+        self.slots.clear();
+        self.slots.resize(ids.len(), 0);
+        for (slot, &id) in ids.iter().enumerate() {
+            let place = &mut self.ends[id as usize];
+            self.slots[*place as usize] = slot as u32;
+            *place += 1;
+        }
+    }
+
+    fn slots(&self, expert: usize) -> &[u32] {
+        let start = if expert == 0 { 0 } else { self.ends[expert - 1] };
+        &self.slots[start as usize..self.ends[expert] as usize]
+    }
+}
+
+/// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
+pub(super) fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
+    cpu.grouping.group(ids, tiles.shape.outer);
+    let (grouping, vector, out) = (&*cpu.grouping, cpu.vector, Shared::new(out));
+    let (x, rows) = (input.x, (input.x.len() / input.width).max(1));
+    // As wide as the weight: every slot of a row reads the same.
+    let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
+    let cut = Cut::new(tiles.count(), 1, grouping.active.len(), cpu.pool.threads());
+    cpu.pool.run_with(cpu.rooms, cut.pieces() * grouping.active.len(), &|room, piece| {
+        let matrix = grouping.active[piece / cut.pieces()] as usize;
+        let slots = Slots::Some(grouping.slots(matrix));
+        let product = Product { tiles, matrix, x, slots, share, out };
+        let (tiles, _) = cut.piece(piece % cut.pieces());
+        product.all_rows(vector, &mut room.product, &tiles);
+    });
+}
+
+/// ids ← the k highest scores of each row, highest first; of equals the lower id.
+pub(super) fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
+    for (scores, ids) in scores.chunks_exact(experts).zip(ids.chunks_exact_mut(k)) {
+        for j in 0..k {
+            let (chosen, rest) = ids.split_at_mut(j);
+            let free = (0..experts as u32).filter(|id| !chosen.contains(id));
+            let best = free.reduce(|a, b| if scores[b as usize] > scores[a as usize] { b } else { a });
+            rest[0] = best.expect("k is at most the number of experts");
+        }
+    }
+}
+
+/// out ← the weight of each chosen expert.
+pub(super) fn gate_weights(
+    scoring: GateScoring,
+    scores: &[f32],
+    (experts, k): (usize, usize),
+    ids: &[u32],
+    out: &mut [f32],
+) {
+    for ((scores, ids), out) in scores.chunks_exact(experts).zip(ids.chunks_exact(k)).zip(out.chunks_exact_mut(k)) {
+        for (out, &id) in out.iter_mut().zip(ids) {
+            *out = scores[id as usize];
+        }
+        let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        out.iter_mut().for_each(|x| *x = (*x - max).exp());
+        let total: f32 = match scoring {
+            GateScoring::SoftmaxChosen => out.iter().sum(),
+            GateScoring::SoftmaxAll => scores.iter().map(|x| (x - max).exp()).sum(),
+        };
+        out.iter_mut().for_each(|x| *x /= total);
+    }
+}
+
+/// One row of out ← the weighted sum of its slots, in slot order.
+pub(super) fn expert_sum(vector: Vector, slots: &[f32], weights: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    for (y, &by) in slots.chunks_exact(out.len()).zip(weights) {
+        vector.run(AddScaled { x: out, y, by });
+    }
+}

@@ -1,0 +1,240 @@
+//! Products with packed weights, and rows of them.
+
+use std::ops::Range;
+
+use crate::cpu::codecs::{Decode, DotTiles};
+use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers};
+use crate::cpu::ops::Worker;
+use crate::cpu::ops::gemm::Gemm;
+use crate::cpu::simd::{LANES, Line, Vector};
+use crate::cpu::tiles::Tiles;
+use graph::BackendError;
+
+/// Columns decoded at a time; the longest block of any type, so that chunks are whole blocks.
+const COLUMNS: usize = 256;
+/// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
+const TILES: usize = 8;
+const ROWS: usize = 144;
+/// Rows of x brought together at a time, and how far apart: not by a power of two, which would share few cache sets.
+const GROUP: usize = 12;
+const GROUP_STRIDE: usize = COLUMNS + LANES;
+/// Pieces wanted for each thread, so that one that comes late costs little.
+const PIECES: usize = 4;
+
+/// A thread's room for a product.
+#[derive(Debug)]
+pub(crate) struct Room {
+    weights: Buffer<Line>,
+    x: Buffer<f32>,
+    sums: Buffer<Line>,
+}
+
+impl Room {
+    pub(crate) fn new() -> Result<Room, BackendError> {
+        Ok(Room {
+            weights: Buffer::zeroed(TILES * COLUMNS, "scratch")?,
+            x: Buffer::zeroed(GROUP * GROUP_STRIDE, "scratch")?,
+            sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
+        })
+    }
+}
+
+/// Which rows of x go into which rows of the result: those of `slots`, slot by slot. Row of the result = slot, row of
+/// x = slot / `share`.
+#[derive(Clone, Copy)]
+pub(crate) enum Slots<'a> {
+    /// 0, 1, 2 …
+    All(usize),
+    /// The ones listed.
+    Some(&'a [u32]),
+}
+
+impl Slots<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Slots::All(n) => *n,
+            Slots::Some(list) => list.len(),
+        }
+    }
+
+    fn get(&self, i: usize) -> usize {
+        match self {
+            Slots::All(_) => i,
+            Slots::Some(list) => list[i] as usize,
+        }
+    }
+}
+
+/// Rows of x times one matrix, transposed.
+#[derive(Clone, Copy)]
+pub(crate) struct Product<'a> {
+    pub(crate) tiles: &'a Tiles,
+    pub(crate) matrix: usize,
+    /// Rows of the matrix's columns.
+    pub(crate) x: &'a [f32],
+    pub(crate) slots: Slots<'a>,
+    /// Slots that read the same row of x.
+    pub(crate) share: usize,
+    /// Rows of the matrix's rows.
+    pub(crate) out: Shared<'a, f32>,
+}
+
+/// out = x · weightᵀ.
+pub(super) fn linear(cpu: &mut Worker, tiles: &Tiles, x: &[f32], rows: usize, out: &mut [f32]) {
+    let product = Product { tiles, matrix: 0, x, slots: Slots::All(rows), share: 1, out: Shared::new(out) };
+    let cut = Cut::new(tiles.count(), rows, 1, cpu.pool.threads());
+    let vector = cpu.vector;
+    cpu.pool.run_with(cpu.rooms, cut.pieces(), &|room, piece| {
+        let (tiles, rows) = cut.piece(piece);
+        product.piece(vector, &mut room.product, tiles, rows);
+    });
+}
+
+/// How a product is cut into pieces: as tiles × rows. It does not show in the result.
+#[derive(Clone, Copy)]
+pub(super) struct Cut {
+    total: (usize, usize),
+    each: (usize, usize),
+}
+
+impl Cut {
+    /// For `times` products of `tiles` tiles with `rows` rows.
+    pub(super) fn new(tiles: usize, rows: usize, times: usize, threads: usize) -> Cut {
+        let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
+        let mut cut = Cut { total: (tiles, rows), each: (TILES, each_rows) };
+        while cut.pieces() * times < PIECES * threads && cut.each.0 > 2 {
+            cut.each.0 /= 2;
+        }
+        while cut.pieces() * times < PIECES * threads && cut.each.1 >= 4 * GROUP {
+            cut.each.1 = cut.each.1.div_ceil(2);
+        }
+        cut
+    }
+
+    pub(super) fn pieces(&self) -> usize {
+        self.total.0.div_ceil(self.each.0) * self.total.1.div_ceil(self.each.1)
+    }
+
+    /// Tiles and rows of a piece. Neighbours have the same rows, which then stay in the cache.
+    pub(super) fn piece(&self, i: usize) -> (Range<usize>, Range<usize>) {
+        let across = self.total.0.div_ceil(self.each.0);
+        let range = |i: usize, each: usize, total: usize| i * each..((i + 1) * each).min(total);
+        (range(i % across, self.each.0, self.total.0), range(i / across, self.each.1, self.total.1))
+    }
+}
+
+impl Product<'_> {
+    /// Does some of the tiles for some of the rows.
+    pub(super) fn piece(&self, vector: Vector, room: &mut Room, tiles: Range<usize>, rows: Range<usize>) {
+        match rows.len() {
+            0 => return,
+            1 => self.one_row(vector, room, &tiles, rows.start),
+            _ => self.many_rows(vector, room, &tiles, &rows),
+        }
+        self.write(room, &tiles, &rows);
+    }
+
+    /// Does some of the tiles for all rows.
+    pub(crate) fn all_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>) {
+        for first in (0..self.slots.len()).step_by(ROWS) {
+            self.piece(vector, room, tiles.clone(), first..(first + ROWS).min(self.slots.len()));
+        }
+    }
+
+    fn row(&self, i: usize) -> &[f32] {
+        let cols = self.tiles.shape.cols;
+        &self.x[self.slots.get(i) / self.share * cols..][..cols]
+    }
+
+    fn one_row(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, row: usize) {
+        let sums = &mut room.sums[..tiles.len()];
+        sums.fill(Line::default());
+        let weights = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
+        vector.run(DotTiles { dtype: self.tiles.dtype, tiles: weights, x: self.row(row), sums });
+    }
+
+    fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, at_once) = (self.tiles.shape.cols, vector.gemm_shape().0.min(GROUP));
+        let groups = rows.len().div_ceil(at_once);
+        let group = rows.len().div_ceil(groups);
+        for start in (0..cols).step_by(COLUMNS) {
+            let columns = start..(start + COLUMNS).min(cols);
+            let (w, w_stride) = self.weights(vector, &mut room.weights, tiles, &columns);
+            for first in (0..rows.len()).step_by(group) {
+                let n = group.min(rows.len() - first);
+                for (i, x) in room.x.chunks_exact_mut(GROUP_STRIDE).take(n).enumerate() {
+                    x[..columns.len()].copy_from_slice(&self.row(rows.start + first + i)[columns.clone()]);
+                }
+                vector.run(Gemm {
+                    w,
+                    w_stride,
+                    tiles: tiles.len(),
+                    x: &room.x,
+                    x_stride: GROUP_STRIDE,
+                    rows: n,
+                    k: columns.len(),
+                    acc: &mut room.sums[first * TILES..],
+                    acc_stride: TILES,
+                    resume: start > 0,
+                });
+            }
+        }
+    }
+
+    /// The columns of the tiles as lines, and the distance between tiles; F32 is read where it lies.
+    fn weights<'w>(
+        &'w self,
+        vector: Vector,
+        room: &'w mut [Line],
+        tiles: &Range<usize>,
+        columns: &Range<usize>,
+    ) -> (&'w [Line], usize) {
+        let packed = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
+        let cols = self.tiles.shape.cols;
+        if self.tiles.dtype == tensor::DType::F32
+            && let Some(lines) = as_lines(packed)
+        {
+            return (&lines[columns.start..], cols);
+        }
+        let (from, to) = (self.tiles.blocks_len(columns.start), self.tiles.blocks_len(columns.end));
+        for (tile, out) in packed.chunks_exact(self.tiles.tile_len()).zip(room.chunks_exact_mut(COLUMNS)) {
+            vector.run(Decode { dtype: self.tiles.dtype, blocks: &tile[from..to], out });
+        }
+        (room, COLUMNS)
+    }
+
+    /// Brings the sums to their places; the last tile may be wider than the matrix has rows.
+    fn write(&self, room: &Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let width = self.tiles.shape.rows;
+        let (first, end) = (tiles.start * LANES, (tiles.end * LANES).min(width));
+        for (i, sums) in rows.clone().zip(room.sums.chunks(TILES)) {
+            // SAFETY: a piece has its rows and columns of the result for itself.
+            #[allow(unsafe_code)]
+            let out = unsafe { self.out.part(self.slots.get(i) * width + first, end - first) };
+            out.copy_from_slice(&as_numbers(sums)[..end - first]);
+        }
+    }
+}
+
+/// out\[i\] = row ids\[i\] of the weight.
+pub(super) fn embed(cpu: &mut Worker, tiles: &Tiles, ids: &[u32], out: &mut [f32]) {
+    let (cols, vector, out) = (tiles.shape.cols, cpu.vector, Shared::new(out));
+    cpu.pool.run_with(cpu.rooms, ids.len(), &|room, i| {
+        // SAFETY: each piece is a row of its own.
+        #[allow(unsafe_code)]
+        let out = unsafe { out.part(i * cols, cols) };
+        row(vector, &mut room.product.weights, tiles, ids[i] as usize, out);
+    });
+}
+
+/// Decodes one row of the first matrix: its tile, of which it keeps a lane.
+fn row(vector: Vector, lines: &mut [Line], tiles: &Tiles, row: usize, out: &mut [f32]) {
+    let tile = tiles.tiles(0, row / LANES, 1);
+    let blocks = tile.chunks(tiles.blocks_len(COLUMNS));
+    for (blocks, out) in blocks.zip(out.chunks_mut(COLUMNS)) {
+        vector.run(Decode { dtype: tiles.dtype, blocks, out: lines });
+        for (out, line) in out.iter_mut().zip(lines.iter()) {
+            *out = line.0[row % LANES];
+        }
+    }
+}

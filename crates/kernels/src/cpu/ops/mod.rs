@@ -1,0 +1,143 @@
+//! The operators.
+
+mod attention;
+mod cache;
+mod experts;
+mod gemm;
+pub(super) mod linear;
+mod rope;
+pub(super) mod rows;
+
+pub(crate) use attention::{Chunk, chunks};
+pub use cache::KvType;
+pub(crate) use cache::Layer;
+pub(crate) use experts::Grouping;
+pub(crate) use rope::Table;
+
+use graph::{Attention, BackendError, Batch, Op};
+
+use super::memory::{as_indices, as_indices_mut};
+use super::pool::Pool;
+use super::simd::Vector;
+use super::weight::Weight;
+
+/// What computes: the threads, the kernels and the room that operators need besides their values.
+pub(crate) struct Worker<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) vector: Vector,
+    pub(crate) rooms: &'a mut [Room],
+    pub(crate) grouping: &'a mut Grouping,
+}
+
+/// A thread's room.
+#[derive(Debug)]
+pub(crate) struct Room {
+    product: linear::Room,
+    attention: attention::Room,
+}
+
+impl Room {
+    pub(crate) fn new<'a>(
+        attentions: impl Iterator<Item = &'a Attention> + Clone,
+        layers: &[Layer],
+    ) -> Result<Room, BackendError> {
+        Ok(Room { product: linear::Room::new()?, attention: attention::Room::new(attentions, layers)? })
+    }
+}
+
+/// What operators read of the step and the model, and the cache that they write.
+pub(crate) struct Step<'a> {
+    pub(crate) batch: &'a Batch,
+    pub(crate) chunks: &'a [Chunk],
+    pub(crate) weights: &'a [Weight],
+    pub(crate) layers: &'a mut [Layer],
+    pub(crate) tables: &'a [Table],
+}
+
+/// One input's numbers and how many are in a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Input<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) width: usize,
+}
+
+/// Whether the operator starts from a copy of its first input in its output (or finds it there) and gets no view of it.
+pub(crate) fn in_output(op: &Op) -> bool {
+    op.in_place() || matches!(op, Op::RmsNorm { .. } | Op::ExpertBias { .. })
+}
+
+/// Computes `op`. `out` is the output's rows, `width` elements each; where [`in_output`], it holds the first input.
+pub(crate) fn compute(
+    cpu: &mut Worker,
+    step: &mut Step,
+    op: &Op,
+    inputs: [Input; 2],
+    (out, width): (&mut [f32], usize),
+) {
+    let [a, b] = inputs;
+    let vector = cpu.vector;
+    match op {
+        Op::Embed { table } => {
+            linear::embed(cpu, step.weights[table.index()].tiles(), &step.batch.tokens, out);
+        }
+        Op::Linear { weight } => linear::linear(cpu, step.weights[weight.index()].tiles(), a.x, out.len() / width, out),
+        Op::AddBias { bias } => {
+            let y = step.weights[bias.index()].values();
+            each_row(cpu.pool, out, width, |_, x| vector.run(rows::Add { x, y }));
+        }
+        Op::RmsNorm { weight, eps } => {
+            let (weight, eps) = (step.weights[weight.index()].values(), *eps);
+            each_row(cpu.pool, out, width, |_, x| vector.run(rows::RmsNorm { x, weight, eps }));
+        }
+        Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
+        Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
+        Op::SoftCap { cap } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::SoftCap { x, cap: *cap })),
+        Op::Glu { act } => each_row(cpu.pool, out, width, |i, gate| {
+            vector.run(rows::Glu { act: *act, gate, up: &b.x[i * width..][..width] });
+        }),
+        Op::Rope(rope) => {
+            let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
+            let (head_dim, style) = (rope.head_dim, rope.style);
+            each_row(cpu.pool, out, width, |i, x| {
+                vector.run(rope::Turn { x, head_dim, style, turns: table.row(i) });
+            });
+        }
+        Op::KvWrite { layer } => cache::write(cpu, &mut step.layers[*layer], step.batch, a.x, b.x),
+        Op::Attention(op) => {
+            let (layer, sinks) = (&step.layers[op.layer], op.sinks.map(|id| step.weights[id.index()].values()));
+            let (batch, chunks) = (step.batch, step.chunks);
+            attention::Heads { op, layer, sinks, batch, chunks, queries: a.x }.run(cpu, out);
+        }
+        Op::SelectOutputs => each_row(cpu.pool, out, width, |i, row| {
+            row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);
+        }),
+        Op::TopK { k } => experts::top_k(a.x, a.width, *k, as_indices_mut(out)),
+        Op::GateWeights { scoring } => experts::gate_weights(*scoring, a.x, (a.width, width), as_indices(b.x), out),
+        Op::ExpertLinear { weight } => {
+            let tiles = step.weights[weight.index()].tiles();
+            experts::expert_linear(cpu, tiles, a, as_indices(b.x), out);
+        }
+        Op::ExpertBias { bias } => {
+            let (bias, ids) = (step.weights[bias.index()].values(), as_indices(b.x));
+            let width = width / b.width;
+            each_row(cpu.pool, out, width, |slot, x| {
+                vector.run(rows::Add { x, y: &bias[ids[slot] as usize * width..][..width] });
+            });
+        }
+        Op::ExpertSum => each_row(cpu.pool, out, width, |i, out| {
+            let (slots, weights) = (&a.x[i * a.width..][..a.width], &b.x[i * b.width..][..b.width]);
+            experts::expert_sum(vector, slots, weights, out);
+        }),
+    }
+}
+
+/// Calls `work(i, row)` for every row, in pieces that are worth handing to a thread.
+fn each_row(pool: &Pool, out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
+    const GRAIN: usize = 8192;
+    let rows = GRAIN.div_ceil(width);
+    pool.chunks(out, rows * width, |i, chunk| {
+        for (j, row) in chunk.chunks_exact_mut(width).enumerate() {
+            work(i * rows + j, row);
+        }
+    });
+}

@@ -1,0 +1,92 @@
+//! Rotary position embedding: a table of sines and cosines for the rows of a step, and the turning.
+
+use std::sync::Arc;
+
+use graph::{BackendError, Batch, Rope, RopeStyle};
+
+use crate::cpu::memory::Buffer;
+use crate::cpu::pool::Pool;
+use crate::cpu::simd::{Kernel, Simd};
+
+/// The sines and cosines of all rows of a step. Layers with the same frequencies share it.
+#[derive(Debug)]
+pub(crate) struct Table {
+    freqs: Arc<[f32]>,
+    magnitude: f32,
+    /// For each row: the cosines, then the sines.
+    turns: Buffer<f32>,
+}
+
+impl Table {
+    pub(crate) fn new(rope: &Rope, rows: usize) -> Result<Table, BackendError> {
+        let turns = Buffer::zeroed(rows.saturating_mul(2 * rope.freqs.len()), "scratch")?;
+        Ok(Table { freqs: rope.freqs.clone(), magnitude: rope.magnitude, turns })
+    }
+
+    /// If it holds what `rope` needs.
+    pub(crate) fn is_for(&self, rope: &Rope) -> bool {
+        self.freqs == rope.freqs && self.magnitude == rope.magnitude
+    }
+
+    /// Computes the rows of a batch: angles in single precision, as the models were trained with.
+    pub(crate) fn fill(&mut self, pool: &Pool, batch: &Batch) {
+        let (width, freqs, magnitude) = (2 * self.freqs.len(), &self.freqs, self.magnitude);
+        if width == 0 {
+            return;
+        }
+        for span in &batch.spans {
+            let rows = &mut self.turns[span.rows.start * width..span.rows.end * width];
+            pool.chunks(rows, 16 * width, |i, rows| {
+                for (j, row) in rows.chunks_exact_mut(width).enumerate() {
+                    let position = (span.position + 16 * i + j) as f32;
+                    let (cosines, sines) = row.split_at_mut(width / 2);
+                    for ((cos, sin), freq) in cosines.iter_mut().zip(sines).zip(freqs.iter()) {
+                        let (s, c) = (position * freq).sin_cos();
+                        (*cos, *sin) = (c * magnitude, s * magnitude);
+                    }
+                }
+            });
+        }
+    }
+
+    /// Cosines and sines of a row.
+    pub(super) fn row(&self, row: usize) -> (&[f32], &[f32]) {
+        let half = self.freqs.len();
+        self.turns[row * 2 * half..][..2 * half].split_at(half)
+    }
+}
+
+/// Turns every head of one row.
+pub(super) struct Turn<'a> {
+    pub(super) x: &'a mut [f32],
+    pub(super) head_dim: usize,
+    pub(super) style: RopeStyle,
+    pub(super) turns: (&'a [f32], &'a [f32]),
+}
+
+impl Kernel for Turn<'_> {
+    type Output = ();
+
+    /// Plain loops: the compiler makes vectors of them.
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let (cosines, sines) = self.turns;
+        let half = cosines.len();
+        for head in self.x.chunks_exact_mut(self.head_dim) {
+            let head = &mut head[..2 * half];
+            match self.style {
+                RopeStyle::Halves => {
+                    let (low, high) = head.split_at_mut(half);
+                    for (((a, b), cos), sin) in low.iter_mut().zip(high).zip(cosines).zip(sines) {
+                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                    }
+                }
+                RopeStyle::Pairs => {
+                    for (([a, b], cos), sin) in head.as_chunks_mut().0.iter_mut().zip(cosines).zip(sines) {
+                        (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+                    }
+                }
+            }
+        }
+    }
+}

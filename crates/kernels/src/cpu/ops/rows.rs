@@ -1,0 +1,312 @@
+//! Kernels on one row: norms, activations, sums. A row's tail is padded with zeros to a whole vector.
+
+use graph::Activation;
+
+use crate::cpu::simd::{Kernel, LANES, Simd, exp, sigmoid, sum_lanes, tanh};
+
+/// Applies `f` to every vector of `x`.
+#[inline(always)]
+fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::F) -> S::F) {
+    let (chunks, tail) = x.as_chunks_mut::<LANES>();
+    for chunk in chunks {
+        let y = f(s.load(chunk));
+        s.store(chunk, y);
+    }
+    if !tail.is_empty() {
+        let mut padded = [0.0; LANES];
+        padded[..tail.len()].copy_from_slice(tail);
+        let y = f(s.load(&padded));
+        s.store(&mut padded, y);
+        tail.copy_from_slice(&padded[..tail.len()]);
+    }
+}
+
+/// Sets every vector of `x` to `f(x, y)`.
+#[inline(always)]
+fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::F, S::F) -> S::F) {
+    let ((chunks, x_tail), (others, y_tail)) = (x.as_chunks_mut::<LANES>(), y.as_chunks::<LANES>());
+    for (chunk, other) in chunks.iter_mut().zip(others) {
+        let z = f(s.load(chunk), s.load(other));
+        s.store(chunk, z);
+    }
+    let (mut a, mut b, n) = ([0.0; LANES], [0.0; LANES], x_tail.len().min(y_tail.len()));
+    if n > 0 {
+        a[..n].copy_from_slice(&x_tail[..n]);
+        b[..n].copy_from_slice(&y_tail[..n]);
+        let z = f(s.load(&a), s.load(&b));
+        s.store(&mut a, z);
+        x_tail[..n].copy_from_slice(&a[..n]);
+    }
+}
+
+/// x ← x / rms(x) · weight, span by span of the weight's length.
+pub(crate) struct RmsNorm<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) eps: f32,
+}
+
+impl Kernel for RmsNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for span in self.x.chunks_exact_mut(self.weight.len()) {
+            let mean = sum_of_squares(s, span) / self.weight.len() as f32;
+            let scale = s.splat(1.0 / (mean + self.eps).sqrt());
+            map2(s, span, self.weight, |x, w| s.mul(s.mul(x, scale), w));
+        }
+    }
+}
+
+#[inline(always)]
+fn sum_of_squares<S: Simd>(s: S, x: &[f32]) -> f32 {
+    // Four chains, joined pairwise: columns of 64 in turn.
+    let mut sums = [s.splat(0.0); 4];
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    for (i, chunk) in chunks.iter().enumerate() {
+        let x = s.load(chunk);
+        sums[i % 4] = s.mul_add(x, x, sums[i % 4]);
+    }
+    let mut padded = [0.0; LANES];
+    padded[..tail.len()].copy_from_slice(tail);
+    let x = s.load(&padded);
+    sums[0] = s.mul_add(x, x, sums[0]);
+    sum_lanes(s, s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}
+
+/// x ← x · by.
+pub(crate) struct Scale<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) by: f32,
+}
+
+impl Kernel for Scale<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let by = s.splat(self.by);
+        map(s, self.x, |x| s.mul(x, by));
+    }
+}
+
+/// x ← x + y.
+pub(crate) struct Add<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) y: &'a [f32],
+}
+
+impl Kernel for Add<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map2(s, self.x, self.y, |x, y| s.add(x, y));
+    }
+}
+
+/// x ← x + y · by.
+pub(crate) struct AddScaled<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) y: &'a [f32],
+    pub(crate) by: f32,
+}
+
+impl Kernel for AddScaled<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let by = s.splat(self.by);
+        map2(s, self.x, self.y, |x, y| s.mul_add(y, by, x));
+    }
+}
+
+/// x ← cap · tanh(x / cap).
+pub(crate) struct SoftCap<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) cap: f32,
+}
+
+impl Kernel for SoftCap<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let cap = s.splat(self.cap);
+        map(s, self.x, |x| s.mul(cap, tanh(s, s.div(x, cap))));
+    }
+}
+
+/// gate ← activation(gate) · up.
+pub(crate) struct Glu<'a> {
+    pub(crate) act: Activation,
+    pub(crate) gate: &'a mut [f32],
+    pub(crate) up: &'a [f32],
+}
+
+impl Kernel for Glu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.act {
+            Activation::Silu => map2(s, self.gate, self.up, |g, u| s.mul(s.mul(g, sigmoid(s, g)), u)),
+            Activation::GeluTanh => map2(s, self.gate, self.up, |g, u| s.mul(gelu_tanh(s, g), u)),
+            Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
+            Activation::ClampedSilu { alpha, limit } => map2(s, self.gate, self.up, |g, u| {
+                let (limit, lowest) = (s.splat(limit), s.splat(-limit));
+                // Operands so that a value that is not a number stays one.
+                let (g, u) = (s.min(limit, g), s.max(lowest, s.min(limit, u)));
+                let gate = s.mul(g, sigmoid(s, s.mul(g, s.splat(alpha))));
+                s.mul(gate, s.add(u, s.splat(1.0)))
+            }),
+        }
+    }
+}
+
+/// x/2 · (1 + tanh y) is x · sigmoid(2 y), which loses nothing where tanh is near -1.
+#[inline(always)]
+fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
+    const TWICE_SQRT_2_OVER_PI: f32 = 1.595_769_1;
+    let cubic = s.mul(s.mul(s.mul(x, x), x), s.splat(0.044715));
+    s.mul(x, sigmoid(s, s.mul(s.add(x, cubic), s.splat(TWICE_SQRT_2_OVER_PI))))
+}
+
+/// x/2 · (1 + erf(x / √2)), one by one: no model in the table is fast or slow by it.
+fn gelu_erf(x: f32) -> f32 {
+    let z = f64::from(x) * std::f64::consts::FRAC_1_SQRT_2;
+    let tail = erfc(z.abs());
+    (0.5 * f64::from(x) * if z < 0.0 { tail } else { 2.0 - tail }) as f32
+}
+
+/// The complementary error function of x ≥ 0: its Maclaurin series, further out its continued fraction.
+fn erfc(x: f64) -> f64 {
+    use std::f64::consts::FRAC_2_SQRT_PI;
+    if x < 2.5 {
+        let (mut term, mut sum) = (x, x);
+        for n in 1..60 {
+            term *= -x * x / f64::from(n);
+            sum += term / f64::from(2 * n + 1);
+        }
+        1.0 - FRAC_2_SQRT_PI * sum
+    } else {
+        let fraction = (1..60).rev().fold(x, |below, n| x + 0.5 * f64::from(n) / below);
+        0.5 * FRAC_2_SQRT_PI * (-x * x).exp() / fraction
+    }
+}
+
+/// One row's attention to the positions of one block: scores become shares, sums so far are brought to a new maximum.
+pub(super) struct Softmax<'a> {
+    /// Scores of the block's positions; becomes their shares, 0 outside `seen`.
+    pub(super) scores: &'a mut [crate::cpu::simd::Line],
+    /// Positions of the block that the row sees; not empty.
+    pub(super) seen: std::ops::Range<usize>,
+    pub(super) softcap: Option<f32>,
+    pub(super) state: &'a mut SoftmaxState,
+    /// Values weighted so far.
+    pub(super) values: &'a mut [crate::cpu::simd::Line],
+}
+
+/// The greatest score so far, and the sum of shares lane by lane.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SoftmaxState {
+    pub(super) max: f32,
+    pub(super) total: [f32; LANES],
+}
+
+impl SoftmaxState {
+    /// Nothing seen but, if there is one, the sink.
+    pub(super) fn new(sink: Option<f32>) -> SoftmaxState {
+        let mut total = [0.0; LANES];
+        total[0] = if sink.is_some() { 1.0 } else { 0.0 };
+        SoftmaxState { max: sink.unwrap_or(f32::NEG_INFINITY), total }
+    }
+}
+
+/// Bounds for `min`: a window of 16 over it, moved back by n, lets the first n lanes pass.
+const FIRST: [f32; 2 * LANES] = bounds(f32::INFINITY, f32::NEG_INFINITY);
+/// As above; lets all but the first n lanes pass.
+const REST: [f32; 2 * LANES] = bounds(f32::NEG_INFINITY, f32::INFINITY);
+
+const fn bounds(low: f32, high: f32) -> [f32; 2 * LANES] {
+    let mut all = [high; 2 * LANES];
+    let mut i = 0;
+    while i < LANES {
+        all[i] = low;
+        i += 1;
+    }
+    all
+}
+
+#[inline(always)]
+fn pass<S: Simd>(s: S, bounds: &[f32; 2 * LANES], n: usize) -> S::F {
+    s.load(bounds[LANES - n.min(LANES)..].first_chunk().expect("16 of 32 from at most 16"))
+}
+
+impl Kernel for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let mut max = s.splat(self.state.max);
+        for (i, line) in self.scores.iter_mut().enumerate() {
+            let mut x = s.load(&line.0);
+            if let Some(cap) = self.softcap {
+                x = s.mul(s.splat(cap), tanh(s, s.div(x, s.splat(cap))));
+            }
+            let (start, end) = (self.seen.start.saturating_sub(i * LANES), self.seen.end.saturating_sub(i * LANES));
+            x = s.min(x, s.min(pass(s, &FIRST, end), pass(s, &REST, start)));
+            max = s.max(x, max);
+            s.store(&mut line.0, x);
+        }
+        let mut lanes = [0.0; LANES];
+        s.store(&mut lanes, max);
+        let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
+        self.shares(s, max);
+    }
+}
+
+impl Softmax<'_> {
+    #[inline(always)]
+    fn shares<S: Simd>(self, s: S, max: f32) {
+        let (now, before) = (s.splat(max), s.splat(self.state.max));
+        let mut total = s.load(&self.state.total);
+        if max > self.state.max {
+            let shrink = exp(s, s.sub(before, now));
+            total = s.mul(total, shrink);
+            for line in self.values.iter_mut() {
+                let y = s.mul(s.load(&line.0), shrink);
+                s.store(&mut line.0, y);
+            }
+        }
+        for line in self.scores.iter_mut() {
+            let share = exp(s, s.sub(s.load(&line.0), now));
+            total = s.add(total, share);
+            s.store(&mut line.0, share);
+        }
+        s.store(&mut self.state.total, total);
+        self.state.max = max;
+    }
+}
+
+/// out ← values / sum of shares.
+pub(super) struct Finish<'a> {
+    pub(super) values: &'a [crate::cpu::simd::Line],
+    pub(super) state: &'a SoftmaxState,
+    pub(super) out: &'a mut [f32],
+}
+
+impl Kernel for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let total = sum_lanes(s, s.load(&self.state.total));
+        let values = crate::cpu::memory::as_numbers(self.values);
+        for (out, value) in self.out.iter_mut().zip(values) {
+            *out = value / total;
+        }
+    }
+}

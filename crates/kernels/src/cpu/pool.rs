@@ -1,0 +1,312 @@
+//! The thread pool: fork and join without allocation, and without ever waiting for a thread that has no core.
+//!
+//! Work is cut into pieces that threads take from a counter, the caller too. A thread that the system has put aside
+//! costs the others at most the piece in its hands: the caller closes the gate when the pieces are taken and waits only
+//! for those inside. Threads spin for a bounded time, then sleep.
+#![allow(unsafe_code)]
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use super::memory::Shared;
+
+/// Looks at the gate before a thread goes to sleep: some tens of microseconds, longer than the gap between operators.
+const SPINS: usize = 1000;
+/// Bit of the gate: threads may come in. Above it stands the number of the job, below it how many threads are inside.
+const OPEN: u64 = 1 << 31;
+const INSIDE: u64 = OPEN - 1;
+
+/// A pool of threads that lives as long as this value.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    club: Arc<Club>,
+    workers: Vec<JoinHandle<()>>,
+    turn: Mutex<()>,
+}
+
+type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
+
+/// What a job is; read by threads inside the gate only.
+#[derive(Clone, Copy)]
+struct Job {
+    work: *const Work<'static>,
+    pieces: usize,
+}
+
+/// What the threads share.
+struct Club {
+    gate: AtomicU64,
+    job: UnsafeCell<Job>,
+    next: AtomicUsize,
+    stop: AtomicBool,
+    sleepers: AtomicUsize,
+    caller_sleeps: AtomicBool,
+    bed: Mutex<()>,
+    bell: Condvar,
+    done: Condvar,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `job` is written by the caller alone while the gate is closed and nobody is inside, and read inside only.
+unsafe impl Send for Club {}
+// SAFETY: as above.
+unsafe impl Sync for Club {}
+
+impl std::fmt::Debug for Club {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Club").field("gate", &self.gate).finish_non_exhaustive()
+    }
+}
+
+impl Pool {
+    /// A pool of `threads`, the caller of [`Pool::run`] counted; of fewer if the system gives no more.
+    pub(crate) fn new(threads: usize) -> Pool {
+        fn nothing(_: usize, _: usize) {}
+        let club = Arc::new(Club {
+            gate: AtomicU64::new(0),
+            job: UnsafeCell::new(Job { work: &nothing, pieces: 0 }),
+            next: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            caller_sleeps: AtomicBool::new(false),
+            bed: Mutex::new(()),
+            bell: Condvar::new(),
+            done: Condvar::new(),
+            panic: Mutex::new(None),
+        });
+        let spawn = |thread| {
+            let club = club.clone();
+            std::thread::Builder::new().name(format!("kernel-{thread}")).spawn(move || club.serve(thread)).ok()
+        };
+        let workers = (1..threads).map_while(spawn).collect();
+        Pool { club, workers, turn: Mutex::new(()) }
+    }
+
+    /// Threads, the caller counted.
+    pub(crate) fn threads(&self) -> usize {
+        self.workers.len() + 1
+    }
+
+    /// Calls `work(thread, piece)` for every piece, on all threads, and returns when all are done. No two calls at the
+    /// same time have the same `thread`, which is below [`Pool::threads`]. `work` must not call `run` of the same pool.
+    ///
+    /// # Panics
+    /// As `work` does.
+    pub(crate) fn run(&self, pieces: usize, work: &Work<'_>) {
+        let _turn = lock(&self.turn);
+        if pieces <= 1 || self.workers.is_empty() {
+            return (0..pieces).for_each(|piece| work(0, piece));
+        }
+        // SAFETY: only the lifetime changes, and `close` below returns when nobody can use it any more.
+        let work: &Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, &Work<'static>>(work) };
+        let job = Job { work, pieces };
+        self.club.open(job);
+        self.club.work(job, 0);
+        self.club.close();
+        let panic = lock(&self.club.panic).take();
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+    }
+
+    /// As [`Pool::run`], with one of `states` for each thread.
+    pub(crate) fn run_with<T: Send>(&self, states: &mut [T], pieces: usize, work: &(dyn Fn(&mut T, usize) + Sync)) {
+        assert!(states.len() >= self.threads(), "a state for every thread");
+        let states = Shared::new(states);
+        self.run(pieces, &|thread, piece| {
+            // SAFETY: no two calls at the same time have the same thread.
+            let state = unsafe { states.part(thread, 1) };
+            work(&mut state[0], piece);
+        });
+    }
+
+    /// Calls `work(i, chunk)` for every chunk of `len` elements of `out`; the last may be shorter.
+    pub(crate) fn chunks<T: Send>(&self, out: &mut [T], len: usize, work: impl Fn(usize, &mut [T]) + Sync) {
+        let (total, out) = (out.len(), Shared::new(out));
+        self.run(total.div_ceil(len), &|_, i| {
+            // SAFETY: chunks do not overlap and each piece is done once.
+            let chunk = unsafe { out.part(i * len, len.min(total - i * len)) };
+            work(i, chunk);
+        });
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.club.stop.store(true, SeqCst);
+        drop(lock(&self.club.bed));
+        self.club.bell.notify_all();
+        for worker in self.workers.drain(..) {
+            // Its panics were caught and handed to the callers.
+            let _ = worker.join();
+        }
+    }
+}
+
+impl Club {
+    /// A worker's life.
+    fn serve(&self, thread: usize) {
+        let mut last = 0;
+        while let Some(number) = self.wait(last) {
+            last = number;
+            if self.enter(number) {
+                // SAFETY: inside the gate the job does not change, and entering has acquired what `open` released.
+                let job = unsafe { *self.job.get() };
+                self.work(job, thread);
+                self.leave();
+            }
+        }
+    }
+
+    /// Does pieces until none is left. After a panic nobody takes another.
+    fn work(&self, job: Job, thread: usize) {
+        // SAFETY: the caller of `run` keeps the closure until the gate is closed and all are out.
+        let work = unsafe { &*job.work };
+        let result = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let piece = self.next.fetch_add(1, Relaxed);
+                if piece >= job.pieces {
+                    return;
+                }
+                work(thread, piece);
+            }
+        }));
+        if let Err(panic) = result {
+            self.next.store(job.pieces, Relaxed);
+            lock(&self.panic).get_or_insert(panic);
+        }
+    }
+
+    /// The number of an open job other than `last`, or `None` at the end.
+    fn wait(&self, last: u64) -> Option<u64> {
+        let look = || {
+            let gate = self.gate.load(SeqCst);
+            (gate & OPEN != 0 && gate >> 32 != last).then_some(gate >> 32)
+        };
+        for _ in 0..SPINS {
+            if let Some(number) = look() {
+                return Some(number);
+            }
+            std::hint::spin_loop();
+        }
+        let mut bed = lock(&self.bed);
+        self.sleepers.fetch_add(1, SeqCst);
+        let number = loop {
+            if self.stop.load(SeqCst) {
+                break None;
+            }
+            if let Some(number) = look() {
+                break Some(number);
+            }
+            bed = self.bell.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        };
+        self.sleepers.fetch_sub(1, SeqCst);
+        number
+    }
+
+    /// Comes in, if job `number` is still open.
+    fn enter(&self, number: u64) -> bool {
+        let come_in = |gate: u64| (gate & OPEN != 0 && gate >> 32 == number).then_some(gate + 1);
+        self.gate.fetch_update(SeqCst, SeqCst, come_in).is_ok()
+    }
+
+    fn leave(&self) {
+        let before = self.gate.fetch_sub(1, SeqCst);
+        if before & INSIDE == 1 && before & OPEN == 0 && self.caller_sleeps.load(SeqCst) {
+            drop(lock(&self.bed));
+            self.done.notify_one();
+        }
+    }
+
+    /// Lets the workers in. The gate is closed and nobody inside.
+    fn open(&self, job: Job) {
+        // SAFETY: nobody is inside, so nobody reads.
+        unsafe { *self.job.get() = job };
+        self.next.store(0, Relaxed);
+        let number = (self.gate.load(Relaxed) >> 32).wrapping_add(1);
+        self.gate.store(number << 32 | OPEN, SeqCst);
+        if self.sleepers.load(SeqCst) > 0 {
+            drop(lock(&self.bed));
+            self.bell.notify_all();
+        }
+    }
+
+    /// Lets nobody in any more and waits until all are out.
+    fn close(&self) {
+        self.gate.fetch_and(!OPEN, SeqCst);
+        let empty = || self.gate.load(SeqCst) & INSIDE == 0;
+        for _ in 0..SPINS {
+            if empty() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        let mut bed = lock(&self.bed);
+        self.caller_sleeps.store(true, SeqCst);
+        while !empty() {
+            bed = self.done.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+        self.caller_sleeps.store(false, SeqCst);
+    }
+}
+
+/// Nothing that a lock here guards can be left half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_piece_is_done_once() {
+        for threads in [1, 2, 5] {
+            let pool = Pool::new(threads);
+            for round in 0..300 {
+                let counts: Vec<AtomicUsize> = (0..round % 40).map(|_| AtomicUsize::new(0)).collect();
+                pool.run(counts.len(), &|thread, piece| {
+                    assert!(thread < pool.threads());
+                    counts[piece].fetch_add(1, Relaxed);
+                });
+                assert!(counts.iter().all(|count| count.load(Relaxed) == 1));
+            }
+        }
+    }
+
+    #[test]
+    fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
+        let pool = Pool::new(3);
+        for _ in 0..20 {
+            let result = catch_unwind(AssertUnwindSafe(|| pool.run(50, &|_, piece| assert!(piece != 17, "piece 17"))));
+            assert!(result.is_err());
+        }
+        pool.run(50, &|_, _| {});
+    }
+
+    #[test]
+    fn chunks_and_states_are_each_ones_own() {
+        let pool = Pool::new(4);
+        let mut out = vec![0; 1003];
+        pool.chunks(&mut out, 10, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
+        assert!(out.iter().enumerate().all(|(at, &x)| x == at / 10 + 1));
+        let mut sums = vec![0; 4];
+        pool.run_with(&mut sums, 100, &|sum, piece| *sum += piece);
+        assert_eq!(sums.iter().sum::<usize>(), 4950);
+    }
+
+    #[test]
+    fn callers_on_several_threads_take_turns() {
+        let (pool, total) = (Pool::new(3), AtomicUsize::new(0));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..100).for_each(|_| pool.run(7, &|_, _| _ = total.fetch_add(1, Relaxed))));
+            }
+        });
+        assert_eq!(total.load(Relaxed), 2800);
+    }
+}

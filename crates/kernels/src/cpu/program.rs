@@ -1,0 +1,154 @@
+//! A graph made ready to run: its weights, the arena of its values, the KV cache and each thread's room.
+
+use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId};
+
+use super::memory::{Buffer, Shared};
+use super::ops::{self, Chunk, Grouping, Input, KvType, Layer, Room, Table, Worker};
+use super::pool::Pool;
+use super::simd::Vector;
+use super::weight::Weight;
+
+/// A graph with its weights, scratch memory and KV cache.
+#[derive(Debug)]
+pub struct Program {
+    graph: Graph,
+    plan: Plan,
+    limits: Limits,
+    weights: Vec<Weight>,
+    arena: Buffer<f32>,
+    layers: Vec<Layer>,
+    scratch: Scratch,
+    outputs: usize,
+}
+
+/// What is kept from step to step only so that a step allocates nothing.
+#[derive(Debug)]
+struct Scratch {
+    tables: Vec<Table>,
+    rooms: Vec<Room>,
+    grouping: Grouping,
+    chunks: Vec<Chunk>,
+}
+
+impl Program {
+    pub(crate) fn new(
+        graph: &Graph,
+        weights: Vec<Weight>,
+        limits: Limits,
+        kv: KvType,
+        threads: usize,
+    ) -> Result<Program, BackendError> {
+        let plan = Plan::new(graph, &limits);
+        let layer = |shape: &_| Layer::new(*shape, kv, limits.kv_blocks, limits.block_len);
+        let layers = graph.kv().iter().map(layer).collect::<Result<Vec<Layer>, _>>()?;
+        let scratch = Scratch::new(graph, &limits, &layers, threads)?;
+        let arena = Buffer::zeroed(plan.words, "the values of a step")?;
+        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, layers, scratch, outputs: 0 })
+    }
+
+    /// Memory of the weights, in bytes.
+    pub fn weight_bytes(&self) -> usize {
+        self.weights.iter().map(Weight::bytes).sum()
+    }
+
+    /// Memory of the KV cache, in bytes.
+    pub fn kv_bytes(&self) -> usize {
+        self.layers.iter().map(Layer::bytes).sum()
+    }
+
+    /// Memory of the values between operators, in bytes.
+    pub fn arena_bytes(&self) -> usize {
+        self.arena.bytes()
+    }
+
+    pub(crate) fn logits(&self) -> &[f32] {
+        &self.arena[self.plan.logits..][..self.outputs * self.graph.vocab()]
+    }
+
+    pub(crate) fn run(&mut self, pool: &Pool, vector: Vector, batch: &Batch) -> Result<(), BackendError> {
+        batch.check(&self.limits, &self.graph)?;
+        self.layers.iter_mut().for_each(|layer| layer.copy(&batch.copies));
+        self.outputs = batch.outputs.len();
+        let Scratch { tables, rooms, grouping, chunks } = &mut self.scratch;
+        tables.iter_mut().for_each(|table| table.fill(pool, batch));
+        ops::chunks(batch, chunks);
+        let mut worker = Worker { pool, vector, rooms, grouping };
+        let mut step = ops::Step { batch, chunks, weights: &self.weights, layers: &mut self.layers, tables };
+        let mut values = Values { graph: &self.graph, batch, arena: Shared::new(&mut self.arena) };
+        for planned in &self.plan.steps {
+            let node = &self.graph.nodes()[planned.node];
+            let (inputs, out, width) = values.of(node, planned);
+            ops::compute(&mut worker, &mut step, &node.op, inputs, (out, width));
+        }
+        Ok(())
+    }
+}
+
+impl Scratch {
+    fn new(graph: &Graph, limits: &Limits, layers: &[Layer], threads: usize) -> Result<Scratch, BackendError> {
+        let ops = || graph.nodes().iter().map(|node| &node.op);
+        let mut tables: Vec<Table> = vec![];
+        for op in ops() {
+            if let Op::Rope(rope) = op
+                && !tables.iter().any(|table| table.is_for(rope))
+            {
+                tables.push(Table::new(rope, limits.max_tokens)?);
+            }
+        }
+        let attentions = ops().filter_map(|op| if let Op::Attention(attention) = op { Some(attention) } else { None });
+        let rooms = (0..threads).map(|_| Room::new(attentions.clone(), layers)).collect::<Result<_, _>>()?;
+        let slots = graph.values().iter().filter(|value| value.elem == Elem::U32).map(|value| value.width).max();
+        let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
+        let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
+        let grouping = Grouping::new(slots, experts.unwrap_or(0));
+        Ok(Scratch { tables, rooms, grouping, chunks: Vec::with_capacity(limits.max_tokens) })
+    }
+}
+
+/// The values of a step, in the arena.
+struct Values<'a> {
+    graph: &'a Graph,
+    batch: &'a Batch,
+    arena: Shared<'a, f32>,
+}
+
+impl Values<'_> {
+    /// The inputs of a node and its output with the output's width. The plan puts the output where no input is, but for
+    /// the first input of the operators that start from it; that one is then in the output and not among the inputs.
+    fn of(&mut self, node: &Node, planned: &Step) -> ([Input<'_>; 2], &mut [f32], usize) {
+        let starts = || node.inputs.iter().zip(&planned.inputs);
+        let (mut out, mut width): (&mut [f32], usize) = (&mut [], 1);
+        let given = usize::from(ops::in_output(&node.op));
+        if let (Some(id), Some(start)) = (node.output, planned.output) {
+            let len = self.len(id);
+            #[allow(unsafe_code)]
+            // SAFETY: no other view is alive but the source's, which the plan keeps apart if it is not the same.
+            unsafe {
+                out = self.arena.part(start, len);
+                if let Some(&from) = planned.inputs[..given].first()
+                    && from != start
+                {
+                    out.copy_from_slice(self.arena.part(from, len));
+                }
+            }
+            width = self.graph.value(id).width;
+        }
+        let mut inputs = [Input::default(); 2];
+        for (input, (&id, &start)) in inputs.iter_mut().zip(starts()).skip(given) {
+            #[allow(unsafe_code)]
+            // SAFETY: the plan keeps these apart from the output, and only read views of them are made.
+            let x = unsafe { self.arena.view(start, self.len(id)) };
+            *input = Input { x, width: self.graph.value(id).width };
+        }
+        (inputs, out, width)
+    }
+
+    fn len(&self, id: ValueId) -> usize {
+        let info = self.graph.value(id);
+        let rows = match info.rows {
+            Rows::Tokens => self.batch.tokens.len(),
+            Rows::Outputs => self.batch.outputs.len(),
+        };
+        rows * info.width
+    }
+}

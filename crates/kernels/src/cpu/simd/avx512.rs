@@ -1,0 +1,76 @@
+//! AVX-512: a vector is one register.
+#![allow(unsafe_code)]
+
+use std::arch::x86_64::*;
+
+use super::{Bytes, Kernel, LANES, Simd};
+
+/// Proof that this machine has AVX-512 F, BW, DQ and VL.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Avx512(());
+
+impl Avx512 {
+    pub(super) fn detect() -> Option<Avx512> {
+        let all = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl");
+        all.then_some(Avx512(()))
+    }
+
+    pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        fn run<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        // SAFETY: `self` is the proof that the features are there.
+        unsafe { run(self, kernel) }
+    }
+}
+
+/// Methods that are one expression of intrinsics.
+macro_rules! methods {
+    ($(fn $name:ident($($arg:ident: $of:ty),*) -> $result:ty { $e:expr })*) => {
+        $(#[inline(always)]
+        fn $name(self, $($arg: $of),*) -> $result {
+            // SAFETY: `self` is the proof that the features are there; pointers come from arrays of the size accessed.
+            unsafe { $e }
+        })*
+    };
+}
+
+impl Simd for Avx512 {
+    type F = __m512;
+    type I = __m512i;
+    const ROWS: usize = 12;
+    const TILES: usize = 2;
+
+    methods! {
+        fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
+        fn load(from: &[f32; LANES]) -> __m512 { _mm512_loadu_ps(from.as_ptr()) }
+        fn store(to: &mut [f32; LANES], x: __m512) -> () { _mm512_storeu_ps(to.as_mut_ptr(), x) }
+        fn add(a: __m512, b: __m512) -> __m512 { _mm512_add_ps(a, b) }
+        fn sub(a: __m512, b: __m512) -> __m512 { _mm512_sub_ps(a, b) }
+        fn mul(a: __m512, b: __m512) -> __m512 { _mm512_mul_ps(a, b) }
+        fn div(a: __m512, b: __m512) -> __m512 { _mm512_div_ps(a, b) }
+        fn min(a: __m512, b: __m512) -> __m512 { _mm512_min_ps(a, b) }
+        fn max(a: __m512, b: __m512) -> __m512 { _mm512_max_ps(a, b) }
+        fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
+        fn round(x: __m512) -> __m512i { _mm512_cvtps_epi32(x) }
+        fn float(x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
+        fn from_bits(x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
+        fn splat_int(x: i32) -> __m512i { _mm512_set1_epi32(x) }
+        fn unsigned(from: &Bytes) -> __m512i { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
+        fn signed(from: &Bytes) -> __m512i { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
+        fn halves(from: &[Bytes; 2]) -> __m512i { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast())) }
+        fn f16(from: &[Bytes; 2]) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
+        fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
+        fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
+        fn add_int(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        fn shl(a: __m512i, by: u32) -> __m512i { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
+        fn shr(a: __m512i, by: u32) -> __m512i { _mm512_srl_epi32(a, _mm_cvtsi32_si128(by as i32)) }
+        fn lookup(table: &[f32; LANES], index: __m512i) -> __m512 {
+            _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr()))
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Vectors of 16 lanes: what an instruction set must offer, the list of them, and the one place that chooses.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod math;
+mod portable;
+
+pub(crate) use math::{exp, sigmoid, sum_lanes, tanh};
+
+/// Lanes of a vector; also the rows of a weight tile.
+pub(crate) const LANES: usize = 16;
+
+/// 16 bytes: one field of a block, of 16 rows.
+pub(crate) type Bytes = [u8; LANES];
+
+/// 16 numbers on a cache line of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[repr(C, align(64))]
+pub(crate) struct Line(pub(crate) [f32; LANES]);
+
+/// An instruction set, as vectors of 16 `f32` and 16 `i32`. A value of an implementing type is the proof that this
+/// machine has it, so the methods are safe. All are lane by lane unless they say otherwise.
+pub(crate) trait Simd: Copy {
+    /// 16 numbers.
+    type F: Copy;
+    /// 16 integers.
+    type I: Copy;
+    /// Rows of x that the product's inner loop keeps in registers.
+    const ROWS: usize;
+    /// Weight tiles that it keeps beside them.
+    const TILES: usize;
+
+    fn splat(self, x: f32) -> Self::F;
+    fn load(self, from: &[f32; LANES]) -> Self::F;
+    fn store(self, to: &mut [f32; LANES], x: Self::F);
+    fn add(self, a: Self::F, b: Self::F) -> Self::F;
+    fn sub(self, a: Self::F, b: Self::F) -> Self::F;
+    fn mul(self, a: Self::F, b: Self::F) -> Self::F;
+    fn div(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The lesser; `b` if either is not a number.
+    fn min(self, a: Self::F, b: Self::F) -> Self::F;
+    /// The greater; `b` if either is not a number.
+    fn max(self, a: Self::F, b: Self::F) -> Self::F;
+    /// a · b + c, rounded once where the machine can.
+    fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
+    /// The nearest integer, halves to even.
+    fn round(self, x: Self::F) -> Self::I;
+    fn float(self, x: Self::I) -> Self::F;
+    /// The number with these bits.
+    fn from_bits(self, x: Self::I) -> Self::F;
+
+    fn splat_int(self, x: i32) -> Self::I;
+    fn unsigned(self, from: &Bytes) -> Self::I;
+    fn signed(self, from: &Bytes) -> Self::I;
+    /// 16-bit integers, low byte first, without sign.
+    fn halves(self, from: &[Bytes; 2]) -> Self::I;
+    /// Half-precision numbers, low byte first.
+    fn f16(self, from: &[Bytes; 2]) -> Self::F;
+    fn and(self, a: Self::I, b: Self::I) -> Self::I;
+    fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
+    fn shl(self, a: Self::I, by: u32) -> Self::I;
+    /// Shifts zeros in.
+    fn shr(self, a: Self::I, by: u32) -> Self::I;
+    /// table\[index\], indices 0 to 15.
+    fn lookup(self, table: &[f32; LANES], index: Self::I) -> Self::F;
+}
+
+/// Work written once for every instruction set.
+pub(crate) trait Kernel {
+    type Output;
+    /// Mark it and all it calls `#[inline(always)]`: only then is it compiled with the instruction set.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// The instruction sets this backend has kernels for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// Plain Rust, as the compiler vectorizes it.
+    Portable,
+}
+
+impl Isa {
+    /// Those that this machine has, best first; [`Isa::Portable`] is always the last.
+    pub fn available() -> impl Iterator<Item = Isa> {
+        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+    }
+
+    /// The best that this machine has.
+    pub fn detect() -> Isa {
+        Isa::available().next().unwrap_or(Isa::Portable)
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        match self {
+            Isa::Avx512 => avx512::Avx512::detect().is_some(),
+            Isa::Avx2 => avx2::Avx2::detect().is_some(),
+            Isa::Portable => true,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Isa::Portable
+    }
+}
+
+/// The chosen instruction set: a proof that it is there, and the door to its kernels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Vector {
+    #[cfg(target_arch = "x86_64")]
+    Avx512(avx512::Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Avx2),
+    Portable(portable::Portable),
+}
+
+impl Vector {
+    /// Chooses `isa`, or the best there is if this machine lacks it.
+    pub(crate) fn new(isa: Isa) -> Vector {
+        Vector::exactly(isa).or_else(|| Vector::exactly(Isa::detect())).unwrap_or(Vector::Portable(portable::Portable))
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn exactly(isa: Isa) -> Option<Vector> {
+        match isa {
+            Isa::Avx512 => avx512::Avx512::detect().map(Vector::Avx512),
+            Isa::Avx2 => avx2::Avx2::detect().map(Vector::Avx2),
+            Isa::Portable => Some(Vector::Portable(portable::Portable)),
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn exactly(isa: Isa) -> Option<Vector> {
+        (isa == Isa::Portable).then_some(Vector::Portable(portable::Portable))
+    }
+
+    pub(crate) fn isa(self) -> Isa {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512(_) => Isa::Avx512,
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx2(_) => Isa::Avx2,
+            Vector::Portable(_) => Isa::Portable,
+        }
+    }
+
+    /// Runs a kernel compiled for the chosen instruction set.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512(s) => s.run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx2(s) => s.run(kernel),
+            Vector::Portable(s) => kernel.run(s),
+        }
+    }
+
+    /// Rows and tiles that the product's inner loop takes at once.
+    pub(crate) fn gemm_shape(self) -> (usize, usize) {
+        struct Shape;
+        impl Kernel for Shape {
+            type Output = (usize, usize);
+            fn run<S: Simd>(self, _: S) -> (usize, usize) {
+                (S::ROWS, S::TILES)
+            }
+        }
+        self.run(Shape)
+    }
+}

@@ -1,0 +1,134 @@
+//! Plain Rust on arrays of 16: every machine has it, and the compiler makes of it what the target allows.
+
+use std::array::from_fn;
+
+use super::{Bytes, LANES, Simd};
+
+/// Needs no proof.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Portable;
+
+type F = [f32; LANES];
+type I = [i32; LANES];
+
+#[inline(always)]
+fn half_bits(from: &[Bytes; 2], i: usize) -> u16 {
+    let (at, line) = (2 * i % LANES, &from[2 * i / LANES]);
+    u16::from_le_bytes([line[at], line[at + 1]])
+}
+
+#[inline(always)]
+fn zip(a: F, b: F, f: impl Fn(f32, f32) -> f32) -> F {
+    from_fn(|i| f(a[i], b[i]))
+}
+
+#[inline(always)]
+fn zip_int(a: I, b: I, f: impl Fn(i32, i32) -> i32) -> I {
+    from_fn(|i| f(a[i], b[i]))
+}
+
+impl Simd for Portable {
+    type F = F;
+    type I = I;
+    const ROWS: usize = 2;
+    const TILES: usize = 1;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> F {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn load(self, from: &[f32; LANES]) -> F {
+        *from
+    }
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES], x: F) {
+        *to = x;
+    }
+    #[inline(always)]
+    fn add(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| a + b)
+    }
+    #[inline(always)]
+    fn sub(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| a - b)
+    }
+    #[inline(always)]
+    fn mul(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| a * b)
+    }
+    #[inline(always)]
+    fn div(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| a / b)
+    }
+    #[inline(always)]
+    fn min(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+    #[inline(always)]
+    fn max(self, a: F, b: F) -> F {
+        zip(a, b, |a, b| if a > b { a } else { b })
+    }
+    #[inline(always)]
+    fn mul_add(self, a: F, b: F, c: F) -> F {
+        from_fn(|i| a[i] * b[i] + c[i])
+    }
+    #[inline(always)]
+    fn round(self, x: F) -> I {
+        // Adding and taking away 1.5 · 2^23 rounds to even without a call; the kernels' values are far below 2^22.
+        const SHIFT: f32 = 12_582_912.0;
+        x.map(|x| ((x + SHIFT) - SHIFT) as i32)
+    }
+    #[inline(always)]
+    fn float(self, x: I) -> F {
+        x.map(|x| x as f32)
+    }
+    #[inline(always)]
+    fn from_bits(self, x: I) -> F {
+        x.map(|x| f32::from_bits(x as u32))
+    }
+    #[inline(always)]
+    fn splat_int(self, x: i32) -> I {
+        [x; LANES]
+    }
+    #[inline(always)]
+    fn unsigned(self, from: &Bytes) -> I {
+        from.map(i32::from)
+    }
+    #[inline(always)]
+    fn signed(self, from: &Bytes) -> I {
+        from.map(|x| i32::from(x as i8))
+    }
+    #[inline(always)]
+    fn halves(self, from: &[Bytes; 2]) -> I {
+        from_fn(|i| i32::from(half_bits(from, i)))
+    }
+    #[inline(always)]
+    fn f16(self, from: &[Bytes; 2]) -> F {
+        from_fn(|i| half::f16::from_bits(half_bits(from, i)).to_f32())
+    }
+    #[inline(always)]
+    fn and(self, a: I, b: I) -> I {
+        zip_int(a, b, |a, b| a & b)
+    }
+    #[inline(always)]
+    fn or(self, a: I, b: I) -> I {
+        zip_int(a, b, |a, b| a | b)
+    }
+    #[inline(always)]
+    fn add_int(self, a: I, b: I) -> I {
+        zip_int(a, b, i32::wrapping_add)
+    }
+    #[inline(always)]
+    fn shl(self, a: I, by: u32) -> I {
+        a.map(|a| a << by)
+    }
+    #[inline(always)]
+    fn shr(self, a: I, by: u32) -> I {
+        a.map(|a| (a as u32 >> by) as i32)
+    }
+    #[inline(always)]
+    fn lookup(self, table: &[f32; LANES], index: I) -> F {
+        index.map(|i| table[i as usize % LANES])
+    }
+}

@@ -1,0 +1,222 @@
+//! Every kernel of every instruction set that this machine has, against plain arithmetic.
+
+use graph::Activation;
+use half::f16;
+use proptest::prelude::*;
+use tensor::{DType, Shape};
+
+use super::codecs::Decode;
+use super::memory::Shared;
+use super::ops::linear::{Product, Room, Slots};
+use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
+use super::pool::Pool;
+use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
+use super::tiles::Tiles;
+
+fn vectors() -> impl Iterator<Item = Vector> {
+    Isa::available().map(Vector::new)
+}
+
+/// Numbers between -1 and 1.
+fn random(seed: u64, n: usize) -> Vec<f32> {
+    let mut state = seed;
+    (0..n).map(|_| graph::testing::uniform(&mut state)).collect()
+}
+
+/// Random blocks whose scales are of moderate size.
+fn random_blocks(dtype: DType, seed: u64, elements: usize) -> Vec<u8> {
+    let layout = dtype.layout();
+    let mut random = random(seed, elements / layout.block_len * layout.block_bytes).into_iter();
+    let mut bytes = vec![];
+    let mut number = || random.next().unwrap_or(0.5);
+    for _ in 0..elements / layout.block_len {
+        let start = bytes.len();
+        match dtype {
+            DType::F32 => bytes.extend(number().to_le_bytes()),
+            DType::F16 => bytes.extend(f16::from_f32(number()).to_le_bytes()),
+            DType::BF16 => bytes.extend(half::bf16::from_f32(number()).to_le_bytes()),
+            _ => bytes.extend((0..layout.block_bytes).map(|_| (number() * 128.0) as i8 as u8)),
+        }
+        let scales: &[usize] = match dtype {
+            DType::F32 | DType::F16 | DType::BF16 => &[],
+            DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
+            DType::Q2_K => &[80, 82],
+            DType::Q3_K => &[108],
+            DType::Q6_K => &[208],
+            DType::MXFP4 => {
+                bytes[start] = [0, 1, 2, 120, 127, 130][(number().abs() * 5.9) as usize];
+                &[]
+            }
+            _ => &[0],
+        };
+        for at in scales {
+            bytes[start + at..start + at + 2].copy_from_slice(&f16::from_f32(number()).to_le_bytes());
+        }
+    }
+    bytes
+}
+
+fn close(got: &[f32], wanted: &[f32], tolerance: f32) {
+    assert_eq!(got.len(), wanted.len());
+    for (i, (&got, &wanted)) in got.iter().zip(wanted).enumerate() {
+        assert!((got - wanted).abs() <= tolerance * wanted.abs().max(1.0), "{i}: {got}, wanted {wanted}");
+    }
+}
+
+#[test]
+fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
+    let pool = Pool::new(2);
+    for dtype in DType::all() {
+        let shape = Shape { outer: 2, rows: 21, cols: 3 * dtype.layout().block_len };
+        let bytes = random_blocks(dtype, 7, 2 * 21 * shape.cols);
+        let mut wanted = vec![0.0; 2 * 21 * shape.cols];
+        tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
+        let tiles = Tiles::pack(&pool, dtype, shape, &bytes).expect("memory");
+        for (vector, matrix, tile) in vectors().flat_map(|v| (0..4).map(move |i| (v, i / 2, i % 2))) {
+            let mut out = vec![Line::default(); shape.cols];
+            vector.run(Decode { dtype, blocks: tiles.tiles(matrix, tile, 1), out: &mut out });
+            for (lane, row) in (0..16).zip(tile * 16..21) {
+                let wanted = wanted[(matrix * 21 + row) * shape.cols..][..shape.cols].iter();
+                let same = out.iter().zip(wanted).all(|(line, x)| line.0[lane].to_bits() == x.to_bits());
+                assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
+            }
+        }
+    }
+}
+
+/// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
+fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
+    let mut out = vec![0.0; x.len() / tiles.shape.cols * tiles.shape.rows];
+    let mut room = Room::new().expect("memory");
+    let product = Product { tiles, matrix: 1, x, slots, share: 1, out: Shared::new(&mut out) };
+    for first in (0..tiles.count()).step_by(cut) {
+        product.all_rows(vector, &mut room, &(first..(first + cut).min(tiles.count())));
+    }
+    out
+}
+
+fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u64) {
+    let shape = Shape { outer: 2, rows, cols: blocks * dtype.layout().block_len };
+    let bytes = random_blocks(dtype, seed, 2 * rows * shape.cols);
+    let mut weights = vec![0.0; 2 * rows * shape.cols];
+    tensor::decode(dtype, &bytes, &mut weights).expect("whole blocks");
+    let largest = weights.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
+    let tiles = Tiles::pack(&Pool::new(1), dtype, shape, &bytes).expect("memory");
+    let x = random(seed + 1, n * shape.cols);
+    let matrix = &weights[rows * shape.cols..];
+    let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
+    let wanted: Vec<f32> = x
+        .chunks(shape.cols)
+        .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
+        .collect();
+    for vector in vectors() {
+        let got = product(vector, &tiles, &x, Slots::All(n), 8);
+        let scaled: Vec<f32> = got.iter().map(|y| y / (largest * (shape.cols as f32).sqrt())).collect();
+        close(&scaled, &wanted, 1e-5);
+        let backwards: Vec<u32> = (0..n as u32).rev().collect();
+        let again = product(vector, &tiles, &x, Slots::Some(&backwards), 3);
+        let alone: Vec<f32> =
+            (0..n as u32).map(|i| product(vector, &tiles, &x, Slots::Some(&[i]), 1)).fold(vec![], |all, one| {
+                if all.is_empty() { one } else { all.iter().zip(&one).map(|(a, b)| a + b).collect() }
+            });
+        assert_eq!(got, again, "{dtype} {:?}: rows in another order and cut", vector.isa());
+        assert_eq!(got, alone, "{dtype} {:?}: rows alone", vector.isa());
+    }
+}
+
+#[test]
+fn products_are_right_and_do_not_depend_on_company() {
+    for dtype in DType::all() {
+        check_product(dtype, (37, 3, 15), 11);
+    }
+    check_product(DType::F32, (203, 600, 150), 3);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..30, plain in any::<bool>()) {
+        check_product(if plain { DType::F16 } else { DType::Q4_0 }, (rows, blocks, n), 5);
+    }
+}
+
+/// Runs `f` on vectors of x.
+struct Map<'a>(&'a mut [f32; 16], bool);
+
+impl Kernel for Map<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let x = s.load(self.0);
+        let y = if self.1 { exp(s, x) } else { tanh(s, x) };
+        s.store(self.0, y);
+    }
+}
+
+#[test]
+fn exp_and_tanh_are_accurate() {
+    for vector in vectors() {
+        for i in -880..883 {
+            let x = i as f32 * 0.1 + 0.037;
+            let (mut e, mut t) = ([x; 16], [x; 16]);
+            vector.run(Map(&mut e, true));
+            vector.run(Map(&mut t, false));
+            let wanted = f64::from(x).exp();
+            let tiny = x < -87.0;
+            assert!((f64::from(e[3]) - wanted).abs() <= if tiny { 1e-37 } else { wanted * 3e-7 }, "exp {x}: {}", e[3]);
+            assert!((t[5] - x.tanh()).abs() < 3e-7, "tanh {x}: {}", t[5]);
+        }
+        let mut edges = [f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 0.0].repeat(4).try_into().expect("16");
+        vector.run(Map(&mut edges, true));
+        assert_eq!((edges[0], edges[1], edges[3]), (0.0, f32::INFINITY, 1.0));
+        assert!(edges[2].is_nan());
+    }
+}
+
+/// Plain forms of the activations, in double precision.
+fn activation(act: Activation, gate: f32, up: f32) -> f32 {
+    let (g, u) = (f64::from(gate), f64::from(up));
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    let y = match act {
+        Activation::Silu => g * sigmoid(g) * u,
+        Activation::GeluTanh => 0.5 * g * (1.0 + (0.797_884_560_802_865_4 * (g + 0.044715 * g * g * g)).tanh()) * u,
+        Activation::ClampedSilu { alpha, limit } => {
+            let (g, limit) = (g.min(f64::from(limit)), f64::from(limit));
+            g * sigmoid(f64::from(alpha) * g) * (u.clamp(-limit, limit) + 1.0)
+        }
+        // x · Φ(x), by Simpson's rule.
+        Activation::GeluErf => {
+            let density = |t: f64| (-0.5 * t * t).exp() / std::f64::consts::TAU.sqrt();
+            let (n, mut sum) = (2000, density(0.0) + density(g));
+            for i in 1..n {
+                sum += density(g * f64::from(i) / f64::from(n)) * if i % 2 == 1 { 4.0 } else { 2.0 };
+            }
+            g * (0.5 + sum * g / f64::from(n) / 3.0) * u
+        }
+    };
+    y as f32
+}
+
+#[test]
+fn rows_are_right_at_every_width() {
+    for (vector, n) in vectors().flat_map(|v| [1, 15, 16, 48, 80, 203].map(|n| (v, n))) {
+        let (x, y): (Vec<f32>, Vec<f32>) = (random(1, n).iter().map(|x| x * 9.0).collect(), random(2, n));
+        let check = |run: &dyn Fn(&mut [f32]), wanted: &dyn Fn(usize) -> f32| {
+            let mut got = x.clone();
+            run(&mut got);
+            close(&got, &(0..n).map(wanted).collect::<Vec<_>>(), 2e-6);
+        };
+        check(&|x| vector.run(Add { x, y: &y }), &|i| x[i] + y[i]);
+        check(&|x| vector.run(AddScaled { x, y: &y, by: 0.3 }), &|i| x[i] + 0.3 * y[i]);
+        check(&|x| vector.run(Scale { x, by: 0.3 }), &|i| x[i] * 0.3);
+        check(&|x| vector.run(SoftCap { x, cap: 5.0 }), &|i| 5.0 * (x[i] / 5.0).tanh());
+        let mean = x.iter().map(|x| x * x).sum::<f32>() / n as f32;
+        check(&|x| vector.run(RmsNorm { x, weight: &y, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt() * y[i]);
+        let clamped = Activation::ClampedSilu { alpha: 1.702, limit: 0.7 };
+        for act in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, clamped] {
+            check(&|gate| vector.run(Glu { act, gate, up: &y }), &|i| activation(act, x[i], y[i]));
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A weight in the forms that the graph's operators read.
+
+use graph::{BackendError, Graph, Op, WeightId, WeightInfo};
+
+use super::memory::Buffer;
+use super::pool::Pool;
+use super::tiles::Tiles;
+
+/// A weight on the CPU: packed tiles for products and embeddings, plain numbers for what is added or multiplied
+/// element by element. Only the forms that the graph uses are made.
+#[derive(Debug)]
+pub struct Weight {
+    tiles: Option<Tiles>,
+    values: Option<Buffer<f32>>,
+}
+
+impl Weight {
+    pub(crate) fn new(pool: &Pool, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Weight, BackendError> {
+        let info = graph.weight(id);
+        let wanted = info.bytes().unwrap_or(usize::MAX);
+        if bytes.len() != wanted {
+            return Err(BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted });
+        }
+        let (in_tiles, as_values) = uses(graph, id);
+        Ok(Weight {
+            tiles: in_tiles.then(|| Tiles::pack(pool, info.dtype, info.shape, bytes)).transpose()?,
+            values: as_values.then(|| decode(info, bytes)).transpose()?,
+        })
+    }
+
+    /// Memory it takes, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.tiles.as_ref().map_or(0, Tiles::bytes) + self.values.as_ref().map_or(0, Buffer::bytes)
+    }
+
+    pub(crate) fn tiles(&self) -> &Tiles {
+        self.tiles.as_ref().expect("packed when it was uploaded, as the graph multiplies with it")
+    }
+
+    pub(crate) fn values(&self) -> &[f32] {
+        self.values.as_ref().expect("decoded when it was uploaded, as the graph reads its elements")
+    }
+}
+
+/// Whether the graph multiplies with a weight, and whether it reads its elements.
+fn uses(graph: &Graph, id: WeightId) -> (bool, bool) {
+    let (mut in_tiles, mut as_values) = (false, false);
+    for node in graph.nodes() {
+        match &node.op {
+            Op::Embed { table: weight } | Op::Linear { weight } | Op::ExpertLinear { weight } => {
+                in_tiles |= *weight == id;
+            }
+            Op::AddBias { bias: weight } | Op::RmsNorm { weight, .. } | Op::ExpertBias { bias: weight } => {
+                as_values |= *weight == id;
+            }
+            Op::Attention(attention) => as_values |= attention.sinks == Some(id),
+            _ => {}
+        }
+    }
+    (in_tiles, as_values)
+}
+
+fn decode(info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {
+    let mut values = Buffer::zeroed(info.shape.elements().unwrap_or(usize::MAX), "a weight")?;
+    tensor::decode(info.dtype, bytes, &mut values).expect("the lengths were compared");
+    Ok(values)
+}

@@ -1,0 +1,56 @@
+//! A step allocates nothing: counted by the allocator of this test's process, which has no other test.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use graph::testing::{ToyConfig, toy_model};
+use graph::{Backend, Batch, Limits};
+use kernels::{Cpu, CpuOptions};
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: the system's allocator does all the work.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn a_step_allocates_nothing() {
+    let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() });
+    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 8, block_len: 16 };
+    for experts in [None, Some((5, 2))] {
+        let (graph, weights) = toy_model(&ToyConfig { experts, window: Some(9), ..ToyConfig::default() });
+        let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| cpu.upload(&graph, id, bytes));
+        let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
+        let mut program = cpu.compile(&graph, weights, limits).expect("memory");
+        let mut batches = [Batch::default(), Batch::default(), Batch::default()];
+        batches[0].push(&[1; 5], 0, [0]);
+        batches[1].push(&[2; 30], 0, [1, 2]);
+        batches[1].push(&[3], 5, [0]);
+        batches[1].outputs.extend([29, 30]);
+        batches[1].copies.push((0, 3));
+        batches[2].push(&[4; 40], 0, [4, 5, 6]);
+        batches[2].outputs.extend(0..40);
+        cpu.run(&mut program, &batches[0]).expect("a batch within limits");
+        let before = COUNT.load(Relaxed);
+        for batch in &batches {
+            cpu.run(&mut program, batch).expect("a batch within limits");
+        }
+        assert_eq!(COUNT.load(Relaxed) - before, 0, "allocations in three steps");
+    }
+}
