@@ -1,0 +1,247 @@
+# Goldens of crates/model: tiny models as GGUF files with the keys, names and layouts of llama.cpp's converter, written by
+# the PyPI package gguf, beside the logits that transformers gives for the same weights.
+#
+# Writes crates/model/tests/data/gguf-NAME.gguf and gguf-NAME.npy (see architectures.py).
+
+import math
+
+import gguf
+import numpy as np
+import torch
+from gguf.quants import dequantize, quantize
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
+
+from _models import DATA, VOCAB, logits, numbers, saved_shapes, values
+
+BASE = {
+    "vocab_size": VOCAB, "hidden_size": 24, "intermediate_size": 32, "num_hidden_layers": 2,
+    "num_attention_heads": 6, "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 128,
+    "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0, "tie_word_embeddings": False,
+}
+MOE = {"num_experts_per_tok": 2, "num_local_experts": 4, "intermediate_size": 16}
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+          "original_max_position_embeddings": 32, "rope_theta": 500.0}
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32, "rope_theta": 1000.0}
+LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_embeddings": 16,
+        "short_factor": [1.0 + 0.1 * i for i in range(3)], "long_factor": [1.5 + i for i in range(3)]}
+GEMMA = {"tie_word_embeddings": True, "sliding_window": 8, "hidden_activation": "gelu_pytorch_tanh",
+         "query_pre_attn_scalar": 16}
+
+# Name: GGUF's architecture, type of the matrices, config.
+CASES = {
+    "llama": ("llama", "F16", {"model_type": "llama", "rope_parameters": LLAMA3, "attention_bias": True}),
+    "granite": ("granite", "F16", {"model_type": "granite", "embedding_multiplier": 6.0, "residual_multiplier": 0.3,
+                "attention_multiplier": 0.1, "logits_scaling": 2.5, "tie_word_embeddings": True, "head_dim": 4}),
+    "smollm3": ("smollm3", "F16", {"model_type": "smollm3", "num_hidden_layers": 4, "tie_word_embeddings": True,
+                                   "rope_theta": 5000.0}),
+    "qwen2": ("qwen2", "Q8_0", {"model_type": "qwen2", "hidden_size": 96, "rope_parameters": YARN}),
+    "qwen3": ("qwen3", "F16", {"model_type": "qwen3", "rope_theta": 1000.0}),
+    "phi3": ("phi3", "F16", {"model_type": "phi3", "hidden_size": 48, "intermediate_size": 24, "head_dim": 8,
+             "partial_rotary_factor": 0.75, "rope_parameters": LONG, "original_max_position_embeddings": 16}),
+    "gemma2": ("gemma2", "F16", GEMMA | {"model_type": "gemma2", "attn_logit_softcapping": 2.0,
+                                         "final_logit_softcapping": 3.0}),
+    "gemma3": ("gemma3", "F16", GEMMA | {"model_type": "gemma3_text", "num_hidden_layers": 6,
+               "rope_parameters": {
+                   "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
+                   "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "olmo2": ("olmo2", "F16", {"model_type": "olmo2"}),
+    "mixtral": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
+    "mixtral-split": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
+    "qwen3moe": ("qwen3moe", "F16", MOE | {"model_type": "qwen3_moe", "num_experts": 4, "moe_intermediate_size": 16,
+                                           "norm_topk_prob": True}),
+    "gpt-oss": ("gpt-oss", "F16", MOE | {"model_type": "gpt_oss", "hidden_size": 32, "intermediate_size": 32,
+                "sliding_window": 8, "rope_parameters": YARN | {"truncate": False}}),
+}
+PERMUTED = ("llama", "granite", "smollm3")
+
+
+def main():
+    for name, (arch, kind, case) in CASES.items():
+        config = BASE | case
+        made = weights(config, gguf.GGMLQuantizationType[kind])
+        np.save(DATA / f"gguf-{name}.npy", logits(config, plain(made)))
+        writer = gguf.GGUFWriter(DATA / f"gguf-{name}.gguf", arch)
+        keys(writer, arch, config)
+        for tensor, (data, kind_of) in sorted(converted(name, arch, config, made).items()):
+            writer.add_tensor(tensor, data, raw_dtype=kind_of)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        print(name, (DATA / f"gguf-{name}.gguf").stat().st_size)
+
+
+def weights(config, kind):
+    """Values that are exact in their type; gpt-oss's experts are MXFP4 blocks and scales."""
+    out = {}
+    for name, shape in saved_shapes(config).items():
+        if config["model_type"] == "gpt_oss" and name.endswith(("gate_up_proj", "down_proj")):
+            experts, cols, rows = shape
+            for part, dims in (("_blocks", [experts, rows, cols // 32, 16]), ("_scales", [experts, rows, cols // 32])):
+                out[name + part] = values(name + part, dims, *numbers(config, name + part, dims))
+            continue
+        data = values(name, shape, *numbers(config, name, shape))
+        out[name] = rounded(data, kind) if matrix(name, data) else data
+    return out
+
+
+def matrix(name, data):
+    return data.ndim > 1 and "bias" not in name and "router" not in name and "mlp.gate." not in name
+
+
+def rounded(data, kind):
+    return dequantize(quantize(data, kind), kind)
+
+
+def plain(made):
+    out = {n: d for n, d in made.items() if not n.endswith(("_blocks", "_scales"))}
+    for name in [n for n in made if n.endswith("_blocks")]:
+        stem = name.removesuffix("_blocks")
+        both = torch.tensor(made[name]), torch.tensor(made[f"{stem}_scales"])
+        out[stem] = convert_moe_packed_tensors(*both, dtype=torch.float32).contiguous().numpy()
+    return out
+
+
+def keys(w, arch, c):
+    """What the converter writes of a config."""
+    rope = c.get("rope_parameters", {})
+    rope = rope.get("full_attention", rope)
+    head_dim = c["hidden_size"] // c["num_attention_heads"] if arch in ("granite", "phi3") else c["head_dim"]
+    w.add_block_count(c["num_hidden_layers"])
+    w.add_context_length(c["max_position_embeddings"])
+    w.add_embedding_length(c["hidden_size"])
+    w.add_feed_forward_length(c["intermediate_size"])
+    w.add_head_count(c["num_attention_heads"])
+    w.add_head_count_kv(c["num_key_value_heads"])
+    w.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", 2e6 if arch == "smollm3" else 10000.0))))
+    if arch not in ("granite", "phi3"):
+        w.add_key_length(head_dim)
+        w.add_value_length(head_dim)
+    if arch in PERMUTED or arch == "phi3":
+        w.add_rope_dimension_count(int(head_dim * c.get("partial_rotary_factor", 1.0)))
+    scaling(w, c, rope)
+    if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
+        w.add_sliding_window(c.get("sliding_window") or 0)
+    if arch == "gemma2":
+        w.add_attn_logit_softcapping(c["attn_logit_softcapping"])
+        w.add_final_logit_softcapping(c["final_logit_softcapping"])
+    if arch == "granite":
+        w.add_attention_scale(c["attention_multiplier"])
+        w.add_embedding_scale(c["embedding_multiplier"])
+        w.add_residual_scale(c["residual_multiplier"])
+        w.add_logit_scale(c["logits_scaling"])
+    if "num_local_experts" in c:
+        w.add_expert_count(c["num_local_experts"])
+        w.add_expert_used_count(c["num_experts_per_tok"])
+    if arch in ("qwen3moe", "gpt-oss"):
+        w.add_expert_feed_forward_length(c.get("moe_intermediate_size", c["intermediate_size"]))
+
+
+def scaling(w, c, rope):
+    match rope.get("rope_type"):
+        case "linear":
+            w.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            w.add_rope_scaling_factor(rope["factor"])
+        case "yarn":
+            w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
+            w.add_rope_scaling_factor(rope["factor"])
+            w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+        case "longrope":
+            original = rope["original_max_position_embeddings"]
+            w.add_rope_scaling_orig_ctx_len(original)
+            factor = c["max_position_embeddings"] / original
+            w.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(factor) / math.log(original)))
+
+
+def converted(name, arch, c, made):
+    """The tensors under GGUF's names, in its layouts."""
+    known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch), c["num_hidden_layers"])
+    kind = gguf.GGMLQuantizationType[CASES[name][1]]
+    out = extra(c)
+    for tensor, data in regrouped(name, made).items():
+        if isinstance(data, tuple):
+            out[renamed(known, tensor)] = (mxfp4(*data), gguf.GGMLQuantizationType.MXFP4)
+            continue
+        if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
+            data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
+        if "gemma" in arch and tensor.endswith("norm.weight"):
+            data = data + np.float32(1)
+        if matrix(tensor, data):
+            again = quantize(data, kind)
+            assert (dequantize(again, kind) == data).all()
+            out[renamed(known, tensor)] = (again, kind)
+        else:
+            out[renamed(known, tensor)] = (data.astype(np.float32), gguf.GGMLQuantizationType.F32)
+    return out
+
+
+def renamed(known, tensor):
+    if tensor.startswith("blk."):
+        return tensor
+    tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight")
+    found = known.get_name(tensor, try_suffixes=(".weight", ".bias"))
+    assert found, tensor
+    return found
+
+
+def permuted(data, heads):
+    """Halves of each head into neighbours."""
+    return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
+
+
+def regrouped(name, made):
+    """Experts of a layer together, gate and up projection apart."""
+    out, experts = {}, {}
+    for tensor, data in made.items():
+        stem, _, rest = tensor.partition(".experts.")
+        if rest[:1].isdigit():
+            expert, matrix_name, _ = rest.split(".")
+            experts.setdefault((stem, matrix_name), {})[int(expert)] = data
+        elif tensor.endswith("gate_up_proj_bias"):
+            out[f"{stem}.experts.gate_proj.bias"], out[f"{stem}.experts.up_proj.bias"] = data[:, ::2], data[:, 1::2]
+        elif tensor.endswith("down_proj_bias"):
+            out[f"{stem}.experts.down_proj.bias"] = data
+        elif tensor.endswith("_blocks"):
+            both = data, made[tensor.replace("_blocks", "_scales")]
+            if "gate_up" in tensor:
+                out[f"{stem}.experts.gate_proj.weight"] = tuple(d[:, ::2] for d in both)
+                out[f"{stem}.experts.up_proj.weight"] = tuple(d[:, 1::2] for d in both)
+            else:
+                out[f"{stem}.experts.down_proj.weight"] = both
+        elif not tensor.endswith("_scales"):
+            out[tensor] = data
+    for (stem, matrix_name), by_expert in experts.items():
+        if name == "mixtral-split":
+            layer, old = stem.split(".")[2], {"w1": "gate", "w2": "down", "w3": "up"}[matrix_name]
+            out |= {f"blk.{layer}.ffn_{old}.{e}.weight": d for e, d in by_expert.items()}
+        else:
+            out[f"{stem}.experts.{matrix_name}.weight"] = np.stack([by_expert[e] for e in sorted(by_expert)])
+    return out
+
+
+def mxfp4(blocks, scales):
+    """gpt-oss has neighbours in a byte; GGUF has elements 0 to 15 in the low nibbles and the scale in front."""
+    nibbles = np.stack([blocks & 15, blocks >> 4], -1).reshape(*blocks.shape[:-1], 32)
+    packed = nibbles[..., :16] | nibbles[..., 16:] << 4
+    rows = np.concatenate([scales[..., None], packed], -1)
+    return np.ascontiguousarray(rows.reshape(*rows.shape[:2], -1))
+
+
+def extra(c):
+    """Factors of rope's frequencies."""
+    rope, f32 = c.get("rope_parameters", {}), gguf.GGMLQuantizationType.F32
+    if rope.get("rope_type") == "longrope":
+        factors = {f"rope_factors_{k}.weight": rope[f"{k}_factor"] for k in ("long", "short")}
+        return {n: (np.array(f, np.float32), f32) for n, f in factors.items()}
+    if rope.get("rope_type") != "llama3":
+        return {}
+    freqs = rope["rope_theta"] ** -(np.arange(0, c["head_dim"], 2) / c["head_dim"])
+    waves, original = 2 * np.pi / freqs, rope["original_max_position_embeddings"]
+    low, high = rope["low_freq_factor"], rope["high_freq_factor"]
+    smooth = np.clip((original / waves - low) / (high - low), 0, 1)
+    return {"rope_freqs.weight": ((1 / ((1 - smooth) / rope["factor"] + smooth)).astype(np.float32), f32)}
+
+
+if __name__ == "__main__":
+    main()
