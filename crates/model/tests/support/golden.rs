@@ -1,5 +1,6 @@
 //! Tiny models of every architecture with the logits that transformers gives (xtask/goldens/architectures*.py), for any
 //! backend: `#[path]` includes it where a backend is tested.
+#![allow(dead_code, missing_docs, unreachable_pub)]
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
