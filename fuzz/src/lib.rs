@@ -1,1 +1,81 @@
-//! fuzz
+//! Fuzz targets: everything that parses a stranger's bytes. Each body takes any bytes, must neither panic nor hang nor
+//! take much more memory than the bytes justify, and says whether they were accepted (so that a test can tell that the
+//! seeds reach past the parsers' first checks).
+//!
+//! `cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer gguf` runs one; what it finds goes, made small
+//! (`cargo fuzz tmin`), to `regressions/gguf/`, which the normal tests run.
+
+use std::sync::Arc;
+
+use model::{Checkpoint, ModelError};
+use serde_json::{Map, json};
+use serve::Endpoint;
+use text::{ChatTemplate, EncodeOptions, Tokenizer};
+
+/// Every target by name.
+pub const TARGETS: [(&str, fn(&[u8]) -> bool); 5] = [
+    ("gguf", gguf),
+    ("safetensors", safetensors),
+    ("tokenizer_json", tokenizer_json),
+    ("chat_template", chat_template),
+    ("request_body", request_body),
+];
+
+/// A GGUF file.
+pub fn gguf(data: &[u8]) -> bool {
+    checkpoint(Checkpoint::from_gguf_bytes(data.to_vec()))
+}
+
+/// A safetensors file; its first line may be a config.json.
+pub fn safetensors(data: &[u8]) -> bool {
+    let line = data.iter().position(|&b| b == b'\n').filter(|_| data.first() == Some(&b'{'));
+    let (config, file) = line.map_or((&b"{}"[..], data), |at| (&data[..at], &data[at + 1..]));
+    let Ok(config) = std::str::from_utf8(config) else { return false };
+    checkpoint(Checkpoint::from_safetensors_bytes(file.to_vec(), config))
+}
+
+fn checkpoint(opened: Result<Arc<Checkpoint>, ModelError>) -> bool {
+    let Ok(checkpoint) = opened else { return false };
+    for tensor in checkpoint.tensors() {
+        assert_eq!(checkpoint.bytes(tensor).len(), tensor.bytes);
+    }
+    let _ = (checkpoint.name(), checkpoint.chat_template(), checkpoint.generation());
+    if let Ok(model) = checkpoint.bind(Some(64)) {
+        for id in model.graph().weight_ids() {
+            let _ = model.read(id);
+        }
+    }
+    true
+}
+
+/// A tokenizer.json.
+pub fn tokenizer_json(data: &[u8]) -> bool {
+    let Ok(tokenizer) = Tokenizer::from_json(data, None) else { return false };
+    for parse_special in [false, true] {
+        let ids = tokenizer.encode("Hello  wörld 123\n<s> 你好 🦀", EncodeOptions { add_special: true, parse_special });
+        let _ = tokenizer.decode(&ids, parse_special);
+    }
+    true
+}
+
+/// A chat template.
+pub fn chat_template(data: &[u8]) -> bool {
+    let Ok(source) = std::str::from_utf8(data) else { return false };
+    let Ok(template) = ChatTemplate::new(source, &[("bos_token", "<s>"), ("eos_token", "</s>")]) else { return false };
+    let messages = json!([
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi {{ bos_token }}"},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"type": "function", "id": "1", "function": {"name": "f", "arguments": {"x": 1}}}
+        ]},
+        {"role": "tool", "tool_call_id": "1", "content": "2"},
+    ]);
+    let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
+    template.render(&messages, Some(&tools), true, &Map::new()).is_ok()
+}
+
+/// The body of a request.
+pub fn request_body(data: &[u8]) -> bool {
+    let parse = |endpoint| serve::parse_request_body(endpoint, data).is_ok();
+    [Endpoint::Chat, Endpoint::Completions].map(parse).contains(&true)
+}

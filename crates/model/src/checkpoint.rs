@@ -146,6 +146,11 @@ impl Checkpoint {
     /// # Errors
     /// If the architecture is not in the table, or a key or tensor is missing or does not fit.
     pub fn bind(self: &Arc<Self>, context: Option<usize>) -> Result<Model, ModelError> {
+        if self.tensors().is_empty() {
+            return Err(
+                self.invalid("tensors", "there are none, only a vocabulary; take a file with the model's weights")
+            );
+        }
         Model::bind(self, context)
     }
 }

@@ -15,11 +15,21 @@ fn exercise(opened: Result<Arc<Checkpoint>, ModelError>, what: &str) {
         Ok(c) => {
             let touched: usize = c.tensors().iter().filter_map(|t| c.bytes(t).last()).map(|&b| b as usize).sum();
             let _ = (touched, c.name(), c.generation(), c.chat_template(), c.tokenizer().map(|_| ()));
+            match c.bind(Some(64)) {
+                Ok(model) => model.graph().weight_ids().for_each(|id| drop(model.read(id))),
+                Err(error) => explained(&error, what),
+            }
         }
-        Err(ModelError::Invalid { field, problem, .. } | ModelError::Unsupported { field, problem, .. }) => {
+        Err(error) => explained(&error, what),
+    }
+}
+
+fn explained(error: &ModelError, what: &str) {
+    match error {
+        ModelError::Invalid { field, problem, .. } | ModelError::Unsupported { field, problem, .. } => {
             assert!(!field.is_empty() && problem.len() > 10, "{what}: {field}: {problem}");
         }
-        Err(ModelError::Io { source, .. }) => panic!("{what}: {source}"),
+        ModelError::Io { source, .. } => panic!("{what}: {source}"),
     }
 }
 
@@ -73,9 +83,19 @@ fn small_files_damaged_everywhere() {
     let marks: Vec<usize> = (0..bytes.len()).collect();
     damages(&bytes, &marks, header, safe);
     if let (Some(before), Some(after)) = (before, peak()) {
-        // Other tests of this file run at the same time and have small files too.
-        assert!(after - before < 512 << 20, "{} bytes more", after - before);
+        // Loose, because the threads of this file's other tests reserve some memory at the same time; the hostile
+        // numbers ask for 2 GB and more.
+        assert!(after - before < 1 << 30, "{} bytes more", after - before);
     }
+}
+
+#[test]
+fn a_bound_model_damaged_everywhere() {
+    let bytes = include_bytes!("../../../fuzz/corpus/gguf/llama");
+    let c = Checkpoint::from_gguf_bytes(&bytes[..]).unwrap();
+    c.bind(Some(64)).expect("the seed is a model");
+    let header = bytes.len() - c.tensors().iter().map(|t| t.bytes.next_multiple_of(32)).sum::<usize>();
+    damages(bytes, &(0..header).step_by(4).collect::<Vec<_>>(), header, gguf);
 }
 
 #[test]
