@@ -2,10 +2,30 @@
 //!
 //! Architecture invariant: this crate knows nothing of models, tensors, HTTP or async.
 
+mod added;
+mod alphabet;
+mod bpe;
+mod charsmap;
+mod classes;
 mod decode;
+mod gguf;
+mod json;
+mod merge;
+mod normalize;
+mod pipeline;
+mod pre;
+mod pretokenize;
+mod special;
+mod split;
+mod spm;
 mod stop;
 mod template;
 mod tokenizer;
+mod trie;
+mod ugm;
+mod unigram;
+mod vocab;
+mod wordpiece;
 
 pub use decode::StreamDecoder;
 pub use stop::StopStrings;

@@ -1,24 +1,112 @@
 //! Stop strings, found across token boundaries and never leaked.
 
 /// Passes text through until a stop string appears; holds back what could be the beginning of one.
-pub struct StopStrings {}
+///
+/// The stop string that is whole first wins (of two that end at the same place the longer), whatever the pieces the text
+/// comes in.
+#[derive(Clone, Debug, Default)]
+pub struct StopStrings {
+    stops: Vec<String>,
+    held: String,
+}
 
 impl StopStrings {
     /// Watches for any of `stops` (empty ones are ignored).
-    pub fn new(stops: Vec<String>) -> StopStrings {
-        let _ = stops;
-        todo!()
+    pub fn new(mut stops: Vec<String>) -> StopStrings {
+        stops.retain(|s| !s.is_empty());
+        StopStrings { stops, held: String::new() }
     }
 
     /// Feeds text. Gives what is now certain to be no part of a stop string, and whether one was found (then nothing
     /// after the text given is to be shown).
     pub fn push(&mut self, text: &str) -> (String, bool) {
-        let _ = text;
-        todo!()
+        if self.stops.is_empty() {
+            return (text.to_owned(), false);
+        }
+        self.held.push_str(text);
+        let (at, found) = self.certain();
+        let rest = self.held.split_off(at);
+        let shown = std::mem::replace(&mut self.held, if found { String::new() } else { rest });
+        (shown, found)
     }
 
     /// What was held back, at the end.
     pub fn finish(&mut self) -> String {
-        todo!()
+        std::mem::take(&mut self.held)
+    }
+
+    /// How much of what is held is certain, and whether a stop string follows it.
+    fn certain(&self) -> (usize, bool) {
+        let held = self.held.as_str();
+        let whole = self.stops.iter().filter_map(|s| held.find(s.as_str()).map(|at| (at + s.len(), at)));
+        if let Some((_, at)) = whole.min() {
+            return (at, true);
+        }
+        let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
+        let from = held.floor_char_boundary(held.len().saturating_sub(longest));
+        let mut ends = held[from..].char_indices().map(|(at, _)| from + at);
+        let begun = ends.find(|at| self.stops.iter().any(|s| s.starts_with(&held[*at..])));
+        (begun.unwrap_or(held.len()), false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(stops: &[&str], pieces: &[&str], expected: &[(&str, bool)], rest: &str) {
+        let mut stop = StopStrings::new(stops.iter().map(|s| (*s).to_owned()).collect());
+        let given: Vec<(String, bool)> = pieces.iter().map(|p| stop.push(p)).collect();
+        let given: Vec<(&str, bool)> = given.iter().map(|(t, f)| (t.as_str(), *f)).collect();
+        assert_eq!(given, expected, "{stops:?} {pieces:?}");
+        assert_eq!(stop.finish(), rest);
+    }
+
+    #[test]
+    fn stops_across_pieces() {
+        check(&["END"], &["a E", "N", "D b"], &[("a ", false), ("", false), ("", true)], "");
+        check(&["END"], &["a E", "Nx"], &[("a ", false), ("ENx", false)], "");
+        check(&["END"], &["a EN"], &[("a ", false)], "EN");
+        check(&["\n\n", ""], &["a\n", "b\n", "\nc"], &[("a", false), ("\nb", false), ("", true)], "");
+        check(&["éé"], &["aé", "é"], &[("a", false), ("", true)], "");
+        check(&[], &["a"], &[("a", false)], "");
+    }
+
+    #[test]
+    fn the_first_to_be_whole_wins() {
+        check(&["b", "abc"], &["xab"], &[("xa", true)], "");
+        check(&["bc", "abc"], &["xabc"], &[("x", true)], "");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(256))]
+        #[test]
+        fn as_a_search_in_the_whole(
+            pieces in prop::collection::vec("[abé]{0,3}", 0..8),
+            stops in prop::collection::vec("[abé]{0,4}", 0..3),
+        ) {
+            let whole = pieces.concat();
+            let mut ends = whole.char_indices().map(|(at, c)| at + c.len_utf8());
+            let naive = ends.find_map(|end| {
+                let stops = stops.iter().filter(|s| !s.is_empty() && whole[..end].ends_with(s.as_str()));
+                stops.map(|s| end - s.len()).min()
+            });
+            let mut stop = StopStrings::new(stops.clone());
+            let mut shown = String::new();
+            let mut stopped = false;
+            for piece in &pieces {
+                let (text, found) = stop.push(piece);
+                shown.push_str(&text);
+                stopped |= found;
+                if stopped { break; }
+            }
+            if !stopped {
+                shown.push_str(&stop.finish());
+            }
+            prop_assert_eq!(stopped, naive.is_some());
+            prop_assert_eq!(shown, &whole[..naive.unwrap_or(whole.len())]);
+        }
     }
 }
