@@ -1,0 +1,174 @@
+//! An executor without a model. It keeps, for every slot of its cache, the whole prefix that was computed there as a hash,
+//! and refuses batches whose tables do not hold what they claim; its logits are a function of the whole prefix.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use engine::{Executor, ExecutorError, ExecutorLimits};
+use graph::{Batch, Span};
+
+/// Tokens that exist.
+pub(crate) const VOCAB: usize = 32;
+
+/// What tests tell the executor, and what it saw.
+#[derive(Default)]
+pub(crate) struct Bench {
+    /// The next batch fails.
+    pub(crate) fail: bool,
+    /// The logits of the next batch are NaN.
+    pub(crate) nan: bool,
+    /// The first two tokens of each sequence of the last batch.
+    pub(crate) seen: Vec<Vec<u32>>,
+    /// Rows, spans and copies of each batch so far.
+    pub(crate) log: Vec<(usize, usize, usize)>,
+    /// The first broken promise.
+    pub(crate) broken: Option<String>,
+}
+
+/// The executor.
+pub(crate) struct Fake {
+    limits: ExecutorLimits,
+    slots: Vec<Option<Slot>>,
+    logits: Vec<f32>,
+    pub(crate) bench: Arc<Mutex<Bench>>,
+}
+
+/// What a position of the cache holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Slot {
+    position: usize,
+    token: u32,
+    /// Of all tokens up to here.
+    prefix: u64,
+}
+
+impl Fake {
+    /// With an empty cache; the vocabulary is [`VOCAB`].
+    pub(crate) fn new(max_tokens: usize, max_outputs: usize, kv_blocks: usize, block_len: usize) -> Fake {
+        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, vocab: VOCAB };
+        let slots = vec![None; kv_blocks * block_len];
+        Fake { limits, slots, logits: Vec::new(), bench: Arc::default() }
+    }
+
+    fn compute(&mut self, batch: &Batch) -> Result<(), String> {
+        self.check_shape(batch)?;
+        for &(from, to) in &batch.copies {
+            let len = self.limits.block_len;
+            let from = from as usize * len;
+            self.slots.copy_within(from..from + len, to as usize * len);
+        }
+        self.check_writes(batch)?;
+        self.logits.clear();
+        for span in &batch.spans {
+            self.compute_span(batch, span)?;
+        }
+        Ok(())
+    }
+
+    fn check_shape(&self, batch: &Batch) -> Result<(), String> {
+        let ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, .. } = self.limits;
+        ensure(batch.tokens.len() <= max_tokens, || format!("{} rows", batch.tokens.len()))?;
+        ensure(batch.outputs.len() <= max_outputs, || format!("{} outputs", batch.outputs.len()))?;
+        ensure(batch.outputs.is_sorted_by(|a, b| a < b), || "outputs out of order".to_owned())?;
+        let blocks = batch.copies.iter().flat_map(|(from, to)| [from, to]).chain(&batch.blocks);
+        ensure(blocks.clone().all(|&block| (block as usize) < kv_blocks), || "a block that is not there".to_owned())?;
+        let mut row = 0;
+        for span in &batch.spans {
+            ensure(span.rows.start == row && !span.rows.is_empty(), || format!("rows {:?} after {row}", span.rows))?;
+            let positions = span.position + span.rows.len();
+            ensure(span.table.len() == positions.div_ceil(block_len), || format!("table of {positions} positions"))?;
+            row = span.rows.end;
+        }
+        ensure(row == batch.tokens.len(), || "rows without a span".to_owned())
+    }
+
+    /// No block that a span writes may be in another span's table.
+    fn check_writes(&self, batch: &Batch) -> Result<(), String> {
+        let mut writer = HashMap::new();
+        for (at, span) in batch.spans.iter().enumerate() {
+            let table = &batch.blocks[span.table.clone()];
+            for &block in &table[span.position / self.limits.block_len..] {
+                let other = writer.insert(block, at);
+                ensure(other.is_none(), || format!("block {block} is written by two sequences"))?;
+            }
+        }
+        for (at, span) in batch.spans.iter().enumerate() {
+            let shared =
+                batch.blocks[span.table.clone()].iter().find(|block| writer.get(block).is_some_and(|w| *w != at));
+            ensure(shared.is_none(), || format!("block {shared:?} is read and written"))?;
+        }
+        Ok(())
+    }
+
+    fn compute_span(&mut self, batch: &Batch, span: &Span) -> Result<(), String> {
+        let table = &batch.blocks[span.table.clone()];
+        let len = self.limits.block_len;
+        let slot = |position: usize| table[position / len] as usize * len + position % len;
+        let mut prefix = 0;
+        for position in 0..span.position {
+            let held = self.slots[slot(position)];
+            let right = held
+                .is_some_and(|held| held == Slot { position, token: held.token, prefix: chain(prefix, held.token) });
+            ensure(right, || format!("position {position} of {span:?} holds {held:?}"))?;
+            prefix = held.map_or(0, |held| held.prefix);
+        }
+        for (row, position) in span.rows.clone().zip(span.position..) {
+            let token = batch.tokens[row];
+            prefix = chain(prefix, token);
+            self.slots[slot(position)] = Some(Slot { position, token, prefix });
+            if batch.outputs.contains(&(row as u32)) {
+                self.logits.extend(logits(prefix));
+            }
+        }
+        Ok(())
+    }
+
+    /// The first two tokens of a sequence, or the one there is.
+    fn first_two(&self, batch: &Batch, span: &Span) -> Vec<u32> {
+        let table = &batch.blocks[span.table.clone()];
+        let len = self.limits.block_len;
+        let computed = (span.position + span.rows.len()).min(2);
+        (0..computed)
+            .filter_map(|p| self.slots[table[p / len] as usize * len + p % len].map(|slot| slot.token))
+            .collect()
+    }
+}
+
+impl Executor for Fake {
+    fn limits(&self) -> ExecutorLimits {
+        self.limits
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        let outcome = self.compute(batch);
+        let seen = batch.spans.iter().map(|span| self.first_two(batch, span)).collect();
+        let mut bench = self.bench.lock().unwrap();
+        bench.seen = seen;
+        bench.log.push((batch.tokens.len(), batch.spans.len(), batch.copies.len()));
+        if let Err(broken) = outcome {
+            bench.broken.get_or_insert(broken);
+        }
+        if std::mem::take(&mut bench.nan) {
+            self.logits.fill(f32::NAN);
+        }
+        match std::mem::take(&mut bench.fail) {
+            true => Err(ExecutorError("the machine is on fire".to_owned())),
+            false => Ok(&self.logits),
+        }
+    }
+}
+
+/// The hash of a prefix that goes on with `token`.
+pub(crate) fn chain(prefix: u64, token: u32) -> u64 {
+    let mixed = (prefix ^ (u64::from(token) + 1)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    mixed ^ (mixed >> 29)
+}
+
+/// The logits after a prefix: between −4 and 4.
+pub(crate) fn logits(prefix: u64) -> [f32; VOCAB] {
+    std::array::from_fn(|token| (chain(prefix ^ 77, token as u32) >> 40) as f32 / (1 << 21) as f32 - 4.0)
+}
+
+fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(broken()) }
+}

@@ -1,0 +1,4 @@
+//! The engine as its users see it: single behaviours, the thread around it, and the simulator.
+
+mod executor;
+mod simulator;
