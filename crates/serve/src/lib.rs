@@ -10,4 +10,6 @@ mod services;
 
 pub use app::{App, SamplingDefaults, Served, State};
 pub use openai::{Endpoint, parse_request_body};
-pub use services::{Ask, Chat, Delivery, Ending, Input, Kind, Problem, PromptText, Sampling};
+pub use services::{
+    Ask, Chat, Delivery, Ending, Input, Kind, Problem, PromptText, Sampling, TokenReceiver, token_channel,
+};

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use engine::{EngineConfig, EngineHandle, Prompt, Request, RequestId, SamplingParams, StopRules};
 use model::GenerationConfig;
-use text::{ChatTemplate, EncodeOptions, TextOutput, Tokenizer};
+use text::{ChatTemplate, EncodeOptions, StopStrings, StreamDecoder, Tokenizer};
 
 use crate::pieces::{Pieces, TextIter, TextStream};
 use crate::{Error, LoadOptions, Prepared, Progress, load, vocab};
@@ -126,7 +126,7 @@ impl Model {
     /// # Errors
     /// If the prompt is empty or too long, or the engine takes no requests.
     pub fn pieces(&self, prompt: &str, options: &GenerateOptions) -> Result<TextIter, Error> {
-        let (sink, receiver) = engine::channel(QUEUE, self.engine.clone());
+        let (sink, receiver) = engine::channel(QUEUE, &self.engine);
         let pieces = self.submit(prompt, options, Box::new(sink))?;
         Ok(TextIter { receiver, pieces })
     }
@@ -136,8 +136,8 @@ impl Model {
     /// # Errors
     /// If the prompt is empty or too long, or the engine takes no requests.
     pub fn stream(&self, prompt: &str, options: &GenerateOptions) -> Result<TextStream, Error> {
-        let (sink, receiver) = serve::sink::channel(QUEUE, self.engine.clone());
-        let pieces = self.submit(prompt, options, Box::new(sink))?;
+        let (sink, receiver) = serve::token_channel(&self.engine);
+        let pieces = self.submit(prompt, options, sink)?;
         Ok(TextStream { receiver, pieces })
     }
 
@@ -153,12 +153,13 @@ impl Model {
         let prompt_tokens = tokens.len();
         let prompt = Prompt::new(tokens).ok_or_else(|| Error::Request("the prompt is empty".into()))?;
         let end: Arc<[u32]> = if options.ignore_eos { Arc::from([]) } else { self.generation.eos.clone().into() };
-        let output = TextOutput::new(Arc::clone(&self.tokenizer), options.stop.clone(), Arc::clone(&end));
+        let decoder = StreamDecoder::new(Arc::clone(&self.tokenizer));
+        let pieces = Pieces::new(decoder, StopStrings::new(options.stop.clone()), Arc::clone(&end), prompt_tokens);
         let stop = StopRules { max_tokens: options.max_tokens, min_tokens: 0, tokens: end };
         let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let request = Request { id, prompt, params: options.sampling.clone(), stop, sinks: vec![sink] };
         self.engine.submit(request).map_err(|e| Error::Engine(e.to_string()))?;
-        Ok(Pieces::new(output, prompt_tokens))
+        Ok(pieces)
     }
 
     /// The prompt that the model's own template makes of a conversation (OpenAI's messages).

@@ -1,9 +1,10 @@
 //! From token events to pieces of text, for a blocking and for an async reader.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use engine::{FinishReason, TokenEvent};
-use text::TextOutput;
+use text::{StopStrings, StreamDecoder};
 
 use crate::Error;
 
@@ -40,7 +41,10 @@ pub enum EndReason {
 
 /// What both readers share: the text pipeline and the pieces that are ready.
 pub(crate) struct Pieces {
-    output: TextOutput,
+    decoder: StreamDecoder,
+    stops: StopStrings,
+    /// They end the answer and have no text.
+    end_tokens: Arc<[u32]>,
     ready: VecDeque<Result<Piece, Error>>,
     prompt_tokens: usize,
     generated_tokens: usize,
@@ -48,8 +52,9 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    pub(crate) fn new(output: TextOutput, prompt_tokens: usize) -> Pieces {
-        Pieces { output, ready: VecDeque::new(), prompt_tokens, generated_tokens: 0, done: false }
+    pub(crate) fn new(decoder: StreamDecoder, stops: StopStrings, end_tokens: Arc<[u32]>, prompt_tokens: usize) -> Pieces {
+        let (ready, generated_tokens) = (VecDeque::new(), 0);
+        Pieces { decoder, stops, end_tokens, ready, prompt_tokens, generated_tokens, done: false }
     }
 
     fn take(&mut self) -> Option<Result<Piece, Error>> {
@@ -62,8 +67,12 @@ impl Pieces {
             Some(TokenEvent::Finished(finish)) => finish.reason,
             None => FinishReason::Failed("it ended before the answer did".into()),
         };
-        let rest = self.output.finish();
-        self.text(rest);
+        let rest = self.decoder.finish();
+        if self.text(&rest) {
+            return self.ended(EndReason::Stop);
+        }
+        let held = self.stops.finish();
+        self.show(held);
         match finish {
             FinishReason::Stop(_) => self.ended(EndReason::Stop),
             FinishReason::Length => self.ended(EndReason::Length),
@@ -74,22 +83,31 @@ impl Pieces {
 
     fn token(&mut self, id: u32) {
         self.generated_tokens += 1;
-        let (text, stopped) = self.output.push(id);
-        self.text(text);
-        if stopped {
+        if self.end_tokens.contains(&id) {
+            return;
+        }
+        let text = self.decoder.push(id);
+        if self.text(&text) {
             self.ended(EndReason::Stop);
+        }
+    }
+
+    /// Takes decoded text; true if a stop string was found in it.
+    fn text(&mut self, text: &str) -> bool {
+        let (certain, stopped) = self.stops.push(text);
+        self.show(certain);
+        stopped
+    }
+
+    fn show(&mut self, text: String) {
+        if !text.is_empty() {
+            self.ready.push_back(Ok(Piece::Text(text)));
         }
     }
 
     fn ended(&mut self, reason: EndReason) {
         let Pieces { prompt_tokens, generated_tokens, .. } = *self;
         self.end(Ok(Piece::Ended(Ended { reason, prompt_tokens, generated_tokens })));
-    }
-
-    fn text(&mut self, text: String) {
-        if !text.is_empty() {
-            self.ready.push_back(Ok(Piece::Text(text)));
-        }
     }
 
     fn end(&mut self, last: Result<Piece, Error>) {
@@ -100,7 +118,7 @@ impl Pieces {
 
 /// The pieces of an answer, blocking.
 pub struct TextIter {
-    pub(crate) receiver: engine::Receiver,
+    pub(crate) receiver: engine::TokenReceiver,
     pub(crate) pieces: Pieces,
 }
 
@@ -110,7 +128,7 @@ impl Iterator for TextIter {
     fn next(&mut self) -> Option<Self::Item> {
         loop {
             match self.pieces.take() {
-                None if !self.pieces.done => self.pieces.feed(self.receiver.recv()),
+                None if !self.pieces.done => self.pieces.feed(self.receiver.next()),
                 piece => return piece,
             }
         }
@@ -119,7 +137,7 @@ impl Iterator for TextIter {
 
 /// The pieces of an answer, async.
 pub struct TextStream {
-    pub(crate) receiver: serve::sink::Receiver,
+    pub(crate) receiver: serve::TokenReceiver,
     pub(crate) pieces: Pieces,
 }
 

@@ -42,6 +42,7 @@ fn gguf_vocab(metadata: &Metadata) -> GgufVocab {
             })
             .collect(),
         charsmap: ints(metadata, "tokenizer.ggml.precompiled_charsmap").into_iter().map(|b| b as u8).collect(),
+        names: ["general.name", "general.architecture"].into_iter().filter_map(text).collect(),
     }
 }
 

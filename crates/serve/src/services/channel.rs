@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 /// Events queued for a client that reads slowly; then its sequence waits. Small, since it is memory per choice.
 const CAPACITY: usize = 32;
 
-/// A queue for one choice. One place is kept for `Finished`.
-pub(super) fn channel(engine: &EngineHandle) -> (Box<dyn TokenSink>, TokenReceiver) {
+/// A bounded queue for one continuation, read asynchronously. One place is kept for `Finished`.
+pub fn token_channel(engine: &EngineHandle) -> (Box<dyn TokenSink>, TokenReceiver) {
     let (sender, events) = mpsc::channel(CAPACITY);
     (Box::new(ChannelSink(sender)), TokenReceiver { events, engine: engine.clone() })
 }
@@ -32,13 +32,18 @@ impl TokenSink for ChannelSink {
 }
 
 /// The receiving end. Dropping it cancels the sequence.
-pub(super) struct TokenReceiver {
+pub struct TokenReceiver {
     events: mpsc::Receiver<TokenEvent>,
     engine: EngineHandle,
 }
 
 impl TokenReceiver {
     /// The next event; `None` if the engine has gone.
+    pub async fn recv(&mut self) -> Option<TokenEvent> {
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    /// [`TokenReceiver::recv`] for hand-written futures.
     pub(super) fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<TokenEvent>> {
         let event = self.events.poll_recv(cx);
         // Just became Ready: the engine may sleep on it. (Only the engine sends, so a full queue passes through 2 here.)

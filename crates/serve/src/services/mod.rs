@@ -9,6 +9,7 @@ mod prepare;
 mod problem;
 
 pub use ask::{Ask, Chat, Delivery, Ending, Input, PromptText, Sampling};
+pub use channel::{TokenReceiver, token_channel};
 pub(crate) use generation::{Event, Generation, Reason, Tally};
 pub(crate) use pipeline::{Piece, TokenLogprob, TokenText};
 pub(crate) use prepare::begin;

@@ -7,7 +7,7 @@ use engine::{Penalties, Prompt, Request, RequestId, SamplingParams, StopRules, S
 use serde_json::Value;
 use text::{EncodeOptions, TemplateError};
 
-use super::channel::{TokenReceiver, channel};
+use super::channel::{TokenReceiver, token_channel};
 use super::choice::Choice;
 use super::generation::{Event, Generation, Reason, Tally};
 use super::pipeline::{Piece, Pipeline};
@@ -158,7 +158,7 @@ impl<'a> Starter<'a> {
     }
 
     fn add(&mut self, echo: Option<String>) -> Box<dyn engine::TokenSink> {
-        let (sink, receiver) = channel(&self.served.engine);
+        let (sink, receiver) = token_channel(&self.served.engine);
         self.add_choice(Some(receiver), echo);
         sink
     }

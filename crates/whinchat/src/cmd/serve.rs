@@ -40,7 +40,9 @@ impl Serve {
         let filter = tracing_subscriber::EnvFilter::try_from_env("WHINCHAT_LOG").unwrap_or_else(|_| "info".into());
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-        runtime.block_on(self.listen_and_serve())
+        let served = runtime.block_on(self.listen_and_serve());
+        runtime.shutdown_background();
+        served
     }
 
     async fn listen_and_serve(self) -> anyhow::Result<()> {
@@ -63,7 +65,8 @@ impl Serve {
                 app.add(served);
                 thread
             }
-            () = stop_signal() => std::process::exit(0),
+            // The loading thread cannot be interrupted; the runtime does not wait for it.
+            () = stop_signal() => return Ok(()),
         };
         server.await??;
         if let Some(thread) = engine_thread {

@@ -58,6 +58,7 @@ pub struct Hub {
 
 impl Hub {
     /// From `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_CACHE`, `HF_HOME` and `HF_HUB_OFFLINE`, as huggingface_hub reads them.
+    #[expect(clippy::disallowed_methods, reason = "these variables are shared with other programs, and the library reads them too")]
     pub fn from_env() -> Hub {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let home = || var("HOME").or_else(|| var("USERPROFILE")).map(PathBuf::from).unwrap_or_default();
