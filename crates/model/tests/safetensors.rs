@@ -107,6 +107,7 @@ fn unsound_folders_are_told_what_is_missing() {
     check(&[], "", "holds no .gguf and no .safetensors file");
     check(&[("pytorch_model.bin", b"PK")], "", "PyTorch");
     check(&[("model.safetensors", &a)], "config.json", "is missing");
+    check(&[("adapter_config.json", b"{}"), ("adapter_model.safetensors", &a)], "", "a LoRA adapter");
     check(&[("config.json", b"[]"), ("model.safetensors", &a)], "config.json", "must hold a JSON object");
     check(&[("config.json", b"{\"a\":"), ("model.safetensors", &a)], "config.json", "is not sound JSON");
     check(&[config, ("x.safetensors", &a), ("y.safetensors", &b)], "", "holds several .safetensors");
@@ -187,6 +188,25 @@ fn a_tokenizer_alone_can_be_opened() {
         assert!(c.tensors().is_empty());
         assert!(matches!(c.tokenizer().unwrap(), TokenizerFiles::Json { config: None, .. }));
     }
+}
+
+#[test]
+fn names_are_for_people() {
+    let dir = tempfile::tempdir().unwrap();
+    for (folder, file, name) in [
+        ("models--org--tiny/snapshots/0123abcd", "model.safetensors", "org/tiny"),
+        ("Tiny-1.5B", "model.safetensors", "Tiny-1.5B"),
+    ] {
+        let folder = dir.path().join(folder);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join("config.json"), CONFIG).unwrap();
+        std::fs::write(folder.join(file), one("a")).unwrap();
+        assert_eq!(Checkpoint::open(&folder).unwrap().name(), name);
+    }
+    let unnamed = Gguf::new().tensor("a", &[4], 0, 16).bytes();
+    let path = dir.path().join("tiny-q8_0.gguf");
+    std::fs::write(&path, unnamed).unwrap();
+    assert_eq!(Checkpoint::open(&path).unwrap().name(), "tiny-q8_0");
 }
 
 #[test]

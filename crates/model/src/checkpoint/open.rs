@@ -16,6 +16,7 @@ const VOCABULARY: &str = "tokenizer.json";
 const TORCH_ENDINGS: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 const TORCH_ONLY: &str =
     "holds PyTorch weights only; take the model's safetensors or GGUF files, or convert it (save_pretrained)";
+const ADAPTER: &str = "the folder holds a LoRA adapter, not a model; merge it into its base model (merge_and_unload)";
 const NO_MODEL: &str = "holds no .gguf and no .safetensors file; give a model's file or the folder with its weights";
 
 /// See [`Checkpoint::open`].
@@ -73,12 +74,16 @@ fn looks(path: &Path) -> Result<Looks, ModelError> {
 
 fn open_folder(path: &Path) -> Result<(Format, Files), ModelError> {
     let names = names(path)?;
+    let has = |name: &str| names.iter().any(|n| n == name);
+    if has("adapter_config.json") && !has("config.json") {
+        return Err(ModelError::unsupported(path, "adapter_config.json", ADAPTER));
+    }
     if names.iter().any(|n| n.ends_with(".safetensors") || n.ends_with(".safetensors.index.json")) {
         return Ok((Format::Safetensors, safetensors::open_folder(path, &names)?));
     }
     match &gguf_candidates(&names)[..] {
         [] if is_torch(&names) => Err(ModelError::invalid(path, "folder", TORCH_ONLY)),
-        [] if names.iter().any(|n| n == VOCABULARY) => Ok((Format::Safetensors, safetensors::open_vocabulary(path)?)),
+        [] if has(VOCABULARY) => Ok((Format::Safetensors, safetensors::open_vocabulary(path)?)),
         [] => Err(ModelError::invalid(path, "folder", NO_MODEL)),
         [one] => open_file(&path.join(one)),
         many => {
