@@ -9,7 +9,7 @@ use engine::{EngineConfig, EngineHandle, Prompt, Request, RequestId, SamplingPar
 use model::GenerationConfig;
 use text::{ChatTemplate, EncodeOptions, StopStrings, StreamDecoder, Tokenizer};
 
-use crate::pieces::{Pieces, TextIter, TextStream};
+use crate::pieces::{Piece, Pieces, TextIter, TextStream};
 use crate::{Error, LoadOptions, Prepared, Progress, load, vocab};
 
 /// Tokens that may wait for a slow reader before its sequence pauses.

@@ -43,7 +43,7 @@ impl Perplexity {
         let mut scorer = Scorer::load(&self.load, context)?;
         let tokenizer = whinchat::tokenizer(&scorer.prepared.checkpoint)?;
         let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
-        let bos = tokenizer.bos().filter(|bos| tokenizer.adds_bos() && tokens.first() == Some(bos));
+        let bos = tokenizer.bos().filter(|bos| tokens.first() == Some(bos));
         let total = (tokens.len() / context).min(self.chunks.unwrap_or(usize::MAX));
         anyhow::ensure!(
             total >= 1 && tokens.len() >= 2 * context,

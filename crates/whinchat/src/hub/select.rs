@@ -19,11 +19,13 @@ pub(super) fn select<'a>(id: &ModelId, names: &[&'a str]) -> Result<Selection<'a
     let ggufs: Vec<&str> = names.iter().copied().filter(|n| n.ends_with(".gguf") && !n.contains("mmproj")).collect();
     let firsts: Vec<&str> = ggufs.iter().copied().filter(|n| part(n).is_none_or(|(_, number)| number == 1)).collect();
     if let Some(wanted) = &id.file {
-        let exact = firsts.iter().copied().find(|n| n == wanted);
+        if let Some(file) = firsts.iter().copied().find(|n| n == wanted) {
+            return Ok(with_parts(file, &ggufs));
+        }
         let lower = wanted.to_lowercase();
         let fitting: Vec<&str> = firsts.iter().copied().filter(|n| n.to_lowercase().contains(&lower)).collect();
-        return match (exact, fitting.as_slice()) {
-            (Some(file), _) | (None, [file]) => Ok(with_parts(file, &ggufs)),
+        return match fitting.as_slice() {
+            [file] => Ok(with_parts(file, &ggufs)),
             _ => Err(choices(id, &format!("{} files fit {wanted:?}", fitting.len()), &firsts)),
         };
     }
