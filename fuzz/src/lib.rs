@@ -2,8 +2,9 @@
 //! take much more memory than the bytes justify, and says whether they were accepted (so that a test can tell that the
 //! seeds reach past the parsers' first checks).
 //!
-//! `cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer gguf` runs one; what it finds goes, made small
-//! (`cargo fuzz tmin`), to `regressions/gguf/`, which the normal tests run.
+//! `mkdir -p target/fuzz/gguf && cargo +nightly fuzz run --fuzz-dir fuzz --features libfuzzer gguf target/fuzz/gguf
+//! fuzz/corpus/gguf` runs one and keeps what it grows out of the repository. What it stumbles over goes, made small
+//! (`cargo fuzz tmin`), to `regressions/gguf/`, which the normal tests run too.
 
 use std::sync::Arc;
 
