@@ -7,15 +7,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Draw, Engine, EngineConfig, Finish, FinishReason, Penalties, Prompt, Request, RequestId, Sampler, SamplingParams,
-    SinkState, StepReport, StopRules, TokenEvent, TokenSink,
+    Draw, Engine, EngineConfig, FinishReason, Penalties, Prompt, Request, RequestId, Sampler, SamplingParams,
+    SinkState, StepReport, StopRules, TokenSink,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use crate::executor::{Bench, Fake, VOCAB, chain, logits};
+use crate::inbox::Inbox;
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a test has no command line")]
 fn every_answer_is_the_one_its_request_gets_alone() {
     let variable = |name: &str| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
     let seeds = match variable("WHINCHAT_SIMULATOR_SEED") {
@@ -79,41 +81,6 @@ struct Order {
     seed: u64,
 }
 
-struct Inbox {
-    state: SinkState,
-    tokens: Vec<u32>,
-    finish: Option<Finish>,
-    /// The engine has dropped the sink.
-    closed: bool,
-    broken: Option<String>,
-}
-
-struct Sink(Arc<Mutex<Inbox>>);
-
-impl TokenSink for Sink {
-    fn state(&self) -> SinkState {
-        self.0.lock().unwrap().state
-    }
-
-    fn send(&mut self, event: TokenEvent) {
-        let mut inbox = self.0.lock().unwrap();
-        if inbox.finish.is_some() {
-            inbox.broken = Some(format!("{event:?} after the end"));
-        }
-        match event {
-            TokenEvent::Finished(finish) => inbox.finish = Some(finish),
-            TokenEvent::Token(token) if inbox.state == SinkState::Ready => inbox.tokens.push(token.id),
-            TokenEvent::Token(_) => inbox.broken = Some(format!("a token for a receiver that is {:?}", inbox.state)),
-        }
-    }
-}
-
-impl Drop for Sink {
-    fn drop(&mut self) {
-        self.0.lock().unwrap().closed = true;
-    }
-}
-
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
@@ -152,7 +119,7 @@ impl World {
         }
         self.each_inbox(|inbox| {
             if inbox.state == SinkState::Full {
-                inbox.state = SinkState::Ready
+                inbox.state = SinkState::Ready;
             }
         });
         for _ in 0..100_000 {
@@ -174,9 +141,8 @@ impl World {
         let n = if self.dice.chance(0.3) { self.dice.upto(5) + 1 } else { 1 };
         let mut sinks: Vec<Box<dyn TokenSink>> = Vec::new();
         for i in 0..n as u64 {
-            let inbox = Inbox { state: SinkState::Ready, tokens: vec![], finish: None, closed: false, broken: None };
-            let inbox = Arc::new(Mutex::new(inbox));
-            sinks.push(Box::new(Sink(Arc::clone(&inbox))));
+            let (sink, inbox) = Inbox::open();
+            sinks.push(sink);
             let order = Order { seed: order.seed.wrapping_add(i), ..order.clone() };
             self.clients.push(Client { request: id, inbox, order });
         }

@@ -1,0 +1,61 @@
+//! A receiver of tokens that a test holds in its hand.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use engine::{Finish, SinkState, TokenEvent, TokenSink};
+
+/// What a continuation's receiver got.
+pub(crate) struct Inbox {
+    /// Set by the test.
+    pub(crate) state: SinkState,
+    pub(crate) tokens: Vec<u32>,
+    pub(crate) finish: Option<Finish>,
+    /// The engine has dropped the sink.
+    pub(crate) closed: bool,
+    /// The first thing that should not have happened.
+    pub(crate) broken: Option<String>,
+}
+
+impl Inbox {
+    /// An empty inbox with room.
+    pub(crate) fn open() -> (Box<dyn TokenSink>, Arc<Mutex<Inbox>>) {
+        let inbox = Inbox { state: SinkState::Ready, tokens: vec![], finish: None, closed: false, broken: None };
+        let inbox = Arc::new(Mutex::new(inbox));
+        (Box::new(Sink(Arc::clone(&inbox))), inbox)
+    }
+}
+
+impl fmt::Display for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} tokens", self.tokens.len())?;
+        let Some(finish) = &self.finish else { return Ok(()) };
+        write!(f, ", {:?} {}+{}", finish.reason, finish.prompt_tokens, finish.generated_tokens)
+    }
+}
+
+struct Sink(Arc<Mutex<Inbox>>);
+
+impl TokenSink for Sink {
+    fn state(&self) -> SinkState {
+        self.0.lock().unwrap().state
+    }
+
+    fn send(&mut self, event: TokenEvent) {
+        let mut inbox = self.0.lock().unwrap();
+        if inbox.finish.is_some() {
+            inbox.broken = Some(format!("{event:?} after the end"));
+        }
+        match event {
+            TokenEvent::Finished(finish) => inbox.finish = Some(finish),
+            TokenEvent::Token(token) if inbox.state == SinkState::Ready => inbox.tokens.push(token.id),
+            TokenEvent::Token(_) => inbox.broken = Some(format!("a token for a receiver that is {:?}", inbox.state)),
+        }
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.0.lock().unwrap().closed = true;
+    }
+}
