@@ -44,7 +44,7 @@ CASES = {
                "rope_parameters": {
                    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
                    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
-    "olmo2": ("olmo2", "F16", {"model_type": "olmo2"}),
+    "olmo2": ("olmo2", "F16", {"model_type": "olmo2", "head_dim": 4}),
     "mixtral": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
     "mixtral-split": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
     "qwen3moe": ("qwen3moe", "F16", MOE | {"model_type": "qwen3_moe", "num_experts": 4, "moe_intermediate_size": 16,

@@ -20,4 +20,4 @@ pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, Tokenizer
 pub use convert::FromValue;
 pub use error::ModelError;
 pub use metadata::{List, Metadata, Value};
-pub use spec::ModelSpec;
+pub use spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales};

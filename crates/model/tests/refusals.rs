@@ -102,3 +102,25 @@ fn gguf_keys_are_checked() {
     check(whole.clone().u32("llama.expert_shared_count", 1), "llama.expert_shared_count", "not supported");
     check(whole.tensor("rope_freqs.weight", &[3], 0, 12), "rope_freqs.weight", "must hold 2 positive numbers");
 }
+
+#[test]
+fn strange_numbers_never_panic() {
+    let odd = [json!(0), json!(-1), json!(1), json!(3), json!(1u64 << 62), json!(1e300), json!(1e-300), json!(0.5)];
+    let others =
+        [json!(true), json!("x"), json!([]), json!([0, 1]), json!({}), json!({"rope_type": "yarn", "factor": 2})];
+    for name in ["llama-llama3", "phi3-long", "gemma3", "qwen3moe-sparse", "gpt-oss-mxfp4", "smollm3"] {
+        let recipe = golden::recipe(name);
+        let bytes: &'static [u8] = golden::safetensors(&recipe).leak();
+        let keys = recipe["config"].as_object().expect("an object").keys();
+        for key in keys.map(String::as_str).chain(["rope_parameters", "layer_types", "decoder_sparse_step"]) {
+            for value in odd.iter().chain(&others) {
+                let mut config = recipe["config"].clone();
+                config[key] = value.clone();
+                let opened = Checkpoint::from_safetensors_bytes(bytes, &config.to_string());
+                if let Ok(model) = opened.and_then(|c| c.bind(Some(40))) {
+                    model.graph().weight_ids().for_each(|id| assert!(model.read(id).is_ok(), "{name}: {key} {value}"));
+                }
+            }
+        }
+    }
+}

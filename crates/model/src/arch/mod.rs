@@ -150,7 +150,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         gguf: &["gpt-oss"],
         defaults: GPT_OSS_DEFAULTS,
         act: Activation::ClampedSilu { alpha: 1.702, limit: 7.0 },
-        attn: Attn { sinks: true, qkv_bias: true, windows: Windows::Every(2), ..ATTN },
+        attn: Attn { sinks: true, windows: Windows::Every(2), ..ATTN },
         experts: ExpertLayout::Interleaved,
         ..LLAMA
     },

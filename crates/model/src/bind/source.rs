@@ -69,6 +69,12 @@ impl Source {
             });
         }
         let (dtype, form) = found.ok_or_else(|| checkpoint.invalid("experts", "there are none"))?;
+        if dtype.row_bytes(shape.cols).is_none() {
+            let name = self.tensors()[0].clone().into_owned();
+            return Err(
+                checkpoint.unsupported(&name, format!("rows of {} are not whole blocks of {dtype}", shape.cols))
+            );
+        }
         let by_elements = matches!(self, Source::Columns { .. } | Source::Elements { .. });
         if by_elements && dtype.layout().block_len != 1 {
             let name = self.tensors()[0].clone().into_owned();
