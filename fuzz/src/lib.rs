@@ -13,8 +13,11 @@ use serde_json::{Map, json};
 use serve::Endpoint;
 use text::{ChatTemplate, EncodeOptions, Tokenizer};
 
+/// What a target does with some bytes; whether they were accepted.
+pub type Body = fn(&[u8]) -> bool;
+
 /// Every target by name.
-pub const TARGETS: [(&str, fn(&[u8]) -> bool); 5] = [
+pub const TARGETS: [(&str, Body); 5] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("tokenizer_json", tokenizer_json),
@@ -41,6 +44,9 @@ fn checkpoint(opened: Result<Arc<Checkpoint>, ModelError>) -> bool {
         assert_eq!(checkpoint.bytes(tensor).len(), tensor.bytes);
     }
     let _ = (checkpoint.name(), checkpoint.chat_template(), checkpoint.generation());
+    if let Ok(tokenizer) = whinchat::tokenizer(&checkpoint) {
+        round_trip(&tokenizer);
+    }
     if let Ok(model) = checkpoint.bind(Some(64)) {
         for id in model.graph().weight_ids() {
             let _ = model.read(id);
@@ -52,11 +58,15 @@ fn checkpoint(opened: Result<Arc<Checkpoint>, ModelError>) -> bool {
 /// A tokenizer.json.
 pub fn tokenizer_json(data: &[u8]) -> bool {
     let Ok(tokenizer) = Tokenizer::from_json(data, None) else { return false };
+    round_trip(&tokenizer);
+    true
+}
+
+fn round_trip(tokenizer: &Tokenizer) {
     for parse_special in [false, true] {
         let ids = tokenizer.encode("Hello  wörld 123\n<s> 你好 🦀", EncodeOptions { add_special: true, parse_special });
         let _ = tokenizer.decode(&ids, parse_special);
     }
-    true
 }
 
 /// A chat template.
