@@ -67,7 +67,7 @@ struct Patient {
 
 impl Patient {
     fn new(stream: TcpStream) -> Patient {
-        Patient { stream, stalled: Box::pin(tokio::time::sleep(STALLED)), waiting: false }
+        Patient { stream, stalled: Box::pin(tokio::time::sleep_until(Instant::now() + STALLED)), waiting: false }
     }
 
     /// Passes a write's result on; starts the clock when it has to wait.

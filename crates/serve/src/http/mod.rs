@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::App;
@@ -67,7 +68,7 @@ async fn wait_after(error: &std::io::Error) {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
         tracing::warn!("cannot accept connections: {error}");
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep_until(Instant::now() + Duration::from_millis(200)).await;
     }
 }
 

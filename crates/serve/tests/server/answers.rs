@@ -1,0 +1,162 @@
+//! What whole answers say.
+
+use serde_json::json;
+
+use crate::support::{Server, chat, completion, with};
+
+#[tokio::test]
+async fn chats_are_answered() {
+    let server = Server::start().await;
+    let path = "/v1/chat/completions";
+    let whole = json!({ "index": 0, "message": { "role": "assistant", "content": "PQRSTUVWXYZ", "refusal": null },
+                        "logprobs": null, "finish_reason": "stop" });
+    let answer = json!({ "object": "chat.completion", "model": "tiny", "id": "~chatcmpl-", "choices": [whole],
+        "system_fingerprint": "~whinchat-",
+        "usage": { "prompt_tokens": 21, "completion_tokens": 12, "total_tokens": 33 } });
+    let says =
+        |text: &str, reason: &str| json!({ "choices": [{ "message": { "content": text }, "finish_reason": reason }] });
+    let all = || json!("PQRSTUVWXYZ");
+    let cases = [
+        (chat("hi", json!({})), answer),
+        (chat("hi", json!({ "model": "default", "max_tokens": 3 })), says("PQR", "length")),
+        (chat("hi", json!({ "model": "", "max_completion_tokens": 2, "max_tokens": 3 })), says("PQ", "length")),
+        (chat("hi", json!({ "model": "tiny", "stop": "ST" })), says("PQR", "stop")),
+        (chat("hi", json!({ "stop": ["nothing", "YZ", "STUVX"] })), says("PQRSTUVWX", "stop")),
+        (chat("hi", json!({ "stop": ["P"] })), says("", "stop")),
+        (chat("hi", json!({ "stop": "WXYZ!" })), says("PQRSTUVWXYZ", "stop")),
+        (chat("hi", json!({ "ignore_eos": true, "max_tokens": 14 })), says("PQRSTUVWXYZab", "length")),
+        (
+            chat("hi", json!({ "ignore_eos": true, "max_tokens": 13, "skip_special_tokens": false })),
+            says("PQRSTUVWXYZ<|end|>a", "length"),
+        ),
+        (chat("hi", json!({ "stop_token_ids": [84] })), says("PQRS", "stop")),
+        (chat("hi", json!({ "logit_bias": { "80": -100, "81": 7.5 }, "max_tokens": 2 })), says("QR", "length")),
+        // Unknown fields and nulls are no obstacle.
+        (
+            chat(
+                "hi",
+                json!({ "temperature": null, "top_p": null, "n": null, "stop": null, "stream": null, "tools": null,
+            "stream_options": null, "logprobs": null, "max_tokens": null, "seed": null, "user": null, "surprise": [1],
+            "response_format": null, "tool_choice": null, "metadata": {}, "store": false, "service_tier": "auto" }),
+            ),
+            says("PQRSTUVWXYZ", "stop"),
+        ),
+        (
+            chat(
+                "hi",
+                json!({ "temperature": 0, "top_k": -1, "min_p": 0, "typical_p": 1, "repetition_penalty": 1.0,
+            "frequency_penalty": 0, "presence_penalty": 0, "seed": -3, "max_tokens": 4.0 }),
+            ),
+            says("PQRS", "length"),
+        ),
+        (
+            chat("hi", json!({ "response_format": { "type": "text" }, "modalities": ["text"], "suffix": "" })),
+            says("PQRSTUVWXYZ", "stop"),
+        ),
+        // Content in parts, developers, tools that may be called, variables of the template.
+        (
+            json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "h" }, { "type": "text", "text": "i" }] }] }),
+            json!({ "usage": { "prompt_tokens": 22 }, "choices": [{ "message": { "content": all() } }] }),
+        ),
+        (json!({ "messages": [{ "role": "developer", "content": null }] }), says("PQRSTUVWXYZ", "stop")),
+        (
+            chat("hi", json!({ "tools": [{ "type": "function", "function": { "name": "f" } }] })),
+            json!({ "usage": { "prompt_tokens": 29 } }),
+        ),
+        (
+            chat("hi", json!({ "tools": [{ "type": "function" }], "tool_choice": "none" })),
+            json!({ "usage": { "prompt_tokens": 21 } }),
+        ),
+        (
+            chat("hi", json!({ "chat_template_kwargs": { "mood": "glad" } })),
+            json!({ "usage": { "prompt_tokens": 25 } }),
+        ),
+        (
+            chat("hi", json!({ "add_generation_prompt": false, "max_tokens": 1 })),
+            json!({ "usage": { "prompt_tokens": 10 } }),
+        ),
+        (
+            json!({ "messages": [{ "role": "user", "content": "hi" }, { "role": "assistant", "content": "See WX" }],
+            "continue_final_message": true }),
+            says("YZ", "stop"),
+        ),
+    ];
+    for (body, expected) in cases {
+        server.check(path, &body, 200, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn completions_are_made() {
+    let server = Server::start().await;
+    let says = |text: &str, reason: &str| json!({ "choices": [{ "text": text, "finish_reason": reason }] });
+    let two = |a: &str, b: &str| json!({ "choices": [{ "index": 0, "text": a }, { "index": 1, "text": b }] });
+    let cases = [
+        (
+            completion("X", json!({})),
+            json!({ "object": "text_completion", "model": "tiny", "id": "~cmpl-",
+            "choices": [{ "index": 0, "text": "YZ", "logprobs": null, "finish_reason": "stop" }],
+            "usage": { "prompt_tokens": 1, "completion_tokens": 3, "total_tokens": 4 } }),
+        ),
+        // OpenAI's default is 16 tokens; é is two of them.
+        (completion("x", json!({})), says("yzé.abcdefghijk", "length")),
+        (completion("x", json!({ "max_tokens": 3 })), says("yz\u{fffd}", "length")),
+        (completion("x", json!({ "stop": "é" })), says("yz", "stop")),
+        (completion("x", json!({ "stop": [".ab", "é.c"] })), says("yzé", "stop")),
+        (completion("x", json!({ "min_tokens": 2, "stop_token_ids": [121, 46] })), says("zé", "stop")),
+        (completion("X", json!({ "echo": true })), says("XYZ", "stop")),
+        (completion("X", json!({ "echo": true, "max_tokens": 0 })), says("X", "length")),
+        (completion("X", json!({ "n": 2, "best_of": 2 })), two("YZ", "YZ")),
+        (json!({ "prompt": ["X", "Y"] }), two("YZ", "Z")),
+        (json!({ "prompt": [88] }), says("YZ", "stop")),
+        (json!({ "prompt": [[88], [89, 90]], "echo": true }), two("XYZ", "YZ")),
+        (
+            json!({ "prompt": ["X", "W"], "n": 2 }),
+            json!({
+            "choices": [{ "text": "YZ" }, { "text": "YZ" }, { "text": "XYZ" }, { "text": "XYZ" }],
+            "usage": { "prompt_tokens": 2, "completion_tokens": 14, "total_tokens": 16 } }),
+        ),
+        (completion("<|im_end|>Y", json!({})), json!({ "usage": { "prompt_tokens": 2 } })),
+    ];
+    for (body, expected) in cases {
+        server.check("/v1/completions", &body, 200, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn logprobs_are_reported() {
+    let server = Server::start().await;
+    let body = chat("hi", json!({ "logprobs": true, "top_logprobs": 2, "stop": "S" }));
+    let chatted = server.post("/v1/chat/completions", &body).await.json();
+    let content = &chatted["choices"][0]["logprobs"]["content"];
+    let tokens: Vec<_> = content.as_array().into_iter().flatten().map(|entry| entry["token"].as_str()).collect();
+    assert_eq!(tokens, [Some("P"), Some("Q"), Some("R")], "{chatted:#}");
+    assert_eq!(content[0]["bytes"], json!([80]));
+    assert_eq!(content[0]["top_logprobs"][0]["token"], "P");
+    assert_eq!(content[0]["top_logprobs"][1]["token"], "Q");
+    assert_eq!(content[0]["top_logprobs"][0]["logprob"], content[0]["logprob"]);
+    let gap = content[0]["logprob"].as_f64().unwrap_or(0.0)
+        - content[0]["top_logprobs"][1]["logprob"].as_f64().unwrap_or(0.0);
+    assert!((gap - 5.0).abs() < 1e-3, "{gap}");
+
+    let body = completion("x", json!({ "logprobs": 1, "max_tokens": 6 }));
+    let expected = json!({ "choices": [{ "text": "yzé.a", "logprobs": {
+        "tokens": ["y", "z", "bytes:\\xc3", "bytes:\\xa9", ".", "a"], "text_offset": [0, 1, 2, 2, 3, 4] } }] });
+    server.check("/v1/completions", &body, 200, &expected).await;
+    let none = with(chat("hi", json!({})), json!({ "logprobs": false }));
+    server.check("/v1/chat/completions", &none, 200, &json!({ "choices": [{ "logprobs": null }] })).await;
+}
+
+#[tokio::test]
+async fn seeds_repeat_and_choices_differ() {
+    let server = Server::start().await;
+    let body = completion(
+        "a",
+        json!({ "temperature": 4.0, "logit_bias": { "35": -100 }, "seed": 7, "n": 4, "max_tokens": 32, "ignore_eos": true }),
+    );
+    let first = server.post("/v1/completions", &body).await.json();
+    let second = server.post("/v1/completions", &body).await.json();
+    assert_eq!(first["choices"], second["choices"], "{first:#}");
+    assert_ne!(first["choices"][0]["text"], first["choices"][1]["text"], "{first:#}");
+    assert_ne!(first["id"], second["id"]);
+}

@@ -1,0 +1,211 @@
+//! What is refused, and in which words.
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use serve::{Endpoint, parse_request_body};
+
+use crate::client::{Client, fetch};
+use crate::support::{Server, Setup, chat, completion, gate};
+
+const CHAT: &str = "/v1/chat/completions";
+const TEXT: &str = "/v1/completions";
+
+/// The error's code, field and a part of its message.
+fn error(code: &str, param: Value, message: &str) -> Value {
+    json!({ "error": { "message": format!("~{message}"), "type": "invalid_request_error", "param": param, "code": code } })
+}
+
+#[tokio::test]
+async fn fields_are_checked() {
+    let server = Server::with(Setup { context: 64, ..Setup::default() }).await;
+    let of = |more: Value| chat("hi", more);
+    let wrong = |param: &str, message: &str| error("invalid_type", json!(param), message);
+    let outside = |param: &str, message: &str| error("invalid_value", json!(param), message);
+    let refused = |param: &str| error("unsupported_parameter", json!(param), "not supported");
+    let say = |content: Value| json!({ "messages": [{ "role": "user", "content": content }] });
+    let image = json!([{ "type": "text", "text": "see" }, { "type": "image_url", "image_url": { "url": "data:" } }]);
+    let cases = [
+        (CHAT, json!({}), error("missing_required_parameter", json!("messages"), "messages is missing")),
+        (CHAT, json!([1]), error("invalid_type", Value::Null, "must be a JSON object, but it is an array")),
+        (CHAT, json!({ "messages": "hi" }), wrong("messages", "must be an array, but it is a string")),
+        (CHAT, json!({ "messages": [] }), outside("messages", "at least one")),
+        (CHAT, json!({ "messages": [1] }), wrong("messages[0]", "must be an object")),
+        (
+            CHAT,
+            json!({ "messages": [{ "content": "hi" }] }),
+            error("missing_required_parameter", json!("messages[0].role"), "messages[0].role is missing"),
+        ),
+        (CHAT, json!({ "messages": [{ "role": 1 }] }), wrong("messages[0].role", "must be a string")),
+        (CHAT, say(json!(3)), wrong("messages[0].content", "string or an array")),
+        (CHAT, say(image), refused("messages[0].content[1]")),
+        (CHAT, json!({ "messages": [{ "role": "nobody" }] }), outside("messages", "Nobody may not speak")),
+        (CHAT, of(json!({ "model": 1 })), wrong("model", "must be a string, but it is 1")),
+        (CHAT, of(json!({ "temperature": -0.1 })), outside("temperature", "at least 0, but it is -0.1")),
+        (CHAT, of(json!({ "temperature": 1e300 })), outside("temperature", "at least 0")),
+        (CHAT, of(json!({ "temperature": "hot" })), wrong("temperature", "must be a number, but it is a string")),
+        (CHAT, of(json!({ "top_p": 0 })), outside("top_p", "more than 0 and at most 1, but it is 0")),
+        (CHAT, of(json!({ "top_p": 1.5 })), outside("top_p", "at most 1")),
+        (CHAT, of(json!({ "top_k": -2 })), outside("top_k", "at least -1")),
+        (CHAT, of(json!({ "min_p": 2 })), outside("min_p", "at most 1")),
+        (CHAT, of(json!({ "repetition_penalty": 0 })), outside("repetition_penalty", "more than 0")),
+        (CHAT, of(json!({ "frequency_penalty": 3 })), outside("frequency_penalty", "at most 2")),
+        (CHAT, of(json!({ "presence_penalty": -3 })), outside("presence_penalty", "at least -2")),
+        (CHAT, of(json!({ "n": 0 })), outside("n", "at least 1 and at most 128")),
+        (CHAT, of(json!({ "n": 129 })), outside("n", "at most 128")),
+        (CHAT, of(json!({ "n": 1.5 })), wrong("n", "must be an integer")),
+        (CHAT, of(json!({ "max_tokens": 0 })), outside("max_tokens", "at least 1")),
+        (CHAT, of(json!({ "min_tokens": 5, "max_tokens": 4 })), outside("min_tokens", "at most max_tokens (4)")),
+        (CHAT, of(json!({ "seed": "x" })), wrong("seed", "must be an integer")),
+        (CHAT, of(json!({ "stop": 3 })), wrong("stop", "string or an array of strings")),
+        (CHAT, of(json!({ "stop": ["a", 3] })), wrong("stop[1]", "must be a string")),
+        (CHAT, of(json!({ "stop": vec!["a"; 17] })), outside("stop", "at most 16 strings, but it has 17")),
+        (CHAT, of(json!({ "logprobs": 3 })), wrong("logprobs", "true or false, but it is 3")),
+        (CHAT, of(json!({ "logprobs": true, "top_logprobs": 21 })), outside("top_logprobs", "at most 20")),
+        (CHAT, of(json!({ "top_logprobs": 2 })), outside("top_logprobs", "needs logprobs")),
+        (CHAT, of(json!({ "logit_bias": { "x": 1 } })), outside("logit_bias", "`x` is not a token id")),
+        (CHAT, of(json!({ "logit_bias": { "5": 101 } })), outside("logit_bias", "at most 100")),
+        (CHAT, of(json!({ "logit_bias": { "4000": 1 } })), outside("logit_bias", "token 4000 is not in")),
+        (CHAT, of(json!({ "stream": "yes" })), wrong("stream", "true or false")),
+        (CHAT, of(json!({ "stream_options": {} })), outside("stream_options", "set stream to true")),
+        (
+            CHAT,
+            of(json!({ "stream": true, "stream_options": { "include_usage": 1 } })),
+            wrong("stream_options.include_usage", "true or false"),
+        ),
+        (
+            CHAT,
+            of(json!({ "response_format": { "type": "json_schema", "json_schema": {} } })),
+            refused("response_format"),
+        ),
+        (CHAT, of(json!({ "modalities": ["text", "audio"] })), refused("modalities")),
+        (CHAT, of(json!({ "audio": { "voice": "x" } })), refused("audio")),
+        (CHAT, of(json!({ "guided_json": { "type": "object" } })), refused("guided_json")),
+        (CHAT, of(json!({ "tools": [{}], "tool_choice": "required" })), refused("tool_choice")),
+        (CHAT, of(json!({ "continue_final_message": true })), outside("continue_final_message", "of the assistant")),
+        (
+            CHAT,
+            of(json!({ "model": "huge" })),
+            error("model_not_found", json!("model"), "`huge` does not exist. There is: tiny"),
+        ),
+        (CHAT, chat(&"x".repeat(64), json!({})), error("context_length_exceeded", Value::Null, "has 83 tokens")),
+        (TEXT, json!({}), error("missing_required_parameter", json!("prompt"), "prompt is missing")),
+        (TEXT, json!({ "prompt": 3 }), wrong("prompt", "must be a string")),
+        (TEXT, json!({ "prompt": [] }), outside("prompt", "empty array")),
+        (TEXT, json!({ "prompt": ["a", 3] }), wrong("prompt[1]", "must be a string or an array of token ids")),
+        (TEXT, json!({ "prompt": [1, "a"] }), wrong("prompt[1]", "must be a token id")),
+        (TEXT, json!({ "prompt": [-1] }), outside("prompt[0]", "at least 0")),
+        (
+            TEXT,
+            json!({ "prompt": [[1], [9999]] }),
+            outside("prompt[1]", "token 9999 is not in the model's vocabulary (0 to 259)"),
+        ),
+        (TEXT, json!({ "prompt": "" }), outside("prompt", "no tokens")),
+        (TEXT, completion("x", json!({ "logprobs": 21 })), outside("logprobs", "at most 20")),
+        (TEXT, completion("x", json!({ "suffix": "end" })), refused("suffix")),
+        (TEXT, completion("x", json!({ "best_of": 3 })), refused("best_of")),
+        (TEXT, completion("x", json!({ "echo": true, "logprobs": 1 })), refused("echo")),
+        (
+            TEXT,
+            completion(&"x".repeat(64), json!({})),
+            error("context_length_exceeded", Value::Null, "context of 64 tokens"),
+        ),
+    ];
+    for (path, body, expected) in cases {
+        let status = if expected["error"]["code"] == "model_not_found" { 404 } else { 400 };
+        server.check(path, &body, status, &expected).await;
+    }
+}
+
+#[tokio::test]
+async fn requests_are_checked() {
+    let server = Server::start().await;
+    let bad = |message| error("invalid_json", Value::Null, message);
+    let cases: [(&str, &str, &[u8], u16, Value); 9] = [
+        ("POST", CHAT, b"", 400, bad("The body is empty")),
+        ("POST", CHAT, b"{\"messages\": [}", 400, bad("line 1 column 15")),
+        ("POST", CHAT, b"\xff\xfe", 400, bad("not valid JSON")),
+        ("POST", CHAT, b"{\"messages\": \"\\ud800\"}", 400, bad("not valid JSON")),
+        ("GET", "/v1/nothing", b"", 404, error("unknown_url", Value::Null, "There is no GET /v1/nothing")),
+        ("POST", "/", b"{}", 404, error("unknown_url", Value::Null, "There is no POST /")),
+        ("GET", CHAT, b"", 405, error("method_not_allowed", Value::Null, "does not take GET")),
+        ("DELETE", "/v1/models", b"", 405, error("method_not_allowed", Value::Null, "does not take DELETE")),
+        ("GET", "/v1/models/org/huge", b"", 404, error("model_not_found", json!("model"), "`org/huge`")),
+    ];
+    for (method, path, body, status, expected) in cases {
+        let answer = fetch(server.address, method, path, body).await;
+        let found = answer.json();
+        assert_eq!(answer.head.status, status, "{method} {path}: {found}");
+        assert!(crate::support::matches(&expected, &found), "{method} {path}: {found:#}");
+        assert_eq!(answer.head.header("allow").is_some(), status == 405);
+        assert!(answer.head.header("x-request-id").is_some_and(|id| id.starts_with("req-")));
+    }
+}
+
+#[tokio::test]
+async fn large_bodies_are_refused() {
+    let server = Server::start().await;
+    let answer = fetch(server.address, "POST", CHAT, &vec![b' '; (32 << 20) + 1]).await;
+    assert_eq!((answer.head.status, &answer.json()["error"]["code"]), (413, &json!("request_too_large")));
+
+    let mut polite = Client::connect(server.address).await;
+    let head =
+        format!("POST {CHAT} HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 99999999999\r\n\r\n");
+    polite.write(head.as_bytes()).await;
+    assert_eq!(polite.answer().await.head.status, 413);
+}
+
+#[tokio::test]
+async fn a_full_queue_says_when_to_come_back() {
+    let (_closed, gate) = gate();
+    let server = Server::with(Setup { queue: 1, gate: Some(gate), ..Setup::default() }).await;
+    // Nobody passes the gate, so who is answered first is refused.
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (address, body) = (server.address, completion("X", json!({})).to_string());
+        clients.spawn(async move { fetch(address, "POST", TEXT, body.as_bytes()).await });
+    }
+    let refused = clients.join_next().await.expect("eight clients").expect("no panic").head;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+}
+
+#[tokio::test]
+async fn failures_of_the_model_are_ours() {
+    let server = Server::start().await;
+    let expected = json!({ "error": { "type": "server_error", "code": "internal_error", "message": "~too hard" } });
+    server.check(TEXT, &completion("#", json!({})), 500, &expected).await;
+    let answer = server.post(TEXT, &completion("#", json!({ "stream": true }))).await;
+    let text = String::from_utf8(answer.body).expect("text");
+    assert!(text.contains("too hard") && text.ends_with("data: [DONE]\n\n"), "{text}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+    #[test]
+    fn parsing_never_panics(body in prop::collection::vec(any::<u8>(), 0..64), name in "[a-z_]{1,12}", value in json_value()) {
+        let known = ["messages", "prompt", "stop", "logit_bias", "tools", "stream_options", "n", "seed", "logprobs"];
+        for endpoint in [Endpoint::Chat, Endpoint::Completions] {
+            let _ = parse_request_body(endpoint, &body);
+            for field in known.iter().copied().chain([name.as_str()]) {
+                let object = json!({ "messages": [{ "role": "user", "content": value }], "prompt": "x", field: value });
+                let _ = parse_request_body(endpoint, object.to_string().as_bytes());
+            }
+        }
+    }
+}
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,8}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map("type|text|role|content|function|arguments|[0-9]{1,3}", inner, 0..4)
+                .prop_map(|map| map.into_iter().collect()),
+        ]
+    })
+}

@@ -1,0 +1,126 @@
+//! Loading, ready, draining; the list of models; connections.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::client::Client;
+use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, matches, served};
+
+#[tokio::test]
+async fn loading_becomes_ready() {
+    let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
+    let health = server.get("/health").await;
+    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "loading" })));
+    let early = server.post("/v1/chat/completions", &chat("hi", json!({}))).await;
+    assert_eq!((early.head.status, &early.json()["error"]["code"]), (503, &json!("model_loading")));
+    for path in ["/v1/models", "/v1/models/tiny"] {
+        let early = server.get(path).await;
+        assert!(early.head.status == 503 && early.head.header("retry-after").is_some(), "{early:?}");
+    }
+    server.app.add(served(None, 8, CONTEXT).1);
+    let health = server.get("/health").await;
+    assert_eq!((health.head.status, health.json()), (200, json!({ "status": "ready" })));
+    server.check("/v1/chat/completions", &chat("hi", json!({})), 200, &json!({})).await;
+}
+
+#[tokio::test]
+async fn models_are_listed() {
+    let server = Server::start().await;
+    let mut second = served(None, 8, CONTEXT).1;
+    second.name = "org/second:Q4".into();
+    second.template = Err("it has no chat template".into());
+    server.app.add(second);
+    let model = |id: &str| json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "whinchat" });
+    let all = json!({ "object": "list", "data": [model("tiny"), model("org/second:Q4")] });
+    assert_eq!(server.get("/v1/models").await.json(), all);
+    for (path, id) in [("tiny", "tiny"), ("org/second:Q4", "org/second:Q4"), ("org%2Fsecond:Q4", "org/second:Q4")] {
+        assert_eq!(server.get(&format!("/v1/models/{path}")).await.json(), model(id));
+    }
+    let body = |model: &str| completion("X", json!({ "model": model }));
+    for (asked, answered) in [("default", "tiny"), ("tiny", "tiny"), ("org/second:Q4", "org/second:Q4")] {
+        server.check("/v1/completions", &body(asked), 200, &json!({ "model": answered })).await;
+    }
+    let refused = json!({ "error": { "message": "~it has no chat template", "code": "unsupported_parameter" } });
+    server.check("/v1/chat/completions", &chat("hi", json!({ "model": "org/second:Q4" })), 400, &refused).await;
+}
+
+/// What has begun is finished; what comes late is refused; then everything ends.
+#[tokio::test]
+async fn draining_finishes_what_has_begun() {
+    let (step, gate) = gate();
+    let mut server = Server::with(Setup { gate: Some(gate), ..Setup::default() }).await;
+    let mut idle = Client::connect(server.address).await;
+    let mut open = Client::connect(server.address).await;
+    let mut whole = Client::connect(server.address).await;
+    let body = completion("a", json!({ "stream": true, "max_tokens": 2000 })).to_string();
+    open.send("POST", "/v1/completions", body.as_bytes()).await;
+    let body = completion("X", json!({ "max_tokens": 2000, "ignore_eos": true })).to_string();
+    whole.send("POST", "/v1/completions", body.as_bytes()).await;
+    while server.engine.stats().running < 2 {
+        step.send(()).expect("the model waits");
+        assert_eq!(server.get("/health").await.head.status, 200);
+    }
+
+    server.shut_down();
+    while server.app.state() != serve::State::Draining {
+        tokio::task::yield_now().await;
+    }
+    let health = server.get("/health").await;
+    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "draining" })));
+    idle.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
+    let late = idle.answer().await;
+    assert_eq!((late.head.status, &late.json()["error"]["code"]), (503, &json!("draining")));
+    assert_eq!((late.head.header("connection"), late.head.header("retry-after")), (Some("close"), Some("5")));
+
+    drop(step);
+    assert_eq!(open.head().await.status, 200);
+    let mut last = Value::Null;
+    while let Some(event) = open.event().await.filter(|event| event != "[DONE]") {
+        last = serde_json::from_str(&event).expect("JSON");
+    }
+    assert_eq!(last["choices"][0]["finish_reason"], "length");
+    let answer = whole.answer().await.json();
+    let complete = json!({ "choices": [{ "finish_reason": "length" }], "usage": { "completion_tokens": 2000 } });
+    assert!(matches(&complete, &answer), "{answer}");
+    server.ended().await;
+    assert!(whole.closed().await);
+    assert!(tokio::net::TcpStream::connect(server.address).await.is_err(), "nobody listens any more");
+}
+
+/// After the grace, answers are cut off and say so.
+#[tokio::test]
+async fn the_grace_ends() {
+    let mut server = Server::with(Setup { grace: Duration::ZERO, ..Setup::default() }).await;
+    let body = json!({ "prompt": "a", "stream": true, "max_tokens": CONTEXT, "ignore_eos": true });
+    let mut open = Client::connect(server.address).await;
+    open.send("POST", "/v1/completions", body.to_string().as_bytes()).await;
+    assert_eq!(open.head().await.status, 200);
+    open.event().await.expect("it has begun");
+    server.shut_down();
+    let mut last = Vec::new();
+    while let Some(event) = open.event().await {
+        last.push(event);
+    }
+    assert!(last.iter().any(|event| event.contains("\"draining\"")), "{:?}", last.last());
+    server.ended().await;
+}
+
+/// Connections are kept, requests may follow each other at once, and odd bytes end a connection only.
+#[tokio::test]
+async fn connections_are_kept() {
+    let server = Server::start().await;
+    let mut client = Client::connect(server.address).await;
+    for _ in 0..3 {
+        client.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
+        assert_eq!(client.answer().await.head.status, 200);
+    }
+    client.write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert_eq!((client.answer().await.head.status, client.answer().await.head.status), (200, 200));
+
+    let mut odd = Client::connect(server.address).await;
+    odd.write(b"\x16\x03\x01 not http\r\n\r\n").await;
+    assert_eq!(odd.head().await.status, 400);
+    assert!(tokio::time::timeout(DEADLINE, odd.closed()).await.expect("it is closed"));
+    assert_eq!(server.get("/health").await.head.status, 200);
+}

@@ -1,0 +1,12 @@
+//! The server as clients see it: over HTTP on port 0, with a real engine and tokenizer and a made-up model.
+
+mod answers;
+mod cancellation;
+mod client;
+mod errors;
+mod lifecycle;
+mod model;
+mod python;
+mod specification;
+mod streams;
+mod support;
