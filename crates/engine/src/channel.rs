@@ -56,9 +56,9 @@ impl Iterator for TokenReceiver {
 
     /// Waits for the next event.
     fn next(&mut self) -> Option<TokenEvent> {
-        let full = self.events.len() >= self.capacity;
         let event = self.events.recv().ok();
-        if full {
+        // Asked afterwards: while this waited, the engine may have filled the channel and found it full.
+        if self.events.len() + 1 >= self.capacity {
             self.engine.wake();
         }
         event

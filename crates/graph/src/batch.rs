@@ -26,7 +26,7 @@ pub struct Batch {
     pub blocks: Vec<u32>,
     /// Rows whose logits are wanted, ascending.
     pub outputs: Vec<u32>,
-    /// Blocks (from, to) to copy in every layer before anything else: copy on write of shared blocks.
+    /// Blocks (from, to) to copy in every layer, in this order, before anything else: copy on write of shared blocks.
     pub copies: Vec<(u32, u32)>,
 }
 
