@@ -141,7 +141,12 @@ impl Model {
         Ok(TextStream { receiver, pieces })
     }
 
-    fn submit(&self, prompt: &str, options: &GenerateOptions, sink: Box<dyn engine::TokenSink>) -> Result<Pieces, Error> {
+    fn submit(
+        &self,
+        prompt: &str,
+        options: &GenerateOptions,
+        sink: Box<dyn engine::TokenSink>,
+    ) -> Result<Pieces, Error> {
         let encode = EncodeOptions { add_special: true, parse_special: options.parse_special };
         let tokens = self.tokenizer.encode(prompt, encode);
         if tokens.len() >= self.context {
@@ -150,11 +155,10 @@ impl Model {
                 "the prompt has {given} tokens and the context takes {context}; shorten it or raise --context"
             )));
         }
-        let prompt_tokens = tokens.len();
-        let prompt = Prompt::new(tokens).ok_or_else(|| Error::Request("the prompt is empty".into()))?;
+        let prompt = Prompt::new(tokens.clone()).ok_or_else(|| Error::Request("the prompt is empty".into()))?;
         let end: Arc<[u32]> = if options.ignore_eos { Arc::from([]) } else { self.generation.eos.clone().into() };
-        let decoder = StreamDecoder::new(Arc::clone(&self.tokenizer));
-        let pieces = Pieces::new(decoder, StopStrings::new(options.stop.clone()), Arc::clone(&end), prompt_tokens);
+        let decoder = StreamDecoder::after(Arc::clone(&self.tokenizer), &tokens);
+        let pieces = Pieces::new(decoder, StopStrings::new(options.stop.clone()), Arc::clone(&end), tokens.len());
         let stop = StopRules { max_tokens: options.max_tokens, min_tokens: 0, tokens: end };
         let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let request = Request { id, prompt, params: options.sampling.clone(), stop, sinks: vec![sink] };

@@ -18,6 +18,6 @@ mod vocab;
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
-pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, prepare};
+pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
 pub use vocab::tokenizer;

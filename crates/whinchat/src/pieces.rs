@@ -52,7 +52,12 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
-    pub(crate) fn new(decoder: StreamDecoder, stops: StopStrings, end_tokens: Arc<[u32]>, prompt_tokens: usize) -> Pieces {
+    pub(crate) fn new(
+        decoder: StreamDecoder,
+        stops: StopStrings,
+        end_tokens: Arc<[u32]>,
+        prompt_tokens: usize,
+    ) -> Pieces {
         let (ready, generated_tokens) = (VecDeque::new(), 0);
         Pieces { decoder, stops, end_tokens, ready, prompt_tokens, generated_tokens, done: false }
     }

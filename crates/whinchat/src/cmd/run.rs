@@ -1,6 +1,6 @@
 //! `whinchat run`: continue a prompt.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use clap::Args;
 use whinchat::Piece;
@@ -41,7 +41,10 @@ impl Run {
                 out.flush()?;
             }
         }
-        writeln!(out)?;
+        // In a pipe: the text and nothing else.
+        if out.is_terminal() {
+            writeln!(out)?;
+        }
         Ok(())
     }
 }

@@ -60,7 +60,8 @@ impl Repo {
         #[cfg(unix)]
         let made = std::os::unix::fs::symlink(format!("{up}blobs/{blob}"), &link);
         #[cfg(not(unix))]
-        let made = fs::hard_link(self.blob(blob), &link).or_else(|_| fs::copy(self.blob(blob), &link).map(|_| drop(up)));
+        let made =
+            fs::hard_link(self.blob(blob), &link).or_else(|_| fs::copy(self.blob(blob), &link).map(|_| drop(up)));
         match made {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(HubError::io(&link)(e)),
             _ => Ok(()),

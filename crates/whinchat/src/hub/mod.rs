@@ -58,7 +58,10 @@ pub struct Hub {
 
 impl Hub {
     /// From `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_CACHE`, `HF_HOME` and `HF_HUB_OFFLINE`, as huggingface_hub reads them.
-    #[expect(clippy::disallowed_methods, reason = "these variables are shared with other programs, and the library reads them too")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "these variables are shared with other programs, and the library reads them too"
+    )]
     pub fn from_env() -> Hub {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let home = || var("HOME").or_else(|| var("USERPROFILE")).map(PathBuf::from).unwrap_or_default();
@@ -69,7 +72,8 @@ impl Hub {
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             token: var("HF_TOKEN").or_else(saved).filter(|token| !token.is_empty()),
             cache: var("HF_HUB_CACHE").map_or_else(|| hf.join("hub"), PathBuf::from),
-            offline: var("HF_HUB_OFFLINE").is_some_and(|v| matches!(v.to_lowercase().as_str(), "1" | "true" | "yes" | "on")),
+            offline: var("HF_HUB_OFFLINE")
+                .is_some_and(|v| matches!(v.to_lowercase().as_str(), "1" | "true" | "yes" | "on")),
         }
     }
 
@@ -125,7 +129,9 @@ pub enum HubError {
         why: String,
     },
     /// The endpoint said no.
-    #[error("{endpoint} has no {id} for you (HTTP {status}): no file of that name is here either; check the spelling, or set HF_TOKEN if the model is gated or private")]
+    #[error(
+        "{endpoint} has no {id} for you (HTTP {status}): no file of that name is here either; check the spelling, or set HF_TOKEN if the model is gated or private"
+    )]
     Refused {
         /// The model.
         id: String,

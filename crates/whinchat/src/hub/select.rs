@@ -30,7 +30,10 @@ pub(super) fn select<'a>(id: &ModelId, names: &[&'a str]) -> Result<Selection<'a
         };
     }
     if names.iter().any(|n| is_weights(n)) {
-        return Ok(Selection { files: names.into_iter().filter(|n| is_weights(n) || is_side_file(n)).collect(), open: None });
+        return Ok(Selection {
+            files: names.into_iter().filter(|n| is_weights(n) || is_side_file(n)).collect(),
+            open: None,
+        });
     }
     match (firsts.as_slice(), firsts.iter().find(|n| n.to_uppercase().contains("Q4_K_M"))) {
         ([], _) => Err(choices(id, "it has neither safetensors nor GGUF files", &names)),
@@ -47,7 +50,9 @@ fn choices(id: &ModelId, why: &str, names: &[&str]) -> HubError {
 
 /// Names come from a stranger and become paths.
 fn is_safe(name: &str) -> bool {
-    !name.is_empty() && !name.contains(['\\', ':', '\0']) && name.split('/').all(|p| !p.is_empty() && p != "." && p != "..")
+    !name.is_empty()
+        && !name.contains(['\\', ':', '\0'])
+        && name.split('/').all(|p| !p.is_empty() && p != "." && p != "..")
 }
 
 fn is_weights(name: &str) -> bool {
@@ -98,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_files_of_a_model_are_found() {
-        let folder = ["README.md", "config.json", "model.safetensors", "tokenizer.json", "onnx/model.onnx", "pytorch_model.bin"];
+        let folder =
+            ["README.md", "config.json", "model.safetensors", "tokenizer.json", "onnx/model.onnx", "pytorch_model.bin"];
         check("o/n", &folder, Ok((&["config.json", "model.safetensors", "tokenizer.json"], None)));
         check("o/n", &["a.gguf", "README.md"], Ok((&["a.gguf"], Some("a.gguf"))));
         check("o/n", &["m-Q4_K_M.gguf", "m-Q8_0.gguf"], Ok((&["m-Q4_K_M.gguf"], Some("m-Q4_K_M.gguf"))));
