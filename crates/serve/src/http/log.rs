@@ -2,8 +2,8 @@
 
 use std::hash::{BuildHasher, Hasher};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -20,19 +20,20 @@ use crate::app::State as AppState;
 use crate::services::Tally;
 
 /// Wraps every request: counts it as open until its body has gone, gives it an id, and logs it.
-pub(super) async fn requests(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let tokens = Tokens::default();
+    request.extensions_mut().insert(tokens.clone());
     let mut entry = Entry {
         id: unique("req"),
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         began: Instant::now(),
         status: None,
-        tally: None,
+        tokens,
         _open: app.open.token(),
     };
     let mut response = next.run(request).await;
     entry.status = Some(response.status());
-    entry.tally = response.extensions_mut().remove();
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&entry.id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);
@@ -41,6 +42,17 @@ pub(super) async fn requests(State(app): State<Arc<App>>, request: Request, next
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| Body::new(Logged { body, _entry: entry }))
+}
+
+/// Where a handler leaves the tally of its generation, for the log.
+#[derive(Clone, Default)]
+pub(super) struct Tokens(Arc<OnceLock<Arc<Tally>>>);
+
+impl Tokens {
+    pub(super) fn set(&self, tally: &Arc<Tally>) {
+        // A request has one generation.
+        let _ = self.0.set(Arc::clone(tally));
+    }
 }
 
 /// A name never used before: by this process by counting, by others by chance.
@@ -57,13 +69,13 @@ struct Entry {
     path: String,
     began: Instant,
     status: Option<StatusCode>,
-    tally: Option<Arc<Tally>>,
+    tokens: Tokens,
     _open: TaskTrackerToken,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (prompt, generated) = self.tally.as_ref().map_or((0, 0), |tally| tally.tokens());
+        let (prompt, generated) = self.tokens.0.get().map_or((0, 0), |tally| tally.tokens());
         let Entry { id, method, path, .. } = self;
         let ms = self.began.elapsed().as_millis();
         // As nginx writes it: the client has gone before there was an answer.

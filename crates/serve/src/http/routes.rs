@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
+use axum::extract::{Path, Request, State};
+use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
@@ -60,12 +59,12 @@ fn described(served: &Served) -> Model {
     Model { id: served.name.clone(), object: "model", created: served.created, owned_by: "whinchat" }
 }
 
-async fn chat(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    complete(app, Endpoint::Chat, &headers, body).await
+async fn chat(State(app): Shared, request: Request) -> Result<Response, Problem> {
+    complete(app, Endpoint::Chat, request).await
 }
 
-async fn completions(State(app): Shared, headers: HeaderMap, body: Body) -> Result<Response, Problem> {
-    complete(app, Endpoint::Completions, &headers, body).await
+async fn completions(State(app): Shared, request: Request) -> Result<Response, Problem> {
+    complete(app, Endpoint::Completions, request).await
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> Problem {
@@ -77,17 +76,18 @@ async fn wrong_method(method: Method, uri: Uri) -> Problem {
 }
 
 /// Dropping this future, or the body that it gives, drops the generation: that is cancellation.
-async fn complete(app: Arc<App>, endpoint: Endpoint, headers: &HeaderMap, body: Body) -> Result<Response, Problem> {
+async fn complete(app: Arc<App>, endpoint: Endpoint, request: Request) -> Result<Response, Problem> {
     app.models()?;
-    let body = body::read(headers, body).await?;
-    let (generation, how) = begin(app, endpoint, body).await?;
-    let tally = generation.tally.clone();
-    let mut response = match how.delivery {
-        Delivery::Whole => whole(endpoint, generation, how.logprobs).await?,
-        Delivery::Stream { include_usage } => sse::stream(endpoint, generation, how.logprobs, include_usage),
-    };
-    response.extensions_mut().insert(tally);
-    Ok(response)
+    let (parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body).await?;
+    let (generation, form) = begin(app, endpoint, body).await?;
+    if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
+        tokens.set(&generation.tally);
+    }
+    match form.delivery {
+        Delivery::Whole => whole(endpoint, generation, form.logprobs).await,
+        Delivery::Stream { include_usage } => Ok(sse::stream(endpoint, generation, form.logprobs, include_usage)),
+    }
 }
 
 /// What of a request matters to its answer's form.

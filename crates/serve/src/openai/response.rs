@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Serialize, Serializer};
 
 use crate::services::{Piece, Problem, Reason, Tally, TokenLogprob, TokenText};
 
@@ -112,8 +111,18 @@ struct OneToken {
 pub(crate) struct TextLogprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,
-    top_logprobs: Vec<Map<String, Value>>,
+    top_logprobs: Vec<Top>,
     text_offset: Vec<usize>,
+}
+
+/// Written as an object: token to log-probability, best first.
+#[derive(Debug)]
+struct Top(Vec<(String, f32)>);
+
+impl Serialize for Top {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(token, logprob)| (token, logprob)))
+    }
 }
 
 impl ChatLogprobs {
@@ -138,15 +147,14 @@ impl TextLogprobs {
             let token = name(&entry.token).into_owned();
             let logprob = entry.logprob.max(VERY_UNLIKELY);
             // The chosen token is always among them, as with OpenAI: there may be one more than asked for.
-            let mut top: Map<_, _> = entry
-                .top
-                .iter()
-                .map(|(token, logprob)| (name(token).into_owned(), logprob.max(VERY_UNLIKELY).into()))
-                .collect();
-            top.entry(token.as_str()).or_insert_with(|| logprob.into());
+            let written = |(token, logprob): &(TokenText, f32)| (name(token).into_owned(), logprob.max(VERY_UNLIKELY));
+            let mut top: Vec<_> = entry.top.iter().map(written).collect();
+            if !top.iter().any(|(other, _)| *other == token) {
+                top.push((token.clone(), logprob));
+            }
             all.tokens.push(token);
             all.token_logprobs.push(logprob);
-            all.top_logprobs.push(top);
+            all.top_logprobs.push(Top(top));
             all.text_offset.push(entry.offset);
         }
         all

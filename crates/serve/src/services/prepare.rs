@@ -68,7 +68,7 @@ fn encode(served: &Served, item: &PromptText, i: usize, echo: bool, of: usize) -
 
 fn render(served: &Served, chat: &Chat) -> Result<String, Problem> {
     let template = served.template.as_ref().map_err(|why| {
-        let message = format!("The model {} cannot chat: {why}. Use /v1/completions.", served.name);
+        let message = format!("The model {} cannot chat: {why}.", served.name);
         Problem::of(Kind::Unsupported, "messages", message)
     })?;
     let text = template

@@ -1,0 +1,154 @@
+//! `whinchat serve` as people run it: a process, a port, signals.
+#![cfg(unix)]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long anything may take before a test fails rather than hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A server in a process of its own.
+struct Server {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Server {
+    /// Starts one on the small model in tests/data and waits until it is ready.
+    fn start() -> Server {
+        let model = root().join("tests/data/tiny");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+        command.args(["serve", "--alias", "tiny", "--listen", "127.0.0.1:0", "--model"]).arg(model);
+        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Server { child, stderr, address: String::new() };
+        let line = server.line_with("listening on http://");
+        let (_, rest) = line.split_once("http://").expect("the line has it");
+        server.address = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        server.line_with("is ready");
+        server
+    }
+
+    fn line_with(&mut self, part: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let start = all.len();
+            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
+            if all[start..].contains(part) {
+                return all[start..].to_owned();
+            }
+        }
+    }
+
+    /// Sends a request and leaves the answer to be read.
+    fn send(&self, path: &str, body: &Value) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let body = body.to_string();
+        write!(
+            stream,
+            "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        )
+        .and_then(|()| stream.write_all(body.as_bytes()))
+        .expect("it reads");
+        BufReader::new(stream)
+    }
+
+    fn complete(&self, body: &Value) -> Value {
+        let mut answer = String::new();
+        self.send("/v1/completions", body).read_to_string(&mut answer).expect("an answer");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill is there").success());
+    }
+
+    /// Waits for the end of the process; says whether it ended well.
+    fn ended(&mut self) -> bool {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it is ours") {
+                return status.success();
+            }
+            assert!(began.elapsed() < DEADLINE, "it does not end");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn greedy(prompt: &str, tokens: usize) -> Value {
+    json!({ "model": "tiny", "prompt": prompt, "max_tokens": tokens, "temperature": 0 })
+}
+
+#[test]
+fn answers_do_not_depend_on_company() {
+    let server = Server::start();
+    let alone = server.complete(&greedy("Once upon a time", 24));
+    // Some that read, some that never do, some that go away.
+    let stream = json!({ "prompt": "The", "stream": true, "ignore_eos": true, "max_tokens": 100_000 });
+    let _unread: Vec<_> = (0..3).map(|_| server.send("/v1/completions", &stream)).collect();
+    (0..3).for_each(|_| drop(server.send("/v1/completions", &stream)));
+    let together = std::thread::scope(|scope| {
+        let ask = || server.complete(&greedy("Once upon a time", 24));
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(ask)).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+    });
+    for answer in together {
+        assert_eq!(answer["choices"], alone["choices"], "{answer}");
+        assert_eq!(answer["usage"], alone["usage"]);
+    }
+}
+
+#[test]
+fn sigterm_drains() {
+    let mut server = Server::start();
+    let body = json!({ "prompt": "Once", "stream": true, "ignore_eos": true, "max_tokens": 400, "temperature": 0 });
+    let mut open = server.send("/v1/completions", &body);
+    let mut head = [0; 12];
+    open.read_exact(&mut head).expect("it has begun");
+    assert_eq!(&head, b"HTTP/1.1 200");
+    server.signal("TERM");
+    let mut rest = String::new();
+    open.read_to_string(&mut rest).expect("the answer is finished");
+    assert!(rest.contains("\"finish_reason\":\"length\"") && rest.contains("data: [DONE]"), "{rest}");
+    assert!(server.ended(), "it ends well");
+    assert!(TcpStream::connect(&server.address).is_err(), "nobody listens any more");
+}
+
+/// WHINCHAT_PYTHON names an interpreter that has `openai`.
+#[test]
+fn the_official_client_is_served() {
+    let python = std::env::var_os("WHINCHAT_PYTHON").unwrap_or_else(|| "python3".into());
+    let imports = Command::new(&python).args(["-c", "import openai"]).output();
+    if !imports.is_ok_and(|output| output.status.success()) {
+        eprintln!("skipped: {} cannot import openai (WHINCHAT_PYTHON names one that can)", python.display());
+        return;
+    }
+    let server = Server::start();
+    let mut command = Command::new(&python);
+    command.arg(root().join("tests/openai_client.py")).arg(format!("http://{}/v1", server.address));
+    let output = command.output().expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
