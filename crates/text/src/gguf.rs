@@ -10,7 +10,7 @@ use crate::normalize::Normalizer;
 use crate::pipeline::{Model, Pipeline};
 use crate::pre::{Pre, names, pre};
 use crate::pretokenize::{Behavior, Pretokenizer};
-use crate::special::{Special, roles};
+use crate::special::{Special, correct, ends};
 use crate::split::Splitter;
 use crate::spm::Spm;
 use crate::trie::Trie;
@@ -98,7 +98,9 @@ impl Source {
     fn tokenizer(self) -> Result<Tokenizer, TokenizerError> {
         let special = self.special();
         let mut kinds: Vec<TokenKind> = (0..self.pieces.len()).map(|id| self.kind(id)).collect();
-        let ends = roles(&self.ids, &special, &mut kinds);
+        let id = |piece: &str| self.ids.get(piece).copied();
+        correct(id, &special, &mut kinds);
+        let ends = ends(id, &special);
         let mut vocab = Vocab::default();
         for (id, (piece, &kind)) in self.pieces.iter().zip(&kinds).enumerate() {
             vocab.insert(id as u32, piece, kind, self.bytes(piece, kind));

@@ -7,7 +7,7 @@ use unicode_segmentation::UnicodeSegmentation;
 
 use crate::alphabet;
 use crate::charsmap::Charsmap;
-use crate::classes::{CONTROL, NONSPACING, chinese};
+use crate::classes::{CONTROL, MARK, NONSPACING, chinese};
 use crate::split::Splitter;
 
 /// One step.
@@ -23,7 +23,7 @@ pub(crate) enum Normalizer {
     Nfkd,
     /// Lower case.
     Lowercase,
-    /// Nonspacing marks go.
+    /// Marks go.
     StripAccents,
     /// White space at the ends goes.
     Strip {
@@ -72,7 +72,7 @@ impl Normalizer {
             Normalizer::Nfkc => text.nfkc().collect(),
             Normalizer::Nfkd => text.nfkd().collect(),
             Normalizer::Lowercase => lowercase(&text).into(),
-            Normalizer::StripAccents => text.chars().filter(|c| !NONSPACING.has(*c)).collect(),
+            Normalizer::StripAccents => text.chars().filter(|c| !MARK.has(*c)).collect(),
             Normalizer::Strip { left, right } => strip(&text, *left, *right).to_owned().into(),
             Normalizer::Replace(pattern, with) => replace(&text, pattern, with).into(),
             Normalizer::Prepend(_) if text.is_empty() => text,

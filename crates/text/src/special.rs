@@ -2,8 +2,6 @@
 //!
 //! Source of the texts: llama.cpp's lists; files in the wild lack the keys.
 
-use std::collections::HashMap;
-
 use crate::TokenKind;
 
 /// Ids of special tokens by role (`bos`, `eos`, `unknown`, `eot` …).
@@ -113,52 +111,48 @@ const FILES: &[(&str, &[&str])] = &[
 /// gpt-oss: control tokens whose text is wanted.
 const SHOWN: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
 
-/// Corrects `kinds` and gives the tokens that end an answer, in order.
-pub(crate) fn roles(ids: &HashMap<Box<str>, u32>, special: &Special, kinds: &mut [TokenKind]) -> Vec<u32> {
-    let found = |texts: &[&str]| -> Vec<u32> { texts.iter().filter_map(|t| ids.get(*t).copied()).collect() };
-    let mut ends = found(ENDS);
-    for (role, texts) in FILES {
-        ends.extend(special.get(role).or_else(|| control(&found(texts)[..], 1, kinds)));
-    }
-    for (role, texts) in FILL {
+/// Makes control tokens of those whose text says so, whatever the file says.
+pub(crate) fn correct(id: impl Fn(&str) -> Option<u32>, special: &Special, kinds: &mut [TokenKind]) {
+    let found = |texts: &[&str]| -> Vec<u32> { texts.iter().filter_map(|t| id(t)).collect() };
+    for (role, texts) in FILL.iter().chain(FILES).chain([&("eot", EOT)]) {
         if special.get(role).is_none() {
-            control(&found(texts), 1, kinds);
+            found(texts).iter().take(1).for_each(|id| kinds[*id as usize] = TokenKind::Control);
         }
     }
-    if special.get("eot").is_none() {
-        control(&found(EOT), 1, kinds);
-    }
-    control(&found(ENDS), usize::MAX, kinds);
-    for id in found(SHOWN) {
+    found(ENDS).iter().for_each(|id| kinds[*id as usize] = TokenKind::Control);
+    found(SHOWN).iter().for_each(|id| kinds[*id as usize] = TokenKind::UserDefined);
+    if calls(&id)
+        && let Some(id) = id("<|end|>")
+    {
         kinds[id as usize] = TokenKind::UserDefined;
     }
+    if plain_s(&id)
+        && let Some(id) = id("</s>")
+    {
+        kinds[id as usize] = TokenKind::Normal;
+    }
+}
+
+/// The tokens that end an answer, in order.
+pub(crate) fn ends(id: impl Fn(&str) -> Option<u32>, special: &Special) -> Vec<u32> {
+    let no_end = |text: &str| text == "<|end|>" && calls(&id) || text == "</s>" && plain_s(&id);
+    let mut ends: Vec<u32> = ENDS.iter().filter(|text| !no_end(text)).filter_map(|text| id(text)).collect();
+    for (role, texts) in FILES {
+        ends.extend(special.get(role).or_else(|| texts.iter().find_map(|text| id(text))));
+    }
     ends.extend(["eos", "eot", "eom"].iter().filter_map(|role| special.get(role)));
-    let has = |ends: &[u32], text: &str| ids.get(text).is_some_and(|id| ends.contains(id));
-    let call = has(&ends, "<|call|>") || has(&ends, "<|calls|>");
-    if call && (has(&ends, "<|return|>") || has(&ends, "<|flush|>")) {
-        not_an_end("<|end|>", TokenKind::UserDefined, ids, &mut ends, kinds);
-    }
-    if has(&ends, "<|tool_response>") {
-        not_an_end("</s>", TokenKind::Normal, ids, &mut ends, kinds);
-    }
     ends.sort_unstable();
     ends.dedup();
     ends
 }
 
-/// Makes the first `most` of `ids` control tokens, whatever the file says; gives the first.
-fn control(ids: &[u32], most: usize, kinds: &mut [TokenKind]) -> Option<u32> {
-    for &id in ids.iter().take(most) {
-        kinds[id as usize] = TokenKind::Control;
-    }
-    ids.first().copied()
+/// Whether `<|end|>` ends a message and not the answer: there are tokens that end the answer.
+fn calls(id: impl Fn(&str) -> Option<u32>) -> bool {
+    let has = |text| id(text).is_some();
+    (has("<|call|>") || has("<|calls|>")) && (has("<|return|>") || has("<|flush|>"))
 }
 
-fn not_an_end(text: &str, kind: TokenKind, ids: &HashMap<Box<str>, u32>, ends: &mut Vec<u32>, kinds: &mut [TokenKind]) {
-    if let Some(&id) = ids.get(text)
-        && ends.contains(&id)
-    {
-        ends.retain(|end| *end != id);
-        kinds[id as usize] = kind;
-    }
+/// Whether `</s>` is but text.
+fn plain_s(id: impl Fn(&str) -> Option<u32>) -> bool {
+    id("<|tool_response>").is_some()
 }

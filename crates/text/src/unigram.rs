@@ -74,7 +74,10 @@ impl Unigram {
     }
 
     fn unknown(&self, text: &[u8], out: &mut Vec<u32>) {
+        // The unknown token's own piece, written out, is the unknown token.
+        let written = self.trie.prefixes(text).any(|(len, id)| len == text.len() && Some(id) == self.unknown);
         match &self.bytes {
+            _ if written => out.extend(self.unknown),
             Some(table) if text.iter().all(|b| table[*b as usize].is_some()) => {
                 out.extend(text.iter().filter_map(|b| table[*b as usize]));
             }

@@ -1,0 +1,152 @@
+//! tokenizer.json against Hugging Face's own library, on small tokenizers of every kind and on real ones.
+
+mod common;
+#[path = "common/small.rs"]
+mod small;
+
+use std::sync::{Arc, LazyLock};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use text::{EncodeOptions, StreamDecoder, Tokenizer};
+
+const TEXTS: &[&str] = &[
+    "",
+    " ",
+    "   the  hello, the the!\n\n\n  é aaaaaaaaa 1234 12\t\r\n",
+    "<|end|>the <l> x <r>  y</s><s>a<unk> [CLS] 我们12 héllo HELLO it's I'LL",
+    "the the<|end|>the the  <l><l>",
+    "🚀 ½ ﬁ e\u{301} \u{200B}\u{FEFF}\u{AD} ﷺ ｆｕｌｌ Ⅷ ǅ \u{1680}x\u{2003}",
+    "a-the--the-a, the!!hello",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+];
+
+struct Pair {
+    name: String,
+    ours: Arc<Tokenizer>,
+    theirs: tokenizers::Tokenizer,
+    blind: tokenizers::Tokenizer,
+}
+
+impl Pair {
+    fn new(name: &str, json: &[u8]) -> Pair {
+        let ours = Arc::new(Tokenizer::from_json(json, None).unwrap_or_else(|e| panic!("{name}: {e}")));
+        let theirs = tokenizers::Tokenizer::from_bytes(json).expect(name);
+        let mut blind = theirs.clone();
+        blind.set_encode_special_tokens(true);
+        Pair { name: name.into(), ours, theirs, blind }
+    }
+
+    fn small(name: &str, json: &Value) -> Pair {
+        Pair::new(name, json.to_string().as_bytes())
+    }
+
+    fn check(&self, text: &str) {
+        for (add_special, parse_special) in [(true, true), (false, true), (false, false)] {
+            let ours = self.ours.encode(text, EncodeOptions { add_special, parse_special });
+            let theirs = if parse_special { &self.theirs } else { &self.blind };
+            let theirs = theirs.encode_fast(text, add_special).expect("encodes");
+            assert_eq!(ours, theirs.get_ids(), "{} {text:?} {parse_special}", self.name);
+            let mut stream = StreamDecoder::after(self.ours.clone(), &[]);
+            let streamed: String = ours.iter().map(|id| stream.push(*id)).collect();
+            assert_eq!(streamed + &stream.finish(), self.ours.decode(&ours, false), "{} {text:?}", self.name);
+        }
+    }
+}
+
+static SMALL: LazyLock<Vec<Pair>> = LazyLock::new(|| {
+    let byte_level =
+        |prefix| json!({"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": true});
+    let llama3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    let cl100k = r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s";
+    let mut pairs = vec![
+        Pair::small("byte level", &small::bpe(byte_level(false))),
+        Pair::small("byte level, prefix", &small::bpe(byte_level(true))),
+        Pair::small("llama3", &small::bpe(small::by_pattern(llama3))),
+        Pair::small("cl100k", &small::bpe(small::by_pattern(cl100k))),
+        Pair::small("superbpe", &small::bpe(small::by_pattern(r"(?=(\d{3})+(?!\d))"))),
+        Pair::small("digits", &small::bpe(small::by_pattern(r"\d{1,3}(?=(?:\d{3})*\b)"))),
+        Pair::small("sentencepiece", &small::sentencepiece(true, true)),
+        Pair::small("sentencepiece, unk", &small::sentencepiece(false, true)),
+        Pair::small("sentencepiece, unks", &small::sentencepiece(false, false)),
+        Pair::small("wordpiece", &small::wordpiece()),
+        Pair::small("unigram", &small::unigram(false)),
+        Pair::small("unigram, bytes", &small::unigram(true)),
+    ];
+    for behavior in ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"] {
+        for (pattern, invert) in [(json!({"String": "-"}), false), (json!({"Regex": "-+|the"}), true)] {
+            let split = json!({"type": "Split", "pattern": pattern, "behavior": behavior, "invert": invert});
+            pairs.push(Pair::small(behavior, &small::words(split, json!({"type": "NFKD"}))));
+        }
+        pairs.push(Pair::small(
+            "punctuation",
+            &small::words(json!({"type": "Punctuation", "behavior": behavior}), Value::Null),
+        ));
+    }
+    let steps = [
+        json!({"type": "Whitespace"}),
+        json!({"type": "WhitespaceSplit"}),
+        json!({"type": "CharDelimiterSplit", "delimiter": "-"}),
+        json!({"type": "Digits", "individual_digits": true}),
+        json!({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": false}, {"type": "WhitespaceSplit"}]}),
+        json!({"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always", "split": false}),
+        json!({"type": "FixedLength", "length": 3}),
+    ];
+    let normalizers = [
+        json!({"type": "Sequence", "normalizers": [{"type": "NFD"}, {"type": "StripAccents"}, {"type": "Lowercase"}]}),
+        json!({"type": "Strip", "strip_left": true, "strip_right": false}),
+        json!({"type": "ByteLevel"}),
+    ];
+    for (i, step) in steps.iter().enumerate() {
+        pairs.push(Pair::small(&step.to_string(), &small::words(step.clone(), normalizers[i % 3].clone())));
+    }
+    pairs
+});
+
+#[test]
+fn small_tokenizers_agree() {
+    for pair in SMALL.iter() {
+        TEXTS.iter().for_each(|text| pair.check(text));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn small_tokenizers_agree_on_anything(
+        texts in prop::collection::vec("(the|a|é|e\u{301}|1|-|,|'s| |\n|<\\|end\\|>|<l>|</s>|我|[ -~]|[\u{A1}-\u{22F}\u{391}-\u{3C9}\u{410}-\u{44F}\u{905}-\u{94D}\u{E01}-\u{E3A}\u{2000}-\u{206F}\u{3041}-\u{3096}\u{4E00}-\u{4FFF}\u{AC00}-\u{AFFF}\u{FF01}-\u{FF5E}\u{1F600}-\u{1F640}]){0,24}", 4)
+    ) {
+        for pair in SMALL.iter() {
+            texts.iter().for_each(|text| pair.check(text));
+        }
+    }
+
+    #[test]
+    fn byte_level_loses_nothing(text in "(\\PC|.| |\n){0,40}") {
+        let json = small::bpe(small::by_pattern(r"\p{L}+|\s+(?!\S)|\s+"));
+        let json = json.to_string().replace("{\"type\":\"NFC\"}", "null");
+        let tokenizer = Tokenizer::from_json(json.as_bytes(), None).expect("valid");
+        let ids = tokenizer.encode(&text, EncodeOptions { add_special: false, parse_special: false });
+        prop_assert_eq!(tokenizer.decode(&ids, false), text);
+    }
+}
+
+#[test]
+fn real_tokenizers_agree() {
+    for name in ["gpt2", "phi-2", "roberta-base", "t5-small"] {
+        let Some(file) = common::asset(&format!("tokenizers/hf/{name}/tokenizer.json")) else { return };
+        let pair = Pair::new(name, &std::fs::read(file).expect("a file"));
+        TEXTS.iter().for_each(|text| pair.check(text));
+        for text in ["text/wiki.test.raw", "text/code.hpp.txt"] {
+            let Some(text) = common::asset(text) else { return };
+            let text = std::fs::read_to_string(text).expect("text");
+            text.split_inclusive("\n\n").take(40).for_each(|part| pair.check(part));
+        }
+        let Some(folder) = common::asset("text/lipsum") else { return };
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let bytes = std::fs::read(entry.expect("an entry").path()).expect("a file");
+            let text = String::from_utf8_lossy(&bytes[..bytes.len().min(2000)]).into_owned();
+            pair.check(&text);
+        }
+    }
+}
