@@ -48,8 +48,6 @@ def check_chats(client, model, names):
     assert chunks[0].choices[0].delta.role == "assistant", chunks[0]
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == text, chunks
     assert chunks[-1].choices[0].finish_reason == whole.choices[0].finish_reason, chunks[-1]
-    with client.chat.completions.stream(**ask) as stream:
-        assert stream.get_final_completion().choices[0].message.content == text
     logprobs = client.chat.completions.create(**ask, logprobs=True, top_logprobs=2).choices[0].logprobs.content
     assert all(len(entry.top_logprobs) == 2 and entry.bytes is not None for entry in logprobs), logprobs
     if len(text) > 2:

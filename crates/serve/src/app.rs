@@ -63,7 +63,7 @@ pub struct App {
     /// Requests whose answers are not complete.
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
-    pub(crate) blocking: Semaphore,
+    pub(crate) blocking: Arc<Semaphore>,
 }
 
 #[derive(Default)]
@@ -80,7 +80,7 @@ impl App {
             models: RwLock::default(),
             ids: AtomicU64::new(0),
             open: TaskTracker::new(),
-            blocking: Semaphore::new(cores),
+            blocking: Arc::new(Semaphore::new(cores)),
         })
     }
 

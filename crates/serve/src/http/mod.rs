@@ -17,8 +17,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::App;
 
-/// After the grace, or for connections that are only idle: how long to wait for bytes on their way.
+/// After the grace: how long to wait for bytes on their way.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// A grace as good as without end; an instant can hold it.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Serves until `shutdown` ends, then drains: open answers are finished (up to `grace`), new requests get 503.
 ///
@@ -32,14 +35,14 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
-    tokio::select! {
+    let deadline = tokio::select! {
         never = accept(&listener, app.clone(), &closing, &mut connections) => match never {},
-        () = drained(&app, shutdown, grace) => {}
-    }
+        deadline = drained(&app, shutdown, grace) => deadline,
+    };
     drop(listener);
     closing.cancel();
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(LINGER, all_closed).await;
+    let _ = tokio::time::timeout_at(deadline.max(Instant::now() + LINGER), all_closed).await;
     connections.shutdown().await;
     Ok(())
 }
@@ -72,15 +75,17 @@ async fn wait_after(error: &std::io::Error) {
     }
 }
 
-/// Ends when `shutdown` has ended and no answer is open.
-async fn drained(app: &App, shutdown: impl Future<Output = ()>, grace: Duration) {
+/// Ends when `shutdown` has ended and no answer is open; gives the end of the grace.
+async fn drained(app: &App, shutdown: impl Future<Output = ()>, grace: Duration) -> Instant {
     shutdown.await;
+    let deadline = Instant::now() + grace.min(FOREVER);
     tracing::info!(open = app.open.len(), "draining");
     app.drain();
     app.open.close();
-    if tokio::time::timeout(grace, app.open.wait()).await.is_err() {
+    if tokio::time::timeout_at(deadline, app.open.wait()).await.is_err() {
         tracing::warn!(open = app.open.len(), "the grace is over: open answers are cut off");
         app.stop();
         let _ = tokio::time::timeout(LINGER, app.open.wait()).await;
     }
+    deadline
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::http::{Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
@@ -51,7 +52,8 @@ async fn models(State(app): Shared) -> Result<Json<Models>, Problem> {
     Ok(Json(Models { object: "list", data: app.models()?.iter().map(|served| described(served)).collect() }))
 }
 
-async fn model(State(app): Shared, Path(id): Path<String>) -> Result<Json<Model>, Problem> {
+async fn model(State(app): Shared, id: Result<Path<String>, PathRejection>) -> Result<Json<Model>, Problem> {
+    let Path(id) = id.map_err(|e| Problem::of(Kind::ModelNotFound, "model", format!("{}.", e.body_text())))?;
     Ok(Json(described(&*app.model(Some(&id))?)))
 }
 
@@ -99,12 +101,13 @@ struct Form {
 /// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.
 async fn begin(app: Arc<App>, endpoint: Endpoint, body: Vec<u8>) -> Result<(Generation, Form), Problem> {
     let internal = || Problem::new(Kind::Internal, "The request could not be prepared; the server's log says why.");
-    let job = app.clone();
-    let _permit = app.blocking.acquire().await.map_err(|_| internal())?;
+    let permit = app.blocking.clone().acquire_owned().await.map_err(|_| internal())?;
     let work = move || {
+        // It goes on when its client has gone, and so does its permit.
+        let _permit = permit;
         let ask: Ask = crate::parse_request_body(endpoint, &body)?;
         let form = Form { delivery: ask.delivery, logprobs: ask.logprobs.is_some() };
-        Ok((services::begin(&job, ask)?, form))
+        Ok((services::begin(&app, ask)?, form))
     };
     tokio::task::spawn_blocking(work).await.map_err(|e| {
         tracing::error!("preparing a request failed: {e}");
