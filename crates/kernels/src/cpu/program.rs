@@ -3,7 +3,7 @@
 use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId};
 
 use super::memory::{Buffer, Shared};
-use super::ops::{self, Chunk, Grouping, Input, KvType, Layer, Room, Table, Worker};
+use super::ops::{self, Chunk, Grouping, Input, KvType, Layer, Room, Table, Values, Worker};
 use super::pool::Pool;
 use super::simd::Vector;
 use super::weight::Weight;
@@ -74,11 +74,10 @@ impl Program {
         ops::chunks(batch, chunks);
         let mut worker = Worker { pool, vector, rooms, grouping };
         let mut step = ops::Step { batch, chunks, weights: &self.weights, layers: &mut self.layers, tables };
-        let mut values = Values { graph: &self.graph, batch, arena: Shared::new(&mut self.arena) };
+        let mut values = Arena { graph: &self.graph, batch, words: Shared::new(&mut self.arena) };
         for planned in &self.plan.steps {
             let node = &self.graph.nodes()[planned.node];
-            let (inputs, out, width) = values.of(node, planned);
-            ops::compute(&mut worker, &mut step, &node.op, inputs, (out, width));
+            ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
         }
         Ok(())
     }
@@ -106,16 +105,16 @@ impl Scratch {
 }
 
 /// The values of a step, in the arena.
-struct Values<'a> {
+struct Arena<'a> {
     graph: &'a Graph,
     batch: &'a Batch,
-    arena: Shared<'a, f32>,
+    words: Shared<'a, f32>,
 }
 
-impl Values<'_> {
+impl Arena<'_> {
     /// The inputs of a node and its output with the output's width. The plan puts the output where no input is, but for
     /// the first input of the operators that start from it; that one is then in the output and not among the inputs.
-    fn of(&mut self, node: &Node, planned: &Step) -> ([Input<'_>; 2], &mut [f32], usize) {
+    fn of(&mut self, node: &Node, planned: &Step) -> Values<'_> {
         let starts = || node.inputs.iter().zip(&planned.inputs);
         let (mut out, mut width): (&mut [f32], usize) = (&mut [], 1);
         let given = usize::from(ops::in_output(&node.op));
@@ -124,11 +123,11 @@ impl Values<'_> {
             #[allow(unsafe_code)]
             // SAFETY: no other view is alive but the source's, which the plan keeps apart if it is not the same.
             unsafe {
-                out = self.arena.part(start, len);
+                out = self.words.part(start, len);
                 if let Some(&from) = planned.inputs[..given].first()
                     && from != start
                 {
-                    out.copy_from_slice(self.arena.part(from, len));
+                    out.copy_from_slice(self.words.part(from, len));
                 }
             }
             width = self.graph.value(id).width;
@@ -137,10 +136,10 @@ impl Values<'_> {
         for (input, (&id, &start)) in inputs.iter_mut().zip(starts()).skip(given) {
             #[allow(unsafe_code)]
             // SAFETY: the plan keeps these apart from the output, and only read views of them are made.
-            let x = unsafe { self.arena.view(start, self.len(id)) };
+            let x = unsafe { self.words.view(start, self.len(id)) };
             *input = Input { x, width: self.graph.value(id).width };
         }
-        (inputs, out, width)
+        Values { inputs, out, width }
     }
 
     fn len(&self, id: ValueId) -> usize {

@@ -84,6 +84,22 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
     }
 }
 
+#[test]
+fn every_half_precision_number_is_widened_exactly() {
+    let pool = Pool::new(1);
+    let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
+    let tiles = Tiles::pack(&pool, DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
+    for vector in vectors() {
+        let mut out = vec![Line::default(); 4096];
+        vector.run(Decode { dtype: DType::F16, blocks: tiles.tiles(0, 0, 1), out: &mut out });
+        for bits in 0..=u16::MAX {
+            let (got, wanted) = (out[bits as usize % 4096].0[bits as usize / 4096], f16::from_bits(bits).to_f32());
+            let same = got.to_bits() == wanted.to_bits() || (got.is_nan() && wanted.is_nan());
+            assert!(same, "{bits:#x} {:?}: {got}, wanted {wanted}", vector.isa());
+        }
+    }
+}
+
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / tiles.shape.cols * tiles.shape.rows];

@@ -27,7 +27,7 @@ impl Codec<1, 2> for F16 {
 impl Codec<1, 2> for BF16 {
     #[inline(always)]
     fn block<S: Simd, K: Sink<S, 1>>(s: S, block: &[Bytes; 2], sink: &mut K) {
-        sink.take(s, 0, s.from_bits(s.shl(s.halves(block), 16)));
+        sink.take(s, 0, s.with_bits(s.shl(s.halves(block), 16)));
     }
 }
 

@@ -8,7 +8,7 @@ use graph::{Attention, BackendError, Batch};
 use super::Worker;
 use super::cache::Layer;
 use super::gemm::Gemm;
-use super::rows::{Finish, Softmax, SoftmaxState};
+use super::softmax::{Finish, Softmax, SoftmaxState};
 use crate::cpu::memory::{Buffer, Shared, as_numbers};
 use crate::cpu::simd::{LANES, Line, Vector};
 

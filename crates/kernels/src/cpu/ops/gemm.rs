@@ -71,15 +71,16 @@ impl Gemm<'_> {
         case!(1 2 3 4 5 6 7 8 9 10 11 12);
     }
 
-    /// R rows times T tiles, all sums in registers.
+    /// R rows times T tiles, all sums in registers. They stay there only if the loops over R and T are unrolled, which
+    /// a check of bounds in them prevents; see the functions below.
     #[inline(always)]
     fn product<S: Simd, const R: usize, const T: usize>(&mut self, s: S, row: usize, tile: usize) {
-        let at = |r: usize, t: usize| (row + r) * self.acc_stride + tile + t;
+        let at = row * self.acc_stride + tile;
         let mut sums = [[s.splat(0.0); T]; R];
         if self.resume {
             for (r, sums) in sums.iter_mut().enumerate() {
                 for (t, sum) in sums.iter_mut().enumerate() {
-                    *sum = s.load(&self.acc[at(r, t)].0);
+                    *sum = s.load(&self.sum(at + r * self.acc_stride + t).0);
                 }
             }
         }
@@ -94,7 +95,8 @@ impl Gemm<'_> {
         }
         for (r, sums) in sums.iter().enumerate() {
             for (t, sum) in sums.iter().enumerate() {
-                s.store(&mut self.acc[at(r, t)].0, *sum);
+                let place = at + r * self.acc_stride + t;
+                s.store(&mut self.sum(place).0, *sum);
             }
         }
     }
@@ -104,6 +106,13 @@ impl Gemm<'_> {
     fn weight(&self, at: usize) -> &Line {
         // SAFETY: `check` has compared the last tile's last column with the length.
         unsafe { self.w.get_unchecked(at) }
+    }
+
+    #[inline(always)]
+    #[allow(unsafe_code)]
+    fn sum(&mut self, at: usize) -> &mut Line {
+        // SAFETY: `check` has compared the last row's last tile with the length.
+        unsafe { self.acc.get_unchecked_mut(at) }
     }
 
     #[inline(always)]

@@ -7,6 +7,7 @@ mod gemm;
 pub(super) mod linear;
 mod rope;
 pub(super) mod rows;
+mod softmax;
 
 pub(crate) use attention::{Chunk, chunks};
 pub use cache::KvType;
@@ -66,15 +67,18 @@ pub(crate) fn in_output(op: &Op) -> bool {
     op.in_place() || matches!(op, Op::RmsNorm { .. } | Op::ExpertBias { .. })
 }
 
-/// Computes `op`. `out` is the output's rows, `width` elements each; where [`in_output`], it holds the first input.
-pub(crate) fn compute(
-    cpu: &mut Worker,
-    step: &mut Step,
-    op: &Op,
-    inputs: [Input; 2],
-    (out, width): (&mut [f32], usize),
-) {
-    let [a, b] = inputs;
+/// The values that an operator works on.
+pub(crate) struct Values<'a> {
+    pub(crate) inputs: [Input<'a>; 2],
+    /// The output's rows; where [`in_output`], they hold the first input.
+    pub(crate) out: &'a mut [f32],
+    /// Elements in a row of the output; 1 if there is none.
+    pub(crate) width: usize,
+}
+
+/// Computes `op`.
+pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
+    let Values { inputs: [a, b], out, width } = values;
     let vector = cpu.vector;
     match op {
         Op::Embed { table } => {
@@ -92,9 +96,10 @@ pub(crate) fn compute(
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::SoftCap { cap } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::SoftCap { x, cap: *cap })),
-        Op::Glu { act } => each_row(cpu.pool, out, width, |i, gate| {
-            vector.run(rows::Glu { act: *act, gate, up: &b.x[i * width..][..width] });
-        }),
+        Op::Glu { act } => {
+            let up = |i: usize| &b.x[i * width..][..width];
+            each_row(cpu.pool, out, width, |i, gate| vector.run(rows::Glu { act: *act, gate, up: up(i) }));
+        }
         Op::Rope(rope) => {
             let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
             let (head_dim, style) = (rope.head_dim, rope.style);

@@ -26,6 +26,14 @@ impl Avx2 {
     }
 }
 
+/// Of 16 numbers in two halves, those at 8 indices.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn lookup(low: __m256, high: __m256, index: __m256i) -> __m256 {
+    let (a, b) = (_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index));
+    _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
+}
+
 /// Methods that are one expression of intrinsics.
 macro_rules! methods {
     ($(fn $name:ident($($arg:ident: $of:ty),*) -> $result:ty { $e:expr })*) => {
@@ -75,7 +83,7 @@ impl Simd for Avx2 {
         }
         fn round(x: [__m256; 2]) -> [__m256i; 2] { [_mm256_cvtps_epi32(x[0]), _mm256_cvtps_epi32(x[1])] }
         fn float(x: [__m256i; 2]) -> [__m256; 2] { [_mm256_cvtepi32_ps(x[0]), _mm256_cvtepi32_ps(x[1])] }
-        fn from_bits(x: [__m256i; 2]) -> [__m256; 2] { [_mm256_castsi256_ps(x[0]), _mm256_castsi256_ps(x[1])] }
+        fn with_bits(x: [__m256i; 2]) -> [__m256; 2] { [_mm256_castsi256_ps(x[0]), _mm256_castsi256_ps(x[1])] }
         fn splat_int(x: i32) -> [__m256i; 2] { [_mm256_set1_epi32(x); 2] }
         fn unsigned(from: &Bytes) -> [__m256i; 2] {{
             let bytes = _mm_loadu_si128(from.as_ptr().cast());
@@ -86,10 +94,16 @@ impl Simd for Avx2 {
             [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes))]
         }}
         fn halves(from: &[Bytes; 2]) -> [__m256i; 2] {
-            [0, 1].map(|i| _mm256_cvtepu16_epi32(_mm_loadu_si128(from.as_ptr().add(i).cast())))
+            [
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(from[0].as_ptr().cast())),
+                _mm256_cvtepu16_epi32(_mm_loadu_si128(from[1].as_ptr().cast())),
+            ]
         }
         fn f16(from: &[Bytes; 2]) -> [__m256; 2] {
-            [0, 1].map(|i| _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().add(i).cast())))
+            [
+                _mm256_cvtph_ps(_mm_loadu_si128(from[0].as_ptr().cast())),
+                _mm256_cvtph_ps(_mm_loadu_si128(from[1].as_ptr().cast())),
+            ]
         }
         fn and(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
             [_mm256_and_si256(a[0], b[0]), _mm256_and_si256(a[1], b[1])]
@@ -110,11 +124,7 @@ impl Simd for Avx2 {
         }}
         fn lookup(table: &[f32; LANES], index: [__m256i; 2]) -> [__m256; 2] {{
             let (low, high) = (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8)));
-            let one = |index| {
-                let (a, b) = (_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index));
-                _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
-            };
-            [one(index[0]), one(index[1])]
+            [lookup(low, high, index[0]), lookup(low, high, index[1])]
         }}
     }
 }

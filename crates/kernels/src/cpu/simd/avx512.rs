@@ -58,7 +58,7 @@ impl Simd for Avx512 {
         fn mul_add(a: __m512, b: __m512, c: __m512) -> __m512 { _mm512_fmadd_ps(a, b, c) }
         fn round(x: __m512) -> __m512i { _mm512_cvtps_epi32(x) }
         fn float(x: __m512i) -> __m512 { _mm512_cvtepi32_ps(x) }
-        fn from_bits(x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
+        fn with_bits(x: __m512i) -> __m512 { _mm512_castsi512_ps(x) }
         fn splat_int(x: i32) -> __m512i { _mm512_set1_epi32(x) }
         fn unsigned(from: &Bytes) -> __m512i { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
         fn signed(from: &Bytes) -> __m512i { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }

@@ -20,7 +20,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     for term in &TERMS[1..] {
         sum = s.mul_add(sum, r, s.splat(*term));
     }
-    s.mul(sum, s.from_bits(s.shl(s.add_int(n, s.splat_int(127)), 23)))
+    s.mul(sum, s.with_bits(s.shl(s.add_int(n, s.splat_int(127)), 23)))
 }
 
 /// 1 / (1 + e^-x).

@@ -48,8 +48,8 @@ pub(crate) trait Simd: Copy {
     /// The nearest integer, halves to even.
     fn round(self, x: Self::F) -> Self::I;
     fn float(self, x: Self::I) -> Self::F;
-    /// The number with these bits.
-    fn from_bits(self, x: Self::I) -> Self::F;
+    /// The numbers with these bits.
+    fn with_bits(self, x: Self::I) -> Self::F;
 
     fn splat_int(self, x: i32) -> Self::I;
     fn unsigned(self, from: &Bytes) -> Self::I;

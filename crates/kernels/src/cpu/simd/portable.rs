@@ -17,6 +17,16 @@ fn half_bits(from: &[Bytes; 2], i: usize) -> u16 {
     u16::from_le_bytes([line[at], line[at + 1]])
 }
 
+/// The half-precision number with these bits, without branches: its exponent and mantissa are moved to where a single's
+/// are, and the product makes up for the difference of the exponents' zeros, subnormal numbers included.
+#[inline(always)]
+fn widen(bits: u32) -> f32 {
+    const TWO_TO_112: f32 = f32::from_bits((112 + 127) << 23);
+    let moved = f32::from_bits((bits & 0x7fff) << 13) * TWO_TO_112;
+    let not_finite = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
+    f32::from_bits(moved.to_bits() | not_finite | (bits & 0x8000) << 16)
+}
+
 #[inline(always)]
 fn zip(a: F, b: F, f: impl Fn(f32, f32) -> f32) -> F {
     from_fn(|i| f(a[i], b[i]))
@@ -84,7 +94,7 @@ impl Simd for Portable {
         x.map(|x| x as f32)
     }
     #[inline(always)]
-    fn from_bits(self, x: I) -> F {
+    fn with_bits(self, x: I) -> F {
         x.map(|x| f32::from_bits(x as u32))
     }
     #[inline(always)]
@@ -105,7 +115,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn f16(self, from: &[Bytes; 2]) -> F {
-        from_fn(|i| half::f16::from_bits(half_bits(from, i)).to_f32())
+        from_fn(|i| widen(u32::from(half_bits(from, i))))
     }
     #[inline(always)]
     fn and(self, a: I, b: I) -> I {

@@ -1,0 +1,16 @@
+//! Every architecture gives the logits that transformers gives, on every instruction set that this machine has.
+
+#[path = "../../model/tests/support/golden.rs"]
+mod golden;
+
+use kernels::{Cpu, CpuOptions, Isa};
+
+#[test]
+fn logits_are_those_of_transformers() {
+    for isa in Isa::available() {
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() });
+        for name in golden::names() {
+            golden::check(&name, &cpu);
+        }
+    }
+}
