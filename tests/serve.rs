@@ -61,11 +61,30 @@ impl Server {
         BufReader::new(stream)
     }
 
-    fn complete(&self, body: &Value) -> Value {
+    /// The body of an answer.
+    fn text(&self, path: &str, body: &Value) -> String {
         let mut answer = String::new();
-        self.send("/v1/completions", body).read_to_string(&mut answer).expect("an answer");
-        let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        serde_json::from_str(body).unwrap_or_else(|e| panic!("{e}: {answer}"))
+        self.send(path, body).read_to_string(&mut answer).expect("an answer");
+        answer.split_once("\r\n\r\n").expect("a head and a body").1.to_owned()
+    }
+
+    fn answer(&self, path: &str, body: &Value) -> Value {
+        let body = self.text(path, body);
+        serde_json::from_str(&body).unwrap_or_else(|e| panic!("{e}: {body}"))
+    }
+
+    fn complete(&self, body: &Value) -> Value {
+        self.answer("/v1/completions", body)
+    }
+
+    /// What the choices of a streamed answer say, put together; it ends with `[DONE]`.
+    fn streamed(&self, path: &str, body: &Value) -> String {
+        let events = self.text(path, body);
+        let data: Vec<&str> = events.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+        let (done, chunks) = data.split_last().expect("events");
+        assert_eq!(*done, "[DONE]");
+        let chunks = chunks.iter().map(|chunk| serde_json::from_str::<Value>(chunk).expect("JSON"));
+        chunks.filter_map(|chunk| said(&chunk["choices"][0]["delta"], &chunk["choices"][0])).collect()
     }
 
     fn signal(&self, name: &str) {
@@ -93,12 +112,38 @@ impl Drop for Server {
     }
 }
 
+/// The text of a chat's message or delta, or of a completion's choice.
+fn said(message: &Value, choice: &Value) -> Option<String> {
+    message["content"].as_str().or_else(|| choice["text"].as_str()).map(str::to_owned)
+}
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn greedy(prompt: &str, tokens: usize) -> Value {
     json!({ "model": "tiny", "prompt": prompt, "max_tokens": tokens, "temperature": 0 })
+}
+
+#[test]
+fn answers_are_those_of_transformers() {
+    let server = Server::start();
+    let expected = std::fs::read_to_string(root().join("tests/data/tiny/expected.json")).expect("the fixture");
+    let expected: Value = serde_json::from_str(&expected).expect("JSON");
+    for case in expected["cases"].as_array().expect("cases") {
+        let (path, key, prompt) = match case["prompt"] == "@chat" {
+            true => ("/v1/chat/completions", "messages", &expected["chat"]["messages"]),
+            false => ("/v1/completions", "prompt", &case["prompt"]),
+        };
+        let mut body = json!({ "model": "default", "temperature": 0, "max_tokens": 24, key: prompt });
+        let whole = server.answer(path, &body);
+        let choice = &whole["choices"][0];
+        assert_eq!(said(&choice["message"], choice).as_deref(), case["text"].as_str(), "{whole}");
+        assert_eq!(choice["finish_reason"], "length");
+        assert_eq!(whole["usage"]["prompt_tokens"], case["ids"].as_array().map_or(0, Vec::len));
+        body["stream"] = true.into();
+        assert_eq!(Some(server.streamed(path, &body).as_str()), case["text"].as_str());
+    }
 }
 
 #[test]

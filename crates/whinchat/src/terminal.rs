@@ -7,18 +7,18 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// A progress bar for each stage; nothing where stderr is not a terminal.
 #[derive(Default)]
-pub struct Bars {
+pub(crate) struct Bars {
     current: RefCell<Option<(String, ProgressBar)>>,
 }
 
 impl Bars {
     /// No bar yet.
-    pub fn new() -> Bars {
+    pub(crate) fn new() -> Bars {
         Bars::default()
     }
 
     /// Shows that `done` of `total` bytes of `stage` are done.
-    pub fn show(&self, stage: &str, done: u64, total: u64) {
+    pub(crate) fn show(&self, stage: &str, done: u64, total: u64) {
         if !std::io::stderr().is_terminal() {
             return;
         }
@@ -44,6 +44,6 @@ fn bar(stage: &str, total: u64) -> ProgressBar {
 }
 
 /// Whether an error is only that the reader of stdout has gone (`| head`).
-pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }

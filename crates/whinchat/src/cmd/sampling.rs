@@ -10,22 +10,22 @@ pub(super) struct SamplingArgs {
     #[arg(long, short = 'n', default_value_t = 512, value_name = "TOKENS")]
     max_tokens: usize,
     /// 0 always takes the most likely token.
-    #[arg(long, value_parser = non_negative)]
+    #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
     temperature: Option<f32>,
     /// Keep the k most likely tokens; 0 keeps all.
     #[arg(long)]
     top_k: Option<usize>,
     /// Keep the most likely tokens whose probability reaches p.
-    #[arg(long, value_parser = share)]
+    #[arg(long, allow_negative_numbers = true, value_parser = share)]
     top_p: Option<f32>,
     /// Keep tokens with at least this share of the best one's probability.
-    #[arg(long, value_parser = share)]
+    #[arg(long, allow_negative_numbers = true, value_parser = share)]
     min_p: Option<f32>,
     /// Locally typical sampling; 1 is off.
-    #[arg(long, value_parser = share)]
+    #[arg(long, allow_negative_numbers = true, value_parser = share)]
     typical_p: Option<f32>,
     /// Penalty on tokens that occurred; 1 is off.
-    #[arg(long, value_parser = positive)]
+    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     repetition_penalty: Option<f32>,
     /// Subtracted for each occurrence in the answer.
     #[arg(long, allow_negative_numbers = true)]
