@@ -150,7 +150,7 @@ fn mistakes_get_a_clear_error() {
     check_error(&["run", "--model", "org/name", "x"], &["org/name", "HF_HUB_OFFLINE"]);
     check_error(&["run", "--model", &junk, "x"], &["junk.gguf"]);
     check_error(&["run", "--model", &tiny(), "--temperature", "-1", "x"], &["--temperature"]);
-    check_error(&["run", "--model", &tiny(), "--context", "100000", "x"], &["--context 100000", "256"]);
+    check_error(&["run", "--model", &tiny(), "--context", "0", "x"], &["--context 0"]);
     check_error(&["run", "--model", &tiny(), "--context", "4", "The whinchat"], &["6 tokens", "--context"]);
     check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
     check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);

@@ -17,7 +17,8 @@ pub const BLOCK_LEN: usize = 16;
 /// How a model is brought into memory. `None` means: resolved from the model and the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
-    /// Longest sequence, prompt and answer (default: the model's own, at most 8,192).
+    /// Longest sequence, prompt and answer (default: the model's own, at most 8,192). More than the model's own is allowed;
+    /// what it then says is the asker's risk.
     pub context: Option<usize>,
     /// Threads that compute (default: every core).
     pub threads: Option<usize>,
@@ -66,11 +67,11 @@ pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
 /// If the files cannot be used or an option contradicts the model.
 pub fn prepare(path: &Path, options: &LoadOptions) -> Result<Prepared, Error> {
     let checkpoint = Checkpoint::open(path)?;
-    let own = checkpoint.bind(options.context)?.spec().context;
-    let context = options.context.unwrap_or(own.min(8192));
-    if context == 0 || context > own {
-        return Err(Error::Request(format!("--context {context}: this model takes 1 to {own} positions")));
-    }
+    let context = match options.context {
+        Some(0) => return Err(Error::Request("--context 0: a sequence has at least one position".into())),
+        Some(context) => context,
+        None => checkpoint.bind(None)?.spec().context.min(8192),
+    };
     let model = checkpoint.bind(Some(context))?;
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
@@ -92,7 +93,7 @@ fn affordable(graph: &Graph) -> usize {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
     let Some(kib) = available.and_then(|n| n.trim().parse::<u64>().ok()) else { return usize::MAX };
-    let weights: u64 = graph.weights().iter().filter_map(|w| w.bytes()).map(|b| b as u64).sum();
+    let weights: u64 = graph.weights().iter().filter_map(graph::WeightInfo::bytes).map(|b| b as u64).sum();
     ((kib * 1024).saturating_sub(weights) / 2 / kv_bytes_per_token(graph).max(1)) as usize
 }
 

@@ -7,8 +7,6 @@ use clap::Args;
 use graph::Graph;
 use model::{Checkpoint, List, Metadata, Value};
 
-use crate::terminal::Bars;
-
 /// Show what is in a model: files, metadata, tensors, memory by part, the graph. Without a choice: all of them.
 #[derive(Args)]
 pub(crate) struct Inspect {
@@ -30,9 +28,7 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let bars = Bars::new();
-        let path = whinchat::locate(&self.model, &|stage, done, total| bars.show(stage, done, total))?;
-        let checkpoint = Checkpoint::open(&path)?;
+        let checkpoint = Checkpoint::open(&super::locate(&self.model)?)?;
         let all = !(self.metadata || self.tensors || self.memory || self.graph);
         let mut out = io::BufWriter::new(io::stdout().lock());
         if all {

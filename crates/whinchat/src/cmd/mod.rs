@@ -12,6 +12,8 @@ mod scorer;
 mod serve;
 mod tokenize;
 
+use std::path::PathBuf;
+
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use whinchat::{LoadOptions, Model, Prepared};
@@ -71,6 +73,19 @@ struct ModelArg {
     model: String,
 }
 
+impl ModelArg {
+    /// Where its files are, downloaded if need be.
+    fn locate(&self) -> anyhow::Result<PathBuf> {
+        locate(&self.model)
+    }
+}
+
+/// Where a model's files are, downloaded if need be.
+fn locate(source: &str) -> anyhow::Result<PathBuf> {
+    let bars = Bars::new();
+    Ok(whinchat::locate(source, &|stage, done, total| bars.show(stage, done, total))?)
+}
+
 /// How it is brought into memory.
 #[derive(Args)]
 struct LoadArgs {
@@ -91,16 +106,25 @@ impl LoadArgs {
 
     /// Loads the model with its engine, for `max_sequences` at once.
     fn load(&self, max_sequences: usize) -> anyhow::Result<Model> {
+        self.load_with(&LoadOptions { max_sequences: Some(max_sequences), ..self.options() })
+    }
+
+    /// Loads the model with its engine.
+    fn load_with(&self, options: &LoadOptions) -> anyhow::Result<Model> {
+        let prepared = self.prepare(options)?;
         let bars = Bars::new();
-        let options = LoadOptions { max_sequences: Some(max_sequences), ..self.options() };
-        let loaded = Model::load_with(&self.model.model, &options, &|stage, done, total| bars.show(stage, done, total));
-        loaded.with_context(|| format!("cannot load {}", self.model.model))
+        let model = Model::start(&prepared, &|stage, done, total| bars.show(stage, done, total));
+        model.with_context(|| format!("cannot load {}", self.model.model))
     }
 
     /// Opens the model without bringing it into memory.
     fn prepare(&self, options: &LoadOptions) -> anyhow::Result<Prepared> {
-        let bars = Bars::new();
-        let path = whinchat::locate(&self.model.model, &|stage, done, total| bars.show(stage, done, total))?;
-        Ok(whinchat::prepare(&path, options)?)
+        let prepared = whinchat::prepare(&self.model.locate()?, options)
+            .with_context(|| format!("cannot load {}", self.model.model))?;
+        let own = prepared.model.spec().context;
+        if prepared.context > own {
+            eprintln!("warning: --context {}: the model was made for {own} positions", prepared.context);
+        }
+        Ok(prepared)
     }
 }

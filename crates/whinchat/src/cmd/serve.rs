@@ -6,10 +6,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use serve::App;
-use whinchat::{LoadOptions, Model};
+use whinchat::LoadOptions;
 
 use super::LoadArgs;
-use crate::terminal::Bars;
 
 /// Answer over HTTP: OpenAI's chat completions, completions and models.
 #[derive(Args)]
@@ -85,10 +84,7 @@ impl Serve {
             kv_tokens: self.kv_tokens,
             ..self.load.options()
         };
-        let bars = Bars::new();
-        let source = &self.load.model.model;
-        let model = Model::load_with(source, &options, &|stage, done, total| bars.show(stage, done, total))
-            .with_context(|| format!("cannot load {source}"))?;
+        let model = self.load.load_with(&options)?;
         let name = self.alias.unwrap_or_else(|| model.name().to_owned());
         Ok(model.into_served(name))
     }

@@ -7,7 +7,6 @@ use serde_json::json;
 use text::EncodeOptions;
 
 use super::ModelArg;
-use crate::terminal::Bars;
 
 /// Show the tokens of a text: one line each, id and piece.
 #[derive(Args)]
@@ -26,9 +25,7 @@ pub(crate) struct Tokenize {
 
 impl Tokenize {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let bars = Bars::new();
-        let path = whinchat::locate(&self.model.model, &|stage, done, total| bars.show(stage, done, total))?;
-        let tokenizer = whinchat::tokenizer(&*model::Checkpoint::open(&path)?)?;
+        let tokenizer = whinchat::tokenizer(&*model::Checkpoint::open(&self.model.locate()?)?)?;
         let text = if self.text == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { self.text };
         let special = !self.no_special;
         let ids = tokenizer.encode(&text, EncodeOptions { add_special: special, parse_special: special });
