@@ -1,5 +1,6 @@
 //! The program as people run it: every subcommand on the small model in tests/data, and on real files where they are.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -155,6 +156,39 @@ fn mistakes_get_a_clear_error() {
     check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
     check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);
     check_error(&["serve", "--model", &tiny(), "--listen", "nowhere"], &["nowhere"]);
+}
+
+#[test]
+fn chat_answers_each_line_of_a_pipe() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    command.args(["chat", "--model", &tiny(), "--temperature", "0", "-n", "24", "--system", "Be brief. "]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let asked = expected()["chat"]["messages"][1]["content"].as_str().map(str::to_owned).expect("a message");
+    write!(child.stdin.take().expect("piped"), "{asked}\n/clear\n{asked}\n").expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    let cases = expected()["cases"].clone();
+    let wanted =
+        cases.as_array().and_then(|cases| cases.last()).and_then(|case| case["text"].as_str()).expect("a case");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{wanted}\n{wanted}\n"));
+}
+
+/// Python's own pseudo-terminal plays the person.
+#[cfg(unix)]
+#[test]
+fn chat_at_a_terminal_edits_remembers_and_stops() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 to play the person at the terminal");
+        return;
+    }
+    let state = tempfile::tempdir().expect("a folder");
+    let mut command = Command::new("python3");
+    command
+        .arg(root().join("tests/chat_terminal.py"))
+        .args([env!("CARGO_BIN_EXE_whinchat"), &tiny()])
+        .arg(state.path());
+    let output = command.output().expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
 }
 
 #[test]

@@ -38,8 +38,9 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Go on past the model's end tokens.
     pub ignore_eos: bool,
-    /// Take control tokens written out in the prompt as such (prompts made by a template; never for strangers' text).
-    pub parse_special: bool,
+    /// The prompt was made by the model's chat template ([`Model::render_chat`]): control tokens written out in it are taken
+    /// as such and none are added. Never for strangers' text.
+    pub templated: bool,
 }
 
 impl Default for GenerateOptions {
@@ -49,7 +50,7 @@ impl Default for GenerateOptions {
             max_tokens: 256,
             stop: Vec::new(),
             ignore_eos: false,
-            parse_special: false,
+            templated: false,
         }
     }
 }
@@ -147,7 +148,7 @@ impl Model {
         options: &GenerateOptions,
         sink: Box<dyn engine::TokenSink>,
     ) -> Result<Pieces, Error> {
-        let encode = EncodeOptions { add_special: true, parse_special: options.parse_special };
+        let encode = EncodeOptions { add_special: !options.templated, parse_special: options.templated };
         let tokens = self.tokenizer.encode(prompt, encode);
         if tokens.len() >= self.context {
             let (given, context) = (tokens.len(), self.context);

@@ -43,7 +43,7 @@ struct Conversation {
 impl Chat {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let model = self.load.load(1)?;
-        let options = GenerateOptions { parse_special: true, ..self.sampling.options(&model) };
+        let options = GenerateOptions { templated: true, ..self.sampling.options(&model) };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let mut chat = Conversation { model, options, system: self.system, messages: Vec::new(), runtime };
         chat.clear();
