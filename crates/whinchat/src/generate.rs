@@ -38,8 +38,8 @@ pub struct GenerateOptions {
     pub stop: Vec<String>,
     /// Go on past the model's end tokens.
     pub ignore_eos: bool,
-    /// The prompt was made by the model's chat template ([`Model::render_chat`]): control tokens written out in it are taken
-    /// as such and none are added. Never for strangers' text.
+    /// The prompt was made by the model's chat template ([`Model::render_chat`]), which has put the begin token itself. Else
+    /// the model's own begin token is added. Control tokens written out in a prompt are taken as such in both cases.
     pub templated: bool,
 }
 
@@ -148,7 +148,7 @@ impl Model {
         options: &GenerateOptions,
         sink: Box<dyn engine::TokenSink>,
     ) -> Result<Pieces, Error> {
-        let encode = EncodeOptions { add_special: !options.templated, parse_special: options.templated };
+        let encode = EncodeOptions { add_special: !options.templated, parse_special: true };
         let tokens = self.tokenizer.encode(prompt, encode);
         if tokens.len() >= self.context {
             let (given, context) = (tokens.len(), self.context);
