@@ -100,6 +100,13 @@ impl Bpe {
         id
     }
 
+    /// Whether text may be cut at spaces (`▁`) and merged part by part with the same result: nothing but merges looks at
+    /// more than one character.
+    pub(crate) fn cuts_at_spaces(&self) -> bool {
+        let plain = self.whole == Whole::Never && self.prefix.is_empty() && self.suffix.is_empty();
+        plain && self.pieces.contains_key("▁")
+    }
+
     fn symbols(&self, piece: &str) -> Vec<Symbol> {
         let mut symbols = Vec::with_capacity(piece.len());
         let mut run = false;

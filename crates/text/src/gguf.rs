@@ -211,6 +211,9 @@ impl Source {
                 pretokenizers.push(Pretokenizer::Split { pattern, behavior: Behavior::Isolated, invert: false });
             }
         }
+        if self.family == Family::Spm {
+            pretokenizers.extend(Pretokenizer::spaced(self.pieces.iter().map(String::as_str)));
+        }
         if self.family == Family::WordPiece {
             let lowercase = self.flag("normalizer.lowercase").unwrap_or(true);
             let accents = self.flag("normalizer.strip_accents").unwrap_or(lowercase);

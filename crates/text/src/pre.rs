@@ -2,6 +2,8 @@
 //!
 //! Source of the names and patterns: llama.cpp's table, which takes them from each model's tokenizer.json and adapts some
 //! (it tells upper from lower case in ASCII only). Patterns apply one after another, each to the pieces of the one before.
+//! One difference is meant: where digits are grouped from their right end, what stands before them is cut off, as the
+//! models' own tokenizers have it; llama.cpp leaves it with the first group.
 
 use crate::split::{Digits, Splitter};
 
@@ -167,7 +169,8 @@ const QWEN2: Rule = Rule::Pattern(concat!(any_case!(), "|", words!(), r"|\p{N}",
 const POEMS: Rule = Rule::Pattern(r" ?[^(\s|.,!?…。，、।۔،)]+");
 const KANA: Rule = Rule::Pattern("[一-龥\u{3040}-ゟ゠-ヿ]+");
 const DEEPSEEK: Rule = Rule::Pattern(concat!(ascii_marked!(), r"[\r\n]*", spaces!()));
-const OLD_CJK: Rule = Rule::Pattern("[一-龥\u{800}-一가-\u{D7FF}]+");
+/// No spaces: llama.cpp hides them from patterns of plain characters.
+const OLD_CJK: Rule = Rule::Pattern(r"[[一-龥\u{800}-一가-\u{D7FF}]--\s]+");
 const TRIPLE: Rule = Rule::Pattern("[0-9][0-9][0-9]");
 
 /// Letters of scripts that have case (Latin, Greek, Cyrillic …), as DeepSeek's first tokenizer lists them.
@@ -199,7 +202,7 @@ const TABLE: &[Row] = &[
         r"|\s{512}(?!\S)|\s{256}(?!\S)|\s{128}(?!\S)|\s{64}(?!\S)|\s{32}(?!\S)|\s{16}(?!\S)|\s{8}(?!\S)|\s{4}(?!\S)",
         r"|\s{1,2}(?!\S)|\s{1}"))]),
     (&["deepseek-llm"], &[Rule::Pattern(r"[\r\n]"), Rule::Pattern(CASED),
-        Rule::Pattern(r"\s?[!-/:-~！-／：-～‘-‟\u{3000}-。]+"), Rule::Pattern(r"\s+$"), OLD_CJK, Rule::Pattern(r"\p{N}+")]),
+        Rule::Pattern(r"\s?[!-/:-~！-／：-～‘-‟\u{3001}-。]+"), Rule::Pattern(r"\s+$"), OLD_CJK, Rule::Pattern(r"\p{N}+")]),
     (&["deepseek-coder"], &[Rule::Pattern(r"[\r\n]"), Rule::Pattern(r"\s?\p{L}+"), Rule::Pattern(r"\s?\p{P}+"), OLD_CJK, DIGIT]),
     (&["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"], &[THREE, KANA, DEEPSEEK]),
     (&["spark2_5"], &[THREE, KANA, Rule::Pattern(concat!(ascii_marked!(), r"|[\r\n]|\s+(?!\S)|\s+")), DIGIT]),

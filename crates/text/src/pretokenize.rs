@@ -94,6 +94,16 @@ pub(crate) enum Behavior {
 }
 
 impl Pretokenizer {
+    /// A cut before each `▁` that follows something else, if no vocabulary piece reaches across such a place: then no merge
+    /// does, and words can be merged (and remembered) one by one.
+    pub(crate) fn spaced<'a>(mut pieces: impl Iterator<Item = &'a str>) -> Option<Pretokenizer> {
+        if pieces.any(|piece| piece.trim_start_matches('▁').contains('▁')) {
+            return None;
+        }
+        let pattern = Splitter::new("▁*[^▁]+|▁+").ok()?;
+        Some(Pretokenizer::Split { pattern, behavior: Behavior::Isolated, invert: false })
+    }
+
     /// The pieces of a piece, nothing empty.
     pub(crate) fn apply<'a>(&self, piece: Piece<'a>, out: &mut Vec<Piece<'a>>) {
         match self {
@@ -256,6 +266,13 @@ mod tests {
         check(&step(Prepend::Always, true), "a  bc", &["▁a", "▁", "▁bc"]);
         check(&step(Prepend::Always, false), " a b", &["▁a▁b"]);
         check(&step(Prepend::Never, true), "a b", &["a", "▁b"]);
+    }
+
+    #[test]
+    fn words_are_cut_where_no_piece_reaches_across() {
+        let step = Pretokenizer::spaced(["▁a", "▁▁", "a"].into_iter()).expect("none reaches across");
+        check(&step, "▁▁ab▁a▁", &["▁▁ab", "▁a", "▁"]);
+        assert!(Pretokenizer::spaced(["a▁b"].into_iter()).is_none());
     }
 
     #[test]

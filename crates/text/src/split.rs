@@ -14,9 +14,9 @@ use crate::classes::{DIGIT, WORD};
 /// Steps the backtracking engine may take for one match; then the rest of the text stays in one piece.
 const BACKTRACK_LIMIT: usize = 5_000_000;
 /// Bytes that a compiled pattern may take.
-const SIZE_LIMIT: usize = 64 << 20;
-/// Groups and classes nested deeper than this are refused.
-const NEST_LIMIT: u32 = 100;
+const SIZE_LIMIT: usize = 16 << 20;
+/// Patterns with more groups and classes than this are refused: engines go down into them one by one.
+const NEST_LIMIT: usize = 200;
 
 /// A compiled pattern.
 #[derive(Debug)]
@@ -68,6 +68,9 @@ impl Splitter {
             r"(?=(\d{3})+(?!\d))" => return Ok(Splitter::Groups(Digits::Decimal)),
             r"\d{1,3}(?=(?:\d{3})*\b)" => return Ok(Splitter::Groups(Digits::Words)),
             _ => {}
+        }
+        if pattern.chars().filter(|c| "([".contains(*c)).count() > NEST_LIMIT {
+            return Err(format!("the pattern {pattern:.60?} … has more than {NEST_LIMIT} groups and classes"));
         }
         match linear(pattern) {
             Some(linear) => Ok(Splitter::Linear(Box::new(linear))),
@@ -165,8 +168,7 @@ fn linear(pattern: &str) -> Option<Linear> {
     let plain: Vec<&str> = alternatives.iter().map(|a| if spaces(a) { &a[..a.len() - 6] } else { a }).collect();
     let regex = |alternatives: &[&str]| {
         let size = Regex::config().nfa_size_limit(Some(SIZE_LIMIT)).onepass_size_limit(Some(SIZE_LIMIT));
-        let nest = regex_automata::util::syntax::Config::new().nest_limit(NEST_LIMIT);
-        Regex::builder().configure(size).syntax(nest).build_many(alternatives).ok()
+        Regex::builder().configure(size).build_many(alternatives).ok()
     };
     let mut lookaheads = Vec::new();
     for (i, alternative) in alternatives.iter().enumerate() {
@@ -299,6 +301,8 @@ mod tests {
     fn what_is_no_pattern_is_refused() {
         assert!(Splitter::new("(").is_err());
         assert!(Splitter::new("[a").is_err());
+        assert!(Splitter::new(&("(".repeat(9999) + &")".repeat(9999))).is_err());
+        assert!(Splitter::new(r"(?:(?:\p{L}{1000}){1000}){1000}").is_err());
     }
 
     #[test]

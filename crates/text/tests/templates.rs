@@ -74,6 +74,14 @@ fn arguments_as_text_are_parsed_for_those_who_want_objects() {
 }
 
 #[test]
+fn lists_may_be_nested_as_deep_as_fuel_lasts() {
+    let nest = "{% set ns = namespace(x=[]) %}{% for a in range(90000) %}{% set ns.x = [ns.x] %}{% endfor %}{{ ns.x }}";
+    let template = ChatTemplate::new(nest, &[]).expect("valid");
+    let text = template.render(&serde_json::json!([]), None, true, &Map::new()).expect("renders");
+    assert_eq!(text.len(), 180_002);
+}
+
+#[test]
 fn what_is_no_template_or_runs_away_is_an_error() {
     let none = Map::new();
     let render =
@@ -88,6 +96,8 @@ fn what_is_no_template_or_runs_away_is_an_error() {
         "{{ raise_exception('no') }}",
         "{{ strftime_now('%Y') }}",
         "{% include 'other' %}",
+        "{% set ns = namespace(x=[]) %}{% for a in range(999) %}{% for b in range(999) %}{% set ns.x = [ns.x] %}{% endfor %}\
+         {% endfor %}",
     ] {
         assert!(render(source).is_err(), "{source}");
     }

@@ -15,7 +15,7 @@ use self::decoder::Decoder;
 use self::field::Fields;
 use crate::added::{AddedToken, AddedTokens, Order};
 use crate::normalize::Normalizer;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Model, Pipeline};
 use crate::pretokenize::Pretokenizer;
 use crate::special::ends;
 use crate::vocab::{MOST_IDS, Vocab};
@@ -32,9 +32,13 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let config = Config::new(config)?;
     let (model, pieces) = models::model(&root.fields("model")?)?;
     let added = added_tokens(&root, &config, &pieces)?;
+    check_ids(&pieces, &added)?;
     let normalizers = steps::normalizers(&root.field("normalizer"))?;
     let mut pretokenizers = steps::pretokenizers(&root.field("pre_tokenizer"))?;
     let byte_level = pretokenizers.pop_if(|step| matches!(step, Pretokenizer::ByteLevel)).is_some();
+    if matches!(&model, Model::Bpe(bpe) if bpe.cuts_at_spaces()) && !byte_level {
+        pretokenizers.extend(Pretokenizer::spaced(pieces.keys().map(|p| &**p)));
+    }
     let decoder = Decoder::new(&root.field("decoder"))?;
     let adds_space = steps::adds_space(&normalizers, &pretokenizers) || decoder.spaces_words();
     let vocab = vocab(&decoder, &pieces, &added, &config)?;
@@ -108,7 +112,7 @@ fn pipeline(
     normalizers: Vec<Normalizer>,
     pretokenizers: Vec<Pretokenizer>,
     byte_level: bool,
-    model: crate::pipeline::Model,
+    model: Model,
 ) -> Result<Pipeline, TokenizerError> {
     let search = |tokens| AddedTokens::new(tokens, Order::Leftmost).map_err(|e| TokenizerError::new("added_tokens", e));
     let (normalized, plain): (Vec<Added>, Vec<Added>) = added.into_iter().partition(|(_, normalized)| *normalized);
@@ -121,6 +125,19 @@ fn pipeline(
     let normalized = if normalized.is_empty() { None } else { Some(search(normalized)?) };
     let added = search(plain.into_iter().map(|(token, _)| token).collect())?;
     Ok(Pipeline { added, normalizers, normalized, pretokenizers, byte_level, model })
+}
+
+/// Ids may leave holes, but not for a table that is mostly holes.
+fn check_ids(pieces: &Pieces, added: &[Added]) -> Result<(), TokenizerError> {
+    let most = 2 * (pieces.len() + added.len()) + 100_000;
+    let ids = pieces.values().chain(added.iter().map(|(token, _)| &token.id));
+    match ids.max() {
+        Some(&id) if id as usize > most => {
+            let count = pieces.len() + added.len();
+            Err(TokenizerError::new("model.vocab", format!("id {id} is too far out for {count} tokens")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// An id within reason.

@@ -10,8 +10,11 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
-/// Instructions a template may run: some thousands for each message of a long conversation.
-const FUEL: u64 = 2_000_000;
+/// Instructions a template may run: a thousand for each of a thousand messages.
+const FUEL: u64 = 1_000_000;
+/// Stack for one rendering, memory only as far as it is used. With its fuel a template can nest lists 300,000 deep, and
+/// printing or dropping those takes some hundred bytes of stack for each.
+const STACK: usize = 256 << 20;
 /// Bytes a template may write.
 const LONGEST: usize = 64 << 20;
 /// The name under which the template is kept.
@@ -100,10 +103,19 @@ impl ChatTemplate {
         context.push(("tools".into(), tools.map_or(Value::from(()), json::value)));
         context.push(("documents".into(), extra.get("documents").map_or(Value::from(()), json::value)));
         context.push(("add_generation_prompt".into(), Value::from(add_generation_prompt)));
+        let failed = |why: &dyn std::fmt::Display| TemplateError::Render(why.to_string());
+        std::thread::scope(|scope| {
+            let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
+            let rendering = thread.spawn_scoped(scope, || self.render_context(context)).map_err(|e| failed(&e))?;
+            rendering.join().map_err(|_| failed(&"the template engine gave up"))?
+        })
+    }
+
+    fn render_context(&self, context: Vec<(String, Value)>) -> Result<String, TemplateError> {
+        let failed = |e: Error| TemplateError::Render(reason(&e));
         let mut out = Limited(Vec::new());
-        let template = self.env.get_template(NAME).map_err(|e| TemplateError::Render(reason(&e)))?;
-        let rendered = template.render_captured_to(Value::from_pairs(context), &mut out);
-        rendered.map_err(|e| TemplateError::Render(reason(&e)))?;
+        let template = self.env.get_template(NAME).map_err(failed)?;
+        template.render_captured_to(Value::from_pairs(context), &mut out).map_err(failed)?;
         Ok(String::from_utf8_lossy(&out.0).into_owned())
     }
 
