@@ -1,4 +1,4 @@
-# Renders chat templates as transformers does and writes what must come out: crates/text/tests/fixtures/templates.json.
+# Renders chat templates as transformers does and writes what must come out: crates/text/tests/text/fixtures/templates.json.
 # Templates of real models stay where they are (shared assets); the small ones below are carried in the fixture.
 import json
 import sys
@@ -10,7 +10,7 @@ from transformers.utils import chat_template_utils
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "assets" / "templates"
-OUT = ROOT / "crates" / "text" / "tests" / "fixtures" / "templates.json"
+OUT = ROOT / "crates" / "text" / "tests" / "text" / "fixtures" / "templates.json"
 NOW = 1795392000
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 

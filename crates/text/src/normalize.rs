@@ -145,9 +145,9 @@ impl Bert {
         if self.chinese {
             out = out.chars().fold(String::with_capacity(out.len()), |mut out, c| {
                 if chinese(c) {
-                    out.extend([' ', c, ' '])
+                    out.extend([' ', c, ' ']);
                 } else {
-                    out.push(c)
+                    out.push(c);
                 }
                 out
             });

@@ -201,11 +201,11 @@ fn metaspace<'a>(piece: &Piece<'a>, replacement: char, prepend: Prepend, split: 
     if wanted && !text.starts_with(replacement) && !text.is_empty() {
         text.insert(0, replacement);
     }
-    let mut ranges = vec![0..text.len()];
-    if split {
-        let found = text.char_indices().map(|(at, c)| (at..at + c.len_utf8(), c == replacement));
-        ranges = Behavior::MergedWithNext.pieces(merge_gaps(found));
+    if !split {
+        return out.push(Piece { text: text.into(), first: piece.first });
     }
+    let found = text.char_indices().map(|(at, c)| (at..at + c.len_utf8(), c == replacement));
+    let ranges = Behavior::MergedWithNext.pieces(merge_gaps(found));
     slice(Piece { text: text.into(), first: piece.first }, ranges, out);
 }
 

@@ -136,7 +136,7 @@ fn pretokenizer(step: &Fields, out: &mut Vec<Pretokenizer>) -> Result<(), Tokeni
         Some("Whitespace") => out.push(split(fixed(r"\w+|[^\w\s]+")?, true, Behavior::Removed)),
         Some("WhitespaceSplit") => out.push(Pretokenizer::Chars(CharTest::Space, Behavior::Removed)),
         Some("Digits") if flag("individual_digits", false)? => {
-            out.push(Pretokenizer::Chars(CharTest::Number, isolated))
+            out.push(Pretokenizer::Chars(CharTest::Number, isolated));
         }
         Some("Digits") => out.push(Pretokenizer::Chars(CharTest::Number, Behavior::Contiguous)),
         Some("Punctuation") => {

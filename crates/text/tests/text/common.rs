@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use text::{GgufVocab, TokenKind};
 
 /// A shared asset, or `None` (said on stderr) where there is none.
-pub fn asset(path: &str) -> Option<PathBuf> {
+pub(crate) fn asset(path: &str) -> Option<PathBuf> {
     let shared = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets").join(path);
     if !shared.exists() {
         eprintln!("skipped: ../shared/assets/{path} is absent");
@@ -15,7 +15,7 @@ pub fn asset(path: &str) -> Option<PathBuf> {
 }
 
 /// The vocabulary of a GGUF file.
-pub fn gguf_vocab(file: &[u8]) -> GgufVocab {
+pub(crate) fn gguf_vocab(file: &[u8]) -> GgufVocab {
     let mut reader = Reader { bytes: file, at: 16 };
     let count = reader.u64();
     let mut vocab = GgufVocab::default();

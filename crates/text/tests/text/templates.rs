@@ -1,7 +1,5 @@
 //! Chat templates against what Python's jinja2 makes of them in transformers (xtask/goldens/text.py).
 
-mod common;
-
 use serde_json::{Map, Value};
 use text::ChatTemplate;
 
@@ -49,7 +47,7 @@ fn small_templates_render_as_in_python() {
 
 #[test]
 fn templates_of_models_render_as_in_python() {
-    let Some(folder) = common::asset("templates") else { return };
+    let Some(folder) = crate::common::asset("templates") else { return };
     let golden = golden();
     let mut failures = Vec::new();
     for entry in std::fs::read_dir(folder).expect("a folder") {

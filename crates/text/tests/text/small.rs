@@ -21,7 +21,7 @@ fn byte_level(merges: &[&str]) -> (Value, Value) {
 const MERGES: [&str; 12] = ["Ġ t", "h e", "Ġt he", "l l", "e r", "Ġ Ġ", "ĠĠ ĠĠ", "a a", "aa aa", "Ã ©", "1 2", "Ċ Ċ"];
 
 /// Byte-level BPE with the given `pre_tokenizer`.
-pub fn bpe(pre_tokenizer: Value) -> Value {
+pub(crate) fn bpe(pre_tokenizer: Value) -> Value {
     let (vocab, merges) = byte_level(&MERGES);
     json!({"version": "1.0", "truncation": null, "padding": null,
         "added_tokens": [added(268, "<|end|>", true, false), added(269, "<l>", false, false),
@@ -35,14 +35,14 @@ pub fn bpe(pre_tokenizer: Value) -> Value {
 }
 
 /// A pre-tokenizer that splits by `pattern` and writes bytes.
-pub fn by_pattern(pattern: &str) -> Value {
+pub(crate) fn by_pattern(pattern: &str) -> Value {
     json!({"type": "Sequence", "pretokenizers": [
         {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false},
         {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]})
 }
 
 /// SentencePiece's BPE: a space before the text, unknown characters as bytes (or `<unk>`).
-pub fn sentencepiece(byte_fallback: bool, fuse_unk: bool) -> Value {
+pub(crate) fn sentencepiece(byte_fallback: bool, fuse_unk: bool) -> Value {
     let mut pieces: Vec<String> = ["<unk>", "<s>", "</s>"].map(String::from).into();
     if byte_fallback {
         pieces.extend((0..256).map(|b| format!("<0x{b:02X}>")));
@@ -69,7 +69,7 @@ pub fn sentencepiece(byte_fallback: bool, fuse_unk: bool) -> Value {
 }
 
 /// BERT's WordPiece.
-pub fn wordpiece() -> Value {
+pub(crate) fn wordpiece() -> Value {
     let pieces = "[PAD] [UNK] [CLS] [SEP] a b e h l o t the ##a ##e ##ll ##o hell ##lo , ! 我 1 ##2";
     let vocab: serde_json::Map<String, Value> =
         pieces.split(' ').enumerate().map(|(id, piece)| (piece.to_owned(), id.into())).collect();
@@ -85,7 +85,7 @@ pub fn wordpiece() -> Value {
 }
 
 /// T5's unigram.
-pub fn unigram(byte_fallback: bool) -> Value {
+pub(crate) fn unigram(byte_fallback: bool) -> Value {
     let mut vocab: Vec<Value> = vec![json!(["<pad>", 0.0]), json!(["</s>", 0.0]), json!(["<unk>", 0.0])];
     if byte_fallback {
         vocab.extend((0..256).map(|b| json!([format!("<0x{b:02X}>"), -20.0])));
@@ -106,7 +106,7 @@ pub fn unigram(byte_fallback: bool) -> Value {
 }
 
 /// Whole words, cut by the given `pre_tokenizer`.
-pub fn words(pre_tokenizer: Value, normalizer: Value) -> Value {
+pub(crate) fn words(pre_tokenizer: Value, normalizer: Value) -> Value {
     let pieces = ["[UNK]", "the", "hello", " ", "a", "1", "12", ",", "!", "é", "aa", "-", "the-", "-the"];
     let vocab: serde_json::Map<String, Value> =
         pieces.iter().enumerate().map(|(id, piece)| ((*piece).to_owned(), id.into())).collect();

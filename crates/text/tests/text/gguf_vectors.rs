@@ -1,15 +1,13 @@
 //! The vocabularies of llama.cpp with the ids that each must give.
 
-mod common;
-
 use text::{EncodeOptions, StreamDecoder, Tokenizer};
 
 const BETWEEN: &str = "\n__ggml_vocab_test__\n";
 
 fn check(name: &str) {
     let path = format!("tokenizers/gguf/ggml-vocab-{name}.gguf");
-    let Some(file) = common::asset(&path) else { return };
-    let vocab = common::gguf_vocab(&std::fs::read(&file).expect("a file"));
+    let Some(file) = crate::common::asset(&path) else { return };
+    let vocab = crate::common::gguf_vocab(&std::fs::read(&file).expect("a file"));
     let tokenizer = std::sync::Arc::new(Tokenizer::from_gguf(vocab).expect(name));
     let read = |end: &str| std::fs::read_to_string(format!("{}.{end}", file.display())).expect("a file");
     let (texts, ids) = (read("inp"), read("out"));

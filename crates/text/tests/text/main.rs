@@ -1,0 +1,9 @@
+//! The crate from outside: vectors, oracles, goldens, hostile input.
+
+mod common;
+mod gguf_small;
+mod gguf_vectors;
+mod hostile;
+mod json_oracle;
+mod small;
+mod templates;
