@@ -58,6 +58,7 @@ impl List {
 pub struct Metadata {
     entries: Vec<(String, Value)>,
     index: HashMap<String, usize>,
+    nulls: Vec<String>,
     origin: Origin,
 }
 
@@ -109,6 +110,11 @@ impl Metadata {
         self.index.get(key).map(|&at| &self.entries[at].1)
     }
 
+    /// Whether a config.json has `key` and says null.
+    pub fn is_null(&self, key: &str) -> bool {
+        self.nulls.iter().any(|null| null == key)
+    }
+
     /// The value of `key` as a `T` (see [`FromValue`] for the types), `None` where it is absent.
     ///
     /// # Errors
@@ -151,8 +157,9 @@ impl Metadata {
 
     fn fill(&mut self, object: serde_json::Map<String, serde_json::Value>) {
         for (key, json) in object {
-            if let Some(value) = self.value(&key, json) {
-                self.insert(key, value);
+            match self.value(&key, json) {
+                Some(value) => self.insert(key, value),
+                None => self.nulls.push(key),
             }
         }
     }

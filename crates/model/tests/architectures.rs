@@ -4,10 +4,45 @@
 mod golden;
 
 use graph::Interpreter;
+use model::Checkpoint;
+use serde_json::{Value, json};
 
 #[test]
 fn logits_are_those_of_transformers() {
     for name in golden::names() {
         golden::check(&name, &Interpreter);
     }
+}
+
+/// Fixture `name` with `key` of its config.json at `value` has the spec that it has without the key, and another one where
+/// the key is null.
+fn check_default(name: &str, key: &str, value: Value) {
+    let spec = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut recipe = golden::recipe(name);
+        change(recipe["config"].as_object_mut().expect("an object"));
+        let checkpoint =
+            Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+        checkpoint.and_then(|c| c.bind(Some(40))).map(|m| format!("{:?}", m.spec())).map_err(|e| e.to_string())
+    };
+    let given = spec(&|config| _ = config.insert(key.into(), value.clone()));
+    let absent = spec(&|config| _ = config.remove(key));
+    let null = spec(&|config| _ = config.insert(key.into(), Value::Null));
+    assert_eq!(absent, given, "{name}: {key}");
+    assert_ne!(null, given, "{name}: {key}");
+}
+
+// The values are those of transformers' configuration classes.
+#[test]
+fn keys_left_out_of_config_json_mean_what_transformers_assumes() {
+    for name in ["llama", "qwen3", "gemma2", "gemma3", "granite", "smollm3"] {
+        check_default(name, "rms_norm_eps", json!(1e-6));
+    }
+    for (name, context) in [("llama", 2048), ("mistral", 131_072), ("qwen2", 32_768), ("phi3", 4096), ("gemma2", 8192)]
+    {
+        check_default(name, "max_position_embeddings", json!(context));
+    }
+    check_default("mistral", "sliding_window", json!(4096));
+    check_default("gemma2", "attn_logit_softcapping", json!(50.0));
+    check_default("gemma2", "final_logit_softcapping", json!(30.0));
+    check_default("mixtral-fused", "num_experts_per_tok", json!(2));
 }

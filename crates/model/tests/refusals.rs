@@ -33,7 +33,7 @@ fn numbers_are_checked() {
     check("llama", "/config/num_key_value_heads", json!(4), "model.layers.0.self_attn.k_proj.weight", "[160, 48]");
     check("llama", "/config/head_dim", json!(82), "model.layers.0.self_attn.q_proj.weight", "[492, 48]");
     check("llama", "/config/head_dim", json!(81), "head_dim", "81 cannot be turned in pairs");
-    check("llama", "/config/rms_norm_eps", Value::Null, "rms_norm_eps", "is missing");
+    check("llama", "/config/rms_norm_eps", json!(0), "rms_norm_eps", "is missing");
     check("mixtral", "/config/num_experts_per_tok", json!(6), "num_experts_per_tok", "6 experts of 5");
     check("mixtral", "/config/num_local_experts", json!(6), "block_sparse_moe.gate.weight", "[6, 48]");
     check("qwen3-types", "/config/layer_types", json!(["full_attention"]), "layer_types", "1 values for 3 layers");

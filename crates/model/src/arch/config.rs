@@ -52,11 +52,12 @@ impl<'a> Config<'a> {
         if self.absent(key) { Ok(None) } else { self.metadata.read(&self.name(key)) }
     }
 
-    /// What the table says for an absent key.
+    /// What the table says for an absent key; null is an answer.
     pub(crate) fn default(&self, key: Key) -> Option<f64> {
         let (gguf, hf) = (self.gguf(), self.name(key));
         let wanted = |name: &str| if gguf { name.strip_prefix('.') == Some(key.1) } else { name == hf };
-        self.arch.defaults.iter().find(|(name, _)| wanted(name)).map(|d| d.1)
+        let mut all = self.arch.defaults.iter().chain(super::COMMON_DEFAULTS);
+        all.find(|(name, _)| wanted(name) && !self.metadata.is_null(&hf)).map(|d| d.1)
     }
 
     /// A number, from the file or the table.

@@ -24,7 +24,7 @@ const LLAMA: Arch = Arch {
     name: "llama",
     model_types: &["llama"],
     gguf: &["llama"],
-    defaults: &[],
+    defaults: &[("max_position_embeddings", 2048.0)],
     norms: Norms::Pre,
     norm_shift: 0.0,
     embed_sqrt: false,
@@ -52,6 +52,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "mistral",
         model_types: &["mistral"],
         gguf: &[],
+        defaults: MISTRAL_DEFAULTS,
         attn: Attn { windows: Windows::All, ..ATTN },
         ..LLAMA
     },
@@ -59,7 +60,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "qwen2",
         model_types: &["qwen2"],
         gguf: &["qwen2"],
-        defaults: &[("use_sliding_window", 0.0), ("max_window_layers", 28.0)],
+        defaults: QWEN_DEFAULTS,
         attn: Attn { qkv_bias: true, windows: Windows::Last, ..ATTN },
         ..LLAMA
     },
@@ -67,7 +68,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "qwen3",
         model_types: &["qwen3"],
         gguf: &["qwen3"],
-        defaults: &[("use_sliding_window", 0.0), ("max_window_layers", 28.0), ("head_dim", 128.0)],
+        defaults: QWEN3_DEFAULTS,
         attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Last, ..ATTN },
         ..LLAMA
     },
@@ -75,7 +76,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "phi3",
         model_types: &["phi3"],
         gguf: &["phi3"],
-        defaults: &[("rms_norm_eps", 1e-5), ("original_max_position_embeddings", 4096.0)],
+        defaults: PHI3_DEFAULTS,
         attn: Attn { windows: Windows::All, ..ATTN },
         ..LLAMA
     },
@@ -107,7 +108,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "granite",
         model_types: &["granite"],
         gguf: &["granite"],
-        defaults: &[("attention_multiplier", 1.0)],
+        defaults: &[("attention_multiplier", 1.0), ("max_position_embeddings", 2048.0)],
         attn: PAIRS,
         ..LLAMA
     },
@@ -115,7 +116,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "olmo2",
         model_types: &["olmo2"],
         gguf: &["olmo2"],
-        defaults: &[("rms_norm_eps", 1e-5)],
+        defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0)],
         norms: Norms::Post,
         attn: Attn { qk_norm: QkNorm::Full, windows: Windows::Every(4), local_rope: LocalRope::Unscaled, ..ATTN },
         ..LLAMA
@@ -124,7 +125,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "smollm3",
         model_types: &["smollm3"],
         gguf: &["smollm3"],
-        defaults: &[("tie_word_embeddings", 1.0), ("rope_theta", 2e6), ("no_rope_layer_interval", 4.0)],
+        defaults: SMOLLM3_DEFAULTS,
         attn: Attn { windows: Windows::NoRope, ..PAIRS },
         ..LLAMA
     },
@@ -132,7 +133,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "mixtral",
         model_types: &["mixtral"],
         gguf: &[],
-        defaults: &[("rms_norm_eps", 1e-5), ("rope_theta", 1e6), ("norm_topk_prob", 1.0)],
+        defaults: MIXTRAL_DEFAULTS,
         attn: Attn { windows: Windows::All, ..ATTN },
         ..LLAMA
     },
@@ -140,7 +141,7 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         name: "qwen3moe",
         model_types: &["qwen3_moe"],
         gguf: &["qwen3moe"],
-        defaults: &[("use_sliding_window", 0.0), ("norm_topk_prob", 0.0)],
+        defaults: QWEN3_MOE_DEFAULTS,
         attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::All, ..ATTN },
         ..LLAMA
     },
@@ -156,9 +157,64 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
     },
 ];
 
-// Gemma's published config.json leave out what transformers assumes; GGUF files leave out what llama.cpp assumes.
-const GEMMA2_DEFAULTS: &[(&str, f64)] = &[
+/// What transformers assumes of every family that does not say otherwise.
+const COMMON_DEFAULTS: Defaults = &[("rms_norm_eps", 1e-6), ("num_attention_heads", 32.0)];
+
+type Defaults = &'static [(&'static str, f64)];
+
+const MISTRAL_DEFAULTS: Defaults =
+    &[("num_key_value_heads", 8.0), ("sliding_window", 4096.0), ("max_position_embeddings", 131_072.0)];
+
+const QWEN_DEFAULTS: Defaults =
+    &[("use_sliding_window", 0.0), ("max_window_layers", 28.0), ("max_position_embeddings", 32_768.0)];
+
+const QWEN3_DEFAULTS: Defaults = &[
+    ("use_sliding_window", 0.0),
+    ("max_window_layers", 28.0),
+    ("max_position_embeddings", 32_768.0),
+    ("head_dim", 128.0),
+];
+
+const PHI3_DEFAULTS: Defaults =
+    &[("rms_norm_eps", 1e-5), ("original_max_position_embeddings", 4096.0), ("max_position_embeddings", 4096.0)];
+
+const SMOLLM3_DEFAULTS: Defaults = &[
     ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 32_768.0),
+    ("rope_theta", 2e6),
+    ("no_rope_layer_interval", 4.0),
+];
+
+const MIXTRAL_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_key_value_heads", 8.0),
+    ("max_position_embeddings", 131_072.0),
+    ("rope_theta", 1e6),
+    ("num_local_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
+    ("norm_topk_prob", 1.0),
+];
+
+const QWEN3_MOE_DEFAULTS: Defaults = &[
+    ("use_sliding_window", 0.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 32_768.0),
+    ("num_experts", 128.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 768.0),
+    ("norm_topk_prob", 0.0),
+];
+
+// Gemma's published config.json leave out what transformers assumes; GGUF files leave out what llama.cpp assumes.
+const GEMMA2_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 8.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 8192.0),
+    ("attn_logit_softcapping", 50.0),
+    ("final_logit_softcapping", 30.0),
     ("head_dim", 256.0),
     ("query_pre_attn_scalar", 256.0),
     ("sliding_window", 4096.0),
@@ -167,7 +223,7 @@ const GEMMA2_DEFAULTS: &[(&str, f64)] = &[
     (".final_logit_softcapping", 30.0),
 ];
 
-const GEMMA3_DEFAULTS: &[(&str, f64)] = &[
+const GEMMA3_DEFAULTS: Defaults = &[
     ("tie_word_embeddings", 1.0),
     ("num_attention_heads", 8.0),
     ("num_key_value_heads", 4.0),
@@ -189,8 +245,13 @@ const GEMMA3_ATTN: Attn = Attn {
     ..ATTN
 };
 
-const GPT_OSS_DEFAULTS: &[(&str, f64)] = &[
+const GPT_OSS_DEFAULTS: Defaults = &[
     ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 64.0),
+    ("num_key_value_heads", 8.0),
+    ("max_position_embeddings", 131_072.0),
+    ("num_local_experts", 128.0),
+    ("num_experts_per_tok", 4.0),
     ("rope_theta", 150_000.0),
     ("head_dim", 64.0),
     ("attention_bias", 1.0),
