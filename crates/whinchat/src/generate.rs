@@ -82,8 +82,11 @@ impl Model {
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
         let template = chat_template(checkpoint.chat_template()?, &tokenizer);
         let mut generation = checkpoint.generation()?;
-        if let (true, Some(eos)) = (generation.eos.is_empty(), tokenizer.eos()) {
-            generation.eos.push(eos);
+        // End of turn and the like, which files seldom list.
+        for end in tokenizer.eos().iter().chain(tokenizer.ends()) {
+            if !generation.eos.contains(end) {
+                generation.eos.push(*end);
+            }
         }
         let executor = prepared.executor(progress)?;
         let config = EngineConfig {
@@ -173,7 +176,8 @@ impl Model {
     /// If the model has no template or it refuses the conversation.
     pub fn render_chat(&self, messages: &serde_json::Value) -> Result<String, Error> {
         let template = self.template.as_ref().map_err(|why| Error::Request(why.clone()))?;
-        Ok(template.render(messages, None, true, &serde_json::Map::new())?)
+        let now = ("now".to_owned(), since_1970().as_secs().into());
+        Ok(template.render(messages, None, true, &serde_json::Map::from_iter([now]))?)
     }
 
     /// Its name.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{Penalties, Prompt, Request, RequestId, SamplingParams, StopRules, SubmitError};
 use serde_json::Value;
@@ -71,8 +72,11 @@ fn render(served: &Served, chat: &Chat) -> Result<String, Problem> {
         let message = format!("The model {} cannot chat: {why}.", served.name);
         Problem::of(Kind::Unsupported, "messages", message)
     })?;
+    let mut variables = chat.variables.clone();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    variables.entry("now").or_insert_with(|| now.as_secs().into());
     let text = template
-        .render(&chat.messages, chat.tools.as_ref(), chat.add_generation_prompt, &chat.variables)
+        .render(&chat.messages, chat.tools.as_ref(), chat.add_generation_prompt, &variables)
         .map_err(|e: TemplateError| Problem::of(Kind::InvalidValue, "messages", e.to_string()))?;
     if chat.continue_final_message { cut_after_last(&chat.messages, text) } else { Ok(text) }
 }

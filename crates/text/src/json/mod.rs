@@ -46,7 +46,7 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let around = config.around(steps::around(&root.field("post_processor"))?, &ids);
     let eos = ids.get("eos").or_else(|| guess(&vocab, &["</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>"]));
     let bos = ids.get("bos").or(around.0.first().copied());
-    let ends = ends(|piece| vocab.id(piece), &ids);
+    let ends = ends(|piece| vocab.id(piece).filter(|id| vocab.kind(*id) == TokenKind::Control), &ids);
     let pipeline = pipeline(added, normalizers, pretokenizers, byte_level, model)?;
     Ok(Tokenizer { vocab, pipeline, around, adds_space, bos, eos, ends })
 }

@@ -138,7 +138,10 @@ fn real_tokenizers_agree() {
         for text in ["text/wiki.test.raw", "text/code.hpp.txt"] {
             let Some(text) = crate::common::asset(text) else { return };
             let text = std::fs::read_to_string(text).expect("text");
-            text.split_inclusive("\n\n").take(15).for_each(|part| pair.check(part));
+            text.split_inclusive("\n\n")
+                .map(|part| &part[..part.floor_char_boundary(2000)])
+                .take(15)
+                .for_each(|part| pair.check(part));
         }
         let Some(folder) = crate::common::asset("text/lipsum") else { return };
         for entry in std::fs::read_dir(folder).expect("a folder") {
