@@ -3,7 +3,8 @@
 //!
 //! Both lists are kept in the order of arrival. Nobody overtakes the first in the queue; when blocks run short the youngest
 //! running sequence gives way and is computed again later. A sequence whose receiver is full keeps its blocks and its
-//! place, for [`PATIENCE`]; then it gives way before anyone else does.
+//! place, for [`PATIENCE`]; then it gives way before anyone else does. Beside sequences that decode, prompts come in smaller
+//! chunks: who reads an answer waits for each of them.
 
 mod commit;
 mod queue;
@@ -21,6 +22,10 @@ use crate::{BlockId, EngineConfig, EngineStats, ExecutorLimits, KvCache, StepRep
 /// How long a sequence may hold blocks that others need while its receiver does not read. A stopped client must not stop
 /// the others; a slow one should not pay for its prompt twice.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Rows of prompts in a step in which others decode: this share of the rows, but so many at least. Chunks of a few dozen
+/// rows already run at the speed of large ones, and a stream pauses for an eighth of the time.
+const BESIDE_DECODING: (usize, usize) = (8, 32);
 
 /// The queue, the running sequences and their memory.
 pub(crate) struct Scheduler {
@@ -46,6 +51,15 @@ struct StepLimits {
     context: usize,
     /// Token ids below this exist.
     vocab: usize,
+}
+
+impl StepLimits {
+    /// Rows left for prompts beside so many that decode.
+    fn prompt_rows(&self, decoding: usize) -> usize {
+        let (share, least) = BESIDE_DECODING;
+        let most = if decoding == 0 { self.rows } else { (self.rows / share).max(least) };
+        most.min(self.rows - decoding)
+    }
 }
 
 impl Scheduler {
@@ -76,7 +90,7 @@ impl Scheduler {
         batch.clear();
         self.poll(now);
         let decoding = self.decode(now, &mut batch.copies);
-        let budget = self.prefill(self.limits.rows - decoding);
+        let budget = self.prefill(self.limits.prompt_rows(decoding));
         self.admit(now, budget);
         self.fill(batch);
     }

@@ -84,6 +84,16 @@ fn a_long_prompt_is_computed_in_chunks_while_others_decode() {
 }
 
 #[test]
+fn chunks_are_small_only_beside_who_decodes() {
+    let mut scene = Scene::new(64, 4, 40);
+    scene.submit(50, 1, 4).check(&["p50 d0 r1 w0 b13"]);
+    scene.submit(50, 1, 1).check(&["p32 d1 r2 w0 b26", "p18 d1 r1 w0 b13", "p0 d1 r0 w0 b0"]);
+    // A reader that has stopped waits for nobody.
+    scene.submit(50, 1, 4).check(&["p50 d0 r1 w0 b13"]);
+    scene.set(2, SinkState::Full).submit(50, 1, 1).check(&["p50 d0 r1 w0 b13"]);
+}
+
+#[test]
 fn a_prompt_is_computed_once_for_all_its_continuations() {
     // Two full blocks would need no copy; here the second is shared half full, and copied by all but its last owner.
     let mut scene = Scene::new(64, 4, 16);
