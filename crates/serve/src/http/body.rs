@@ -21,8 +21,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Reads a body.
 ///
 /// # Errors
-/// If it is too large, does not arrive in time, or its sender goes away.
+/// If it is compressed, is too large, does not arrive in time, or its sender goes away.
 pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+    check_encoding(headers)?;
     let length = body.size_hint().lower();
     // Who waits for a "100 Continue" has not sent anything yet.
     if length > LIMIT as u64 && headers.contains_key(header::EXPECT) {
@@ -35,6 +36,15 @@ pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Pro
             format!("The body did not arrive within {} seconds.", PATIENCE.as_secs()),
         )),
     }
+}
+
+fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
+    let Some(encoding) = headers.get(header::CONTENT_ENCODING) else { return Ok(()) };
+    if encoding.is_empty() || encoding.as_bytes().eq_ignore_ascii_case(b"identity") {
+        return Ok(());
+    }
+    let message = format!("The body has the content-encoding {encoding:?}; send it as plain JSON.");
+    Err(Problem::new(Kind::BodyEncoding, message))
 }
 
 async fn collect(mut body: Body) -> Result<Vec<u8>, Problem> {

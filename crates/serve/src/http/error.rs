@@ -26,6 +26,7 @@ fn row(kind: Kind) -> Row {
         Kind::UnknownUrl       => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),
         Kind::MethodNotAllowed => (StatusCode::METHOD_NOT_ALLOWED, ASKED, "method_not_allowed", None),
         Kind::BodyTimeout      => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
+        Kind::BodyEncoding     => (StatusCode::UNSUPPORTED_MEDIA_TYPE, ASKED, "unsupported_encoding", None),
         Kind::TooLarge         => (StatusCode::PAYLOAD_TOO_LARGE, ASKED, "request_too_large", None),
         Kind::Busy             => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", Some(1)),
         Kind::Internal         => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),

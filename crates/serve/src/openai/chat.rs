@@ -72,6 +72,10 @@ fn message(param: &str, item: &Value) -> Result<Value, Problem> {
     if role == "developer" {
         message.insert("role".into(), "system".into());
     }
+    // Who says nothing but calls is an assistant; a role that only its template knows may have other fields.
+    if matches!(role, "user" | "system" | "developer" | "tool") {
+        Fields(map).required("content").map_err(within)?;
+    }
     message.insert("content".into(), content(&format!("{param}.content"), map.get("content"))?);
     if let Some(Value::Array(calls)) = message.get_mut("tool_calls") {
         calls.iter_mut().for_each(open_arguments);

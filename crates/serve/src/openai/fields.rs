@@ -42,8 +42,11 @@ impl<'a> Fields<'a> {
     /// A number within `range`, finite as f32.
     pub(super) fn number(&self, name: &str, range: impl RangeBounds<f64>) -> Result<Option<f32>, Problem> {
         let Some(value) = self.read(name, "a number", Value::as_f64)? else { return Ok(None) };
-        if !range.contains(&value) || !(value as f32).is_finite() {
+        if !range.contains(&value) {
             return Err(outside(name, value, &range));
+        }
+        if !(value as f32).is_finite() {
+            return Err(outside(name, format!("{value:e}"), &(..=format!("{:e}", f32::MAX))));
         }
         Ok(Some(value as f32))
     }

@@ -107,11 +107,11 @@ fn is_off(value: &Value) -> bool {
 }
 
 fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
-    let share = (Bound::Excluded(0.0), Bound::Included(1.0));
+    let share = 0.0..=1.0;
     Ok(Sampling {
         temperature: fields.number("temperature", 0.0..)?,
         top_k: fields.integer("top_k", -1..)?.map(|k| usize::try_from(k).unwrap_or(0)),
-        top_p: fields.number("top_p", share)?,
+        top_p: fields.number("top_p", share.clone())?,
         min_p: fields.number("min_p", 0.0..=1.0)?,
         typical_p: fields.number("typical_p", share)?,
         repetition_penalty: fields.number("repetition_penalty", (Bound::Excluded(0.0), Bound::Unbounded))?,

@@ -48,8 +48,9 @@ pub(super) struct Pipeline {
 }
 
 impl Pipeline {
-    pub(super) fn new(tokenizer: Arc<Tokenizer>, stops: Vec<String>, skip_special: bool) -> Pipeline {
-        let decoder = StreamDecoder::new(tokenizer.clone());
+    /// For an answer that follows the tokens `prompt`.
+    pub(super) fn new(tokenizer: Arc<Tokenizer>, prompt: &[u32], stops: Vec<String>, skip_special: bool) -> Pipeline {
+        let decoder = StreamDecoder::after(tokenizer.clone(), prompt);
         let stops = StopStrings::new(stops);
         Pipeline { tokenizer, decoder, stops, skip_special, held: VecDeque::new(), decoded: (0, 0), released: 0 }
     }

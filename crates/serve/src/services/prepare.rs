@@ -141,44 +141,45 @@ impl<'a> Starter<'a> {
     /// Submits every prompt. If one is refused, dropping `self` cancels those before it.
     fn start(mut self, prompts: Vec<Encoded>) -> Result<Generation, Problem> {
         for prompt in prompts {
-            self.start_one(prompt)?;
+            self.start_one(&prompt)?;
         }
         Ok(Generation::new(self.served.name.clone(), self.tally, self.open, self.ready))
     }
 
-    fn start_one(&mut self, encoded: Encoded) -> Result<(), Problem> {
-        let Some(prompt) = Prompt::new(encoded.tokens) else {
+    fn start_one(&mut self, encoded: &Encoded) -> Result<(), Problem> {
+        let Some(prompt) = Prompt::new(encoded.tokens.as_slice()) else {
             let message = format!("{}: the prompt has no tokens. Write at least one.", encoded.param);
-            return Err(Problem::of(Kind::InvalidValue, encoded.param, message));
+            return Err(Problem::of(Kind::InvalidValue, encoded.param.as_str(), message));
         };
         if self.stop.max_tokens == 0 {
-            (0..self.ask.n).for_each(|_| self.add_ended(encoded.echo.clone()));
+            (0..self.ask.n).for_each(|_| self.add_ended(encoded));
             return Ok(());
         }
-        let sinks = (0..self.ask.n).map(|_| self.add(encoded.echo.clone())).collect();
+        let sinks = (0..self.ask.n).map(|_| self.add(encoded)).collect();
         let id = RequestId(self.app.next_id());
         let request = Request { id, prompt, params: self.params.clone(), stop: self.stop.clone(), sinks };
         self.served.engine.submit(request).map_err(refused)
     }
 
-    fn add(&mut self, echo: Option<String>) -> Box<dyn engine::TokenSink> {
+    fn add(&mut self, prompt: &Encoded) -> Box<dyn engine::TokenSink> {
         let (sink, receiver) = token_channel(&self.served.engine);
-        self.add_choice(Some(receiver), echo);
+        self.add_choice(Some(receiver), prompt);
         sink
     }
 
-    fn add_ended(&mut self, echo: Option<String>) {
-        self.add_choice(None, echo);
+    fn add_ended(&mut self, prompt: &Encoded) {
+        self.add_choice(None, prompt);
         self.ready.push_back(Event::Finished { choice: self.open.len() - 1, reason: Reason::Length });
     }
 
-    fn add_choice(&mut self, tokens: Option<TokenReceiver>, echo: Option<String>) {
+    fn add_choice(&mut self, tokens: Option<TokenReceiver>, prompt: &Encoded) {
         let index = self.open.len();
         let stops = self.ask.ending.strings.clone();
-        let pipeline = Pipeline::new(self.served.tokenizer.clone(), stops, self.ask.skip_special_tokens);
+        let pipeline =
+            Pipeline::new(self.served.tokenizer.clone(), &prompt.tokens, stops, self.ask.skip_special_tokens);
         let (stop_tokens, tally) = (self.stop.tokens.clone(), self.tally.clone());
         self.open.push(Choice { index, tokens, pipeline, stop_tokens, tally });
-        if let Some(text) = echo {
+        if let Some(text) = prompt.echo.clone() {
             self.ready.push_back(Event::Text { choice: index, piece: Piece { text, logprobs: Vec::new() } });
         }
     }

@@ -23,6 +23,8 @@ pub enum Kind {
     MethodNotAllowed,
     /// The body did not arrive in time.
     BodyTimeout,
+    /// The body is compressed, or otherwise not as it is read.
+    BodyEncoding,
     /// The body is too large.
     TooLarge,
     /// The engine's queue is full.

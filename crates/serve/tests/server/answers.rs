@@ -44,7 +44,7 @@ async fn chats_are_answered() {
         (
             chat(
                 "hi",
-                json!({ "temperature": 0, "top_k": -1, "min_p": 0, "typical_p": 1, "repetition_penalty": 1.0,
+                json!({ "temperature": 0, "top_k": -1, "top_p": 0, "min_p": 0, "typical_p": 1, "repetition_penalty": 1.0,
             "frequency_penalty": 0, "presence_penalty": 0, "seed": -3, "max_tokens": 4.0 }),
             ),
             says("PQRS", "length"),
@@ -58,7 +58,7 @@ async fn chats_are_answered() {
             json!({ "messages": [{ "role": "user", "content": [{ "type": "text", "text": "h" }, { "type": "text", "text": "i" }] }] }),
             json!({ "usage": { "prompt_tokens": 22 }, "choices": [{ "message": { "content": all() } }] }),
         ),
-        (json!({ "messages": [{ "role": "developer", "content": null }] }), says("PQRSTUVWXYZ", "stop")),
+        (json!({ "messages": [{ "role": "developer", "content": "" }] }), says("PQRSTUVWXYZ", "stop")),
         (
             chat("hi", json!({ "tools": [{ "type": "function", "function": { "name": "f" } }] })),
             json!({ "usage": { "prompt_tokens": 29 } }),

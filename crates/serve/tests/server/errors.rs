@@ -36,14 +36,19 @@ async fn fields_are_checked() {
             error("missing_required_parameter", json!("messages[0].role"), "messages[0].role is missing"),
         ),
         (CHAT, json!({ "messages": [{ "role": 1 }] }), wrong("messages[0].role", "must be a string")),
+        (
+            CHAT,
+            say(Value::Null),
+            error("missing_required_parameter", json!("messages[0].content"), "content is missing"),
+        ),
         (CHAT, say(json!(3)), wrong("messages[0].content", "string or an array")),
         (CHAT, say(image), refused("messages[0].content[1]")),
         (CHAT, json!({ "messages": [{ "role": "nobody" }] }), outside("messages", "Nobody may not speak")),
         (CHAT, of(json!({ "model": 1 })), wrong("model", "must be a string, but it is 1")),
         (CHAT, of(json!({ "temperature": -0.1 })), outside("temperature", "at least 0, but it is -0.1")),
-        (CHAT, of(json!({ "temperature": 1e300 })), outside("temperature", "at least 0")),
+        (CHAT, of(json!({ "temperature": 1e300 })), outside("temperature", "at most 3.4028235e38, but it is 1e300")),
         (CHAT, of(json!({ "temperature": "hot" })), wrong("temperature", "must be a number, but it is a string")),
-        (CHAT, of(json!({ "top_p": 0 })), outside("top_p", "more than 0 and at most 1, but it is 0")),
+        (CHAT, of(json!({ "top_p": -0.1 })), outside("top_p", "at least 0 and at most 1, but it is -0.1")),
         (CHAT, of(json!({ "top_p": 1.5 })), outside("top_p", "at most 1")),
         (CHAT, of(json!({ "top_k": -2 })), outside("top_k", "at least -1")),
         (CHAT, of(json!({ "min_p": 2 })), outside("min_p", "at most 1")),
@@ -139,6 +144,27 @@ async fn requests_are_checked() {
         assert!(crate::support::matches(&expected, &found), "{method} {path}: {found:#}");
         assert_eq!(answer.head.header("allow").is_some(), status == 405);
         assert!(answer.head.header("x-request-id").is_some_and(|id| id.starts_with("req-")));
+    }
+}
+
+#[tokio::test]
+async fn compressed_bodies_are_refused_and_other_types_are_read_as_json() {
+    let server = Server::start().await;
+    let body = completion("X", json!({})).to_string();
+    let cases = [
+        ("content-encoding: gzip", 415),
+        ("content-encoding: identity", 200),
+        ("content-type: application/x-www-form-urlencoded", 200),
+    ];
+    for (header, status) in cases {
+        let mut client = Client::connect(server.address).await;
+        let length = body.len();
+        let request = format!("POST {TEXT} HTTP/1.1\r\nhost: a\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}");
+        client.write(request.as_bytes()).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.head.status, status, "{header}");
+        let code = json!("unsupported_encoding");
+        assert_eq!(answer.json()["error"]["code"] == code, status == 415);
     }
 }
 
