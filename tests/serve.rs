@@ -181,6 +181,21 @@ fn sigterm_drains() {
     assert!(TcpStream::connect(&server.address).is_err(), "nobody listens any more");
 }
 
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let mut server = Server::start();
+    // More than fits between us and it: the answer stays open.
+    let body =
+        json!({ "prompt": "Once", "stream": true, "ignore_eos": true, "max_tokens": 200, "n": 128, "logprobs": 20 });
+    let mut unread = server.send("/v1/completions", &body);
+    unread.read_exact(&mut [0; 12]).expect("it has begun");
+    server.signal("TERM");
+    server.line_with("draining");
+    server.signal("INT");
+    server.line_with("a second signal");
+    assert!(server.ended(), "it ends well");
+}
+
 /// WHINCHAT_PYTHON names an interpreter that has `openai`.
 #[test]
 fn the_official_client_is_served() {

@@ -3,7 +3,6 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use clap::Args;
 use serve::App;
 use whinchat::LoadOptions;
@@ -49,27 +48,34 @@ impl Serve {
     async fn listen_and_serve(self) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::bind(&self.listen)
             .await
-            .with_context(|| format!("cannot listen on {}; is another program there?", self.listen))?;
+            .map_err(|e| anyhow::anyhow!("cannot listen on {}: {e}; {}", self.listen, advice(&e)))?;
         tracing::info!("listening on http://{}", listener.local_addr()?);
         let app = App::new();
         let server = tokio::spawn(serve::http::serve(
             listener,
             std::sync::Arc::clone(&app),
-            stop_signal(),
+            stop_signals(1),
             Duration::from_secs(self.grace),
         ));
         let loading = tokio::task::spawn_blocking(move || self.load_model());
         let engine_thread = tokio::select! {
             loaded = loading => {
                 let (served, thread) = loaded??;
-                tracing::info!("{} is ready (context {} tokens)", served.name, served.context);
+                let ready = format!("{} is ready (context {} tokens)", served.name, served.context);
                 app.add(served);
+                tracing::info!("{ready}");
                 thread
             }
             // The loading thread cannot be interrupted; the runtime does not wait for it.
-            () = stop_signal() => return Ok(()),
+            () = stop_signals(1) => return Ok(()),
         };
-        server.await??;
+        tokio::select! {
+            ended = server => ended??,
+            () = stop_signals(2) => {
+                tracing::warn!("a second signal: open answers are cut off");
+                return Ok(());
+            }
+        }
         if let Some(thread) = engine_thread {
             tokio::task::spawn_blocking(move || thread.join()).await?.ok();
         }
@@ -90,17 +96,33 @@ impl Serve {
     }
 }
 
-/// Ends at SIGTERM or Ctrl-C.
-async fn stop_signal() {
+/// What helps against an error of listening.
+fn advice(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            "stop the program that listens there, or take another port (0 is any free one)"
+        }
+        std::io::ErrorKind::PermissionDenied => "take a port from 1024 on",
+        _ => "write HOST:PORT, as 127.0.0.1:8000, with a host of this machine",
+    }
+}
+
+/// Ends at so many of SIGTERM and Ctrl-C.
+async fn stop_signals(count: usize) {
     #[cfg(unix)]
     {
         use tokio::signal::unix::{SignalKind, signal};
-        let Ok(mut terminate) = signal(SignalKind::terminate()) else { return std::future::pending().await };
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
+        let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+        let Ok((mut terminate, mut interrupt)) = signals else { return std::future::pending().await };
+        for _ in 0..count {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
         }
     }
     #[cfg(not(unix))]
-    let _ = tokio::signal::ctrl_c().await;
+    for _ in 0..count {
+        let _ = tokio::signal::ctrl_c().await;
+    }
 }
