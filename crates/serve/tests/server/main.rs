@@ -3,6 +3,7 @@
 mod answers;
 mod cancellation;
 mod client;
+mod documentation;
 mod errors;
 mod lifecycle;
 mod model;
