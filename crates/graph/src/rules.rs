@@ -173,6 +173,7 @@ fn turn(rope: &Rope, x: &Typed) -> Checked {
     require(divides(head_dim, info.width), || format!("heads of {head_dim} do not divide the width {}", info.width))?;
     require(pairs <= head_dim / 2, || format!("{pairs} frequencies turn {} of {head_dim} elements", 2 * pairs))?;
     require(rope.magnitude.is_finite(), || format!("magnitude {} is not finite", rope.magnitude))?;
+    require(rope.freqs.iter().all(|f| f.is_finite()), || "a frequency is not finite".into())?;
     pass(x)
 }
 

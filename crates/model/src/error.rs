@@ -41,10 +41,17 @@ impl ModelError {
     }
 
     pub(crate) fn invalid(path: &Path, field: impl Into<String>, problem: impl Into<String>) -> ModelError {
-        ModelError::Invalid { path: path.to_owned(), field: field.into(), problem: problem.into() }
+        let problem = with_remedy(problem.into(), "the file is damaged or was made wrongly, take another copy");
+        ModelError::Invalid { path: path.to_owned(), field: field.into(), problem }
     }
 
     pub(crate) fn unsupported(path: &Path, field: impl Into<String>, problem: impl Into<String>) -> ModelError {
-        ModelError::Unsupported { path: path.to_owned(), field: field.into(), problem: problem.into() }
+        let problem = with_remedy(problem.into(), "take another file of the model, or another model");
+        ModelError::Unsupported { path: path.to_owned(), field: field.into(), problem }
     }
+}
+
+/// A problem tells its own remedy after a semicolon; one without gets the general one.
+fn with_remedy(problem: String, general: &str) -> String {
+    if problem.contains("; ") { problem } else { format!("{problem}; {general}") }
 }

@@ -218,7 +218,7 @@ fn describe(value: &Value) -> String {
     match value {
         Value::Bool(b) => b.to_string(),
         Value::Int(i) => i.to_string(),
-        Value::Float(f) => f.to_string(),
+        Value::Float(f) => format!("{f:?}"),
         Value::Str(s) => format!("\"{}\"", s.chars().take(60).collect::<String>()),
         Value::List(list) => format!("a list of {} values", list.len()),
         Value::Map(_) => "an object".to_string(),

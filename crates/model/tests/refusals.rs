@@ -34,6 +34,8 @@ fn numbers_are_checked() {
     check("llama", "/config/head_dim", json!(82), "model.layers.0.self_attn.q_proj.weight", "[492, 48]");
     check("llama", "/config/head_dim", json!(81), "head_dim", "81 cannot be turned in pairs");
     check("llama", "/config/rms_norm_eps", json!(0), "rms_norm_eps", "is missing");
+    check("llama", "/config/hidden_size", json!(1e300), "hidden_size", "not 1e300; the file is damaged");
+    check("gpt-oss-mxfp4", "/config/rope_theta", json!(1), "rope", "a frequency is not finite");
     check("mixtral", "/config/num_experts_per_tok", json!(6), "num_experts_per_tok", "6 experts of 5");
     check("mixtral", "/config/num_local_experts", json!(6), "block_sparse_moe.gate.weight", "[6, 48]");
     check("qwen3-types", "/config/layer_types", json!(["full_attention"]), "layer_types", "1 values for 3 layers");

@@ -64,7 +64,7 @@ impl<'a> Config<'a> {
     pub(crate) fn number(&self, key: Key) -> Result<Option<f64>, ModelError> {
         let number = self.read::<f64>(key)?.or_else(|| self.default(key));
         match number {
-            Some(n) if !n.is_finite() || n.abs() > 1e30 => Err(self.invalid(key, format!("must be finite, not {n}"))),
+            Some(n) if !n.is_finite() || n.abs() > 1e30 => Err(self.invalid(key, format!("must be finite, not {n:?}"))),
             _ => Ok(number),
         }
     }
@@ -72,7 +72,7 @@ impl<'a> Config<'a> {
     /// A number above zero; zero counts as absent, as llama.cpp and transformers mean it.
     pub(crate) fn positive(&self, key: Key) -> Result<Option<f64>, ModelError> {
         match self.number(key)? {
-            Some(n) if n < 0.0 => Err(self.invalid(key, format!("must be positive, not {n}"))),
+            Some(n) if n < 0.0 => Err(self.invalid(key, format!("must be positive, not {n:?}"))),
             n => Ok(n.filter(|&n| n > 0.0)),
         }
     }

@@ -88,7 +88,8 @@ fn layer_types(config: &Config<'_>, count: usize) -> Result<Option<Vec<bool>>, M
     let local = types.iter().map(|t| match t.as_str() {
         "sliding_attention" => Ok(true),
         "full_attention" => Ok(false),
-        other => Err(config.unsupported(TYPES, format!("\"{other}\"; full_attention and sliding_attention are"))),
+        other => Err(config
+            .unsupported(TYPES, format!("\"{other}\" is not supported; full_attention and sliding_attention are"))),
     });
     long_enough(config, TYPES, local.collect::<Result<_, _>>()?, count).map(Some)
 }

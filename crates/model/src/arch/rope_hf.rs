@@ -191,7 +191,9 @@ impl Reader<'_> {
     /// A number above zero; zero counts as absent, as transformers has it.
     fn number(&self, key: &str) -> Result<Option<f64>, ModelError> {
         match self.object.read::<f64>(key)? {
-            Some(n) if !n.is_finite() || n < 0.0 => Err(self.object.invalid(key, format!("must be positive, not {n}"))),
+            Some(n) if !n.is_finite() || n < 0.0 => {
+                Err(self.object.invalid(key, format!("must be positive, not {n:?}")))
+            }
             n => Ok(n.filter(|&n| n > 0.0)),
         }
     }

@@ -205,7 +205,10 @@ impl Reader<'_> {
             Some("silu" | "swish") => Ok(Activation::Silu),
             Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
             Some("gelu") => Ok(Activation::GeluErf),
-            Some(other) => Err(config.unsupported(key, format!("\"{other}\"; silu, gelu and gelu_pytorch_tanh are"))),
+            Some(other) => {
+                Err(config
+                    .unsupported(key, format!("\"{other}\" is not supported; silu, gelu and gelu_pytorch_tanh are")))
+            }
         }
     }
 }

@@ -61,7 +61,11 @@ impl Source {
             let tensor = dims(checkpoint, &name, &self.wanted(shape))?;
             let dtype = match &tensor.dtype {
                 Ok(dtype) => *dtype,
-                Err(other) => return Err(checkpoint.unsupported(&name, format!("is stored as {other}"))),
+                Err(other) => {
+                    let known: Vec<_> = DType::all().map(DType::name).collect();
+                    let problem = format!("is stored as {other}; take a file with {}", known.join(", "));
+                    return Err(checkpoint.unsupported(&name, problem));
+                }
             };
             found = Some(match found {
                 Some(other) if other != (dtype, Form::AsIs) => (DType::F32, Form::F32 { plus: 0.0 }),

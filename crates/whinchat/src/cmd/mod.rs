@@ -119,8 +119,7 @@ impl LoadArgs {
 
     /// Opens the model without bringing it into memory.
     fn prepare(&self, options: &LoadOptions) -> anyhow::Result<Prepared> {
-        let prepared = whinchat::prepare(&self.model.locate()?, options)
-            .with_context(|| format!("cannot load {}", self.model.model))?;
+        let prepared = whinchat::prepare(&self.model.locate()?, options)?;
         let own = prepared.model.spec().context;
         if prepared.context > own {
             eprintln!("warning: --context {}: the model was made for {own} positions", prepared.context);

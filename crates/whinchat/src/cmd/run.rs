@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use anyhow::Context as _;
 use clap::Args;
 use whinchat::Piece;
 
@@ -36,7 +37,8 @@ impl Run {
             out.write_all(prompt.as_bytes())?;
         }
         for piece in model.pieces(&prompt, &options)? {
-            if let Piece::Text(text) = piece? {
+            let piece = piece.with_context(|| format!("running {}", self.load.model.model))?;
+            if let Piece::Text(text) = piece {
                 out.write_all(text.as_bytes())?;
                 out.flush()?;
             }
