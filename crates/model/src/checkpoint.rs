@@ -118,6 +118,11 @@ impl Checkpoint {
         self.files.bytes(tensor)
     }
 
+    /// Gives back the memory of what was read of the files so far: to be called when a weight has been copied elsewhere.
+    pub fn release(&self) {
+        self.files.files.iter().for_each(|(_, bytes)| bytes.release());
+    }
+
     /// A name for people: `general.name`, else the file's or folder's name.
     pub fn name(&self) -> String {
         let own = self.metadata().read::<&str>("general.name").ok().flatten().filter(|name| !name.trim().is_empty());

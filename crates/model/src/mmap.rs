@@ -37,6 +37,17 @@ impl Bytes {
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
         Ok(Bytes::Map(map))
     }
+
+    /// Gives back the memory of the pages read so far; they are read from the file again when they are needed again. A
+    /// wish: where the system has no such advice, or refuses it, nothing changes.
+    pub(crate) fn release(&self) {
+        #[cfg(unix)]
+        if let Bytes::Map(map) = self {
+            // SAFETY: the map is shared and read-only, backed by its file: pages dropped come back with the file's bytes.
+            #[allow(unsafe_code)]
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
 }
 
 impl Deref for Bytes {

@@ -116,6 +116,7 @@ impl Prepared {
         let mut weights = Vec::with_capacity(graph.weights().len());
         for id in graph.weight_ids() {
             weights.push(backend.upload(graph, id, &self.model.read(id)?)?);
+            self.checkpoint.release();
             done += size(id);
             progress("loading", done, total);
         }
