@@ -90,7 +90,10 @@ fn perplexity_and_bench_print_one_json_object_a_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text.txt");
     std::fs::write(&text, "the bird sings over the sea. ".repeat(20)).expect("written");
-    let line = stdout(&["perplexity", "--model", &tiny(), "--context", "32", "--json", &text.display().to_string()]);
+    let text = text.display().to_string();
+    let output = whinchat(&["perplexity", "--model", &tiny(), "--context", "32", "--json", &text]);
+    assert!(output.status.success() && output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+    let line = String::from_utf8(output.stdout).expect("UTF-8");
     let got: Value = serde_json::from_str(&line).expect("JSON");
     assert!(got["perplexity"].as_f64().is_some_and(|p| p > 1.0), "{line}");
     let lines = stdout(&["bench", "--model", &tiny(), "--prompt", "16", "--generate", "4", "--batch", "1,3", "--json"]);
@@ -156,6 +159,43 @@ fn mistakes_get_a_clear_error() {
     check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
     check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);
     check_error(&["serve", "--model", &tiny(), "--listen", "nowhere"], &["nowhere"]);
+    check_error(&["run", "--model", "", "x"], &["name is empty"]);
+    check_error(&["run", "--model", &tiny(), "-n", "-1", "x"], &["--max-tokens"]);
+    check_error(&["run", "--model", &tiny(), "--threads", "0", "x"], &["--threads", "1..=1024"]);
+    check_error(&["run", "--model", &tiny(), "--threads", "60000", "x"], &["--threads", "1..=1024"]);
+    check_error(&["bench", "--model", &tiny(), "--batch", "0"], &["--batch"]);
+    check_error(&["perplexity", "--model", &tiny(), "--chunks", "0", &junk], &["--chunks"]);
+    let nowhere = folder.path().join("none/logits.npy").display().to_string();
+    check_error(&["logits", "--model", &tiny(), "--tokens", "1", "--out", &nowhere], &["none/logits.npy"]);
+}
+
+#[test]
+fn a_vocabulary_alone_tokenizes_and_a_damaged_one_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("tokenizer.json");
+    std::fs::copy(root().join("tests/data/tiny/tokenizer.json"), &file).expect("copied");
+    let alone = [folder.path().display().to_string(), file.display().to_string()];
+    let whole = stdout(&["tokenize", "--model", &tiny(), "--no-special", "--json", "The whinchat"]);
+    for path in &alone {
+        assert_eq!(stdout(&["tokenize", "--model", path, "--no-special", "--json", "The whinchat"]), whole);
+    }
+    std::fs::write(&file, r#"{"model": {"type": "BPE", "vocab": 5}}"#).expect("written");
+    for path in &alone {
+        check_error(
+            &["tokenize", "--model", path, "x"],
+            &["tokenizer.json: model.vocab: is not an object; take another"],
+        );
+    }
+    check_error(&["run", "--model", &alone[0], "x"], &["only a vocabulary"]);
+}
+
+#[test]
+fn every_subcommand_tells_its_options() {
+    let all = ["run", "chat", "serve", "inspect", "perplexity", "tokenize", "logits", "bench", "completions"];
+    for command in all {
+        assert!(stdout(&[command, "--help"]).contains(&format!("Usage: whinchat {command}")), "{command}");
+    }
+    assert!(stdout(&["perplexity", "--help"]).contains("[default: 512]"));
 }
 
 #[test]

@@ -64,13 +64,14 @@ impl Splitter {
     /// # Errors
     /// In words, if it is no pattern or too large.
     pub(crate) fn new(pattern: &str) -> Result<Splitter, String> {
+        let shown: String = pattern.chars().take(60).collect();
         match pattern {
             r"(?=(\d{3})+(?!\d))" => return Ok(Splitter::Groups(Digits::Decimal)),
             r"\d{1,3}(?=(?:\d{3})*\b)" => return Ok(Splitter::Groups(Digits::Words)),
             _ => {}
         }
         if pattern.chars().filter(|c| "([".contains(*c)).count() > NEST_LIMIT {
-            return Err(format!("the pattern {pattern:.60?} … has more than {NEST_LIMIT} groups and classes"));
+            return Err(format!("the pattern {shown:?} … has more than {NEST_LIMIT} groups and classes"));
         }
         match linear(pattern) {
             Some(linear) => Ok(Splitter::Linear(Box::new(linear))),
@@ -80,7 +81,7 @@ impl Splitter {
                 .delegate_dfa_size_limit(SIZE_LIMIT)
                 .build()
                 .map(|r| Splitter::Backtracking(Box::new(r)))
-                .map_err(|e| format!("the pattern {pattern:?} is not valid: {e}")),
+                .map_err(|e| format!("the pattern {shown:?} is not valid: {e}")),
         }
     }
 

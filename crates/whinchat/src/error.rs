@@ -10,7 +10,7 @@ pub enum Error {
     #[error(transparent)]
     Backend(#[from] graph::BackendError),
     /// The tokenizer cannot be made.
-    #[error("{}: tokenizer: {source}", path.display())]
+    #[error("{}: {source}", path.display())]
     Tokenizer {
         /// The model.
         path: std::path::PathBuf,

@@ -54,6 +54,9 @@ pub struct Prepared {
 /// # Errors
 /// If there is no such file and the hub does not give one.
 pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
+    if source.is_empty() {
+        return Err(Error::Request("the model's name is empty; give a file, a folder or a Hugging Face id".into()));
+    }
     let path = Path::new(source);
     match ModelId::parse(source) {
         Some(id) if !path.exists() => Ok(Hub::from_env().fetch(&id, progress)?),

@@ -10,16 +10,27 @@ use crate::Error;
 /// # Errors
 /// If it has none, or one that cannot be used.
 pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
-    let made = match checkpoint.tokenizer()? {
-        TokenizerFiles::Gguf(metadata) => Tokenizer::from_gguf(gguf_vocab(metadata)),
-        TokenizerFiles::Json { tokenizer, config } => Tokenizer::from_json(&tokenizer, config.as_ref()),
-        TokenizerFiles::Absent => Err(TokenizerError {
-            field: "tokenizer".into(),
-            problem: "the model has none; put its tokenizer.json beside the weights".into(),
-        }),
+    let path = checkpoint.path();
+    let (made, path) = match checkpoint.tokenizer()? {
+        TokenizerFiles::Gguf(metadata) => (Tokenizer::from_gguf(gguf_vocab(metadata)), path.to_owned()),
+        TokenizerFiles::Json { tokenizer, config } => {
+            let file = if path.is_dir() { path.join(FILE) } else { path.with_file_name(FILE) };
+            (Tokenizer::from_json(&tokenizer, config.as_ref()), file)
+        }
+        TokenizerFiles::Absent => {
+            let problem = "is missing; put the model's own beside the weights".into();
+            (Err(TokenizerError { field: FILE.into(), problem }), path.to_owned())
+        }
     };
-    made.map_err(|source| Error::Tokenizer { path: checkpoint.path().to_owned(), source })
+    made.map_err(|mut source| {
+        if !source.problem.contains("; ") {
+            source.problem.push_str("; take another copy of the tokenizer");
+        }
+        Error::Tokenizer { path, source }
+    })
 }
+
+const FILE: &str = "tokenizer.json";
 
 fn gguf_vocab(metadata: &Metadata) -> GgufVocab {
     let text = |key: &str| match metadata.get(key) {

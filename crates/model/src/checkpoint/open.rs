@@ -17,11 +17,15 @@ const TORCH_ENDINGS: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 const TORCH_ONLY: &str =
     "holds PyTorch weights only; take the model's safetensors or GGUF files, or convert it (save_pretrained)";
 const ADAPTER: &str = "the folder holds a LoRA adapter, not a model; merge it into its base model (merge_and_unload)";
+const NOT_THERE: &str = "does not exist; give a GGUF file, a folder with safetensors or a Hugging Face id (org/name)";
 const NO_MODEL: &str = "holds no .gguf and no .safetensors file; give a model's file or the folder with its weights";
 
 /// See [`Checkpoint::open`].
 pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelError> {
-    let found = std::fs::metadata(path).map_err(|e| ModelError::io(path, e))?;
+    let found = std::fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => ModelError::invalid(path, "file", NOT_THERE),
+        _ => ModelError::io(path, e),
+    })?;
     let is_vocabulary = path.file_name().is_some_and(|name| name == VOCABULARY);
     let (format, files) = match found.is_dir() {
         true => open_folder(path)?,

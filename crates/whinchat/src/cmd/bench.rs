@@ -14,6 +14,7 @@ use crate::terminal::Bars;
 
 /// Measure speed for each number of streams: a prompt of random tokens is prefilled, then tokens are decoded.
 #[derive(Args)]
+#[command(mut_arg("context", |arg| arg.help("Longest sequence the model is prepared for [default: prompt and generated tokens]")))]
 pub(crate) struct Bench {
     #[command(flatten)]
     load: LoadArgs,
@@ -24,7 +25,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     generate: u32,
     /// Numbers of streams.
-    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
     /// One JSON object per line.
     #[arg(long)]
@@ -41,7 +42,7 @@ impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let streams = self.batch.iter().copied().max().unwrap_or(1) as usize;
         let options = LoadOptions {
-            context: Some(self.length()),
+            context: Some(self.length().max(self.load.context.unwrap_or(0))),
             max_sequences: Some(streams),
             kv_tokens: Some(streams * self.length().next_multiple_of(BLOCK_LEN)),
             ..self.load.options()
@@ -75,7 +76,7 @@ impl Bench {
 
     /// Tokens of a stream at its end.
     fn length(&self) -> usize {
-        (self.prompt + self.generate) as usize
+        self.prompt as usize + self.generate as usize
     }
 
     fn measure(&self, executor: &mut impl Executor, streams: usize) -> anyhow::Result<Figures> {

@@ -12,11 +12,12 @@ use super::scorer::Scorer;
 
 /// Write the logits after every token of a sequence: f32, one row per token.
 #[derive(Args)]
+#[command(mut_arg("context", |arg| arg.help("Longest sequence the model is prepared for [default: the tokens]")))]
 pub(crate) struct Logits {
     #[command(flatten)]
     load: LoadArgs,
     /// The token ids, separated by commas.
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = token)]
     tokens: Vec<u32>,
     /// The .npy file to write.
     #[arg(long, value_name = "FILE")]
@@ -33,12 +34,16 @@ impl Logits {
         let file = File::create(&self.out).with_context(|| format!("cannot write {}", self.out.display()))?;
         let mut out = BufWriter::new(file);
         out.write_all(&npy_header(self.tokens.len(), vocab))?;
-        scorer.score(&self.tokens, 0, |_, row| {
+        let written = scorer.score(&self.tokens, 0, |_, row| {
             row.iter().try_for_each(|x| out.write_all(&x.to_le_bytes()))?;
             Ok(())
-        })?;
-        Ok(out.flush()?)
+        });
+        written.and_then(|()| Ok(out.flush()?)).with_context(|| format!("writing {}", self.out.display()))
     }
+}
+
+fn token(text: &str) -> Result<u32, std::num::ParseIntError> {
+    text.trim().parse()
 }
 
 /// The header of a little-endian f32 matrix (NumPy's format 1.0): padded so that the data starts at a multiple of 64.

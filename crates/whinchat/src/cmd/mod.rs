@@ -86,22 +86,27 @@ fn locate(source: &str) -> anyhow::Result<PathBuf> {
     Ok(whinchat::locate(source, &|stage, done, total| bars.show(stage, done, total))?)
 }
 
+/// A text of the command line; `-` reads it from stdin.
+fn text_or_stdin(text: String) -> anyhow::Result<String> {
+    if text == "-" { std::io::read_to_string(std::io::stdin().lock()).context("reading stdin") } else { Ok(text) }
+}
+
 /// How it is brought into memory.
 #[derive(Args)]
 struct LoadArgs {
     #[command(flatten)]
     model: ModelArg,
     /// Longest sequence, prompt and answer [default: the model's own, at most 8192]
-    #[arg(long, short, value_name = "TOKENS")]
+    #[arg(long, short, value_name = "TOKENS", allow_negative_numbers = true)]
     context: Option<usize>,
     /// Threads that compute [default: every core]
-    #[arg(long, short, value_name = "N")]
-    threads: Option<usize>,
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    threads: Option<u16>,
 }
 
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
-        LoadOptions { context: self.context, threads: self.threads, ..LoadOptions::default() }
+        LoadOptions { context: self.context, threads: self.threads.map(usize::from), ..LoadOptions::default() }
     }
 
     /// Loads the model with its engine, for `max_sequences` at once.
@@ -114,7 +119,11 @@ impl LoadArgs {
         let prepared = self.prepare(options)?;
         let bars = Bars::new();
         let model = Model::start(&prepared, &|stage, done, total| bars.show(stage, done, total));
-        model.with_context(|| format!("cannot load {}", self.model.model))
+        // What is wrong with a file names the file itself.
+        model.map_err(|e| match e {
+            whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.model)),
+            other => other.into(),
+        })
     }
 
     /// Opens the model without bringing it into memory.
@@ -122,7 +131,7 @@ impl LoadArgs {
         let prepared = whinchat::prepare(&self.model.locate()?, options)?;
         let own = prepared.model.spec().context;
         if prepared.context > own {
-            eprintln!("warning: --context {}: the model was made for {own} positions", prepared.context);
+            eprintln!("warning: a context of {}, but the model was made for {own} positions", prepared.context);
         }
         Ok(prepared)
     }

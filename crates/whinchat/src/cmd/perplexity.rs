@@ -1,6 +1,7 @@
 //! `whinchat perplexity`: how surprised a model is by a text, by llama.cpp's protocol.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -13,12 +14,13 @@ use super::scorer::Scorer;
 
 /// Measure perplexity: the text is cut into chunks of the context; each is scored from its second half on.
 #[derive(Args)]
+#[command(mut_arg("context", |arg| arg.help("Tokens in a chunk [default: 512]")))]
 pub(crate) struct Perplexity {
     #[command(flatten)]
     load: LoadArgs,
     /// Score only the first chunks.
     #[arg(long, value_name = "N")]
-    chunks: Option<usize>,
+    chunks: Option<NonZeroUsize>,
     /// One JSON object on stdout.
     #[arg(long)]
     json: bool,
@@ -44,7 +46,7 @@ impl Perplexity {
         let tokenizer = whinchat::tokenizer(&scorer.prepared.checkpoint)?;
         let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
         let bos = tokenizer.bos().filter(|bos| tokens.first() == Some(bos));
-        let total = (tokens.len() / context).min(self.chunks.unwrap_or(usize::MAX));
+        let total = (tokens.len() / context).min(self.chunks.map_or(usize::MAX, NonZeroUsize::get));
         anyhow::ensure!(
             total >= 1 && tokens.len() >= 2 * context,
             "{} has {} tokens; at least {} are needed for --context {context}",
@@ -55,7 +57,9 @@ impl Perplexity {
         let mut score = Score::default();
         for (done, chunk) in tokens.chunks_exact(context).take(total).enumerate() {
             score.chunk(&mut scorer, chunk, bos)?;
-            eprintln!("[{}/{total}] {:.4}", done + 1, score.perplexity());
+            if std::io::stderr().is_terminal() {
+                eprintln!("[{}/{total}] {:.4}", done + 1, score.perplexity());
+            }
         }
         self.report(&score, total, context)
     }

@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use clap::Args;
 use whinchat::Piece;
 
-use super::LoadArgs;
 use super::sampling::SamplingArgs;
+use super::{LoadArgs, text_or_stdin};
 
 /// Continue a prompt and print the text as it comes.
 #[derive(Args)]
@@ -29,7 +29,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let prompt = if self.prompt == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { self.prompt };
+        let prompt = text_or_stdin(self.prompt)?;
         let model = self.load.load(1)?;
         let options = whinchat::GenerateOptions { ignore_eos: self.ignore_eos, ..self.sampling.options(&model) };
         let mut out = std::io::stdout().lock();

@@ -7,13 +7,13 @@ use whinchat::{GenerateOptions, Model, Penalties, SamplingParams};
 #[derive(Args)]
 pub(super) struct SamplingArgs {
     /// Most tokens to generate.
-    #[arg(long, short = 'n', default_value_t = 512, value_name = "TOKENS")]
+    #[arg(long, short = 'n', default_value_t = 512, value_name = "TOKENS", allow_negative_numbers = true)]
     max_tokens: usize,
     /// 0 always takes the most likely token.
     #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
     temperature: Option<f32>,
     /// Keep the k most likely tokens; 0 keeps all.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     top_k: Option<usize>,
     /// Keep the most likely tokens whose probability reaches p.
     #[arg(long, allow_negative_numbers = true, value_parser = share)]
@@ -34,7 +34,7 @@ pub(super) struct SamplingArgs {
     #[arg(long, allow_negative_numbers = true)]
     presence_penalty: Option<f32>,
     /// Makes the answer repeatable.
-    #[arg(long)]
+    #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// End before this text; may be given several times.
     #[arg(long, value_name = "TEXT")]

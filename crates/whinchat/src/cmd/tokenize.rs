@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 use text::EncodeOptions;
 
-use super::ModelArg;
+use super::{ModelArg, text_or_stdin};
 
 /// Show the tokens of a text: one line each, id and piece.
 #[derive(Args)]
@@ -26,7 +26,7 @@ pub(crate) struct Tokenize {
 impl Tokenize {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let tokenizer = whinchat::tokenizer(&*model::Checkpoint::open(&self.model.locate()?)?)?;
-        let text = if self.text == "-" { std::io::read_to_string(std::io::stdin().lock())? } else { self.text };
+        let text = text_or_stdin(self.text)?;
         let special = !self.no_special;
         let ids = tokenizer.encode(&text, EncodeOptions { add_special: special, parse_special: special });
         let pieces: Vec<&str> = ids.iter().map(|id| tokenizer.piece(*id).unwrap_or_default()).collect();
