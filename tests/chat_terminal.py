@@ -9,7 +9,8 @@ import sys
 program, model, state = sys.argv[1:]
 master, slave = pty.openpty()
 env = {**os.environ, "XDG_STATE_HOME": state, "TERM": "xterm", "HF_HUB_OFFLINE": "1"}
-command = [program, "chat", "--model", model, "--temperature", "1", "-n", "100000", "--context", "100000"]
+command = [program, "chat", "--model", model, "--temperature", "1", "--ignore-eos",
+           "-n", "100000", "--context", "100000"]
 child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
                          preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)))
 os.close(slave)

@@ -16,9 +16,6 @@ pub(crate) struct Run {
     load: LoadArgs,
     #[command(flatten)]
     sampling: SamplingArgs,
-    /// Go on past the model's end tokens.
-    #[arg(long)]
-    ignore_eos: bool,
     /// Print the prompt before its continuation.
     #[arg(long)]
     echo: bool,
@@ -31,7 +28,7 @@ impl Run {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let prompt = text_or_stdin(self.prompt)?;
         let model = self.load.load(1)?;
-        let options = whinchat::GenerateOptions { ignore_eos: self.ignore_eos, ..self.sampling.options(&model) };
+        let options = self.sampling.options(&model);
         let mut out = std::io::stdout().lock();
         if self.echo {
             out.write_all(prompt.as_bytes())?;

@@ -36,6 +36,9 @@ pub(super) struct SamplingArgs {
     /// Makes the answer repeatable.
     #[arg(long, allow_negative_numbers = true)]
     seed: Option<u64>,
+    /// Go on past the model's end tokens.
+    #[arg(long)]
+    ignore_eos: bool,
     /// End before this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
@@ -60,7 +63,9 @@ impl SamplingArgs {
             seed: self.seed,
             ..neutral
         };
-        GenerateOptions { sampling, max_tokens: self.max_tokens, stop: self.stop.clone(), ..GenerateOptions::default() }
+        let stop = self.stop.clone();
+        let (max_tokens, ignore_eos) = (self.max_tokens, self.ignore_eos);
+        GenerateOptions { sampling, max_tokens, stop, ignore_eos, ..GenerateOptions::default() }
     }
 }
 
