@@ -1,6 +1,7 @@
 //! Chat templates against what Python's jinja2 makes of them in transformers (xtask/goldens/text.py).
 
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use text::ChatTemplate;
 
 fn golden() -> Value {
@@ -22,8 +23,8 @@ fn check(golden: &Value, name: &str, source: &str, failures: &mut Vec<String>) {
         let got = template.render(&conversation["messages"], tools, prompt, &extra);
         // Parts are joined for templates that cannot take them, where transformers fails.
         let ours_alone = result["conversation"] == "parts" && !template.takes_parts();
-        let same = match (&got, result["text"].as_str()) {
-            (Ok(got), Some(text)) => got == text || ours_alone,
+        let same = match (&got, result["text"].as_str().or(result["sha256"].as_str())) {
+            (Ok(got), Some(wanted)) => got == wanted || sha256(got) == wanted || ours_alone,
             (Err(_), None) => true,
             // We let templates loop over no tools.
             (Ok(_), None) => ours_alone || result["error"] == "TypeError: 'NoneType' object is not iterable",
@@ -33,6 +34,11 @@ fn check(golden: &Value, name: &str, source: &str, failures: &mut Vec<String>) {
             failures.push(format!("{name}, {}:\n  ours   {got:?}\n  python {result}", result["conversation"]));
         }
     }
+}
+
+/// The fixture has renderings of models' templates as hashes alone: their text is their owners'.
+fn sha256(text: &str) -> String {
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[test]
