@@ -91,7 +91,7 @@ impl Model {
         let executor = prepared.executor(progress)?;
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
-            max_sequences: prepared.max_sequences,
+            max_sequences: prepared.limits.max_outputs,
             max_queue: 1024,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,

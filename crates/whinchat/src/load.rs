@@ -42,9 +42,7 @@ pub struct Prepared {
     pub model: Bound,
     /// Longest sequence.
     pub context: usize,
-    /// Sequences at once.
-    pub max_sequences: usize,
-    /// What will be compiled for.
+    /// What will be compiled for; a row with logits for each sequence that runs at once.
     pub limits: Limits,
     threads: Option<usize>,
 }
@@ -78,11 +76,11 @@ pub fn prepare(path: &Path, options: &LoadOptions) -> Result<Prepared, Error> {
     let model = checkpoint.bind(Some(context))?;
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
-    let fair = context.max(context / 4 * max_sequences);
+    let fair = context.max((context / 4).saturating_mul(max_sequences));
     let kv_tokens = options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph()))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
-    Ok(Prepared { checkpoint, model, context, max_sequences, limits, threads: options.threads })
+    Ok(Prepared { checkpoint, model, context, limits, threads: options.threads })
 }
 
 /// Bytes that a position takes in the KV cache, over all layers.
