@@ -11,18 +11,19 @@ use std::sync::Arc;
 use model::{Checkpoint, ModelError};
 use serde_json::{Map, json};
 use serve::Endpoint;
-use text::{ChatTemplate, EncodeOptions, Tokenizer};
+use text::{ChatTemplate, EncodeOptions, Grammar, Tokenizer};
 
 /// What a target does with some bytes; whether they were accepted.
 pub type Body = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 5] = [
+pub const TARGETS: [(&str, Body); 6] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("tokenizer_json", tokenizer_json),
     ("chat_template", chat_template),
     ("request_body", request_body),
+    ("grammar", grammar),
 ];
 
 /// A GGUF file.
@@ -89,4 +90,12 @@ pub fn chat_template(data: &[u8]) -> bool {
 pub fn request_body(data: &[u8]) -> bool {
     let parse = |endpoint| serve::parse_request_body(endpoint, data).is_ok();
     [Endpoint::Chat, Endpoint::Completions].map(parse).contains(&true)
+}
+
+/// A grammar; it is asked about itself.
+pub fn grammar(data: &[u8]) -> bool {
+    let Ok(source) = std::str::from_utf8(data) else { return false };
+    let Ok(matcher) = Grammar::parse(source).and_then(|grammar| grammar.matcher()) else { return false };
+    matcher.matches(&source[..source.floor_char_boundary(4096)]);
+    true
 }

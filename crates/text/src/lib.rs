@@ -1,4 +1,4 @@
-//! Text to tokens and back: tokenizers, chat templates, streaming decode and stop strings.
+//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, grammars.
 //!
 //! Architecture invariant: this crate knows nothing of models, tensors, HTTP or async.
 
@@ -9,6 +9,7 @@ mod charsmap;
 mod classes;
 mod decode;
 mod gguf;
+mod grammar;
 mod json;
 mod merge;
 mod normalize;
@@ -28,6 +29,7 @@ mod vocab;
 mod wordpiece;
 
 pub use decode::StreamDecoder;
+pub use grammar::{Grammar, GrammarError, GrammarMatcher};
 pub use stop::StopStrings;
 pub use template::{ChatTemplate, TemplateError};
 pub use tokenizer::{EncodeOptions, GgufVocab, TokenKind, Tokenizer, TokenizerError};

@@ -3,6 +3,7 @@
 mod common;
 mod gguf_small;
 mod gguf_vectors;
+mod grammar;
 mod hostile;
 mod json_oracle;
 mod small;
