@@ -24,8 +24,14 @@ fn shared(name: &str) -> Option<String> {
 }
 
 fn whinchat(args: &[&str]) -> Output {
+    command(args).output().expect("the program starts")
+}
+
+/// The program with no network, no input and no settings of who runs the tests.
+fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
-    command.args(args).env("HF_HUB_OFFLINE", "1").stdin(Stdio::null()).output().expect("the program starts")
+    command.args(args).env("HF_HUB_OFFLINE", "1").env_remove("WHINCHAT_MODEL").stdin(Stdio::null());
+    command
 }
 
 /// What a run that succeeds prints; nothing else may be said when stderr is no terminal.
@@ -48,9 +54,32 @@ fn run_prints_what_transformers_generates() {
         if prompt.starts_with('@') {
             continue;
         }
-        let text = stdout(&["run", "--model", &tiny(), "--temperature", "0", "-n", "24", prompt]);
+        let text = stdout(&["run", "--raw", "--model", &tiny(), "--temperature", "0", "-n", "24", prompt]);
         assert_eq!(Some(text.as_str()), case["text"].as_str(), "{prompt}");
     }
+}
+
+#[test]
+fn run_asks_a_model_that_chats_by_its_template() {
+    let expected = expected();
+    let said = |i: usize| expected["chat"]["messages"][i]["content"].as_str().expect("a text");
+    let asked = ["run", "--model", &tiny(), "--temperature", "0", "-n", "24", "--system", said(0)];
+    let wanted = expected["cases"].as_array().and_then(|cases| cases.last()).expect("a case")["text"].as_str();
+    assert_eq!(Some(stdout(&[&asked[..], &[said(1)]].concat()).as_str()), wanted);
+    assert_eq!(Some(piped(&mut command(&asked), said(1)).as_str()), wanted);
+    assert_eq!(Some(piped(command(&asked).arg("-"), said(1)).as_str()), wanted);
+    let echoed = |raw: &[&str]| stdout(&[&["run", "--model", &tiny(), "--echo", "-n", "1"], raw, &["hi"]].concat());
+    assert!(!echoed(&[]).starts_with("hi") && echoed(&[]).contains("hi"));
+    assert!(echoed(&["--raw"]).starts_with("hi"));
+}
+
+/// What the program prints when `input` is piped into it.
+fn piped(command: &mut Command, input: &str) -> String {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    child.stdin.take().expect("piped").write_all(input.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("UTF-8")
 }
 
 #[test]
@@ -155,11 +184,13 @@ fn mistakes_get_a_clear_error() {
     check_error(&["run", "--model", &junk, "x"], &["junk.gguf"]);
     check_error(&["run", "--model", &tiny(), "--temperature", "-1", "x"], &["--temperature"]);
     check_error(&["run", "--model", &tiny(), "--context", "0", "x"], &["--context 0"]);
-    check_error(&["run", "--model", &tiny(), "--context", "4", "The whinchat"], &["6 tokens", "--context"]);
+    check_error(&["run", "--model", &tiny(), "--context", "4", "--raw", "The whinchat"], &["6 tokens", "--context"]);
     check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
     check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);
     check_error(&["serve", "--model", &tiny(), "--listen", "nowhere"], &["nowhere"]);
-    check_error(&["run", "--model", "", "x"], &["name is empty"]);
+    check_error(&["run", "--model", "", "x"], &["name is empty", "whinchat-demo"]);
+    check_error(&["run", "--model", &tiny(), ""], &["message is empty", "--raw"]);
+    check_error(&["run", "--model", "./whinchat-demo", "x"], &["./whinchat-demo"]);
     check_error(&["run", "--model", &tiny(), "-n", "-1", "x"], &["--max-tokens"]);
     check_error(&["run", "--model", &tiny(), "--threads", "0", "x"], &["--threads", "1..=1024"]);
     check_error(&["run", "--model", &tiny(), "--threads", "60000", "x"], &["--threads", "1..=1024"]);

@@ -20,6 +20,7 @@ pub struct Model {
     name: String,
     tokenizer: Arc<Tokenizer>,
     template: Result<ChatTemplate, String>,
+    chats: bool,
     generation: GenerationConfig,
     context: usize,
     engine: EngineHandle,
@@ -56,7 +57,16 @@ impl Default for GenerateOptions {
 }
 
 impl Model {
-    /// Loads a GGUF file, a safetensors folder or a Hugging Face id (`org/name`, `org/name:file.gguf`).
+    /// Loads the model that is in this program ([`crate::BUILTIN`]): small, for trying things out, no download.
+    ///
+    /// # Errors
+    /// If the memory is short.
+    pub fn builtin() -> Result<Model, Error> {
+        Model::start(&load::prepare(crate::builtin()?, &LoadOptions::default())?, &|_, _, _| {})
+    }
+
+    /// Loads a GGUF file, a safetensors folder, a Hugging Face id (`org/name`, `org/name:file.gguf`) or, where no file is
+    /// called that, the built-in model by its name (`whinchat-demo`).
     ///
     /// # Errors
     /// If the model cannot be found, read or brought into memory.
@@ -69,8 +79,7 @@ impl Model {
     /// # Errors
     /// As [`Model::load`], and if an option contradicts the model.
     pub fn load_with(source: &str, options: &LoadOptions, progress: Progress) -> Result<Model, Error> {
-        let path = load::locate(source, progress)?;
-        Model::start(&load::prepare(&path, options)?, progress)
+        Model::start(&load::prepare(load::open(source, progress)?, options)?, progress)
     }
 
     /// Brings a prepared model into memory and starts its engine.
@@ -80,7 +89,9 @@ impl Model {
     pub fn start(prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
-        let template = chat_template(checkpoint.chat_template()?, &tokenizer);
+        let source = checkpoint.chat_template()?;
+        let chats = source.is_some();
+        let template = chat_template(source, &tokenizer);
         let mut generation = checkpoint.generation()?;
         // End of turn and the like, which files seldom list.
         for end in tokenizer.eos().iter().chain(tokenizer.ends()) {
@@ -103,12 +114,25 @@ impl Model {
             name: checkpoint.name(),
             tokenizer,
             template,
+            chats,
             generation,
             context: prepared.context,
             engine,
             thread: Some(thread),
             next_id: AtomicU64::new(0),
         })
+    }
+
+    /// Answers `text` as `whinchat run` does: as a user's message if the model chats, else by going on with it.
+    ///
+    /// # Errors
+    /// As [`Model::generate`], and if the model's chat template cannot be used.
+    pub fn answer(&self, text: &str, options: &GenerateOptions) -> Result<String, Error> {
+        if !self.chats() {
+            return self.generate(text, options);
+        }
+        let prompt = self.render_chat(&serde_json::json!([{ "role": "user", "content": text }]))?;
+        self.generate(&prompt, &GenerateOptions { templated: true, ..options.clone() })
     }
 
     /// Continues `prompt`, blocking until the answer is whole.
@@ -178,6 +202,11 @@ impl Model {
         let template = self.template.as_ref().map_err(|why| Error::Request(why.clone()))?;
         let now = ("now".to_owned(), since_1970().as_secs().into());
         Ok(template.render(messages, None, true, &serde_json::Map::from_iter([now]))?)
+    }
+
+    /// Whether it has a chat template, be it one that cannot be used: [`Model::render_chat`] then says why.
+    pub fn chats(&self) -> bool {
+        self.chats
     }
 
     /// Its name.

@@ -8,6 +8,7 @@
 //!
 //! Architecture invariant: the only place where model files, a backend, an engine and a server meet.
 
+mod builtin;
 mod error;
 mod generate;
 pub mod hub;
@@ -15,9 +16,10 @@ mod load;
 mod pieces;
 mod vocab;
 
+pub use builtin::{BUILTIN, builtin};
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
-pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, prepare};
+pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
 pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
 pub use vocab::tokenizer;

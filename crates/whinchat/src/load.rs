@@ -9,6 +9,7 @@ use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound};
 
 use crate::Error;
+use crate::builtin::{BUILTIN, builtin};
 use crate::hub::{Hub, ModelId};
 
 /// Positions in a block of the KV cache.
@@ -53,7 +54,8 @@ pub struct Prepared {
 /// If there is no such file and the hub does not give one.
 pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
     if source.is_empty() {
-        return Err(Error::Request("the model's name is empty; give a file, a folder or a Hugging Face id".into()));
+        let why = format!("the model's name is empty; give a file, a folder, a Hugging Face id or {BUILTIN}");
+        return Err(Error::Request(why));
     }
     let path = Path::new(source);
     match ModelId::parse(source) {
@@ -62,12 +64,23 @@ pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
     }
 }
 
-/// Opens `path` and resolves `options` against the model and the machine.
+/// Opens the model that `source` names: a path if there is such a file or folder, else the built-in model if it is its name
+/// ([`BUILTIN`]), else a hub id, downloaded if need be.
+///
+/// # Errors
+/// If there is no such model or its files cannot be used.
+pub fn open(source: &str, progress: Progress) -> Result<Arc<Checkpoint>, Error> {
+    if source == BUILTIN && !Path::new(source).exists() {
+        return builtin();
+    }
+    Ok(Checkpoint::open(&locate(source, progress)?)?)
+}
+
+/// Resolves `options` against an opened model and the machine.
 ///
 /// # Errors
 /// If the files cannot be used or an option contradicts the model.
-pub fn prepare(path: &Path, options: &LoadOptions) -> Result<Prepared, Error> {
-    let checkpoint = Checkpoint::open(path)?;
+pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Error> {
     let context = match options.context {
         Some(0) => return Err(Error::Request("--context 0: a sequence has at least one position".into())),
         Some(context) => context,

@@ -7,11 +7,16 @@ use clap::Args;
 use graph::Graph;
 use model::{Checkpoint, List, Metadata, Value};
 
+use super::ModelArg;
+
 /// Show what is in a model: files, metadata, tensors, memory by part, the graph. Without a choice: all of them.
 #[derive(Args)]
 pub(crate) struct Inspect {
-    /// A GGUF file, a safetensors folder, or a Hugging Face id.
-    model: String,
+    #[command(flatten)]
+    model: ModelArg,
+    /// The model, as --model takes it.
+    #[arg(value_name = "MODEL")]
+    named: Option<String>,
     /// Only the metadata.
     #[arg(long)]
     metadata: bool,
@@ -28,7 +33,8 @@ pub(crate) struct Inspect {
 
 impl Inspect {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let checkpoint = Checkpoint::open(&super::locate(&self.model)?)?;
+        let model = if self.named.is_some() { ModelArg { model: self.named } } else { self.model };
+        let checkpoint = model.open()?;
         let all = !(self.metadata || self.tensors || self.memory || self.graph);
         let mut out = io::BufWriter::new(io::stdout().lock());
         if all {
@@ -61,8 +67,10 @@ impl Inspect {
 fn files(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
     writeln!(out, "{}", checkpoint.name())?;
     for file in checkpoint.files() {
-        let size = std::fs::metadata(&file).map(|m| m.len()).unwrap_or_default();
-        writeln!(out, "  {} ({})", file.display(), size_text(size))?;
+        match std::fs::metadata(&file) {
+            Ok(found) => writeln!(out, "  {} ({})", file.display(), size_text(found.len()))?,
+            Err(_) => writeln!(out, "  in this program")?,
+        }
     }
     Ok(())
 }

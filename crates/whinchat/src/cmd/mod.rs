@@ -6,31 +6,36 @@ mod completions;
 mod inspect;
 mod logits;
 mod perplexity;
+mod ready;
 mod run;
 mod sampling;
 mod scorer;
 mod serve;
 mod tokenize;
+mod welcome;
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use whinchat::{LoadOptions, Model, Prepared};
+use model::Checkpoint;
+use whinchat::{BUILTIN, LoadOptions, Model, Prepared};
 
 use crate::terminal::Bars;
 
 /// Serves language models: runs them, chats with them, and answers over the APIs that clients already speak.
+///
+/// Where no --model is given, a small one answers that is in this program: whinchat-demo.
 #[derive(Parser)]
 #[command(name = "whinchat", version, max_term_width = 100)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Continue a prompt and print the text.
+    /// Answer a message, or continue a text, and print what comes.
     Run(run::Run),
     /// Chat in the terminal.
     Chat(chat::Chat),
@@ -50,40 +55,65 @@ enum Command {
     Completions(completions::Completions),
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and does what it says; without a command it says what there is to do.
 pub(crate) fn run() -> anyhow::Result<()> {
-    match Cli::parse().command {
-        Command::Run(c) => c.run(),
-        Command::Chat(c) => c.run(),
-        Command::Serve(c) => c.run(),
-        Command::Inspect(c) => c.run(),
-        Command::Perplexity(c) => c.run(),
-        Command::Tokenize(c) => c.run(),
-        Command::Logits(c) => c.run(),
-        Command::Bench(c) => c.run(),
-        Command::Completions(c) => c.run(),
+    Cli::parse().command.map_or_else(welcome::run, Command::run)
+}
+
+impl Command {
+    fn run(self) -> anyhow::Result<()> {
+        match self {
+            Command::Run(c) => c.run(),
+            Command::Chat(c) => c.run(),
+            Command::Serve(c) => c.run(),
+            Command::Inspect(c) => c.run(),
+            Command::Perplexity(c) => c.run(),
+            Command::Tokenize(c) => c.run(),
+            Command::Logits(c) => c.run(),
+            Command::Bench(c) => c.run(),
+            Command::Completions(c) => c.run(),
+        }
     }
 }
 
 /// Which model.
 #[derive(Args)]
 struct ModelArg {
-    /// A GGUF file, a safetensors folder, or a Hugging Face id (org/name, org/name:file.gguf).
+    /// A GGUF file, a safetensors folder, or a Hugging Face id (org/name, org/name:file.gguf) [default: whinchat-demo, the
+    /// small model in this program]
     #[arg(long, short, value_name = "MODEL", env = "WHINCHAT_MODEL")]
-    model: String,
+    model: Option<String>,
 }
 
 impl ModelArg {
-    /// Where its files are, downloaded if need be.
-    fn locate(&self) -> anyhow::Result<PathBuf> {
-        locate(&self.model)
+    /// What it is called: as given, else the built-in model.
+    fn name(&self) -> &str {
+        self.model.as_deref().unwrap_or(BUILTIN)
+    }
+
+    /// Opens it, downloaded if need be; says so if it was not chosen.
+    fn open(&self) -> anyhow::Result<Arc<Checkpoint>> {
+        if self.model.is_none() {
+            eprintln!("note: this is {BUILTIN}, built in, small, to try things out; --model takes {MODELS}");
+        }
+        self.open_silently()
+    }
+
+    fn open_silently(&self) -> anyhow::Result<Arc<Checkpoint>> {
+        match &self.model {
+            Some(name) => open(name),
+            None => Ok(whinchat::builtin()?),
+        }
     }
 }
 
-/// Where a model's files are, downloaded if need be.
-fn locate(source: &str) -> anyhow::Result<PathBuf> {
+/// What may be given as a model.
+const MODELS: &str = "a .gguf file, a folder or org/name from Hugging Face";
+
+/// Opens the model that `source` names, downloaded if need be.
+fn open(source: &str) -> anyhow::Result<Arc<Checkpoint>> {
     let bars = Bars::new();
-    Ok(whinchat::locate(source, &|stage, done, total| bars.show(stage, done, total))?)
+    Ok(whinchat::open(source, &|stage, done, total| bars.show(stage, done, total))?)
 }
 
 /// A text of the command line; `-` reads it from stdin.
@@ -116,19 +146,28 @@ impl LoadArgs {
 
     /// Loads the model with its engine.
     fn load_with(&self, options: &LoadOptions) -> anyhow::Result<Model> {
-        let prepared = self.prepare(options)?;
+        self.start(&self.prepare(options)?)
+    }
+
+    /// Brings the model into memory, with its engine.
+    fn start(&self, prepared: &Prepared) -> anyhow::Result<Model> {
         let bars = Bars::new();
-        let model = Model::start(&prepared, &|stage, done, total| bars.show(stage, done, total));
+        let model = Model::start(prepared, &|stage, done, total| bars.show(stage, done, total));
         // What is wrong with a file names the file itself.
         model.map_err(|e| match e {
-            whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.model)),
+            whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.name())),
             other => other.into(),
         })
     }
 
     /// Opens the model without bringing it into memory.
     fn prepare(&self, options: &LoadOptions) -> anyhow::Result<Prepared> {
-        let prepared = whinchat::prepare(&self.model.locate()?, options)?;
+        self.resolve(self.model.open()?, options)
+    }
+
+    /// Resolves the options against the opened model.
+    fn resolve(&self, checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> anyhow::Result<Prepared> {
+        let prepared = whinchat::prepare(checkpoint, options)?;
         let own = prepared.model.spec().context;
         if prepared.context > own {
             eprintln!("warning: a context of {}, but the model was made for {own} positions", prepared.context);

@@ -1,6 +1,7 @@
 //! `whinchat serve`: answer over HTTP.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use serve::App;
 use whinchat::LoadOptions;
 
 use super::LoadArgs;
+use super::ready::{self, Ready};
 
 /// Answer over HTTP: OpenAI's chat completions, completions and models.
 #[derive(Args)]
@@ -32,11 +34,18 @@ pub(crate) struct Serve {
     /// Seconds that open answers have to finish after SIGTERM.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     grace: u64,
+    /// Say nothing but warnings and errors.
+    #[arg(long, short)]
+    quiet: bool,
 }
+
+/// A model in memory, the thread of its engine, and what is said of it.
+type Loaded = (serve::Served, Option<std::thread::JoinHandle<()>>, Ready);
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("WHINCHAT_LOG").unwrap_or_else(|_| "info".into());
+        let filter = tracing_subscriber::EnvFilter::try_from_env("WHINCHAT_LOG")
+            .unwrap_or_else(|_| if self.quiet { "warn" } else { "info" }.into());
         let colours = std::io::stderr().is_terminal();
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -48,8 +57,9 @@ impl Serve {
     async fn listen_and_serve(self) -> anyhow::Result<()> {
         let listener = tokio::net::TcpListener::bind(&self.listen)
             .await
-            .map_err(|e| anyhow::anyhow!("cannot listen on {}: {e}; {}", self.listen, advice(&e)))?;
-        tracing::info!("listening on http://{}", listener.local_addr()?);
+            .map_err(|e| anyhow::anyhow!("cannot listen on {}: {e}; {}", self.listen, advice(&e, &self.listen)))?;
+        let address = listener.local_addr()?;
+        tracing::info!("listening on http://{address}");
         let app = App::new();
         let server = tokio::spawn(serve::http::serve(
             listener,
@@ -57,13 +67,17 @@ impl Serve {
             stop_signals(1),
             Duration::from_secs(self.grace),
         ));
-        let loading = tokio::task::spawn_blocking(move || self.load_model());
+        let quiet = self.quiet;
+        let loading = tokio::task::spawn_blocking(move || self.load_model(address));
         let engine_thread = tokio::select! {
             loaded = loading => {
-                let (served, thread) = loaded??;
-                let ready = format!("{} is ready (context {} tokens)", served.name, served.context);
+                let (served, thread, ready) = loaded??;
+                let line = format!("{} is ready (context {} tokens)", served.name, served.context);
                 app.add(served);
-                tracing::info!("{ready}");
+                tracing::info!("{line}");
+                if !quiet {
+                    eprint!("{ready}");
+                }
                 thread
             }
             // The loading thread cannot be interrupted; the runtime does not wait for it.
@@ -83,27 +97,33 @@ impl Serve {
         Ok(())
     }
 
-    fn load_model(self) -> anyhow::Result<(serve::Served, Option<std::thread::JoinHandle<()>>)> {
+    fn load_model(self, address: SocketAddr) -> anyhow::Result<Loaded> {
         let options = LoadOptions {
             max_sequences: Some(self.max_sequences as usize),
             max_batch_tokens: Some(self.max_batch_tokens as usize),
             kv_tokens: self.kv_tokens,
             ..self.load.options()
         };
-        let model = self.load.load_with(&options)?;
+        // What is said when it is ready says too if the model was not chosen.
+        let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;
+        let model = self.load.start(&prepared)?;
         let name = self.alias.unwrap_or_else(|| model.name().to_owned());
-        Ok(model.into_served(name))
+        let (size, chats) = (ready::size(&prepared), model.chats());
+        let ready = Ready { address, name: name.clone(), size, chats, builtin: self.load.model.model.is_none() };
+        let (served, thread) = model.into_served(name);
+        Ok((served, thread, ready))
     }
 }
 
 /// What helps against an error of listening.
-fn advice(error: &std::io::Error) -> &'static str {
+fn advice(error: &std::io::Error, listen: &str) -> String {
+    let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
-            "stop the program that listens there, or take another port (0 is any free one)"
+        ErrorKind::AddrInUse => {
+            format!("another program listens there: stop it, or take another port (--listen {host}:0 takes a free one)")
         }
-        std::io::ErrorKind::PermissionDenied => "take a port from 1024 on",
-        _ => "write HOST:PORT, as 127.0.0.1:8000, with a host of this machine",
+        ErrorKind::PermissionDenied => "take a port from 1024 on".into(),
+        _ => "write HOST:PORT, as 127.0.0.1:8000, with a host of this machine".into(),
     }
 }
 

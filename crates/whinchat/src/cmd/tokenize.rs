@@ -25,7 +25,7 @@ pub(crate) struct Tokenize {
 
 impl Tokenize {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let tokenizer = whinchat::tokenizer(&*model::Checkpoint::open(&self.model.locate()?)?)?;
+        let tokenizer = whinchat::tokenizer(&*self.model.open()?)?;
         let text = text_or_stdin(self.text)?;
         let special = !self.no_special;
         let ids = tokenizer.encode(&text, EncodeOptions { add_special: special, parse_special: special });

@@ -1,0 +1,143 @@
+//! What `serve` says when it is ready: what answers, and where; every line of it can be used as it stands.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde_json::json;
+use whinchat::Prepared;
+
+/// A server that is ready.
+pub(super) struct Ready {
+    /// Where it listens.
+    pub(super) address: SocketAddr,
+    /// The id of its model.
+    pub(super) name: String,
+    /// Its model's size; see [`size`].
+    pub(super) size: String,
+    /// Whether its model has a chat template.
+    pub(super) chats: bool,
+    /// Whether its model was not chosen.
+    pub(super) builtin: bool,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let url = format!("http://{}", reachable(self.address));
+        writeln!(f, "\n  model   {}: {}", self.name, self.size)?;
+        if self.builtin {
+            writeln!(f, "          (built in, small, to try things out; --model takes {})", super::MODELS)?;
+        }
+        writeln!(f, "  page    {url}/")?;
+        writeln!(f, "  API     {url}/v1")?;
+        if self.address.ip().is_unspecified() {
+            writeln!(f, "          (from elsewhere with this machine's name or address)")?;
+        }
+        writeln!(f, "  try     {}\n", self.curl(&url))
+    }
+}
+
+impl Ready {
+    /// A request for a shell to make.
+    fn curl(&self, url: &str) -> String {
+        let (path, body) = match self.chats {
+            true => {
+                let message = json!({ "role": "user", "content": "Who are you?" });
+                ("chat/completions", json!({ "model": self.name, "messages": [message] }))
+            }
+            false => ("completions", json!({ "model": self.name, "prompt": "Once upon a time" })),
+        };
+        // Some shells take brackets for a pattern; curl takes them for one too where they are no address.
+        let url = if url.contains('[') { format!("'{url}/v1/{path}'") } else { format!("{url}/v1/{path}") };
+        format!("curl {url} -d '{}'", body.to_string().replace('\'', r"'\''"))
+    }
+}
+
+/// The address by which this machine reaches who listens on `address`.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// A model's size in words: parameters, the type of most of them, bytes, context.
+pub(super) fn size(prepared: &Prepared) -> String {
+    let (mut parameters, mut bytes) = (0, 0);
+    let mut types: BTreeMap<&str, u64> = BTreeMap::new();
+    for weight in prepared.model.graph().weights() {
+        let count = weight.shape.elements().unwrap_or_default() as u64;
+        parameters += count;
+        bytes += weight.bytes().unwrap_or_default() as u64;
+        *types.entry(weight.dtype.name()).or_default() += count;
+    }
+    let most = types.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name).unwrap_or_default();
+    let bytes = indicatif::HumanBytes(bytes);
+    format!("{} parameters, {most}, {bytes}, context {}", rounded(parameters), prepared.context)
+}
+
+/// Three digits and a letter for the thousands.
+fn rounded(count: u64) -> String {
+    let units = [(1e9, "B"), (1e6, "M"), (1e3, "K")];
+    match units.into_iter().find(|(unit, _)| count as f64 >= *unit) {
+        Some((unit, letter)) => {
+            let digits = count as f64 / unit;
+            format!(
+                "{digits:.0$}{letter}",
+                if digits < 10.0 {
+                    2
+                } else if digits < 100.0 {
+                    1
+                } else {
+                    0
+                }
+            )
+        }
+        None => count.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ready(address: &str, name: &str) -> Ready {
+        let address = address.parse().expect("an address");
+        Ready { address, name: name.into(), size: "small".into(), chats: true, builtin: false }
+    }
+
+    #[test]
+    fn a_client_on_this_machine_gets_an_address_that_it_reaches() {
+        let check = |address: &str, url: &str, elsewhere: bool| {
+            let said = ready(address, "a").to_string();
+            assert!(said.contains(&format!(" {url}/\n")), "{said}");
+            assert!(said.contains(&format!("{url}/v1/chat/completions")), "{said}");
+            assert_eq!(said.contains("from elsewhere"), elsewhere, "{said}");
+        };
+        check("127.0.0.1:8000", "http://127.0.0.1:8000", false);
+        check("0.0.0.0:8000", "http://127.0.0.1:8000", true);
+        check("[::]:80", "http://[::1]:80", true);
+        check("10.1.2.3:9", "http://10.1.2.3:9", false);
+    }
+
+    #[test]
+    fn the_shell_gets_the_name_as_it_is() {
+        let url = "http://[::1]:80";
+        let wanted = r#"curl 'http://[::1]:80/v1/chat/completions' -d '{"model":"it'\''s","messages":"#;
+        assert!(ready("[::]:80", "it's").curl(url).starts_with(wanted));
+        let bare = Ready { chats: false, ..ready("[::]:80", "a") };
+        assert!(bare.curl(url).ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
+    }
+
+    #[test]
+    fn parameters_are_counted_in_words() {
+        let check = |count: u64, wanted: &str| assert_eq!(rounded(count), wanted);
+        check(999, "999");
+        check(4_123_456, "4.12M");
+        check(494_032_768, "494M");
+        check(1_235_814_400, "1.24B");
+        check(70_600_000_000, "70.6B");
+    }
+}
