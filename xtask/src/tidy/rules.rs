@@ -35,7 +35,7 @@ const KNOWLEDGE: &[(&str, &[&str], &str)] = &[
 /// Whether the text of a file is checked, not only its size.
 pub(super) fn is_source(path: &str) -> bool {
     let extension = path.rsplit_once('.').map_or("", |(_, e)| e);
-    path == ".ci/run" || matches!(extension, "rs" | "py" | "sh" | "md" | "toml")
+    path == ".ci/run" || matches!(extension, "rs" | "py" | "sh" | "md" | "toml" | "ts" | "tsx" | "mjs")
 }
 
 /// No file is larger than two megabytes.
@@ -65,7 +65,11 @@ pub(super) fn source(path: &str, text: &str, findings: &mut Vec<Finding>) {
 /// The first line says what the file is; in a script it may follow the `#!` line.
 fn first_line(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let first = text.lines().find(|l| path.ends_with(".rs") || !l.starts_with("#!")).unwrap_or_default();
-    let start = if path.ends_with(".rs") { "//! " } else { "# " };
+    let start = match path.rsplit_once('.') {
+        Some((_, "rs")) => "//! ",
+        Some((_, "ts" | "tsx" | "mjs")) => "// ",
+        _ => "# ",
+    };
     let docstring = path.ends_with(".py") && first.starts_with("\"\"\"");
     if !(first.starts_with(start) || docstring) || first.len() < 12 {
         report(findings, "first-line", path, format!("the first line must say what the file is: `{start}…`"));
@@ -148,6 +152,8 @@ mod tests {
         check("a.sh", "#!/bin/sh\n# Runs the thing.\n", &[]);
         check("a.py", "\"\"\"Makes the thing.\"\"\"\n", &[]);
         check("a.py", "import os\n", &[("first-line", "a.py")]);
+        check("a.tsx", "// Shows the thing.\n", &[]);
+        check("a.ts", "import x;\n", &[("first-line", "a.ts")]);
     }
 
     #[test]
