@@ -1,10 +1,11 @@
-//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, grammars.
+//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, the segments of answers, grammars.
 //!
 //! Architecture invariant: this crate knows nothing of models, tensors, HTTP or async.
 
 mod added;
 mod alphabet;
 mod bpe;
+mod call;
 mod charsmap;
 mod classes;
 mod decode;
@@ -16,6 +17,7 @@ mod normalize;
 mod pipeline;
 mod pre;
 mod pretokenize;
+mod segments;
 mod special;
 mod split;
 mod spm;
@@ -28,8 +30,10 @@ mod unigram;
 mod vocab;
 mod wordpiece;
 
+pub use call::ToolCall;
 pub use decode::StreamDecoder;
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};
+pub use segments::{Segment, Segments};
 pub use stop::StopStrings;
 pub use template::{ChatTemplate, TemplateError};
 pub use tokenizer::{EncodeOptions, GgufVocab, TokenKind, Tokenizer, TokenizerError};

@@ -36,6 +36,7 @@ pub enum TemplateError {
 pub struct ChatTemplate {
     env: Environment<'static>,
     special: Vec<(String, String)>,
+    source: String,
     takes_parts: bool,
 }
 
@@ -49,7 +50,7 @@ impl ChatTemplate {
         let compiled = env.add_template_owned(NAME, without_generation_tags(source));
         compiled.map_err(|e| TemplateError::Syntax(reason(&e)))?;
         let special = special.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        Ok(ChatTemplate { env, special, takes_parts: messages::takes_parts(source) })
+        Ok(ChatTemplate { env, special, source: source.to_owned(), takes_parts: messages::takes_parts(source) })
     }
 
     /// Renders a conversation. `messages` and `tools` are OpenAI's JSON; `extra` are further variables
@@ -117,6 +118,11 @@ impl ChatTemplate {
         let template = self.env.get_template(NAME).map_err(failed)?;
         template.render_captured_to(Value::from_pairs(context), &mut out).map_err(failed)?;
         Ok(String::from_utf8_lossy(&out.0).into_owned())
+    }
+
+    /// Whether its source has this word in it: a template that never says `tool_calls` has no place for them.
+    pub fn mentions(&self, word: &str) -> bool {
+        self.source.contains(word)
     }
 
     /// Whether the template itself takes messages whose content is a list of parts.
