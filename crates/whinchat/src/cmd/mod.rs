@@ -24,14 +24,15 @@ use whinchat::{BUILTIN, LoadOptions, Model, Prepared};
 use crate::terminal::Bars;
 
 /// Serves language models: runs them, chats with them, and answers over the APIs that clients already speak.
-///
-/// Where no --model is given, a small one answers that is in this program: whinchat-demo.
 #[derive(Parser)]
-#[command(name = "whinchat", version, max_term_width = 100)]
+#[command(name = "whinchat", version, max_term_width = 100, after_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+const AFTER_HELP: &str =
+    "Where no --model is given, whinchat-demo answers: small, to try things out, in this program.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -11,7 +11,7 @@ use whinchat::LoadOptions;
 use super::LoadArgs;
 use super::ready::{self, Ready};
 
-/// Answer over HTTP: OpenAI's chat completions, completions and models.
+/// Answer over HTTP: OpenAI's chat completions, completions and models; at / is a chat page.
 #[derive(Args)]
 pub(crate) struct Serve {
     #[command(flatten)]
