@@ -4,6 +4,7 @@ mod body;
 mod connection;
 mod error;
 mod log;
+mod page;
 mod routes;
 mod sse;
 

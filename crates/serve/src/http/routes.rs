@@ -12,7 +12,7 @@ use axum::{Json, Router, middleware};
 use serde::Serialize;
 use serde_json::json;
 
-use super::{body, error, log, sse};
+use super::{body, error, log, page, sse};
 use crate::app::State as AppState;
 use crate::openai::response::{Answer, Head, Model, Models, Usage, Whole};
 use crate::services::{self, Event, Generation};
@@ -28,6 +28,7 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/v1/models/{*id}", get(model))
         .route("/v1/chat/completions", post(chat))
         .route("/v1/completions", post(completions))
+        .merge(page::routes())
         .fallback(unknown_url)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(app.clone(), log::requests))

@@ -121,6 +121,12 @@ impl Client {
         matches!(self.read().await, Ok(0) | Err(_))
     }
 
+    /// What still comes until the server closes the connection.
+    pub(crate) async fn rest(&mut self) -> Vec<u8> {
+        while self.more().await.is_some() {}
+        std::mem::take(&mut self.unread)
+    }
+
     async fn until(&mut self, end: &[u8]) -> Option<Vec<u8>> {
         loop {
             if let Some(at) = self.unread.windows(end.len()).position(|window| window == end) {

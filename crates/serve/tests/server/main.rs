@@ -7,6 +7,7 @@ mod documentation;
 mod errors;
 mod lifecycle;
 mod model;
+mod page;
 mod python;
 mod specification;
 mod streams;

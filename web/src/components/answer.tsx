@@ -1,0 +1,119 @@
+// An answer: reasoning, text, calls of tools, how it ended, how long it took, and what can be done with it.
+
+import { regenerate, resume, run } from '../state/answers.ts';
+import type { Message } from '../state/types.ts';
+import { parts, type Part } from '../text/parts.ts';
+import { CopyButton } from './copy-button.tsx';
+import { Icon } from './icons.tsx';
+import { IconButton } from './icon-button.tsx';
+import { Markdown } from './markdown.tsx';
+import { ProblemCard } from './problem-card.tsx';
+import { Reasoning } from './reasoning.tsx';
+import { Timing } from './timing.tsx';
+import { ToolCalls, type ShownCall } from './tool-calls.tsx';
+import { Versions } from './versions.tsx';
+
+interface Props {
+  message: Message;
+  /** Results of its calls that have been given. */
+  results: Message[];
+  last: boolean;
+}
+
+/** While an answer comes, only it is drawn anew. */
+export function Answer(props: Props) {
+  const coming = run.value;
+  return coming && coming.message.peek().id === props.message.id ? <Growing {...props} /> : <Settled {...props} />;
+}
+
+function Growing(props: Props) {
+  return <Body {...props} message={run.value?.message.value ?? props.message} streaming />;
+}
+
+function Settled(props: Props) {
+  return <Body {...props} streaming={false} />;
+}
+
+function Body({ message, results, last, streaming }: Props & { streaming: boolean }) {
+  const all = parts(message.content, streaming);
+  const calls = callsOf(message, all);
+  const empty = all.length === 0 && calls.length === 0 && !message.reasoning;
+  return (
+    <article class="message answer" aria-label="The model answered" aria-busy={streaming}>
+      {message.reasoning && <Reasoning text={message.reasoning} open={streaming && message.reasoningMs === undefined} ms={message.reasoningMs} />}
+      {all.map((part, i) => (
+        <PartView key={i} part={part} message={message} growing={streaming && i === all.length - 1} />
+      ))}
+      {streaming && empty && <Waiting />}
+      {calls.length > 0 && <ToolCalls message={message} calls={calls} results={results} streaming={streaming} last={last} />}
+      {!streaming && <Ending message={message} last={last} empty={empty} />}
+    </article>
+  );
+}
+
+function PartView({ part, message, growing }: { part: Part; message: Message; growing: boolean }) {
+  if (part.kind === 'text') return <Markdown text={part.text} streaming={growing} />;
+  if (part.kind === 'think') return <Reasoning text={part.text} open={part.open} ms={message.reasoningMs} />;
+  return null;
+}
+
+/** Calls that a server took apart, then those that stand in the text. */
+function callsOf(message: Message, all: Part[]): ShownCall[] {
+  const apart = (message.calls ?? []).map((call): ShownCall => ({ name: call.name, source: call.arguments, callId: call.id, open: false }));
+  const inText = all.filter((part) => part.kind === 'call');
+  return [
+    ...apart,
+    ...inText.map((part): ShownCall => ({
+      name: part.call?.name,
+      source: part.call ? JSON.stringify(part.call.arguments) : part.source,
+      open: part.open,
+    })),
+  ];
+}
+
+function Waiting() {
+  return (
+    <p class="waiting">
+      <span class="unseen">Waiting for the answer</span>
+    </p>
+  );
+}
+
+function Ending({ message, last, empty }: { message: Message; last: boolean; empty: boolean }) {
+  const { finish, problem } = message;
+  const resumable = last && Boolean(message.content.trim()) && !message.calls && (finish === 'length' || finish === 'stopped' || finish === 'failed');
+  return (
+    <>
+      {problem ? (
+        <ProblemCard problem={problem} {...(last && { retry: () => regenerate(message) })} />
+      ) : (
+        <HowItEnded finish={finish} empty={empty} />
+      )}
+      <footer class="actions">
+        <Versions message={message} />
+        {!empty && <CopyButton text={() => message.content} label="Copy answer" />}
+        {last && <IconButton icon="retry" label="Regenerate" keys="Alt+R" onClick={() => regenerate(message)} />}
+        {resumable && (
+          <button type="button" class="button quiet" onClick={() => resume(message)}>
+            <Icon name="resume" /> Continue
+          </button>
+        )}
+        <Timing message={message} />
+      </footer>
+    </>
+  );
+}
+
+function HowItEnded({ finish, empty }: { finish: Message['finish']; empty: boolean }) {
+  const words =
+    finish === 'length'
+      ? 'Cut at the limit of tokens.'
+      : finish === 'stopped'
+        ? 'Stopped.'
+        : finish === undefined
+          ? 'This answer was interrupted.'
+          : empty
+            ? 'The model said nothing.'
+            : undefined;
+  return words ? <p class="ending">{words}</p> : null;
+}

@@ -1,0 +1,74 @@
+// Where one writes. Enter sends, Shift+Enter makes a line, the up arrow edits what was said last.
+
+import { useEffect, useRef } from 'preact/hooks';
+import { run, send, stop } from '../state/answers.ts';
+import { current } from '../state/conversations.ts';
+import { draft, editing, write } from '../state/drafts.ts';
+import { model } from '../state/server.ts';
+import { path } from '../state/tree.ts';
+import { Chips } from './chips.tsx';
+import { fit } from './fit.ts';
+import { Icon } from './icons.tsx';
+
+export function Composer() {
+  const { id } = current.value;
+  const text = draft(id);
+  const answering = run.value !== undefined;
+  const field = useRef<HTMLTextAreaElement>(null);
+  useEffect(() => {
+    // On a phone this would open the keyboard.
+    if (matchMedia('(pointer: fine)').matches) field.current?.focus();
+  }, [id]);
+  useEffect(() => fit(field.current), [text]);
+  const submit = (event: Event) => {
+    event.preventDefault();
+    if (!answering && send(text)) write(current.value.id, '');
+    field.current?.focus();
+  };
+  const onKeyDown = (event: KeyboardEvent) => {
+    if (event.isComposing) return;
+    if (event.key === 'Enter' && !event.shiftKey) submit(event);
+    if (event.key === 'ArrowUp' && !text && editLast()) event.preventDefault();
+  };
+  return (
+    <form class="composer" aria-label="Write a message" onSubmit={submit}>
+      <textarea
+        id="composer"
+        ref={field}
+        rows={1}
+        aria-label="Message"
+        placeholder={`Message ${model.value ?? 'the model'}`}
+        value={text}
+        onInput={(event) => write(id, event.currentTarget.value)}
+        onKeyDown={onKeyDown}
+      />
+      <div class="composer-row">
+        <Chips />
+        {answering ? <StopButton /> : <SendButton disabled={!text.trim()} />}
+      </div>
+    </form>
+  );
+}
+
+function SendButton({ disabled }: { disabled: boolean }) {
+  return (
+    <button type="submit" class="send" aria-label="Send" title="Send (Enter)" disabled={disabled}>
+      <Icon name="send" />
+    </button>
+  );
+}
+
+function StopButton() {
+  return (
+    <button type="button" class="send stop" aria-label="Stop" title="Stop (Esc)" onClick={() => stop()}>
+      <span class="square" />
+    </button>
+  );
+}
+
+/** Whether there was something to edit. */
+function editLast(): boolean {
+  const last = path(current.value).findLast(({ role }) => role === 'user');
+  if (last && !run.value) editing.value = last.id;
+  return last !== undefined;
+}

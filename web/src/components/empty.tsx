@@ -1,0 +1,28 @@
+// What is shown before anything is said.
+
+import { send } from '../state/answers.ts';
+import { model } from '../state/server.ts';
+import { Bird } from './icons.tsx';
+
+const EXAMPLES = ['Who are you?', 'What is 27 + 45?', 'Tell me a short story about a fox.', 'Spell the word garden.'];
+
+export function Empty() {
+  return (
+    <div class="empty">
+      <Bird />
+      <h1>What shall we talk about?</h1>
+      <p>
+        {model.value ?? 'The model'} answers from this server. What you write goes nowhere else, and conversations are kept in this browser.
+      </p>
+      <ul>
+        {EXAMPLES.map((text) => (
+          <li key={text}>
+            <button type="button" class="example" onClick={() => send(text)}>
+              {text}
+            </button>
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}

@@ -1,0 +1,16 @@
+// What is being written in each conversation, and what is being edited.
+
+import { signal } from '@preact/signals';
+
+const drafts = signal<Readonly<Record<string, string>>>({});
+
+export function draft(id: string): string {
+  return drafts.value[id] ?? '';
+}
+
+export function write(id: string, text: string) {
+  drafts.value = { ...drafts.value, [id]: text };
+}
+
+/** The id of the message that is being edited. */
+export const editing = signal<string | undefined>(undefined);
