@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+# Writes the held-out suite, eval/*.jsonl and eval/suite.json: `python make_suite.py`. The standard library is all it needs; the same seeds give the same files.
+import json
+from pathlib import Path
+
+import corpus
+from training.fingerprint import fingerprint
+
+FOLDER = Path(__file__).parent / "eval"
+# Task: cases, tokens that an answer may have, the least share that passes.
+TASKS = {
+    "greetings": (150, 64, 0.95), "facts": (150, 64, 0.95), "arithmetic": (300, 48, 0.90), "letters": (200, 64, 0.95), "words": (200, 64, 0.95), "lists": (200, 96, 0.95),
+    "stories": (100, 400, 0.90), "json": (200, 128, 0.90), "tools": (200, 96, 0.90), "recall": (150, 48, 0.90), "long": (100, 48, 0.90), "unknown": (100, 48, 0.90),
+}
+SUITE = {
+    "name": "whinchat-demo",
+    "description": "Held-out cases of the demo model's tasks: other seeds, names, numbers, words and phrasings than in training.",
+    "minimum": {task: least for task, (_, _, least) in TASKS.items()},
+    "minimum_variety": {"stories": 0.8},
+}
+
+
+def main():
+    for task, (count, max_tokens, _) in TASKS.items():
+        lines = [json.dumps(line, ensure_ascii=False) for line in cases(task, count, max_tokens)]
+        (FOLDER / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
+    (FOLDER / "suite.json").write_text(json.dumps(SUITE, indent=2) + "\n")
+
+
+def cases(task, count, max_tokens):
+    """`count` different cases; fewer where a task has no more."""
+    seen = set()
+    for seed in range(20 * count):
+        messages, tools, expect = corpus.case(task, seed)
+        if fingerprint(messages) in seen or len(seen) == count:
+            continue
+        seen.add(fingerprint(messages))
+        case = {"id": f"{task}-{len(seen):03}", "task": task, "messages": messages}
+        if tools:
+            case["tools"] = tools
+        if "grammar" in expect:
+            case |= {"temperature": 0.8, "seed": seed}
+        yield case | {"max_tokens": max_tokens, "expect": expect}
+
+
+if __name__ == "__main__":
+    main()
