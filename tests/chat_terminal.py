@@ -1,55 +1,184 @@
 # `whinchat chat` at a terminal: chat_terminal.py PROGRAM MODEL STATE_FOLDER. Types as a person would, reads the screen,
 # exits with an error at the first thing that is not as it should be.
+import base64
+import json
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
 
 program, model, state = sys.argv[1:]
-master, slave = pty.openpty()
-env = {**os.environ, "XDG_STATE_HOME": state, "TERM": "xterm", "HF_HUB_OFFLINE": "1"}
-command = [program, "chat", "--model", model, "--temperature", "1", "--ignore-eos",
-           "-n", "100000", "--context", "100000"]
-child = subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True,
-                         preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)))
-os.close(slave)
-screen = b""
+# What the editor writes when it begins and when it ends to read a message (bracketed paste on and off).
+READS, HAS_READ = "\x1b[?2004h", "\x1b[?2004l"
 
 
-def until(text, after=0):
-    """Reads until `text` stands on the screen behind `after`; returns the end of it."""
-    global screen
-    while text not in screen[after:]:
-        assert select.select([master], [], [], 60)[0], f"no {text} in {screen[after:]}"
-        screen += os.read(master, 65536)
-    return screen.index(text, after) + len(text)
+class Chat:
+    """A chat at a terminal of its own."""
+
+    def __init__(self, *options, env=None):
+        self.master, slave = pty.openpty()
+        env = {"TERM": "xterm", **(env or {}), "XDG_STATE_HOME": state, "HF_HUB_OFFLINE": "1", "HOME": state,
+               "PATH": os.environ["PATH"]}
+        self.child = subprocess.Popen([program, "chat", *options], stdin=slave, stdout=slave, stderr=slave, env=env,
+                                      start_new_session=True,
+                                      preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)))
+        os.close(slave)
+        self.screen, self.at = b"", 0
+        self.until("/help says what can be done")
+        self.until(READS)
+
+    def read(self):
+        assert select.select([self.master], [], [], 60)[0], f"nothing more comes behind {self.screen[self.at:]}"
+        self.screen += os.read(self.master, 65536)
+
+    def until(self, text):
+        """Reads until `text` stands on the screen; gives what stands before it."""
+        text = text.encode() if isinstance(text, str) else text
+        while text not in self.screen[self.at:]:
+            self.read()
+        start = self.at
+        self.at = self.screen.index(text, start) + len(text)
+        return self.screen[start:self.at - len(text)].decode(errors="replace")
+
+    def type(self, text):
+        os.write(self.master, text.encode())
+
+    def say(self, line, *parts):
+        """Types a line and reads until the next one is asked for. Gives what came; each of `parts` must be in it."""
+        self.type(line + "\r")
+        self.until(HAS_READ)
+        said = self.until(READS)
+        for part in parts:
+            assert part in said, (line, part, said)
+        return said
+
+    def leave(self, how="\x04"):
+        self.type(how)
+        try:
+            while more := os.read(self.master, 65536):
+                self.screen += more
+        except OSError:
+            pass  # the program has ended
+        assert self.child.wait(60) == 0, (self.child.returncode, self.screen[self.at:])
 
 
-def type_(text):
-    os.write(master, text.encode())
+def messages(name):
+    with open(f"{state}/{name}") as file:
+        return json.load(file)["messages"]
 
 
-at = until(b"> ", until(b"/help"))
-type_("Tell me a story\r")
-at = until(b"story", at)
-while len(screen) < at + 200:  # the answer comes
-    assert select.select([master], [], [], 60)[0], screen
-    screen += os.read(master, 65536)
-type_("\x03")  # Ctrl-C stops the answer and not the program
-at = until(b"> ", len(screen))
-type_("/help\r")
-at = until(b"> ", until(b"/retry", at))
-type_("\x03")  # with no answer to stop it does nothing
-at = until(b"> ", until(b"/quit", at))
-type_("\x1b[A\x1b[A")  # up, up: the history
-at = until(b"Tell me a story", at)
-type_("\x15/quit\r")
-try:
-    while os.read(master, 65536):
-        pass
-except OSError:
-    pass
-assert child.wait(60) == 0, child.returncode
-assert "Tell me a story" in open(f"{state}/whinchat/chat_history").read()
-print("ok")
+def stops_and_remembers():
+    chat = Chat("--model", model, "--temperature", "1", "--ignore-eos", "-n", "100000", "--context", "100000")
+    chat.type("Tell me a story\r")
+    chat.until("Tell me a story")
+    while len(chat.screen) < chat.at + 200:  # the answer comes
+        chat.read()
+    chat.type("\x03")  # Ctrl-C stops the answer and not the program
+    chat.until("stopped")
+    chat.until(READS)
+    chat.say("/save ~/stopped.json", "saved 2 messages")
+    said = messages("stopped.json")[1]["content"]
+    assert len(said) > 50, said  # what came is kept
+    chat.type("\x03")  # with no answer to stop it does nothing
+    chat.until("/quit")
+    chat.until(READS)
+    chat.type("\x1b[A\x1b[A")  # up, up: the history
+    chat.until("Tell me a story")
+    chat.leave("\x15/quit\r")
+    with open(f"{state}/whinchat/chat_history") as file:
+        assert "Tell me a story" in file.read()
+
+
+def commands_do_what_help_says():
+    chat = Chat("--model", model, "--temperature", "0", "-n", "6")
+    help_text = chat.say("/help", "/regenerate", "/edit", "/undo", "/system", "/set", "/tools", "/timings", "/copy", "/save",
+                         "/load", "/clear", "/multi", "/quit", "Ctrl-C")
+    assert help_text.count("\n") < 24, "the help fits on a terminal"
+    chat.say("The whinchat", "6 tokens", "tok/s", "context")
+    chat.say("/save ~/a.json", "saved 2 messages to ~/a.json")
+    first = messages("a.json")
+    chat.say("/regenerate", "6 tokens")
+    chat.say("/retry")
+    chat.say("/save ~/b.json")
+    assert messages("b.json") == first  # greedy: the same again
+    chat.say("/edit The bird", "6 tokens")
+    chat.type("/edit\r")
+    chat.until("The bird")  # stands there to be changed
+    chat.say(" sings", "6 tokens")
+    chat.say("/save ~/c.json", "saved 2 messages")
+    assert messages("c.json")[0]["content"] == "The bird sings"
+    chat.say("/system Be brief.")
+    chat.say("/system", "Be brief.")
+    chat.say("/timings", "hidden")
+    assert "tok/s" not in chat.say("Hello\\\rthere")
+    chat.say("/save ~/d.json", "saved 5 messages")
+    assert [m["role"] for m in messages("d.json")] == ["system", "user", "assistant", "user", "assistant"]
+    assert messages("d.json")[3]["content"] == "Hello\nthere"
+    chat.say("/undo")
+    for line in ["/multi", "one", "", "two", "/end"]:
+        chat.say(line)
+    chat.say("/save ~/e.json", "saved 5 messages")
+    assert messages("e.json")[3]["content"] == "one\n\ntwo"
+    chat.say("/copy", "copied")
+    code = re.search(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07", chat.screen)[1]
+    assert base64.b64decode(code).decode() == messages("e.json")[4]["content"]
+    chat.say("/load ~/a.json", "loaded 2 messages")
+    chat.say("/system", "no system message")
+    chat.say("/clear")
+    chat.say("/save ~/f.json", "saved 0 messages")
+    chat.leave("/quit\r")
+
+
+def settings_are_listed_and_set():
+    chat = Chat("--model", model, "--no-timings")
+    chat.say("/set", "temperature", "top-k", "max-tokens", "logit-bias")
+    chat.say("/set temperature 0")
+    chat.say("/set max_tokens=3")
+    chat.say("/set", "\x1b[1m0         \x1b[0m", "\x1b[1m3         \x1b[0m")
+    chat.say("The whinchat", "cut off after 3 tokens; /set max-tokens")
+    chat.say("/set temperature")
+    assert "\x1b[1m0 " not in chat.say("/set")
+    chat.type("/set temp\t0.5\r")  # Tab
+    chat.until(READS)
+    chat.say("/set", "0.5")
+    chat.leave()
+
+
+def mistakes_are_said_and_the_chat_goes_on():
+    chat = Chat("--model", model, "-n", "4", "--context", "64")
+    for line, error in [
+        ("/nonsense", "error: there is no command /nonsense; /help lists them"),
+        ("/set warmth 1", "error: there is no setting warmth; /set lists them"),
+        ("/set top-p 2", "error: top-p: must be a number from 0 to 1"),
+        ("/load none.json", "error: cannot read none.json"),
+        ("/load", "error: say from which file: /load FILE"),
+        ("/save /none/a.json", "error: cannot write /none/a.json"),
+        ("/tools ~/a.json", "is no list of tools: write [{"),
+        ("/regenerate", "error: there is nothing to answer again"),
+        ("/undo", "error: there is nothing to undo"),
+        ("/edit", "error: there is no message to edit"),
+        ("/copy", "error: there is no answer to copy"),
+        ("word " * 100, "tokens and the context takes 64; shorten it or raise --context"),
+    ]:
+        said = chat.say(line, error)
+        assert said.count("error:") == 1, said
+    for _ in range(8):
+        said = chat.say("The whinchat", "4 tokens")
+    assert "the context is full: the first" in said  # the oldest exchanges are left out, the chat goes on
+    chat.leave()
+
+
+def no_color_means_none():
+    chat = Chat("--model", model, "-n", "4", env={"NO_COLOR": "1"})
+    chat.say("The whinchat", "4 tokens")
+    chat.say("/set")
+    assert not re.search(rb"\x1b\[[0-9;]*m", chat.screen), chat.screen
+    chat.leave()
+
+
+for test in (stops_and_remembers, commands_do_what_help_says, settings_are_listed_and_set,
+             mistakes_are_said_and_the_chat_goes_on, no_color_means_none):
+    test()
+    print(test.__name__, "ok")

@@ -43,11 +43,47 @@ impl Part {
 
 const OPEN_CALL: &str = "<tool_call>";
 
+/// Whether text is in Markdown's code, where a tag is quoted and not meant.
+#[derive(Clone, Copy, Debug, Default)]
+struct Code {
+    block: bool,
+    inline: bool,
+    /// Something else than backticks and blanks stands in the line.
+    within: bool,
+    /// Backticks at the beginning of the line.
+    ticks: usize,
+}
+
+impl Code {
+    fn after(mut self, text: &str) -> Code {
+        for c in text.chars() {
+            match c {
+                '\n' => self = Code { block: self.block, ..Code::default() },
+                '`' => {
+                    self.ticks += usize::from(!self.within);
+                    self.inline = !self.inline && !self.block;
+                    if self.ticks == 3 && !self.within {
+                        (self.block, self.inline) = (!self.block, false);
+                    }
+                }
+                c => self.within |= !c.is_whitespace(),
+            }
+        }
+        self
+    }
+
+    fn quotes(self) -> bool {
+        self.block || self.inline
+    }
+}
+
 /// Cuts an answer into segments as its text comes; holds back what may be the beginning of a tag, and calls until they are
 /// whole. White space beside a tag belongs to nobody. However the text is cut into pieces, the segments are the same.
 #[derive(Clone, Debug)]
 pub struct Segments {
     part: Part,
+    /// At the beginning of what is held.
+    code: Code,
     /// A tag was the last that came: white space is dropped.
     after_tag: bool,
     held: String,
@@ -58,7 +94,7 @@ impl Segments {
     pub fn after(prompt: &str) -> Segments {
         let thinks = prompt.trim_end().ends_with("<think>");
         let part = if thinks { Part::Reasoning } else { Part::Start };
-        Segments { part, after_tag: thinks, held: String::new() }
+        Segments { part, code: Code::default(), after_tag: thinks, held: String::new() }
     }
 
     /// Feeds text and gives what is now certain.
@@ -69,7 +105,7 @@ impl Segments {
             let rest = self.held.split_off(at + tag.len());
             let end = self.held[..at].trim_end().len();
             self.give(end, &mut ready);
-            (self.part, self.after_tag, self.held) = (next, true, rest);
+            *self = Segments { part: next, code: Code::default(), after_tag: true, held: rest };
         }
         if self.part != Part::Call {
             self.give(self.certain(), &mut ready);
@@ -90,10 +126,14 @@ impl Segments {
 
     fn next_tag(&self) -> Option<(usize, &'static str, Part)> {
         let found = |(tag, next): &(&'static str, Part)| {
-            let at = self.held.find(tag)?;
-            // Reasoning comes first or never.
-            let late = *next == Part::Reasoning && !self.held[..at].trim().is_empty();
-            (!late).then_some((at, *tag, *next))
+            // Reasoning comes first or never; what begins in code is no call.
+            let meant = |at: &usize| match next {
+                Part::Reasoning => self.held[..*at].trim().is_empty(),
+                Part::Call => !self.code.after(&self.held[..*at]).quotes(),
+                Part::Start | Part::Text => true,
+            };
+            let at = self.held.match_indices(tag).map(|(at, _)| at).find(meant)?;
+            Some((at, *tag, *next))
         };
         self.part.exits().iter().filter_map(found).min_by_key(|(at, _, _)| *at)
     }
@@ -108,6 +148,7 @@ impl Segments {
     /// Gives what is held up to `end`.
     fn give(&mut self, end: usize, ready: &mut Vec<Segment>) {
         let given: String = self.held.drain(..end).collect();
+        self.code = self.code.after(&given);
         let text = if self.after_tag { given.trim_start() } else { &given };
         if !text.is_empty() {
             self.part = if self.part == Part::Start { Part::Text } else { self.part };
@@ -176,6 +217,8 @@ mod tests {
         check("", "a </tool_call> </think>", &["t a </tool_call> </think>"]);
         check("", "a <tool_call> {\"name", &["t a<tool_call> {\"name"]);
         check("", "<think>a<tool_call>b</tool_call>", &["r a<tool_call>b</tool_call>"]);
+        check("", "`<tool_call>` <tool_call>{}</tool_call>", &["t `<tool_call>`", "c {}"]);
+        check("", "```\n<tool_call>{}</tool_call>\n```", &["t ```\n<tool_call>{}</tool_call>\n```"]);
     }
 
     #[test]
@@ -193,7 +236,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(512))]
         #[test]
         fn every_cut_gives_the_same_segments(
-            parts in prop::collection::vec("<think>|</think>|<tool_call>|</tool_call>|[a<é \n]{1,3}", 0..10),
+            parts in prop::collection::vec("<think>|</think>|<tool_call>|</tool_call>|```|[a<é` \n]{1,3}", 0..10),
             cuts in prop::collection::vec(0usize..80, 0..8),
             thinks: bool,
         ) {

@@ -35,6 +35,8 @@ pub struct GenerateOptions {
     pub sampling: SamplingParams,
     /// Most tokens to generate (default 256).
     pub max_tokens: usize,
+    /// The model's end tokens are not chosen before so many (default 0).
+    pub min_tokens: usize,
     /// The text ends before any of these.
     pub stop: Vec<String>,
     /// Go on past the model's end tokens.
@@ -49,6 +51,7 @@ impl Default for GenerateOptions {
         GenerateOptions {
             sampling: SamplingParams::default(),
             max_tokens: 256,
+            min_tokens: 0,
             stop: Vec::new(),
             ignore_eos: false,
             templated: false,
@@ -187,7 +190,8 @@ impl Model {
         let end: Arc<[u32]> = if options.ignore_eos { Arc::from([]) } else { self.generation.eos.clone().into() };
         let decoder = StreamDecoder::after(Arc::clone(&self.tokenizer), &tokens);
         let pieces = Pieces::new(decoder, StopStrings::new(options.stop.clone()), Arc::clone(&end), tokens.len());
-        let stop = StopRules { max_tokens: options.max_tokens, min_tokens: 0, tokens: end };
+        let (max_tokens, min_tokens) = (options.max_tokens, options.min_tokens.min(options.max_tokens));
+        let stop = StopRules { max_tokens, min_tokens, tokens: end };
         let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
         let request = Request { id, prompt, params: options.sampling.clone(), stop, sinks: vec![sink] };
         self.engine.submit(request).map_err(|e| Error::Engine(e.to_string()))?;
@@ -199,9 +203,28 @@ impl Model {
     /// # Errors
     /// If the model has no template or it refuses the conversation.
     pub fn render_chat(&self, messages: &serde_json::Value) -> Result<String, Error> {
+        self.render_chat_with(messages, None, &serde_json::Map::new())
+    }
+
+    /// As [`Model::render_chat`], with tools (OpenAI's array) and further variables of the template.
+    ///
+    /// # Errors
+    /// As [`Model::render_chat`].
+    pub fn render_chat_with(
+        &self,
+        messages: &serde_json::Value,
+        tools: Option<&serde_json::Value>,
+        variables: &serde_json::Map<String, serde_json::Value>,
+    ) -> Result<String, Error> {
         let template = self.template.as_ref().map_err(|why| Error::Request(why.clone()))?;
-        let now = ("now".to_owned(), since_1970().as_secs().into());
-        Ok(template.render(messages, None, true, &serde_json::Map::from_iter([now]))?)
+        let mut variables = variables.clone();
+        variables.entry("now").or_insert_with(|| since_1970().as_secs().into());
+        Ok(template.render(messages, tools, true, &variables)?)
+    }
+
+    /// Whether its chat template has a place for what `name` is (`tools`, `tool_calls`).
+    pub fn template_mentions(&self, name: &str) -> bool {
+        self.template.as_ref().is_ok_and(|template| template.mentions(name))
     }
 
     /// Whether it has a chat template, be it one that cannot be used: [`Model::render_chat`] then says why.

@@ -147,6 +147,11 @@ pub struct TextStream {
 }
 
 impl TextStream {
+    /// Tokens of the prompt, and tokens generated up to what was read last.
+    pub fn tokens(&self) -> (usize, usize) {
+        (self.pieces.prompt_tokens, self.pieces.generated_tokens)
+    }
+
     /// The next piece; `None` after the last.
     pub async fn next(&mut self) -> Option<Result<Piece, Error>> {
         loop {

@@ -1,9 +1,31 @@
-//! What the person at the terminal sees beside the answer: progress, on stderr, only if it is a terminal.
+//! What the person at the terminal sees: colours where they are wanted, light Markdown, and progress on stderr.
+
+mod markdown;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub(crate) use markdown::{Markdown, visible};
+
+/// Ends every style.
+pub(crate) const RESET: &str = "\x1b[0m";
+pub(crate) const BOLD: &str = "\x1b[1m";
+/// For what stands beside the answer.
+pub(crate) const DIM: &str = "\x1b[2m";
+pub(crate) const CODE: &str = "\x1b[36m";
+
+/// Whether `stream` takes colours: a terminal that is not dumb, and no NO_COLOR (no-color.org).
+pub(crate) fn colours(stream: &impl IsTerminal) -> bool {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    stream.is_terminal() && set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// `text` in a style, if `colours`.
+pub(crate) fn styled(text: &str, style: &str, colours: bool) -> String {
+    if colours { format!("{style}{text}{RESET}") } else { text.to_owned() }
+}
 
 /// A progress bar for each stage; nothing where stderr is not a terminal.
 #[derive(Default)]
@@ -46,4 +68,15 @@ fn bar(stage: &str, total: u64) -> ProgressBar {
 /// Whether an error is only that the reader of stdout has gone (`| head`).
 pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error with its causes; a cause that the message before it already tells is not told again.
+pub(crate) fn whole_message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !message.contains(&cause) {
+            message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
+        }
+    }
+    message
 }

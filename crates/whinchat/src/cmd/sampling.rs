@@ -1,19 +1,47 @@
-//! The sampling options of `run` and `chat`.
+//! The sampling options of `run` and `chat`: flags on the command line, settings in a chat.
 
-use clap::Args;
+use std::error::Error as _;
+use std::str::FromStr;
+
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser};
 use whinchat::{GenerateOptions, Model, Penalties, SamplingParams};
 
 /// How tokens are chosen; what is not given comes from the model, else is neutral.
-#[derive(Args)]
+#[derive(Args, Clone, Default)]
 pub(super) struct SamplingArgs {
-    /// Most tokens to generate.
-    #[arg(long, short = 'n', default_value_t = 512, value_name = "TOKENS", allow_negative_numbers = true)]
-    max_tokens: usize,
+    /// Most tokens to generate [default: 512]
+    #[arg(long, short = 'n', value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    max_tokens: Option<usize>,
+    #[command(flatten)]
+    choice: ChoiceArgs,
+    #[command(flatten)]
+    penalties: PenaltyArgs,
+    /// Makes the answer repeatable [default: by chance]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u64>)]
+    seed: Option<u64>,
+    /// Added to a token's logit, as 17=-5; may be given several times.
+    #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
+    logit_bias: Vec<(u32, f32)>,
+    /// End before this text; may be given several times.
+    #[arg(long, value_name = "TEXT")]
+    stop: Vec<String>,
+    /// Not to end before so many tokens.
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    min_tokens: Option<usize>,
+    /// Go on past the model's end tokens.
+    #[arg(long)]
+    ignore_eos: bool,
+}
+
+/// Which tokens may be chosen.
+#[derive(Args, Clone, Default)]
+struct ChoiceArgs {
     /// 0 always takes the most likely token.
     #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
     temperature: Option<f32>,
     /// Keep the k most likely tokens; 0 keeps all.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = whole::<usize>)]
     top_k: Option<usize>,
     /// Keep the most likely tokens whose probability reaches p.
     #[arg(long, allow_negative_numbers = true, value_parser = share)]
@@ -24,63 +52,252 @@ pub(super) struct SamplingArgs {
     /// Locally typical sampling; 1 is off.
     #[arg(long, allow_negative_numbers = true, value_parser = share)]
     typical_p: Option<f32>,
+}
+
+/// What is taken from tokens that occurred.
+#[derive(Args, Clone, Default)]
+struct PenaltyArgs {
     /// Penalty on tokens that occurred; 1 is off.
     #[arg(long, allow_negative_numbers = true, value_parser = positive)]
     repetition_penalty: Option<f32>,
     /// Subtracted for each occurrence in the answer.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     frequency_penalty: Option<f32>,
     /// Subtracted once for tokens in the answer.
-    #[arg(long, allow_negative_numbers = true)]
+    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
     presence_penalty: Option<f32>,
-    /// Makes the answer repeatable.
-    #[arg(long, allow_negative_numbers = true)]
-    seed: Option<u64>,
-    /// Go on past the model's end tokens.
-    #[arg(long)]
-    ignore_eos: bool,
-    /// End before this text; may be given several times.
-    #[arg(long, value_name = "TEXT")]
-    stop: Vec<String>,
+}
+
+/// The same options as a line of their own.
+#[derive(Parser)]
+#[command(no_binary_name = true)]
+struct Line {
+    #[command(flatten)]
+    sampling: SamplingArgs,
+}
+
+/// An option as a chat lists it.
+pub(super) struct Setting {
+    pub(super) name: String,
+    /// Its value; empty if there is none.
+    pub(super) value: String,
+    /// Given by the person, not the model's or neutral.
+    pub(super) given: bool,
+    pub(super) help: String,
 }
 
 impl SamplingArgs {
+    /// What is given, else what the model says, else 512 tokens and a neutral choice.
     pub(super) fn options(&self, model: &Model) -> GenerateOptions {
-        let own = model.generation();
-        let neutral = SamplingParams::default();
-        let penalties = Penalties {
-            repetition: self.repetition_penalty.or(own.repetition_penalty).unwrap_or(1.0),
-            frequency: self.frequency_penalty.unwrap_or(0.0),
-            presence: self.presence_penalty.unwrap_or(0.0),
-        };
+        let (own, neutral) = (model.generation(), SamplingParams::default());
+        let (choice, penalties) = (&self.choice, &self.penalties);
         let sampling = SamplingParams {
-            temperature: self.temperature.or(own.temperature).unwrap_or(neutral.temperature),
-            top_k: self.top_k.or(own.top_k).unwrap_or(neutral.top_k),
-            top_p: self.top_p.or(own.top_p).unwrap_or(neutral.top_p),
-            min_p: self.min_p.or(own.min_p).unwrap_or(neutral.min_p),
-            typical_p: self.typical_p.unwrap_or(neutral.typical_p),
-            penalties,
+            temperature: choice.temperature.or(own.temperature).unwrap_or(neutral.temperature),
+            top_k: choice.top_k.or(own.top_k).unwrap_or(neutral.top_k),
+            top_p: choice.top_p.or(own.top_p).unwrap_or(neutral.top_p),
+            min_p: choice.min_p.or(own.min_p).unwrap_or(neutral.min_p),
+            typical_p: choice.typical_p.unwrap_or(neutral.typical_p),
+            penalties: Penalties {
+                repetition: penalties.repetition_penalty.or(own.repetition_penalty).unwrap_or(1.0),
+                frequency: penalties.frequency_penalty.unwrap_or(0.0),
+                presence: penalties.presence_penalty.unwrap_or(0.0),
+            },
+            logit_bias: self.logit_bias.clone(),
             seed: self.seed,
             ..neutral
         };
-        let stop = self.stop.clone();
-        let (max_tokens, ignore_eos) = (self.max_tokens, self.ignore_eos);
-        GenerateOptions { sampling, max_tokens, stop, ignore_eos, ..GenerateOptions::default() }
+        let (max_tokens, min_tokens) = (self.max_tokens.unwrap_or(512), self.min_tokens.unwrap_or(0));
+        let (stop, ignore_eos) = (self.stop.clone(), self.ignore_eos);
+        GenerateOptions { sampling, max_tokens, min_tokens, stop, ignore_eos, ..GenerateOptions::default() }
+    }
+
+    /// The options of an answer in a chat: as long as the context allows, if nothing else is said.
+    pub(super) fn chat_options(&self, model: &Model) -> GenerateOptions {
+        let max_tokens = self.max_tokens.unwrap_or(model.context());
+        GenerateOptions { max_tokens, templated: true, ..self.options(model) }
+    }
+
+    /// What is given, in the words of the command line.
+    fn given(&self) -> Vec<(&'static str, Vec<String>)> {
+        fn one<T: ToString>(value: &Option<T>) -> Vec<String> {
+            value.iter().map(ToString::to_string).collect()
+        }
+        vec![
+            ("max-tokens", one(&self.max_tokens)),
+            ("temperature", one(&self.choice.temperature)),
+            ("top-k", one(&self.choice.top_k)),
+            ("top-p", one(&self.choice.top_p)),
+            ("min-p", one(&self.choice.min_p)),
+            ("typical-p", one(&self.choice.typical_p)),
+            ("repetition-penalty", one(&self.penalties.repetition_penalty)),
+            ("frequency-penalty", one(&self.penalties.frequency_penalty)),
+            ("presence-penalty", one(&self.penalties.presence_penalty)),
+            ("seed", one(&self.seed)),
+            ("logit-bias", self.logit_bias.iter().map(|(id, bias)| format!("{id}={bias}")).collect()),
+            ("stop", self.stop.clone()),
+            ("min-tokens", one(&self.min_tokens)),
+            ("ignore-eos", if self.ignore_eos { vec!["on".into()] } else { Vec::new() }),
+        ]
+    }
+
+    /// With `name` set to `value`; empty takes back what is given. Options that may be given several times are added to.
+    ///
+    /// # Errors
+    /// If there is no such option or it does not take the value.
+    pub(super) fn with(&self, name: &str, value: &str) -> Result<SamplingArgs, String> {
+        let name = name.trim_start_matches('-').replace('_', "-");
+        let mut given = self.given();
+        let Some((_, values)) = given.iter_mut().find(|(known, _)| *known == name) else {
+            return Err(format!("there is no setting {name}; /set lists them"));
+        };
+        match value {
+            "" => values.clear(),
+            "off" if name == "ignore-eos" => values.clear(),
+            value => {
+                if !matches!(name.as_str(), "stop" | "logit-bias") {
+                    values.clear();
+                }
+                values.push(value.to_owned());
+            }
+        }
+        let words = given.iter().flat_map(|(name, values)| values.iter().map(move |value| word(name, value)));
+        Line::try_parse_from(words).map(|line| line.sampling).map_err(|e| format!("{name}: {}", reason(&e)))
+    }
+
+    /// Every option with what it is, given or not.
+    pub(super) fn list(&self, model: &Model) -> Vec<Setting> {
+        let command = Line::command();
+        let help = |name: &str| {
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(name));
+            let help = arg.and_then(|arg| arg.get_help()).map(ToString::to_string).unwrap_or_default();
+            help.split(" [default").next().unwrap_or_default().to_owned()
+        };
+        let row = |((name, given), (_, values)): ((&str, Vec<String>), (&str, Vec<String>))| Setting {
+            name: name.to_owned(),
+            value: values.join(" "),
+            given: !given.is_empty(),
+            help: help(name),
+        };
+        self.given().into_iter().zip(all(self.chat_options(model)).given()).map(row).collect()
+    }
+}
+
+/// Options as if all were given.
+fn all(options: GenerateOptions) -> SamplingArgs {
+    let GenerateOptions { sampling, max_tokens, min_tokens, stop, ignore_eos, .. } = options;
+    let choice = ChoiceArgs {
+        temperature: Some(sampling.temperature),
+        top_k: Some(sampling.top_k),
+        top_p: Some(sampling.top_p),
+        min_p: Some(sampling.min_p),
+        typical_p: Some(sampling.typical_p),
+    };
+    let penalties = PenaltyArgs {
+        repetition_penalty: Some(sampling.penalties.repetition),
+        frequency_penalty: Some(sampling.penalties.frequency),
+        presence_penalty: Some(sampling.penalties.presence),
+    };
+    let (logit_bias, seed) = (sampling.logit_bias, sampling.seed);
+    let (max_tokens, min_tokens) = (Some(max_tokens), Some(min_tokens));
+    SamplingArgs { max_tokens, choice, penalties, seed, logit_bias, stop, min_tokens, ignore_eos }
+}
+
+/// The names of all options.
+pub(super) fn names() -> Vec<&'static str> {
+    SamplingArgs::default().given().into_iter().map(|(name, _)| name).collect()
+}
+
+fn word(name: &str, value: &str) -> String {
+    if name == "ignore-eos" && value == "on" { format!("--{name}") } else { format!("--{name}={value}") }
+}
+
+/// What is wrong with a value, in a few words.
+fn reason(error: &clap::Error) -> String {
+    match error.kind() {
+        ErrorKind::TooManyValues | ErrorKind::UnknownArgument => "takes on or off".into(),
+        _ => error.source().map_or_else(|| error.kind().to_string(), ToString::to_string),
     }
 }
 
 fn number(text: &str, what: &str, fits: impl Fn(f32) -> bool) -> Result<f32, String> {
-    text.parse().ok().filter(|x: &f32| x.is_finite() && fits(*x)).ok_or_else(|| format!("must be a number {what}"))
+    text.parse().ok().filter(|x: &f32| x.is_finite() && fits(*x)).ok_or_else(|| format!("must be a number{what}"))
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    number(text, "", |_| true)
 }
 
 fn non_negative(text: &str) -> Result<f32, String> {
-    number(text, "of at least 0", |x| x >= 0.0)
+    number(text, " of at least 0", |x| x >= 0.0)
 }
 
 fn positive(text: &str) -> Result<f32, String> {
-    number(text, "above 0", |x| x > 0.0)
+    number(text, " above 0", |x| x > 0.0)
 }
 
 fn share(text: &str) -> Result<f32, String> {
-    number(text, "from 0 to 1", |x| (0.0..=1.0).contains(&x))
+    number(text, " from 0 to 1", |x| (0.0..=1.0).contains(&x))
+}
+
+fn whole<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| "must be a whole number of at least 0".into())
+}
+
+fn bias(text: &str) -> Result<(u32, f32), String> {
+    let parts = text.split_once('=').and_then(|(id, bias)| Some((id.trim().parse().ok()?, finite(bias.trim()).ok()?)));
+    parts.ok_or_else(|| "must be a token id and a number, as 17=-5".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sets each of `lines` (`name value`) in turn; what is given at the end, or the first error.
+    fn check(lines: &[&str], expected: Result<&str, &str>) {
+        let set = lines.iter().try_fold(SamplingArgs::default(), |args, line| {
+            let (name, value) = line.split_once(' ').unwrap_or((line, ""));
+            args.with(name, value)
+        });
+        let shown = set.map(|args| {
+            let given = args.given().into_iter().filter(|(_, values)| !values.is_empty());
+            given.map(|(name, values)| format!("{name} {}", values.join(" "))).collect::<Vec<_>>().join("; ")
+        });
+        assert_eq!(shown.as_deref().map_err(String::as_str), expected, "{lines:?}");
+    }
+
+    #[test]
+    fn settings_are_set_and_taken_back() {
+        check(&["temperature 0.2", "top_k 5", "--seed 7"], Ok("temperature 0.2; top-k 5; seed 7"));
+        check(&["temperature 0.2", "temperature 0.3", "seed 1", "seed"], Ok("temperature 0.3"));
+        check(
+            &["stop a b", "stop -c", "logit-bias 1=-5", "logit-bias 2=0.5"],
+            Ok("logit-bias 1=-5 2=0.5; stop a b -c"),
+        );
+        check(&["ignore-eos on", "min-tokens 3"], Ok("min-tokens 3; ignore-eos on"));
+        check(&["ignore-eos on", "ignore-eos off"], Ok(""));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        check(&["warmth 1"], Err("there is no setting warmth; /set lists them"));
+        check(&["temperature -1"], Err("temperature: must be a number of at least 0"));
+        check(&["temperature hot"], Err("temperature: must be a number of at least 0"));
+        check(&["top-p 1.5"], Err("top-p: must be a number from 0 to 1"));
+        check(&["top-k 1.5"], Err("top-k: must be a whole number of at least 0"));
+        check(&["frequency-penalty nan"], Err("frequency-penalty: must be a number"));
+        check(&["logit-bias 5"], Err("logit-bias: must be a token id and a number, as 17=-5"));
+        check(&["ignore-eos 1"], Err("ignore-eos: takes on or off"));
+    }
+
+    #[test]
+    fn every_option_can_be_set() {
+        let command = Line::command();
+        let longs: Vec<&str> =
+            command.get_arguments().filter_map(clap::Arg::get_long).filter(|l| *l != "help").collect();
+        let mut known = names();
+        let mut longs = longs;
+        known.sort_unstable();
+        longs.sort_unstable();
+        assert_eq!(longs, known);
+    }
 }

@@ -1,0 +1,74 @@
+//! `whinchat chat`: a conversation in the terminal.
+
+mod answer;
+mod commands;
+mod conversation;
+mod files;
+mod input;
+mod session;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use self::conversation::Conversation;
+use self::input::Input;
+use self::session::Session;
+use super::sampling::SamplingArgs;
+use super::{LoadArgs, text_or_stdin};
+
+/// Chat in the terminal: Ctrl-C stops an answer and not the program, /help lists what can be typed.
+///
+/// With MESSAGE, prints the answer to it and ends. Without a terminal, answers each line of stdin.
+#[derive(Args)]
+#[command(mut_arg("max_tokens", |arg| arg.help("Most tokens of an answer [default: what the context leaves]")))]
+pub(crate) struct Chat {
+    #[command(flatten)]
+    load: LoadArgs,
+    #[command(flatten)]
+    sampling: SamplingArgs,
+    /// What the model is told before the conversation.
+    #[arg(long, short, value_name = "TEXT")]
+    system: Option<String>,
+    /// Functions the model may call: a JSON file with OpenAI's list of tools.
+    #[arg(long, value_name = "FILE")]
+    tools: Option<PathBuf>,
+    /// Variables of the model's chat template, as {"enable_thinking": false}.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    chat_template_kwargs: Option<Map<String, Value>>,
+    /// No line about speed after each answer.
+    #[arg(long)]
+    no_timings: bool,
+    /// What to answer; - reads it from stdin.
+    message: Option<String>,
+}
+
+impl Chat {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let tools = self.tools.as_deref().map(files::read_tools).transpose()?;
+        let message = self.message.map(text_or_stdin).transpose()?;
+        let model = self.load.load(1)?;
+        let conversation = Conversation::new(self.system, tools, Vec::new());
+        // A model that cannot chat says so before anyone types.
+        let hello = Value::Array(conversation.with(json!({ "role": "user", "content": "hello" })));
+        let variables = self.chat_template_kwargs.unwrap_or_default();
+        model.render_chat_with(&hello, conversation.tools.as_ref(), &variables)?;
+        let terminal = std::io::stdin().is_terminal() && message.is_none();
+        let input = if terminal { Input::editor()? } else { Input::pipe() };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let timings = terminal && !self.no_timings;
+        let sampling = self.sampling;
+        let mut session = Session { model, sampling, variables, conversation, input, runtime, timings };
+        match message {
+            Some(message) => session.answer_once(&message),
+            None if terminal => session.converse(),
+            None => session.answer_lines(),
+        }
+    }
+}
+
+fn object(text: &str) -> Result<Map<String, Value>, String> {
+    serde_json::from_str(text).map_err(|e| format!("must be a JSON object: {e}"))
+}
