@@ -23,6 +23,7 @@ pub struct Model {
     chats: bool,
     generation: GenerationConfig,
     context: usize,
+    streams: usize,
     engine: EngineHandle,
     thread: Option<JoinHandle<()>>,
     next_id: AtomicU64,
@@ -120,6 +121,7 @@ impl Model {
             chats,
             generation,
             context: prepared.context,
+            streams: prepared.limits.max_outputs,
             engine,
             thread: Some(thread),
             next_id: AtomicU64::new(0),
@@ -172,7 +174,7 @@ impl Model {
         Ok(TextStream { receiver, pieces })
     }
 
-    fn submit(
+    pub(crate) fn submit(
         &self,
         prompt: &str,
         options: &GenerateOptions,
@@ -245,6 +247,11 @@ impl Model {
     /// Its own suggestions for sampling, and its end tokens.
     pub fn generation(&self) -> &GenerationConfig {
         &self.generation
+    }
+
+    /// Sequences that run at once.
+    pub fn streams(&self) -> usize {
+        self.streams
     }
 
     /// Longest sequence, prompt and answer.

@@ -8,14 +8,17 @@
 //!
 //! Architecture invariant: the only place where model files, a backend, an engine and a server meet.
 
+mod answers;
 mod builtin;
 mod error;
+pub mod eval;
 mod generate;
 pub mod hub;
 mod load;
 mod pieces;
 mod vocab;
 
+pub use answers::{Answer, Answers};
 pub use builtin::{BUILTIN, builtin};
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;

@@ -62,11 +62,11 @@ impl Pieces {
         Pieces { decoder, stops, end_tokens, ready, prompt_tokens, generated_tokens, done: false }
     }
 
-    fn take(&mut self) -> Option<Result<Piece, Error>> {
+    pub(crate) fn take(&mut self) -> Option<Result<Piece, Error>> {
         self.ready.pop_front()
     }
 
-    fn feed(&mut self, event: Option<TokenEvent>) {
+    pub(crate) fn feed(&mut self, event: Option<TokenEvent>) {
         let finish = match event {
             Some(TokenEvent::Token(token)) => return self.token(token.id),
             Some(TokenEvent::Finished(finish)) => finish.reason,

@@ -41,12 +41,21 @@ impl Bars {
 
     /// Shows that `done` of `total` bytes of `stage` are done.
     pub(crate) fn show(&self, stage: &str, done: u64, total: u64) {
+        self.advance(stage, done, total, "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    }
+
+    /// Shows that `done` of `total` things of `stage` are done.
+    pub(crate) fn count(&self, stage: &str, done: u64, total: u64) {
+        self.advance(stage, done, total, "{msg} [{bar:30}] {pos}/{len} {eta}");
+    }
+
+    fn advance(&self, stage: &str, done: u64, total: u64, template: &str) {
         if !std::io::stderr().is_terminal() {
             return;
         }
         let mut current = self.current.borrow_mut();
         if current.as_ref().is_none_or(|(name, _)| name != stage) {
-            *current = Some((stage.to_owned(), bar(stage, total)));
+            *current = Some((stage.to_owned(), bar(stage, total, template)));
         }
         if let Some((_, bar)) = current.as_ref() {
             bar.set_position(done);
@@ -57,10 +66,9 @@ impl Bars {
     }
 }
 
-fn bar(stage: &str, total: u64) -> ProgressBar {
+fn bar(stage: &str, total: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
-    let style = ProgressStyle::with_template("{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message(stage.to_owned());
     bar
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod completions;
+mod eval;
 mod inspect;
 mod logits;
 mod perplexity;
@@ -44,6 +45,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show what is in a model: metadata, tensors, memory by part, the graph.
     Inspect(inspect::Inspect),
+    /// Score a model on a suite of cases, by task.
+    Eval(eval::Eval),
     /// Measure perplexity on a text (llama.cpp's protocol).
     Perplexity(perplexity::Perplexity),
     /// Show the tokens of a text.
@@ -68,6 +71,7 @@ impl Command {
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
             Command::Inspect(c) => c.run(),
+            Command::Eval(c) => c.run(),
             Command::Perplexity(c) => c.run(),
             Command::Tokenize(c) => c.run(),
             Command::Logits(c) => c.run(),
