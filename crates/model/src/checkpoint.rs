@@ -118,6 +118,11 @@ impl Checkpoint {
         self.files.bytes(tensor)
     }
 
+    /// The first of its files with weights, where a GGUF model has its metadata.
+    pub(crate) fn first_file(&self) -> Option<(&Path, &[u8])> {
+        self.files.files.first().map(|(path, bytes)| (path.as_path(), &bytes[..]))
+    }
+
     /// Gives back the memory of what was read of the files so far: to be called when a weight has been copied elsewhere.
     pub fn release(&self) {
         self.files.files.iter().for_each(|(_, bytes)| bytes.release());

@@ -1,4 +1,4 @@
-//! The GGUF reader: header, metadata, tensor table, and the checks that make every later access safe.
+//! GGUF files. The reader: header, metadata, tensor table, and the checks that make every later access safe.
 //!
 //! Written for files of strangers: nothing is allocated before the file has been found long enough to justify it, and
 //! every offset is checked once, here, against the length of the file.
@@ -7,6 +7,7 @@ mod reader;
 mod split;
 mod tensors;
 mod types;
+mod writer;
 
 use std::path::Path;
 
@@ -14,6 +15,8 @@ use crate::checkpoint::TensorInfo;
 use crate::{Metadata, ModelError};
 use reader::Reader;
 pub(crate) use split::open;
+pub use writer::GgufValue;
+pub(crate) use writer::{Entry, Writer};
 
 /// What one GGUF file holds.
 pub(crate) struct Gguf {
@@ -33,6 +36,22 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], file: usize) -> Result<Gguf, Mode
     let entries = tensors::table(&mut reader, tensor_count)?;
     let tensors = tensors::locate(&mut reader, entries, alignment(&metadata)?, file)?;
     Ok(Gguf { metadata, tensors })
+}
+
+/// The metadata keys of a file that has been parsed, each with its value as the file has it: the number of its type and what
+/// follows.
+pub(crate) fn raw_keys(path: &Path, bytes: &[u8]) -> Result<Vec<(String, Vec<u8>)>, ModelError> {
+    let mut reader = Reader::new(path, bytes);
+    let (_, count) = header(&mut reader)?;
+    let mut keys = Vec::with_capacity(count);
+    for i in 0..count {
+        let key = reader.name(&format!("metadata key {i} of {count}"))?;
+        let start = reader.position();
+        let kind = reader.u32(&key)?;
+        reader.value(kind, &key)?;
+        keys.push((key, bytes[start..reader.position()].to_vec()));
+    }
+    Ok(keys)
 }
 
 /// Checks magic and version; gives the numbers of tensors and of metadata keys.

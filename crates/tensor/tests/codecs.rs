@@ -17,26 +17,34 @@ fn decoders_agree_with_the_oracle_bit_for_bit() {
     }
 }
 
+/// The package `gguf` cannot encode these; ggml's own quantizers are their oracle (`cargo xtask goldens encoders`).
+const BY_GGML: [DType; 8] =
+    [DType::Q2_K, DType::Q3_K, DType::Q4_K, DType::Q5_K, DType::Q6_K, DType::IQ4_NL, DType::IQ4_XS, DType::MXFP4];
+
 #[test]
 fn encoders_agree_with_the_oracle_bit_for_bit() {
-    let values = floats(&fixture("values.f32"));
-    for dtype in DType::all().filter(|t| tensor::encoder(*t).is_some()) {
-        assert_eq!(encoded(dtype, &values), fixture(&format!("{dtype}.encoded")), "{dtype}");
+    let by_gguf = floats(&fixture("values.f32"));
+    let by_ggml = floats(&fixture("values256.f32"));
+    for dtype in DType::all() {
+        let values = if BY_GGML.contains(&dtype) { &by_ggml } else { &by_gguf };
+        let (got, expected) = (encoded(dtype, values), fixture(&format!("{dtype}.encoded")));
+        let size = dtype.layout().block_bytes;
+        for (i, (got, expected)) in got.chunks(size).zip(expected.chunks(size)).enumerate() {
+            // ggml leaves quants of its search where it has rounded their scale to zero: they say nothing.
+            let same = got == expected || BY_GGML.contains(&dtype) && decoded(dtype, got) == decoded(dtype, expected);
+            assert!(same, "{dtype} block {i}: {got:?} instead of {expected:?}");
+        }
     }
 }
 
 #[test]
-fn wrong_lengths_and_missing_encoders_are_errors() {
+fn wrong_lengths_are_errors() {
     for dtype in DType::all() {
         let layout = dtype.layout();
         let (bytes, values) = (vec![0; layout.block_bytes * 2], layout.block_len);
         for (bytes, values) in [(&bytes[..], values), (&bytes[1..], values * 2), (&bytes[..], values * 2 + 1)] {
             let error = CodecError::Length { dtype, bytes: bytes.len(), values };
             assert_eq!(decode(dtype, bytes, &mut vec![0.0; values]), Err(error));
-        }
-        if tensor::encoder(dtype).is_none() {
-            let error = encode(dtype, &vec![0.0; layout.block_len], &mut vec![0; layout.block_bytes]);
-            assert_eq!(error, Err(CodecError::NoEncoder(dtype)));
         }
     }
     let error = decode(DType::Q8_0, &[0; 33], &mut [0.0; 32]).expect_err("one byte is missing");

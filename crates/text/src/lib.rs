@@ -9,6 +9,7 @@ mod call;
 mod charsmap;
 mod classes;
 mod decode;
+mod export;
 mod gguf;
 mod grammar;
 mod json;

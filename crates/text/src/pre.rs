@@ -58,6 +58,11 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
     TABLE.iter().flat_map(|(names, _)| names.iter().copied())
 }
 
+/// Every row's names and cuts, in order.
+pub(crate) fn rows() -> impl Iterator<Item = (&'static [&'static str], &'static [Rule])> {
+    TABLE.iter().copied()
+}
+
 const WHOLE: &[&str] = &[
     "minicpm5",
     "llama3",

@@ -10,6 +10,7 @@
 
 mod answers;
 mod builtin;
+mod convert;
 mod error;
 pub mod eval;
 mod generate;
@@ -20,6 +21,7 @@ mod vocab;
 
 pub use answers::{Answer, Answers};
 pub use builtin::{BUILTIN, builtin};
+pub use convert::{ConvertOptions, Converted, convert};
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};

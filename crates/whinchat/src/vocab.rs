@@ -1,5 +1,7 @@
 //! The tokenizer of a checkpoint: GGUF keys as plain data for `text`, or the files beside safetensors.
 
+use std::path::{Path, PathBuf};
+
 use model::{Checkpoint, List, Metadata, TokenizerFiles, Value};
 use text::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
 
@@ -14,8 +16,7 @@ pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
     let (made, path) = match checkpoint.tokenizer()? {
         TokenizerFiles::Gguf(metadata) => (Tokenizer::from_gguf(gguf_vocab(metadata)), path.to_owned()),
         TokenizerFiles::Json { tokenizer, config } => {
-            let file = if path.is_dir() { path.join(FILE) } else { path.with_file_name(FILE) };
-            (Tokenizer::from_json(&tokenizer, config.as_ref()), file)
+            (Tokenizer::from_json(&tokenizer, config.as_ref()), tokenizer_file(path))
         }
         TokenizerFiles::Absent => {
             let problem = "is missing; put the model's own beside the weights".into();
@@ -31,6 +32,11 @@ pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
 }
 
 const FILE: &str = "tokenizer.json";
+
+/// The tokenizer.json of a model that is a folder, or of one that is a file.
+pub(crate) fn tokenizer_file(model: &Path) -> PathBuf {
+    if model.is_dir() { model.join(FILE) } else { model.with_file_name(FILE) }
+}
 
 fn gguf_vocab(metadata: &Metadata) -> GgufVocab {
     let text = |key: &str| match metadata.get(key) {
@@ -87,13 +93,20 @@ fn ints(metadata: &Metadata, key: &str) -> Vec<i64> {
 }
 
 /// GGUF's `token_type` numbers.
+const KINDS: [(i32, TokenKind); 6] = [
+    (1, TokenKind::Normal),
+    (2, TokenKind::Unknown),
+    (3, TokenKind::Control),
+    (4, TokenKind::UserDefined),
+    (5, TokenKind::Unused),
+    (6, TokenKind::Byte),
+];
+
 fn kind(number: i64) -> TokenKind {
-    match number {
-        2 => TokenKind::Unknown,
-        3 => TokenKind::Control,
-        4 => TokenKind::UserDefined,
-        5 => TokenKind::Unused,
-        6 => TokenKind::Byte,
-        _ => TokenKind::Normal,
-    }
+    KINDS.iter().find(|row| i64::from(row.0) == number).map_or(TokenKind::Normal, |row| row.1)
+}
+
+/// The number of a kind.
+pub(crate) fn kind_number(kind: TokenKind) -> i32 {
+    KINDS.iter().find(|row| row.1 == kind).map_or(1, |row| row.0)
 }

@@ -81,6 +81,11 @@ pub(crate) enum ExpertLayout {
 }
 
 impl Arch {
+    /// The row that a GGUF file of this one is read by: some families go by the name of Llama there.
+    pub(crate) fn in_gguf(&'static self) -> &'static Arch {
+        if self.gguf.is_empty() { &super::ARCHITECTURES[0] } else { self }
+    }
+
     /// The row of a checkpoint.
     ///
     /// # Errors

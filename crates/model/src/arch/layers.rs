@@ -5,13 +5,13 @@ use crate::{Format, Metadata, ModelError};
 use super::Windows;
 use super::config::{Config, Key};
 
-const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
+pub(super) const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
 const USE_WINDOW: Key = Key("use_sliding_window", "");
 const FROM_LAYER: Key = Key("max_window_layers", "");
-const PATTERN: Key = Key("sliding_window_pattern", "attention.sliding_window_pattern");
+pub(super) const PATTERN: Key = Key("sliding_window_pattern", "attention.sliding_window_pattern");
 const OLD_PATTERN: Key = Key("_sliding_window_pattern", "");
 const TYPES: Key = Key("layer_types", "");
-const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
+pub(super) const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
 const ROPE_INTERVAL: Key = Key("no_rope_layer_interval", "");
 const SPARSE_STEP: Key = Key("decoder_sparse_step", "");
 const DENSE_LAYERS: Key = Key("mlp_only_layers", "");

@@ -3,6 +3,7 @@
 
 mod build;
 mod config;
+mod export;
 mod family;
 mod layers;
 mod rope;
@@ -12,6 +13,7 @@ mod spec;
 
 pub(crate) use build::build;
 pub(crate) use config::Config;
+pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, ExpertLayout, LocalRope, Windows};
 pub(crate) use spec::read_spec;
 

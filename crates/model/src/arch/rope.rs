@@ -66,6 +66,12 @@ impl RopeNumbers {
         Rope { head_dim, freqs: (0..pairs).map(turn).collect(), magnitude: self.magnitude as f32, style }
     }
 
+    /// What scaling divides each frequency by.
+    pub(crate) fn divisors(&self) -> Vec<f64> {
+        let freq = |i: usize| self.base.powf(-2.0 * i as f64 / self.dims as f64);
+        (0..self.dims / 2).map(|i| freq(i) / self.scaled(i, freq(i))).collect()
+    }
+
     fn scaled(&self, pair: usize, freq: f64) -> f64 {
         match &self.scaling {
             Scaling::None => freq,

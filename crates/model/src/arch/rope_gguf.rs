@@ -7,20 +7,20 @@ use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
 use super::spec::CONTEXT;
 
-const BASE: Key = Key("", "rope.freq_base");
-const LOCAL_BASE: Key = Key("", "rope.freq_base_swa");
-const DIMS: Key = Key("", "rope.dimension_count");
-const TYPE: Key = Key("", "rope.scaling.type");
-const FACTOR: Key = Key("", "rope.scaling.factor");
-const OLD_FACTOR: Key = Key("", "rope.scale_linear");
-const ORIGINAL: Key = Key("", "rope.scaling.original_context_length");
-const MAGNITUDE: Key = Key("", "rope.scaling.attn_factor");
-const YARN_MAGNITUDE: Key = Key("", "rope.scaling.yarn_attn_factor");
-const YARN_MIX: Key = Key("", "rope.scaling.yarn_ext_factor");
-const YARN_LOG: Key = Key("", "rope.scaling.yarn_log_multiplier");
-const YARN_FAST: Key = Key("", "rope.scaling.yarn_beta_fast");
-const YARN_SLOW: Key = Key("", "rope.scaling.yarn_beta_slow");
-const YARN_TRUNCATE: Key = Key("", "rope.scaling.yarn_truncate");
+pub(super) const BASE: Key = Key("", "rope.freq_base");
+pub(super) const LOCAL_BASE: Key = Key("", "rope.freq_base_swa");
+pub(super) const DIMS: Key = Key("", "rope.dimension_count");
+pub(super) const TYPE: Key = Key("", "rope.scaling.type");
+pub(super) const FACTOR: Key = Key("", "rope.scaling.factor");
+pub(super) const OLD_FACTOR: Key = Key("", "rope.scale_linear");
+pub(super) const ORIGINAL: Key = Key("", "rope.scaling.original_context_length");
+pub(super) const MAGNITUDE: Key = Key("", "rope.scaling.attn_factor");
+pub(super) const YARN_MAGNITUDE: Key = Key("", "rope.scaling.yarn_attn_factor");
+pub(super) const YARN_MIX: Key = Key("", "rope.scaling.yarn_ext_factor");
+pub(super) const YARN_LOG: Key = Key("", "rope.scaling.yarn_log_multiplier");
+pub(super) const YARN_FAST: Key = Key("", "rope.scaling.yarn_beta_fast");
+pub(super) const YARN_SLOW: Key = Key("", "rope.scaling.yarn_beta_slow");
+pub(super) const YARN_TRUNCATE: Key = Key("", "rope.scaling.yarn_truncate");
 
 /// The rope of layers with (`local`) or without a window, for sequences up to `context`.
 pub(super) fn read(

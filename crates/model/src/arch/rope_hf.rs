@@ -1,6 +1,8 @@
 //! The rope of a config.json: `rope_parameters` of transformers 5 (maybe one for each layer type), `rope_scaling` and
 //! `rope_theta` of before.
 
+use std::sync::LazyLock;
+
 use crate::{Metadata, ModelError};
 
 use super::config::{Config, Key};
@@ -42,13 +44,7 @@ pub(super) fn read(
     local: bool,
     context: usize,
 ) -> Result<RopeNumbers, ModelError> {
-    let none = Metadata::default();
-    let object = match object(config)? {
-        Some(all) if nested(all) => all.read(if local { "sliding_attention" } else { "full_attention" })?,
-        _ if local && config.arch.attn.local_rope == LocalRope::Unscaled => None,
-        flat => flat,
-    };
-    let reader = Reader { config, object: object.unwrap_or(&none), context };
+    let reader = Reader::new(config, local, context)?;
     if let Some((key, _)) = reader.object.iter().find(|(key, _)| !KNOWN.contains(key)) {
         return Err(reader.object.unsupported(key, "this change of the rope is not supported"));
     }
@@ -73,6 +69,11 @@ pub(super) fn read(
     reader.scale(plain)
 }
 
+/// The context of the first training of a model whose long rope has factors for what is beyond it.
+pub(super) fn original(config: &Config<'_>) -> Result<f64, ModelError> {
+    Reader::new(config, false, 0)?.original()
+}
+
 const THETA: Key = Key("rope_theta", "");
 const LOCAL_THETA: Key = Key("rope_local_base_freq", "");
 const PARTIAL: Key = Key("partial_rotary_factor", "");
@@ -92,7 +93,18 @@ fn nested(object: &Metadata) -> bool {
     object.get("full_attention").is_some() || object.get("sliding_attention").is_some()
 }
 
-impl Reader<'_> {
+static NONE: LazyLock<Metadata> = LazyLock::new(Metadata::default);
+
+impl<'a> Reader<'a> {
+    fn new(config: &'a Config<'a>, local: bool, context: usize) -> Result<Reader<'a>, ModelError> {
+        let object = match object(config)? {
+            Some(all) if nested(all) => all.read(if local { "sliding_attention" } else { "full_attention" })?,
+            _ if local && config.arch.attn.local_rope == LocalRope::Unscaled => None,
+            flat => flat,
+        };
+        Ok(Reader { config, object: object.unwrap_or(&NONE), context })
+    }
+
     fn scale(&self, plain: RopeNumbers) -> Result<RopeNumbers, ModelError> {
         let kind = self.object.read::<&str>("rope_type")?.or(self.object.read("type")?);
         // gpt-oss without any rope object means its own YaRN, and Phi 3 called its long rope by three names.

@@ -36,6 +36,10 @@ impl Model {
         Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings })
     }
 
+    pub(crate) fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
+
     /// Its numbers.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec

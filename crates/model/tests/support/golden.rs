@@ -34,6 +34,11 @@ pub fn check<B: Backend>(name: &str, backend: &B) {
     run(name, backend, &model, &logits, &[&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]]);
 }
 
+/// The logits of a model that was made from the fixture are those of the fixture.
+pub fn check_model<B: Backend>(name: &str, backend: &B, model: &Model) {
+    run(name, backend, model, &npy(&data().join(format!("{name}.npy"))), &[&[(0, LENGTH)]]);
+}
+
 /// The model and its logits, a row for each token.
 pub fn load(name: &str) -> (Model, Vec<f32>) {
     let checkpoint = match std::fs::read(data().join(format!("{name}.gguf"))) {
@@ -136,6 +141,7 @@ fn npy(path: &Path) -> Vec<f32> {
     bytes[10 + header..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()
 }
 
-fn data() -> PathBuf {
+/// Where the fixtures are.
+pub fn data() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../model/tests/data")
 }

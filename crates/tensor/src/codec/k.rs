@@ -1,4 +1,4 @@
-//! Codecs of the blocks of 256 values with scaled scales: Q2_K, Q3_K, Q4_K, Q5_K, Q6_K.
+//! Decoders of the blocks of 256 values with scaled scales: Q2_K, Q3_K, Q4_K, Q5_K, Q6_K.
 //!
 //! A block has one half-precision scale (and one for minimums, where there are any) that multiplies the small integer
 //! scales of its sub-blocks of 16 or 32 values. That product is rounded first, as the reference does. `j` counts runs of

@@ -1,6 +1,8 @@
 //! Codecs of the 4-bit types whose quants index a table: IQ4_NL, IQ4_XS, MXFP4.
 
-use super::{each_block, f16_at};
+use super::search::{ZERO, extreme, nearest, scale};
+use super::simple::put_f16;
+use super::{each_block, each_values, f16_at};
 
 /// The levels of IQ4_NL and IQ4_XS, fixed by the format.
 const IQ4: [i8; 16] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
@@ -29,6 +31,77 @@ pub(super) fn decode_iq4_xs(bytes: &[u8], out: &mut [f32]) {
 /// An exponent and 16 bytes of nibbles.
 pub(super) fn decode_mxfp4(bytes: &[u8], out: &mut [f32]) {
     each_block::<17, 32>(bytes, out, |b, v| nibbles(&E2M1, half_power(b[0]), &b[1..], v));
+}
+
+pub(super) fn encode_iq4_nl(values: &[f32], bytes: &mut [u8]) {
+    each_values::<18, 32>(values, bytes, |v, b| {
+        let scale = iq4_scale(v);
+        put_f16(b, 0, scale);
+        put_levels(v, scale, &mut b[2..]);
+    });
+}
+
+pub(super) fn encode_iq4_xs(values: &[f32], bytes: &mut [u8]) {
+    each_values::<136, 256>(values, bytes, |v, b| {
+        let parts = v.as_chunks::<32>().0;
+        let found: [f32; 8] = std::array::from_fn(|j| iq4_scale(&parts[j]));
+        let d = -extreme(&found) / 32.0;
+        let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+        *b = [0; 136];
+        put_f16(b, 0, d);
+        let mut highs = 0u16;
+        for (j, v) in parts.iter().enumerate() {
+            let scale = nearest(inverse * found[j]).clamp(-32, 31);
+            put_levels(v, d * scale as f32, &mut b[8 + j * 16..][..16]);
+            let scale = (scale + 32) as u8;
+            b[4 + j / 2] |= (scale & 15) << (j % 2 * 4);
+            highs |= u16::from(scale >> 4) << (2 * j);
+        }
+        b[2..4].copy_from_slice(&highs.to_le_bytes());
+    });
+}
+
+pub(super) fn encode_mxfp4(values: &[f32], bytes: &mut [u8]) {
+    each_values::<17, 32>(values, bytes, |v, b| {
+        let max = extreme(v).abs();
+        // The largest level is 6, whose exponent is 2.
+        b[0] = if max > 0.0 { (max.log2().floor() + 125.0).clamp(0.0, 254.0) as u8 } else { 0 };
+        let scale = half_power(b[0]);
+        for i in 0..16 {
+            b[1 + i] = e2m1(v[i], scale) | e2m1(v[i + 16], scale) << 4;
+        }
+    });
+}
+
+/// The level nearest to `x`, of two the first.
+fn e2m1(x: f32, scale: f32) -> u8 {
+    let lost = |level: i8| (scale * f32::from(level) - x).abs();
+    (1..16).fold(0, |best: u8, i| if lost(E2M1[usize::from(i)]) < lost(E2M1[usize::from(best)]) { i } else { best })
+}
+
+/// The scale that loses least, tried around the one that makes the extreme value the lowest level.
+fn iq4_scale(v: &[f32; 32]) -> f32 {
+    let max = extreme(v);
+    if max.abs() < ZERO {
+        return 0.0;
+    }
+    let lowest = f32::from(IQ4[0]);
+    let tries = (-7..=7).map(|i| (i as f32 + lowest) / max);
+    scale(v, [1.0 / (-max / lowest)].into_iter().chain(tries), |x| f32::from(IQ4[level(x)]))
+}
+
+fn put_levels(v: &[f32; 32], scale: f32, out: &mut [u8]) {
+    let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+    for i in 0..16 {
+        out[i] = level(inverse * v[i]) as u8 | (level(inverse * v[i + 16]) as u8) << 4;
+    }
+}
+
+/// The level of IQ4 that is nearest to `x`, of two the higher.
+fn level(x: f32) -> usize {
+    let above = IQ4.partition_point(|&level| f32::from(level) <= x).clamp(1, 15);
+    let (low, high) = (f32::from(IQ4[above - 1]), f32::from(IQ4[above]));
+    if x - low < high - x { above - 1 } else { above }
 }
 
 /// 2^(exponent - 128): half the scale, because the table holds doubled values. The two smallest are subnormal.

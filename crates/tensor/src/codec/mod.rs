@@ -1,8 +1,10 @@
 //! Scalar codecs: blocks to `f32` and back, agreeing bit for bit with the PyPI package `gguf`.
 
 mod k;
+mod k_encode;
 mod lookup;
 mod plain;
+mod search;
 mod simple;
 
 use crate::DType;
@@ -26,9 +28,6 @@ pub enum CodecError {
         /// Values given or wanted.
         values: usize,
     },
-    /// There is no encoder for the type.
-    #[error("there is no encoder for {0}; encode to F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 or Q5_1")]
-    NoEncoder(DType),
 }
 
 /// Decodes whole blocks of `dtype` into `out`.
@@ -44,11 +43,10 @@ pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), CodecEr
 /// Encodes `values` to whole blocks of `dtype`.
 ///
 /// # Errors
-/// [`CodecError::Length`] if the lengths do not agree, [`CodecError::NoEncoder`] if the type can only be read.
+/// [`CodecError::Length`] if the lengths do not agree.
 pub fn encode(dtype: DType, values: &[f32], bytes: &mut [u8]) -> Result<(), CodecError> {
-    let encoder = encoder(dtype).ok_or(CodecError::NoEncoder(dtype))?;
     check_lengths(dtype, bytes.len(), values.len())?;
-    encoder(values, bytes);
+    encoder(dtype)(values, bytes);
     Ok(())
 }
 
@@ -57,8 +55,8 @@ pub fn decoder(dtype: DType) -> Decoder {
     codec(dtype).0
 }
 
-/// The encoder of a type, for loops that have checked their lengths; `None` if the type can only be read.
-pub fn encoder(dtype: DType) -> Option<Encoder> {
+/// The encoder of a type, for loops that have checked their lengths.
+pub fn encoder(dtype: DType) -> Encoder {
     codec(dtype).1
 }
 
@@ -67,24 +65,24 @@ fn check_lengths(dtype: DType, bytes: usize, values: usize) -> Result<(), CodecE
 }
 
 /// The table of codecs.
-fn codec(dtype: DType) -> (Decoder, Option<Encoder>) {
+fn codec(dtype: DType) -> (Decoder, Encoder) {
     match dtype {
-        DType::F32 => (plain::decode_f32, Some(plain::encode_f32)),
-        DType::F16 => (plain::decode_f16, Some(plain::encode_f16)),
-        DType::BF16 => (plain::decode_bf16, Some(plain::encode_bf16)),
-        DType::Q8_0 => (simple::decode_q8_0, Some(simple::encode_q8_0)),
-        DType::Q4_0 => (simple::decode_q4_0, Some(simple::encode_q4_0)),
-        DType::Q4_1 => (simple::decode_q4_1, Some(simple::encode_q4_1)),
-        DType::Q5_0 => (simple::decode_q5_0, Some(simple::encode_q5_0)),
-        DType::Q5_1 => (simple::decode_q5_1, Some(simple::encode_q5_1)),
-        DType::Q2_K => (k::decode_q2, None),
-        DType::Q3_K => (k::decode_q3, None),
-        DType::Q4_K => (k::decode_q4, None),
-        DType::Q5_K => (k::decode_q5, None),
-        DType::Q6_K => (k::decode_q6, None),
-        DType::IQ4_NL => (lookup::decode_iq4_nl, None),
-        DType::IQ4_XS => (lookup::decode_iq4_xs, None),
-        DType::MXFP4 => (lookup::decode_mxfp4, None),
+        DType::F32 => (plain::decode_f32, plain::encode_f32),
+        DType::F16 => (plain::decode_f16, plain::encode_f16),
+        DType::BF16 => (plain::decode_bf16, plain::encode_bf16),
+        DType::Q8_0 => (simple::decode_q8_0, simple::encode_q8_0),
+        DType::Q4_0 => (simple::decode_q4_0, simple::encode_q4_0),
+        DType::Q4_1 => (simple::decode_q4_1, simple::encode_q4_1),
+        DType::Q5_0 => (simple::decode_q5_0, simple::encode_q5_0),
+        DType::Q5_1 => (simple::decode_q5_1, simple::encode_q5_1),
+        DType::Q2_K => (k::decode_q2, k_encode::encode_q2),
+        DType::Q3_K => (k::decode_q3, k_encode::encode_q3),
+        DType::Q4_K => (k::decode_q4, k_encode::encode_q4),
+        DType::Q5_K => (k::decode_q5, k_encode::encode_q5),
+        DType::Q6_K => (k::decode_q6, k_encode::encode_q6),
+        DType::IQ4_NL => (lookup::decode_iq4_nl, lookup::encode_iq4_nl),
+        DType::IQ4_XS => (lookup::decode_iq4_xs, lookup::encode_iq4_xs),
+        DType::MXFP4 => (lookup::decode_mxfp4, lookup::encode_mxfp4),
     }
 }
 

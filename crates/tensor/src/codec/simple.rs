@@ -137,7 +137,7 @@ fn invert(d: f32) -> f32 {
     if d == 0.0 { 0.0 } else { 1.0 / d }
 }
 
-fn put_f16(block: &mut [u8], at: usize, value: f32) {
+pub(super) fn put_f16(block: &mut [u8], at: usize, value: f32) {
     block[at..at + 2].copy_from_slice(&f16::from_f32(value).to_le_bytes());
 }
 

@@ -8,11 +8,12 @@ use crate::TokenizerError;
 use crate::special::Special;
 
 /// Roles and their keys.
-const ROLES: [(&str, &str); 3] = [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token")];
+const ROLES: [(&str, &str); 4] =
+    [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
 
 /// What the file says; nothing where there is none.
 #[derive(Debug, Default)]
-pub(super) struct Config<'a> {
+pub(crate) struct Config<'a> {
     /// `added_tokens_decoder`, by id.
     pub added: Vec<(u32, Fields<'a>)>,
     tokens: Vec<(&'static str, String)>,
@@ -22,7 +23,7 @@ pub(super) struct Config<'a> {
 
 impl<'a> Config<'a> {
     /// Reads what matters; a special token is a text or an object with the text as `content`.
-    pub(super) fn new(config: Option<&'a Value>) -> Result<Config<'a>, TokenizerError> {
+    pub(crate) fn new(config: Option<&'a Value>) -> Result<Config<'a>, TokenizerError> {
         let Some(config) = config else { return Ok(Config::default()) };
         let flag = |name: &str| config.get(name).and_then(Value::as_bool);
         let token = |key: &str| {
@@ -42,8 +43,17 @@ impl<'a> Config<'a> {
     }
 
     /// The unknown token's piece.
-    pub(super) fn unknown(&self) -> Option<&str> {
-        self.tokens.iter().find(|(role, _)| *role == "unknown").map(|(_, piece)| piece.as_str())
+    pub(crate) fn unknown(&self) -> Option<&str> {
+        self.piece("unknown")
+    }
+
+    /// The padding token's piece.
+    pub(crate) fn padding(&self) -> Option<&str> {
+        self.piece("padding")
+    }
+
+    fn piece(&self, role: &str) -> Option<&str> {
+        self.tokens.iter().find(|(r, _)| *r == role).map(|(_, piece)| piece.as_str())
     }
 
     /// The ids of the special tokens.

@@ -10,9 +10,10 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use self::config::Config;
+pub(crate) use self::config::Config;
 use self::decoder::Decoder;
-use self::field::Fields;
+pub(crate) use self::field::Fields;
+pub(crate) use self::steps::{normalizers, pretokenizers};
 use crate::added::{AddedToken, AddedTokens, Order};
 use crate::normalize::Normalizer;
 use crate::pipeline::{Model, Pipeline};
@@ -33,8 +34,8 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let (model, pieces) = models::model(&root.fields("model")?)?;
     let added = added_tokens(&root, &config, &pieces)?;
     check_ids(&pieces, &added)?;
-    let normalizers = steps::normalizers(&root.field("normalizer"))?;
-    let mut pretokenizers = steps::pretokenizers(&root.field("pre_tokenizer"))?;
+    let normalizers = normalizers(&root.field("normalizer"))?;
+    let mut pretokenizers = pretokenizers(&root.field("pre_tokenizer"))?;
     let byte_level = pretokenizers.pop_if(|step| matches!(step, Pretokenizer::ByteLevel)).is_some();
     if matches!(&model, Model::Bpe(bpe) if bpe.cuts_at_spaces()) && !byte_level {
         pretokenizers.extend(Pretokenizer::spaced(pieces.keys().map(|p| &**p)));

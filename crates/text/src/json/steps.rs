@@ -16,12 +16,12 @@ const DEEPEST: usize = 16;
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
 /// The steps of `normalizer`.
-pub(super) fn normalizers(field: &Field) -> Result<Vec<Normalizer>, TokenizerError> {
+pub(crate) fn normalizers(field: &Field) -> Result<Vec<Normalizer>, TokenizerError> {
     flatten(field, "normalizers", DEEPEST)?.iter().filter_map(|step| normalizer(step).transpose()).collect()
 }
 
 /// The steps of `pre_tokenizer`.
-pub(super) fn pretokenizers(field: &Field) -> Result<Vec<Pretokenizer>, TokenizerError> {
+pub(crate) fn pretokenizers(field: &Field) -> Result<Vec<Pretokenizer>, TokenizerError> {
     let mut steps = Vec::new();
     for step in flatten(field, "pretokenizers", DEEPEST)? {
         pretokenizer(&step, &mut steps)?;

@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod completions;
+mod convert;
 mod eval;
 mod inspect;
 mod logits;
@@ -47,6 +48,8 @@ enum Command {
     Inspect(inspect::Inspect),
     /// Score a model on a suite of cases, by task.
     Eval(eval::Eval),
+    /// Write a model as one GGUF file, its weights in another type if wanted.
+    Convert(convert::Convert),
     /// Measure perplexity on a text (llama.cpp's protocol).
     Perplexity(perplexity::Perplexity),
     /// Show the tokens of a text.
@@ -72,6 +75,7 @@ impl Command {
             Command::Serve(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Eval(c) => c.run(),
+            Command::Convert(c) => c.run(),
             Command::Perplexity(c) => c.run(),
             Command::Tokenize(c) => c.run(),
             Command::Logits(c) => c.run(),

@@ -1,0 +1,207 @@
+//! A model's numbers as the keys of a GGUF file: what the reader of `spec.rs` makes the same [`ModelSpec`] of, under the
+//! names that llama.cpp reads.
+
+use graph::GateScoring;
+
+use crate::ModelError;
+use crate::gguf::GgufValue;
+use crate::spec::{AttentionSpec, ModelSpec};
+
+use super::config::{Config, Key};
+use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
+use super::{Arch, Windows, layers, rope_gguf, rope_hf, spec};
+
+/// Numbers that both formats have under the same meaning.
+const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
+
+/// The keys of a model that came with a config.json.
+///
+/// # Errors
+/// If a number of config.json cannot be read.
+pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
+    let mut keys = Keys { arch: config.arch.in_gguf(), all: Vec::new() };
+    keys.all.push(("general.architecture".into(), GgufValue::Str(keys.arch.gguf[0].into())));
+    keys.sizes(config, spec)?;
+    keys.heads(config, spec.layer(0).attention.clone())?;
+    keys.windows(spec);
+    keys.experts(config, spec)?;
+    for key in SAME {
+        keys.number(key, config.positive(key)?);
+    }
+    let (global, local) = (rope(config, spec, false)?, rope(config, spec, true)?);
+    keys.rope(&global);
+    if !global.factors.is_empty() {
+        keys.size(rope_gguf::ORIGINAL, rope_hf::original(config)? as usize);
+    }
+    if local.base != global.base && (0..spec.layers).any(|i| spec.layer(i).attention.window.is_some()) {
+        keys.f32(rope_gguf::LOCAL_BASE, local.base);
+    }
+    Ok(keys.all)
+}
+
+/// The factors that frequencies of the rope are divided by, as tensors: Llama 3's for every length, long rope's for short
+/// and for long contexts.
+///
+/// # Errors
+/// If a number of config.json cannot be read.
+pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(&'static str, Vec<f32>)>, ModelError> {
+    let head_dim = spec.layer(0).attention.head_dim;
+    let numbers = rope(config, spec, false)?;
+    let narrow = |factors: &[f64]| factors.iter().map(|&f| f as f32).collect();
+    if let Scaling::Llama3 { .. } = numbers.scaling {
+        return Ok(vec![("rope_freqs.weight", narrow(&numbers.divisors()))]);
+    }
+    if numbers.factors.is_empty() {
+        return Ok(Vec::new());
+    }
+    let of = |context| Ok(narrow(&rope_hf::read(config, head_dim, false, context)?.factors));
+    Ok(vec![("rope_factors_long.weight", of(usize::MAX)?), ("rope_factors_short.weight", of(1)?)])
+}
+
+fn rope(config: &Config<'_>, spec: &ModelSpec, local: bool) -> Result<RopeNumbers, ModelError> {
+    rope_hf::read(config, spec.layer(0).attention.head_dim, local, spec.context)
+}
+
+/// Keys being collected.
+struct Keys {
+    arch: &'static Arch,
+    all: Vec<(String, GgufValue)>,
+}
+
+impl Keys {
+    fn set(&mut self, key: Key, value: GgufValue) {
+        self.all.push((format!("{}.{}", self.arch.gguf[0], key.1), value));
+    }
+
+    fn size(&mut self, key: Key, n: usize) {
+        self.set(key, GgufValue::U32(n as u32));
+    }
+
+    fn f32(&mut self, key: Key, x: f64) {
+        self.set(key, GgufValue::F32(x as f32));
+    }
+
+    /// A number, or zero where its absence would mean another one.
+    fn number(&mut self, key: Key, x: Option<f64>) {
+        if x.is_some() || self.default(key).is_some() {
+            self.f32(key, x.unwrap_or(0.0));
+        }
+    }
+
+    /// What the table says for a key that a GGUF file lacks.
+    fn default(&self, key: Key) -> Option<f64> {
+        self.arch.defaults.iter().find(|(name, _)| name.strip_prefix('.') == Some(key.1)).map(|d| d.1)
+    }
+
+    fn sizes(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        self.size(spec::CONTEXT, spec.context);
+        self.size(spec::WIDTH, spec.width);
+        self.size(spec::LAYERS, spec.layers);
+        self.size(Key("", "vocab_size"), spec.vocab);
+        if let Some(width) = config.size(spec::FFN)? {
+            self.size(spec::FFN, width);
+        }
+        self.f32(spec::EPS, spec.eps.into());
+        Ok(())
+    }
+
+    fn heads(&mut self, config: &Config<'_>, attention: AttentionSpec) -> Result<(), ModelError> {
+        self.size(spec::HEADS, attention.heads);
+        self.size(spec::KV_HEADS, attention.kv_heads);
+        self.size(spec::HEAD_DIM, attention.head_dim);
+        self.size(Key("", "attention.value_length"), attention.head_dim);
+        let usual = (attention.head_dim as f64).powf(-0.5) as f32;
+        if attention.scale != usual {
+            self.f32(spec::ATTENTION_SCALE, attention.scale.into());
+        }
+        if self.arch.attn.softcap {
+            self.number(spec::SCORE_CAP, config.positive(spec::SCORE_CAP)?);
+        }
+        Ok(())
+    }
+
+    /// The window, and which layers have it where that is not the family's rule.
+    fn windows(&mut self, spec: &ModelSpec) {
+        let layers = || (0..spec.layers).map(|i| &spec.layer(i).attention);
+        let rule = self.arch.attn.windows;
+        let ropes: Vec<bool> = layers().map(|a| a.rope.is_some()).collect();
+        let left_out = |i: usize| rule == Windows::NoRope && (i + 1).is_multiple_of(4);
+        if (0..spec.layers).any(|i| ropes[i] == left_out(i)) {
+            self.set(layers::ROPE_LAYERS, GgufValue::Bools(ropes));
+        }
+        let Some(window) = layers().find_map(|a| a.window) else {
+            return self.no_window();
+        };
+        self.size(layers::WINDOW, window);
+        let local: Vec<bool> = layers().map(|a| a.window.is_some()).collect();
+        let every = |n: usize| (0..spec.layers).all(|i| local[i] == ((i + 1) % n != 0));
+        match rule {
+            Windows::Every(n) if every(n) => {}
+            Windows::Every(_) => match (2..=spec.layers).find(|&n| every(n)) {
+                Some(n) => self.size(layers::PATTERN, n),
+                None => self.set(layers::PATTERN, GgufValue::Bools(local)),
+            },
+            _ if local.iter().all(|&local| local) => {}
+            _ => self.set(layers::PATTERN, GgufValue::Bools(local)),
+        }
+    }
+
+    fn no_window(&mut self) {
+        if self.default(layers::WINDOW).is_some() {
+            self.size(layers::WINDOW, 0);
+        }
+    }
+
+    fn experts(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        let sparse = (0..spec.layers).map(|i| &spec.layer(i).ffn).find_map(|ffn| Some((ffn.width, ffn.experts?)));
+        let Some((width, experts)) = sparse else { return Ok(()) };
+        self.size(spec::EXPERTS, experts.count);
+        self.size(spec::EXPERTS_USED, experts.used);
+        if self.arch.name != "llama" {
+            self.size(spec::EXPERT_FFN, width);
+        } else if config.size(spec::FFN)?.is_none() {
+            self.size(spec::FFN, width);
+        }
+        if experts.scoring != GateScoring::SoftmaxChosen {
+            self.set(spec::NORM_TOP, GgufValue::Bool(false));
+        }
+        Ok(())
+    }
+
+    fn rope(&mut self, rope: &RopeNumbers) {
+        self.f32(rope_gguf::BASE, rope.base);
+        self.size(rope_gguf::DIMS, rope.dims);
+        match &rope.scaling {
+            Scaling::None | Scaling::Llama3 { .. } => {}
+            Scaling::Linear(factor) => self.scaling("linear", *factor),
+            Scaling::Yarn(yarn) => return self.yarn(yarn, rope.magnitude),
+        }
+        if rope.magnitude != 1.0 {
+            self.f32(rope_gguf::MAGNITUDE, rope.magnitude);
+        }
+    }
+
+    fn scaling(&mut self, kind: &str, factor: f64) {
+        self.set(rope_gguf::TYPE, GgufValue::Str(kind.into()));
+        self.f32(rope_gguf::FACTOR, factor);
+    }
+
+    fn yarn(&mut self, yarn: &Yarn, magnitude: f64) {
+        self.scaling("yarn", yarn.factor);
+        self.size(rope_gguf::ORIGINAL, yarn.original as usize);
+        let usual = yarn_magnitude(yarn.factor, 1.0);
+        if magnitude != usual {
+            self.f32(rope_gguf::MAGNITUDE, magnitude / usual);
+        }
+        for (key, x, usual) in
+            [(rope_gguf::YARN_FAST, yarn.beta_fast, 32.0), (rope_gguf::YARN_SLOW, yarn.beta_slow, 1.0)]
+        {
+            if x != usual {
+                self.f32(key, x);
+            }
+        }
+        if yarn.truncate != self.default(rope_gguf::YARN_TRUNCATE).is_none_or(|x| x != 0.0) {
+            self.f32(rope_gguf::YARN_TRUNCATE, f64::from(u8::from(yarn.truncate)));
+        }
+    }
+}

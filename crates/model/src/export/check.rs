@@ -1,0 +1,57 @@
+//! Whether a written file is read as the model it was made from.
+
+use std::path::Path;
+
+use graph::Rope;
+
+use crate::{Checkpoint, Model, ModelError, ModelSpec};
+
+/// # Errors
+/// If the file `written` says another model than `model`: GGUF has no keys for some things.
+pub(super) fn same(model: &Model, written: &Path) -> Result<(), ModelError> {
+    let again = Checkpoint::open(written)?.bind(None)?;
+    match difference(model.spec(), again.spec()) {
+        None => Ok(()),
+        Some((own, other)) => {
+            let checkpoint = model.checkpoint();
+            let problem = format!("GGUF has no key for this model's `{own}` (a file would mean `{other}`); ");
+            Err(checkpoint.unsupported("config.json", problem + "run it from its safetensors files"))
+        }
+    }
+}
+
+/// The first number that differs, as both have it. Those that were rounded to F32 on the way may differ by that, and a rope
+/// may turn other rows.
+fn difference(own: &ModelSpec, other: &ModelSpec) -> Option<(String, String)> {
+    let mut other = other.clone();
+    other.architecture = own.architecture;
+    for (x, y) in [(own.scales.logits, &mut other.scales.logits), (own.scales.embed, &mut other.scales.embed)] {
+        if close(x, *y) {
+            *y = x;
+        }
+    }
+    for (own, other) in own.blocks.iter().zip(&mut other.blocks) {
+        if let (Some(own), Some(other)) = (&own.attention.rope, &mut other.attention.rope)
+            && same_rope(own, other)
+        {
+            *other = own.clone();
+        }
+    }
+    let (own, other) = (format!("{own:#?}"), format!("{other:#?}"));
+    let mut lines = own.lines().zip(other.lines());
+    lines
+        .find(|(a, b)| a != b)
+        .map(|(a, b)| (a.trim().trim_end_matches(',').into(), b.trim().trim_end_matches(',').into()))
+}
+
+fn same_rope(own: &Rope, other: &Rope) -> bool {
+    let freqs = own.freqs.iter().zip(other.freqs.iter()).all(|(a, b)| close(*a, *b));
+    own.freqs.len() == other.freqs.len()
+        && freqs
+        && own.head_dim == other.head_dim
+        && close(own.magnitude, other.magnitude)
+}
+
+fn close(a: f32, b: f32) -> bool {
+    (a - b).abs() <= 1e-6 * a.abs()
+}

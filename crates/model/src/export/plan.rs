@@ -1,0 +1,169 @@
+//! The tensors of a GGUF file: their names and order, where their rows come from, and which type each gets.
+
+use graph::{RopeStyle, WeightId};
+use tensor::{DType, Shape};
+
+use super::types::{WeightType, fitting};
+use crate::arch::{Arch, ExpertLayout};
+use crate::gguf::Entry;
+use crate::{Checkpoint, Model, ModelError};
+
+/// A tensor as it will be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// Its name.
+    pub name: String,
+    /// Its dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// Its type in the input.
+    pub stored: DType,
+    /// Its type in the file.
+    pub dtype: DType,
+    /// The type it should have had, where its rows are not whole blocks of that.
+    pub instead_of: Option<DType>,
+}
+
+impl Planned {
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        self.entry().bytes()
+    }
+
+    pub(super) fn entry(&self) -> Entry {
+        Entry { name: self.name.clone(), dims: self.dims.clone(), dtype: self.dtype }
+    }
+}
+
+/// A tensor of the file to be.
+#[derive(Debug)]
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) dims: Vec<usize>,
+    pub(super) stored: DType,
+    /// Whose rows follow each other.
+    pub(super) parts: Vec<Part>,
+}
+
+/// Rows of a tensor.
+#[derive(Debug)]
+pub(super) enum Part {
+    /// A weight of the graph; of so many heads, if the halves of each are to become neighbours.
+    Weight(WeightId, Option<usize>),
+    /// A tensor of a GGUF input.
+    Same(String),
+    /// Numbers.
+    Made(Vec<f32>),
+}
+
+impl Tensor {
+    pub(super) fn made(name: &str, values: Vec<f32>) -> Tensor {
+        Tensor { name: name.into(), dims: vec![values.len()], stored: DType::F32, parts: vec![Part::Made(values)] }
+    }
+
+    /// How wide its rows are; those of a bias whose elements change places are one element wide.
+    pub(super) fn cols(&self) -> usize {
+        match (self.dims.as_slice(), &self.parts[..]) {
+            ([_], [Part::Weight(_, Some(_))]) => 1,
+            (dims, _) => dims.last().copied().unwrap_or(0),
+        }
+    }
+
+    /// Its type in a file of `wanted` weights: vectors, norms and what chooses experts stay what they are.
+    pub(super) fn planned(&self, wanted: WeightType) -> Planned {
+        let cols = self.cols();
+        let is_matrix = self.dims.len() > 1
+            && self.name.ends_with(".weight")
+            && !["_norm.", "ffn_gate_inp.", "rope_f"].iter().any(|part| self.name.contains(part));
+        let wished = if is_matrix { wanted.of(self.stored) } else { self.stored };
+        let dtype = fitting(wished, cols);
+        let instead_of = (dtype != wished).then_some(wished);
+        Planned { name: self.name.clone(), dims: self.dims.clone(), stored: self.stored, dtype, instead_of }
+    }
+}
+
+/// Matrices that files have as one, as llama.cpp reads Phi 3: the names of the parts without layer and ending, and the
+/// name of the whole.
+const FUSED: [(&[&str], &str); 2] =
+    [(&["attn_q", "attn_k", "attn_v"], "attn_qkv"), (&["ffn_gate", "ffn_up"], "ffn_up")];
+
+/// The tensors of a model: the weights of its graph, whose names are GGUF's.
+pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
+    let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs;
+    let mut tensors: Vec<Tensor> = Vec::new();
+    for id in model.graph().weight_ids() {
+        let weight = model.graph().weight(id);
+        let attention = model.spec().layer(layer(&weight.name).unwrap_or(0)).attention.clone();
+        let heads = match stem(&weight.name) {
+            "attn_q" if pairs => Some(attention.heads),
+            "attn_k" if pairs => Some(attention.kv_heads),
+            _ => None,
+        };
+        let part = Part::Weight(id, heads);
+        let fused = if arch.name == "phi3" { fused(&weight.name) } else { None };
+        match fused {
+            Some((first, whole)) if !first => add(&mut tensors, &whole, part, weight.shape.rows),
+            Some((_, whole)) => tensors.push(tensor(whole, weight.shape, weight.dtype, part)),
+            None => tensors.push(tensor(renamed(&weight.name, arch), weight.shape, weight.dtype, part)),
+        }
+    }
+    tensors
+}
+
+/// More rows for a tensor that is there.
+fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
+    if let Some(tensor) = tensors.iter_mut().rfind(|t| t.name == name) {
+        tensor.dims[0] += rows;
+        tensor.parts.push(part);
+    }
+}
+
+fn tensor(name: String, shape: Shape, stored: DType, part: Part) -> Tensor {
+    let experts = name.contains("_exps.weight");
+    let dims = match (experts, shape.rows) {
+        (true, _) => vec![shape.outer, shape.rows, shape.cols],
+        (false, 1) if !name.ends_with(".weight") || stem(&name).ends_with("_norm") => vec![shape.cols],
+        (false, 1) if stem(&name) == "attn_sinks" => vec![shape.cols],
+        (false, rows) => vec![rows, shape.cols],
+    };
+    Tensor { name, dims, stored, parts: vec![part] }
+}
+
+/// Whether a weight is the first part of a matrix that Phi 3's files have as one, and the whole's name.
+fn fused(name: &str) -> Option<(bool, String)> {
+    let (parts, whole) = FUSED.iter().find(|(parts, _)| parts.contains(&stem(name)))?;
+    Some((parts[0] == stem(name), name.replacen(stem(name), whole, 1)))
+}
+
+/// gpt-oss's feed-forward norm goes by the name of a norm after attention.
+fn renamed(name: &str, arch: &Arch) -> String {
+    match arch.experts {
+        ExpertLayout::Interleaved => name.replace(".ffn_norm.", ".post_attention_norm."),
+        ExpertLayout::Rows => name.to_owned(),
+    }
+}
+
+/// `blk.3.attn_q.weight` → 3.
+fn layer(name: &str) -> Option<usize> {
+    name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
+}
+
+/// `blk.3.attn_q.weight` → `attn_q`.
+fn stem(name: &str) -> &str {
+    name.rsplit('.').nth(1).unwrap_or(name)
+}
+
+/// The tensors of a GGUF file.
+pub(super) fn of_file(checkpoint: &Checkpoint) -> Result<Vec<Tensor>, ModelError> {
+    let mut tensors = Vec::new();
+    for tensor in checkpoint.tensors() {
+        let unreadable = |name: &String| {
+            let known: Vec<_> = DType::all().map(DType::name).collect();
+            let problem = format!("is stored as {name}; take a file with {}", known.join(", "));
+            checkpoint.unsupported(&tensor.name, problem)
+        };
+        let stored = *tensor.dtype.as_ref().map_err(unreadable)?;
+        let (name, dims) = (tensor.name.clone(), tensor.dims.clone());
+        tensors.push(Tensor { parts: vec![Part::Same(name.clone())], name, dims, stored });
+    }
+    Ok(tensors)
+}

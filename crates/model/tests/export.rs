@@ -1,0 +1,190 @@
+//! Exported models: what is written is read as the same model, with the same logits; what GGUF cannot say is refused.
+
+#[path = "support/golden.rs"]
+mod golden;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use graph::{Backend, Batch, Interpreter, Limits};
+use model::{Checkpoint, Export, GgufValue, List, Model, Value, WeightType};
+use proptest::prelude::*;
+use serde_json::json;
+use tensor::DType;
+
+/// Fixtures with something that GGUF has no key for, and what makes them sayable.
+const UNSAYABLE: [(&str, &str, &str); 3] = [
+    ("llama-linear", "hidden_act", "act: GeluErf"),
+    ("llama-bf16", "hidden_act", "act: GeluTanh"),
+    ("gpt-oss-mxfp4", "swiglu_limit", "limit: 1.0"),
+];
+
+#[test]
+fn every_architecture_is_the_same_model_afterwards() {
+    for name in golden::names() {
+        let (checkpoint, changed) = checkpoint(&name);
+        let again = exported(&checkpoint, WeightType::One(DType::F32)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let router = |name: &str| name.contains("ffn_gate_inp");
+        assert!(again.tensors().iter().all(|t| t.dtype == Ok(DType::F32) || router(&t.name)), "{name}");
+        let (own, other) = (logits(&checkpoint), logits(&again));
+        // Rows of queries and keys in another order are summed in another order; some numbers of ropes are rounded to F32.
+        let ropes = [&checkpoint, &again].map(|c| c.bind(None).expect("bound").spec().layer(0).attention.rope.clone());
+        let exact = ropes[0] == ropes[1];
+        let (largest, worst) = (largest(&own, &[]), largest(&own, &other));
+        let most = if exact { 0.0 } else { 1e-5 * largest };
+        assert!(worst <= most, "{name}: off by {worst}, largest {largest}");
+        if !changed {
+            golden::check_model(&name, &Interpreter, &again.bind(Some(40)).expect("bound before"));
+        }
+    }
+}
+
+#[test]
+fn weights_stay_what_they_are_unless_asked() {
+    for (name, dtype) in [("llama-bf16", DType::BF16), ("qwen2", DType::F16), ("gguf-qwen2", DType::Q8_0)] {
+        let (checkpoint, _) = checkpoint(name);
+        let again = exported(&checkpoint, WeightType::AsStored).expect("exported");
+        assert_eq!(again.tensor("blk.0.ffn_up.weight").map(|t| t.dtype.clone()), Some(Ok(dtype)), "{name}");
+        assert_eq!(again.tensor("blk.0.ffn_norm.weight").map(|t| t.dtype.clone()), Some(Ok(DType::F32)), "{name}");
+    }
+    let (checkpoint, _) = checkpoint("gpt-oss-mxfp4");
+    let again = exported(&checkpoint, WeightType::AsStored).expect("exported");
+    assert_eq!(again.tensor("blk.1.ffn_up_exps.weight").map(|t| t.dtype.clone()), Some(Ok(DType::MXFP4)));
+}
+
+#[test]
+fn what_gguf_cannot_say_is_refused() {
+    for (name, _, what) in UNSAYABLE {
+        let recipe = golden::recipe(name);
+        let checkpoint =
+            Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+        let error = exported(&checkpoint.expect("sound"), WeightType::AsStored).expect_err(what).to_string();
+        assert!(error.contains(&format!("GGUF has no key for this model's `{what}`")), "{name}: {error}");
+    }
+}
+
+#[test]
+fn numbers_that_spoil_a_model_are_refused() {
+    let check = |dtype: DType, value: f64, expected: &str| {
+        let mut recipe = golden::recipe("llama");
+        recipe["tensors"]["model.layers.1.mlp.up_proj.weight"][2] = json!(value);
+        let bytes = golden::safetensors(&recipe);
+        let checkpoint = Checkpoint::from_safetensors_bytes(bytes, &recipe["config"].to_string()).expect("sound");
+        let dir = tempfile::tempdir().expect("a folder");
+        let out = dir.path().join("m.gguf");
+        let mut export = Export::new(&checkpoint).expect("known");
+        let error = export.write(&out, WeightType::One(dtype), &|_, _| true).expect_err("refused").to_string();
+        assert!(error.contains(expected), "{error}");
+        assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0, "something was left behind");
+    };
+    check(DType::F16, 70000.0, "more than F16 can; take BF16 or F32");
+    check(DType::Q8_0, 1e39, "holds infinities");
+}
+
+#[test]
+fn who_stops_leaves_nothing_behind() {
+    let (checkpoint, _) = checkpoint("llama");
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("m.gguf");
+    std::fs::write(&out, "of before").expect("written");
+    let mut export = Export::new(&checkpoint).expect("known");
+    let error = export.write(&out, WeightType::AsStored, &|done, total| done < total / 2).expect_err("stopped");
+    assert!(error.to_string().contains("interrupted"), "{error}");
+    assert_eq!(std::fs::read(&out).expect("still there"), b"of before");
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 1);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// What is written of keys is read again.
+    #[test]
+    fn keys_are_read_as_they_were_written(keys in prop::collection::btree_map("[a-z.]{1,12}", value(), 0..12)) {
+        let (checkpoint, _) = checkpoint("gguf-granite");
+        let mut export = Export::new(&checkpoint).expect("known");
+        keys.iter().for_each(|(key, (value, _))| export.set(&format!("test.{key}"), value.clone()));
+        let again = written(&mut export, WeightType::AsStored).expect("written");
+        for (key, (_, expected)) in &keys {
+            prop_assert_eq!(again.metadata().get(&format!("test.{key}")), Some(expected));
+        }
+        for (tensor, other) in checkpoint.tensors().iter().zip(again.tensors()) {
+            prop_assert_eq!((&tensor.name, &tensor.dims), (&other.name, &other.dims));
+            prop_assert_eq!(checkpoint.bytes(tensor), again.bytes(other));
+        }
+    }
+}
+
+/// A value and how it is read.
+fn value() -> impl Strategy<Value = (GgufValue, Value)> {
+    let bytes = prop::collection::vec(any::<u8>(), 0..9);
+    prop_oneof![
+        any::<bool>().prop_map(|b| (GgufValue::Bool(b), Value::Bool(b))),
+        any::<u32>().prop_map(|n| (GgufValue::U32(n), Value::Int(n.into()))),
+        any::<i32>().prop_map(|n| (GgufValue::I32(n), Value::Int(n.into()))),
+        any::<u64>().prop_map(|n| (GgufValue::U64(n), Value::Int(n.into()))),
+        (-1e30f32..1e30).prop_map(|x| (GgufValue::F32(x), Value::Float(x.into()))),
+        ".{0,20}".prop_map(|text| (GgufValue::Str(text.clone()), Value::Str(text))),
+        prop::collection::vec(any::<i32>(), 1..9)
+            .prop_map(|v| (GgufValue::I32s(v.clone()), ints(v.into_iter().map(i64::from)))),
+        prop::collection::vec(any::<bool>(), 1..9)
+            .prop_map(|v| (GgufValue::Bools(v.clone()), ints(v.into_iter().map(i64::from)))),
+        bytes.clone().prop_map(|v| (GgufValue::U8s(v.clone()), ints(v.into_iter().map(i64::from)))),
+        prop::collection::vec(-1e9f32..1e9, 1..9).prop_map(|v| {
+            let read = v.iter().map(|&x| x.into()).collect();
+            (GgufValue::F32s(v), Value::List(List::Float(read)))
+        }),
+        prop::collection::vec(bytes, 1..5).prop_map(|v| (GgufValue::Strs(v.clone()), Value::List(List::Bytes(v)))),
+    ]
+}
+
+fn ints(values: impl Iterator<Item = i64>) -> Value {
+    Value::List(List::Int(values.collect()))
+}
+
+/// A fixture, and whether its config.json was changed so that GGUF can say it.
+fn checkpoint(name: &str) -> (Arc<Checkpoint>, bool) {
+    if let Ok(bytes) = std::fs::read(golden::data().join(format!("{name}.gguf"))) {
+        return (Checkpoint::from_gguf_bytes(bytes).expect("sound"), false);
+    }
+    let mut recipe = golden::recipe(name);
+    let key = UNSAYABLE.iter().find(|(n, ..)| *n == name).map(|(_, key, _)| *key);
+    let changed = key.and_then(|key| recipe["config"].as_object_mut().expect("an object").remove(key)).is_some();
+    let checkpoint = Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+    (checkpoint.expect("sound"), changed)
+}
+
+fn exported(checkpoint: &Arc<Checkpoint>, wanted: WeightType) -> Result<Arc<Checkpoint>, model::ModelError> {
+    written(&mut Export::new(checkpoint)?, wanted)
+}
+
+fn written(export: &mut Export, wanted: WeightType) -> Result<Arc<Checkpoint>, model::ModelError> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let out = dir.path().join("model.gguf");
+    export.write(&out, wanted, &|_, _| true)?;
+    read(&out)
+}
+
+fn read(path: &Path) -> Result<Arc<Checkpoint>, model::ModelError> {
+    Checkpoint::from_gguf_bytes(std::fs::read(path).expect("written"))
+}
+
+/// The logits of a text of 40 tokens.
+fn logits(checkpoint: &Arc<Checkpoint>) -> Vec<f32> {
+    let model: Model = checkpoint.bind(Some(40)).expect("bound");
+    let graph = model.graph();
+    let upload = |id| Interpreter.upload(graph, id, &model.read(id).expect("readable")).expect("fits");
+    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 3, block_len: 16 };
+    let weights = graph.weight_ids().map(upload).collect();
+    let mut program = Interpreter.compile(graph, weights, limits).expect("compiles");
+    let mut batch = Batch::default();
+    let tokens: Vec<u32> = (0..40).map(|i| ((7 * i * i + 13 * i + 5) % graph.vocab()) as u32).collect();
+    batch.push(&tokens, 0, 0..3);
+    batch.outputs.extend(0..40);
+    Interpreter.run(&mut program, &batch).expect("runs");
+    Interpreter.download(&program).to_vec()
+}
+
+/// The largest difference; of nothing else, the largest value.
+fn largest(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b.iter().chain(std::iter::repeat(&0.0))).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+}

@@ -1,0 +1,106 @@
+//! From a tokenizer.json to the vocabulary of a GGUF file that gives the same ids, or a refusal that says why there is none.
+
+mod bpe;
+mod probe;
+mod recognise;
+
+use serde_json::Value;
+
+use crate::json::{Config, Fields, normalizers, pretokenizers};
+use crate::normalize::Normalizer;
+use crate::pretokenize::Pretokenizer;
+use crate::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
+
+impl GgufVocab {
+    /// The vocabulary that says what tokenizer.json and tokenizer_config.json do. Its tokenizer has been made, and gives the
+    /// ids of the original on a long text of everything that tokenizers treat differently.
+    ///
+    /// # Errors
+    /// If the files are not what they should be, or GGUF has no such tokenizer.
+    pub fn from_json(tokenizer: &[u8], config: Option<&Value>) -> Result<GgufVocab, TokenizerError> {
+        let original = Tokenizer::from_json(tokenizer, config)?;
+        let json: Value = serde_json::from_slice(tokenizer)
+            .map_err(|e| TokenizerError::new("tokenizer.json", format!("is not JSON: {e}")))?;
+        let root = Fields::root(&json)?;
+        let source = Source {
+            normalizers: normalizers(&root.field("normalizer"))?,
+            pretokenizers: pretokenizers(&root.field("pre_tokenizer"))?,
+            model: root.fields("model")?,
+            config: Config::new(config)?,
+            original,
+        };
+        let vocab = source.vocab()?;
+        probe::check(&source.original, &Tokenizer::from_gguf(vocab.clone())?, !source.normalizers.is_empty())?;
+        Ok(vocab)
+    }
+}
+
+/// A tokenizer.json, read.
+struct Source<'a> {
+    original: Tokenizer,
+    model: Fields<'a>,
+    config: Config<'a>,
+    normalizers: Vec<Normalizer>,
+    pretokenizers: Vec<Pretokenizer>,
+}
+
+impl Source<'_> {
+    fn vocab(&self) -> Result<GgufVocab, TokenizerError> {
+        let bpe = self.model.kind() == Some("BPE") || self.model.has("merges");
+        match self.pretokenizers.last() {
+            _ if !bpe => Err(refused("model.type", "only BPE can be written to GGUF")),
+            Some(Pretokenizer::ByteLevel) => self.byte_level(),
+            _ => Err(refused("pre_tokenizer", "only byte-level BPE can be written to GGUF")),
+        }
+    }
+
+    /// What both kinds of vocabularies have: the tokens by id, what goes around a text, the tokens with roles.
+    fn common(&self, model: &str) -> Result<GgufVocab, TokenizerError> {
+        let ids = 0..self.original.vocab() as u32;
+        let piece = |id| self.original.piece(id).map_or_else(|| format!("[PAD{id}]"), str::to_owned);
+        let (add_bos, add_eos) = self.around()?;
+        Ok(GgufVocab {
+            model: model.into(),
+            tokens: ids.clone().map(|id| piece(id).into_bytes()).collect(),
+            kinds: ids.map(|id| self.kind(id)).collect(),
+            special: self.special(),
+            flags: vec![("add_bos_token".into(), add_bos), ("add_eos_token".into(), add_eos)],
+            ..GgufVocab::default()
+        })
+    }
+
+    fn kind(&self, id: u32) -> TokenKind {
+        let there = self.original.piece(id).is_some();
+        if there { self.original.kind(id) } else { TokenKind::Unused }
+    }
+
+    fn special(&self) -> Vec<(String, u32)> {
+        let named = |piece: Option<&str>| piece.and_then(|piece| self.original.id(piece));
+        let roles = [
+            ("bos", self.original.bos()),
+            ("eos", self.original.eos()),
+            ("unknown", named(self.config.unknown())),
+            ("padding", named(self.config.padding())),
+        ];
+        roles.into_iter().filter_map(|(role, id)| Some((role.into(), id?))).collect()
+    }
+
+    /// Whether the begin token goes before a text and the end token after it: GGUF can say no more.
+    fn around(&self) -> Result<(bool, bool), TokenizerError> {
+        let (before, after) = &self.original.around;
+        let one = |ids: &[u32], id: Option<u32>, what: &str| match ids {
+            [] => Ok(false),
+            [one] if Some(*one) == id => Ok(true),
+            _ => Err(refused(
+                "post_processor",
+                &format!("puts {} tokens {what} a text; GGUF can put one there", ids.len()),
+            )),
+        };
+        Ok((one(before, self.original.bos, "before")?, one(after, self.original.eos, "after")?))
+    }
+}
+
+/// Sound, but nothing that GGUF has.
+fn refused(field: &str, problem: &str) -> TokenizerError {
+    TokenizerError::new(field, format!("{problem}; run the model from its safetensors files"))
+}

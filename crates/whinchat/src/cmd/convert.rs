@@ -1,0 +1,111 @@
+//! `whinchat convert`: a model as one GGUF file.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use clap::Args;
+use model::WeightType;
+use whinchat::{ConvertOptions, Converted};
+
+use crate::terminal::Bars;
+
+/// Write a model as one GGUF file, its weights in another type if wanted.
+#[derive(Args)]
+pub(crate) struct Convert {
+    /// A safetensors folder, a GGUF file, or a Hugging Face id.
+    model: String,
+    /// The file to write.
+    #[arg(long, short, value_name = "FILE")]
+    out: PathBuf,
+    /// What the matrices become: F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q4_0 … [default: what they are]
+    #[arg(long = "type", short, value_name = "TYPE", value_parser = weight_type)]
+    weights: Option<WeightType>,
+    /// What the model is called in the file [default: as its folder, or its page on the hub]
+    #[arg(long)]
+    name: Option<String>,
+    /// Replace a file that is there.
+    #[arg(long)]
+    force: bool,
+}
+
+fn weight_type(name: &str) -> Result<WeightType, String> {
+    WeightType::parse(name).ok_or_else(|| format!("unknown; known are {}", WeightType::names().join(", ")))
+}
+
+impl Convert {
+    pub(crate) fn run(self) -> anyhow::Result<()> {
+        let checkpoint = super::open(&self.model)?;
+        let options = ConvertOptions {
+            weights: self.weights.unwrap_or(WeightType::AsStored),
+            name: self.name,
+            force: self.force,
+            stop: stop_at_signals()?,
+            ..ConvertOptions::new(self.out)
+        };
+        let bars = Bars::new();
+        let converted = whinchat::convert(&checkpoint, &options, &|stage, done, total| bars.show(stage, done, total))?;
+        let mut out = std::io::stdout().lock();
+        fallbacks(&mut out, &converted)?;
+        writeln!(out, "{}: {}", options.out.display(), summary(&converted))?;
+        Ok(())
+    }
+}
+
+/// A flag that Ctrl-C and SIGTERM set: the file that is being written is removed first.
+fn stop_at_signals() -> anyhow::Result<Arc<AtomicBool>> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let flag = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("waiting for Ctrl-C")?;
+    std::thread::spawn(move || {
+        runtime.block_on(signal());
+        flag.store(true, Ordering::Relaxed);
+    });
+    Ok(stop)
+}
+
+async fn signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    let _ = tokio::signal::ctrl_c().await;
+}
+
+/// The matrices that could not have the type that was asked for, by the reason.
+fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()> {
+    let mut groups: BTreeMap<String, usize> = BTreeMap::new();
+    for tensor in &converted.tensors {
+        if let Some(wanted) = tensor.instead_of {
+            let cols = tensor.dims.last().copied().unwrap_or_default();
+            *groups
+                .entry(format!("{} instead of {wanted}, rows of {cols} are not whole blocks", tensor.dtype))
+                .or_default() += 1;
+        }
+    }
+    groups.iter().try_for_each(|(why, count)| writeln!(out, "{count} matrices became {why}"))
+}
+
+/// Sizes, types, bits per weight.
+fn summary(converted: &Converted) -> String {
+    let mut types: BTreeMap<&str, usize> = BTreeMap::new();
+    for tensor in &converted.tensors {
+        *types.entry(tensor.dtype.name()).or_default() += 1;
+    }
+    let types: Vec<String> = types.iter().map(|(name, count)| format!("{count} {name}")).collect();
+    format!(
+        "{} (the weights were {}), {} tensors ({}), {:.2} bits per weight",
+        indicatif::HumanBytes(converted.bytes),
+        indicatif::HumanBytes(converted.input_bytes),
+        converted.tensors.len(),
+        types.join(", "),
+        converted.bits_per_weight(),
+    )
+}
