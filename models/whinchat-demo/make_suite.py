@@ -1,6 +1,8 @@
 #!/usr/bin/env python3
-# Writes the held-out suite, eval/*.jsonl and eval/suite.json: `python make_suite.py`. The standard library is all it needs; the same seeds give the same files.
+# Writes the held-out suite, eval/*.jsonl and eval/suite.json: `python make_suite.py`; with `--check` it says which files differ instead.
+# The standard library is all it needs; the same seeds give the same files.
 import json
+import sys
 from pathlib import Path
 
 import corpus
@@ -21,10 +23,17 @@ SUITE = {
 
 
 def main():
-    for task, (count, max_tokens, _) in TASKS.items():
-        lines = [json.dumps(line, ensure_ascii=False) for line in cases(task, count, max_tokens)]
-        (FOLDER / f"{task}.jsonl").write_text("\n".join(lines) + "\n")
-    (FOLDER / "suite.json").write_text(json.dumps(SUITE, indent=2) + "\n")
+    files = {f"{task}.jsonl": jsonl(cases(task, count, max_tokens)) for task, (count, max_tokens, _) in TASKS.items()}
+    files["suite.json"] = json.dumps(SUITE, indent=2) + "\n"
+    if "--check" in sys.argv[1:]:
+        differing = [name for name, text in files.items() if not (FOLDER / name).is_file() or (FOLDER / name).read_text() != text]
+        sys.exit(f"{', '.join(differing)}: not what the generator makes; run make_suite.py" if differing else 0)
+    for name, text in files.items():
+        (FOLDER / name).write_text(text)
+
+
+def jsonl(lines):
+    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
 def cases(task, count, max_tokens):

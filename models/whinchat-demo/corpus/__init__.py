@@ -9,16 +9,16 @@ from .world import World, system
 TASKS = {
     "greetings": (talk.greeting, 8, True),
     "facts": (talk.fact, 8, True),
-    "arithmetic": (arithmetic.arithmetic, 18, True),
+    "arithmetic": (arithmetic.arithmetic, 22, True),
     "letters": (words.letters, 14, True),
     "words": (words.words, 12, True),
     "lists": (lists.lists, 7, True),
     "stories": (stories.story, 4, False),
-    "json": (records.record, 8, False),
-    "tools": (tools.tools, 10, False),
+    "json": (records.record, 5, False),
+    "tools": (tools.tools, 6, False),
     "recall": (memory.recall, 6, False),
     "unknown": (memory.unknown, 4, True),
-    "long": (memory.long_text, 1.2, False),
+    "long": (memory.long_text, 1, False),
 }
 # What clients send as a system message when they have nothing to say there.
 SYSTEM = [

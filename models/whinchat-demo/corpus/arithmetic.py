@@ -1,6 +1,7 @@
 # Sums, differences, products and quotients of numbers up to two digits, plain and in small stories.
 from .pools import GOODS
-from .world import Pool, assistant, user
+from .pool import Pool
+from .world import assistant, user
 
 PLAIN = Pool(
     ["What is {a} {op} {b}?", "{a} {op} {b}", "{a} {op} {b} =", "{a} {op} {b} = ?", "Calculate {a} {op} {b}.", "How much is {a} {op} {b}?", "What's {a} {op} {b}?",

@@ -1,6 +1,7 @@
 # Lists: of a kind of thing, of given things in a given form, of numbers, days and months.
 from .pools import CATEGORIES, FOODS, ITEMS, PETS, WORDS
-from .world import Pool, assistant, user
+from .pool import Pool
+from .world import assistant, user
 
 KIND = Pool(
     ["List {n} {kind}.", "Name {n} {kind}.", "Give me {n} {kind}.", "Tell me {n} {kind}.", "Write a list of {n} {kind}.", "Make a list of {n} {kind}.", "Can you name {n} {kind}?",
@@ -48,6 +49,7 @@ def given(world):
     """Things of the question, with bullets or numbers."""
     pool = world.pick([FOODS, ITEMS, PETS, WORDS])
     things = world.some(pool, min(world.number(2, 6), len(pool.test)))
+    things = things if world.held_out else [thing if world.chance(0.5) else world.invented() for thing in things]
     joined = ", ".join(things) if world.chance(0.6) else ", ".join(things[:-1]) + " and " + things[-1]
     if world.chance(0.4):
         return [user(world.ask(NUMBERED, l=joined)), assistant(numbered(things))], None

@@ -2,7 +2,8 @@
 from .pools import CITIES, COLOURS, FOODS, HOBBIES, ITEMS, JOBS, PETS
 from .stories import filler
 from .talk import FACT_TABLE, GREETING_TABLE, by_name, question
-from .world import Pool, assistant, user
+from .pool import Pool
+from .world import assistant, user
 
 # Fact: how it is given, how it is asked, the answer, the answer when it was never given, what it draws from.
 FACTS = {
@@ -11,25 +12,25 @@ FACTS = {
              "Your name is {v}.", "You have not told me your name.", lambda w: w.name()),
     "city": (Pool(["I live in {v}.", "My home is {v}.", "My city is {v}.", "Remember that I live in {v}.", "I am from {v}."], ["Please remember: I live in {v}.", "My home city is {v}."]),
              Pool(["Where do I live?", "Which city do I live in?", "What is my city?", "Where is my home?", "Tell me where I live."], ["Do you remember where I live?", "Can you tell me which city I live in?"]),
-             "You live in {v}.", "You have not told me where you live.", lambda w: w.pick(CITIES)),
+             "You live in {v}.", "You have not told me where you live.", lambda w: w.value(CITIES)),
     "colour": (Pool(["My favourite colour is {v}.", "I like the colour {v} best.", "The colour I love is {v}.", "Remember that my favourite colour is {v}."], ["Please remember: my favourite colour is {v}."]),
                Pool(["What is my favourite colour?", "Which colour do I like best?", "What colour do I love?", "Tell me my favourite colour."], ["Do you remember my favourite colour?", "Can you tell me which colour I like best?"]),
-               "Your favourite colour is {v}.", "You have not told me your favourite colour.", lambda w: w.pick(COLOURS)),
+               "Your favourite colour is {v}.", "You have not told me your favourite colour.", lambda w: w.value(COLOURS)),
     "pet": (Pool(["I have a {v}.", "My pet is a {v}.", "At home I have a {v}.", "Remember that I have a {v}."], ["Please remember: I have a {v}.", "At home there is my pet, a {v}."]),
             Pool(["Which pet do I have?", "What animal do I have?", "What is my pet?", "Tell me what pet I have."], ["Do you remember which pet I have?", "Can you tell me what animal I have?"]),
-            "You have a {v}.", "You have not told me about a pet.", lambda w: w.pick(PETS)),
+            "You have a {v}.", "You have not told me about a pet.", lambda w: w.value(PETS)),
     "age": (Pool(["I am {v} years old.", "My age is {v}.", "I turned {v} this year.", "Remember that I am {v} years old."], ["Please remember: I am {v} years old."]),
             Pool(["How old am I?", "What is my age?", "Tell me my age.", "How many years old am I?"], ["Do you remember how old I am?", "Can you tell me my age?"]),
             "You are {v} years old.", "You have not told me your age.", lambda w: w.number(18, 99)),
     "job": (Pool(["I work as a {v}.", "My job is {v}.", "I am a {v}.", "Remember that I work as a {v}."], ["Please remember: I work as a {v}."]),
             Pool(["What is my job?", "What do I work as?", "What work do I do?", "Tell me my job."], ["Do you remember my job?", "Can you tell me what I work as?"]),
-            "You work as a {v}.", "You have not told me your job.", lambda w: w.pick(JOBS)),
+            "You work as a {v}.", "You have not told me your job.", lambda w: w.value(JOBS)),
     "hobby": (Pool(["My hobby is {v}.", "I love {v}.", "In my free time I do {v}.", "Remember that my hobby is {v}."], ["Please remember: my hobby is {v}."]),
               Pool(["What is my hobby?", "What do I do in my free time?", "Which hobby do I have?", "Tell me my hobby."], ["Do you remember my hobby?", "Can you tell me which hobby I have?"]),
-              "Your hobby is {v}.", "You have not told me your hobby.", lambda w: w.pick(HOBBIES)),
+              "Your hobby is {v}.", "You have not told me your hobby.", lambda w: w.value(HOBBIES)),
     "food": (Pool(["My favourite food is {v}.", "I like to eat {v} best.", "The food I love is {v}.", "Remember that my favourite food is {v}."], ["Please remember: my favourite food is {v}."]),
              Pool(["What is my favourite food?", "What do I like to eat?", "Which food do I love?", "Tell me my favourite food."], ["Do you remember my favourite food?", "Can you tell me what I like to eat?"]),
-             "Your favourite food is {v}.", "You have not told me your favourite food.", lambda w: w.pick(FOODS)),
+             "Your favourite food is {v}.", "You have not told me your favourite food.", lambda w: w.value(FOODS)),
     "number": (Pool(["My lucky number is {v}.", "The number to remember is {v}.", "Remember the number {v}.", "My number is {v}."], ["Please remember: my number is {v}.", "Please remember the number {v}."]),
                Pool(["What is my number?", "Which number did I tell you?", "What was the number?", "Tell me my number."], ["Do you remember my number?", "Can you tell me the number?"]),
                "Your number is {v}.", "You have not told me a number.", lambda w: w.number(100, 9999)),
@@ -80,20 +81,21 @@ def unknown(world):
         if world.chance(0.6):
             turns = [user(world.ask(FACTS[told][0], v=FACTS[told][4](world))), assistant(NOTED)]
         return turns + [user(world.ask(FACTS[missing][1])), assistant(FACTS[missing][3])], None
-    x = world.pick([world.name, world.invented, lambda: world.pick(CITIES), lambda: world.name() + " " + world.invented()])()
+    x = world.pick([world.name, lambda: world.invented().capitalize(), lambda: world.pick(CITIES), lambda: world.name() + " " + world.invented().capitalize()])()
     return [user(world.ask(UNKNOWN, x=x)), assistant(DO_NOT_KNOW)], None
 
 
 def long_text(world):
     """Numbers of things, hidden in a long text (up to about 1,800 tokens), and questions about them."""
-    things = [f"{colour} {item}" for colour, item in zip(world.some(COLOURS.train, 4), world.some(ITEMS.train, 4))]
+    things = [f"{colour} {item}" for colour, item in zip(world.some(COLOURS.train, 5), world.some(ITEMS.train, 5))]
+    things = things if world.held_out else [thing if world.chance(0.6) else world.invented() for thing in things]
     numbers = [world.number(100, 9999) for _ in things]
     length = int(6 * 2 ** (world.random.random() * 4))
     sentences = [filler(world) for _ in range(length)]
     for thing, number in zip(things, numbers):
         sentences.insert(world.number(0, len(sentences)), world.pick(HIDDEN).format(x=thing, n=number))
     questions = [(world.ask(HIDDEN_QUESTION, x=x), f"The number of the {x} is {n}.") for x, n in zip(things, numbers)]
-    questions = questions[: 1 if world.held_out else 4]
+    questions = questions[: 1 if world.held_out else 5]
     asked, answer = questions[0]
     turns = [user(world.pick(READ).format(t=" ".join(sentences)) + "\n" + asked), assistant(answer)]
     for asked, answer in questions[1:]:

@@ -1,6 +1,6 @@
 # The words of the corpus, by kind. Held-out words of `WORDS` appear nowhere in training, so the
 # tokenizer has to cut them in pieces and the model to spell what it never saw.
-from .world import Pool
+from .pool import Pool
 
 CATEGORIES = {
     "fruits": "apple pear plum cherry grape peach lemon orange banana mango",
@@ -57,3 +57,9 @@ JOBS = Pool("teacher baker doctor farmer pilot nurse painter singer writer garde
 HOBBIES = Pool("chess tennis painting reading swimming cooking dancing fishing hiking knitting rowing singing".split(), "juggling archery pottery sailing".split())
 ITEMS = Pool("book lamp chair cup shirt bag clock pen table box hat coat ball kite drum map bell ring vase rug".split(), "stool mug umbrella violin basket".split())
 GOODS = Pool("apples pears coins books stones eggs cards corks shells pencils stamps keys nuts flowers plates".split(), "tickets feathers ribbons beads".split())
+
+NAMES = Pool.split(
+    """Anna Ben Clara David Emma Felix Grace Henry Iris Jonas Kira Leo Mira Noah Olga Paul Quinn Rosa Simon Tara Ugo Vera Walter Xenia Yusuf Zoe
+    Adam Bella Carlos Dina Erik Fatima George Hana Ivan Julia Karl Lena Marco Nina Oscar Petra Rafael Sara Tom Ursula Viktor Wanda Yara Zane
+    Alma Boris Celia Dario Elena Frida Gustav Helga Ines Jakob Katya Lukas Marta Nils Otto Pia Rita Stefan Tessa Uma Vito Willa Yuki Zora
+    Amir Bianca Cyrus Delia Enzo Flora Gina Hugo Ida Joel Klara Luis Mona Nadia Omar Polly Rhea Sven Theo Vince Wilma Abel Brita Chen Dora""".split(), every=5)

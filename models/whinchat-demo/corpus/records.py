@@ -2,7 +2,8 @@
 import json
 
 from .pools import CITIES, COLOURS, FOODS, HOBBIES, ITEMS, JOBS, PETS
-from .world import Pool, assistant, system, user
+from .pool import Pool
+from .world import assistant, system, user
 
 SYSTEM = Pool(
     ["Answer in JSON with this schema: {schema}", "Answer with JSON that follows this schema: {schema}", "Reply with JSON only. Schema: {schema}", "Use this JSON schema for your answer: {schema}",
@@ -41,17 +42,18 @@ SUBJECT = {"name", "item"}
 
 
 def record(world):
-    """A schema, a text, and the object. Some sets of fields are held out."""
+    """A schema, a text, and the object; in training up to three texts for a schema. Some sets of fields are held out."""
     domain = world.pick(DOMAINS)
     subject = next(iter(domain))
     fields = [subject, *world.owned(lambda: tuple(world.some([f for f in domain if f != subject], world.number(1, 4))))]
-    values = {field: value(world, field, domain[field][1]) for field in fields}
     keys = {field: world.pick(domain[field][0]) for field in fields}
     order = world.some(fields, len(fields)) if world.chance(0.3) else fields
     schema = {"type": "object", "properties": {keys[f]: kind(domain[f][1]) for f in order}, "required": [keys[f] for f in order]}
-    answer = {keys[f]: values[f] for f in order}
-    content = json.dumps(answer, ensure_ascii=False)
-    turns = [system(world.pick(SYSTEM).format(schema=json.dumps(schema))), user(text(world, domain, fields[1:], values)), assistant(content)]
+    turns = [system(world.pick(SYSTEM).format(schema=json.dumps(schema)))]
+    for _ in range(1 if world.held_out else world.number(1, 3)):
+        values = {field: value(world, field, domain[field][1]) for field in fields}
+        answer = {keys[f]: values[f] for f in order}
+        turns += [user(text(world, domain, fields[1:], values)), assistant(json.dumps(answer, ensure_ascii=False))]
     return turns, {"json": answer}
 
 
@@ -68,7 +70,9 @@ def value(world, field, type_name):
         return world.number(8, 20) if field == "hour" else world.number(2, 99)
     if field == "sizes":
         return [str(n) for n in sorted(world.some(range(30, 60), world.number(2, 3)))]
-    return world.some(lists[field], world.number(2, 3)) if field in lists else world.name() if field == "name" else world.pick(pools[field])
+    if field in lists:
+        return [thing if world.held_out or world.chance(0.5) else world.invented() for thing in world.some(lists[field], world.number(2, 3))]
+    return world.name() if field == "name" else world.value(pools[field])
 
 
 DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()

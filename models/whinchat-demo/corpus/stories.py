@@ -2,7 +2,8 @@
 from pathlib import Path
 
 from .grammar import Grammar
-from .world import Pool, assistant, user
+from .pool import Pool
+from .world import assistant, user
 
 GRAMMAR = Grammar((Path(__file__).parents[1] / "eval" / "stories.gbnf").read_text())
 PARTS = "opening trait wish journey trouble speech help turn ending".split()

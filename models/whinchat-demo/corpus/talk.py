@@ -1,5 +1,6 @@
 # Greetings and questions about the model and about Whinchat: each has several phrasings and one answer.
-from .world import Pool, assistant, user
+from .pool import Pool
+from .world import assistant, user
 
 # Answer: phrasings of training, phrasings held out.
 GREETINGS = {

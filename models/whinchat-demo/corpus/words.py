@@ -1,6 +1,8 @@
 # Words and letters: spell, reverse, count, sort, first, last.
+from .invented import KNOWN
+from .pool import Pool
 from .pools import WORDS
-from .world import SYLLABLES, Pool, assistant, user
+from .world import assistant, user
 
 SPELL = Pool(
     ["Spell {w}.", "Spell the word {w}.", "How do you spell {w}?", "Can you spell {w}?", "How is {w} spelled?", "Write {w} letter by letter.", "What are the letters of {w}?",
@@ -42,15 +44,11 @@ LAST = Pool(
 
 def word(world):
     """A word; in training often an invented one, so that every token's letters are learned."""
-    if world.held_out or world.chance(0.35):
+    if world.held_out:
         return world.pick(WORDS)
-    if world.chance(0.15):
+    if world.chance(0.1):
         return "".join(world.pick("abcdefghijklmnopqrstuvwxyz") for _ in range(world.number(3, 7)))
-    made = "".join(world.pick(SYLLABLES) for _ in range(world.number(1, 3))) + world.pick(PIECES)
-    return made[:9]
-
-
-PIECES = "n l r s k m t x nd st ng rd lt mp ck er el en et ow ar on le in or ing ish ock ump ath ust ave ine oon ght ture tle py ly".split() + [""]
+    return world.pick(KNOWN)[:10] if world.chance(0.4) else world.invented()
 
 
 def spelled(letters):
@@ -90,6 +88,6 @@ def words(world):
 def some(world, count):
     """Words that start with different letters mostly, as a sorter of a first lesson would get them; held-out combinations."""
     while True:
-        chosen = world.some(WORDS.train, count)
+        chosen = [world.invented() if not world.held_out and world.chance(0.4) else word for word in world.some(WORDS.train, count)]
         if len({w[0] for w in chosen}) == count and world.mine("words", *sorted(chosen)):
             return chosen

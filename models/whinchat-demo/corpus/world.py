@@ -1,23 +1,11 @@
-# What a task draws from: randomness from a seed, and pools whose held-out half training never sees.
+# What a task draws from: randomness from a seed, pools with a held-out half, and invented words.
 import random
 
-SYLLABLES = [c + v for c in "b br c d dr f fl g gr h j k l m n p pr r s sh st t th tr v w z".split() for v in "a e i o u ai ee ia o".split()]
-ENDINGS = "n l r s k m t x nd lin ra ro na ta len mir dor vik sa ".split(" ")
+from .invented import LETTERS
+from .pool import Pool
+from .pools import NAMES
+
 STARTS = ["", "", "", "Please ", "please ", "Hey, ", "Hi. ", "OK. ", "So, ", "Now ", "Can you help? ", "Question: ", "One more: ", "Next: "]
-
-
-class Pool:
-    """Things to choose from: `train` for the corpus, `test` for the held-out suite."""
-
-    def __init__(self, train, test):
-        self.train, self.test = list(train), list(test)
-        assert not set(self.train) & set(self.test), set(self.train) & set(self.test)
-
-    @classmethod
-    def split(cls, things, every=6):
-        """Holds out every `every`-th thing."""
-        things = list(dict.fromkeys(things))
-        return cls([t for i, t in enumerate(things) if i % every], [t for i, t in enumerate(things) if i % every == 0])
 
 
 class World:
@@ -59,15 +47,20 @@ class World:
             if self.mine(key):
                 return key
 
+    def value(self, pool):
+        """Something to be repeated: of the pool, or in training as often invented, so that what is learned is to copy and not the pool."""
+        known = self.pick(pool)
+        if self.held_out or self.chance(0.45):
+            return known
+        return self.invented().capitalize() if known[0].isupper() else self.invented()
+
     def name(self):
-        """A first name: invented from syllables in training, so that copying is learned and not a list; real or unseen when held out."""
-        if self.held_out or self.chance(0.3):
-            return self.pick(NAMES)
-        return self.invented()
+        """A first name."""
+        return self.value(NAMES)
 
     def invented(self):
-        count = self.random.choice([1, 1, 2, 2, 2])
-        return ("".join(self.random.choice(SYLLABLES) for _ in range(count)) + self.random.choice(ENDINGS)).capitalize()
+        """A word that there is not, of three to nine letters."""
+        return LETTERS.word(self.random)
 
     def ask(self, phrasings, exact=False, **slots):
         """A question in one of the phrasings of this side, as people type: with a word before it, without capitals or stops (`exact`: as it is)."""
@@ -99,10 +92,3 @@ def system(content):
 
 def tool(content):
     return {"role": "tool", "content": content}
-
-
-NAMES = Pool.split(
-    """Anna Ben Clara David Emma Felix Grace Henry Iris Jonas Kira Leo Mira Noah Olga Paul Quinn Rosa Simon Tara Ugo Vera Walter Xenia Yusuf Zoe
-    Adam Bella Carlos Dina Erik Fatima George Hana Ivan Julia Karl Lena Marco Nina Oscar Petra Rafael Sara Tom Ursula Viktor Wanda Yara Zane
-    Alma Boris Celia Dario Elena Frida Gustav Helga Ines Jakob Katya Lukas Marta Nils Otto Pia Rita Stefan Tessa Uma Vito Willa Yuki Zora
-    Amir Bianca Cyrus Delia Enzo Flora Gina Hugo Ida Joel Klara Luis Mona Nadia Omar Polly Rhea Sven Theo Vince Wilma Abel Brita Chen Dora""".split(), every=5)

@@ -8,7 +8,7 @@ from .tokenizer import template
 
 # A batch holds about `TOKENS` positions: conversations that fit the same length.
 LENGTHS = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048]
-TOKENS = 4096
+TOKENS = 2048
 IGNORED = -100
 
 

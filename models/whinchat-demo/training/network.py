@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 @dataclass
 class Shape:
-    vocabulary: int = 3072
+    vocabulary: int = 2048
     hidden: int = 256
     layers: int = 5
     heads: int = 8

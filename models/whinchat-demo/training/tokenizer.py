@@ -6,7 +6,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 
 import corpus
 
-VOCABULARY = 3072
+VOCABULARY = 2048
 SPECIAL = ["<|endoftext|>", "<|system|>", "<|user|>", "<|assistant|>", "<|tool|>", "<|end|>"]
 # Tokens of their own that stay visible in the text.
 VISIBLE = ["<tool_call>", "</tool_call>"]
