@@ -82,6 +82,114 @@ fn piped(command: &mut Command, input: &str) -> String {
     String::from_utf8(output.stdout).expect("UTF-8")
 }
 
+#[cfg(unix)]
+#[test]
+fn alone_it_says_what_there_is_to_do() {
+    let text = stdout(&[]);
+    assert!(text.lines().count() <= 15, "{text}");
+    let program = env!("CARGO_BIN_EXE_whinchat");
+    for part in ["chat", "serve", "run", "--model", "help"] {
+        assert!(text.lines().any(|line| line.contains(program) && line.contains(part)), "{part} is not in\n{text}");
+    }
+    // What needs no network and ends by itself does what it says, and so where the program is called by a relative path.
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("bin")).expect("a folder");
+    std::os::unix::fs::symlink(program, folder.path().join("bin/whinchat")).expect("a link");
+    let shell = |line: &str| {
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(line).current_dir(&folder).env_remove("WHINCHAT_MODEL").stdin(Stdio::null());
+        let output = shell.output().expect("there is a shell");
+        assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let text = shell("bin/whinchat");
+    let line = |part: &str| {
+        text.lines().find_map(|line| Some(line[line.find("bin/whinchat")?..].to_owned()).filter(|l| l.contains(part)))
+    };
+    assert!(shell(&line("help").expect("a line")).contains("Usage: whinchat"));
+    let (run, _) = line("run \"")
+        .expect("a line")
+        .rsplit_once("   ")
+        .map(|(run, what)| (run.to_owned(), what.to_owned()))
+        .expect("a command and words");
+    assert!(!shell(&run).is_empty());
+}
+
+/// Python's own pseudo-terminal plays the person.
+#[cfg(unix)]
+#[test]
+fn alone_at_a_terminal_it_does_what_is_chosen() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no python3 to play the person at the terminal");
+        return;
+    }
+    let mut python = Command::new("python3");
+    python.arg(root().join("tests/welcome_terminal.py")).arg(env!("CARGO_BIN_EXE_whinchat"));
+    let output = python.env_remove("WHINCHAT_MODEL").output().expect("python starts");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn without_a_model_the_built_in_one_answers() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = folder.path().join("text.txt");
+    std::fs::write(&text, "The whinchat is a bird. ".repeat(20)).expect("written");
+    let (text, out) = (text.display().to_string(), folder.path().join("logits.npy").display().to_string());
+    let commands: &[&[&str]] = &[
+        &["run", "--temperature", "0", "-n", "8", "Who are you?"],
+        &["chat"],
+        &["inspect", "--memory"],
+        &["tokenize", "--json", "Who are you?"],
+        &["perplexity", "--context", "16", &text],
+        &["logits", "--tokens", "1,2,3", "--out", &out],
+        &["bench", "--prompt", "4", "--generate", "2", "--batch", "1"],
+    ];
+    for args in commands {
+        let output = whinchat(args);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{args:?}: {said}");
+        assert_eq!(
+            (said.matches("whinchat-demo").count(), said.matches("--model").count()),
+            (1, 1),
+            "{args:?}: {said}"
+        );
+        // By its name it was chosen: nothing need be said.
+        let named = whinchat(&[args, &["--model", "whinchat-demo"][..]].concat());
+        assert_eq!(String::from_utf8_lossy(&named.stderr), "", "{args:?}");
+        if args[0] != "bench" {
+            assert_eq!(named.stdout, output.stdout, "{args:?}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_before_the_built_in_model_of_its_name() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::os::unix::fs::symlink(
+        root().join("tests/data/tiny").canonicalize().expect("it is there"),
+        folder.path().join("whinchat-demo"),
+    )
+    .expect("a link");
+    let check = |at: &Path, args: &[&str], environment: Option<&str>, tiny: bool| {
+        let mut command = command(&[&["inspect", "--metadata"], args].concat());
+        let output = command.current_dir(at).envs(environment.map(|model| ("WHINCHAT_MODEL", model))).output();
+        let shown = String::from_utf8(output.expect("the program starts").stdout).expect("UTF-8");
+        assert_eq!(shown.contains("hidden_size = 48"), tiny, "{args:?} {environment:?}: {shown}");
+        assert_eq!(shown.contains("general.architecture"), !tiny, "{args:?} {environment:?}: {shown}");
+    };
+    let (here, elsewhere) = (folder.path(), &root());
+    check(here, &[], None, false);
+    check(here, &["whinchat-demo"], None, true);
+    check(here, &["--model", "whinchat-demo"], None, true);
+    check(elsewhere, &["whinchat-demo"], None, false);
+    check(elsewhere, &[], Some(&tiny()), true);
+    check(elsewhere, &[], Some("whinchat-demo"), false);
+    check(elsewhere, &["--model", "whinchat-demo"], Some(&tiny()), false);
+    check(elsewhere, &["whinchat-demo"], Some(&tiny()), false);
+}
+
 #[test]
 fn tokenize_gives_the_ids_of_transformers() {
     for case in expected()["cases"].as_array().expect("cases") {

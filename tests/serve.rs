@@ -22,15 +22,19 @@ struct Server {
 impl Server {
     /// Starts one on the small model in tests/data and waits until it is ready.
     fn start() -> Server {
-        let model = root().join("tests/data/tiny");
+        let model = root().join("tests/data/tiny").display().to_string();
+        Server::start_with(&["--alias", "tiny", "--listen", "127.0.0.1:0", "--model", &model])
+    }
+
+    fn start_with(args: &[&str]) -> Server {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
-        command.args(["serve", "--alias", "tiny", "--listen", "127.0.0.1:0", "--model"]).arg(model);
+        command.arg("serve").args(args).env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG");
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         let mut server = Server { child, stderr, address: String::new() };
         let line = server.line_with("listening on http://");
         let (_, rest) = line.split_once("http://").expect("the line has it");
-        server.address = rest.chars().take_while(|c| c.is_ascii_digit() || ".:".contains(*c)).collect();
+        server.address = rest.chars().take_while(|c| c.is_ascii_hexdigit() || ".:[]".contains(*c)).collect();
         server.line_with("is ready");
         server
     }
@@ -162,6 +166,49 @@ fn answers_do_not_depend_on_company() {
     for answer in together {
         assert_eq!(answer["choices"], alone["choices"], "{answer}");
         assert_eq!(answer["usage"], alone["usage"]);
+    }
+}
+
+/// The line that `serve` shows, given to a shell as it is.
+#[test]
+fn the_curl_line_works_when_it_is_pasted() {
+    if Command::new("curl").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no curl");
+        return;
+    }
+    let check = |args: &[&str], name: &str, host: &str| {
+        let mut server = Server::start_with(args);
+        let model = server.line_with("  model ");
+        assert!(model.contains(name) && model.contains(" parameters, "), "{model}");
+        let line = server.line_with("curl ");
+        let port = server.address.rsplit_once(':').expect("a port").1.to_owned();
+        assert!(line.contains(&format!("http://{host}:{port}/v1/")), "{line}");
+        let command = &line[line.find("curl ").expect("it has it")..];
+        let output = Command::new("sh").arg("-c").arg(command.trim()).output().expect("there is a shell");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {output:?}"));
+        assert_eq!(answer["model"], name, "{answer}");
+        assert!(said(&answer["choices"][0]["message"], &answer["choices"][0]).is_some_and(|text| !text.is_empty()));
+    };
+    let tiny = root().join("tests/data/tiny").display().to_string();
+    check(&["--listen", "127.0.0.1:0"], "whinchat-demo", "127.0.0.1");
+    let odd = r#"it's "$HOME" \ `x`"#;
+    check(&["--listen", "0.0.0.0:0", "--model", &tiny, "--context", "64", "--alias", odd], odd, "127.0.0.1");
+    match std::net::TcpListener::bind("[::1]:0") {
+        Ok(_) => check(&["--listen", "[::]:0", "--model", "whinchat-demo"], "whinchat-demo", "[::1]"),
+        Err(e) => eprintln!("skipped: no IPv6 here: {e}"),
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_is_no_riddle() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    let output = command.args(["serve", "--quiet", "--listen", &address]).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && said.lines().count() == 1, "{said}");
+    for part in [address.as_str(), "another program listens there", "--listen 127.0.0.1:0"] {
+        assert!(said.contains(part), "{part} is not in {said}");
     }
 }
 

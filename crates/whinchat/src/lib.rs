@@ -1,8 +1,8 @@
 //! Whinchat serves language models. This is the library: load a model, generate text, blocking or as a stream.
 //!
 //! ```no_run
-//! let model = whinchat::Model::load("model.gguf")?;
-//! println!("{}", model.generate("Once upon a time", &whinchat::GenerateOptions::default())?);
+//! let model = whinchat::Model::builtin()?; // or Model::load("model.gguf"), Model::load("org/name")
+//! println!("{}", model.answer("Who are you?", &whinchat::GenerateOptions::default())?);
 //! # Ok::<(), whinchat::Error>(())
 //! ```
 //!

@@ -33,8 +33,7 @@ pub(crate) struct Cli {
     command: Option<Command>,
 }
 
-const AFTER_HELP: &str =
-    "Where no --model is given, whinchat-demo answers: small, to try things out, in this program.";
+const AFTER_HELP: &str = "Where no --model is given, whinchat-demo answers: small, to try things out, in this program.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn every_command_that_is_shown_parses() {
-        for args in OFFERS.iter().map(|offer| offer.args).chain([OTHER]) {
+        for args in OFFERS.iter().chain([&EVAL]).map(|offer| offer.args).chain([OTHER]) {
             let parsed = Cli::try_parse_from(["whinchat"].iter().chain(args));
             assert!(parsed.is_ok_and(|cli| cli.command.is_some()), "{args:?}");
         }
