@@ -7,7 +7,7 @@ import { plural } from '../text/format.ts';
 
 export function Chips() {
   const said = chips();
-  if (said.length === 0) return <span class="chips" />;
+  if (said.length === 0) return null;
   return (
     <span class="chips">
       <button type="button" class="chip" title="Open the settings" onClick={() => (settingsOpen.value = true)}>

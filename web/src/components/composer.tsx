@@ -1,6 +1,6 @@
 // Where one writes. Enter sends, Shift+Enter makes a line, the up arrow edits what was said last.
 
-import { useEffect, useRef } from 'preact/hooks';
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { run, send, stop } from '../state/answers.ts';
 import { current } from '../state/conversations.ts';
 import { draft, editing, write } from '../state/drafts.ts';
@@ -15,11 +15,15 @@ export function Composer() {
   const text = draft(id);
   const answering = run.value !== undefined;
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // On a phone this would open the keyboard.
     if (matchMedia('(pointer: fine)').matches) field.current?.focus();
   }, [id]);
-  useEffect(() => fit(field.current), [text]);
+  useEffect(() => {
+    // Asking for an answer takes away what was pressed for it.
+    if (answering && document.activeElement === document.body) field.current?.focus({ preventScroll: true });
+  }, [answering]);
+  useLayoutEffect(() => fit(field.current), [text]);
   const submit = (event: Event) => {
     event.preventDefault();
     if (!answering && send(text)) write(current.value.id, '');
@@ -42,10 +46,8 @@ export function Composer() {
         onInput={(event) => write(id, event.currentTarget.value)}
         onKeyDown={onKeyDown}
       />
-      <div class="composer-row">
-        <Chips />
-        {answering ? <StopButton /> : <SendButton disabled={!text.trim()} />}
-      </div>
+      {answering ? <StopButton /> : <SendButton disabled={!text.trim()} />}
+      <Chips />
     </form>
   );
 }

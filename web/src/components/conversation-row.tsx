@@ -1,6 +1,6 @@
 // One conversation in the list.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { isAnswering, stop } from '../state/answers.ts';
 import { current, open, remove, rename } from '../state/conversations.ts';
 import { narrow, sidebar } from '../state/page.ts';
@@ -39,21 +39,28 @@ export function ConversationRow({ conversation }: { conversation: Conversation }
 
 function Renaming({ conversation: { id, title }, done }: { conversation: Conversation; done: () => void }) {
   const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.select(), []);
-  const finish = () => {
-    rename(id, field.current?.value ?? title);
+  useLayoutEffect(() => {
+    field.current?.focus();
+    field.current?.select();
+  }, []);
+  // Leaving the field ends it too, also when it is taken away.
+  const ended = useRef(false);
+  const end = (keep: boolean) => {
+    if (ended.current) return;
+    ended.current = true;
+    if (keep) rename(id, field.current?.value ?? title);
     done();
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.key === 'Enter') finish();
+    if (event.key === 'Enter') end(true);
     if (event.key === 'Escape') {
       event.stopPropagation();
-      done();
+      end(false);
     }
   };
   return (
     <li>
-      <input ref={field} class="rename" aria-label="Title" defaultValue={title} onBlur={finish} onKeyDown={onKeyDown} />
+      <input ref={field} class="rename" aria-label="Title" defaultValue={title} onBlur={() => end(true)} onKeyDown={onKeyDown} />
     </li>
   );
 }

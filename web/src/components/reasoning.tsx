@@ -5,7 +5,7 @@ import { Icon } from './icons.tsx';
 import { Markdown } from './markdown.tsx';
 
 export function Reasoning({ text, open, ms }: { text: string; open: boolean; ms: number | undefined }) {
-  const took = ms === undefined ? 'Reasoning' : `Reasoned for ${duration(ms)}`;
+  const took = ms === undefined || ms < 1 ? 'Reasoning' : `Reasoned for ${duration(ms)}`;
   return (
     <details class="reasoning">
       <summary class={open ? 'busy' : undefined}>

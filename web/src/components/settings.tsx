@@ -64,5 +64,5 @@ export function closeSettings() {
 
 /** What is wrong, else the first field. */
 function focusFirst(panel: HTMLElement | null) {
-  panel?.querySelector<HTMLElement>('[aria-invalid=true], textarea')?.focus();
+  (panel?.querySelector<HTMLElement>('[aria-invalid=true]') ?? panel?.querySelector('textarea'))?.focus();
 }

@@ -1,7 +1,7 @@
 // A setting that is text.
 
 import type { ComponentChildren } from 'preact';
-import { useEffect, useRef } from 'preact/hooks';
+import { useLayoutEffect, useRef } from 'preact/hooks';
 import { fit } from './fit.ts';
 
 export interface FieldProps {
@@ -22,7 +22,7 @@ interface Props extends FieldProps {
 
 export function TextField({ id, text, write, problem, label, rows, code, placeholder, hint, children }: Props) {
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => fit(field.current), [text]);
+  useLayoutEffect(() => fit(field.current), [text]);
   return (
     <div class="field">
       <label for={id}>{label}</label>

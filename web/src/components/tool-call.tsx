@@ -1,6 +1,6 @@
 // One call of a tool: its name, its arguments, its result.
 
-import { useEffect, useId, useRef } from 'preact/hooks';
+import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { fit } from './fit.ts';
 import { Icon } from './icons.tsx';
 import type { ShownCall } from './tool-calls.tsx';
@@ -61,7 +61,7 @@ function entriesOf(source: string): [string, unknown][] | undefined {
 function ResultField({ text, write, submit }: NonNullable<Props['field']>) {
   const id = useId();
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => fit(field.current), [text]);
+  useLayoutEffect(() => fit(field.current), [text]);
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
     event.preventDefault();

@@ -18,6 +18,7 @@ export function Transcript() {
   const { scroller, content, away, toEnd } = useFollowing(conversation.id, shown.filter(({ role }) => role === 'user').at(-1)?.id);
   return (
     <div class="transcript">
+      <h1 class="unseen">{conversation.title}</h1>
       <div class="scroller" ref={scroller} tabIndex={0} role="log" aria-live="off" aria-label="Conversation">
         <div class="column" ref={content}>
           <SystemNote text={conversation.settings['system']} />

@@ -1,6 +1,6 @@
 // What a person said; it can be copied, and edited into another version.
 
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { edit } from '../state/answers.ts';
 import { editing } from '../state/drafts.ts';
 import type { Message } from '../state/types.ts';
@@ -26,11 +26,11 @@ export function UserMessage({ message }: { message: Message }) {
 function Editor({ message }: { message: Message }) {
   const [text, setText] = useState(message.content);
   const field = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     field.current?.focus();
     field.current?.setSelectionRange(text.length, text.length);
   }, []);
-  useEffect(() => fit(field.current), [text]);
+  useLayoutEffect(() => fit(field.current), [text]);
   const cancel = () => {
     editing.value = undefined;
     document.getElementById('composer')?.focus();

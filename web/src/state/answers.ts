@@ -168,7 +168,8 @@ function paced(act: () => void) {
 }
 
 addEventListener('pagehide', () => {
-  for (const [id, { message }] of runs.value) {
+  for (const [id, { message, abort }] of runs.value) {
+    abort.abort();
     if (conversations.value.some((entry) => entry.id === id)) store(id, { ...message.value, finish: 'stopped' });
   }
 });

@@ -12,6 +12,10 @@ const wide = matchMedia('(min-width: 56rem)');
 
 export const sidebar = signal(wide.matches && choice('sidebar') !== 'closed');
 
+wide.addEventListener('change', () => {
+  sidebar.value = wide.matches && choice('sidebar') !== 'closed';
+});
+
 export const settingsOpen = signal(false);
 
 export const shortcutsOpen = signal(false);

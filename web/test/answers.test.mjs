@@ -1,0 +1,203 @@
+// What other models and worse days bring: recorded answers, and a server that goes away.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { openPage, startBrowser } from './support/browser.mjs';
+import { answered, greedily, lastAnswer, record, refusal, say, stored, stream, text } from './support/chat.mjs';
+import { startProxy } from './support/proxy.mjs';
+import { startServer, TINY } from './support/server.mjs';
+
+let server;
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer({ model: TINY, args: ['--alias', 'tiny'] }), startBrowser()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+function onPage(name, run) {
+  test(name, async (t) => {
+    const opened = await openPage(browser, server.address);
+    t.after(() => opened.context.close());
+    await run(opened.page, opened.context);
+    assert.deepEqual(opened.complaints, []);
+  });
+}
+
+onPage('markdown becomes elements, and code can be copied', async (page) => {
+  await record(page, text('# Title\n\nSome **bold** and `code`.\n\n- one\n- two\n\n```js\nlet a = 1;\n```\n\n| a | b |\n|---|--:|\n| 1 | 2 |\n\n[a link](https://example.org)'));
+  await say(page, 'Hello');
+  await answered(page);
+  const answer = page.locator('.answer .prose');
+  await answer.getByRole('heading', { name: 'Title' }).waitFor();
+  assert.equal(await answer.locator('strong').innerText(), 'bold');
+  assert.deepEqual(await answer.locator('li').allInnerTexts(), ['one', 'two']);
+  assert.equal(await answer.getByRole('cell').count(), 2);
+  const link = answer.getByRole('link', { name: 'a link' });
+  assert.deepEqual([await link.getAttribute('href'), await link.getAttribute('rel'), await link.getAttribute('target')], ['https://example.org', 'noopener noreferrer', '_blank']);
+  await answer.getByRole('button', { name: 'Copy code' }).click();
+  await answer.getByRole('button', { name: 'Copied' }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), 'let a = 1;');
+});
+
+onPage('an answer cannot bring markup or scripts', async (page) => {
+  const hostile = '<img src=x onerror="document.title=1"> <script>document.title=2</script>\n\n[x](javascript:document.title=3)\n\n```html\n<b>4</b>\n```\n\n<iframe src="https://example.org"></iframe> ![p](https://example.org/p.png)';
+  await record(page, text(hostile));
+  await say(page, '<b>me</b>');
+  await answered(page);
+  assert.match(await lastAnswer(page), /<img src=x onerror/);
+  assert.equal(await page.locator(':is(.prose, .bubble) :is(img, script, iframe, b)').count(), 0);
+  assert.equal(await page.locator('.bubble').innerText(), '<b>me</b>');
+  assert.doesNotMatch(await page.title(), /^\d$/);
+  assert.deepEqual(await page.locator('.prose a').evaluateAll((links) => links.map(({ href }) => href)), ['https://example.org/', 'https://example.org/p.png']);
+});
+
+onPage('a call in the text becomes a card; its result goes back and the answer goes on', async (page) => {
+  const call = 'Let me look.\n<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 2}}</tool_call>';
+  const bodies = await record(page, text(call), text('It is 12 degrees.'), text('It snows.'));
+  await say(page, 'The weather in Oslo?');
+  await answered(page);
+  const card = page.getByRole('region', { name: 'Tool call: get_weather' });
+  assert.deepEqual(await card.getByRole('term').allInnerTexts(), ['city', 'days']);
+  assert.deepEqual(await card.getByRole('definition').allInnerTexts(), ['Oslo', '2']);
+  assert.ok(await page.getByRole('button', { name: 'Send result' }).isDisabled());
+  await card.getByLabel('What the tool answers').fill('{"temperature": 12}');
+  await page.keyboard.press('Enter');
+  await answered(page, 2);
+  assert.equal(await lastAnswer(page), 'It is 12 degrees.');
+  const [user, assistant, tool] = bodies[1].messages;
+  assert.deepEqual([user.role, assistant, tool], ['user', { role: 'assistant', content: call }, { role: 'tool', content: '{"temperature": 12}', name: 'get_weather' }]);
+  await page.getByRole('button', { name: 'Another result' }).click();
+  await card.getByLabel('What the tool answers').fill('{"temperature": -2}');
+  await page.getByRole('button', { name: 'Send result' }).click();
+  await page.getByText('It snows.').waitFor();
+  assert.equal(bodies[2].messages[2].content, '{"temperature": -2}');
+  await page.getByRole('group', { name: 'Versions' }).getByText('2/2').waitFor();
+});
+
+onPage('calls beside the text are cards too, several at once', async (page) => {
+  const calls = [
+    { tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name: 'add', arguments: '' } }] },
+    { tool_calls: [{ index: 0, function: { arguments: '{"a": 1,' } }] },
+    { tool_calls: [{ index: 0, function: { arguments: ' "b": 2}' } }] },
+    { tool_calls: [{ index: 1, id: 'c2', type: 'function', function: { name: 'now', arguments: '{}' } }] },
+  ];
+  const bodies = await record(page, stream(calls, 'tool_calls'), text('3, at noon.'));
+  await say(page, 'Add, and tell the time');
+  await answered(page);
+  await page.getByRole('region', { name: 'Tool call: add' }).getByLabel('What the tool answers').fill('3');
+  assert.ok(await page.getByRole('button', { name: 'Send results' }).isDisabled());
+  await page.getByRole('region', { name: 'Tool call: now' }).getByLabel('What the tool answers').fill('12:00');
+  await page.getByRole('button', { name: 'Send results' }).click();
+  await answered(page, 2);
+  assert.deepEqual(bodies[1].messages.slice(1), [
+    { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { name: 'add', arguments: '{"a": 1, "b": 2}' } }, { id: 'c2', type: 'function', function: { name: 'now', arguments: '{}' } }] },
+    { role: 'tool', content: '3', tool_call_id: 'c1', name: 'add' },
+    { role: 'tool', content: '12:00', tool_call_id: 'c2', name: 'now' },
+  ]);
+});
+
+onPage('what is no call is shown as it is', async (page) => {
+  await record(page, text('<tool_call>{"name": get_weather}</tool_call>'));
+  await say(page, 'Hello');
+  await answered(page);
+  await page.getByText('{"name": get_weather}').waitFor();
+  await page.getByText('it is not the JSON of one').waitFor();
+  assert.equal(await page.getByLabel('What the tool answers').count(), 0);
+});
+
+onPage('reasoning is folded, from the text and from beside it', async (page) => {
+  await record(page, text('<think>\nFirst I think.\n</think>\n\nThen I speak.'), stream([{ reasoning_content: 'Beside.' }, { content: 'Said.' }], 'stop'));
+  await say(page, 'Think');
+  await answered(page);
+  assert.equal(await lastAnswer(page), 'Then I speak.');
+  const thought = page.getByText('First I think.');
+  assert.ok(!(await thought.isVisible()));
+  await page.locator('.reasoning summary').click();
+  assert.ok(await thought.isVisible());
+  await say(page, 'Think again');
+  await answered(page, 2);
+  await page.locator('.reasoning summary').last().click();
+  assert.ok(await page.getByText('Beside.').isVisible());
+  assert.equal(await lastAnswer(page), 'Said.');
+});
+
+onPage('a refusal is told in the words of the server, and can be tried again', async (page) => {
+  const message = 'The prompt has 300 tokens; it may have at most 255. Shorten it.';
+  await record(page, refusal(400, 'context_length_exceeded', message), text('Now it works.'));
+  await say(page, 'Hello');
+  const problem = page.getByRole('group', { name: 'Problem' });
+  await problem.getByText('The conversation is too long').waitFor();
+  await problem.getByText(message).waitFor();
+  await problem.getByRole('button', { name: 'Retry' }).click();
+  await page.getByText('Now it works.').waitFor();
+  await answered(page);
+  assert.equal(await problem.count(), 0);
+  assert.equal(await page.getByRole('group', { name: 'Versions' }).count(), 0);
+});
+
+onPage('an answer that breaks keeps what came', async (page) => {
+  await record(page, stream([{ content: 'Half an ' }]), stream([{ content: 'answer' }], 'stop'));
+  await say(page, 'Hello');
+  await page.getByText('The connection was lost', { exact: true }).waitFor();
+  assert.equal(await lastAnswer(page), 'Half an');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await page.locator('.prose', { hasText: 'Half ananswer' }).waitFor();
+  await record(page, { contentType: 'text/event-stream', body: 'data: {"choices": [{"delta": {"content": "Oh"}}]}\n\ndata: {"error": {"message": "The engine ended.", "code": "internal_error"}}\n\ndata: [DONE]\n\n' });
+  await say(page, 'Again');
+  await page.getByText('The engine ended.', { exact: true }).waitFor();
+  assert.equal(await lastAnswer(page), 'Oh');
+});
+
+onPage('several models are offered, and the choice is remembered', async (page) => {
+  await page.route('**/v1/models', (route) => route.fulfill({ json: { data: [{ id: 'small' }, { id: 'large' }] } }));
+  const bodies = await record(page, text('Hello'));
+  await page.reload();
+  await page.getByLabel('Model', { exact: true }).selectOption('large');
+  await page.reload();
+  await page.getByLabel('Model', { exact: true }).waitFor();
+  await say(page, 'Hello');
+  await answered(page);
+  assert.equal(bodies[0].model, 'large');
+});
+
+onPage('a model that is still loaded is waited for', async (page) => {
+  let state = 'loading';
+  await page.route('**/health', (route) => route.fulfill({ status: state === 'ready' ? 200 : 503, json: { status: state } }));
+  await page.reload();
+  await page.getByText('The model is being loaded.').waitFor();
+  state = 'ready';
+  await page.locator('.dot.ready').waitFor();
+  assert.equal(await page.getByText('The model is being loaded.').count(), 0);
+});
+
+onPage('an empty answer and one without an end are told', async (page) => {
+  await record(page, stream([{ role: 'assistant', content: '' }], 'stop'));
+  await say(page, 'Hello');
+  await page.getByText('The model said nothing.').waitFor();
+});
+
+test('a server that goes away is told, and noticed when it is back', async (t) => {
+  const proxy = await startProxy(server.address);
+  const { page, context } = await openPage(browser, proxy.address);
+  t.after(() => Promise.all([context.close(), proxy.goAway()]));
+  await greedily(page);
+  proxy.hold(12_000);
+  await say(page, 'Go on');
+  await page.waitForFunction(() => document.querySelector('.answer .prose')?.innerText.length > 20);
+  await proxy.goAway();
+  await page.getByText('The connection was lost', { exact: true }).waitFor();
+  assert.ok((await stored(page)).length > 20);
+  await page.getByText('The server cannot be reached. Trying again…').waitFor();
+  await say(page, 'Are you there?');
+  const problem = page.getByRole('group', { name: 'Problem' }).last();
+  await problem.getByText('The server cannot be reached').waitFor();
+  await proxy.comeBack();
+  await page.locator('.dot.ready').waitFor();
+  await problem.getByRole('button', { name: 'Retry' }).click();
+  await answered(page, 2);
+  assert.ok((await stored(page)).length > 20);
+});

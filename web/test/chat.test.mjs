@@ -1,0 +1,302 @@
+// Chatting with a real server in a real browser.
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { after, before, test } from 'node:test';
+import { openPage, startBrowser } from './support/browser.mjs';
+import { answered, greedily, lastAnswer, say, slowly, stored } from './support/chat.mjs';
+import { startServer, TINY } from './support/server.mjs';
+
+let server;
+let browser;
+
+before(async () => {
+  [server, browser] = await Promise.all([startServer({ model: TINY, args: ['--alias', 'tiny'] }), startBrowser()]);
+});
+
+after(async () => {
+  await browser?.close();
+  await server?.stop();
+});
+
+/** A test on a page of its own, which must not complain. */
+function onPage(name, run, options) {
+  test(name, async (t) => {
+    const opened = await openPage(browser, server.address, options);
+    t.after(() => opened.context.close());
+    await run(opened.page, opened.context);
+    assert.deepEqual(opened.complaints, []);
+  });
+}
+
+const messages = (page) => page.locator('.user .bubble').allInnerTexts();
+const field = (page) => page.getByRole('textbox', { name: 'Message' });
+
+onPage('an example is asked and answered, with its timings', async (page) => {
+  await page.getByRole('button', { name: 'Who are you?' }).click();
+  await answered(page);
+  assert.deepEqual(await messages(page), ['Who are you?']);
+  assert.match(await page.locator('.timing').innerText(), /\d+ m?s to first token.*\d+ prompt.*\d+ answer tokens/s);
+  assert.equal(await page.locator('.model-name').innerText(), 'tiny');
+  assert.match(await page.title(), /Who are you\?/);
+});
+
+onPage('what is asked for is what was set', async (page) => {
+  await page.keyboard.press('Control+,');
+  await page.getByLabel('System prompt').fill('Be brief.');
+  for (const [name, value] of [['Temperature', '0'], ['Top-p', '0.9'], ['Top-k', '40'], ['Min-p', '0.05'], ['Typical-p', '0.95'], ['Max tokens', '5'], ['Seed', '7'], ['Repetition penalty', '1.1'], ['Frequency penalty', '0.1'], ['Presence penalty', '0.2']]) {
+    await page.getByLabel(name, { exact: true }).fill(value);
+  }
+  await page.getByLabel('Stop strings').fill('END');
+  await page.getByRole('button', { name: 'Insert an example' }).click();
+  await page.getByLabel('Variables, as JSON').fill('{"enable_thinking": false}');
+  const asked = page.waitForRequest('**/v1/chat/completions');
+  await say(page, 'Hello');
+  const { messages: sent, tools, ...body } = (await asked).postDataJSON();
+  assert.deepEqual(sent, [{ role: 'system', content: 'Be brief.' }, { role: 'user', content: 'Hello' }]);
+  assert.equal(tools[0].function.name, 'get_weather');
+  assert.deepEqual(body, {
+    model: 'tiny', temperature: 0, top_p: 0.9, top_k: 40, min_p: 0.05, typical_p: 0.95, max_tokens: 5, seed: 7,
+    repetition_penalty: 1.1, frequency_penalty: 0.1, presence_penalty: 0.2, stop: ['END'],
+    chat_template_kwargs: { enable_thinking: false }, stream: true, stream_options: { include_usage: true },
+  });
+  await answered(page);
+  assert.match(await page.locator('.answer').innerText(), /5 answer tokens/);
+  assert.match(await page.locator('.answer').innerText(), /Cut at the limit/);
+});
+
+onPage('wrong settings are told where they are, and keep a message from being sent', async (page) => {
+  await page.keyboard.press('Control+,');
+  await page.getByLabel('Temperature').fill('warm');
+  await page.getByLabel('Tools, as JSON').fill('[{"function": 1}]');
+  assert.equal(await page.getByLabel('Temperature').getAttribute('aria-invalid'), 'true');
+  await page.getByText('Tool 1 needs "function"').waitFor();
+  await page.keyboard.press('Escape');
+  await say(page, 'Hello');
+  await page.getByText('Something in the settings is not right yet.').waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'setting-temperature');
+  assert.equal(await field(page).inputValue(), 'Hello');
+  await page.getByRole('button', { name: 'Back to the defaults' }).click();
+  await say(page, 'Hello');
+  await answered(page);
+});
+
+onPage('an answer grows, is stopped, and goes on', async (page, context) => {
+  await greedily(page);
+  const quickly = await slowly(context, page);
+  await say(page, 'Go on');
+  await page.locator('.answer[aria-busy=true] .prose').waitFor();
+  const early = await page.locator('.answer .prose').innerText();
+  await page.waitForFunction((length) => document.querySelector('.answer .prose').innerText.length > length + 20, early.length);
+  await page.keyboard.press('Escape');
+  await answered(page);
+  assert.match(await page.locator('.ending').innerText(), /Stopped/);
+  await quickly();
+  const kept = (await stored(page)).trimEnd();
+  const asked = page.waitForRequest('**/v1/chat/completions');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  const body = (await asked).postDataJSON();
+  assert.deepEqual([body.continue_final_message, body.add_generation_prompt, body.messages.at(-1).role], [true, false, 'assistant']);
+  await answered(page);
+  assert.ok((await stored(page)).startsWith(kept));
+  assert.equal(await page.locator('.answer').count(), 1);
+});
+
+onPage('another answer and another question are versions; none is lost', async (page) => {
+  await say(page, 'First');
+  await answered(page);
+  const first = await lastAnswer(page);
+  await page.getByRole('button', { name: 'Regenerate' }).click();
+  await page.getByText('2/2').waitFor();
+  await answered(page);
+  await page.getByRole('button', { name: 'Previous version' }).click();
+  assert.equal(await lastAnswer(page), first);
+  await field(page).focus();
+  await page.keyboard.press('ArrowUp');
+  await page.locator('.editor textarea').fill('Second');
+  await page.keyboard.press('Enter');
+  await answered(page);
+  assert.deepEqual(await messages(page), ['Second']);
+  await page.locator('.user').hover();
+  await page.locator('.user').getByRole('button', { name: 'Previous version' }).click();
+  assert.deepEqual(await messages(page), ['First']);
+});
+
+onPage('an edit can be given up', async (page) => {
+  await say(page, 'First');
+  await answered(page);
+  await page.locator('.user').hover();
+  await page.getByRole('button', { name: 'Edit message' }).click();
+  await page.keyboard.type(' and more');
+  await page.keyboard.press('Escape');
+  assert.deepEqual(await messages(page), ['First']);
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+});
+
+onPage('conversations are kept, named, found again, deleted and brought back', async (page) => {
+  const list = page.getByRole('navigation', { name: 'Conversations' });
+  const titles = () => list.locator('.title').allInnerTexts();
+  await say(page, 'About apples');
+  await answered(page);
+  await page.keyboard.press('Control+k');
+  await page.getByRole('heading', { name: 'What shall we talk about?' }).waitFor();
+  await say(page, 'About pears');
+  await answered(page);
+  await page.reload();
+  await answered(page);
+  assert.deepEqual([await titles(), await messages(page)], [['About pears', 'About apples'], ['About pears']]);
+  await list.getByText('About apples').dblclick();
+  await page.getByRole('textbox', { name: 'Title' }).fill('Fruit');
+  await page.keyboard.press('Enter');
+  await list.getByText('Fruit').waitFor();
+  assert.deepEqual(await messages(page), ['About apples']);
+  await list.getByText('Fruit').hover();
+  await page.getByRole('button', { name: 'Delete “Fruit”' }).click();
+  assert.deepEqual(await titles(), ['About pears']);
+  await page.getByRole('button', { name: 'Undo' }).click();
+  await answered(page);
+  assert.deepEqual(await messages(page), ['About apples']);
+  await page.goBack();
+  await page.keyboard.press('Alt+ArrowDown');
+  await page.reload();
+  assert.equal((await titles()).length, 2);
+});
+
+onPage('long lists can be searched', async (page) => {
+  for (const fruit of ['fig', 'plum', 'lime', 'pear', 'kiwi', 'date', 'sloe', 'quince']) {
+    await page.keyboard.press('Control+k');
+    await say(page, `A ${fruit}`);
+    await answered(page);
+  }
+  await page.getByRole('searchbox', { name: 'Search conversations' }).fill('QUIN');
+  assert.deepEqual(await page.locator('.conversations .title').allInnerTexts(), ['A quince']);
+});
+
+onPage('two conversations are answered at once', async (page, context) => {
+  await greedily(page);
+  const quickly = await slowly(context, page, 3000);
+  await say(page, 'One');
+  await page.locator('.answer[aria-busy=true] .prose').waitFor();
+  await page.keyboard.press('Control+k');
+  await say(page, 'Two');
+  await page.locator('.answer[aria-busy=true]').waitFor();
+  assert.equal(await page.locator('.conversations .dot.busy').count(), 2);
+  await quickly();
+  await answered(page);
+  await page.locator('.conversations').getByText('One').click();
+  await answered(page);
+  assert.ok((await lastAnswer(page)).length > 0);
+});
+
+onPage('what came of an answer survives a reload', async (page, context) => {
+  await greedily(page);
+  await slowly(context, page, 3000);
+  await say(page, 'Go on');
+  await page.waitForFunction(() => document.querySelector('.answer .prose')?.innerText.length > 20);
+  await page.reload();
+  await answered(page);
+  assert.match(await page.locator('.answer').innerText(), /Stopped/);
+  assert.ok((await lastAnswer(page)).length > 20);
+});
+
+onPage('the end is followed until the reader scrolls up', async (page, context) => {
+  const left = () => page.locator('.scroller').evaluate((box) => box.scrollHeight - box.clientHeight - box.scrollTop);
+  const grown = (by) => page.waitForFunction(([was, more]) => document.querySelector('.scroller').scrollHeight > was + more, by);
+  await page.setViewportSize({ width: 500, height: 360 });
+  await greedily(page);
+  await slowly(context, page, 12_000);
+  const height = () => page.locator('.scroller').evaluate((box) => box.scrollHeight);
+  await say(page, 'Go on');
+  await page.waitForFunction(() => document.querySelector('.scroller')?.scrollHeight > document.querySelector('.scroller').clientHeight + 60);
+  assert.ok((await left()) < 40, 'it follows');
+  await page.locator('.scroller').hover();
+  await page.mouse.wheel(0, -200);
+  await page.getByRole('button', { name: 'To the end' }).waitFor();
+  const top = await page.locator('.scroller').evaluate((box) => box.scrollTop);
+  await grown([await height(), 20]);
+  assert.equal(await page.locator('.scroller').evaluate((box) => box.scrollTop), top);
+  await page.getByRole('button', { name: 'To the end' }).click();
+  await page.waitForFunction(() => !document.querySelector('.to-end'));
+  assert.ok((await left()) < 40, 'it follows again');
+});
+
+onPage('answers and conversations are copied and exported', async (page) => {
+  const clipboard = () => page.evaluate(() => navigator.clipboard.readText());
+  await say(page, 'Hello');
+  await answered(page);
+  await page.getByRole('button', { name: 'Copy answer' }).click();
+  await page.getByRole('button', { name: 'Copied' }).waitFor();
+  const answer = await stored(page);
+  assert.equal(await clipboard(), answer);
+  await page.getByRole('button', { name: 'More' }).click();
+  await page.getByRole('button', { name: 'Copy conversation' }).click();
+  await page.getByText('The conversation is copied.').waitFor();
+  assert.ok((await clipboard()).startsWith('**You**\n\nHello\n\n**Assistant**\n\n'));
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'More' }).click();
+  await page.getByRole('button', { name: 'Export as JSON' }).click();
+  const file = await download;
+  assert.equal(file.suggestedFilename(), 'hello.json');
+  const exported = JSON.parse(await readFile(await file.path(), 'utf8'));
+  assert.deepEqual([exported.title, exported.models, exported.messages], ['Hello', ['tiny'], [{ role: 'user', content: 'Hello' }, { role: 'assistant', content: answer }]]);
+});
+
+onPage('the keyboard is enough', async (page) => {
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+  await page.keyboard.type('One');
+  await page.keyboard.press('Shift+Enter');
+  await page.keyboard.type('Two');
+  await page.keyboard.press('Enter');
+  await answered(page);
+  assert.deepEqual(await messages(page), ['One\nTwo']);
+  await page.keyboard.press('Alt+r');
+  await page.getByText('2/2').waitFor();
+  await answered(page);
+  await page.keyboard.press('Alt+c');
+  await page.getByText('The answer is copied.').waitFor();
+  await page.keyboard.press('Control+b');
+  assert.equal(await page.getByRole('navigation').count(), 0);
+  await page.keyboard.press('Control+b');
+  await page.getByRole('log').focus();
+  await page.keyboard.press('?');
+  await page.getByRole('dialog', { name: 'Keyboard shortcuts' }).waitFor();
+  await page.keyboard.press('Escape');
+  await page.getByRole('dialog').waitFor({ state: 'detached' });
+  await page.getByRole('log').focus();
+  await page.keyboard.press('/');
+  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+  await page.keyboard.type('a/b?');
+  assert.equal(await field(page).inputValue(), 'a/b?');
+});
+
+onPage('dark and light follow the system and can be switched', async (page) => {
+  const is = (rgb) => page.waitForFunction((paper) => getComputedStyle(document.documentElement).backgroundColor === paper, rgb);
+  const [light, dark] = ['rgb(252, 251, 249)', 'rgb(28, 26, 24)'];
+  await is(light);
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await is(dark);
+  await page.getByRole('button', { name: 'Theme: as the system' }).click();
+  await is(light);
+  await page.reload();
+  await is(light);
+  await page.getByRole('button', { name: 'Theme: light' }).click();
+  await page.emulateMedia({ colorScheme: 'light' });
+  await is(dark);
+  await page.getByRole('button', { name: 'Theme: dark' }).click();
+  await is(light);
+});
+
+onPage('it fits a phone', async (page) => {
+  const fits = async (what) => assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360, what);
+  await fits('the beginning');
+  await say(page, 'averyverylongwordwithoutanyspaces'.repeat(6));
+  await answered(page);
+  await fits('a conversation');
+  await page.getByRole('button', { name: 'Conversations' }).click();
+  await fits('the list');
+  await page.getByRole('button', { name: 'Close the list' }).click();
+  await page.getByRole('button', { name: 'Settings' }).click();
+  await fits('the settings');
+  await page.getByRole('button', { name: 'Close the settings' }).click();
+  await page.getByRole('button', { name: 'New chat' }).click();
+  await page.getByRole('heading', { name: 'What shall we talk about?' }).waitFor();
+}, { viewport: { width: 360, height: 640 }, hasTouch: true, isMobile: true });

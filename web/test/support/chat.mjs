@@ -1,0 +1,75 @@
+// What tests do on the page, in the words of a person.
+
+/** Says something. */
+export async function say(page, text) {
+  await page.getByRole('textbox', { name: 'Message' }).fill(text);
+  await page.keyboard.press('Enter');
+}
+
+/** Makes answers the same each time, and long with the model of random numbers. */
+export async function greedily(page) {
+  await page.keyboard.press('Control+,');
+  await page.getByLabel('Temperature').fill('0');
+  await page.keyboard.press('Escape');
+}
+
+/** The text of the last answer as it came. */
+export function stored(page) {
+  return page.evaluate(() => {
+    const chats = Object.keys(localStorage).filter((key) => key.startsWith('whinchat.chat.')).map((key) => JSON.parse(localStorage.getItem(key)));
+    return chats.sort((a, b) => b.updated - a.updated)[0].messages.at(-1).content;
+  });
+}
+
+/** Waits until so many answers stand there and none is coming. */
+export async function answered(page, count = 1) {
+  await page.waitForFunction(
+    (wanted) => document.querySelectorAll('.answer[aria-busy=false]').length === wanted && !document.querySelector('[aria-busy=true]'),
+    count,
+  );
+}
+
+/** The text of the last answer. */
+export function lastAnswer(page) {
+  return page.locator('.answer').last().locator(':scope > .prose').innerText();
+}
+
+/** From now on requests for answers get these, one after the other; the last again and again. Gives the bodies that were sent. */
+export async function record(page, ...answers) {
+  const bodies = [];
+  await page.unroute('**/v1/chat/completions').catch(() => {});
+  await page.route('**/v1/chat/completions', async (route) => {
+    const answer = answers[Math.min(bodies.length, answers.length - 1)];
+    bodies.push(route.request().postDataJSON());
+    await route.fulfill(typeof answer === 'function' ? answer() : answer);
+  });
+  return bodies;
+}
+
+/** A whole streamed answer with this text. */
+export function text(content, { finish = 'stop', prompt = 12, answer = 34 } = {}) {
+  return stream([{ content }], finish, { prompt_tokens: prompt, completion_tokens: answer });
+}
+
+/** A streamed answer of these deltas. Without `finish` the connection ends too soon. */
+export function stream(deltas, finish, usage) {
+  const events = deltas.map((delta) => ({ choices: [{ index: 0, delta }] }));
+  if (finish) events.push({ choices: [{ index: 0, delta: {}, finish_reason: finish }] });
+  if (usage) events.push({ choices: [], usage });
+  const lines = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
+  return { contentType: 'text/event-stream', body: finish ? `${lines}data: [DONE]\n\n` : lines };
+}
+
+/** An error as the server answers it. */
+export function refusal(status, code, message) {
+  return { status, contentType: 'application/json', body: JSON.stringify({ error: { message, type: 'server_error', param: null, code } }) };
+}
+
+/** Makes everything come slowly, so that a test sees an answer grow. */
+export async function slowly(context, page, bytesPerSecond = 6000) {
+  const devtools = await context.newCDPSession(page);
+  const limits = (throughput) => ({ offline: false, latency: 0, downloadThroughput: throughput, uploadThroughput: -1 });
+  await devtools.send('Network.enable');
+  await devtools.send('Network.emulateNetworkConditions', limits(bytesPerSecond));
+  return () => devtools.send('Network.emulateNetworkConditions', limits(-1));
+}
