@@ -6,7 +6,8 @@ use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Hir, Look, Repet
 
 use super::{Grammar, GrammarError, Node, order};
 
-/// Parts (characters, classes, references …) of a grammar with every reference written out.
+/// Parts (characters, classes, references …) of a grammar with every reference written out: about the states of the
+/// automaton, each of which a character of a text may have to look at in the worst case.
 const LARGEST: u64 = 1_000_000;
 /// Levels of it: as many as the regular expressions' own parser allows.
 const DEEPEST: u32 = 250;
@@ -67,7 +68,8 @@ fn measure(node: &Node, rules: &[Size]) -> Size {
     let own = match node {
         Node::Rule(_) => 0,
         Node::Text(text) => text.len() as u64,
-        Node::Class { ranges, .. } => 8 * ranges.len() as u64,
+        // Other than ASCII it takes several states for the bytes of UTF-8.
+        Node::Class { except, ranges } => 8 * (u64::from(*except) + ranges.len() as u64),
         Node::Sequence(parts) | Node::Choice(parts) => parts.len() as u64,
         Node::Repeat(..) => 1,
     };
