@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import subprocess
 import sys
 
@@ -170,6 +171,50 @@ def mistakes_are_said_and_the_chat_goes_on():
     chat.leave()
 
 
+def tools_are_called_and_their_results_used():
+    weather = {"type": "function", "function": {
+        "name": "get_weather", "description": "The weather in a city.",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}}}
+    with open(f"{state}/tools.json", "w") as file:
+        json.dump([weather], file)
+    chat = Chat("--temperature", "0")  # the built-in model
+    chat.say("/tools", "no tools")
+    chat.say("/tools ~/tools.json")
+    chat.say("/tools", "get_weather")
+    chat.say("What is the weather in Oslo?", '→ get_weather(city: "', "what does get_weather give? (an empty line skips)")
+    chat.say('{"temperature": 7, "sky": "rain"}', "tok/s")
+    chat.say("/save ~/called.json", "saved 4 messages")
+    with open(f"{state}/called.json") as file:
+        saved = json.load(file)
+    call = saved["messages"][1]["tool_calls"][0]
+    assert call["function"]["name"] == "get_weather" and "city" in json.loads(call["function"]["arguments"]), call
+    assert saved["messages"][2] == {"role": "tool", "name": "get_weather", "content": '{"temperature": 7, "sky": "rain"}',
+                                    "tool_call_id": call["id"]}, saved
+    assert saved["tools"] == [weather]
+    chat.say("/undo")
+    chat.say("What is the weather in Oslo?", "what does get_weather give?")
+    assert "tok/s" not in chat.say("")  # skipped: the next message is asked for
+    chat.say("/tools off")
+    chat.say("/tools", "no tools")
+    chat.leave()
+
+
+def reasoning_is_dim_and_kept_apart():
+    thinks = f"{state}/thinks"
+    shutil.copytree(model, thinks)
+    with open(f"{thinks}/chat_template.jinja", "a") as file:
+        file.write("<think>")  # the answer begins with reasoning, and this model never ends it
+    chat = Chat("--model", thinks, "-n", "8", "--temperature", "0")
+    said = chat.say("The whinchat", "8 tokens")
+    assert re.search(r"\x1b\[2m[^(\x1b]+\x1b\[0m", said), said
+    chat.say("/save ~/thought.json")
+    answer = messages("thought.json")[1]
+    assert answer["content"] == "" and len(answer["reasoning_content"]) > 3, answer
+    chat.leave()
+    piped = subprocess.run([program, "chat", "--model", thinks, "-n", "8", "The whinchat"], capture_output=True, check=True)
+    assert piped.stdout == b"\n" and piped.stderr == b"", piped  # reasoning is for people
+
+
 def no_color_means_none():
     chat = Chat("--model", model, "-n", "4", env={"NO_COLOR": "1"})
     chat.say("The whinchat", "4 tokens")
@@ -179,6 +224,7 @@ def no_color_means_none():
 
 
 for test in (stops_and_remembers, commands_do_what_help_says, settings_are_listed_and_set,
-             mistakes_are_said_and_the_chat_goes_on, no_color_means_none):
+             mistakes_are_said_and_the_chat_goes_on, tools_are_called_and_their_results_used,
+             reasoning_is_dim_and_kept_apart, no_color_means_none):
     test()
     print(test.__name__, "ok")

@@ -1,5 +1,6 @@
 //! Checks and generators of this repository: `cargo xtask --help`.
 
+mod docs;
 mod edges;
 mod goldens;
 mod tidy;
@@ -15,6 +16,8 @@ enum Task {
     Tidy,
     /// Check who depends on whom against the table in xtask/src/edges.rs.
     Edges,
+    /// Write docs/man and docs/cli.md, the help of every command, from the program.
+    Docs,
     /// Run the Python scripts in xtask/goldens that write the fixtures (see its README).
     Goldens {
         /// The script to run, without `.py`; all of them if left out.
@@ -26,6 +29,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let problems = match Task::parse() {
         Task::Tidy => tidy::problems(&root())?,
         Task::Edges => edges::problems(&root())?,
+        Task::Docs => {
+            docs::write(&root())?;
+            Vec::new()
+        }
         Task::Goldens { name } => {
             goldens::run(&root(), name.as_deref())?;
             Vec::new()

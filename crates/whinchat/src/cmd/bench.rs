@@ -12,20 +12,26 @@ use whinchat::{BLOCK_LEN, LoadOptions};
 use super::LoadArgs;
 use crate::terminal::Bars;
 
-/// Measure speed for each number of streams: a prompt of random tokens is prefilled, then tokens are decoded.
+/// Measure speed: prefill and decode, for one or several streams
+///
+/// For each number of streams: prompts of random tokens are prefilled, then tokens are decoded. The figures are tokens per second
+/// over all streams, of the engine alone.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat bench --model org/name --batch 1
+  whinchat bench --prompt 512 --generate 64 --batch 1,8,32 --json")]
 #[command(mut_arg("context", |arg| arg.help("Longest sequence the model is prepared for [default: prompt and generated tokens]")))]
 pub(crate) struct Bench {
     #[command(flatten)]
     load: LoadArgs,
     /// Tokens in each prompt.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     prompt: u32,
     /// Tokens to generate in each stream.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
     generate: u32,
     /// Numbers of streams.
-    #[arg(long, value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
     /// One JSON object per line.
     #[arg(long)]

@@ -5,8 +5,11 @@ use clap_complete::Shell;
 
 use super::Cli;
 
-/// Print the completions of a shell: `whinchat completions bash > /etc/bash_completion.d/whinchat`.
+/// Print shell completions
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat completions bash > /etc/bash_completion.d/whinchat
+  whinchat completions fish > ~/.config/fish/completions/whinchat.fish")]
 pub(crate) struct Completions {
     /// Which shell.
     shell: Shell,

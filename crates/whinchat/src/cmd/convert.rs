@@ -13,8 +13,11 @@ use whinchat::{ConvertOptions, Converted};
 
 use crate::terminal::Bars;
 
-/// Write a model as one GGUF file, its weights in another type if wanted.
+/// Write a model as one GGUF file, its weights in another type if wanted
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat convert path/to/folder --out model.gguf --type Q8_0
+  whinchat convert org/name --out model.gguf")]
 pub(crate) struct Convert {
     /// A safetensors folder, a GGUF file, or a Hugging Face id.
     model: String,

@@ -12,8 +12,13 @@ use whinchat::eval::{CaseReport, Report, Suite, TaskReport};
 use super::LoadArgs;
 use crate::terminal::Bars;
 
-/// Score a model on a suite of cases, by task. The exit status is 1 if a task does not reach what the suite asks for.
+/// Score a model on a suite of cases, by task
+///
+/// The exit status is 1 if a task does not reach what the suite asks for.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat eval --suite models/whinchat-demo/eval
+  whinchat eval --model org/name --suite cases.jsonl --tasks arithmetic --failures 5")]
 pub(crate) struct Eval {
     #[command(flatten)]
     load: LoadArgs,

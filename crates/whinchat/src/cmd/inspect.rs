@@ -9,8 +9,13 @@ use model::{Checkpoint, List, Metadata, Value};
 
 use super::ModelArg;
 
-/// Show what is in a model: files, metadata, tensors, memory by part, the graph. Without a choice: all of them.
+/// Show what is in a model: metadata, tensors, memory by part, the graph
+///
+/// Without a choice all of them.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat inspect model.gguf
+  whinchat inspect org/name --metadata")]
 pub(crate) struct Inspect {
     #[command(flatten)]
     model: ModelArg,

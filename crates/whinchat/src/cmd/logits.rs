@@ -10,14 +10,18 @@ use clap::Args;
 use super::LoadArgs;
 use super::scorer::Scorer;
 
-/// Write the logits after every token of a sequence: f32, one row per token.
+/// Write the logits of a sequence of tokens to a NumPy file
+///
+/// The rows are f32, one for each token: what the model expects after it.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat logits --model model.gguf --tokens 1,15043,3186 --out logits.npy")]
 #[command(mut_arg("context", |arg| arg.help("Longest sequence the model is prepared for [default: the tokens]")))]
 pub(crate) struct Logits {
     #[command(flatten)]
     load: LoadArgs,
     /// The token ids, separated by commas.
-    #[arg(long, value_delimiter = ',', required = true, value_parser = token)]
+    #[arg(long, value_name = "ID,…", value_delimiter = ',', required = true, value_parser = token)]
     tokens: Vec<u32>,
     /// The .npy file to write.
     #[arg(long, value_name = "FILE")]

@@ -4,9 +4,12 @@ mod bench;
 mod chat;
 mod completions;
 mod convert;
+#[cfg(test)]
+mod documented;
 mod eval;
 mod inspect;
 mod logits;
+mod man;
 mod perplexity;
 mod ready;
 mod run;
@@ -27,7 +30,7 @@ use crate::terminal::Bars;
 
 /// Serves language models: runs them, chats with them, and answers over the APIs that clients already speak.
 #[derive(Parser)]
-#[command(name = "whinchat", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(name = "whinchat", version, max_term_width = 100, after_help = AFTER_HELP, after_long_help = ENVIRONMENT)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,30 +38,32 @@ pub(crate) struct Cli {
 
 const AFTER_HELP: &str = "Where no --model is given, whinchat-demo answers: small, to try things out, in this program.";
 
+const ENVIRONMENT: &str = "\
+Where no --model is given, whinchat-demo answers: small, to try things out, in this program.
+
+Environment:
+  WHINCHAT_MODEL   the model, where no --model is given
+  WHINCHAT_LISTEN  where serve listens, without --listen
+  WHINCHAT_LOG     what serve logs: error, warn, info, debug
+  HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
+                   for models of the Hugging Face hub, as for other programs
+  NO_COLOR         no colours at a terminal";
+
+// What each does stands where it is defined.
 #[derive(Subcommand)]
 enum Command {
-    /// Answer a message, or continue a text, and print what comes.
     Run(run::Run),
-    /// Chat in the terminal.
     Chat(chat::Chat),
-    /// Answer over HTTP (OpenAI's API).
     Serve(serve::Serve),
-    /// Show what is in a model: metadata, tensors, memory by part, the graph.
     Inspect(inspect::Inspect),
-    /// Score a model on a suite of cases, by task.
-    Eval(eval::Eval),
-    /// Write a model as one GGUF file, its weights in another type if wanted.
     Convert(convert::Convert),
-    /// Measure perplexity on a text (llama.cpp's protocol).
+    Eval(eval::Eval),
     Perplexity(perplexity::Perplexity),
-    /// Show the tokens of a text.
     Tokenize(tokenize::Tokenize),
-    /// Write the logits of a sequence of tokens to a NumPy file.
     Logits(logits::Logits),
-    /// Measure speed: prefill and decode, for one or several streams.
     Bench(bench::Bench),
-    /// Print shell completions.
     Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// Parses the command line and does what it says; without a command it says what there is to do.
@@ -73,13 +78,14 @@ impl Command {
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
             Command::Inspect(c) => c.run(),
-            Command::Eval(c) => c.run(),
             Command::Convert(c) => c.run(),
+            Command::Eval(c) => c.run(),
             Command::Perplexity(c) => c.run(),
             Command::Tokenize(c) => c.run(),
             Command::Logits(c) => c.run(),
             Command::Bench(c) => c.run(),
             Command::Completions(c) => c.run(),
+            Command::Man(c) => c.run(),
         }
     }
 }

@@ -12,8 +12,13 @@ use text::EncodeOptions;
 use super::LoadArgs;
 use super::scorer::Scorer;
 
-/// Measure perplexity: the text is cut into chunks of the context; each is scored from its second half on.
+/// Measure perplexity on a text (llama.cpp's protocol)
+///
+/// The text is cut into chunks of the context; of each the second half is scored.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat perplexity --model model.gguf wiki.test.raw
+  whinchat perplexity --context 2048 --chunks 20 --json wiki.test.raw")]
 #[command(mut_arg("context", |arg| arg.help("Tokens in a chunk [default: 512]")))]
 pub(crate) struct Perplexity {
     #[command(flatten)]

@@ -10,14 +10,17 @@ use whinchat::{GenerateOptions, Model, Piece};
 use super::LoadArgs;
 use super::sampling::SamplingArgs;
 
-/// Answer a message and print the answer as it comes: a model with a chat template is asked by it, another one (and every one
-/// with --raw) continues the text.
+/// Answer a message, or continue a text, and print what comes
+///
+/// A model with a chat template is asked by it; another one, and every one with --raw, continues the text.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat run \"Who are you?\"
+  whinchat run --model model.gguf --raw \"Once upon a time\"
+  whinchat run --system \"Sum it up.\" < notes.txt")]
 pub(crate) struct Run {
     #[command(flatten)]
     load: LoadArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// Continue the text as it is, without the model's chat template.
     #[arg(long)]
     raw: bool,
@@ -29,6 +32,9 @@ pub(crate) struct Run {
     echo: bool,
     /// The message, or the text to continue; - reads it from stdin, as does a pipe where there is none.
     prompt: Option<String>,
+    // Last: the heading is that of every flag after it.
+    #[command(flatten, next_help_heading = "Sampling")]
+    sampling: SamplingArgs,
 }
 
 impl Run {

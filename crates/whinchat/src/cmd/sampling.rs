@@ -18,7 +18,7 @@ pub(super) struct SamplingArgs {
     #[command(flatten)]
     penalties: PenaltyArgs,
     /// Makes the answer repeatable [default: by chance]
-    #[arg(long, allow_negative_numbers = true, value_parser = whole::<u64>)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>)]
     seed: Option<u64>,
     /// Added to a token's logit, as 17=-5; may be given several times.
     #[arg(long, value_name = "ID=BIAS", value_parser = bias)]
@@ -26,7 +26,7 @@ pub(super) struct SamplingArgs {
     /// End before this text; may be given several times.
     #[arg(long, value_name = "TEXT")]
     stop: Vec<String>,
-    /// Not to end before so many tokens.
+    /// Do not end before so many tokens [default: 0]
     #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, value_parser = whole::<usize>)]
     min_tokens: Option<usize>,
     /// Go on past the model's end tokens.
@@ -37,34 +37,34 @@ pub(super) struct SamplingArgs {
 /// Which tokens may be chosen.
 #[derive(Args, Clone, Default)]
 struct ChoiceArgs {
-    /// 0 always takes the most likely token.
-    #[arg(long, allow_negative_numbers = true, value_parser = non_negative)]
+    /// Lower is surer; 0 always takes the most likely token [default: the model's own, else 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = non_negative)]
     temperature: Option<f32>,
-    /// Keep the k most likely tokens; 0 keeps all.
-    #[arg(long, allow_negative_numbers = true, value_parser = whole::<usize>)]
+    /// Keep the k most likely tokens; 0 keeps all [default: the model's own, else 0]
+    #[arg(long, value_name = "K", allow_negative_numbers = true, value_parser = whole::<usize>)]
     top_k: Option<usize>,
-    /// Keep the most likely tokens whose probability reaches p.
-    #[arg(long, allow_negative_numbers = true, value_parser = share)]
+    /// Keep the most likely tokens until their probability reaches p [default: the model's own, else 1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share)]
     top_p: Option<f32>,
-    /// Keep tokens with at least this share of the best one's probability.
-    #[arg(long, allow_negative_numbers = true, value_parser = share)]
+    /// Keep tokens with at least this share of the best one's probability [default: the model's own, else 0]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share)]
     min_p: Option<f32>,
-    /// Locally typical sampling; 1 is off.
-    #[arg(long, allow_negative_numbers = true, value_parser = share)]
+    /// Locally typical sampling; 1 is off [default: 1]
+    #[arg(long, value_name = "P", allow_negative_numbers = true, value_parser = share)]
     typical_p: Option<f32>,
 }
 
 /// What is taken from tokens that occurred.
 #[derive(Args, Clone, Default)]
 struct PenaltyArgs {
-    /// Penalty on tokens that occurred; 1 is off.
-    #[arg(long, allow_negative_numbers = true, value_parser = positive)]
+    /// Penalty on tokens of the prompt and the answer; 1 is off [default: the model's own, else 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = positive)]
     repetition_penalty: Option<f32>,
-    /// Subtracted for each occurrence in the answer.
-    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
+    /// Subtracted from a token's logit for each occurrence in the answer [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     frequency_penalty: Option<f32>,
-    /// Subtracted once for tokens in the answer.
-    #[arg(long, allow_negative_numbers = true, value_parser = finite)]
+    /// Subtracted once if it occurs in the answer [default: 0]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
     presence_penalty: Option<f32>,
 }
 

@@ -11,8 +11,13 @@ use whinchat::LoadOptions;
 use super::LoadArgs;
 use super::ready::{self, Ready};
 
-/// Answer over HTTP: OpenAI's chat completions, completions and models; at / is a chat page.
+/// Answer over HTTP: OpenAI's API and a chat page
+///
+/// The API has chat completions, completions and models, below /v1; the chat page is at /.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat serve
+  whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096")]
 pub(crate) struct Serve {
     #[command(flatten)]
     load: LoadArgs,
@@ -23,10 +28,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "NAME")]
     alias: Option<String>,
     /// Sequences that run at once.
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     max_sequences: u32,
     /// Rows computed in a step at most: longer prompts are computed in pieces while others go on.
-    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
     max_batch_tokens: u32,
     /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
     #[arg(long, value_name = "TOKENS")]

@@ -8,8 +8,13 @@ use text::EncodeOptions;
 
 use super::{ModelArg, text_or_stdin};
 
-/// Show the tokens of a text: one line each, id and piece.
+/// Show the tokens of a text
+///
+/// A line for each: its id and its piece of the text.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat tokenize \"The whinchat is a bird.\"
+  whinchat tokenize --model model.gguf --json - < text.txt")]
 pub(crate) struct Tokenize {
     #[command(flatten)]
     model: ModelArg,

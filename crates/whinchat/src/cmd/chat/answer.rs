@@ -135,6 +135,8 @@ struct Screen {
     markdown: Markdown,
     /// What the line that the cursor stands in is of.
     line: Line,
+    /// Nothing was written to stdout.
+    silent: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -148,7 +150,7 @@ impl Screen {
     fn new() -> Screen {
         let out = io::stdout();
         let (terminal, markdown) = (out.is_terminal(), Markdown::new(colours(&out)));
-        Screen { out: out.lock(), terminal, markdown, line: Line::Empty }
+        Screen { out: out.lock(), terminal, markdown, line: Line::Empty, silent: true }
     }
 
     fn show(&mut self, segment: &Segment) -> io::Result<()> {
@@ -161,6 +163,7 @@ impl Screen {
     }
 
     fn text(&mut self, text: &str) -> io::Result<()> {
+        self.silent = false;
         self.leave(Line::Reasoning)?;
         self.line = if text.ends_with('\n') && self.terminal { Line::Empty } else { Line::Text };
         let shown = if self.terminal { self.markdown.show(text) } else { text.to_owned() };
@@ -181,6 +184,7 @@ impl Screen {
     fn call(&mut self, text: &str) -> io::Result<()> {
         self.leave(Line::Reasoning)?;
         self.leave(Line::Text)?;
+        self.silent = false;
         if !self.terminal {
             return self.out.write_all((tagged(text) + "\n").as_bytes());
         }
@@ -205,7 +209,9 @@ impl Screen {
     fn end(mut self) -> io::Result<()> {
         self.leave(Line::Reasoning)?;
         self.leave(Line::Text)?;
-        write!(self.out, "{}", self.markdown.end())?;
+        // In a pipe every answer is a line, be it empty.
+        let end = if self.silent && !self.terminal { "\n" } else { &self.markdown.end() };
+        self.out.write_all(end.as_bytes())?;
         self.out.flush()
     }
 }

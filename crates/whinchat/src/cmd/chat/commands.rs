@@ -1,9 +1,9 @@
 //! The commands of a chat: one table, for who reads it, who types it and who completes it.
 
 /// A command as `/help` lists it.
-pub(super) struct Entry {
+pub(in crate::cmd) struct Entry {
     /// With its slash; other names it goes by behind it.
-    pub(super) names: &'static [&'static str],
+    pub(in crate::cmd) names: &'static [&'static str],
     pub(super) argument: &'static str,
     pub(super) help: &'static str,
 }
@@ -13,7 +13,7 @@ const fn entry(names: &'static [&'static str], argument: &'static str, help: &'s
 }
 
 /// Every command.
-pub(super) const COMMANDS: &[Entry] = &[
+pub(in crate::cmd) const COMMANDS: &[Entry] = &[
     entry(&["/regenerate", "/retry"], "", "answer the last message again"),
     entry(&["/edit"], "[TEXT]", "change the last message and answer that"),
     entry(&["/undo"], "", "forget the last message and its answer"),

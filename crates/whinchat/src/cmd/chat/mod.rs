@@ -3,6 +3,7 @@
 mod answer;
 mod commands;
 mod conversation;
+mod exchange;
 mod files;
 mod input;
 mod session;
@@ -11,24 +12,29 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+#[cfg(test)]
+pub(super) use self::commands::COMMANDS;
 use self::conversation::Conversation;
 use self::input::Input;
 use self::session::Session;
 use super::sampling::SamplingArgs;
 use super::{LoadArgs, text_or_stdin};
 
-/// Chat in the terminal: Ctrl-C stops an answer and not the program, /help lists what can be typed.
+/// Chat in the terminal
 ///
-/// With MESSAGE, prints the answer to it and ends. Without a terminal, answers each line of stdin.
+/// /help lists what can be typed; Ctrl-C stops an answer and not the program. With MESSAGE the answer to it is printed, and
+/// nothing else. Without a terminal each line of stdin is answered, with a line for each answer.
 #[derive(Args)]
+#[command(after_help = "Examples:
+  whinchat chat
+  whinchat chat --model org/name --temperature 0.7 --tools tools.json
+  whinchat chat --system \"Translate into French.\" \"Good morning!\"")]
 #[command(mut_arg("max_tokens", |arg| arg.help("Most tokens of an answer [default: what the context leaves]")))]
 pub(crate) struct Chat {
     #[command(flatten)]
     load: LoadArgs,
-    #[command(flatten)]
-    sampling: SamplingArgs,
     /// What the model is told before the conversation.
     #[arg(long, short, value_name = "TEXT")]
     system: Option<String>,
@@ -43,6 +49,9 @@ pub(crate) struct Chat {
     no_timings: bool,
     /// What to answer; - reads it from stdin.
     message: Option<String>,
+    // Last: the heading is that of every flag after it.
+    #[command(flatten, next_help_heading = "Sampling")]
+    sampling: SamplingArgs,
 }
 
 impl Chat {
@@ -51,16 +60,15 @@ impl Chat {
         let message = self.message.map(text_or_stdin).transpose()?;
         let model = self.load.load(1)?;
         let conversation = Conversation::new(self.system, tools, Vec::new());
-        // A model that cannot chat says so before anyone types.
-        let hello = Value::Array(conversation.with(json!({ "role": "user", "content": "hello" })));
         let variables = self.chat_template_kwargs.unwrap_or_default();
-        model.render_chat_with(&hello, conversation.tools.as_ref(), &variables)?;
         let terminal = std::io::stdin().is_terminal() && message.is_none();
         let input = if terminal { Input::editor()? } else { Input::pipe() };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let timings = terminal && !self.no_timings;
         let sampling = self.sampling;
         let mut session = Session { model, sampling, variables, conversation, input, runtime, timings };
+        // A model that cannot chat says so before anyone types.
+        session.check(&session.conversation)?;
         match message {
             Some(message) => session.answer_once(&message),
             None if terminal => session.converse(),
