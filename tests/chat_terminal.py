@@ -18,11 +18,11 @@ READS, HAS_READ = "\x1b[?2004h", "\x1b[?2004l"
 class Chat:
     """A chat at a terminal of its own."""
 
-    def __init__(self, *options, env=None):
+    def __init__(self, *options, env=None, out=None):
         self.master, slave = pty.openpty()
         env = {"TERM": "xterm", **(env or {}), "XDG_STATE_HOME": state, "HF_HUB_OFFLINE": "1", "HOME": state,
                "PATH": os.environ["PATH"]}
-        self.child = subprocess.Popen([program, "chat", *options], stdin=slave, stdout=slave, stderr=slave, env=env,
+        self.child = subprocess.Popen([program, "chat", *options], stdin=slave, stdout=out or slave, stderr=slave, env=env,
                                       start_new_session=True,
                                       preexec_fn=lambda: os.close(os.open(os.ttyname(0), os.O_RDWR)))
         os.close(slave)
@@ -215,6 +215,16 @@ def reasoning_is_dim_and_kept_apart():
     assert piped.stdout == b"\n" and piped.stderr == b"", piped  # reasoning is for people
 
 
+def answers_may_go_to_a_file():
+    with open(f"{state}/answers.txt", "w+") as file:
+        chat = Chat("--model", model, "-n", "6", "--temperature", "0", out=file)
+        chat.say("The whinchat", "6 tokens")  # beside the answer all is at the terminal
+        chat.say("/save ~/filed.json")
+        chat.leave()
+        file.seek(0)
+        assert file.read() == messages("filed.json")[1]["content"] + "\n"
+
+
 def no_color_means_none():
     chat = Chat("--model", model, "-n", "4", env={"NO_COLOR": "1"})
     chat.say("The whinchat", "4 tokens")
@@ -225,6 +235,6 @@ def no_color_means_none():
 
 for test in (stops_and_remembers, commands_do_what_help_says, settings_are_listed_and_set,
              mistakes_are_said_and_the_chat_goes_on, tools_are_called_and_their_results_used,
-             reasoning_is_dim_and_kept_apart, no_color_means_none):
+             reasoning_is_dim_and_kept_apart, answers_may_go_to_a_file, no_color_means_none):
     test()
     print(test.__name__, "ok")

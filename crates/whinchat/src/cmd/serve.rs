@@ -36,7 +36,7 @@ pub(crate) struct Serve {
     /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
     #[arg(long, value_name = "TOKENS")]
     kv_tokens: Option<usize>,
-    /// Seconds that open answers have to finish after SIGTERM.
+    /// Seconds that open answers have to finish after SIGTERM or Ctrl-C.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     grace: u64,
     /// Say nothing but warnings and errors.

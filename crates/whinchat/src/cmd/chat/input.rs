@@ -1,6 +1,6 @@
 //! Where a conversation's lines come from: an editor with history at a terminal, else a pipe.
 
-use std::io::{self, StdinLock};
+use std::io::{self, IsTerminal, StdinLock};
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -10,7 +10,7 @@ use rustyline::highlight::Highlighter;
 use rustyline::hint::Hinter;
 use rustyline::history::DefaultHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
-use rustyline::{Config, Editor, Helper};
+use rustyline::{Behavior, CompletionType, Config, Editor, Helper};
 
 use super::commands::COMMANDS;
 use crate::cmd::sampling;
@@ -34,8 +34,10 @@ pub(super) enum Input {
 impl Input {
     /// An editor, with the history of earlier conversations.
     pub(super) fn editor() -> anyhow::Result<Input> {
-        let config = Config::builder().max_history_size(1000)?.completion_type(rustyline::CompletionType::List).build();
-        let mut editor = Editor::with_config(config)?;
+        // Answers may go to a file: what is typed stays at the terminal.
+        let behavior = if io::stdout().is_terminal() { Behavior::Stdio } else { Behavior::PreferTerm };
+        let config = Config::builder().max_history_size(1000)?.completion_type(CompletionType::List).behavior(behavior);
+        let mut editor = Editor::with_config(config.build())?;
         editor.set_helper(Some(Words { files: FilenameCompleter::new() }));
         let history = history_file();
         if let Some(file) = &history {
