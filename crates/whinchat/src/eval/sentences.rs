@@ -1,12 +1,15 @@
 //! Sentences and words of an answer.
 
-/// Cuts a text after each `.`, `!` and `?` that white space or the end follows; closing quotes may stand between.
+/// Cuts a text after each `.`, `!` and `?` that white space or the end follows. Closing quotes may stand between; what goes
+/// on with a small letter after them is one sentence: "Oh!" said the wren.
 pub(super) fn sentences(text: &str) -> Vec<&str> {
     let mut all = Vec::new();
     let mut start = 0;
     for (at, _) in text.match_indices(['.', '!', '?']) {
-        let rest = text[at + 1..].trim_start_matches(['"', '\'', '”', '’', '»', ')']);
-        if rest.is_empty() || rest.starts_with(char::is_whitespace) {
+        let after = &text[at + 1..];
+        let rest = after.trim_start_matches(['"', '\'', '”', '’', '»', ')']);
+        let goes_on = rest.len() < after.len() && rest.trim_start().starts_with(char::is_lowercase);
+        if (rest.is_empty() || rest.starts_with(char::is_whitespace)) && !goes_on {
             let end = text.len() - rest.len();
             all.push(&text[start..end]);
             start = end;
@@ -40,6 +43,10 @@ mod tests {
         check("He said \"Hi.\" Then he went. (So.) Fine.", &["He said \"Hi.\"", "Then he went.", "(So.)", "Fine."]);
         check("“Oh!” 3.14 is pi... Really?!", &["“Oh!”", "3.14 is pi...", "Really?!"]);
         check(".. a", &["..", "a"]);
+        check(
+            "\"Oh!\" said Ida. \"Who?\"\ncalled the wren. \"Me.\" Ida",
+            &["\"Oh!\" said Ida.", "\"Who?\"\ncalled the wren.", "\"Me.\"", "Ida"],
+        );
     }
 
     #[test]
