@@ -48,7 +48,7 @@ def cases(task, count, max_tokens):
         if tools:
             case["tools"] = tools
         if "grammar" in expect:
-            case |= {"temperature": 0.8, "seed": seed}
+            case |= {"temperature": 0.6, "seed": seed}
         yield case | {"max_tokens": max_tokens, "expect": expect}
 
 

@@ -36,7 +36,7 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tokenizer, the checkpoint and the result")
-    parser.add_argument("--steps", type=int, default=4500, help="optimizer steps of four batches of 2,048 positions")
+    parser.add_argument("--steps", type=int, default=5000, help="optimizer steps of three batches of 2,048 positions")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -90,7 +90,7 @@ class Run:
                 self.save()
 
     def one_step(self):
-        batches = [self.batches.next() for _ in range(4)]
+        batches = [self.batches.next() for _ in range(3)]
         count = sum(int((targets >= 0).sum()) for _, targets in batches)
         total = 0.0
         for inputs, targets in batches:
