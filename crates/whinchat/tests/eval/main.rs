@@ -35,7 +35,7 @@ fn varied_cases(mut expect: impl FnMut(usize) -> Value) -> String {
     let line = |i: usize| {
         let (id, task) = (format!("case-{i}"), ["chat", "text"][i % 2]);
         let mut case = json!({ "id": id, "task": task, "max_tokens": 40 + i, "expect": expect(i) });
-        if i % 2 == 0 {
+        if i.is_multiple_of(2) {
             let content = format!("What is {i}? {}", "Tell me. ".repeat(i % 7));
             case["messages"] = json!([{ "role": "user", "content": content }]);
         } else {
