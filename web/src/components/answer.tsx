@@ -39,7 +39,8 @@ function Body({ message, results, last, streaming }: Props & { streaming: boolea
   const calls = callsOf(message, all);
   const empty = all.length === 0 && calls.length === 0 && !message.reasoning;
   return (
-    <article class="message answer" aria-label="The model answered" aria-busy={streaming}>
+    <article class="message answer" aria-busy={streaming}>
+      <h2 class="unseen">{message.model ?? 'The model'} answered</h2>
       {message.reasoning && <Reasoning text={message.reasoning} open={streaming && message.reasoningMs === undefined} ms={message.reasoningMs} />}
       {all.map((part, i) => (
         <PartView key={i} part={part} message={message} growing={streaming && i === all.length - 1} />

@@ -12,7 +12,8 @@ import { Versions } from './versions.tsx';
 export function UserMessage({ message }: { message: Message }) {
   if (editing.value === message.id) return <Editor message={message} />;
   return (
-    <article class="message user" aria-label="You said">
+    <article class="message user">
+      <h2 class="unseen">You said</h2>
       <div class="bubble">{message.content}</div>
       <footer class="actions">
         <Versions message={message} />
