@@ -36,7 +36,7 @@ mod tests {
     fn check(text: &str, expected: Result<(&str, &str), &str>) {
         let got = ToolCall::parse(text).map(|call| (call.name, Value::Object(call.arguments).to_string()));
         let got = got.as_ref().map(|(name, arguments)| (name.as_str(), arguments.as_str()));
-        assert_eq!(got.map_err(|why| why.as_str()), expected, "{text}");
+        assert_eq!(got.map_err(String::as_str), expected, "{text}");
     }
 
     #[test]
