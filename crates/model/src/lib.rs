@@ -20,7 +20,7 @@ pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
 pub use convert::FromValue;
 pub use error::ModelError;
-pub use export::{Export, Going, Planned, WeightType};
+pub use export::{Export, Going, Mix, Planned, WeightType};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales};

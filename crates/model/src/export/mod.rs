@@ -1,6 +1,7 @@
 //! A model as one GGUF file: which tensors it gets, in which type, and the writing of them.
 
 mod check;
+mod mixes;
 mod plan;
 mod types;
 mod write;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crate::arch::{self, Config};
 use crate::{Checkpoint, Format, GgufValue, Model, ModelError, gguf};
+pub use mixes::Mix;
 pub use plan::Planned;
 use plan::{Part, Tensor};
 pub use types::WeightType;

@@ -3,6 +3,7 @@
 use graph::{RopeStyle, WeightId};
 use tensor::{DType, Shape};
 
+use super::mixes::{ModelShape, Place};
 use super::types::{WeightType, fitting};
 use crate::arch::{Arch, ExpertLayout};
 use crate::gguf::Entry;
@@ -69,15 +70,26 @@ impl Tensor {
     }
 
     /// Its type in a file of `wanted` weights: vectors, norms and what chooses experts stay what they are.
-    pub(super) fn planned(&self, wanted: WeightType) -> Planned {
+    pub(super) fn planned(&self, wanted: WeightType, shape: ModelShape) -> Planned {
         let cols = self.cols();
         let is_matrix = self.dims.len() > 1
             && self.name.ends_with(".weight")
             && !["_norm.", "ffn_gate_inp.", "rope_f"].iter().any(|part| self.name.contains(part));
-        let wished = if is_matrix { wanted.of(self.stored) } else { self.stored };
+        let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
+        let wished = if is_matrix { wanted.of(self.stored, &place) } else { self.stored };
         let dtype = fitting(wished, cols);
         let instead_of = (dtype != wished).then_some(wished);
         Planned { name: self.name.clone(), dims: self.dims.clone(), stored: self.stored, dtype, instead_of }
+    }
+}
+
+/// What of the model decides on types.
+pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
+    let experts = tensors.iter().find(|t| t.name.ends_with("_exps.weight")).and_then(|t| t.dims.first());
+    ModelShape {
+        layers: tensors.iter().filter_map(|t| layer(&t.name)).max().map_or(0, |last| last + 1),
+        experts: experts.copied().unwrap_or(0),
+        tied: !tensors.iter().any(|t| t.name == "output.weight"),
     }
 }
 

@@ -2,6 +2,8 @@
 
 use tensor::DType;
 
+use super::mixes::{MIXES, Mix, Place};
+
 /// What the matrices of a file become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WeightType {
@@ -9,6 +11,8 @@ pub enum WeightType {
     AsStored,
     /// All of one type.
     One(DType),
+    /// More bits for those that are worth them, as llama.cpp mixes them.
+    Mixed(Mix),
 }
 
 /// `general.file_type` of files whose matrices are mostly of a type.
@@ -34,24 +38,35 @@ const FILE_TYPES: [(DType, u32); 16] = [
 impl WeightType {
     /// Every name that [`WeightType::parse`] knows.
     pub fn names() -> Vec<&'static str> {
-        DType::all().map(DType::name).collect()
+        DType::all().map(DType::name).chain(MIXES.iter().map(|row| row.name)).collect()
     }
 
     /// The type of that name, in capitals or not.
     pub fn parse(name: &str) -> Option<WeightType> {
-        DType::all().find(|d| d.name().eq_ignore_ascii_case(name)).map(WeightType::One)
+        let one = DType::all().find(|d| d.name().eq_ignore_ascii_case(name)).map(WeightType::One);
+        one.or_else(|| Mix::parse(name).map(WeightType::Mixed))
     }
 
     /// What a matrix that is stored as `stored` is wanted to be.
-    pub(super) fn of(self, stored: DType) -> DType {
+    pub(super) fn of(self, stored: DType, place: &Place<'_>) -> DType {
+        let wanted = match self {
+            WeightType::AsStored => return stored,
+            WeightType::One(dtype) => dtype,
+            WeightType::Mixed(mix) => mix.of(place),
+        };
+        if costs_more(wanted, stored) { stored } else { wanted }
+    }
+
+    /// `general.file_type` of a file of these weights, most of which are `mostly`.
+    pub(super) fn file_type(self, mostly: DType) -> u32 {
         match self {
-            WeightType::One(dtype) if !costs_more(dtype, stored) => dtype,
-            _ => stored,
+            WeightType::Mixed(mix) => mix.file_type(),
+            _ => FILE_TYPES.iter().find(|row| row.0 == mostly).map_or(0, |row| row.1),
         }
     }
 }
 
-/// Whether a quantized matrix would be quantized again to a type with more bits, from which nothing is won.
+/// Whether a quantized matrix would be quantized again to a type with as many bits or more, from which nothing is won.
 fn costs_more(dtype: DType, stored: DType) -> bool {
     let quantized = |d: DType| d.layout().block_len > 1;
     quantized(dtype) && quantized(stored) && bits(dtype) >= bits(stored)
@@ -73,9 +88,4 @@ pub(super) fn fitting(wanted: DType, cols: usize) -> DType {
         other => other,
     };
     [wanted, smaller].into_iter().find(|d| d.row_bytes(cols).is_some()).unwrap_or(DType::F16)
-}
-
-/// `general.file_type` of a file whose matrices are mostly `dtype`.
-pub(super) fn file_type(dtype: DType) -> u32 {
-    FILE_TYPES.iter().find(|row| row.0 == dtype).map_or(0, |row| row.1)
 }

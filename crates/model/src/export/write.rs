@@ -8,7 +8,7 @@ use std::sync::Mutex;
 
 use tensor::DType;
 
-use super::types::file_type;
+use super::plan::shape;
 use super::{Export, Part, Planned, Tensor, WeightType, check};
 use crate::gguf::{Entry, Writer};
 use crate::{GgufValue, ModelError};
@@ -22,7 +22,8 @@ pub type Going<'a> = &'a dyn Fn(u64, u64) -> bool;
 impl Export {
     /// The tensors of a file of `wanted` weights, in its order.
     pub fn plan(&self, wanted: WeightType) -> Vec<Planned> {
-        self.tensors.iter().map(|tensor| tensor.planned(wanted)).collect()
+        let shape = shape(&self.tensors);
+        self.tensors.iter().map(|tensor| tensor.planned(wanted, shape)).collect()
     }
 
     /// Writes the file `out` with weights of the type `wanted`, or nothing at all: until it is whole it has another name.
@@ -33,7 +34,7 @@ impl Export {
     pub fn write(&mut self, out: &Path, wanted: WeightType, going: Going<'_>) -> Result<(), ModelError> {
         let plan = self.plan(wanted);
         self.set("general.quantization_version", GgufValue::U32(2));
-        self.set("general.file_type", GgufValue::U32(file_type(mostly(&plan))));
+        self.set("general.file_type", GgufValue::U32(wanted.file_type(mostly(&plan))));
         let temporary = Temporary::beside(out);
         let file = File::create(&temporary.0).map_err(|e| ModelError::io(out, e))?;
         let entries: Vec<Entry> = plan.iter().map(Planned::entry).collect();

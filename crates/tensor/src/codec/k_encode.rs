@@ -1,7 +1,7 @@
 //! Encoders of the blocks of 256 values with scaled scales (their layouts are in `k.rs`): scales of the sub-blocks by search,
 //! rounded to small integers, then quants for the rounded scales.
 
-use super::search::{Affine, ZERO, extreme, nearest, scale, scale_by_turns};
+use super::search::{Affine, ZERO, extreme, nearest, scale, scale_by_turns, value_first};
 use super::simple::put_f16;
 use super::{each_values, f16_at};
 
@@ -99,7 +99,7 @@ fn q6_scale(v: &[f32; 16]) -> f32 {
         return 0.0;
     }
     let tries = [0].into_iter().chain(-9..=-1).chain(1..=9);
-    scale(v, tries.map(|i| -(32.0 + 0.1 * i as f32) / max), |x| nearest(x).clamp(-32, 31) as f32)
+    scale(v, tries.map(|i| -(32.0 + 0.1 * i as f32) / max), |x| nearest(x).clamp(-32, 31) as f32, value_first)
 }
 
 /// Writes the scales and minimums of a Q4_K or Q5_K block; gives its quants.

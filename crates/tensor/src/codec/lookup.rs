@@ -1,6 +1,6 @@
 //! Codecs of the 4-bit types whose quants index a table: IQ4_NL, IQ4_XS, MXFP4.
 
-use super::search::{ZERO, extreme, nearest, scale};
+use super::search::{ZERO, extreme, nearest, quant_first, scale};
 use super::simple::put_f16;
 use super::{each_block, each_values, f16_at};
 
@@ -87,7 +87,7 @@ fn iq4_scale(v: &[f32; 32]) -> f32 {
     }
     let lowest = f32::from(IQ4[0]);
     let tries = (-7..=7).map(|i| (i as f32 + lowest) / max);
-    scale(v, [1.0 / (-max / lowest)].into_iter().chain(tries), |x| f32::from(IQ4[level(x)]))
+    scale(v, [1.0 / (-max / lowest)].into_iter().chain(tries), |x| f32::from(IQ4[level(x)]), quant_first)
 }
 
 fn put_levels(v: &[f32; 32], scale: f32, out: &mut [u8]) {

@@ -24,11 +24,8 @@ struct Fit {
 }
 
 impl Fit {
-    fn new(values: &[f32], quant: impl Fn(f32) -> f32) -> Fit {
-        values.iter().fold(Fit::default(), |fit, &x| {
-            let (w, q) = (x * x, quant(x));
-            Fit { xq: fit.xq + w * x * q, qq: fit.qq + w * q * q }
-        })
+    fn with(self, x: f32, q: f32, product: Product) -> Fit {
+        Fit { xq: self.xq + product(x, q), qq: self.qq + x * x * q * q }
     }
 
     fn scale(self) -> f32 {
@@ -36,12 +33,30 @@ impl Fit {
     }
 }
 
+/// Weight · value · quant; in which order decides how it is rounded.
+pub(super) type Product = fn(f32, f32) -> f32;
+
+/// The value before the quant.
+pub(super) fn value_first(x: f32, q: f32) -> f32 {
+    x * x * x * q
+}
+
+/// The quant before the value.
+pub(super) fn quant_first(x: f32, q: f32) -> f32 {
+    x * x * q * x
+}
+
 /// The best of the scales that `inverses` are the inverses of, for quants that `quant` makes of a scaled value; large values
 /// count most.
-pub(super) fn scale(values: &[f32], inverses: impl Iterator<Item = f32>, quant: impl Fn(f32) -> f32) -> f32 {
+pub(super) fn scale(
+    values: &[f32],
+    inverses: impl Iterator<Item = f32>,
+    quant: impl Fn(f32) -> f32,
+    product: Product,
+) -> f32 {
     let (mut scale, mut best) = (0.0, None);
     for inverse in inverses {
-        let fit = Fit::new(values, |x| quant(inverse * x));
+        let fit = values.iter().fold(Fit::default(), |fit, &x| fit.with(x, quant(inverse * x), product));
         match best {
             Some(best) if fit.qq <= 0.0 || fit.xq * fit.xq <= best * fit.qq => continue,
             _ => scale = fit.scale(),
@@ -59,17 +74,17 @@ pub(super) fn scale_by_turns(values: &[f32; 16], half: i32) -> f32 {
     }
     let inverse = -half as f32 / max;
     let mut quants = values.map(|x| nearest(inverse * x).clamp(-half, half - 1));
-    let mut fit = values.iter().zip(&quants).fold(Fit::default(), |fit, (&x, &q)| fit.with(x, q));
+    let mut fit = values.iter().zip(&quants).fold(Fit::default(), |fit, (&x, &q)| fit.with(x, q as f32, value_first));
     for _ in 0..5 {
         let mut changed = false;
         for (&x, quant) in values.iter().zip(&mut quants) {
-            let without =
-                Fit { xq: fit.xq - x * x * x * *quant as f32, qq: fit.qq - x * x * *quant as f32 * *quant as f32 };
+            let old = *quant as f32;
+            let without = Fit { xq: fit.xq - value_first(x, old), qq: fit.qq - x * x * old * old };
             if without.xq <= 0.0 {
                 continue;
             }
             let other = nearest(x * without.qq / without.xq).clamp(-half, half - 1);
-            let with = without.with(x, other);
+            let with = without.with(x, other as f32, value_first);
             if other != *quant && with.qq > 0.0 && with.xq * with.xq * fit.qq > fit.xq * fit.xq * with.qq {
                 (*quant, fit, changed) = (other, with, true);
             }
@@ -79,13 +94,6 @@ pub(super) fn scale_by_turns(values: &[f32; 16], half: i32) -> f32 {
         }
     }
     fit.scale()
-}
-
-impl Fit {
-    fn with(self, x: f32, quant: i32) -> Fit {
-        let (w, q) = (x * x, quant as f32);
-        Fit { xq: self.xq + w * x * q, qq: self.qq + w * q * q }
-    }
 }
 
 /// How a scale and a minimum are searched: for quants from 0 to `levels`, with `steps` + 1 scales from `levels + first` over

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use super::probe::Level;
 use super::{Source, recognise, refused};
 use crate::normalize::Normalizer;
 use crate::pretokenize::Pretokenizer;
@@ -11,7 +12,7 @@ use crate::{GgufVocab, TokenizerError};
 const UNSAYABLE: [&str; 2] = ["continuing_subword_prefix", "end_of_word_suffix"];
 
 impl Source<'_> {
-    pub(super) fn byte_level(&self) -> Result<GgufVocab, TokenizerError> {
+    pub(super) fn byte_level(&self) -> Result<(GgufVocab, Level), TokenizerError> {
         // llama.cpp has no normalization of such text: of text that is composed already, as nearly all is, NFC changes nothing.
         if !self.normalizers.iter().all(|n| matches!(n, Normalizer::Nfc)) {
             return Err(refused("normalizer", "a byte-level vocabulary in GGUF has none but NFC"));
@@ -27,8 +28,8 @@ impl Source<'_> {
             return Err(refused("pre_tokenizer.add_prefix_space", "a byte-level vocabulary in GGUF has none"));
         }
         let whole = self.model.field("ignore_merges").bool_or(false)?;
-        let pre = recognise::name(steps, whole)?;
-        Ok(GgufVocab { pre: Some(pre.into()), merges: self.merges()?, ..self.common("gpt2")? })
+        let (pre, level) = recognise::name(steps, whole)?;
+        Ok((GgufVocab { pre: Some(pre.into()), merges: self.merges()?, ..self.common("gpt2")? }, level))
     }
 
     /// Two pieces with a space between, best first.

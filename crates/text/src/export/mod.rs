@@ -3,8 +3,11 @@
 mod bpe;
 mod probe;
 mod recognise;
+mod spm;
 
 use serde_json::Value;
+
+use self::probe::{Level, Probe};
 
 use crate::json::{Config, Fields, normalizers, pretokenizers};
 use crate::normalize::Normalizer;
@@ -29,8 +32,10 @@ impl GgufVocab {
             config: Config::new(config)?,
             original,
         };
-        let vocab = source.vocab()?;
-        probe::check(&source.original, &Tokenizer::from_gguf(vocab.clone())?, !source.normalizers.is_empty())?;
+        let (vocab, level) = source.vocab()?;
+        let composed = source.normalizers.iter().any(|n| matches!(n, Normalizer::Nfc));
+        let probe = Probe { level, composed, added: vocab.scores.is_empty() };
+        probe.check(&source.original, &Tokenizer::from_gguf(vocab.clone())?)?;
         Ok(vocab)
     }
 }
@@ -45,12 +50,13 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn vocab(&self) -> Result<GgufVocab, TokenizerError> {
+    /// The vocabulary, and on which characters it is the same.
+    fn vocab(&self) -> Result<(GgufVocab, Level), TokenizerError> {
         let bpe = self.model.kind() == Some("BPE") || self.model.has("merges");
         match self.pretokenizers.last() {
             _ if !bpe => Err(refused("model.type", "only BPE can be written to GGUF")),
             Some(Pretokenizer::ByteLevel) => self.byte_level(),
-            _ => Err(refused("pre_tokenizer", "only byte-level BPE can be written to GGUF")),
+            _ => Ok((self.sentencepiece()?, Level::All)),
         }
     }
 

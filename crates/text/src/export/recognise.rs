@@ -1,31 +1,37 @@
 //! Which of GGUF's named pre-tokenizers cuts text as a tokenizer.json's steps do: told by what they do to a long text in which
 //! every kind of character meets every other, not by how their patterns are written.
 
-use super::{probe, refused};
+use std::sync::LazyLock;
+
+use super::probe::{self, Level};
+use super::refused;
 use crate::TokenizerError;
 use crate::pre::{Rule, pre, rows};
 use crate::pretokenize::{Behavior, Piece, Pretokenizer};
 
-/// The name of the pre-tokenizer that does what `steps` do; of several with the same cuts, one that keeps pieces that are
-/// tokens `whole` (or does not) if there is one.
+/// The name of the pre-tokenizer that does what `steps` do, and on which characters; of several with the same cuts, one that
+/// keeps pieces that are tokens `whole` (or does not) if there is one.
 ///
 /// # Errors
 /// If none does.
-pub(super) fn name(steps: &[Pretokenizer], whole: bool) -> Result<&'static str, TokenizerError> {
-    // llama.cpp tells upper from lower case in ASCII only: its patterns of the models that do may differ beyond it.
-    for text in [probe::characters(true), probe::characters(false)] {
+pub(super) fn name(steps: &[Pretokenizer], whole: bool) -> Result<(&'static str, Level), TokenizerError> {
+    for level in Level::ORDER {
+        let text = probe::characters(level);
         let wanted = cut(steps, &text);
-        let same = |rules: &[Rule]| splits(rules).is_some_and(|splits| cut(&splits, &text) == wanted);
-        let found: Vec<&str> =
-            rows().filter(|(_, rules)| same(rules)).flat_map(|(names, _)| names.iter().copied()).collect();
+        let same = ROWS.iter().filter(|(_, splits)| cut(splits, &text) == wanted);
+        let found: Vec<&str> = same.flat_map(|(names, _)| names.iter().copied()).collect();
         let usable = || found.iter().filter(|name| **name != "default" && pre(name).is_some_and(|pre| !pre.escaped));
         let kept = usable().find(|name| pre(name).is_some_and(|pre| pre.whole == whole));
         if let Some(name) = kept.or(usable().next()) {
-            return Ok(name);
+            return Ok((name, level));
         }
     }
     Err(refused("pre_tokenizer", "cuts text as none of the pre-tokenizers that GGUF has names for"))
 }
+
+/// The rows of the table, ready to cut.
+static ROWS: LazyLock<Vec<(&[&str], Vec<Pretokenizer>)>> =
+    LazyLock::new(|| rows().filter_map(|(names, rules)| Some((names, splits(rules)?))).collect());
 
 fn splits(rules: &[Rule]) -> Option<Vec<Pretokenizer>> {
     let split = |pattern| Pretokenizer::Split { pattern, behavior: Behavior::Isolated, invert: false };
@@ -49,10 +55,11 @@ mod tests {
     /// The text tells every row from every other, but for those whose patterns say the same in other words.
     #[test]
     fn names_are_found_by_what_they_do() {
-        let text = probe::characters(true);
+        let text = probe::characters(Level::All);
         let mut seen: Vec<(Vec<usize>, Vec<&str>)> = Vec::new();
-        for (names, rules) in rows() {
-            let cuts = cut(&splits(rules).expect("the table's patterns compile"), &text);
+        assert_eq!(ROWS.len(), rows().count(), "every pattern compiles");
+        for (names, splits) in ROWS.iter() {
+            let cuts = cut(splits, &text);
             match seen.iter_mut().find(|(other, _)| *other == cuts) {
                 Some((_, same)) => same.push(names[0]),
                 None => seen.push((cuts, vec![names[0]])),
@@ -66,7 +73,7 @@ mod tests {
     fn tokens_that_stay_whole_choose_among_names() {
         let rules = rows().find(|(names, _)| names[0] == "llama3").expect("a row").1;
         let steps = splits(rules).expect("patterns compile");
-        assert_eq!((name(&steps, true), name(&steps, false)), (Ok("llama3"), Ok("dbrx")));
+        assert_eq!((name(&steps, true), name(&steps, false)), (Ok(("llama3", Level::All)), Ok(("dbrx", Level::All))));
     }
 
     #[test]

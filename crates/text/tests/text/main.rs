@@ -1,6 +1,7 @@
 //! The crate from outside: vectors, oracles, goldens, hostile input.
 
 mod common;
+mod converted;
 mod gguf_small;
 mod gguf_vectors;
 mod grammar;
