@@ -5,10 +5,17 @@ import { build } from 'esbuild';
 const here = (path) => new URL(path, import.meta.url);
 const LIBRARIES = ['preact', '@preact/signals', '@preact/signals-core'];
 
-/** The licences of what is bundled travel with it. */
+/** The licences of what is bundled travel with it: whose each is, and each text once. */
 async function notices() {
-  const texts = await Promise.all(LIBRARIES.map((name) => readFile(here(`node_modules/${name}/LICENSE`), 'utf8')));
-  return `/*\n${LIBRARIES.map((name, i) => `${name}\n\n${texts[i].trim()}`).join('\n\n\n')}\n*/`;
+  const holders = new Map();
+  for (const name of LIBRARIES) {
+    const text = (await readFile(here(`node_modules/${name}/LICENSE`), 'utf8')).trim();
+    const owner = /^Copyright .*$/m.exec(text)?.[0];
+    if (!owner) throw new Error(`the licence of ${name} names no holder`);
+    const terms = text.replace(`${owner}\n\n`, '');
+    holders.set(terms, [...(holders.get(terms) ?? []), `${name}: ${owner}`]);
+  }
+  return `/*\n${[...holders].map(([terms, owners]) => `${owners.join('\n')}\n\n${terms}`).join('\n\n')}\n*/`;
 }
 
 async function built() {

@@ -1,5 +1,6 @@
 // An answer: reasoning, text, calls of tools, how it ended, how long it took, and what can be done with it.
 
+import { Component } from 'preact';
 import { regenerate, resume, run } from '../state/answers.ts';
 import type { Message } from '../state/types.ts';
 import { parts, type Part } from '../text/parts.ts';
@@ -20,10 +21,17 @@ interface Props {
   last: boolean;
 }
 
-/** While an answer comes, only it is drawn anew. */
-export function Answer(props: Props) {
-  const coming = run.value;
-  return coming && coming.message.peek().id === props.message.id ? <Growing {...props} /> : <Settled {...props} />;
+/** While an answer comes, only it is drawn anew; the others stay as they are. */
+export class Answer extends Component<Props> {
+  override shouldComponentUpdate({ message, results, last }: Props) {
+    const before = this.props;
+    const sameResults = results.length === before.results.length && results.every((result, i) => result === before.results[i]);
+    return message !== before.message || last !== before.last || !sameResults;
+  }
+
+  override render(props: Props) {
+    return run.value?.message.peek().id === props.message.id ? <Growing {...props} /> : <Settled {...props} />;
+  }
 }
 
 function Growing(props: Props) {

@@ -15,7 +15,8 @@ export function key(letter: string): string {
   return MAC ? `⌘${letter}` : `Ctrl+${letter}`;
 }
 
-const ALT = MAC ? '⌥' : 'Alt+';
+/** On a Mac Option types letters of its own, so it is Control there. */
+const ALT = MAC ? '⌃' : 'Alt+';
 
 /** What the list of shortcuts says. */
 export const SHORTCUTS: [string, string][] = [
@@ -26,7 +27,7 @@ export const SHORTCUTS: [string, string][] = [
   [key('K'), 'New chat'],
   [`${ALT}R`, 'Regenerate the last answer'],
   [`${ALT}C`, 'Copy the last answer'],
-  [`${ALT}↑ ${ALT}↓`, 'Previous, next conversation'],
+  [MAC ? '⌃[ ⌃]' : 'Alt+↑ Alt+↓', 'Previous, next conversation'],
   [key('B'), 'List of conversations'],
   [key(','), 'Settings'],
   ['/', 'To the message field'],
@@ -40,12 +41,14 @@ const WITH_CONTROL: Record<string, () => void> = {
   ',': () => (settingsOpen.value ? closeSettings() : (settingsOpen.value = true)),
 };
 
-/** What is pressed with Alt, by the key's place: on a Mac its letter is another. */
+/** What is pressed with Alt, or Control on a Mac, by the key's place. */
 const WITH_ALT: Record<string, () => void> = {
   KeyR: regenerateLast,
   KeyC: () => void copyLast(),
   ArrowUp: () => go(-1),
   ArrowDown: () => go(1),
+  BracketLeft: () => go(-1),
+  BracketRight: () => go(1),
 };
 
 /** What is pressed alone, outside of fields. */
@@ -65,7 +68,7 @@ export function onKeyDown(event: KeyboardEvent) {
 function actionOf(event: KeyboardEvent): (() => void) | undefined {
   const control = MAC ? event.metaKey : event.ctrlKey;
   if (control && !event.altKey && !event.shiftKey) return WITH_CONTROL[event.key.toLowerCase()];
-  if (event.altKey && !control) return WITH_ALT[event.code];
+  if (!control && (MAC ? event.ctrlKey && !event.altKey : event.altKey)) return WITH_ALT[event.code];
   if (event.key === 'Escape') return escape();
   const writing = event.target instanceof Element && event.target.matches('input, textarea, select');
   return writing || control ? undefined : ALONE[event.key];

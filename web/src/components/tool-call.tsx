@@ -1,5 +1,6 @@
 // One call of a tool: its name, its arguments, its result.
 
+import type { ComponentChildren } from 'preact';
 import { useId, useLayoutEffect, useRef } from 'preact/hooks';
 import { fit } from './fit.ts';
 import { Icon } from './icons.tsx';
@@ -9,9 +10,11 @@ interface Props {
   call: ShownCall;
   result: string | undefined;
   field?: { text: string; write: (text: string) => void; submit: () => void };
+  /** Stands beside the result. */
+  children?: ComponentChildren;
 }
 
-export function ToolCall({ call, result, field }: Props) {
+export function ToolCall({ call, result, field, children }: Props) {
   const heading = call.name ?? (call.open ? 'Calling a tool…' : 'Not a call');
   return (
     <section class="call" aria-label={`Tool call: ${heading}`}>
@@ -23,7 +26,10 @@ export function ToolCall({ call, result, field }: Props) {
       {call.name === undefined && !call.open && <p class="ending">The model wrote this as a call of a tool, but it is not the JSON of one.</p>}
       {result !== undefined && (
         <div class="result">
-          <h4>Result</h4>
+          <div class="result-top">
+            <h4>Result</h4>
+            {children}
+          </div>
           <pre tabIndex={0}>{result}</pre>
         </div>
       )}

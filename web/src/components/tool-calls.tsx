@@ -3,7 +3,7 @@
 import { useState } from 'preact/hooks';
 import { giveResults } from '../state/answers.ts';
 import type { Message } from '../state/types.ts';
-import { Icon } from './icons.tsx';
+import { IconButton } from './icon-button.tsx';
 import { ToolCall } from './tool-call.tsx';
 import { Versions } from './versions.tsx';
 
@@ -41,7 +41,12 @@ export function ToolCalls({ message, calls, results, streaming, last }: Props) {
       {calls.map((call, i) => {
         const at = callable.indexOf(call);
         const field = asks && at >= 0 && { text: text(at), write: (to: string) => setTexts({ ...texts, [at]: to }), submit };
-        return <ToolCall key={i} call={call} result={again ? undefined : results[at]?.content} {...(field && { field })} />;
+        const corner = at === 0 && !asks && !streaming && results[0] && <Again result={results[0]} ask={() => setAgain(true)} />;
+        return (
+          <ToolCall key={i} call={call} result={again ? undefined : results[at]?.content} {...(field && { field })}>
+            {corner}
+          </ToolCall>
+        );
       })}
       {asks && (
         <div class="row">
@@ -55,15 +60,17 @@ export function ToolCalls({ message, calls, results, streaming, last }: Props) {
           </button>
         </div>
       )}
-      {!asks && !streaming && results[0] && (
-        <div class="row">
-          <Versions message={results[0]} />
-          <button type="button" class="button quiet" onClick={() => setAgain(true)}>
-            <Icon name="edit" /> Another result
-          </button>
-        </div>
-      )}
     </form>
+  );
+}
+
+/** Results have versions too: the answer to another result stands beside the first. */
+function Again({ result, ask }: { result: Message; ask: () => void }) {
+  return (
+    <span class="again">
+      <Versions message={result} />
+      <IconButton icon="edit" label="Another result" onClick={ask} />
+    </span>
   );
 }
 

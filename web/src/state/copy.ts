@@ -31,12 +31,19 @@ export async function copyConversation(conversation: Conversation) {
   notice(worked ? 'The conversation is copied.' : 'The browser does not let this page copy.');
 }
 
+interface Wired {
+  role: string;
+  content: string | null;
+  tool_calls?: { function: object }[];
+}
+
 const NAMES: Record<string, string> = { system: 'System', user: 'You', assistant: 'Assistant', tool: 'Tool' };
 
 /** As Markdown that reads well anywhere. */
 export function asText(conversation: Conversation): string {
-  const messages = wire(conversation.settings, path(conversation)) as { role: string; content: string | null }[];
-  return messages.map(({ role, content }) => `**${NAMES[role] ?? role}**\n\n${content ?? ''}`.trim()).join('\n\n') + '\n';
+  const messages = wire(conversation.settings, path(conversation)) as Wired[];
+  const calls = ({ tool_calls = [] }: Wired) => tool_calls.map((call) => `\`\`\`json\n${JSON.stringify(call.function)}\n\`\`\``);
+  return messages.map((one) => [`**${NAMES[one.role] ?? one.role}**`, one.content, ...calls(one)].filter(Boolean).join('\n\n')).join('\n\n') + '\n';
 }
 
 /** Saves the shown path as JSON: `messages` are as the API takes them. */
