@@ -24,8 +24,8 @@ pub(crate) struct Convert {
     /// The file to write.
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
-    /// What the matrices become: F32, F16, BF16, Q8_0, Q6_K, Q5_K, Q4_K, Q4_0 … [default: what they are]
-    #[arg(long = "type", short, value_name = "TYPE", value_parser = weight_type)]
+    /// What the matrices become: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 … [default: what they are]
+    #[arg(long = "type", value_name = "TYPE", value_parser = weight_type)]
     weights: Option<WeightType>,
     /// What the model is called in the file [default: as its folder, or its page on the hub]
     #[arg(long)]
@@ -93,7 +93,10 @@ fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()>
                 .or_default() += 1;
         }
     }
-    groups.iter().try_for_each(|(why, count)| writeln!(out, "{count} matrices became {why}"))
+    groups.iter().try_for_each(|(why, count)| match count {
+        1 => writeln!(out, "1 matrix became {why}"),
+        _ => writeln!(out, "{count} matrices became {why}"),
+    })
 }
 
 /// Sizes, types, bits per weight.
