@@ -330,7 +330,7 @@ fn a_vocabulary_alone_tokenizes_and_a_damaged_one_is_named() {
 
 #[test]
 fn every_subcommand_tells_its_options() {
-    let all = ["run", "chat", "serve", "inspect", "perplexity", "tokenize", "logits", "bench", "completions"];
+    let all = ["run", "chat", "serve", "inspect", "eval", "perplexity", "tokenize", "logits", "bench", "completions"];
     for command in all {
         assert!(stdout(&[command, "--help"]).contains(&format!("Usage: whinchat {command}")), "{command}");
     }
