@@ -5,7 +5,7 @@ import { copy } from '../state/copy.ts';
 import { notice } from '../state/notice.ts';
 import { IconButton } from './icon-button.tsx';
 
-const SAID_MS = 1600;
+const SAID_MS = 2000;
 
 export function CopyButton({ text, label }: { text: () => string; label: string }) {
   const [copied, setCopied] = useState(false);

@@ -65,11 +65,7 @@ export function refusal(status, code, message) {
   return { status, contentType: 'application/json', body: JSON.stringify({ error: { message, type: 'server_error', param: null, code } }) };
 }
 
-/** Makes everything come slowly, so that a test sees an answer grow. */
-export async function slowly(context, page, bytesPerSecond = 6000) {
-  const devtools = await context.newCDPSession(page);
-  const limits = (throughput) => ({ offline: false, latency: 0, downloadThroughput: throughput, uploadThroughput: -1 });
-  await devtools.send('Network.enable');
-  await devtools.send('Network.emulateNetworkConditions', limits(bytesPerSecond));
-  return () => devtools.send('Network.emulateNetworkConditions', limits(-1));
+/** Waits until so much of the answer that is coming is shown. */
+export async function shown(page, length = 20) {
+  await page.waitForFunction((wanted) => document.querySelector('.answer[aria-busy=true] .prose')?.innerText.length > wanted, length);
 }

@@ -1,50 +1,81 @@
-// Stands between page and server, and can hold answers back, cut them, and go away.
+// Stands between page and server: lets only so much of an answer through, then more, or goes away. No test has to be quick.
 import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 
-export async function startProxy(target) {
-  const { hostname, port } = new URL(target);
-  const sockets = new Set();
+/** One client's connection, and what of the server's answers it has not been given yet. */
+class Link {
+  constructor(client, target, limit) {
+    this.client = client;
+    this.server = connect(Number(target.port), target.hostname);
+    this.left = Infinity;
+    this.waiting = Buffer.alloc(0);
+    client.on('data', (bytes) => {
+      const method = bytes.subarray(0, 5).toString();
+      if (/^(GET|POST) /.test(method)) this.left = method === 'POST ' ? limit() : Infinity;
+      this.server.write(bytes);
+    });
+    this.server.on('data', (bytes) => {
+      this.waiting = Buffer.concat([this.waiting, bytes]);
+      this.pass();
+    });
+    for (const socket of [client, this.server]) {
+      socket.on('error', () => {});
+      socket.on('close', () => this.end());
+    }
+  }
+
+  allow(bytes) {
+    this.left += bytes;
+    this.pass();
+  }
+
+  pass() {
+    const now = this.waiting.subarray(0, this.left);
+    this.waiting = this.waiting.subarray(now.length);
+    this.left -= now.length;
+    if (now.length > 0) this.client.write(now);
+  }
+
+  end() {
+    this.client.destroy();
+    this.server.destroy();
+  }
+}
+
+export async function startProxy(address) {
+  const target = new URL(address);
+  const links = new Set();
   let limit = Infinity;
   const listener = createServer((client) => {
-    const server = connect(Number(port), hostname);
-    let left = Infinity;
-    for (const socket of [client, server]) {
-      sockets.add(socket);
-      socket.on('error', () => {});
-      socket.on('close', () => {
-        sockets.delete(socket);
-        client.destroy();
-        server.destroy();
-      });
-    }
-    client.on('data', (bytes) => {
-      if (bytes.subarray(0, 5).toString() === 'POST ') left = limit;
-      server.write(bytes);
-    });
-    server.on('data', (bytes) => {
-      if (left > 0) client.write(bytes.subarray(0, Math.min(left, bytes.length)));
-      left -= bytes.length;
-    });
+    const link = new Link(client, target, () => limit);
+    links.add(link);
+    client.on('close', () => links.delete(link));
   });
-  const listen = async (at) => {
-    listener.listen(at, '127.0.0.1');
+  const listen = async (port) => {
+    listener.listen(port, '127.0.0.1');
     await once(listener, 'listening');
   };
   await listen(0);
-  const address = `http://127.0.0.1:${listener.address().port}`;
+  const own = `http://127.0.0.1:${listener.address().port}`;
   return {
-    address,
-    /** Lets only so many bytes of each answer through. */
+    address: own,
+    /** Lets only so many bytes of each answer through that is asked for from now on. */
     hold: (bytes) => (limit = bytes),
+    /** Lets more of every answer through; all if it is not said how much. */
+    allow: (bytes = Infinity) => links.forEach((link) => link.allow(bytes)),
+    release() {
+      limit = Infinity;
+      this.allow();
+    },
     goAway: async () => {
+      if (!listener.listening) return;
       listener.close();
-      for (const socket of sockets) socket.destroy();
+      for (const link of links) link.end();
       await once(listener, 'close');
     },
     comeBack: () => {
       limit = Infinity;
-      return listen(Number(new URL(address).port));
+      return listen(Number(new URL(own).port));
     },
   };
 }
