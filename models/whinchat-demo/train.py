@@ -30,7 +30,7 @@ def main():
     run.restore()
     run.train()
     export(run.network, tokenizer, options.out / "hf")
-    print(f"wrote {options.out / 'hf'}; next: whinchat convert {options.out / 'hf'} --type Q8_0 --out whinchat-demo.gguf")
+    print(f"wrote {options.out / 'hf'}; next: whinchat convert {options.out / 'hf'} --type Q8_0 --name whinchat-demo --out whinchat-demo.gguf")
 
 
 def arguments():

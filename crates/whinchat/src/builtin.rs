@@ -34,7 +34,7 @@ mod tests {
         let checkpoint = builtin().expect("it opens");
         assert_eq!(checkpoint.name(), BUILTIN);
         assert_eq!(checkpoint.bind(None).expect("it binds").spec().context, 2048);
-        assert!(checkpoint.chat_template().expect("a text").is_some());
+        assert!(checkpoint.chat_template().expect("a text").is_some_and(|template| template.contains("tools")));
     }
 
     #[test]
