@@ -1,5 +1,5 @@
 //! Model files into graphs: GGUF and safetensors readers, the numbers of a model, one table of architectures, and the
-//! binding of a file's tensors to a graph's weights.
+//! binding of a file's tensors to a graph's weights; and a model back into a GGUF file.
 //!
 //! Architecture invariant: this crate does not know which backend runs a model, nor sequences, nor HTTP. It holds the
 //! only memory map.

@@ -34,7 +34,10 @@ impl Export {
     pub fn write(&mut self, out: &Path, wanted: WeightType, going: Going<'_>) -> Result<(), ModelError> {
         let plan = self.plan(wanted);
         self.set("general.quantization_version", GgufValue::U32(2));
-        self.set("general.file_type", GgufValue::U32(wanted.file_type(mostly(&plan))));
+        // A GGUF file that stays as it is may be a mix, which its tensors do not tell.
+        if self.model.is_some() || wanted != WeightType::AsStored {
+            self.set("general.file_type", GgufValue::U32(wanted.file_type(mostly(&plan))));
+        }
         let temporary = Temporary::beside(out);
         let file = File::create(&temporary.0).map_err(|e| ModelError::io(out, e))?;
         let entries: Vec<Entry> = plan.iter().map(Planned::entry).collect();
