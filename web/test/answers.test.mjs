@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
-import { answered, greedily, lastAnswer, record, refusal, say, stored, stream, text } from './support/chat.mjs';
+import { answered, eventually, greedily, lastAnswer, record, refusal, say, stored, stream, text } from './support/chat.mjs';
 import { startProxy } from './support/proxy.mjs';
 import { startServer, TINY } from './support/server.mjs';
 
@@ -135,7 +135,7 @@ onPage('a refusal is told in the words of the server, and can be tried again', a
   await problem.getByRole('button', { name: 'Retry' }).click();
   await page.getByText('Now it works.').waitFor();
   await answered(page);
-  assert.equal(await problem.count(), 0);
+  await eventually(() => problem.count(), 0);
   assert.equal(await page.getByRole('group', { name: 'Versions' }).count(), 0);
 });
 
@@ -143,13 +143,13 @@ onPage('an answer that breaks keeps what came', async (page) => {
   await record(page, stream([{ content: 'Half an ' }]), stream([{ content: 'answer' }], 'stop'));
   await say(page, 'Hello');
   await page.getByText('The connection was lost', { exact: true }).waitFor();
-  assert.equal(await lastAnswer(page), 'Half an');
+  await eventually(() => lastAnswer(page), 'Half an');
   await page.getByRole('button', { name: 'Continue' }).click();
   await page.locator('.prose', { hasText: 'Half ananswer' }).waitFor();
   await record(page, { contentType: 'text/event-stream', body: 'data: {"choices": [{"delta": {"content": "Oh"}}]}\n\ndata: {"error": {"message": "The engine ended.", "code": "internal_error"}}\n\ndata: [DONE]\n\n' });
   await say(page, 'Again');
   await page.getByText('The engine ended.', { exact: true }).waitFor();
-  assert.equal(await lastAnswer(page), 'Oh');
+  await eventually(() => lastAnswer(page), 'Oh');
 });
 
 onPage('several models are offered, and the choice is remembered', async (page) => {
@@ -171,7 +171,7 @@ onPage('a model that is still loaded is waited for', async (page) => {
   await page.getByText('The model is being loaded.').waitFor();
   state = 'ready';
   await page.locator('.dot.ready').waitFor();
-  assert.equal(await page.getByText('The model is being loaded.').count(), 0);
+  await eventually(() => page.getByText('The model is being loaded.').count(), 0);
 });
 
 onPage('an empty answer and one without an end are told', async (page) => {

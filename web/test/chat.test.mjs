@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
-import { answered, greedily, lastAnswer, say, shown, stored } from './support/chat.mjs';
+import { answered, eventually, focused, greedily, lastAnswer, say, shown, stored } from './support/chat.mjs';
 import { startProxy } from './support/proxy.mjs';
 import { startServer, TINY } from './support/server.mjs';
 
@@ -39,7 +39,7 @@ const field = (page) => page.getByRole('textbox', { name: 'Message' });
 onPage('an example is asked and answered, with its timings', async (page) => {
   await page.getByRole('button', { name: 'Who are you?' }).click();
   await answered(page);
-  assert.deepEqual(await messages(page), ['Who are you?']);
+  await eventually(() => messages(page), ['Who are you?']);
   assert.match(await page.locator('.timing').innerText(), /\d+ m?s to first token.*\d+ prompt.*\d+ answer tokens/s);
   assert.equal(await page.locator('.model-name').innerText(), 'tiny');
   assert.match(await page.title(), /Who are you\?/);
@@ -73,12 +73,12 @@ onPage('wrong settings are told where they are, and keep a message from being se
   await page.keyboard.press('Control+,');
   await page.getByLabel('Temperature').fill('warm');
   await page.getByLabel('Tools, as JSON').fill('[{"function": 1}]');
-  assert.equal(await page.getByLabel('Temperature').getAttribute('aria-invalid'), 'true');
+  await eventually(() => page.getByLabel('Temperature').getAttribute('aria-invalid'), 'true');
   await page.getByText('Tool 1 needs "function"').waitFor();
   await page.keyboard.press('Escape');
   await say(page, 'Hello');
   await page.getByText('Something in the settings is not right yet.').waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'setting-temperature');
+  await eventually(() => focused(page), 'setting-temperature');
   assert.equal(await field(page).inputValue(), 'Hello');
   await page.getByRole('button', { name: 'Back to the defaults' }).click();
   await say(page, 'Hello');
@@ -115,16 +115,16 @@ onPage('another answer and another question are versions; none is lost', async (
   await page.getByText('2/2').waitFor();
   await answered(page);
   await page.getByRole('button', { name: 'Previous version' }).click();
-  assert.equal(await lastAnswer(page), first);
+  await eventually(() => lastAnswer(page), first);
   await field(page).focus();
   await page.keyboard.press('ArrowUp');
   await page.locator('.editor textarea').fill('Second');
   await page.keyboard.press('Enter');
   await answered(page);
-  assert.deepEqual(await messages(page), ['Second']);
+  await eventually(() => messages(page), ['Second']);
   await page.locator('.user').hover();
   await page.locator('.user').getByRole('button', { name: 'Previous version' }).click();
-  assert.deepEqual(await messages(page), ['First']);
+  await eventually(() => messages(page), ['First']);
 });
 
 onPage('an edit can be given up', async (page) => {
@@ -134,8 +134,8 @@ onPage('an edit can be given up', async (page) => {
   await page.getByRole('button', { name: 'Edit message' }).click();
   await page.keyboard.type(' and more');
   await page.keyboard.press('Escape');
-  assert.deepEqual(await messages(page), ['First']);
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+  await eventually(() => messages(page), ['First']);
+  await eventually(() => focused(page), 'composer');
 });
 
 onPage('conversations are kept, named, found again, deleted and brought back', async (page) => {
@@ -149,22 +149,22 @@ onPage('conversations are kept, named, found again, deleted and brought back', a
   await answered(page);
   await page.reload();
   await answered(page);
-  assert.deepEqual([await titles(), await messages(page)], [['About pears', 'About apples'], ['About pears']]);
+  await eventually(async () => [await titles(), await messages(page)], [['About pears', 'About apples'], ['About pears']]);
   await list.getByText('About apples').dblclick();
   await page.getByRole('textbox', { name: 'Title' }).fill('Fruit');
   await page.keyboard.press('Enter');
   await list.getByText('Fruit').waitFor();
-  assert.deepEqual(await messages(page), ['About apples']);
+  await eventually(() => messages(page), ['About apples']);
   await list.getByText('Fruit').hover();
   await page.getByRole('button', { name: 'Delete “Fruit”' }).click();
-  assert.deepEqual(await titles(), ['About pears']);
+  await eventually(titles, ['About pears']);
   await page.getByRole('button', { name: 'Undo' }).click();
   await answered(page);
-  assert.deepEqual(await messages(page), ['About apples']);
+  await eventually(() => messages(page), ['About apples']);
   await page.goBack();
   await page.keyboard.press('Alt+ArrowDown');
   await page.reload();
-  assert.equal((await titles()).length, 2);
+  await eventually(async () => (await titles()).length, 2);
 });
 
 onPage('long lists can be searched', async (page) => {
@@ -174,7 +174,7 @@ onPage('long lists can be searched', async (page) => {
     await answered(page);
   }
   await page.getByRole('searchbox', { name: 'Search conversations' }).fill('QUIN');
-  assert.deepEqual(await page.locator('.conversations .title').allInnerTexts(), ['A quince']);
+  await eventually(() => page.locator('.conversations .title').allInnerTexts(), ['A quince']);
 });
 
 onPage('two conversations are answered at once', async (page) => {
@@ -185,7 +185,7 @@ onPage('two conversations are answered at once', async (page) => {
   await page.keyboard.press('Control+k');
   await say(page, 'Two');
   await shown(page);
-  assert.equal(await page.locator('.conversations .dot.busy').count(), 2);
+  await eventually(() => page.locator('.conversations .dot.busy').count(), 2);
   proxy.release();
   await answered(page);
   await page.locator('.conversations').getByText('One').click();
@@ -226,7 +226,7 @@ onPage('the end is followed until the reader scrolls up', async (page) => {
   proxy.release();
   await grownTo(again.height + 20);
   await answered(page);
-  assert.ok((await look()).left < 40, 'it follows again');
+  await eventually(async () => (await look()).left < 40, true);
 });
 
 onPage('answers and conversations are copied and exported', async (page) => {
@@ -236,7 +236,7 @@ onPage('answers and conversations are copied and exported', async (page) => {
   await page.getByRole('button', { name: 'Copy answer' }).click();
   await page.getByRole('button', { name: 'Copied' }).waitFor();
   const answer = await stored(page);
-  assert.equal(await clipboard(), answer);
+  await eventually(clipboard, answer);
   await page.getByRole('button', { name: 'More' }).click();
   await page.getByRole('button', { name: 'Copy conversation' }).click();
   await page.getByText('The conversation is copied.').waitFor();
@@ -251,20 +251,20 @@ onPage('answers and conversations are copied and exported', async (page) => {
 });
 
 onPage('the keyboard is enough', async (page) => {
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+  await eventually(() => focused(page), 'composer');
   await page.keyboard.type('One');
   await page.keyboard.press('Shift+Enter');
   await page.keyboard.type('Two');
   await page.keyboard.press('Enter');
   await answered(page);
-  assert.deepEqual(await messages(page), ['One\nTwo']);
+  await eventually(() => messages(page), ['One\nTwo']);
   await page.keyboard.press('Alt+r');
   await page.getByText('2/2').waitFor();
   await answered(page);
   await page.keyboard.press('Alt+c');
   await page.getByText('The answer is copied.').waitFor();
   await page.keyboard.press('Control+b');
-  assert.equal(await page.getByRole('navigation').count(), 0);
+  await eventually(() => page.getByRole('navigation').count(), 0);
   await page.keyboard.press('Control+b');
   await page.getByRole('log').focus();
   await page.keyboard.press('?');
@@ -273,7 +273,7 @@ onPage('the keyboard is enough', async (page) => {
   await page.getByRole('dialog').waitFor({ state: 'detached' });
   await page.getByRole('log').focus();
   await page.keyboard.press('/');
-  assert.equal(await page.evaluate(() => document.activeElement?.id), 'composer');
+  await eventually(() => focused(page), 'composer');
   await page.keyboard.type('a/b?');
   assert.equal(await field(page).inputValue(), 'a/b?');
 });

@@ -1,4 +1,26 @@
 // What tests do on the page, in the words of a person.
+import assert from 'node:assert/strict';
+import { setImmediate } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+
+/** How long anything may take before a test fails rather than hangs. */
+const DEADLINE_MS = 60_000;
+
+/** Reads again and again until it is as expected: a page is drawn a moment after a key was pressed. */
+export async function eventually(read, expected) {
+  const end = Date.now() + DEADLINE_MS;
+  let found = await read();
+  while (!isDeepStrictEqual(found, expected) && Date.now() < end) {
+    await setImmediate();
+    found = await read();
+  }
+  assert.deepEqual(found, expected);
+}
+
+/** The id of what has the focus. */
+export function focused(page) {
+  return page.evaluate(() => document.activeElement?.id);
+}
 
 /** Says something. */
 export async function say(page, text) {
