@@ -125,13 +125,14 @@ async fn fields_are_checked() {
 async fn requests_are_checked() {
     let server = Server::start().await;
     let bad = |message| error("invalid_json", Value::Null, message);
-    let cases: [(&str, &str, &[u8], u16, Value); 10] = [
+    let cases: [(&str, &str, &[u8], u16, Value); 11] = [
         ("POST", CHAT, b"", 400, bad("The body is empty")),
         ("POST", CHAT, b"{\"messages\": [}", 400, bad("line 1 column 15")),
         ("POST", CHAT, b"\xff\xfe", 400, bad("not valid JSON")),
         ("POST", CHAT, b"{\"messages\": \"\\ud800\"}", 400, bad("not valid JSON")),
         ("GET", "/v1/nothing", b"", 404, error("unknown_url", Value::Null, "There is no GET /v1/nothing")),
-        ("POST", "/", b"{}", 404, error("unknown_url", Value::Null, "There is no POST /")),
+        ("POST", "/v2", b"{}", 404, error("unknown_url", Value::Null, "There is no POST /v2")),
+        ("POST", "/", b"{}", 405, error("method_not_allowed", Value::Null, "does not take POST")),
         ("GET", CHAT, b"", 405, error("method_not_allowed", Value::Null, "does not take GET")),
         ("DELETE", "/v1/models", b"", 405, error("method_not_allowed", Value::Null, "does not take DELETE")),
         ("GET", "/v1/models/%ff", b"", 404, error("model_not_found", json!("model"), "UTF-8")),
