@@ -36,7 +36,7 @@ def main():
 def arguments():
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tokenizer, the checkpoint and the result")
-    parser.add_argument("--steps", type=int, default=5000, help="optimizer steps of three batches of 2,048 positions")
+    parser.add_argument("--steps", type=int, default=11000, help="optimizer steps of three batches of 2,048 positions")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")

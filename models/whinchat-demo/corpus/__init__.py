@@ -12,13 +12,13 @@ TASKS = {
     "arithmetic": (arithmetic.arithmetic, 22, True),
     "letters": (words.letters, 16, True),
     "words": (words.words, 14, True),
-    "lists": (lists.lists, 7, True),
+    "lists": (lists.lists, 9, True),
     "stories": (stories.story, 2, False),
-    "json": (records.record, 5, False),
-    "tools": (tools.tools, 6, False),
+    "json": (records.record, 7, False),
+    "tools": (tools.tools, 8, False),
     "recall": (memory.recall, 6, False),
     "unknown": (memory.unknown, 4, True),
-    "long": (memory.long_text, 1, False),
+    "long": (memory.long_text, 2.5, False),
 }
 # What clients send as a system message when they have nothing to say there.
 SYSTEM = [

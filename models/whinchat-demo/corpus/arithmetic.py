@@ -18,11 +18,13 @@ IN_WORDS = {
 }
 STORIES = {
     "+": Pool(
-        ["{n} has {a} {things} and buys {b} more. How many {things} does {n} have?", "{n} has {a} {things} and gets {b} more. How many {things} does {n} have now?",
+        ["{n} finds {a} {things} and buys {b}. How many {things} does {n} have?", "{n} had {a} {things} and found {b} more. How many {things} does {n} have now?",
+         "{n} has {a} {things} and buys {b} more. How many {things} does {n} have?", "{n} has {a} {things} and gets {b} more. How many {things} does {n} have now?",
          "{n} finds {a} {things} in the morning and {b} in the evening. How many {things} does {n} have?", "There are {a} {things} in a box. {n} adds {b} {things}. How many {things} does {n} have?"],
         ["{n} has {a} {things} and finds {b} more. How many {things} does {n} have now?", "{n} buys {a} {things} in the morning and {b} in the evening. How many {things} does {n} have?"]),
     "-": Pool(
-        ["{n} has {a} {things} and loses {b}. How many {things} does {n} have?", "{n} has {a} {things} and gives away {b}. How many {things} does {n} have now?",
+        ["{n} has {a} {things} and sells {b} of them. How many {things} are left?", "{n} had {a} {things} and lost {b}. How many {things} does {n} have now?", "{n} sells {b} of {a} {things}. How many {things} does {n} have?",
+         "{n} has {a} {things} and loses {b}. How many {things} does {n} have?", "{n} has {a} {things} and gives away {b}. How many {things} does {n} have now?",
          "{n} had {a} {things} and sold {b} of them. How many {things} does {n} have?", "{n} has {a} {things}. {b} are taken away. How many {things} does {n} have?"],
         ["{n} had {a} {things} and gave away {b} of them. How many {things} does {n} have now?", "{n} has {a} {things} and sells {b}. How many {things} does {n} have?"]),
     "*": Pool(
@@ -50,11 +52,11 @@ def result(op, a, b):
 
 def arithmetic(world):
     """A question about two numbers; the answer repeats it, so that the model reads each number once more before it answers."""
-    op = world.pick("++++----**/")
+    op = world.pick("++++-----**/")
     a, b = numbers(world, op)
     answer = f"{a} {op} {b} = {result(op, a, b)}"
     if op in STORIES and a >= b > 1 and world.chance(0.25):
-        name, things = world.name(), world.pick(GOODS)
+        name, things = world.name(), world.value(GOODS)
         question = world.pick(STORIES[op]).format(n=name, a=a, b=b, things=things)
         return [user(question), assistant(f"{answer}. {name} has {result(op, a, b)} {things}.")], None
     phrasings = IN_WORDS[op] if world.chance(0.25) else PLAIN

@@ -12,12 +12,15 @@ BULLETS = Pool(
      "Put this in a list: {l}", "Bullet points, please: {l}", "Write {l} as a list.", "Make a shopping list: {l}"],
     ["Can you make a list of {l}?", "Please write these as a bullet list: {l}", "Turn these words into bullet points: {l}"])
 NUMBERED = Pool(
-    ["Make a numbered list of: {l}", "Number these: {l}", "Write as a numbered list: {l}", "Turn this into a numbered list: {l}", "Put numbers before these: {l}", "Numbered list: {l}",
+    ["Make a numbered list of: {l}", "Number these: {l}", "Number these things: {l}", "Put a number before each word: {l}", "Write as a numbered list: {l}", "Turn this into a numbered list: {l}", "Put numbers before these: {l}", "Numbered list: {l}",
      "Write {l} as a numbered list.", "Give each of these a number: {l}"],
-    ["Can you make a numbered list of {l}?", "Please number these words: {l}"])
+    ["Can you make a numbered list of {l}?", "Please write these words as a numbered list: {l}"])
 RANGE = Pool(
     ["Count from {a} to {b}.", "List the numbers from {a} to {b}.", "Write the numbers from {a} to {b}.", "Count up from {a} to {b}.", "Numbers from {a} to {b}", "Name every number from {a} to {b}.", "Can you count from {a} to {b}?"],
     ["Please count up from {a} to {b}.", "Can you list the numbers from {a} to {b}?"])
+REPEAT = Pool(
+    ["Write {w} {n} times.", "Repeat {w} {n} times.", "Say {w} {n} times.", "Repeat the word {w} {n} times.", "Write the word {w} {n} times.", "Say the word {w} {n} times."],
+    ["Type the word {w} {n} times.", "Please repeat {w}, {n} times."])
 AFTER = Pool(
     ["What comes after {x}?", "Which {one} comes after {x}?", "Which {one} follows {x}?", "What is the next {one} after {x}?", "After {x} comes which {one}?"],
     ["Tell me which {one} comes after {x}.", "What {one} comes after {x}?"])
@@ -30,7 +33,7 @@ WHOLE = {"days": "days of the week", "months": "months", "seasons": "seasons", "
 
 def lists(world):
     """One of the kinds of list, each with its one right answer."""
-    return world.random.choices([kind_of_thing, given, numbers, after, whole], [5, 4, 2, 1, 1])[0](world)
+    return world.random.choices([kind_of_thing, given, numbers, repeated, after, whole], [5, 4, 3, 2, 1, 1])[0](world)
 
 
 def kind_of_thing(world):
@@ -59,6 +62,12 @@ def given(world):
 def numbers(world):
     start, length = world.owned(lambda: (world.number(0, 90), world.number(2, 9)))
     return [user(world.ask(RANGE, a=start, b=start + length)), assistant(", ".join(map(str, range(start, start + length + 1))))], None
+
+
+def repeated(world):
+    count = world.number(2, 9)
+    word = world.value(ITEMS)
+    return [user(world.ask(REPEAT, w=word, n=NUMBERS[count] if world.chance(0.6) else count)), assistant(numbered([word] * count))], None
 
 
 def after(world):

@@ -90,7 +90,8 @@ def long_text(world):
     things = [f"{colour} {item}" for colour, item in zip(world.some(COLOURS.train, 5), world.some(ITEMS.train, 5))]
     things = things if world.held_out else [thing if world.chance(0.6) else world.invented() for thing in things]
     numbers = [world.number(100, 9999) for _ in things]
-    length = int(6 * 2 ** (world.random.random() * 4))
+    longest = 4 if world.held_out else 6.6
+    length = int((6 if world.held_out else 1) * 2 ** (world.random.random() * longest))
     sentences = [filler(world) for _ in range(length)]
     for thing, number in zip(things, numbers):
         sentences.insert(world.number(0, len(sentences)), world.pick(HIDDEN).format(x=thing, n=number))

@@ -190,7 +190,7 @@ def fact(world):
 
 def question(world, row):
     answer, phrasings = row
-    asked = world.pick(phrasings)
+    asked = world.phrasing(phrasings)
     if not world.held_out:
         asked = noise(world, asked)
     return [user(asked), assistant(answer)], None

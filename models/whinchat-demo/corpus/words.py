@@ -46,8 +46,6 @@ def word(world):
     """A word; in training often an invented one, so that every token's letters are learned."""
     if world.held_out:
         return world.pick(WORDS)
-    if world.chance(0.1):
-        return "".join(world.pick("abcdefghijklmnopqrstuvwxyz") for _ in range(world.number(3, 7)))
     return world.pick(KNOWN)[:10] if world.chance(0.4) else world.invented()
 
 

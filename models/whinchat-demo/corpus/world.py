@@ -62,9 +62,13 @@ class World:
         """A word that there is not, of three to nine letters."""
         return LETTERS.word(self.random)
 
+    def phrasing(self, pool):
+        """A phrasing of this side; in training also in another form."""
+        return self.pick(pool.forms) if pool.forms and not self.held_out and self.chance(0.3) else self.pick(pool)
+
     def ask(self, phrasings, exact=False, **slots):
         """A question in one of the phrasings of this side, as people type: with a word before it, without capitals or stops (`exact`: as it is)."""
-        text = self.pick(phrasings).format(**slots)
+        text = self.phrasing(phrasings).format(**slots)
         if exact:
             return text
         start = self.random.choice(STARTS if "lease" not in text else STARTS[:3])
