@@ -2,8 +2,8 @@
 import re
 
 VERBS = set(
-    """Add Alphabetical Arrange Bullet Calculate Change Compute Convert Count Describe Divide Explain Extract Find Give Introduce Invent List Make Message Multiply Name Number
-    Order Play Put Remind Repeat Reverse Say Search Send Set Show Solve Sort Spell Start Subtract Sum Take Tell Translate Turn Wake Work Write""".split()
+    """Add Arrange Calculate Change Compute Convert Count Describe Divide Explain Extract Find Give Introduce Invent List Make Message Multiply Name
+    Order Play Put Remind Repeat Reverse Say Search Send Set Show Solve Sort Spell Start Subtract Take Tell Translate Turn Wake Work Write""".split()
 )
 QUESTIONS = set("What Which Who Where When How Why Is Are Do Does Can Must May".split())
 ORDERS = ["Can you {}?", "Could you {}?", "Will you {}?", "Would you please {}?", "I want you to {}.", "I would like you to {}.", "Be so kind and {}.", "{}, please.", "{} for me."]

@@ -1,4 +1,5 @@
 # The model's own byte-level BPE vocabulary, learned from the corpus, and the chat template that makes text of messages.
+import json
 from pathlib import Path
 
 import jinja2
@@ -23,8 +24,6 @@ def template():
 
 
 def to_json(value):
-    import json
-
     return json.dumps(value, ensure_ascii=False)
 
 
