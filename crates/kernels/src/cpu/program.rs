@@ -26,6 +26,7 @@ pub struct Program {
 struct Scratch {
     tables: Vec<Table>,
     rooms: Vec<Room>,
+    eight: Buffer<f32>,
     grouping: Grouping,
     chunks: Vec<Chunk>,
 }
@@ -69,10 +70,10 @@ impl Program {
         batch.check(&self.limits, &self.graph)?;
         self.layers.iter_mut().for_each(|layer| layer.copy(&batch.copies));
         self.outputs = batch.outputs.len();
-        let Scratch { tables, rooms, grouping, chunks } = &mut self.scratch;
+        let Scratch { tables, rooms, eight, grouping, chunks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
         ops::chunks(batch, chunks);
-        let mut worker = Worker { pool, vector, rooms, grouping };
+        let mut worker = Worker { pool, vector, rooms, eight, grouping };
         let mut step = ops::Step { batch, chunks, weights: &self.weights, layers: &mut self.layers, tables };
         let mut values = Arena { graph: &self.graph, batch, words: Shared::new(&mut self.arena) };
         for planned in &self.plan.steps {
@@ -100,8 +101,23 @@ impl Scratch {
         let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
-        Ok(Scratch { tables, rooms, grouping, chunks: Vec::with_capacity(limits.max_tokens) })
+        let eight = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
+        Ok(Scratch { tables, rooms, eight, grouping, chunks: Vec::with_capacity(limits.max_tokens) })
     }
+}
+
+/// Words of the longest x that is rounded for a product.
+fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
+    let words = graph.nodes().iter().map(|node| match (&node.op, node.inputs.first()) {
+        (Op::Linear { weight } | Op::ExpertLinear { weight }, Some(&x))
+            if graph.weight(*weight).dtype.layout().block_len > 1 =>
+        {
+            let rows = if graph.value(x).rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
+            rows.saturating_mul(ops::eight::words(graph.value(x).width))
+        }
+        _ => 0,
+    });
+    words.max().unwrap_or(0)
 }
 
 /// The values of a step, in the arena.

@@ -7,7 +7,8 @@ use tensor::{DType, Shape};
 
 use super::codecs::Decode;
 use super::memory::Shared;
-use super::ops::linear::{Product, Room, Slots};
+use super::ops::eight;
+use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
@@ -72,14 +73,12 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
         let mut wanted = vec![0.0; 2 * 21 * shape.cols];
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
         let tiles = Tiles::pack(&pool, dtype, shape, &bytes).expect("memory");
-        for (vector, matrix, tile) in vectors().flat_map(|v| (0..4).map(move |i| (v, i / 2, i % 2))) {
-            let mut out = vec![Line::default(); shape.cols];
-            vector.run(Decode { dtype, blocks: tiles.tiles(matrix, tile, 1), out: &mut out });
-            for (lane, row) in (0..16).zip(tile * 16..21) {
-                let wanted = wanted[(matrix * 21 + row) * shape.cols..][..shape.cols].iter();
-                let same = out.iter().zip(wanted).all(|(line, x)| line.0[lane].to_bits() == x.to_bits());
-                assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
-            }
+        for (vector, matrix, row) in vectors().flat_map(|v| (0..2).flat_map(move |m| (0..21).map(move |r| (v, m, r)))) {
+            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new().expect("memory"));
+            room.decode(vector, &tiles, (matrix, row), &mut out);
+            let wanted = &wanted[(matrix * 21 + row) * shape.cols..][..shape.cols];
+            let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
+            assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
         }
     }
 }
@@ -91,7 +90,7 @@ fn every_half_precision_number_is_widened_exactly() {
     let tiles = Tiles::pack(&pool, DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
     for vector in vectors() {
         let mut out = vec![Line::default(); 4096];
-        vector.run(Decode { dtype: DType::F16, blocks: tiles.tiles(0, 0, 1), out: &mut out });
+        vector.run(Decode { dtype: DType::F16, columns: tiles.tiles(0, 0, 1), out: &mut out });
         for bits in 0..=u16::MAX {
             let (got, wanted) = (out[bits as usize % 4096].0[bits as usize / 4096], f16::from_bits(bits).to_f32());
             let same = got.to_bits() == wanted.to_bits() || (got.is_nan() && wanted.is_nan());
@@ -103,12 +102,41 @@ fn every_half_precision_number_is_widened_exactly() {
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / tiles.shape.cols * tiles.shape.rows];
-    let mut room = Room::new().expect("memory");
+    let (mut room, mut rounded) = (Room::new().expect("memory"), vec![0.0; x.len()]);
+    let x = linear::rounded((&Pool::new(1), vector), tiles, x, &mut rounded);
     let product = Product { tiles, matrix: 1, x, slots, share: 1, out: Shared::new(&mut out) };
     for first in (0..tiles.count()).step_by(cut) {
         product.all_rows(vector, &mut room, &(first..(first + cut).min(tiles.count())));
     }
     out
+}
+
+/// Numbers rounded to 8 bits in blocks of 32.
+fn rounded(x: &[f32]) -> Vec<f32> {
+    let block = |x: &[f32]| {
+        let largest = x.iter().fold(0.0, |a: f32, x| a.max(x.abs()));
+        let by = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        x.iter().map(|x| (x * by).round_ties_even() * (largest / 127.0)).collect::<Vec<_>>()
+    };
+    x.chunks(32).flat_map(block).collect()
+}
+
+#[test]
+fn rows_are_rounded_to_eight_bits() {
+    let mut x: Vec<f32> = random(9, 960).iter().enumerate().map(|(i, x)| x * (i / 32) as f32).collect();
+    x[40..44].copy_from_slice(&[127.0, 0.5, -1.5, -127.0]);
+    for vector in vectors() {
+        let mut words = vec![0.0; 2 * eight::words(480)];
+        eight::quantize(&Pool::new(2), vector, &x, 480, &mut words);
+        for (i, wanted) in rounded(&x).chunks(480).enumerate() {
+            let row = eight::row(&words, 480, i);
+            let bytes: Vec<i32> = row.quads.iter().flat_map(|q| q.to_le_bytes()).map(|b| i32::from(b as i8)).collect();
+            let got: Vec<f32> = bytes.iter().enumerate().map(|(k, &b)| b as f32 * row.scales[k / 32]).collect();
+            assert_eq!(got, wanted, "{:?}", vector.isa());
+            let sums: Vec<i32> = bytes.chunks(16).map(|half| half.iter().sum()).collect();
+            assert_eq!(row.sums.iter().map(|&sum| sum as i32).collect::<Vec<_>>(), sums);
+        }
+    }
 }
 
 fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u64) {
@@ -121,7 +149,8 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
-    let wanted: Vec<f32> = x
+    let read = if tiles.quantized() { rounded(&x) } else { x.clone() };
+    let wanted: Vec<f32> = read
         .chunks(shape.cols)
         .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
         .collect();

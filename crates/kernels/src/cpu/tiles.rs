@@ -1,11 +1,13 @@
 //! Weights as the kernels read them: tiles of 16 rows, quantized as they came.
 //!
-//! A tile is the blocks of its 16 rows, column by column of blocks; in each, every field (a scale, a byte of elements)
-//! of row 0 to 15 stands side by side. A matrix's last tile is filled up with rows of zeros.
+//! A tile of a quantized type is the lines of its blocks (four columns of each row in a line), then their sides (scales
+//! and what else stands beside them, field by field); one of floats is a field for each column. In every field the rows
+//! 0 to 15 stand side by side. A matrix's last tile is filled up with zeros.
 
 use graph::BackendError;
 use tensor::{DType, Shape};
 
+use super::codecs::{COLUMNS, Layout, QUAD, Quads};
 use super::memory::Buffer;
 use super::pool::Pool;
 use super::simd::{Bytes, LANES};
@@ -15,24 +17,35 @@ use super::simd::{Bytes, LANES};
 pub(crate) struct Tiles {
     pub(crate) dtype: DType,
     pub(crate) shape: Shape,
+    pub(crate) layout: Layout,
     data: Buffer<Bytes>,
+}
+
+/// Columns of one tile: lines, and the fields beside them.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'a> {
+    pub(crate) quants: &'a [Quads],
+    pub(crate) side: &'a [Bytes],
 }
 
 impl Tiles {
     /// Packs the matrices of `shape`; `bytes` has the length that shape and type ask for.
     pub(crate) fn pack(pool: &Pool, dtype: DType, shape: Shape, bytes: &[u8]) -> Result<Tiles, BackendError> {
-        let row_bytes = bytes.len() / (shape.outer * shape.rows).max(1);
-        let tiles = shape.rows.div_ceil(LANES);
-        let mut data = Buffer::zeroed(shape.outer * tiles * row_bytes, "a weight")?;
-        if row_bytes > 0 {
-            let matrix_bytes = row_bytes * shape.rows;
-            pool.chunks(&mut data, row_bytes, |i, tile| {
-                let (matrix, first) = (i / tiles, i % tiles * LANES);
-                let rows = &bytes[matrix * matrix_bytes..][..matrix_bytes][first * row_bytes..];
-                interleave(dtype, row_bytes, rows, tile);
-            });
-        }
-        Ok(Tiles { dtype, shape, data })
+        let mut tiles = Tiles { dtype, shape, layout: Layout::of(dtype), data: Buffer::empty() };
+        let (count, len) = (tiles.count(), tiles.tile_len());
+        let mut data = Buffer::zeroed(shape.outer * count * len, "a weight")?;
+        let matrix_bytes = bytes.len() / shape.outer.max(1);
+        pool.chunks(&mut data, len.max(1), |i, tile| {
+            let matrix = &bytes[i / count * matrix_bytes..][..matrix_bytes];
+            tiles.pack_tile(&matrix[i % count * LANES * (matrix_bytes / shape.rows)..], tile);
+        });
+        tiles.data = data;
+        Ok(tiles)
+    }
+
+    /// Whether products are of integers, with rounded rows.
+    pub(crate) fn quantized(&self) -> bool {
+        self.layout.quants > 0
     }
 
     /// Tiles of each matrix.
@@ -40,14 +53,10 @@ impl Tiles {
         self.shape.rows.div_ceil(LANES)
     }
 
-    /// 16-byte fields in a tile.
+    /// Fields from tile to tile: whole cache lines.
     pub(crate) fn tile_len(&self) -> usize {
-        self.blocks_len(self.shape.cols)
-    }
-
-    /// 16-byte fields that `cols` columns of a tile take.
-    pub(crate) fn blocks_len(&self, cols: usize) -> usize {
-        self.dtype.row_bytes(cols).expect("whole blocks, as the weight's length was checked")
+        let block = self.layout.quants * QUAD + self.layout.side();
+        (self.blocks(self.shape.cols) * block).next_multiple_of(QUAD)
     }
 
     /// `n` tiles of a matrix from tile `first` on.
@@ -56,54 +65,54 @@ impl Tiles {
         &self.data[(matrix * self.count() + first) * len..][..n * len]
     }
 
+    /// Up to [`COLUMNS`] columns of a tile, from column `start` on, which begins a block.
+    pub(crate) fn columns(&self, matrix: usize, tile: usize, start: usize) -> Columns<'_> {
+        let (blocks, all) = (self.blocks(COLUMNS.min(self.shape.cols - start)), self.blocks(self.shape.cols));
+        let (quants, side) = (self.layout.quants, self.layout.side());
+        let (lines, sides) = self.tiles(matrix, tile, 1).split_at(all * quants * QUAD);
+        let first = self.blocks(start);
+        Columns {
+            quants: &lines.as_chunks().0[first * quants..][..blocks * quants],
+            side: &sides[first * side..][..blocks * side],
+        }
+    }
+
     /// Memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.data.bytes()
     }
-}
 
-/// The widths of a block's fields, in order: (bytes, how many).
-fn fields(dtype: DType) -> &'static [(usize, usize)] {
-    match dtype {
-        DType::F32 => &[(4, 1)],
-        DType::F16 | DType::BF16 => &[(2, 1)],
-        DType::Q8_0 => &[(2, 1), (1, 32)],
-        DType::Q4_0 | DType::IQ4_NL => &[(2, 1), (1, 16)],
-        DType::Q4_1 => &[(2, 2), (1, 16)],
-        DType::Q5_0 => &[(2, 1), (1, 20)],
-        DType::Q5_1 => &[(2, 2), (1, 20)],
-        DType::Q2_K => &[(1, 80), (2, 2)],
-        DType::Q3_K => &[(1, 108), (2, 1)],
-        DType::Q4_K => &[(2, 2), (1, 140)],
-        DType::Q5_K => &[(2, 2), (1, 172)],
-        DType::Q6_K => &[(1, 208), (2, 1)],
-        DType::IQ4_XS => &[(2, 2), (1, 132)],
-        DType::MXFP4 => &[(1, 17)],
+    fn blocks(&self, columns: usize) -> usize {
+        columns / self.dtype.layout().block_len
     }
-}
 
-/// Packs up to 16 rows into a tile.
-fn interleave(dtype: DType, row_bytes: usize, rows: &[u8], tile: &mut [Bytes]) {
-    let block_bytes = dtype.layout().block_bytes;
-    for (i, block) in tile.chunks_exact_mut(block_bytes).enumerate() {
-        let sources: [&[u8]; LANES] = std::array::from_fn(|r| {
-            rows.get(r * row_bytes..).and_then(|row| row.get(i * block_bytes..(i + 1) * block_bytes)).unwrap_or(&[])
-        });
-        let mut at = 0;
-        for &(width, count) in fields(dtype) {
-            for _ in 0..count {
-                interleave_field(&sources, at, block[at..at + width].as_flattened_mut().chunks_exact_mut(width));
-                at += width;
+    /// Packs up to 16 rows, those that `rows` begins with.
+    fn pack_tile(&self, rows: &[u8], tile: &mut [Bytes]) {
+        let (blocks, block_bytes) = (self.blocks(self.shape.cols), self.dtype.layout().block_bytes);
+        let (quants, side) = (self.layout.quants, self.layout.side());
+        let (lines, sides) = tile.split_at_mut(blocks * quants * QUAD);
+        let (mut row_quants, mut row_side) = ([0; COLUMNS], [0; 2 * LANES]);
+        let (row_quants, row_side) = (&mut row_quants[..quants * QUAD], &mut row_side[..side]);
+        let rows = rows.chunks_exact(blocks * block_bytes).take(LANES);
+        for (lane, row) in rows.enumerate() {
+            for (b, block) in row.chunks_exact(block_bytes).enumerate() {
+                (self.layout.pack)(block, row_quants, row_side);
+                put(row_quants, QUAD, lane, &mut lines[b * quants * QUAD..]);
+                let mut at = 0;
+                for &(width, count) in self.layout.fields {
+                    let end = at + width * count;
+                    put(&row_side[at..end], width, lane, &mut sides[b * side + at..]);
+                    at = end;
+                }
             }
         }
     }
 }
 
-/// Puts the field at byte `at` of each row into the row's place; rows that are not there stay zeros.
-fn interleave_field<'a>(rows: &[&[u8]; LANES], at: usize, places: impl Iterator<Item = &'a mut [u8]>) {
-    for (row, place) in rows.iter().zip(places) {
-        if let Some(field) = row.get(at..at + place.len()) {
-            place.copy_from_slice(field);
-        }
+/// Puts one row's fields of `width` bytes at its places.
+fn put(row: &[u8], width: usize, lane: usize, fields: &mut [Bytes]) {
+    let fields = fields.as_flattened_mut().chunks_exact_mut(LANES * width);
+    for (field, from) in fields.zip(row.chunks_exact(width)) {
+        field[lane * width..][..width].copy_from_slice(from);
     }
 }

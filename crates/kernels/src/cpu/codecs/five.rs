@@ -1,39 +1,56 @@
-//! Five bits an element in blocks of 32: four as in `four.rs`, the fifth of element k in bit k of a 32-bit word.
+//! Five bits an element in blocks of 32: four as in `four.rs`; bit i of the last line's bytes is the fifth of line i.
 
-use super::{Codec, Sink, fields, half, low};
-use crate::cpu::simd::{Bytes, Simd};
+use super::four::nibbles;
+use super::{Block, Part, Quads, Quant, bits, half};
+use crate::cpu::simd::Simd;
 
 pub(super) struct Q5_0;
 pub(super) struct Q5_1;
 
+/// Nibbles, then the fifth bits, which the file has in the order of the columns.
+fn pack(high: &[u8], nibbles: &[u8], quants: &mut [u8]) {
+    quants[..16].copy_from_slice(nibbles);
+    quants[16..].fill(0);
+    for column in 0..32 {
+        quants[16 + column % 4] |= (high[column / 8] >> (column % 8) & 1) << (column / 4);
+    }
+}
+
 #[inline(always)]
-fn elements<S: Simd, K: Sink<S, 32>>(
-    s: S,
-    high: &[Bytes; 4],
-    bytes: &[Bytes; 16],
-    sink: &mut K,
-    value: impl Fn(S::I) -> S::F,
-) {
-    for k in 0..32 {
-        let byte = s.unsigned(&bytes[k % 16]);
-        let four = if k < 16 { low(s, byte) } else { s.shr(byte, 4) };
-        let fifth = s.and(s.shr(s.unsigned(&high[k / 8]), k as u32 % 8), s.splat_int(1));
-        sink.take(s, k, value(s.or(four, s.shl(fifth, 4))));
+fn quants<S: Simd>(s: S, lines: &[Quads; 5]) -> [S::I; 8] {
+    let four = nibbles(s, lines);
+    std::array::from_fn(|i| s.or(four[i], s.shl(bits(s, &lines[4], i as u32, 1), 4)))
+}
+
+impl Quant<8, 5, 2> for Q5_0 {
+    const PARTS: usize = 1;
+    const ZERO: i32 = 16;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
+
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..2]);
+        pack(&block[2..6], &block[6..], quants);
+    }
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<5, 2>, _: usize) -> Part<S, 8> {
+        Part { quants: quants(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
-impl Codec<32, 22> for Q5_0 {
-    #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 22], sink: &mut K) {
-        let d = half(s, block, 0);
-        elements(s, fields(block, 2), fields(block, 6), sink, |q| s.mul(d, s.sub(s.float(q), s.splat(16.0))));
-    }
-}
+impl Quant<8, 5, 4> for Q5_1 {
+    const PARTS: usize = 1;
+    const MIN: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
 
-impl Codec<32, 24> for Q5_1 {
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..4]);
+        pack(&block[4..8], &block[8..], quants);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 24], sink: &mut K) {
-        let (d, m) = (half(s, block, 0), half(s, block, 2));
-        elements(s, fields(block, 4), fields(block, 8), sink, |q| s.add(s.mul(d, s.float(q)), m));
+    fn part<S: Simd>(s: S, block: &Block<5, 4>, _: usize) -> Part<S, 8> {
+        let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
+        Part { quants: quants(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
     }
 }

@@ -1,6 +1,6 @@
 //! Four bits an element in blocks of 32: byte j holds elements j (low) and j + 16 (high).
 
-use super::{Codec, Sink, fields, half, low};
+use super::{Block, Part, Quads, Quant, bits, fields, half};
 use crate::cpu::simd::{Bytes, LANES, Simd};
 
 pub(super) struct Q4_0;
@@ -9,57 +9,85 @@ pub(super) struct IQ4NL;
 pub(super) struct IQ4XS;
 pub(super) struct MXFP4;
 
-/// The levels of IQ4_NL and IQ4_XS.
-const LEVELS: [f32; LANES] = [-127., -104., -83., -65., -49., -35., -22., -10., 1., 13., 25., 38., 53., 69., 89., 113.];
-/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa).
-const FLOATS: [f32; LANES] = [0., 1., 2., 3., 4., 6., 8., 12., 0., -1., -2., -3., -4., -6., -8., -12.];
+/// The levels of IQ4_NL and IQ4_XS, and 128.
+const LEVELS: Bytes = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
+/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa), and 12.
+const FLOATS: Bytes = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0];
 
-/// The 32 nibbles at field `at` in the order of their elements, each made a number by `value`, to columns from `k` on.
+/// The lines of 32 columns from the nibbles of four lines.
 #[inline(always)]
-fn nibbles<S: Simd, K: Sink<S, LEN>, const LEN: usize>(
-    s: S,
-    bytes: &[Bytes; 16],
-    k: usize,
-    sink: &mut K,
-    value: impl Fn(S::I) -> S::F,
-) {
-    for (j, byte) in bytes.iter().enumerate() {
-        sink.take(s, k + j, value(low(s, s.unsigned(byte))));
+pub(super) fn nibbles<S: Simd>(s: S, lines: &[Quads]) -> [S::I; 8] {
+    std::array::from_fn(|i| bits(s, &lines[i % 4], i as u32 / 4 * 4, 4))
+}
+
+#[inline(always)]
+fn levels<S: Simd>(s: S, lines: &[Quads], table: &Bytes) -> [S::I; 8] {
+    nibbles(s, lines).map(|q| s.lookup(table, q))
+}
+
+impl Quant<8, 4, 2> for Q4_0 {
+    const PARTS: usize = 1;
+    const ZERO: i32 = 8;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
+
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..2]);
+        quants.copy_from_slice(&block[2..]);
     }
-    for (j, byte) in bytes.iter().enumerate() {
-        sink.take(s, k + 16 + j, value(s.shr(s.unsigned(byte), 4)));
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
+        Part { quants: nibbles(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
-impl Codec<32, 18> for Q4_0 {
+impl Quant<8, 4, 4> for Q4_1 {
+    const PARTS: usize = 1;
+    const MIN: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
+
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..4]);
+        quants.copy_from_slice(&block[4..]);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 18], sink: &mut K) {
-        let (d, eight) = (half(s, block, 0), s.splat(8.0));
-        nibbles(s, fields(block, 2), 0, sink, |q| s.mul(d, s.sub(s.float(q), eight)));
+    fn part<S: Simd>(s: S, block: &Block<4, 4>, _: usize) -> Part<S, 8> {
+        let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
+        Part { quants: nibbles(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
     }
 }
 
-impl Codec<32, 20> for Q4_1 {
+impl Quant<8, 4, 2> for IQ4NL {
+    const PARTS: usize = 1;
+    const ZERO: i32 = 128;
+    const WIDE: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
+
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        Q4_0::pack(block, quants, side);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 20], sink: &mut K) {
-        let (d, m) = (half(s, block, 0), half(s, block, 2));
-        nibbles(s, fields(block, 4), 0, sink, |q| s.add(s.mul(d, s.float(q)), m));
+    fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
+        Part { quants: levels(s, block.quants, &LEVELS), scale: half(s, block.side, 0), min: None }
     }
 }
 
-impl Codec<32, 18> for IQ4NL {
-    #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 18], sink: &mut K) {
-        let d = half(s, block, 0);
-        nibbles(s, fields(block, 2), 0, sink, |q| s.mul(d, s.lookup(&LEVELS, q)));
-    }
-}
+impl Quant<8, 4, 1> for MXFP4 {
+    const PARTS: usize = 1;
+    const ZERO: i32 = 12;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 1)];
 
-impl Codec<32, 17> for MXFP4 {
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..1]);
+        quants.copy_from_slice(&block[1..]);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 32>>(s: S, block: &[Bytes; 17], sink: &mut K) {
-        let d = s.load(&block[0].map(half_power));
-        nibbles(s, fields(block, 1), 0, sink, |q| s.mul(d, s.lookup(&FLOATS, q)));
+    fn part<S: Simd>(s: S, block: &Block<4, 1>, _: usize) -> Part<S, 8> {
+        let scale = s.load(&block.side[0].map(half_power));
+        Part { quants: levels(s, block.quants, &FLOATS), scale, min: None }
     }
 }
 
@@ -69,17 +97,29 @@ fn half_power(e: u8) -> f32 {
     f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (u32::from(e) - 1) << 23 })
 }
 
-impl Codec<256, 136> for IQ4XS {
-    #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 136], sink: &mut K) {
-        let d = half(s, block, 0);
-        let high = s.halves(fields(block, 2));
-        for part in 0..8 {
-            let low_bits = low(s, s.shr(s.unsigned(&block[4 + part / 2]), 4 * (part as u32 % 2)));
-            let high_bits = s.shl(s.and(s.shr(high, 2 * part as u32), s.splat_int(3)), 4);
-            let scale = s.add_int(s.or(low_bits, high_bits), s.splat_int(-32));
-            let d = s.mul(d, s.float(scale));
-            nibbles(s, fields(block, 8 + 16 * part), 32 * part, sink, |q| s.mul(d, s.lookup(&LEVELS, q)));
+impl Quant<8, 32, 10> for IQ4XS {
+    const PARTS: usize = 8;
+    const ZERO: i32 = 128;
+    const WIDE: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 1), (1, 8)];
+
+    /// A block has d, the upper two bits of the parts' scales, their lower four, and the nibbles.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants.copy_from_slice(&block[8..]);
+        side[..2].copy_from_slice(&block[..2]);
+        let high = u16::from_le_bytes([block[2], block[3]]);
+        for (p, scale) in side[2..].iter_mut().enumerate() {
+            let low = block[4 + p / 2] >> (4 * (p % 2)) & 15;
+            *scale = (low | ((high >> (2 * p) & 3) as u8) << 4).wrapping_sub(32);
         }
     }
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<32, 10>, part: usize) -> Part<S, 8> {
+        let scale = s.float(s.signed(&fields::<8, 10>(block.side, 2)[part]));
+        let scale = s.mul(half(s, block.side, 0), scale);
+        Part { quants: levels(s, &block.quants[4 * part..][..4], &LEVELS), scale, min: None }
+    }
 }
+
+const _: () = assert!(LANES == 16, "a table of 16 levels is a field");

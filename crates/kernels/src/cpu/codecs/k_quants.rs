@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Codec, Sink, half, low};
+use super::{Block, Part, Quads, Quant, bits, half};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -9,107 +9,145 @@ pub(super) struct Q4K;
 pub(super) struct Q5K;
 pub(super) struct Q6K;
 
-/// `bits` bits of each lane from bit `at` on.
+impl Quant<4, 16, 20> for Q2K {
+    const PARTS: usize = 16;
+    const MIN: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
+
+    /// A block has 16 scales (low 4 bits) and minima (high), 64 bytes of quarters, d, dmin.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants.copy_from_slice(&block[16..80]);
+        side[..16].copy_from_slice(&block[..16]);
+        side[16..].copy_from_slice(&block[80..]);
+    }
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<16, 20>, part: usize) -> Part<S, 4> {
+        let both = s.unsigned(&block.side[part]);
+        let scale = s.mul(half(s, block.side, 16), s.float(s.and(both, s.splat_int(15))));
+        let min = s.mul(half(s, block.side, 18), s.float(s.shr(both, 4)));
+        let first = part / 8 * 8 + part % 2 * 4;
+        let quants = std::array::from_fn(|i| bits(s, &block.quants[first + i], part as u32 / 2 % 4 * 2, 2));
+        Part { quants, scale, min: Some(min) }
+    }
+}
+
+impl Quant<4, 24, 18> for Q3K {
+    const PARTS: usize = 16;
+    const ZERO: i32 = 4;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
+
+    /// A block has 32 bytes of third bits, 64 of quarters, 12 of scales (low 4 bits of 16, then high 2), d.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants[..64].copy_from_slice(&block[32..96]);
+        quants[64..].copy_from_slice(&block[..32]);
+        let scales = &block[96..108];
+        for (p, scale) in side[..16].iter_mut().enumerate() {
+            let (low, high) = (scales[p % 8] >> (p / 8 * 4) & 15, scales[8 + p % 4] >> (p / 4 * 2) & 3);
+            *scale = (low | high << 4).wrapping_sub(32);
+        }
+        side[16..].copy_from_slice(&block[108..]);
+    }
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<24, 18>, part: usize) -> Part<S, 4> {
+        let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
+        let (row, side) = (part / 2, part % 2 * 4);
+        let quants = std::array::from_fn(|i| {
+            let two = bits(s, &block.quants[row / 4 * 8 + side + i], row as u32 % 4 * 2, 2);
+            let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
+            s.or(two, s.shl(third, 2))
+        });
+        Part { quants, scale, min: None }
+    }
+}
+
+/// Side of Q4_K and Q5_K: eight scales and eight minima, which the file packs into 12 bytes of 6 bits each, then d, dmin.
+fn pack_side(block: &[u8], side: &mut [u8]) {
+    let packed = &block[4..16];
+    for p in 0..8 {
+        (side[p], side[8 + p]) = if p < 4 {
+            (packed[p] & 63, packed[p + 4] & 63)
+        } else {
+            let both = packed[p + 4];
+            (both & 15 | packed[p - 4] >> 6 << 4, both >> 4 | packed[p] >> 6 << 4)
+        };
+    }
+    side[16..].copy_from_slice(&block[..4]);
+}
+
+/// Scale and minimum of part 0 to 7 of Q4_K and Q5_K.
 #[inline(always)]
-fn bits<S: Simd>(s: S, byte: &Bytes, at: u32, bits: u32) -> S::I {
-    s.and(s.shr(s.unsigned(byte), at), s.splat_int((1 << bits) - 1))
+fn scale_and_min<S: Simd>(s: S, side: &[Bytes; 20], part: usize) -> (S::F, Option<S::F>) {
+    let scale = s.mul(half(s, side, 16), s.float(s.unsigned(&side[part])));
+    (scale, Some(s.mul(half(s, side, 18), s.float(s.unsigned(&side[8 + part])))))
 }
 
-impl Codec<256, 84> for Q2K {
-    /// 16 scales (low 4 bits) and minima (high), 64 bytes of quarters, d, dmin.
-    #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 84], sink: &mut K) {
-        let (d, dmin) = (half(s, block, 80), half(s, block, 82));
-        for part in 0..16 {
-            let scale = s.unsigned(&block[part]);
-            let (scale, min) = (s.mul(d, s.float(low(s, scale))), s.mul(dmin, s.float(s.shr(scale, 4))));
-            let (first, shift) = (16 + part / 8 * 32 + part % 2 * 16, part as u32 / 2 % 4 * 2);
-            for l in 0..16 {
-                let q = bits(s, &block[first + l], shift, 2);
-                sink.take(s, part * 16 + l, s.sub(s.mul(scale, s.float(q)), min));
-            }
-        }
-    }
-}
-
-impl Codec<256, 110> for Q3K {
-    /// 32 bytes of third bits, 64 of quarters, 12 of scales, d.
-    #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 110], sink: &mut K) {
-        let d = half(s, block, 108);
-        for part in 0..16 {
-            let low_bits = bits(s, &block[96 + part % 8], part as u32 / 8 * 4, 4);
-            let high_bits = bits(s, &block[104 + part % 4], part as u32 / 4 * 2, 2);
-            let scale = s.add_int(s.or(low_bits, s.shl(high_bits, 4)), s.splat_int(-32));
-            let scale = s.mul(d, s.float(scale));
-            let (row, shift) = (part / 2, part as u32 / 2 % 4 * 2);
-            for l in 0..16 {
-                let two = bits(s, &block[32 + row / 4 * 32 + part % 2 * 16 + l], shift, 2);
-                let third = bits(s, &block[part % 2 * 16 + l], row as u32, 1);
-                let q = s.add_int(s.or(two, s.shl(third, 2)), s.splat_int(-4));
-                sink.take(s, part * 16 + l, s.mul(scale, s.float(q)));
-            }
-        }
-    }
-}
-
-/// Scale and minimum of part 0 to 7 of Q4_K and Q5_K: 6 bits each, packed into the 12 fields from 4 on.
+/// The nibbles of part 0 to 7 of Q4_K and Q5_K: low ones of 32 bytes, then their high ones.
 #[inline(always)]
-fn scale_and_min<S: Simd, const FIELDS: usize>(s: S, block: &[Bytes; FIELDS], part: usize) -> (S::F, S::F) {
-    let field = |i: usize| &block[4 + i];
-    let (scale, min) = if part < 4 {
-        (bits(s, field(part), 0, 6), bits(s, field(part + 4), 0, 6))
-    } else {
-        let high = |i| s.shl(bits(s, field(i), 6, 2), 4);
-        (s.or(bits(s, field(part + 4), 0, 4), high(part - 4)), s.or(bits(s, field(part + 4), 4, 4), high(part)))
-    };
-    (s.mul(half(s, block, 0), s.float(scale)), s.mul(half(s, block, 2), s.float(min)))
+fn nibbles<S: Simd>(s: S, lines: &[Quads], part: usize) -> [S::I; 8] {
+    std::array::from_fn(|i| bits(s, &lines[part / 2 * 8 + i], part as u32 % 2 * 4, 4))
 }
 
-impl Codec<256, 144> for Q4K {
-    /// d, dmin, 12 bytes of scales, 128 of nibbles.
+impl Quant<8, 32, 20> for Q4K {
+    const PARTS: usize = 8;
+    const MIN: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
+
+    /// A block has d, dmin, 12 bytes of scales, 128 of nibbles.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants.copy_from_slice(&block[16..]);
+        pack_side(block, side);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 144], sink: &mut K) {
-        for part in 0..8 {
-            let (scale, min) = scale_and_min(s, block, part);
-            for l in 0..32 {
-                let q = bits(s, &block[16 + part / 2 * 32 + l], part as u32 % 2 * 4, 4);
-                sink.take(s, part * 32 + l, s.sub(s.mul(scale, s.float(q)), min));
-            }
-        }
+    fn part<S: Simd>(s: S, block: &Block<32, 20>, part: usize) -> Part<S, 8> {
+        let (scale, min) = scale_and_min(s, block.side, part);
+        Part { quants: nibbles(s, block.quants, part), scale, min }
     }
 }
 
-impl Codec<256, 176> for Q5K {
-    /// d, dmin, 12 bytes of scales, 32 of fifth bits, 128 of nibbles.
+impl Quant<8, 40, 20> for Q5K {
+    const PARTS: usize = 8;
+    const MIN: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
+
+    /// A block has d, dmin, 12 bytes of scales, 32 of fifth bits, 128 of nibbles.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants[..128].copy_from_slice(&block[48..]);
+        quants[128..].copy_from_slice(&block[16..48]);
+        pack_side(block, side);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 176], sink: &mut K) {
-        for part in 0..8 {
-            let (scale, min) = scale_and_min(s, block, part);
-            for l in 0..32 {
-                let four = bits(s, &block[48 + part / 2 * 32 + l], part as u32 % 2 * 4, 4);
-                let fifth = bits(s, &block[16 + l], part as u32, 1);
-                let q = s.or(four, s.shl(fifth, 4));
-                sink.take(s, part * 32 + l, s.sub(s.mul(scale, s.float(q)), min));
-            }
-        }
+    fn part<S: Simd>(s: S, block: &Block<40, 20>, part: usize) -> Part<S, 8> {
+        let (scale, min) = scale_and_min(s, block.side, part);
+        let four = nibbles(s, block.quants, part);
+        let fifth = |i: usize| s.shl(bits(s, &block.quants[32 + i], part as u32, 1), 4);
+        Part { quants: std::array::from_fn(|i| s.or(four[i], fifth(i))), scale, min }
     }
 }
 
-impl Codec<256, 210> for Q6K {
-    /// 128 bytes of nibbles, 64 of upper pairs, 16 of scales, d.
+impl Quant<4, 48, 18> for Q6K {
+    const PARTS: usize = 16;
+    const ZERO: i32 = 32;
+    const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
+
+    /// A block has 128 bytes of nibbles, 64 of upper pairs, 16 scales, d.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        quants.copy_from_slice(&block[..192]);
+        side.copy_from_slice(&block[192..]);
+    }
+
     #[inline(always)]
-    fn block<S: Simd, K: Sink<S, 256>>(s: S, block: &[Bytes; 210], sink: &mut K) {
-        let d = half(s, block, 208);
-        for part in 0..16 {
-            let scale = s.mul(d, s.float(s.signed(&block[192 + part])));
-            let (side, quarter, first) = (part / 8, part / 2 % 4, part % 2 * 16);
-            for l in first..first + 16 {
-                let four = bits(s, &block[side * 64 + quarter % 2 * 32 + l], quarter as u32 / 2 * 4, 4);
-                let upper = bits(s, &block[128 + side * 32 + l], quarter as u32 * 2, 2);
-                let q = s.add_int(s.or(four, s.shl(upper, 4)), s.splat_int(-32));
-                sink.take(s, part * 16 + l - first, s.mul(scale, s.float(q)));
-            }
-        }
+    fn part<S: Simd>(s: S, block: &Block<48, 18>, part: usize) -> Part<S, 4> {
+        let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
+        let (half, quarter, first) = (part / 8, part / 2 % 4, part % 2 * 4);
+        let quants = std::array::from_fn(|i| {
+            let four = bits(s, &block.quants[half * 16 + quarter % 2 * 8 + first + i], quarter as u32 / 2 * 4, 4);
+            let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
+            s.or(four, s.shl(upper, 4))
+        });
+        Part { quants, scale, min: None }
     }
 }

@@ -1,155 +1,251 @@
-//! Weight tiles to numbers: one decoder for each storage type, written once for every instruction set.
+//! What tiles of each storage type hold, and how kernels read them, written once for every instruction set.
 //!
-//! A tile holds the blocks of 16 rows with their fields interleaved (see `tiles.rs`), so a vector's lanes are 16 rows
-//! and a decoder is the scalar formula, lane by lane: it gives the same bits as `tensor::decode`.
+//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of unsigned bytes, four
+//! columns of each row in a lane, with a scale and a minimum for each part of a block: an element is
+//! scale · (byte − [`Quant::ZERO`]) − minimum, the same bits as `tensor::decode` gives. Products with rows of signed
+//! bytes are then sums of integers.
 
+mod eight;
 mod five;
+mod float;
 mod four;
 mod k_quants;
-mod plain;
 
 use tensor::DType;
 
-use super::simd::{Bytes, Kernel, LANES, Line, Simd};
+use super::ops::gemm_int::{Form, Weights};
+use super::simd::{Bytes, Kernel, Line, Simd};
+use super::tiles::Columns;
+pub(crate) use float::{Decode, DotFloats};
 
-/// A storage type: `LEN` elements of each row in `FIELDS` bytes of each row.
-trait Codec<const LEN: usize, const FIELDS: usize> {
-    /// Gives `sink` the elements of one block of 16 rows, in ascending order of columns.
-    fn block<S: Simd, K: Sink<S, LEN>>(s: S, block: &[Bytes; FIELDS], sink: &mut K);
+/// Columns unpacked at a time; the longest block of any type.
+pub(crate) const COLUMNS: usize = 256;
+/// Columns that a line of bytes holds.
+pub(crate) const QUAD: usize = 4;
+/// The most parts in so many columns.
+pub(crate) const PARTS: usize = COLUMNS / 16;
+
+/// 64 bytes: four columns of 16 rows.
+pub(crate) type Quads = [Bytes; QUAD];
+
+/// A quantized type. A block of a tile is `QUANTS` lines of bytes or smaller numbers and `SIDE` fields (of 16 bytes: one of
+/// each row) beside them; it is read in parts of `LINES` · 4 columns, each with its own scale.
+trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+    /// Parts of a block.
+    const PARTS: usize;
+    /// What is taken from a byte; 0 where there is a minimum.
+    const ZERO: i32 = 0;
+    /// Whether bytes reach 128 and more.
+    const WIDE: bool = false;
+    /// Whether parts have minima.
+    const MIN: bool = false;
+    /// The widths of the side's fields, in order: (bytes, how many).
+    const FIELDS: &'static [(usize, usize)];
+
+    /// Parts one row's block, as the file has it, into the bytes of its lines and of its side.
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]);
+
+    /// Part `part` of a block.
+    fn part<S: Simd>(s: S, block: &Block<QUANTS, SIDE>, part: usize) -> Part<S, LINES>;
 }
 
-/// What becomes of decoded elements.
-trait Sink<S: Simd, const LEN: usize> {
-    /// Takes column `k` < `LEN` of a block.
-    fn take(&mut self, s: S, k: usize, x: S::F);
+/// A block of 16 rows.
+struct Block<'a, const QUANTS: usize, const SIDE: usize> {
+    quants: &'a [Quads; QUANTS],
+    side: &'a [Bytes; SIDE],
 }
 
-/// Stores them.
-struct Store<'a, const LEN: usize>(&'a mut [Line; LEN]);
-
-impl<S: Simd, const LEN: usize> Sink<S, LEN> for Store<'_, LEN> {
-    #[inline(always)]
-    fn take(&mut self, s: S, k: usize, x: S::F) {
-        s.store(&mut self.0[k].0, x);
-    }
+/// A part of a block of 16 rows.
+struct Part<S: Simd, const LINES: usize> {
+    quants: [S::I; LINES],
+    scale: S::F,
+    /// `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
+    min: Option<S::F>,
 }
 
-/// Multiplies them with a row of x and adds up.
-struct Dot<'a, S: Simd, const LEN: usize> {
-    x: &'a [f32; LEN],
-    sum: S::F,
-}
-
-impl<S: Simd, const LEN: usize> Sink<S, LEN> for Dot<'_, S, LEN> {
-    #[inline(always)]
-    fn take(&mut self, s: S, k: usize, x: S::F) {
-        self.sum = s.mul_add(x, s.splat(self.x[k]), self.sum);
-    }
-}
-
-/// Decodes blocks of one tile into `out`: a line for each column.
-pub(crate) struct Decode<'a> {
-    pub(crate) dtype: DType,
-    pub(crate) blocks: &'a [Bytes],
-    pub(crate) out: &'a mut [Line],
-}
-
-/// Multiplies tiles with one row of x: `sums[t]` = tile t · x.
-pub(crate) struct DotTiles<'a> {
-    pub(crate) dtype: DType,
-    /// The tiles, one after the other.
-    pub(crate) tiles: &'a [Bytes],
-    pub(crate) x: &'a [f32],
-    pub(crate) sums: &'a mut [Line],
-}
-
-/// Runs `$do::<S, Codec, LEN, FIELDS>` for the codec of a type.
-macro_rules! for_codec {
-    ($dtype:expr, $do:ident($($arg:expr),*)) => {
+/// Calls `$do` for a quantized type: with `S` if given, the type, and the three numbers of [`Quant`].
+macro_rules! for_quant {
+    ($dtype:expr, $do:ident [$($s:ident)?] ($($arg:expr),*)) => {
         match $dtype {
-            DType::F32 => $do::<S, plain::F32, 1, 4>($($arg),*),
-            DType::F16 => $do::<S, plain::F16, 1, 2>($($arg),*),
-            DType::BF16 => $do::<S, plain::BF16, 1, 2>($($arg),*),
-            DType::Q8_0 => $do::<S, plain::Q8_0, 32, 34>($($arg),*),
-            DType::Q4_0 => $do::<S, four::Q4_0, 32, 18>($($arg),*),
-            DType::Q4_1 => $do::<S, four::Q4_1, 32, 20>($($arg),*),
-            DType::Q5_0 => $do::<S, five::Q5_0, 32, 22>($($arg),*),
-            DType::Q5_1 => $do::<S, five::Q5_1, 32, 24>($($arg),*),
-            DType::Q2_K => $do::<S, k_quants::Q2K, 256, 84>($($arg),*),
-            DType::Q3_K => $do::<S, k_quants::Q3K, 256, 110>($($arg),*),
-            DType::Q4_K => $do::<S, k_quants::Q4K, 256, 144>($($arg),*),
-            DType::Q5_K => $do::<S, k_quants::Q5K, 256, 176>($($arg),*),
-            DType::Q6_K => $do::<S, k_quants::Q6K, 256, 210>($($arg),*),
-            DType::IQ4_NL => $do::<S, four::IQ4NL, 32, 18>($($arg),*),
-            DType::IQ4_XS => $do::<S, four::IQ4XS, 256, 136>($($arg),*),
-            DType::MXFP4 => $do::<S, four::MXFP4, 32, 17>($($arg),*),
+            DType::Q8_0 => $do::<$($s,)? eight::Q8_0, 8, 8, 2>($($arg),*),
+            DType::Q4_0 => $do::<$($s,)? four::Q4_0, 8, 4, 2>($($arg),*),
+            DType::Q4_1 => $do::<$($s,)? four::Q4_1, 8, 4, 4>($($arg),*),
+            DType::Q5_0 => $do::<$($s,)? five::Q5_0, 8, 5, 2>($($arg),*),
+            DType::Q5_1 => $do::<$($s,)? five::Q5_1, 8, 5, 4>($($arg),*),
+            DType::IQ4_NL => $do::<$($s,)? four::IQ4NL, 8, 4, 2>($($arg),*),
+            DType::IQ4_XS => $do::<$($s,)? four::IQ4XS, 8, 32, 10>($($arg),*),
+            DType::MXFP4 => $do::<$($s,)? four::MXFP4, 8, 4, 1>($($arg),*),
+            DType::Q2_K => $do::<$($s,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
+            DType::Q3_K => $do::<$($s,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
+            DType::Q4_K => $do::<$($s,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
+            DType::Q5_K => $do::<$($s,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
+            DType::Q6_K => $do::<$($s,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
+            DType::F32 | DType::F16 | DType::BF16 => unreachable!("floats are not quantized"),
         }
     };
 }
 
-impl Kernel for Decode<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for_codec!(self.dtype, decode(s, self));
-    }
+/// How a type's blocks are packed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// Lines of a block; none for floats.
+    pub(crate) quants: usize,
+    /// Widths of the other fields: (bytes, how many).
+    pub(crate) fields: &'static [(usize, usize)],
+    /// What is taken from each byte.
+    pub(crate) zero: i32,
+    /// How parts are multiplied.
+    pub(crate) form: Form,
+    /// One row's block into the bytes of its lines and of its side.
+    pub(crate) pack: fn(&[u8], &mut [u8], &mut [u8]),
 }
 
-#[inline(always)]
-fn decode<S: Simd, C: Codec<LEN, FIELDS>, const LEN: usize, const FIELDS: usize>(s: S, job: Decode) {
-    let blocks = job.blocks.as_chunks::<FIELDS>().0;
-    for (block, out) in blocks.iter().zip(job.out.as_chunks_mut::<LEN>().0) {
-        C::block(s, block, &mut Store(out));
-    }
-}
-
-impl Kernel for DotTiles<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for_codec!(self.dtype, dot_tiles(s, self));
-    }
-}
-
-/// Goes through all tiles together, some columns of each in turn: the sums of several tiles are then under way at once,
-/// where one alone would wait for each addition.
-#[inline(always)]
-fn dot_tiles<S: Simd, C: Codec<LEN, FIELDS>, const LEN: usize, const FIELDS: usize>(s: S, job: DotTiles) {
-    let x = job.x.as_chunks::<LEN>().0;
-    let tiles = job.tiles.as_chunks::<FIELDS>().0;
-    let turn = (32 / LEN).max(1);
-    for start in (0..x.len()).step_by(turn) {
-        let end = (start + turn).min(x.len());
-        for (sum, tile) in job.sums.iter_mut().zip(tiles.chunks_exact(x.len())) {
-            let mut total = s.load(&sum.0);
-            for (block, x) in tile[start..end].iter().zip(&x[start..end]) {
-                let mut dot = Dot { x, sum: total };
-                C::block(s, block, &mut dot);
-                total = dot.sum;
-            }
-            s.store(&mut sum.0, total);
+impl Layout {
+    pub(crate) fn of(dtype: DType) -> Layout {
+        fn float(fields: &'static [(usize, usize)]) -> Layout {
+            let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| side.copy_from_slice(block);
+            Layout { quants: 0, fields, zero: 0, form: Form { lines: 0, min: false, wide: false }, pack }
         }
+        fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
+        {
+            let form = Form { lines: LINES, min: T::MIN, wide: T::WIDE };
+            Layout { quants: QUANTS, fields: T::FIELDS, zero: T::ZERO, form, pack: T::pack }
+        }
+        match dtype {
+            DType::F32 => float(&[(4, 1)]),
+            DType::F16 | DType::BF16 => float(&[(2, 1)]),
+            _ => for_quant!(dtype, quant[]()),
+        }
+    }
+
+    /// Fields beside the lines.
+    pub(crate) fn side(&self) -> usize {
+        self.fields.iter().map(|(width, count)| width * count).sum()
+    }
+}
+
+/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum.
+pub(crate) struct Unpack<'a> {
+    pub(crate) dtype: DType,
+    pub(crate) columns: Columns<'a>,
+    pub(crate) out: &'a mut Weights,
+}
+
+impl Kernel for Unpack<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for_quant!(self.dtype, unpack[S](s, self));
+    }
+}
+
+#[inline(always)]
+fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>(
+    s: S,
+    job: Unpack,
+) {
+    let (quants, side) = (job.columns.quants.as_chunks::<QUANTS>().0, job.columns.side.as_chunks::<SIDE>().0);
+    let blocks = quants.iter().zip(side);
+    let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
+    let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
+    for (((quants, side), bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
+        for p in 0..T::PARTS {
+            let part = T::part(s, &Block { quants, side }, p);
+            for (to, quants) in bytes[p].iter_mut().zip(part.quants) {
+                s.store_bytes(to, quants);
+            }
+            s.store(&mut scales[p].0, part.scale);
+            s.store(&mut mins[p].0, part.min.unwrap_or(s.splat(0.0)));
+        }
+    }
+}
+
+/// One row of rounded numbers: lines of four signed bytes in the bits of each number, a scale for each 32 columns and the
+/// sums of the bytes of each 16.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    pub(crate) quads: &'a [f32],
+    pub(crate) scales: &'a [f32],
+    pub(crate) sums: &'a [u32],
+}
+
+impl Row<'_> {
+    /// Scale and sum of the bytes of part `part`, which has `lines` lines: 4 or 8.
+    #[inline(always)]
+    pub(crate) fn part(&self, lines: usize, part: usize) -> (f32, i32) {
+        if lines == 8 {
+            (self.scales[part], (self.sums[2 * part].wrapping_add(self.sums[2 * part + 1])) as i32)
+        } else {
+            (self.scales[part / 2], self.sums[part] as i32)
+        }
+    }
+}
+
+/// Multiplies tiles with one rounded row: `sums[t]` = tile t · x.
+pub(crate) struct DotQuants<'a> {
+    pub(crate) dtype: DType,
+    /// The tiles, one after the other.
+    pub(crate) tiles: &'a [Bytes],
+    /// Fields from tile to tile.
+    pub(crate) stride: usize,
+    pub(crate) x: Row<'a>,
+    pub(crate) sums: &'a mut [Line],
+}
+
+impl Kernel for DotQuants<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for_quant!(self.dtype, dot[S](s, self));
+    }
+}
+
+#[inline(always)]
+fn dot<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>(
+    s: S,
+    job: DotQuants,
+) {
+    let x = job.x.quads.as_chunks::<LINES>().0;
+    let blocks = x.len() / T::PARTS;
+    for (tile, sum) in job.tiles.chunks_exact(job.stride).zip(job.sums) {
+        let (quants, side) = tile.split_at(blocks * QUANTS * QUAD);
+        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0.iter();
+        let blocks = quants.zip(side.as_chunks::<SIDE>().0).zip(x.chunks_exact(T::PARTS));
+        let mut total = s.splat(0.0);
+        for (b, ((quants, side), x)) in blocks.enumerate() {
+            for (p, x) in x.iter().enumerate() {
+                let part = T::part(s, &Block { quants, side }, p);
+                let (scale, sum) = job.x.part(LINES, b * T::PARTS + p);
+                let mut acc = s.splat_int(-T::ZERO * sum);
+                for (quants, x) in part.quants.into_iter().zip(x) {
+                    acc = s.dot(acc, quants, s.splat_int(x.to_bits() as i32), T::WIDE);
+                }
+                total = s.mul_add(s.float(acc), s.mul(part.scale, s.splat(scale)), total);
+                if let Some(min) = part.min {
+                    total = s.mul_add(min, s.splat(-(scale * sum as f32)), total);
+                }
+            }
+        }
+        s.store(&mut sum.0, total);
     }
 }
 
 /// N fields from the `at`th on.
 #[inline(always)]
-fn fields<const N: usize, const FIELDS: usize>(block: &[Bytes; FIELDS], at: usize) -> &[Bytes; N] {
-    block[at..].first_chunk().expect("a codec's fields lie in its block")
+fn fields<const N: usize, const SIDE: usize>(side: &[Bytes; SIDE], at: usize) -> &[Bytes; N] {
+    side[at..].first_chunk().expect("a type's fields lie in its side")
 }
 
 /// The half-precision number at fields `at` and `at + 1`.
 #[inline(always)]
-fn half<S: Simd, const FIELDS: usize>(s: S, block: &[Bytes; FIELDS], at: usize) -> S::F {
-    s.f16(fields(block, at))
+fn half<S: Simd, const SIDE: usize>(s: S, side: &[Bytes; SIDE], at: usize) -> S::F {
+    s.f16(fields(side, at))
 }
 
-/// The low four bits of each lane.
+/// `bits` bits of each byte from bit `at` on.
 #[inline(always)]
-fn low<S: Simd>(s: S, x: S::I) -> S::I {
-    s.and(x, s.splat_int(15))
+fn bits<S: Simd>(s: S, quads: &Quads, at: u32, bits: u32) -> S::I {
+    s.and(s.shr(s.bytes(quads), at), s.splat_int(((1 << bits) - 1) * 0x0101_0101))
 }
-
-const _: () = assert!(LANES == 16, "fields are loaded 16 rows at a time");

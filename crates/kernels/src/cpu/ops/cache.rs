@@ -105,7 +105,7 @@ impl Layer {
             return lines;
         }
         let room = &mut room[..packed.len() / self.parts()];
-        vector.run(Decode { dtype: self.dtype, blocks: packed, out: room });
+        vector.run(Decode { dtype: self.dtype, columns: packed, out: room });
         room
     }
 

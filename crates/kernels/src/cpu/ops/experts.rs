@@ -3,7 +3,7 @@
 use graph::GateScoring;
 
 use crate::cpu::memory::Shared;
-use crate::cpu::ops::linear::{Cut, Product, Slots};
+use crate::cpu::ops::linear::{Cut, Product, Slots, rounded};
 use crate::cpu::ops::rows::AddScaled;
 use crate::cpu::ops::{Input, Worker};
 use crate::cpu::simd::Vector;
@@ -59,18 +59,19 @@ impl Grouping {
 
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
 pub(super) fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
-    cpu.grouping.group(ids, tiles.shape.outer);
-    let (grouping, vector, out) = (&*cpu.grouping, cpu.vector, Shared::new(out));
-    let (x, rows) = (input.x, (input.x.len() / input.width).max(1));
+    let Worker { pool, vector, rooms, eight, grouping } = cpu;
+    grouping.group(ids, tiles.shape.outer);
+    let (grouping, out, rows) = (&**grouping, Shared::new(out), (input.x.len() / input.width).max(1));
     // As wide as the weight: every slot of a row reads the same.
     let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
-    let cut = Cut::new(tiles.count(), 1, grouping.active.len(), cpu.pool.threads());
-    cpu.pool.run_with(cpu.rooms, cut.pieces() * grouping.active.len(), &|room, piece| {
+    let x = rounded((pool, *vector), tiles, input.x, eight);
+    let cut = Cut::new(tiles.count(), 1, grouping.active.len(), pool.threads());
+    pool.run_with(rooms, cut.pieces() * grouping.active.len(), &|room, piece| {
         let matrix = grouping.active[piece / cut.pieces()] as usize;
         let slots = Slots::Some(grouping.slots(matrix));
         let product = Product { tiles, matrix, x, slots, share, out };
         let (tiles, _) = cut.piece(piece % cut.pieces());
-        product.all_rows(vector, &mut room.product, &tiles);
+        product.all_rows(*vector, &mut room.product, &tiles);
     });
 }
 

@@ -2,16 +2,16 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{Decode, DotTiles};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, PARTS, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers};
-use crate::cpu::ops::Worker;
 use crate::cpu::ops::gemm::Gemm;
+use crate::cpu::ops::gemm_int::{GemmInt, Strip, Weights};
+use crate::cpu::ops::{Worker, eight};
+use crate::cpu::pool::Pool;
 use crate::cpu::simd::{LANES, Line, Vector};
 use crate::cpu::tiles::Tiles;
 use graph::BackendError;
 
-/// Columns decoded at a time; the longest block of any type, so that chunks are whole blocks.
-const COLUMNS: usize = 256;
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
 const TILES: usize = 8;
 const ROWS: usize = 144;
@@ -19,21 +19,25 @@ const ROWS: usize = 144;
 const GROUP: usize = 12;
 const GROUP_STRIDE: usize = COLUMNS + LANES;
 /// Pieces wanted for each thread, so that one that comes late costs little.
-const PIECES: usize = 4;
+const PIECES_EACH: usize = 4;
 
 /// A thread's room for a product.
 #[derive(Debug)]
 pub(crate) struct Room {
-    weights: Buffer<Line>,
+    lines: Buffer<Line>,
     x: Buffer<f32>,
+    weights: Vec<Weights>,
+    strips: Vec<Strip>,
     sums: Buffer<Line>,
 }
 
 impl Room {
     pub(crate) fn new() -> Result<Room, BackendError> {
         Ok(Room {
-            weights: Buffer::zeroed(TILES * COLUMNS, "scratch")?,
+            lines: Buffer::zeroed(TILES * COLUMNS, "scratch")?,
             x: Buffer::zeroed(GROUP * GROUP_STRIDE, "scratch")?,
+            weights: vec![Weights::ZERO; TILES],
+            strips: vec![Strip::ZERO; GROUP],
             sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
         })
     }
@@ -70,7 +74,7 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of the matrix's columns.
+    /// Rows of the matrix's columns; rounded ones (see `eight.rs`) where the weight is quantized.
     pub(crate) x: &'a [f32],
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
@@ -81,13 +85,30 @@ pub(crate) struct Product<'a> {
 
 /// out = x · weightᵀ.
 pub(super) fn linear(cpu: &mut Worker, tiles: &Tiles, x: &[f32], rows: usize, out: &mut [f32]) {
+    let Worker { pool, vector, rooms, eight, .. } = cpu;
+    let x = rounded((pool, *vector), tiles, x, eight);
     let product = Product { tiles, matrix: 0, x, slots: Slots::All(rows), share: 1, out: Shared::new(out) };
-    let cut = Cut::new(tiles.count(), rows, 1, cpu.pool.threads());
-    let vector = cpu.vector;
-    cpu.pool.run_with(cpu.rooms, cut.pieces(), &|room, piece| {
+    let cut = Cut::new(tiles.count(), rows, 1, pool.threads());
+    pool.run_with(rooms, cut.pieces(), &|room, piece| {
         let (tiles, rows) = cut.piece(piece);
-        product.piece(vector, &mut room.product, tiles, rows);
+        product.piece(*vector, &mut room.product, tiles, rows);
     });
+}
+
+/// x as the product with `tiles` reads it: itself, or rounded in `room`.
+pub(crate) fn rounded<'x>(
+    (pool, vector): (&Pool, Vector),
+    tiles: &Tiles,
+    x: &'x [f32],
+    room: &'x mut [f32],
+) -> &'x [f32] {
+    if !tiles.quantized() {
+        return x;
+    }
+    let cols = tiles.shape.cols;
+    let room = &mut room[..x.len() / cols * eight::words(cols)];
+    eight::quantize(pool, vector, x, cols, room);
+    room
 }
 
 /// How a product is cut into pieces: as tiles × rows. It does not show in the result.
@@ -102,10 +123,10 @@ impl Cut {
     pub(super) fn new(tiles: usize, rows: usize, times: usize, threads: usize) -> Cut {
         let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
         let mut cut = Cut { total: (tiles, rows), each: (TILES, each_rows) };
-        while cut.pieces() * times < PIECES * threads && cut.each.0 > 2 {
+        while cut.pieces() * times < PIECES_EACH * threads && cut.each.0 > 2 {
             cut.each.0 /= 2;
         }
-        while cut.pieces() * times < PIECES * threads && cut.each.1 >= 4 * GROUP {
+        while cut.pieces() * times < PIECES_EACH * threads && cut.each.1 >= 4 * GROUP {
             cut.each.1 = cut.each.1.div_ceil(2);
         }
         cut
@@ -129,6 +150,7 @@ impl Product<'_> {
         match rows.len() {
             0 => return,
             1 => self.one_row(vector, room, &tiles, rows.start),
+            _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, &tiles, &rows),
             _ => self.many_rows(vector, room, &tiles, &rows),
         }
         self.write(room, &tiles, &rows);
@@ -141,25 +163,66 @@ impl Product<'_> {
         }
     }
 
+    /// Which row of x the `i`th row of the result reads.
+    fn source(&self, i: usize) -> usize {
+        self.slots.get(i) / self.share
+    }
+
     fn row(&self, i: usize) -> &[f32] {
         let cols = self.tiles.shape.cols;
-        &self.x[self.slots.get(i) / self.share * cols..][..cols]
+        &self.x[self.source(i) * cols..][..cols]
     }
 
     fn one_row(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, row: usize) {
         let sums = &mut room.sums[..tiles.len()];
         sums.fill(Line::default());
-        let weights = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
-        vector.run(DotTiles { dtype: self.tiles.dtype, tiles: weights, x: self.row(row), sums });
+        let (dtype, stride) = (self.tiles.dtype, self.tiles.tile_len());
+        let tiles = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
+        if self.tiles.quantized() {
+            let x = eight::row(self.x, self.tiles.shape.cols, self.source(row));
+            vector.run(DotQuants { dtype, tiles, stride, x, sums });
+        } else {
+            vector.run(DotFloats { dtype, tiles, stride, x: self.row(row), sums });
+        }
+    }
+
+    fn many_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, layout) = (self.tiles.shape.cols, &self.tiles.layout);
+        let groups = rows.len().div_ceil(vector.quant_rows().min(GROUP));
+        let group = rows.len().div_ceil(groups);
+        for start in (0..cols).step_by(COLUMNS) {
+            for (tile, out) in tiles.clone().zip(&mut room.weights) {
+                let columns = self.tiles.columns(self.matrix, tile, start);
+                vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
+            }
+            let part = COLUMNS / PARTS / 4 * layout.form.lines;
+            let parts = COLUMNS.min(cols - start) / part;
+            for first in (0..rows.len()).step_by(group) {
+                let n = group.min(rows.len() - first);
+                for (i, strip) in room.strips[..n].iter_mut().enumerate() {
+                    let x = eight::row(self.x, cols, self.source(rows.start + first + i));
+                    strip.fill(x, layout.form.lines, layout.zero, (start / part, parts));
+                }
+                vector.run(GemmInt {
+                    form: layout.form,
+                    w: &room.weights[..tiles.len()],
+                    x: &room.strips[..n],
+                    parts,
+                    acc: &mut room.sums[first * TILES..],
+                    acc_stride: TILES,
+                    resume: start > 0,
+                });
+            }
+        }
     }
 
     fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, at_once) = (self.tiles.shape.cols, vector.gemm_shape().0.min(GROUP));
+        let (cols, at_once) = (self.tiles.shape.cols, vector.rows().min(GROUP));
         let groups = rows.len().div_ceil(at_once);
         let group = rows.len().div_ceil(groups);
         for start in (0..cols).step_by(COLUMNS) {
             let columns = start..(start + COLUMNS).min(cols);
-            let (w, w_stride) = self.weights(vector, &mut room.weights, tiles, &columns);
+            let (w, w_stride) = self.weights(vector, &mut room.lines, tiles, &columns);
             for first in (0..rows.len()).step_by(group) {
                 let n = group.min(rows.len() - first);
                 for (i, x) in room.x.chunks_exact_mut(GROUP_STRIDE).take(n).enumerate() {
@@ -189,16 +252,15 @@ impl Product<'_> {
         tiles: &Range<usize>,
         columns: &Range<usize>,
     ) -> (&'w [Line], usize) {
-        let packed = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
-        let cols = self.tiles.shape.cols;
-        if self.tiles.dtype == tensor::DType::F32
-            && let Some(lines) = as_lines(packed)
+        let (cols, dtype) = (self.tiles.shape.cols, self.tiles.dtype);
+        if dtype == tensor::DType::F32
+            && let Some(lines) = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()))
         {
             return (&lines[columns.start..], cols);
         }
-        let (from, to) = (self.tiles.blocks_len(columns.start), self.tiles.blocks_len(columns.end));
-        for (tile, out) in packed.chunks_exact(self.tiles.tile_len()).zip(room.chunks_exact_mut(COLUMNS)) {
-            vector.run(Decode { dtype: self.tiles.dtype, blocks: &tile[from..to], out });
+        for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(COLUMNS)) {
+            let columns = self.tiles.columns(self.matrix, tile, columns.start).side;
+            vector.run(Decode { dtype, columns, out });
         }
         (room, COLUMNS)
     }
@@ -223,18 +285,23 @@ pub(super) fn embed(cpu: &mut Worker, tiles: &Tiles, ids: &[u32], out: &mut [f32
         // SAFETY: each piece is a row of its own.
         #[allow(unsafe_code)]
         let out = unsafe { out.part(i * cols, cols) };
-        row(vector, &mut room.product.weights, tiles, ids[i] as usize, out);
+        room.product.decode(vector, tiles, (0, ids[i] as usize), out);
     });
 }
 
-/// Decodes one row of the first matrix: its tile, of which it keeps a lane.
-fn row(vector: Vector, lines: &mut [Line], tiles: &Tiles, row: usize, out: &mut [f32]) {
-    let tile = tiles.tiles(0, row / LANES, 1);
-    let blocks = tile.chunks(tiles.blocks_len(COLUMNS));
-    for (blocks, out) in blocks.zip(out.chunks_mut(COLUMNS)) {
-        vector.run(Decode { dtype: tiles.dtype, blocks, out: lines });
-        for (out, line) in out.iter_mut().zip(lines.iter()) {
-            *out = line.0[row % LANES];
+impl Room {
+    /// Decodes one row of a matrix: its tile, of which it keeps a lane.
+    pub(crate) fn decode(&mut self, vector: Vector, tiles: &Tiles, (matrix, row): (usize, usize), out: &mut [f32]) {
+        let (tile, lane, dtype) = (row / LANES, row % LANES, tiles.dtype);
+        for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
+            let columns = tiles.columns(matrix, tile, i * COLUMNS);
+            if tiles.quantized() {
+                vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
+                self.weights[0].row(lane, tiles.layout.form.lines, tiles.layout.zero, out);
+            } else {
+                vector.run(Decode { dtype, columns: columns.side, out: &mut self.lines });
+                out.iter_mut().zip(self.lines.iter()).for_each(|(out, line)| *out = line.0[lane]);
+            }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 mod attention;
 mod cache;
+pub(super) mod eight;
 mod experts;
 mod gemm;
+pub(super) mod gemm_int;
 pub(super) mod linear;
 mod rope;
 pub(super) mod rows;
@@ -27,6 +29,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) vector: Vector,
     pub(crate) rooms: &'a mut [Room],
+    /// Rounded rows of x.
+    pub(crate) eight: &'a mut [f32],
     pub(crate) grouping: &'a mut Grouping,
 }
 

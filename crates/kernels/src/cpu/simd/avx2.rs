@@ -26,12 +26,19 @@ impl Avx2 {
     }
 }
 
-/// Of 16 numbers in two halves, those at 8 indices.
+/// acc + the four products in each lane. Pairs are added up in 16 bits, which the upper bit of a wide byte would overflow,
+/// so that it is multiplied apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn lookup(low: __m256, high: __m256, index: __m256i) -> __m256 {
-    let (a, b) = (_mm256_permutevar8x32_ps(low, index), _mm256_permutevar8x32_ps(high, index));
-    _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32::<28>(index)))
+fn dot(acc: __m256i, u: __m256i, x: __m256i, wide: bool) -> __m256i {
+    let low = if wide { _mm256_and_si256(u, _mm256_set1_epi8(127)) } else { u };
+    let sum = _mm256_madd_epi16(_mm256_maddubs_epi16(low, x), _mm256_set1_epi16(1));
+    let acc = _mm256_add_epi32(acc, sum);
+    if !wide {
+        return acc;
+    }
+    let upper = _mm256_and_si256(_mm256_srli_epi16::<7>(u), _mm256_set1_epi8(1));
+    _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(upper, x), _mm256_set1_epi16(128)))
 }
 
 /// Methods that are one expression of intrinsics.
@@ -50,6 +57,7 @@ impl Simd for Avx2 {
     type I = [__m256i; 2];
     const ROWS: usize = 6;
     const TILES: usize = 1;
+    const QUANT_ROWS: usize = 4;
 
     methods! {
         fn splat(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
@@ -122,9 +130,24 @@ impl Simd for Avx2 {
             let by = _mm_cvtsi32_si128(by as i32);
             [_mm256_srl_epi32(a[0], by), _mm256_srl_epi32(a[1], by)]
         }}
-        fn lookup(table: &[f32; LANES], index: [__m256i; 2]) -> [__m256; 2] {{
-            let (low, high) = (_mm256_loadu_ps(table.as_ptr()), _mm256_loadu_ps(table.as_ptr().add(8)));
-            [lookup(low, high, index[0]), lookup(low, high, index[1])]
+        fn bytes(from: &[Bytes; 4]) -> [__m256i; 2] {
+            [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(2).cast())]
+        }
+        fn store_bytes(to: &mut [Bytes; 4], x: [__m256i; 2]) -> () {{
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), x[0]);
+            _mm256_storeu_si256(to.as_mut_ptr().add(2).cast(), x[1]);
+        }}
+        fn lookup(table: &Bytes, index: [__m256i; 2]) -> [__m256i; 2] {{
+            let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
+            [_mm256_shuffle_epi8(table, index[0]), _mm256_shuffle_epi8(table, index[1])]
+        }}
+        fn dot(acc: [__m256i; 2], u: [__m256i; 2], x: [__m256i; 2], wide: bool) -> [__m256i; 2] {
+            [dot(acc[0], u[0], x[0], wide), dot(acc[1], u[1], x[1], wide)]
+        }
+        fn narrow(x: [__m256i; 2]) -> Bytes {{
+            let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(x[0], x[1]));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            std::mem::transmute::<__m128i, Bytes>(bytes)
         }}
     }
 }

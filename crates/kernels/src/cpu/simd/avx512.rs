@@ -5,7 +5,7 @@ use std::arch::x86_64::*;
 
 use super::{Bytes, Kernel, LANES, Simd};
 
-/// Proof that this machine has AVX-512 F, BW, DQ and VL.
+/// Proof that this machine has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
@@ -14,12 +14,13 @@ impl Avx512 {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl");
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512vnni");
         all.then_some(Avx512(()))
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn run<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
             kernel.run(s)
         }
@@ -44,6 +45,7 @@ impl Simd for Avx512 {
     type I = __m512i;
     const ROWS: usize = 12;
     const TILES: usize = 2;
+    const QUANT_ROWS: usize = 8;
 
     methods! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -69,8 +71,12 @@ impl Simd for Avx512 {
         fn add_int(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
         fn shl(a: __m512i, by: u32) -> __m512i { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
         fn shr(a: __m512i, by: u32) -> __m512i { _mm512_srl_epi32(a, _mm_cvtsi32_si128(by as i32)) }
-        fn lookup(table: &[f32; LANES], index: __m512i) -> __m512 {
-            _mm512_permutexvar_ps(index, _mm512_loadu_ps(table.as_ptr()))
+        fn bytes(from: &[Bytes; 4]) -> __m512i { _mm512_loadu_si512(from.as_ptr().cast()) }
+        fn store_bytes(to: &mut [Bytes; 4], x: __m512i) -> () { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) }
+        fn lookup(table: &Bytes, index: __m512i) -> __m512i {
+            _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())), index)
         }
+        fn dot(acc: __m512i, u: __m512i, x: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, u, x) }
+        fn narrow(x: __m512i) -> Bytes { std::mem::transmute::<__m128i, Bytes>(_mm512_cvtepi32_epi8(x)) }
     }
 }

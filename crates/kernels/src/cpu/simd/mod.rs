@@ -31,6 +31,8 @@ pub(crate) trait Simd: Copy {
     const ROWS: usize;
     /// Weight tiles that it keeps beside them.
     const TILES: usize;
+    /// Rows of x that the integer product's inner loop keeps in registers.
+    const QUANT_ROWS: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -64,8 +66,17 @@ pub(crate) trait Simd: Copy {
     fn shl(self, a: Self::I, by: u32) -> Self::I;
     /// Shifts zeros in.
     fn shr(self, a: Self::I, by: u32) -> Self::I;
-    /// table\[index\], indices 0 to 15.
-    fn lookup(self, table: &[f32; LANES], index: Self::I) -> Self::F;
+
+    /// 64 bytes, four in each lane.
+    fn bytes(self, from: &[Bytes; 4]) -> Self::I;
+    fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);
+    /// Each byte b becomes table\[b\]; bytes are 0 to 15.
+    fn lookup(self, table: &Bytes, index: Self::I) -> Self::I;
+    /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that
+    /// bytes of `u` may reach 128; those of `x` are never -128.
+    fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
+    /// The lanes, which are -128 to 127, as bytes.
+    fn narrow(self, x: Self::I) -> Bytes;
 }
 
 /// Work written once for every instruction set.
@@ -78,7 +89,7 @@ pub(crate) trait Kernel {
 /// The instruction sets this backend has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// AVX-512 F, BW, DQ and VL.
+    /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2 with FMA and F16C.
     Avx2,
@@ -163,15 +174,27 @@ impl Vector {
         }
     }
 
-    /// Rows and tiles that the product's inner loop takes at once.
-    pub(crate) fn gemm_shape(self) -> (usize, usize) {
-        struct Shape;
-        impl Kernel for Shape {
-            type Output = (usize, usize);
-            fn run<S: Simd>(self, _: S) -> (usize, usize) {
-                (S::ROWS, S::TILES)
+    /// Rows that the product's inner loop takes at once.
+    pub(crate) fn rows(self) -> usize {
+        struct Rows;
+        impl Kernel for Rows {
+            type Output = usize;
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::ROWS
             }
         }
-        self.run(Shape)
+        self.run(Rows)
+    }
+
+    /// Rows that the integer product's inner loop takes at once.
+    pub(crate) fn quant_rows(self) -> usize {
+        struct Rows;
+        impl Kernel for Rows {
+            type Output = usize;
+            fn run<S: Simd>(self, _: S) -> usize {
+                S::QUANT_ROWS
+            }
+        }
+        self.run(Rows)
     }
 }

@@ -42,6 +42,7 @@ impl Simd for Portable {
     type I = I;
     const ROWS: usize = 2;
     const TILES: usize = 1;
+    const QUANT_ROWS: usize = 2;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {
@@ -138,7 +139,28 @@ impl Simd for Portable {
         a.map(|a| (a as u32 >> by) as i32)
     }
     #[inline(always)]
-    fn lookup(self, table: &[f32; LANES], index: I) -> F {
-        index.map(|i| table[i as usize % LANES])
+    fn bytes(self, from: &[Bytes; 4]) -> I {
+        let quads = from.as_flattened().as_chunks::<4>().0;
+        from_fn(|i| i32::from_le_bytes(quads[i]))
+    }
+    #[inline(always)]
+    fn store_bytes(self, to: &mut [Bytes; 4], x: I) {
+        let quads = to.as_flattened_mut().as_chunks_mut::<4>().0;
+        quads.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_le_bytes());
+    }
+    #[inline(always)]
+    fn lookup(self, table: &Bytes, index: I) -> I {
+        index.map(|x| i32::from_le_bytes(x.to_le_bytes().map(|b| table[b as usize % LANES])))
+    }
+    #[inline(always)]
+    fn dot(self, acc: I, u: I, x: I, _wide: bool) -> I {
+        from_fn(|i| {
+            let product = |b: u32| (u[i] >> (8 * b) & 255) * i32::from((x[i] >> (8 * b)) as i8);
+            acc[i] + product(0) + product(1) + product(2) + product(3)
+        })
+    }
+    #[inline(always)]
+    fn narrow(self, x: I) -> Bytes {
+        x.map(|x| x as u8)
     }
 }

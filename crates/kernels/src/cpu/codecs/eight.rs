@@ -1,0 +1,23 @@
+//! Bytes with a scale in blocks of 32.
+
+use super::{Block, Part, Quant, half};
+use crate::cpu::simd::Simd;
+
+pub(super) struct Q8_0;
+
+impl Quant<8, 8, 2> for Q8_0 {
+    const PARTS: usize = 1;
+    const ZERO: i32 = 128;
+    const WIDE: bool = true;
+    const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
+
+    fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
+        side.copy_from_slice(&block[..2]);
+        quants.iter_mut().zip(&block[2..]).for_each(|(to, q)| *to = q ^ 0x80);
+    }
+
+    #[inline(always)]
+    fn part<S: Simd>(s: S, block: &Block<8, 2>, _: usize) -> Part<S, 8> {
+        Part { quants: std::array::from_fn(|i| s.bytes(&block.quants[i])), scale: half(s, block.side, 0), min: None }
+    }
+}

@@ -1,0 +1,105 @@
+//! Elements that stand alone: tiles to lines of numbers, and their product with one row.
+
+use tensor::DType;
+
+use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
+
+/// Decodes columns of one tile into `out`: a line for each.
+pub(crate) struct Decode<'a> {
+    pub(crate) dtype: DType,
+    pub(crate) columns: &'a [Bytes],
+    pub(crate) out: &'a mut [Line],
+}
+
+/// Multiplies tiles with one row of x: `sums[t]` = tile t · x.
+pub(crate) struct DotFloats<'a> {
+    pub(crate) dtype: DType,
+    /// The tiles, one after the other.
+    pub(crate) tiles: &'a [Bytes],
+    /// Fields from tile to tile.
+    pub(crate) stride: usize,
+    pub(crate) x: &'a [f32],
+    pub(crate) sums: &'a mut [Line],
+}
+
+/// How a column of 16 numbers is stored.
+trait Column<const FIELDS: usize> {
+    fn load<S: Simd>(s: S, fields: &[Bytes; FIELDS]) -> S::F;
+}
+
+struct F32;
+struct F16;
+struct BF16;
+
+impl Column<4> for F32 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, fields: &[Bytes; 4]) -> S::F {
+        let numbers = fields.as_flattened().as_chunks::<4>().0;
+        let numbers: [f32; 16] = std::array::from_fn(|i| f32::from_le_bytes(numbers[i]));
+        s.load(&numbers)
+    }
+}
+
+impl Column<2> for F16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, fields: &[Bytes; 2]) -> S::F {
+        s.f16(fields)
+    }
+}
+
+impl Column<2> for BF16 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, fields: &[Bytes; 2]) -> S::F {
+        s.with_bits(s.shl(s.halves(fields), 16))
+    }
+}
+
+impl Kernel for Decode<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.dtype {
+            DType::F16 => decode::<S, F16, 2>(s, self),
+            DType::BF16 => decode::<S, BF16, 2>(s, self),
+            _ => decode::<S, F32, 4>(s, self),
+        }
+    }
+}
+
+#[inline(always)]
+fn decode<S: Simd, C: Column<FIELDS>, const FIELDS: usize>(s: S, job: Decode) {
+    for (column, out) in job.columns.as_chunks::<FIELDS>().0.iter().zip(job.out) {
+        s.store(&mut out.0, C::load(s, column));
+    }
+}
+
+impl Kernel for DotFloats<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.dtype {
+            DType::F16 => dot::<S, F16, 2>(s, self),
+            DType::BF16 => dot::<S, BF16, 2>(s, self),
+            _ => dot::<S, F32, 4>(s, self),
+        }
+    }
+}
+
+/// Goes through all tiles together, some columns of each in turn: the sums of several tiles are then under way at once,
+/// where one alone would wait for each addition.
+#[inline(always)]
+fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize>(s: S, job: DotFloats) {
+    const TURN: usize = 32;
+    for (turn, x) in job.x.chunks(TURN).enumerate() {
+        for (tile, sum) in job.tiles.chunks(job.stride).zip(job.sums.iter_mut()) {
+            let columns = &tile.as_chunks::<FIELDS>().0[turn * TURN..][..x.len()];
+            let mut total = s.load(&sum.0);
+            for (column, &x) in columns.iter().zip(x) {
+                total = s.mul_add(C::load(s, column), s.splat(x), total);
+            }
+            s.store(&mut sum.0, total);
+        }
+    }
+}

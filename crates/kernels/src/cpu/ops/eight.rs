@@ -1,0 +1,78 @@
+//! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
+
+use crate::cpu::codecs::Row;
+use crate::cpu::memory::{Shared, as_indices};
+use crate::cpu::pool::Pool;
+use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
+
+/// Columns that share a scale.
+const BLOCK: usize = 32;
+
+/// Words of a rounded row: four bytes in each, then a scale for each block, then the sum of the bytes of each half block.
+pub(crate) fn words(cols: usize) -> usize {
+    cols / BLOCK * (BLOCK / 4 + 3)
+}
+
+/// One of some rounded rows of `cols` columns.
+pub(crate) fn row(rows: &[f32], cols: usize, i: usize) -> Row<'_> {
+    let (quads, rest) = rows[i * words(cols)..][..words(cols)].split_at(cols / 4);
+    let (scales, sums) = rest.split_at(cols / BLOCK);
+    Row { quads, scales, sums: as_indices(sums) }
+}
+
+/// Rounds rows of `cols` columns.
+pub(crate) fn quantize(pool: &Pool, vector: Vector, x: &[f32], cols: usize, out: &mut [f32]) {
+    const GRAIN: usize = 4;
+    let (rows, words, out) = (x.len() / cols, words(cols), Shared::new(out));
+    pool.run(rows.div_ceil(GRAIN), &|_, piece| {
+        for i in piece * GRAIN..rows.min((piece + 1) * GRAIN) {
+            // SAFETY: each row is in one piece.
+            #[allow(unsafe_code)]
+            let out = unsafe { out.part(i * words, words) };
+            vector.run(Quantize { x: &x[i * cols..][..cols], out });
+        }
+    });
+}
+
+/// Rounds one row: the largest number of a block becomes 127 or -127. Halves go to even; numbers that are not finite make
+/// a scale that is not.
+pub(crate) struct Quantize<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) out: &'a mut [f32],
+}
+
+impl Kernel for Quantize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (quads, rest) = self.out.split_at_mut(self.x.len() / 4);
+        let (scales, sums) = rest.split_at_mut(self.x.len() / BLOCK);
+        let blocks = self.x.as_chunks::<LANES>().0.as_chunks::<2>().0;
+        let outs = quads.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0.iter_mut().zip(sums.as_chunks_mut::<2>().0);
+        for ((x, scale), (quads, sums)) in blocks.iter().zip(scales).zip(outs) {
+            let x = x.each_ref().map(|x| s.load(x));
+            let [low, high] = x.map(|x| s.max(s.sub(s.splat(0.0), x), x));
+            let largest = largest(s, s.max(low, high));
+            *scale = largest / 127.0;
+            let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+            for ((x, quads), sum) in x.into_iter().zip(quads).zip(sums) {
+                let bytes = s.narrow(s.round(s.mul(x, by)));
+                *quads = std::array::from_fn(|i| f32::from_le_bytes(bytes.as_chunks::<4>().0[i]));
+                *sum = f32::from_bits(bytes.iter().map(|&b| i32::from(b as i8)).sum::<i32>() as u32);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn largest<S: Simd>(s: S, x: S::F) -> f32 {
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, x);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
+        }
+    }
+    lanes[0]
+}
