@@ -96,7 +96,8 @@ impl Scratch {
             }
         }
         let attentions = ops().filter_map(|op| if let Op::Attention(attention) = op { Some(attention) } else { None });
-        let rooms = (0..threads).map(|_| Room::new(attentions.clone(), layers)).collect::<Result<_, _>>()?;
+        let cols = graph.weights().iter().map(|weight| weight.shape.cols).max().unwrap_or(0);
+        let rooms = (0..threads).map(|_| Room::new(attentions.clone(), layers, cols)).collect::<Result<_, _>>()?;
         let slots = graph.values().iter().filter(|value| value.elem == Elem::U32).map(|value| value.width).max();
         let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));

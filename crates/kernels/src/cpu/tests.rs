@@ -74,7 +74,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
         let tiles = Tiles::pack(&pool, dtype, shape, &bytes).expect("memory");
         for (vector, matrix, row) in vectors().flat_map(|v| (0..2).flat_map(move |m| (0..21).map(move |r| (v, m, r)))) {
-            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new().expect("memory"));
+            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new(shape.cols).expect("memory"));
             room.decode(vector, &tiles, (matrix, row), &mut out);
             let wanted = &wanted[(matrix * 21 + row) * shape.cols..][..shape.cols];
             let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
@@ -102,7 +102,7 @@ fn every_half_precision_number_is_widened_exactly() {
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
     let mut out = vec![0.0; x.len() / tiles.shape.cols * tiles.shape.rows];
-    let (mut room, mut rounded) = (Room::new().expect("memory"), vec![0.0; x.len()]);
+    let (mut room, mut rounded) = (Room::new(tiles.shape.cols).expect("memory"), vec![0.0; x.len()]);
     let x = linear::rounded((&Pool::new(1), vector), tiles, x, &mut rounded);
     let product = Product { tiles, matrix: 1, x, slots, share: 1, out: Shared::new(&mut out) };
     for first in (0..tiles.count()).step_by(cut) {

@@ -1,6 +1,6 @@
 //! Bytes with a scale in blocks of 32.
 
-use super::{Block, Part, Quant, half};
+use super::{Block, Part, Quant, half, lines};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q8_0;
@@ -18,6 +18,6 @@ impl Quant<8, 8, 2> for Q8_0 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<8, 2>, _: usize) -> Part<S, 8> {
-        Part { quants: std::array::from_fn(|i| s.bytes(&block.quants[i])), scale: half(s, block.side, 0), min: None }
+        Part { bytes: lines!(s, 8, |i| s.bytes(&block.quants[i])), scale: half(s, block.side, 0), min: None }
     }
 }

@@ -1,7 +1,7 @@
 //! Five bits an element in blocks of 32: four as in `four.rs`; bit i of the last line's bytes is the fifth of line i.
 
 use super::four::nibbles;
-use super::{Block, Part, Quads, Quant, bits, half};
+use super::{Block, Part, Quads, Quant, bits, half, lines};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q5_0;
@@ -17,9 +17,9 @@ fn pack(high: &[u8], nibbles: &[u8], quants: &mut [u8]) {
 }
 
 #[inline(always)]
-fn quants<S: Simd>(s: S, lines: &[Quads; 5]) -> [S::I; 8] {
-    let four = nibbles(s, lines);
-    std::array::from_fn(|i| s.or(four[i], s.shl(bits(s, &lines[4], i as u32, 1), 4)))
+fn fives<S: Simd>(s: S, quants: &[Quads; 5]) -> [S::I; 8] {
+    let four = nibbles(s, quants);
+    lines!(s, 8, |i| s.or(four[i], s.shl(bits(s, &quants[4], i as u32, 1), 4)))
 }
 
 impl Quant<8, 5, 2> for Q5_0 {
@@ -34,7 +34,7 @@ impl Quant<8, 5, 2> for Q5_0 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<5, 2>, _: usize) -> Part<S, 8> {
-        Part { quants: quants(s, block.quants), scale: half(s, block.side, 0), min: None }
+        Part { bytes: fives(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
@@ -51,6 +51,6 @@ impl Quant<8, 5, 4> for Q5_1 {
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<5, 4>, _: usize) -> Part<S, 8> {
         let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
-        Part { quants: quants(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
+        Part { bytes: fives(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
     }
 }

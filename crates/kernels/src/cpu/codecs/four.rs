@@ -1,6 +1,6 @@
 //! Four bits an element in blocks of 32: byte j holds elements j (low) and j + 16 (high).
 
-use super::{Block, Part, Quads, Quant, bits, fields, half};
+use super::{Block, Part, Quads, Quant, bits, fields, half, lines};
 use crate::cpu::simd::{Bytes, LANES, Simd};
 
 pub(super) struct Q4_0;
@@ -16,13 +16,14 @@ const FLOATS: Bytes = [12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0
 
 /// The lines of 32 columns from the nibbles of four lines.
 #[inline(always)]
-pub(super) fn nibbles<S: Simd>(s: S, lines: &[Quads]) -> [S::I; 8] {
-    std::array::from_fn(|i| bits(s, &lines[i % 4], i as u32 / 4 * 4, 4))
+pub(super) fn nibbles<S: Simd>(s: S, quants: &[Quads]) -> [S::I; 8] {
+    lines!(s, 8, |i| bits(s, &quants[i % 4], i as u32 / 4 * 4, 4))
 }
 
 #[inline(always)]
-fn levels<S: Simd>(s: S, lines: &[Quads], table: &Bytes) -> [S::I; 8] {
-    nibbles(s, lines).map(|q| s.lookup(table, q))
+fn levels<S: Simd>(s: S, quants: &[Quads], table: &Bytes) -> [S::I; 8] {
+    let four = nibbles(s, quants);
+    lines!(s, 8, |i| s.lookup(table, four[i]))
 }
 
 impl Quant<8, 4, 2> for Q4_0 {
@@ -37,7 +38,7 @@ impl Quant<8, 4, 2> for Q4_0 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        Part { quants: nibbles(s, block.quants), scale: half(s, block.side, 0), min: None }
+        Part { bytes: nibbles(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
@@ -54,7 +55,7 @@ impl Quant<8, 4, 4> for Q4_1 {
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 4>, _: usize) -> Part<S, 8> {
         let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
-        Part { quants: nibbles(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
+        Part { bytes: nibbles(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
     }
 }
 
@@ -70,7 +71,7 @@ impl Quant<8, 4, 2> for IQ4NL {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        Part { quants: levels(s, block.quants, &LEVELS), scale: half(s, block.side, 0), min: None }
+        Part { bytes: levels(s, block.quants, &LEVELS), scale: half(s, block.side, 0), min: None }
     }
 }
 
@@ -86,8 +87,12 @@ impl Quant<8, 4, 1> for MXFP4 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 1>, _: usize) -> Part<S, 8> {
-        let scale = s.load(&block.side[0].map(half_power));
-        Part { quants: levels(s, block.quants, &FLOATS), scale, min: None }
+        let mut scales = [0.0; LANES];
+        for (scale, &e) in scales.iter_mut().zip(&block.side[0]) {
+            *scale = half_power(e);
+        }
+        let scale = s.load(&scales);
+        Part { bytes: levels(s, block.quants, &FLOATS), scale, min: None }
     }
 }
 
@@ -118,7 +123,7 @@ impl Quant<8, 32, 10> for IQ4XS {
     fn part<S: Simd>(s: S, block: &Block<32, 10>, part: usize) -> Part<S, 8> {
         let scale = s.float(s.signed(&fields::<8, 10>(block.side, 2)[part]));
         let scale = s.mul(half(s, block.side, 0), scale);
-        Part { quants: levels(s, &block.quants[4 * part..][..4], &LEVELS), scale, min: None }
+        Part { bytes: levels(s, &block.quants[4 * part..][..4], &LEVELS), scale, min: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Block, Part, Quads, Quant, bits, half};
+use super::{Block, Part, Quads, Quant, bits, half, lines};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -27,8 +27,8 @@ impl Quant<4, 16, 20> for Q2K {
         let scale = s.mul(half(s, block.side, 16), s.float(s.and(both, s.splat_int(15))));
         let min = s.mul(half(s, block.side, 18), s.float(s.shr(both, 4)));
         let first = part / 8 * 8 + part % 2 * 4;
-        let quants = std::array::from_fn(|i| bits(s, &block.quants[first + i], part as u32 / 2 % 4 * 2, 2));
-        Part { quants, scale, min: Some(min) }
+        let bytes = lines!(s, 4, |i| bits(s, &block.quants[first + i], part as u32 / 2 % 4 * 2, 2));
+        Part { bytes, scale, min: Some(min) }
     }
 }
 
@@ -53,12 +53,12 @@ impl Quant<4, 24, 18> for Q3K {
     fn part<S: Simd>(s: S, block: &Block<24, 18>, part: usize) -> Part<S, 4> {
         let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
         let (row, side) = (part / 2, part % 2 * 4);
-        let quants = std::array::from_fn(|i| {
+        let bytes = lines!(s, 4, |i| {
             let two = bits(s, &block.quants[row / 4 * 8 + side + i], row as u32 % 4 * 2, 2);
             let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
             s.or(two, s.shl(third, 2))
         });
-        Part { quants, scale, min: None }
+        Part { bytes, scale, min: None }
     }
 }
 
@@ -85,8 +85,8 @@ fn scale_and_min<S: Simd>(s: S, side: &[Bytes; 20], part: usize) -> (S::F, Optio
 
 /// The nibbles of part 0 to 7 of Q4_K and Q5_K: low ones of 32 bytes, then their high ones.
 #[inline(always)]
-fn nibbles<S: Simd>(s: S, lines: &[Quads], part: usize) -> [S::I; 8] {
-    std::array::from_fn(|i| bits(s, &lines[part / 2 * 8 + i], part as u32 % 2 * 4, 4))
+fn nibbles<S: Simd>(s: S, quants: &[Quads], part: usize) -> [S::I; 8] {
+    lines!(s, 8, |i| bits(s, &quants[part / 2 * 8 + i], part as u32 % 2 * 4, 4))
 }
 
 impl Quant<8, 32, 20> for Q4K {
@@ -103,7 +103,7 @@ impl Quant<8, 32, 20> for Q4K {
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<32, 20>, part: usize) -> Part<S, 8> {
         let (scale, min) = scale_and_min(s, block.side, part);
-        Part { quants: nibbles(s, block.quants, part), scale, min }
+        Part { bytes: nibbles(s, block.quants, part), scale, min }
     }
 }
 
@@ -123,8 +123,8 @@ impl Quant<8, 40, 20> for Q5K {
     fn part<S: Simd>(s: S, block: &Block<40, 20>, part: usize) -> Part<S, 8> {
         let (scale, min) = scale_and_min(s, block.side, part);
         let four = nibbles(s, block.quants, part);
-        let fifth = |i: usize| s.shl(bits(s, &block.quants[32 + i], part as u32, 1), 4);
-        Part { quants: std::array::from_fn(|i| s.or(four[i], fifth(i))), scale, min }
+        let bytes = lines!(s, 8, |i| s.or(four[i], s.shl(bits(s, &block.quants[32 + i], part as u32, 1), 4)));
+        Part { bytes, scale, min }
     }
 }
 
@@ -143,11 +143,11 @@ impl Quant<4, 48, 18> for Q6K {
     fn part<S: Simd>(s: S, block: &Block<48, 18>, part: usize) -> Part<S, 4> {
         let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
         let (half, quarter, first) = (part / 8, part / 2 % 4, part % 2 * 4);
-        let quants = std::array::from_fn(|i| {
+        let bytes = lines!(s, 4, |i| {
             let four = bits(s, &block.quants[half * 16 + quarter % 2 * 8 + first + i], quarter as u32 / 2 * 4, 4);
             let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
             s.or(four, s.shl(upper, 4))
         });
-        Part { quants, scale, min: None }
+        Part { bytes, scale, min: None }
     }
 }

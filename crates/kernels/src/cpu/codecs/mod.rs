@@ -13,7 +13,7 @@ mod k_quants;
 
 use tensor::DType;
 
-use super::ops::gemm_int::{Form, Weights};
+use super::ops::gemm_int::{Form, Strip, Weights};
 use super::simd::{Bytes, Kernel, Line, Simd};
 use super::tiles::Columns;
 pub(crate) use float::{Decode, DotFloats};
@@ -22,6 +22,8 @@ pub(crate) use float::{Decode, DotFloats};
 pub(crate) const COLUMNS: usize = 256;
 /// Columns that a line of bytes holds.
 pub(crate) const QUAD: usize = 4;
+/// Lines that [`COLUMNS`] take.
+pub(crate) const QUADS: usize = COLUMNS / QUAD;
 /// The most parts in so many columns.
 pub(crate) const PARTS: usize = COLUMNS / 16;
 
@@ -56,30 +58,46 @@ struct Block<'a, const QUANTS: usize, const SIDE: usize> {
 }
 
 /// A part of a block of 16 rows.
-struct Part<S: Simd, const LINES: usize> {
-    quants: [S::I; LINES],
-    scale: S::F,
+#[derive(Clone, Copy)]
+pub(crate) struct Part<S: Simd, const LINES: usize> {
+    pub(crate) bytes: [S::I; LINES],
+    pub(crate) scale: S::F,
     /// `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
-    min: Option<S::F>,
+    pub(crate) min: Option<S::F>,
 }
 
-/// Calls `$do` for a quantized type: with `S` if given, the type, and the three numbers of [`Quant`].
+/// An array made element by element. (`std::array::from_fn` is not always inlined, and code that is not is compiled without
+/// the instruction set.)
+macro_rules! lines {
+    ($s:expr, $n:literal, |$i:ident| $line:expr) => {{
+        let mut lines = [$s.splat_int(0); $n];
+        let mut $i = 0;
+        while $i < $n {
+            lines[$i] = $line;
+            $i += 1;
+        }
+        lines
+    }};
+}
+use lines;
+
+/// Calls `$do` for a quantized type: with `S` and a number of rows if given, the type, and the three numbers of [`Quant`].
 macro_rules! for_quant {
-    ($dtype:expr, $do:ident [$($s:ident)?] ($($arg:expr),*)) => {
+    ($dtype:expr, $do:ident [$($s:ident)? $($rows:literal)?] ($($arg:expr),*)) => {
         match $dtype {
-            DType::Q8_0 => $do::<$($s,)? eight::Q8_0, 8, 8, 2>($($arg),*),
-            DType::Q4_0 => $do::<$($s,)? four::Q4_0, 8, 4, 2>($($arg),*),
-            DType::Q4_1 => $do::<$($s,)? four::Q4_1, 8, 4, 4>($($arg),*),
-            DType::Q5_0 => $do::<$($s,)? five::Q5_0, 8, 5, 2>($($arg),*),
-            DType::Q5_1 => $do::<$($s,)? five::Q5_1, 8, 5, 4>($($arg),*),
-            DType::IQ4_NL => $do::<$($s,)? four::IQ4NL, 8, 4, 2>($($arg),*),
-            DType::IQ4_XS => $do::<$($s,)? four::IQ4XS, 8, 32, 10>($($arg),*),
-            DType::MXFP4 => $do::<$($s,)? four::MXFP4, 8, 4, 1>($($arg),*),
-            DType::Q2_K => $do::<$($s,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
-            DType::Q3_K => $do::<$($s,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
-            DType::Q4_K => $do::<$($s,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
-            DType::Q5_K => $do::<$($s,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
-            DType::Q6_K => $do::<$($s,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
+            DType::Q8_0 => $do::<$($s,)? $($rows,)? eight::Q8_0, 8, 8, 2>($($arg),*),
+            DType::Q4_0 => $do::<$($s,)? $($rows,)? four::Q4_0, 8, 4, 2>($($arg),*),
+            DType::Q4_1 => $do::<$($s,)? $($rows,)? four::Q4_1, 8, 4, 4>($($arg),*),
+            DType::Q5_0 => $do::<$($s,)? $($rows,)? five::Q5_0, 8, 5, 2>($($arg),*),
+            DType::Q5_1 => $do::<$($s,)? $($rows,)? five::Q5_1, 8, 5, 4>($($arg),*),
+            DType::IQ4_NL => $do::<$($s,)? $($rows,)? four::IQ4NL, 8, 4, 2>($($arg),*),
+            DType::IQ4_XS => $do::<$($s,)? $($rows,)? four::IQ4XS, 8, 32, 10>($($arg),*),
+            DType::MXFP4 => $do::<$($s,)? $($rows,)? four::MXFP4, 8, 4, 1>($($arg),*),
+            DType::Q2_K => $do::<$($s,)? $($rows,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
+            DType::Q3_K => $do::<$($s,)? $($rows,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
+            DType::Q4_K => $do::<$($s,)? $($rows,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
+            DType::Q5_K => $do::<$($s,)? $($rows,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
+            DType::Q6_K => $do::<$($s,)? $($rows,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
             DType::F32 | DType::F16 | DType::BF16 => unreachable!("floats are not quantized"),
         }
     };
@@ -152,7 +170,7 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     for (((quants, side), bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
         for p in 0..T::PARTS {
             let part = T::part(s, &Block { quants, side }, p);
-            for (to, quants) in bytes[p].iter_mut().zip(part.quants) {
+            for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
                 s.store_bytes(to, quants);
             }
             s.store(&mut scales[p].0, part.scale);
@@ -161,36 +179,19 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     }
 }
 
-/// One row of rounded numbers: lines of four signed bytes in the bits of each number, a scale for each 32 columns and the
-/// sums of the bytes of each 16.
-#[derive(Clone, Copy)]
-pub(crate) struct Row<'a> {
-    pub(crate) quads: &'a [f32],
-    pub(crate) scales: &'a [f32],
-    pub(crate) sums: &'a [u32],
-}
-
-impl Row<'_> {
-    /// Scale and sum of the bytes of part `part`, which has `lines` lines: 4 or 8.
-    #[inline(always)]
-    pub(crate) fn part(&self, lines: usize, part: usize) -> (f32, i32) {
-        if lines == 8 {
-            (self.scales[part], (self.sums[2 * part].wrapping_add(self.sums[2 * part + 1])) as i32)
-        } else {
-            (self.scales[part / 2], self.sums[part] as i32)
-        }
-    }
-}
-
-/// Multiplies tiles with one rounded row: `sums[t]` = tile t · x.
+/// Multiplies tiles with 1, 2, 4 or 8 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
 pub(crate) struct DotQuants<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
     pub(crate) tiles: &'a [Bytes],
     /// Fields from tile to tile.
     pub(crate) stride: usize,
-    pub(crate) x: Row<'a>,
+    pub(crate) cols: usize,
+    pub(crate) rows: usize,
+    /// A strip of each row for the first [`COLUMNS`] columns, then for the next …
+    pub(crate) x: &'a [Strip],
     pub(crate) sums: &'a mut [Line],
+    pub(crate) sums_stride: usize,
 }
 
 impl Kernel for DotQuants<'_> {
@@ -198,37 +199,41 @@ impl Kernel for DotQuants<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for_quant!(self.dtype, dot[S](s, self));
+        match self.rows {
+            1 => for_quant!(self.dtype, dot[S 1](s, self)),
+            2 => for_quant!(self.dtype, dot[S 2](s, self)),
+            4 => for_quant!(self.dtype, dot[S 4](s, self)),
+            _ => for_quant!(self.dtype, dot[S 8](s, self)),
+        }
     }
 }
 
 #[inline(always)]
-fn dot<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>(
-    s: S,
-    job: DotQuants,
-) {
-    let x = job.x.quads.as_chunks::<LINES>().0;
-    let blocks = x.len() / T::PARTS;
-    for (tile, sum) in job.tiles.chunks_exact(job.stride).zip(job.sums) {
+fn dot<S, const ROWS: usize, T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(s: S, job: DotQuants)
+where
+    S: Simd,
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    let (x, columns) = (job.x.as_chunks::<ROWS>().0, T::PARTS * LINES);
+    let blocks = job.cols / (columns * QUAD);
+    for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
         let (quants, side) = tile.split_at(blocks * QUANTS * QUAD);
-        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0.iter();
-        let blocks = quants.zip(side.as_chunks::<SIDE>().0).zip(x.chunks_exact(T::PARTS));
-        let mut total = s.splat(0.0);
-        for (b, ((quants, side), x)) in blocks.enumerate() {
-            for (p, x) in x.iter().enumerate() {
-                let part = T::part(s, &Block { quants, side }, p);
-                let (scale, sum) = job.x.part(LINES, b * T::PARTS + p);
-                let mut acc = s.splat_int(-T::ZERO * sum);
-                for (quants, x) in part.quants.into_iter().zip(x) {
-                    acc = s.dot(acc, quants, s.splat_int(x.to_bits() as i32), T::WIDE);
-                }
-                total = s.mul_add(s.float(acc), s.mul(part.scale, s.splat(scale)), total);
-                if let Some(min) = part.min {
-                    total = s.mul_add(min, s.splat(-(scale * sum as f32)), total);
+        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0.chunks(QUADS / columns);
+        let side = side.as_chunks::<SIDE>().0.chunks(QUADS / columns);
+        let mut totals = [s.splat(0.0); ROWS];
+        for ((quants, side), x) in quants.zip(side).zip(x) {
+            for (b, (quants, side)) in quants.iter().zip(side).enumerate() {
+                for p in 0..T::PARTS {
+                    let part = T::part(s, &Block { quants, side }, p);
+                    for (x, total) in x.iter().zip(&mut totals) {
+                        *total = x.add(s, &part, T::WIDE, b * T::PARTS + p, *total);
+                    }
                 }
             }
         }
-        s.store(&mut sum.0, total);
+        for (r, total) in totals.into_iter().enumerate() {
+            s.store(&mut job.sums[r * job.sums_stride + t].0, total);
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
 
-use crate::cpu::codecs::Row;
 use crate::cpu::memory::{Shared, as_indices};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
@@ -11,6 +10,17 @@ const BLOCK: usize = 32;
 /// Words of a rounded row: four bytes in each, then a scale for each block, then the sum of the bytes of each half block.
 pub(crate) fn words(cols: usize) -> usize {
     cols / BLOCK * (BLOCK / 4 + 3)
+}
+
+/// A rounded row.
+#[derive(Clone, Copy)]
+pub(crate) struct Row<'a> {
+    /// Four signed bytes in the bits of each.
+    pub(crate) quads: &'a [f32],
+    /// A scale for each 32 columns.
+    pub(crate) scales: &'a [f32],
+    /// The sums of the bytes of each 16 columns, as bits of signed integers.
+    pub(crate) sums: &'a [u32],
 }
 
 /// One of some rounded rows of `cols` columns.
@@ -51,28 +61,23 @@ impl Kernel for Quantize<'_> {
         let blocks = self.x.as_chunks::<LANES>().0.as_chunks::<2>().0;
         let outs = quads.as_chunks_mut::<4>().0.as_chunks_mut::<2>().0.iter_mut().zip(sums.as_chunks_mut::<2>().0);
         for ((x, scale), (quads, sums)) in blocks.iter().zip(scales).zip(outs) {
-            let x = x.each_ref().map(|x| s.load(x));
-            let [low, high] = x.map(|x| s.max(s.sub(s.splat(0.0), x), x));
-            let largest = largest(s, s.max(low, high));
+            let x = [s.load(&x[0]), s.load(&x[1])];
+            let [low, high] = [magnitude(s, x[0]), magnitude(s, x[1])];
+            let largest = s.largest(s.max(low, high));
             *scale = largest / 127.0;
             let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
             for ((x, quads), sum) in x.into_iter().zip(quads).zip(sums) {
-                let bytes = s.narrow(s.round(s.mul(x, by)));
-                *quads = std::array::from_fn(|i| f32::from_le_bytes(bytes.as_chunks::<4>().0[i]));
-                *sum = f32::from_bits(bytes.iter().map(|&b| i32::from(b as i8)).sum::<i32>() as u32);
+                let rounded = s.round(s.mul(x, by));
+                for (quad, &bytes) in quads.iter_mut().zip(s.narrow(rounded).as_chunks::<4>().0) {
+                    *quad = f32::from_le_bytes(bytes);
+                }
+                *sum = f32::from_bits(s.sum(rounded) as u32);
             }
         }
     }
 }
 
 #[inline(always)]
-fn largest<S: Simd>(s: S, x: S::F) -> f32 {
-    let mut lanes = [0.0; LANES];
-    s.store(&mut lanes, x);
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = if lanes[i] > lanes[i + half] { lanes[i] } else { lanes[i + half] };
-        }
-    }
-    lanes[0]
+fn magnitude<S: Simd>(s: S, x: S::F) -> S::F {
+    s.max(s.sub(s.splat(0.0), x), x)
 }

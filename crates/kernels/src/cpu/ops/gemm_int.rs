@@ -2,10 +2,9 @@
 //! added up exactly; the parts, each times its scale, in the order of the columns, so that neither tile nor company nor
 //! chunk shows in the bits.
 
-use crate::cpu::codecs::{COLUMNS, PARTS, QUAD, Quads, Row};
+use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads};
+use crate::cpu::ops::eight::Row;
 use crate::cpu::simd::{Kernel, Line, Simd};
-
-const QUADS: usize = COLUMNS / QUAD;
 
 /// Unpacked columns of one tile: lines of bytes, and each part's scale and minimum.
 #[derive(Clone, Copy, Debug)]
@@ -45,15 +44,68 @@ impl Strip {
     pub(crate) const ZERO: Strip =
         Strip { quads: [0; QUADS], starts: [0; PARTS], scales: [0.0; PARTS], mins: [0.0; PARTS] };
 
-    /// Takes `parts` parts of `lines` lines from part `first` on; `zero` is taken from each byte of a weight.
-    pub(crate) fn fill(&mut self, x: Row, lines: usize, zero: i32, (first, parts): (usize, usize)) {
-        let quads = &x.quads[first * lines..][..parts * lines];
-        self.quads.iter_mut().zip(quads).for_each(|(to, x)| *to = x.to_bits() as i32);
-        for p in 0..parts.min(PARTS) {
-            let (scale, sum) = x.part(lines, first + p);
-            (self.starts[p], self.scales[p], self.mins[p]) = (-zero * sum, scale, -(scale * sum as f32));
+    /// total + the product of this strip's part `p` and a part of a tile whose bytes reach 128 if `wide`.
+    #[inline(always)]
+    pub(crate) fn add<S: Simd, const LINES: usize>(
+        &self,
+        s: S,
+        part: &Part<S, LINES>,
+        wide: bool,
+        p: usize,
+        total: S::F,
+    ) -> S::F {
+        // The remainder changes nothing; it shows the compiler that all indices are in bounds.
+        let p = p % (QUADS / LINES);
+        let mut acc = s.splat_int(self.starts[p]);
+        for (i, &bytes) in part.bytes.iter().enumerate() {
+            acc = s.dot(acc, bytes, s.splat_int(self.quads[p * LINES + i]), wide);
+        }
+        let total = s.mul_add(s.float(acc), s.mul(part.scale, s.splat(self.scales[p])), total);
+        match part.min {
+            Some(min) => s.mul_add(min, s.splat(self.mins[p]), total),
+            None => total,
         }
     }
+}
+
+/// Takes `parts` parts of a rounded row, from part `first` on.
+pub(crate) struct Fill<'a> {
+    pub(crate) x: Row<'a>,
+    /// Lines of a part.
+    pub(crate) lines: usize,
+    /// What is taken from each byte of a weight.
+    pub(crate) zero: i32,
+    pub(crate) first: usize,
+    pub(crate) parts: usize,
+    pub(crate) strip: &'a mut Strip,
+}
+
+impl Kernel for Fill<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Fill { x, lines, zero, first, parts, strip } = self;
+        copy(&x.quads[first * lines..][..parts * lines], &mut strip.quads, |x| x.to_bits() as i32);
+        if lines == 8 {
+            copy(&x.scales[first..][..parts], &mut strip.scales, |x| x);
+            let sums = x.sums[2 * first..][..2 * parts].as_chunks::<2>().0;
+            copy(sums, &mut strip.starts, |[a, b]| a.wrapping_add(b) as i32);
+        } else {
+            let halves = strip.scales.as_chunks_mut::<2>().0;
+            copy(&x.scales[first / 2..][..parts.div_ceil(2)], halves, |x| [x; 2]);
+            copy(&x.sums[first..][..parts], &mut strip.starts, |sum| sum as i32);
+        }
+        for ((start, min), scale) in strip.starts.iter_mut().zip(&mut strip.mins).zip(strip.scales) {
+            (*start, *min) = (start.wrapping_mul(-zero), -(scale * *start as f32));
+        }
+    }
+}
+
+/// to\[i\] = f(from\[i\]), as far as both go.
+#[inline(always)]
+fn copy<A: Copy, B>(from: &[A], to: &mut [B], f: impl Fn(A) -> B) {
+    from.iter().zip(to).for_each(|(&from, to)| *to = f(from));
 }
 
 /// How parts are multiplied.
@@ -134,20 +186,20 @@ impl GemmInt<'_> {
     ) {
         let mut sums = [s.splat(0.0); R];
         if self.resume {
-            sums = std::array::from_fn(|r| s.load(&self.acc[(row + r) * self.acc_stride + tile].0));
+            for (r, sum) in sums.iter_mut().enumerate() {
+                *sum = s.load(&self.acc[(row + r) * self.acc_stride + tile].0);
+            }
         }
         for p in 0..self.parts.min(QUADS / LINES) {
-            let bytes: [S::I; LINES] = std::array::from_fn(|i| s.bytes(&w.bytes[p * LINES + i]));
-            let scale = s.load(&w.scales[p].0);
+            let mut part = Part { bytes: [s.splat_int(0); LINES], scale: s.load(&w.scales[p].0), min: None };
+            for (bytes, line) in part.bytes.iter_mut().zip(&w.bytes[p * LINES..]) {
+                *bytes = s.bytes(line);
+            }
+            if MIN {
+                part.min = Some(s.load(&w.mins[p].0));
+            }
             for (x, total) in x.iter().zip(&mut sums) {
-                let mut acc = s.splat_int(x.starts[p]);
-                for (i, &bytes) in bytes.iter().enumerate() {
-                    acc = s.dot(acc, bytes, s.splat_int(x.quads[p * LINES + i]), WIDE);
-                }
-                *total = s.mul_add(s.float(acc), s.mul(scale, s.splat(x.scales[p])), *total);
-                if MIN {
-                    *total = s.mul_add(s.load(&w.mins[p].0), s.splat(x.mins[p]), *total);
-                }
+                *total = x.add(s, &part, WIDE, p, *total);
             }
         }
         for (r, total) in sums.into_iter().enumerate() {

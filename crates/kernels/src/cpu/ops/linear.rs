@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, PARTS, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, QUAD, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers};
 use crate::cpu::ops::gemm::Gemm;
-use crate::cpu::ops::gemm_int::{GemmInt, Strip, Weights};
+use crate::cpu::ops::gemm_int::{Fill, GemmInt, Strip, Weights};
 use crate::cpu::ops::{Worker, eight};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{LANES, Line, Vector};
@@ -18,6 +18,8 @@ const ROWS: usize = 144;
 /// Rows of x brought together at a time, and how far apart: not by a power of two, which would share few cache sets.
 const GROUP: usize = 12;
 const GROUP_STRIDE: usize = COLUMNS + LANES;
+/// Rows of x for which a tile is unpacked in registers, not beforehand.
+const FEW: usize = 8;
 /// Pieces wanted for each thread, so that one that comes late costs little.
 const PIECES_EACH: usize = 4;
 
@@ -32,12 +34,13 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new() -> Result<Room, BackendError> {
+    /// For rounded rows of up to `cols` columns.
+    pub(crate) fn new(cols: usize) -> Result<Room, BackendError> {
         Ok(Room {
             lines: Buffer::zeroed(TILES * COLUMNS, "scratch")?,
             x: Buffer::zeroed(GROUP * GROUP_STRIDE, "scratch")?,
             weights: vec![Weights::ZERO; TILES],
-            strips: vec![Strip::ZERO; GROUP],
+            strips: vec![Strip::ZERO; FEW * cols.div_ceil(COLUMNS)],
             sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
         })
     }
@@ -149,8 +152,9 @@ impl Product<'_> {
     pub(super) fn piece(&self, vector: Vector, room: &mut Room, tiles: Range<usize>, rows: Range<usize>) {
         match rows.len() {
             0 => return,
-            1 => self.one_row(vector, room, &tiles, rows.start),
+            1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, &tiles, &rows),
             _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, &tiles, &rows),
+            1 => self.one_row(vector, room, &tiles, rows.start),
             _ => self.many_rows(vector, room, &tiles, &rows),
         }
         self.write(room, &tiles, &rows);
@@ -178,36 +182,55 @@ impl Product<'_> {
         sums.fill(Line::default());
         let (dtype, stride) = (self.tiles.dtype, self.tiles.tile_len());
         let tiles = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
-        if self.tiles.quantized() {
-            let x = eight::row(self.x, self.tiles.shape.cols, self.source(row));
-            vector.run(DotQuants { dtype, tiles, stride, x, sums });
-        } else {
-            vector.run(DotFloats { dtype, tiles, stride, x: self.row(row), sums });
+        vector.run(DotFloats { dtype, tiles, stride, x: self.row(row), sums });
+    }
+
+    /// Fills strips with [`COLUMNS`] columns, from `start` on, of a row that the `i`th of the result reads.
+    fn fill(&self, vector: Vector, i: usize, start: usize, strip: &mut Strip) {
+        let (cols, layout) = (self.tiles.shape.cols, &self.tiles.layout);
+        let (x, lines) = (eight::row(self.x, cols, self.source(i)), layout.form.lines);
+        let (first, parts) = (start / (QUAD * lines), COLUMNS.min(cols - start) / (QUAD * lines));
+        vector.run(Fill { x, lines, zero: layout.zero, first, parts, strip });
+    }
+
+    /// Up to [`FEW`] rows: each tile is read once and unpacked in registers.
+    fn few_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, at_once) = (self.tiles.shape.cols, rows.len().next_power_of_two());
+        for (start, strips) in (0..cols).step_by(COLUMNS).zip(room.strips.chunks_exact_mut(at_once)) {
+            for (row, strip) in rows.clone().zip(strips) {
+                self.fill(vector, row, start, strip);
+            }
         }
+        vector.run(DotQuants {
+            dtype: self.tiles.dtype,
+            tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
+            stride: self.tiles.tile_len(),
+            cols,
+            rows: at_once,
+            x: &room.strips[..cols.div_ceil(COLUMNS) * at_once],
+            sums: &mut room.sums,
+            sums_stride: TILES,
+        });
     }
 
     fn many_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, layout) = (self.tiles.shape.cols, &self.tiles.layout);
-        let groups = rows.len().div_ceil(vector.quant_rows().min(GROUP));
-        let group = rows.len().div_ceil(groups);
+        let (cols, form) = (self.tiles.shape.cols, self.tiles.layout.form);
+        let group = vector.quant_rows().min(FEW);
         for start in (0..cols).step_by(COLUMNS) {
             for (tile, out) in tiles.clone().zip(&mut room.weights) {
                 let columns = self.tiles.columns(self.matrix, tile, start);
                 vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
             }
-            let part = COLUMNS / PARTS / 4 * layout.form.lines;
-            let parts = COLUMNS.min(cols - start) / part;
             for first in (0..rows.len()).step_by(group) {
                 let n = group.min(rows.len() - first);
                 for (i, strip) in room.strips[..n].iter_mut().enumerate() {
-                    let x = eight::row(self.x, cols, self.source(rows.start + first + i));
-                    strip.fill(x, layout.form.lines, layout.zero, (start / part, parts));
+                    self.fill(vector, rows.start + first + i, start, strip);
                 }
                 vector.run(GemmInt {
-                    form: layout.form,
+                    form,
                     w: &room.weights[..tiles.len()],
                     x: &room.strips[..n],
-                    parts,
+                    parts: COLUMNS.min(cols - start) / (QUAD * form.lines),
                     acc: &mut room.sums[first * TILES..],
                     acc_stride: TILES,
                     resume: start > 0,

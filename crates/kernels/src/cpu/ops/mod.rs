@@ -42,11 +42,13 @@ pub(crate) struct Room {
 }
 
 impl Room {
+    /// For these attentions over the cache's layers, and products of up to `cols` columns.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
         layers: &[Layer],
+        cols: usize,
     ) -> Result<Room, BackendError> {
-        Ok(Room { product: linear::Room::new()?, attention: attention::Room::new(attentions, layers)? })
+        Ok(Room { product: linear::Room::new(cols)?, attention: attention::Room::new(attentions, layers)? })
     }
 }
 

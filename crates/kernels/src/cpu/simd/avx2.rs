@@ -149,5 +149,13 @@ impl Simd for Avx2 {
             let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             std::mem::transmute::<__m128i, Bytes>(bytes)
         }}
+        fn sum(x: [__m256i; 2]) -> i32 {{
+            let lanes = std::mem::transmute::<__m256i, [i32; 8]>(_mm256_add_epi32(x[0], x[1]));
+            lanes.iter().sum()
+        }}
+        fn largest(x: [__m256; 2]) -> f32 {{
+            let lanes = std::mem::transmute::<__m256, [f32; 8]>(_mm256_max_ps(x[0], x[1]));
+            lanes.iter().fold(f32::NAN, |a, &b| if a > b { a } else { b })
+        }}
     }
 }

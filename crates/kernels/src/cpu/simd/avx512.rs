@@ -78,5 +78,7 @@ impl Simd for Avx512 {
         }
         fn dot(acc: __m512i, u: __m512i, x: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, u, x) }
         fn narrow(x: __m512i) -> Bytes { std::mem::transmute::<__m128i, Bytes>(_mm512_cvtepi32_epi8(x)) }
+        fn sum(x: __m512i) -> i32 { _mm512_reduce_add_epi32(x) }
+        fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
     }
 }

@@ -77,6 +77,10 @@ pub(crate) trait Simd: Copy {
     fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
     /// The lanes, which are -128 to 127, as bytes.
     fn narrow(self, x: Self::I) -> Bytes;
+    /// The sum of all lanes.
+    fn sum(self, x: Self::I) -> i32;
+    /// The greatest lane, none of which is negative; not a number if none is.
+    fn largest(self, x: Self::F) -> f32;
 }
 
 /// Work written once for every instruction set.

@@ -163,4 +163,12 @@ impl Simd for Portable {
     fn narrow(self, x: I) -> Bytes {
         x.map(|x| x as u8)
     }
+    #[inline(always)]
+    fn sum(self, x: I) -> i32 {
+        x.iter().sum()
+    }
+    #[inline(always)]
+    fn largest(self, x: F) -> f32 {
+        x.iter().fold(f32::NAN, |a, &b| if a > b { a } else { b })
+    }
 }
