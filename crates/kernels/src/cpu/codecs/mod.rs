@@ -13,7 +13,7 @@ mod k_quants;
 
 use tensor::DType;
 
-use super::ops::gemm_int::{Form, Strip, Weights};
+use super::ops::gemm_int::{Form, Strip, Weights, multiply};
 use super::simd::{Bytes, Kernel, Line, Simd};
 use super::tiles::Columns;
 pub(crate) use float::{Decode, DotFloats};
@@ -26,6 +26,9 @@ pub(crate) const QUAD: usize = 4;
 pub(crate) const QUADS: usize = COLUMNS / QUAD;
 /// The most parts in so many columns.
 pub(crate) const PARTS: usize = COLUMNS / 16;
+
+/// How far ahead of the products tiles are fetched, in bytes: what arrives in the time that memory takes to answer.
+const AHEAD: usize = 4096;
 
 /// 64 bytes: four columns of 16 rows.
 pub(crate) type Quads = [Bytes; QUAD];
@@ -179,6 +182,20 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     }
 }
 
+/// Asks for lines that will be unpacked soon.
+pub(crate) struct Prefetch<'a>(pub(crate) &'a [Quads]);
+
+impl Kernel for Prefetch<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for line in self.0 {
+            s.prefetch(line, 0);
+        }
+    }
+}
+
 /// Multiplies tiles with 1, 2, 4 or 8 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
 pub(crate) struct DotQuants<'a> {
     pub(crate) dtype: DType,
@@ -220,18 +237,19 @@ where
         let (quants, side) = tile.split_at(blocks * QUANTS * QUAD);
         let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0.chunks(QUADS / columns);
         let side = side.as_chunks::<SIDE>().0.chunks(QUADS / columns);
-        let mut totals = [s.splat(0.0); ROWS];
+        let mut totals = [[s.splat(0.0)]; ROWS];
         for ((quants, side), x) in quants.zip(side).zip(x) {
             for (b, (quants, side)) in quants.iter().zip(side).enumerate() {
+                for line in quants {
+                    s.prefetch(line, AHEAD);
+                }
                 for p in 0..T::PARTS {
                     let part = T::part(s, &Block { quants, side }, p);
-                    for (x, total) in x.iter().zip(&mut totals) {
-                        *total = x.add(s, &part, T::WIDE, b * T::PARTS + p, *total);
-                    }
+                    multiply(s, (&[part], T::WIDE), x, b * T::PARTS + p, &mut totals);
                 }
             }
         }
-        for (r, total) in totals.into_iter().enumerate() {
+        for (r, [total]) in totals.into_iter().enumerate() {
             s.store(&mut job.sums[r * job.sums_stride + t].0, total);
         }
     }

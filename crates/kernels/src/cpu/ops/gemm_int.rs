@@ -43,27 +43,39 @@ pub(crate) struct Strip {
 impl Strip {
     pub(crate) const ZERO: Strip =
         Strip { quads: [0; QUADS], starts: [0; PARTS], scales: [0.0; PARTS], mins: [0.0; PARTS] };
+}
 
-    /// total + the product of this strip's part `p` and a part of a tile whose bytes reach 128 if `wide`.
-    #[inline(always)]
-    pub(crate) fn add<S: Simd, const LINES: usize>(
-        &self,
-        s: S,
-        part: &Part<S, LINES>,
-        wide: bool,
-        p: usize,
-        total: S::F,
-    ) -> S::F {
-        // The remainder changes nothing; it shows the compiler that all indices are in bounds.
-        let p = p % (QUADS / LINES);
-        let mut acc = s.splat_int(self.starts[p]);
-        for (i, &bytes) in part.bytes.iter().enumerate() {
-            acc = s.dot(acc, bytes, s.splat_int(self.quads[p * LINES + i]), wide);
+/// Adds the products of part `p` of R strips and of T tiles, whose bytes reach 128 if `wide`, to the total of each pair. All
+/// pairs take turns: each one's sum of integers waits for its last product, the others' meanwhile go on.
+#[inline(always)]
+pub(crate) fn multiply<S: Simd, const R: usize, const T: usize, const LINES: usize>(
+    s: S,
+    (tiles, wide): (&[Part<S, LINES>; T], bool),
+    x: &[Strip; R],
+    p: usize,
+    totals: &mut [[S::F; T]; R],
+) {
+    // The remainder changes nothing; it shows the compiler that all indices are in bounds.
+    let p = p % (QUADS / LINES);
+    let mut sums = [[s.splat_int(0); T]; R];
+    for (sums, x) in sums.iter_mut().zip(x) {
+        *sums = [s.splat_int(x.starts[p]); T];
+    }
+    for i in 0..LINES {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = s.splat_int(x.quads[p * LINES + i]);
+            for (sum, tile) in sums.iter_mut().zip(tiles) {
+                *sum = s.dot(*sum, tile.bytes[i], x, wide);
+            }
         }
-        let total = s.mul_add(s.float(acc), s.mul(part.scale, s.splat(self.scales[p])), total);
-        match part.min {
-            Some(min) => s.mul_add(min, s.splat(self.mins[p]), total),
-            None => total,
+    }
+    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(x) {
+        let scale = s.splat(x.scales[p]);
+        for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
+            *total = s.mul_add(s.float(sum), s.mul(tile.scale, scale), *total);
+            if let Some(min) = tile.min {
+                *total = s.mul_add(min, s.splat(x.mins[p]), *total);
+            }
         }
     }
 }
@@ -151,59 +163,84 @@ impl Kernel for GemmInt<'_> {
 impl GemmInt<'_> {
     #[inline(always)]
     fn tiles<S: Simd, const LINES: usize, const MIN: bool, const WIDE: bool>(&mut self, s: S) {
-        macro_rules! rows {
-            ($tile:expr, $w:expr, $x:expr, $row:expr; $($n:literal)*) => {
+        let mut tile = 0;
+        while tile < self.w.len() {
+            match &self.w[tile..] {
+                [a, b, ..] if S::QUANT_TILES == 2 => {
+                    self.rows::<S, 2, LINES, MIN, WIDE>(s, [a, b], tile);
+                    tile += 2;
+                }
+                [a, ..] => {
+                    self.rows::<S, 1, LINES, MIN, WIDE>(s, [a], tile);
+                    tile += 1;
+                }
+                [] => {}
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, const T: usize, const LINES: usize, const MIN: bool, const WIDE: bool>(
+        &mut self,
+        s: S,
+        w: [&Weights; T],
+        tile: usize,
+    ) {
+        macro_rules! product {
+            ($x:expr, $row:expr; $($n:literal)*) => {
                 match $x.len() {
                     $($n if S::QUANT_ROWS >= $n => {
                         let x = $x.first_chunk::<$n>().expect("so many");
-                        self.product::<S, $n, LINES, MIN, WIDE>(s, $w, x, ($row, $tile));
+                        self.product::<S, $n, T, LINES, MIN, WIDE>(s, w, x, ($row, tile));
                     })*
                     _ => unreachable!("at most S::QUANT_ROWS rows"),
                 }
             };
         }
-        let (w, x) = (self.w, self.x);
-        for (tile, w) in w.iter().enumerate() {
-            let mut row = 0;
-            while row < x.len() {
-                // Rows are shared out evenly: 9 as 5 and 4, not as 8 and 1.
-                let left = x.len() - row;
-                let n = left.div_ceil(left.div_ceil(S::QUANT_ROWS));
-                rows!(tile, w, x[row..row + n], row; 1 2 3 4 5 6 7 8);
-                row += n;
-            }
+        let (x, mut row) = (self.x, 0);
+        while row < x.len() {
+            // Rows are shared out evenly: 9 as 5 and 4, not as 8 and 1.
+            let left = x.len() - row;
+            let n = left.div_ceil(left.div_ceil(S::QUANT_ROWS));
+            product!(x[row..row + n], row; 1 2 3 4 5 6 7 8);
+            row += n;
         }
     }
 
-    /// R rows times one tile, all sums and a part of the tile in registers.
+    /// R rows times T tiles, all sums in registers.
     #[inline(always)]
-    fn product<S: Simd, const R: usize, const LINES: usize, const MIN: bool, const WIDE: bool>(
+    fn product<S: Simd, const R: usize, const T: usize, const LINES: usize, const MIN: bool, const WIDE: bool>(
         &mut self,
         s: S,
-        w: &Weights,
+        w: [&Weights; T],
         x: &[Strip; R],
         (row, tile): (usize, usize),
     ) {
-        let mut sums = [s.splat(0.0); R];
+        let mut totals = [[s.splat(0.0); T]; R];
         if self.resume {
-            for (r, sum) in sums.iter_mut().enumerate() {
-                *sum = s.load(&self.acc[(row + r) * self.acc_stride + tile].0);
+            for (r, totals) in totals.iter_mut().enumerate() {
+                for (t, total) in totals.iter_mut().enumerate() {
+                    *total = s.load(&self.acc[(row + r) * self.acc_stride + tile + t].0);
+                }
             }
         }
         for p in 0..self.parts.min(QUADS / LINES) {
-            let mut part = Part { bytes: [s.splat_int(0); LINES], scale: s.load(&w.scales[p].0), min: None };
-            for (bytes, line) in part.bytes.iter_mut().zip(&w.bytes[p * LINES..]) {
-                *bytes = s.bytes(line);
+            let mut parts = [Part { bytes: [s.splat_int(0); LINES], scale: s.splat(0.0), min: None }; T];
+            for (part, w) in parts.iter_mut().zip(w) {
+                for (bytes, line) in part.bytes.iter_mut().zip(&w.bytes[p * LINES..]) {
+                    *bytes = s.bytes(line);
+                }
+                part.scale = s.load(&w.scales[p].0);
+                if MIN {
+                    part.min = Some(s.load(&w.mins[p].0));
+                }
             }
-            if MIN {
-                part.min = Some(s.load(&w.mins[p].0));
-            }
-            for (x, total) in x.iter().zip(&mut sums) {
-                *total = x.add(s, &part, WIDE, p, *total);
-            }
+            multiply(s, (&parts, WIDE), x, p, &mut totals);
         }
-        for (r, total) in sums.into_iter().enumerate() {
-            s.store(&mut self.acc[(row + r) * self.acc_stride + tile].0, total);
+        for (r, totals) in totals.into_iter().enumerate() {
+            for (t, total) in totals.into_iter().enumerate() {
+                s.store(&mut self.acc[(row + r) * self.acc_stride + tile + t].0, total);
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, QUAD, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Prefetch, QUAD, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_int::{Fill, GemmInt, Strip, Weights};
@@ -13,7 +13,7 @@ use crate::cpu::tiles::Tiles;
 use graph::BackendError;
 
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
-const TILES: usize = 8;
+const TILES: usize = 16;
 const ROWS: usize = 144;
 /// Rows of x brought together at a time, and how far apart: not by a power of two, which would share few cache sets.
 const GROUP: usize = 12;
@@ -221,8 +221,14 @@ impl Product<'_> {
                 let columns = self.tiles.columns(self.matrix, tile, start);
                 vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
             }
-            for first in (0..rows.len()).step_by(group) {
+            let groups = rows.len().div_ceil(group);
+            for (g, first) in (0..rows.len()).step_by(group).enumerate() {
                 let n = group.min(rows.len() - first);
+                for tile in tiles.start + g * tiles.len() / groups..tiles.start + (g + 1) * tiles.len() / groups {
+                    if start + COLUMNS < cols {
+                        vector.run(Prefetch(self.tiles.columns(self.matrix, tile, start + COLUMNS).quants));
+                    }
+                }
                 for (i, strip) in room.strips[..n].iter_mut().enumerate() {
                     self.fill(vector, rows.start + first + i, start, strip);
                 }

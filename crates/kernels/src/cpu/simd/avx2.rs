@@ -58,6 +58,7 @@ impl Simd for Avx2 {
     const ROWS: usize = 6;
     const TILES: usize = 1;
     const QUANT_ROWS: usize = 4;
+    const QUANT_TILES: usize = 1;
 
     methods! {
         fn splat(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
@@ -157,5 +158,12 @@ impl Simd for Avx2 {
             let lanes = std::mem::transmute::<__m256, [f32; 8]>(_mm256_max_ps(x[0], x[1]));
             lanes.iter().fold(f32::NAN, |a, &b| if a > b { a } else { b })
         }}
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, place: &T, ahead: usize) {
+        let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
+        // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place) }
     }
 }

@@ -45,7 +45,8 @@ impl Simd for Avx512 {
     type I = __m512i;
     const ROWS: usize = 12;
     const TILES: usize = 2;
-    const QUANT_ROWS: usize = 8;
+    const QUANT_ROWS: usize = 6;
+    const QUANT_TILES: usize = 2;
 
     methods! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -80,5 +81,12 @@ impl Simd for Avx512 {
         fn narrow(x: __m512i) -> Bytes { std::mem::transmute::<__m128i, Bytes>(_mm512_cvtepi32_epi8(x)) }
         fn sum(x: __m512i) -> i32 { _mm512_reduce_add_epi32(x) }
         fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
+    }
+
+    #[inline(always)]
+    fn prefetch<T>(self, place: &T, ahead: usize) {
+        let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
+        // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(place) }
     }
 }

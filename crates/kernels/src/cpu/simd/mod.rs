@@ -33,6 +33,8 @@ pub(crate) trait Simd: Copy {
     const TILES: usize;
     /// Rows of x that the integer product's inner loop keeps in registers.
     const QUANT_ROWS: usize;
+    /// Weight tiles that it keeps beside them: 1 or 2.
+    const QUANT_TILES: usize;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -67,6 +69,8 @@ pub(crate) trait Simd: Copy {
     /// Shifts zeros in.
     fn shr(self, a: Self::I, by: u32) -> Self::I;
 
+    /// Asks for the cache line that lies `ahead` bytes after a place, which need not be memory of ours.
+    fn prefetch<T>(self, place: &T, ahead: usize);
     /// 64 bytes, four in each lane.
     fn bytes(self, from: &[Bytes; 4]) -> Self::I;
     fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);

@@ -43,6 +43,7 @@ impl Simd for Portable {
     const ROWS: usize = 2;
     const TILES: usize = 1;
     const QUANT_ROWS: usize = 2;
+    const QUANT_TILES: usize = 1;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {
@@ -138,6 +139,8 @@ impl Simd for Portable {
     fn shr(self, a: I, by: u32) -> I {
         a.map(|a| (a as u32 >> by) as i32)
     }
+    #[inline(always)]
+    fn prefetch<T>(self, _place: &T, _ahead: usize) {}
     #[inline(always)]
     fn bytes(self, from: &[Bytes; 4]) -> I {
         let quads = from.as_flattened().as_chunks::<4>().0;
