@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BackendError, Graph, Limits, Op};
+use crate::{BackendError, Graph, Limits};
 
 /// A run of consecutive tokens of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,11 +65,7 @@ impl Batch {
         let (rows, outputs) = (self.tokens.len(), self.outputs.len());
         require(rows <= limits.max_tokens, || format!("{rows} rows, the limit is {}", limits.max_tokens))?;
         require(outputs <= limits.max_outputs, || format!("{outputs} outputs, the limit is {}", limits.max_outputs))?;
-        let tables = graph.nodes().iter().filter_map(|node| match node.op {
-            Op::Embed { table } => Some(graph.weight(table).shape.rows),
-            _ => None,
-        });
-        let vocab = tables.min().unwrap_or(usize::MAX);
+        let vocab = graph.tokens();
         let unknown = self.tokens.iter().find(|&&token| token as usize >= vocab);
         require(unknown.is_none(), || format!("token {} of a vocabulary of {vocab}", unknown.unwrap_or(&0)))?;
         require(self.outputs.is_sorted_by(|a, b| a < b), || "outputs are not ascending".into())?;

@@ -1,6 +1,6 @@
 //! Builds a graph node by node, checking shapes as it goes.
 
-use crate::rules::{self, KvLayer, Typed};
+use crate::shapes::{KvLayer, Shapes, Typed};
 use crate::{Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
 
 /// Collects weights, KV layers and nodes; every push checks its inputs, so a [`Graph`] that exists is well-formed.
@@ -43,13 +43,20 @@ impl GraphBuilder {
     /// # Errors
     /// If the number, width, rows or element type of the inputs, or the shape of a weight, do not fit the operator.
     pub fn push(&mut self, op: Op, inputs: &[ValueId]) -> Result<ValueId, GraphError> {
-        let Some(typed) = self.check(&op, inputs)? else {
-            return Err(self.error(&op, "gives no value; append it with GraphBuilder::kv_write".into()));
-        };
-        let output = ValueId(self.values.len() as u32);
-        self.values.push(typed);
-        self.nodes.push(Node { op, inputs: inputs.to_vec(), output: Some(output) });
-        Ok(output)
+        match self.check(&op, inputs)?[..] {
+            [] => Err(self.error(&op, "gives no value; append it with GraphBuilder::kv_write".into())),
+            [typed] => Ok(self.append(op, inputs, &[typed])[0]),
+            _ => Err(self.error(&op, "gives several values; append it with GraphBuilder::push_all".into())),
+        }
+    }
+
+    /// Appends an operator that gives any number of values.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::push`].
+    pub fn push_all(&mut self, op: Op, inputs: &[ValueId]) -> Result<Vec<ValueId>, GraphError> {
+        let typed = self.check(&op, inputs)?;
+        Ok(self.append(op, inputs, &typed))
     }
 
     /// Appends a [`Op::KvWrite`].
@@ -57,11 +64,7 @@ impl GraphBuilder {
     /// # Errors
     /// As [`GraphBuilder::push`].
     pub fn kv_write(&mut self, layer: usize, k: ValueId, v: ValueId) -> Result<(), GraphError> {
-        let op = Op::KvWrite { layer };
-        self.check(&op, &[k, v])?;
-        self.kv[layer].written = true;
-        self.nodes.push(Node { op, inputs: vec![k, v], output: None });
-        Ok(())
+        self.push_all(Op::KvWrite { layer }, &[k, v]).map(|_| ())
     }
 
     /// Ends the graph: `logits` is its result.
@@ -91,17 +94,29 @@ impl GraphBuilder {
         Ok(Graph { nodes: self.nodes, values, weights: self.weights, kv, logits })
     }
 
-    /// The type of what `op` gives for these inputs; `None` if it gives nothing.
-    fn check(&self, op: &Op, inputs: &[ValueId]) -> Result<Option<Typed>, GraphError> {
+    /// The types of what `op` gives for these inputs.
+    fn check(&self, op: &Op, inputs: &[ValueId]) -> Result<Vec<Typed>, GraphError> {
         let typed: Option<Vec<Typed>> = inputs.iter().map(|id| self.values.get(id.index()).copied()).collect();
         let typed = typed.ok_or_else(|| self.error(op, "an input is not a value of this graph".into()))?;
-        let rules = rules::Rules { weights: &self.weights, kv: &self.kv };
-        rules.output(op, &typed).map_err(|reason| self.error(op, reason))
+        let shapes = Shapes { weights: &self.weights, kv: &self.kv };
+        shapes.outputs(op, &typed).map_err(|reason| self.error(op, reason))
     }
 
-    /// An error that names the operator and its weight.
+    /// Appends what has been checked.
+    fn append(&mut self, op: Op, inputs: &[ValueId], typed: &[Typed]) -> Vec<ValueId> {
+        let first = self.values.len() as u32;
+        self.values.extend_from_slice(typed);
+        let outputs: Vec<ValueId> = (first..self.values.len() as u32).map(ValueId).collect();
+        if let Some(layer) = op.writes() {
+            self.kv[layer].written = true;
+        }
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
+        outputs
+    }
+
+    /// An error that names the operator and its (first) weight.
     fn error(&self, op: &Op, reason: String) -> GraphError {
-        let weight = op.weight().and_then(|id| self.weights.get(id.index()));
+        let weight = op.weights().first().and_then(|id| self.weights.get(id.index()));
         let op = weight.map_or_else(|| op.name().to_string(), |w| format!("{} {}", op.name(), w.name));
         GraphError { op, reason }
     }

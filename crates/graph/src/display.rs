@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::{Attention, Elem, Graph, Node, Op, Rope, Rows, ValueId, ValueInfo};
+use crate::{Attention, Elem, End, Graph, Node, Op, Product, Rope, Rows, ValueId, ValueInfo};
 
 /// One line per node: `%4 = linear(%3) blk.0.attn_q.weight [64, 32] Q8_0 -> [tokens, 64]`.
 impl Display for Graph {
@@ -25,19 +25,23 @@ struct Line<'g> {
 
 impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
-        let Node { op, inputs, output } = self.node;
-        if let Some(output) = output {
-            write!(f, "{output} = ")?;
+        let Node { op, inputs, outputs } = self.node;
+        if !outputs.is_empty() {
+            write!(f, "{} = ", list(outputs))?;
         }
-        let inputs: Vec<String> = inputs.iter().map(ToString::to_string).collect();
-        write!(f, "{}({})", op.name(), inputs.join(", "))?;
+        write!(f, "{}({})", op.name(), list(inputs))?;
         parameters(op, f)?;
-        if let Some(id) = op.weight() {
-            let weight = self.graph.weight(id);
-            write!(f, " {} {} {}", weight.name, weight.shape, weight.dtype)?;
+        for (i, id) in op.weights().into_iter().enumerate() {
+            let (comma, weight) = (if i == 0 { "" } else { "," }, self.graph.weight(id));
+            write!(f, "{comma} {} {} {}", weight.name, weight.shape, weight.dtype)?;
         }
-        output.map_or(Ok(()), |output| write!(f, " -> {}", self.graph.value(output)))
+        let types: Vec<ValueInfo> = outputs.iter().map(|&id| self.graph.value(id)).collect();
+        if types.is_empty() { Ok(()) } else { write!(f, " -> {}", list(&types)) }
     }
+}
+
+fn list(things: &[impl ToString]) -> String {
+    things.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// The name and parameters, without weights: `attention layer 0, 8 heads, scale 0.125`.
@@ -57,20 +61,26 @@ impl Display for ValueId {
 impl Display for ValueInfo {
     fn fmt(&self, f: &mut Formatter<'_>) -> Result {
         let rows = if self.rows == Rows::Tokens { "tokens" } else { "outputs" };
-        let elem = if self.elem == Elem::F32 { "" } else { " U32" };
+        let elem = match self.elem {
+            Elem::F32 => "",
+            Elem::U32 => " U32",
+            Elem::Q8 => " Q8",
+        };
         write!(f, "[{rows}, {}]{elem}", self.width)
     }
 }
 
 fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
     match op {
-        Op::RmsNorm { eps, .. } => write!(f, " eps {eps}"),
+        Op::RmsNorm { eps, quantize, .. } => write!(f, " eps {eps}{}", if *quantize { ", to Q8" } else { "" }),
         Op::Scale { by } => write!(f, " by {by}"),
         Op::SoftCap { cap } => write!(f, " at {cap}"),
         Op::Glu { act } => write!(f, " {act:?}"),
-        Op::Rope(Rope { head_dim, freqs, magnitude, style }) => {
-            write!(f, " {style:?}, {} of {head_dim}", 2 * freqs.len())?;
-            if *magnitude == 1.0 { Ok(()) } else { write!(f, ", magnitude {magnitude}") }
+        Op::Product(product) => product_parameters(product, f),
+        Op::Rope(rope) => rope_parameters(rope, f),
+        Op::RopeKvWrite { rope, layer } => {
+            rope_parameters(rope, f)?;
+            write!(f, ", layer {layer}")
         }
         Op::KvWrite { layer } => write!(f, " layer {layer}"),
         Op::Attention(attention) => attention_parameters(attention, f),
@@ -78,6 +88,21 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
         Op::GateWeights { scoring } => write!(f, " {scoring:?}"),
         _ => Ok(()),
     }
+}
+
+fn product_parameters(product: &Product, f: &mut Formatter<'_>) -> Result {
+    match product.end {
+        End::Store => {}
+        End::Add => write!(f, " add")?,
+        End::Glu(act) => write!(f, " glu {act:?}")?,
+    }
+    if product.quantize { f.write_str(" to Q8") } else { Ok(()) }
+}
+
+fn rope_parameters(rope: &Rope, f: &mut Formatter<'_>) -> Result {
+    let Rope { head_dim, freqs, magnitude, style } = rope;
+    write!(f, " {style:?}, {} of {head_dim}", 2 * freqs.len())?;
+    if *magnitude == 1.0 { Ok(()) } else { write!(f, ", magnitude {magnitude}") }
 }
 
 fn attention_parameters(attention: &Attention, f: &mut Formatter<'_>) -> Result {

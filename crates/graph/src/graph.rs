@@ -35,13 +35,22 @@ pub enum Rows {
     Outputs,
 }
 
-/// What the 4 bytes of an element are.
+/// What an element is and how a row of them is kept, in words of 4 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elem {
-    /// A number.
+    /// A number, a word each.
     F32,
-    /// An index.
+    /// An index, a word each.
     U32,
+    /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. The parts
+    /// of a row stand one after the other: its signed bytes; for each block the scale (F32), its largest magnitude / 127;
+    /// for each half of a block the sum of its bytes (I32), which weights with an offset need.
+    Q8,
+}
+
+impl Elem {
+    /// Columns that are rounded together in [`Elem::Q8`].
+    pub const Q8_BLOCK: usize = 32;
 }
 
 /// The type of a value: `[rows, width]`.
@@ -53,6 +62,16 @@ pub struct ValueInfo {
     pub width: usize,
     /// Element type.
     pub elem: Elem,
+}
+
+impl ValueInfo {
+    /// Words of a row.
+    pub fn words(self) -> usize {
+        match self.elem {
+            Elem::F32 | Elem::U32 => self.width,
+            Elem::Q8 => self.width / Elem::Q8_BLOCK * (Elem::Q8_BLOCK / 4 + 1 + 2),
+        }
+    }
 }
 
 /// A weight the graph reads.
@@ -67,6 +86,11 @@ pub struct WeightInfo {
 }
 
 impl WeightInfo {
+    /// Whether its elements are kept in blocks, so that a product with it reads its input as [`Elem::Q8`].
+    pub fn quantized(&self) -> bool {
+        self.dtype.layout().block_len > 1
+    }
+
     /// Bytes it takes as stored; `None` if it is empty, its rows are not whole blocks of its type or the size overflows.
     /// Never `None` for a weight of a finished [`Graph`].
     pub fn bytes(&self) -> Option<usize> {
@@ -100,8 +124,8 @@ pub struct Node {
     pub op: Op,
     /// To which values.
     pub inputs: Vec<ValueId>,
-    /// What it makes; `None` for [`Op::KvWrite`].
-    pub output: Option<ValueId>,
+    /// What it makes: nothing for [`Op::KvWrite`], several values for some [`Op::Product`]s, else one.
+    pub outputs: Vec<ValueId>,
 }
 
 /// A checked computation: build it with [`crate::GraphBuilder`]. Nodes are in execution order.
@@ -158,6 +182,13 @@ impl Graph {
     /// Size of the vocabulary: the width of the logits.
     pub fn vocab(&self) -> usize {
         self.value(self.logits).width
+    }
+
+    /// Every token is below this: the rows of the smallest table that it looks up.
+    pub fn tokens(&self) -> usize {
+        let rows =
+            |node: &Node| if let Op::Embed { table } = node.op { Some(self.weight(table).shape.rows) } else { None };
+        self.nodes.iter().filter_map(rows).min().unwrap_or(usize::MAX)
     }
 }
 

@@ -12,7 +12,7 @@ mod graph;
 mod interpreter;
 mod op;
 mod plan;
-mod rules;
+mod shapes;
 pub mod testing;
 
 pub use backend::{Backend, BackendError, Limits};
@@ -20,5 +20,5 @@ pub use batch::{Batch, Span};
 pub use builder::GraphBuilder;
 pub use graph::{Elem, Graph, GraphError, KvShape, Node, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
 pub use interpreter::Interpreter;
-pub use op::{Activation, Attention, GateScoring, Op, Rope, RopeStyle};
+pub use op::{Activation, Attention, End, GateScoring, Op, Product, Rope, RopeStyle};
 pub use plan::{Plan, Step};

@@ -1,6 +1,7 @@
 //! The operators: what a model's graph is made of.
 //!
-//! `n` is the number of rows of the batch. Every value is `[n, width]`, row-major, of 4-byte elements.
+//! `n` is the number of rows of the batch. Every value is `[n, width]`, row-major, of numbers (F32) unless an operator
+//! says otherwise.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ pub enum Op {
         /// `[vocabulary, width]`.
         table: WeightId,
     },
-    /// x `[n, cols]` → `[n, rows]`: x · weightᵀ.
+    /// x `[n, cols]` → `[n, rows]`: x · weightᵀ. If the weight is quantized, x may be Q8.
     Linear {
         /// `[rows, cols]`.
         weight: WeightId,
@@ -31,6 +32,8 @@ pub enum Op {
         weight: WeightId,
         /// Added to the mean square.
         eps: f32,
+        /// Gives the result as Q8; the span is then the whole row.
+        quantize: bool,
     },
     /// a, b → a + b.
     Add,
@@ -49,15 +52,26 @@ pub enum Op {
         /// What is applied to the gate.
         act: Activation,
     },
+    /// x → the same as Q8: half-way cases to even, all zeros where a block's scale is 0. x is a multiple of 32 wide.
+    Quantize,
+    /// Products with one or several matrices, and what is done with them at once.
+    Product(Product),
     /// x `[n, heads · head_dim]` → the same, each head turned by its row's position.
     Rope(Rope),
+    /// q, k, v → q turned: [`Op::Rope`] of q and of k, and [`Op::KvWrite`] of k turned and v, in one.
+    RopeKvWrite {
+        /// Of q and k.
+        rope: Rope,
+        /// Index into the graph's KV shapes.
+        layer: usize,
+    },
     /// k, v → (no output): writes the rows into the KV cache of `layer` at their positions.
     KvWrite {
         /// Index into the graph's KV shapes.
         layer: usize,
     },
     /// q `[n, heads · head_dim]` → `[n, heads · head_dim]`: each row attends to the cache of its sequence up to and
-    /// including its own position. A `KvWrite` of the same layer comes before it.
+    /// including its own position. A write of the same layer comes before it.
     Attention(Attention),
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
@@ -72,7 +86,7 @@ pub enum Op {
         scoring: GateScoring,
     },
     /// x, ids `[n, k]` → `[n, k · rows]`: slot j is x · weight\[ids\[j\]\]ᵀ. x is `[n, cols]` (every slot the same) or
-    /// `[n, k · cols]` (each slot its own).
+    /// `[n, k · cols]` (each slot its own). If the weight is quantized, x may be Q8.
     ExpertLinear {
         /// `[experts, rows, cols]`.
         weight: WeightId,
@@ -98,7 +112,10 @@ impl Op {
             Op::Scale { .. } => "scale",
             Op::SoftCap { .. } => "soft_cap",
             Op::Glu { .. } => "glu",
+            Op::Quantize => "quantize",
+            Op::Product(_) => "product",
             Op::Rope(_) => "rope",
+            Op::RopeKvWrite { .. } => "rope_kv_write",
             Op::KvWrite { .. } => "kv_write",
             Op::Attention(_) => "attention",
             Op::SelectOutputs => "select_outputs",
@@ -110,12 +127,23 @@ impl Op {
         }
     }
 
-    /// The weight it reads, if any.
-    pub fn weight(&self) -> Option<WeightId> {
+    /// The weights it reads: of a product each matrix, followed by its bias.
+    pub fn weights(&self) -> Vec<WeightId> {
         match self {
-            Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => Some(*id),
-            Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => Some(*id),
-            Op::Attention(attention) => attention.sinks,
+            Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => vec![*id],
+            Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => vec![*id],
+            Op::Product(Product { weights, biases, .. }) => {
+                weights.iter().zip(biases).flat_map(|(&weight, &bias)| [Some(weight), bias]).flatten().collect()
+            }
+            Op::Attention(attention) => attention.sinks.into_iter().collect(),
+            _ => vec![],
+        }
+    }
+
+    /// The KV layer it writes, if any.
+    pub fn writes(&self) -> Option<usize> {
+        match self {
+            Op::KvWrite { layer } | Op::RopeKvWrite { layer, .. } => Some(*layer),
             _ => None,
         }
     }
@@ -123,9 +151,37 @@ impl Op {
     /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
-        use Op::{Add, AddBias, Glu, Rope, Scale, SoftCap};
-        matches!(self, Add | AddBias { .. } | Glu { .. } | Rope(_) | Scale { .. } | SoftCap { .. })
+        use Op::{Add, AddBias, Glu, Rope, RopeKvWrite, Scale, SoftCap};
+        match self {
+            Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } | Scale { .. } | SoftCap { .. } => true,
+            Op::Product(product) => product.end == End::Add && !product.quantize,
+            _ => false,
+        }
     }
+}
+
+/// x · weightᵀ + bias for each weight, and what becomes of them. If the weights are quantized, x may be Q8.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Product {
+    /// `[rows, cols]` each, of the same cols; all quantized or none.
+    pub weights: Vec<WeightId>,
+    /// `[rows]` for each weight that has one.
+    pub biases: Vec<Option<WeightId>>,
+    /// What is done with the sums.
+    pub end: End,
+    /// Gives the result, which is then one, as Q8.
+    pub quantize: bool,
+}
+
+/// What a [`Product`] does with its sums: where it ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum End {
+    /// x → a value for each weight.
+    Store,
+    /// residual, x → residual + the sum. One weight.
+    Add,
+    /// x → activation(gate) · up. Two weights: gate, up.
+    Glu(Activation),
 }
 
 /// Gated activations.

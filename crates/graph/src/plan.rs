@@ -14,14 +14,14 @@ pub struct Step {
     pub node: usize,
     /// Where each input starts.
     pub inputs: Vec<usize>,
-    /// Where the output starts. It may be where the first input starts for the operators of [`crate::Op::in_place`];
-    /// else it overlaps no input.
-    pub output: Option<usize>,
+    /// Where each output starts. The first may be where the first input starts for the operators of
+    /// [`crate::Op::in_place`]; else none overlaps an input.
+    pub outputs: Vec<usize>,
 }
 
 /// Every step with its places; values that are not needed at the same time share memory.
 ///
-/// A value has room for the limits' rows (`max_tokens` or `max_outputs`) times its width; a smaller batch uses the front
+/// A value has room for the limits' rows (`max_tokens` or `max_outputs`) times the words of a row; a smaller batch uses the front
 /// of it. Starts are multiples of 16 words. The logits stay until the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
@@ -50,7 +50,7 @@ fn words(graph: &Graph, limits: &Limits, id: ValueId) -> usize {
         Rows::Tokens => limits.max_tokens,
         Rows::Outputs => limits.max_outputs,
     };
-    let words = rows.saturating_mul(info.width).max(1);
+    let words = rows.saturating_mul(info.words()).max(1);
     words.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX)
 }
 
@@ -58,7 +58,7 @@ fn words(graph: &Graph, limits: &Limits, id: ValueId) -> usize {
 fn last_uses(graph: &Graph) -> Vec<usize> {
     let mut last = vec![0; graph.values().len()];
     for (i, node) in graph.nodes().iter().enumerate() {
-        for id in node.inputs.iter().chain(&node.output) {
+        for id in node.inputs.iter().chain(&node.outputs) {
             last[id.index()] = i;
         }
     }
@@ -80,16 +80,17 @@ impl Places<'_> {
         let mut dying: Vec<ValueId> = node.inputs.iter().copied().filter(|id| last[id.index()] == i).collect();
         dying.sort_unstable();
         dying.dedup();
-        let output = node.output.map(|output| {
-            let start = self.in_place(node, &mut dying).unwrap_or_else(|| self.arena.take(self.words(output)));
+        let mut place = self.in_place(node, &mut dying);
+        for &output in &node.outputs {
+            let start = place.take().unwrap_or_else(|| self.arena.take(self.words(output)));
             self.starts[output.index()] = start;
-            start
-        });
-        dying.extend(node.output.filter(|id| last[id.index()] == i));
+        }
+        dying.extend(node.outputs.iter().filter(|id| last[id.index()] == i));
         for id in dying {
             self.arena.give(self.starts[id.index()], self.words(id));
         }
-        Step { node: i, inputs, output }
+        let outputs = node.outputs.iter().map(|id| self.starts[id.index()]).collect();
+        Step { node: i, inputs, outputs }
     }
 
     /// The first input's place, if the operator may overwrite it and nothing else needs it: it is then no longer dying.

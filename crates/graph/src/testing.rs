@@ -165,7 +165,7 @@ impl Toy<'_> {
 
     fn norm(&mut self, name: &str, span: usize, x: ValueId) -> ValueId {
         let weight = self.vector(name, span, 1.0);
-        self.push(Op::RmsNorm { weight, eps: 1e-5 }, &[x])
+        self.push(Op::RmsNorm { weight, eps: 1e-5, quantize: false }, &[x])
     }
 
     fn linear(&mut self, name: &str, rows: usize, cols: usize, x: ValueId) -> ValueId {

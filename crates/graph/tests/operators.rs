@@ -1,8 +1,8 @@
 //! Every operator of the reference interpreter against numbers worked out by hand.
 
 use graph::{
-    Activation, Attention, Backend, Batch, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, Limits, Op, Rope,
-    RopeStyle, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, Limits, Op,
+    Product, Rope, RopeStyle, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -101,7 +101,7 @@ fn rms_norm() {
         move |b: &mut Bench| {
             let x = b.input(4, &[3.0, 3.0, 4.0, -4.0]);
             let weight = b.vector(&[1.0, 2.0, 3.0, 4.0][..len]);
-            b.push(Op::RmsNorm { weight, eps }, &[x])
+            b.push(Op::RmsNorm { weight, eps, quantize: false }, &[x])
         }
     };
     // Mean square (9 + 9 + 16 + 16) / 4 = 12.5, with eps 12.5 the root is 5.
@@ -145,6 +145,72 @@ fn rope() {
     check("half of the head, doubled", 2, partial, [2.0, 4.0, 3.0, 4.0, -4.0, 2.0, 3.0, 4.0]);
 }
 
+#[test]
+fn quantize() {
+    let mut row: Vec<f32> = vec![0.0; 96];
+    // Block 0: scale 1; of halves the even one. Block 1: scale 1/4. Block 2: all zeros.
+    row[..6].copy_from_slice(&[127.0, 0.5, 1.5, -2.5, 0.4, -126.6]);
+    row[32..35].copy_from_slice(&[-31.75, 0.2, 0.3]);
+    let mut wanted = [0.0; 96];
+    wanted[..6].copy_from_slice(&[127.0, 0.0, 2.0, -2.0, 0.0, -127.0]);
+    wanted[32..35].copy_from_slice(&[-31.75, 0.25, 0.25]);
+    // A product with the unit matrix shows the numbers that a rounded row stands for.
+    let unit: Vec<f32> = (0..96 * 96).map(|i| if i % 97 == 0 { 1.0 } else { 0.0 }).collect();
+    let shown = |b: &mut Bench, x| {
+        let mut bytes = vec![0; 96 * 3 * 18];
+        tensor::encode(DType::Q4_0, &unit, &mut bytes).unwrap();
+        b.weights.push(bytes);
+        let info = WeightInfo { name: "unit".into(), shape: Shape::matrix(96, 96), dtype: DType::Q4_0 };
+        let weight = b.graph.weight(info);
+        b.push(Op::Linear { weight }, &[x])
+    };
+    let plain = |b: &mut Bench| {
+        let x = b.input(96, &row);
+        let x = b.push(Op::Quantize, &[x]);
+        shown(b, x)
+    };
+    check("quantize", 1, plain, wanted);
+    let norm = |b: &mut Bench| {
+        let x = b.input(96, &[2.0; 96]);
+        let weight = b.vector(&row);
+        let x = b.push(Op::RmsNorm { weight, eps: 0.0, quantize: true }, &[x]);
+        shown(b, x)
+    };
+    check("a norm, quantized", 1, norm, wanted);
+    let product = |b: &mut Bench| {
+        let x = b.input(1, &[1.0]);
+        let weights = vec![b.weight(Shape::matrix(96, 1), &row)];
+        let op = Product { weights, biases: vec![None], end: End::Store, quantize: true };
+        let x = b.push(Op::Product(op), &[x]);
+        shown(b, x)
+    };
+    check("a product, quantized", 1, product, wanted);
+}
+
+#[test]
+fn products() {
+    // Two rows of x; the sums are 1·x0 + 2·x1 + 10 and 3·x0, twice.
+    let product = |end, inputs: fn(&mut Bench) -> Vec<ValueId>, pick: usize| {
+        move |b: &mut Bench| {
+            let mut inputs = inputs(b);
+            inputs.push(b.input(2, &[1.0, 2.0, LN3, 0.0]));
+            let (first, bias) = (b.weight(Shape::matrix(2, 2), &[1.0, 2.0, 3.0, 0.0]), b.vector(&[10.0, 0.0]));
+            let second = b.weight(Shape::matrix(2, 2), &[0.0, 1.0, 1.0, 1.0]);
+            let count = if end == End::Add { 1 } else { 2 };
+            let (weights, biases) = (vec![first, second], vec![Some(bias), None]);
+            let op = Product { weights: weights[..count].into(), biases: biases[..count].into(), end, quantize: false };
+            b.graph.push_all(Op::Product(op), &inputs).unwrap()[pick]
+        }
+    };
+    check("first of two", 2, product(End::Store, |_| vec![], 0), [15.0, 3.0, 10.0 + LN3, 3.0 * LN3]);
+    check("second of two", 2, product(End::Store, |_| vec![], 1), [2.0, 3.0, 0.0, LN3]);
+    let residual = |b: &mut Bench| vec![b.input(2, &[100.0, 200.0, 300.0, 400.0])];
+    check("added", 2, product(End::Add, residual, 0), [115.0, 203.0, 310.0 + LN3, 400.0 + 3.0 * LN3]);
+    // sigmoid(15) and sigmoid(3) are from tables, sigmoid(3 ln 3) = 27/28.
+    let wanted = [30.0 * 0.999_999_7, 9.0 * 0.952_574_1, 0.0, 3.0 * LN3 * LN3 * 27.0 / 28.0];
+    check("gated", 2, product(End::Glu(Activation::Silu), |_| vec![], 0), wanted);
+}
+
 /// One head of width 1 over two positions: scores 0 and `k1`, values 4 and 8.
 fn attention(k1: f32, change: impl FnOnce(&mut Bench, &mut Attention)) -> impl FnOnce(&mut Bench) -> ValueId {
     move |b| {
@@ -170,6 +236,27 @@ fn attention_of_one_head() {
     let sink = |b: &mut Bench, op: &mut Attention| op.sinks = Some(b.vector(&[4_f32.ln()]));
     check("sink", 2, attention(LN3, sink), [0.8, 3.5]);
     check("far from overflow", 2, attention(1e4, |_, _| {}), [4.0, 8.0]);
+}
+
+#[test]
+fn rope_kv_write() {
+    // At position 1 queries and keys turn by a quarter: q (1, 0) to (0, 1), k (ln 3, 0) to (0, ln 3); values do not.
+    let turned = |show: fn(&mut Bench, ValueId, usize) -> ValueId| {
+        move |b: &mut Bench| {
+            let [q, k, v] =
+                [[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, LN3, 0.0], [4.0, 0.0, 8.0, 0.0]].map(|rows| b.input(2, &rows));
+            let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 2 });
+            let freqs = [std::f32::consts::FRAC_PI_2].into();
+            let rope = Rope { head_dim: 2, freqs, magnitude: 1.0, style: RopeStyle::Halves };
+            let q = b.push(Op::RopeKvWrite { rope, layer }, &[q, k, v]);
+            show(b, q, layer)
+        }
+    };
+    check("queries", 2, turned(|_, q, _| q), [1.0, 0.0, 0.0, 1.0]);
+    let attend = |b: &mut Bench, q, layer| {
+        b.push(Op::Attention(Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
+    };
+    check("attention", 2, turned(attend), [4.0, 0.0, 7.0, 0.0]);
 }
 
 #[test]

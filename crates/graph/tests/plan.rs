@@ -1,7 +1,7 @@
 //! The buffer plan on random graphs: what is alive at the same time never shares memory.
 
 use graph::testing::{ToyConfig, toy_model};
-use graph::{Activation, Graph, GraphBuilder, Limits, Op, Plan, Rows, ValueId, WeightInfo};
+use graph::{Activation, End, Graph, GraphBuilder, Limits, Op, Plan, Product, Rows, ValueId, WeightInfo};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
@@ -9,13 +9,17 @@ use tensor::{DType, Shape};
 fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
     let mut b = GraphBuilder::new();
     let weight = |b: &mut GraphBuilder, shape| b.weight(WeightInfo { name: "w".into(), shape, dtype: DType::F32 });
+    let product = |b: &mut GraphBuilder, end: End, rows, cols| {
+        let count = if end == End::Add { 1 } else { 2 };
+        let weights = (0..count).map(|_| weight(b, Shape::matrix(rows, cols))).collect();
+        Op::Product(Product { weights, biases: vec![None; count], end, quantize: false })
+    };
     let table = weight(&mut b, Shape::matrix(9, 24));
     let mut values = vec![(b.push(Op::Embed { table }, &[]).unwrap(), 24, Rows::Tokens)];
     for &(op, first, second) in choices {
         let (x, width, rows) = values[first % values.len()];
         let alike: Vec<ValueId> = values.iter().filter(|v| (v.1, v.2) == (width, rows)).map(|v| v.0).collect();
         let y = alike[second % alike.len()];
-        let linear = |b: &mut GraphBuilder, weight| b.push(Op::Linear { weight }, &[x]);
         let (made, width, rows) = match op {
             0 => (b.push(Op::Add, &[x, y]), width, rows),
             1 => (b.push(Op::Glu { act: Activation::Silu }, &[x, y]), width, rows),
@@ -23,12 +27,18 @@ fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
             3 if rows == Rows::Tokens => (b.push(Op::SelectOutputs, &[x]), width, Rows::Outputs),
             4 => {
                 let norm = weight(&mut b, Shape::vector(width));
-                (b.push(Op::RmsNorm { weight: norm, eps: 0.0 }, &[x]), width, rows)
+                (b.push(Op::RmsNorm { weight: norm, eps: 0.0, quantize: false }, &[x]), width, rows)
+            }
+            5 => {
+                let op = product(&mut b, End::Add, width, width);
+                (b.push(op, &[y, x]), width, rows)
             }
             _ => {
                 let out = 1 + second % 50;
-                let matrix = weight(&mut b, Shape::matrix(out, width));
-                (linear(&mut b, matrix), out, rows)
+                let op = product(&mut b, End::Store, out, width);
+                let made = b.push_all(op, &[x]).unwrap();
+                values.push((made[0], out, rows));
+                (Ok(made[1]), out, rows)
             }
         };
         values.push((made.unwrap(), width, rows));
@@ -44,23 +54,27 @@ fn check(graph: &Graph, limits: &Limits) {
     assert_eq!(plan.steps.len(), graph.nodes().len());
     let size = |id: ValueId| {
         let info = graph.value(id);
-        info.width * if info.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs }
+        info.words() * if info.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs }
     };
     let mut owner: Vec<Option<ValueId>> = vec![None; plan.words];
     for (i, (step, node)) in plan.steps.iter().zip(graph.nodes()).enumerate() {
         assert_eq!(step.node, i);
-        assert_eq!((step.inputs.len(), step.output.is_some()), (node.inputs.len(), node.output.is_some()));
+        assert_eq!((step.inputs.len(), step.outputs.len()), (node.inputs.len(), node.outputs.len()));
         for (&id, &start) in node.inputs.iter().zip(&step.inputs) {
             assert!(owner[start..start + size(id)].iter().all(|o| *o == Some(id)), "{id} is overwritten before {i}");
         }
-        if let (Some(id), Some(start)) = (node.output, step.output) {
+        for (n, (&id, &start)) in node.outputs.iter().zip(&step.outputs).enumerate() {
             assert_eq!(start % 16, 0);
             let end = start + size(id);
             for (k, (&input, &at)) in node.inputs.iter().zip(&step.inputs).enumerate() {
                 let apart = at >= end || at + size(input) <= start;
-                assert!(apart || (k == 0 && at == start && node.op.in_place()), "{id} overlaps input {k}");
+                let in_place = (n, k) == (0, 0) && at == start && node.op.in_place();
+                assert!(apart || in_place, "{id} overlaps input {k}");
             }
             owner[start..end].fill(Some(id));
+        }
+        for (&id, &start) in node.outputs.iter().zip(&step.outputs) {
+            assert!(owner[start..start + size(id)].iter().all(|o| *o == Some(id)), "{id} overlaps another output");
         }
     }
     let logits = &owner[plan.logits..plan.logits + size(graph.logits())];
@@ -84,7 +98,8 @@ proptest! {
 fn memory_does_not_grow_with_layers() {
     let limits = Limits { max_tokens: 7, max_outputs: 3, kv_blocks: 1, block_len: 1 };
     let plan = |layers| {
-        let (graph, _) = toy_model(&ToyConfig { layers, experts: Some((4, 2)), ..ToyConfig::default() });
+        let config = ToyConfig { layers, experts: Some((4, 2)), dtype: DType::Q8_0, ..ToyConfig::default() };
+        let graph = toy_model(&config).0;
         check(&graph, &limits);
         Plan::new(&graph, &limits).words
     };
@@ -96,7 +111,7 @@ fn a_chain_of_elementwise_operators_stays_in_place() {
     let graph = random_graph(&[(2, 0, 0), (2, 1, 0), (1, 2, 2), (2, 3, 0)]);
     let plan = Plan::new(&graph, &Limits { max_tokens: 2, max_outputs: 2, kv_blocks: 1, block_len: 1 });
     // Scale keeps its input's place; glu(x, x) must not overwrite what it reads twice.
-    let starts: Vec<usize> = plan.steps.iter().filter_map(|step| step.output).collect();
+    let starts: Vec<usize> = plan.steps.iter().flat_map(|step| step.outputs.clone()).collect();
     assert_eq!(starts, [0, 0, 0, 48, 48, 0]);
 }
 

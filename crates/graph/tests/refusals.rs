@@ -2,8 +2,8 @@
 
 use graph::testing::{ToyConfig, toy_model};
 use graph::{
-    Activation, Attention, Backend, Batch, GateScoring, GraphBuilder, GraphError, Interpreter, KvShape, Limits, Op,
-    Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, GraphBuilder, GraphError, Interpreter, KvShape, Limits,
+    Op, Product, Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -62,7 +62,7 @@ fn check_plain(wanted: &str, op: Op, inputs: fn(&Site) -> Vec<ValueId>) {
 #[test]
 fn weights_that_do_not_fit() {
     let linear = |weight| Op::Linear { weight };
-    let norm = |weight| Op::RmsNorm { weight, eps: 1e-5 };
+    let norm = |weight| Op::RmsNorm { weight, eps: 1e-5, quantize: false };
     let experts = |weight| Op::ExpertLinear { weight };
     let matrix = Shape::matrix(5, 7);
     check_weight("linear w: input is 8 wide, the weight has 7 columns", matrix, linear, |s| vec![s.x]);
@@ -122,6 +122,77 @@ fn values_that_do_not_fit() {
     check("scale: an input is not a value of this graph", |s| GraphBuilder::new().push(Op::Scale { by: 1.0 }, &[s.x]));
 }
 
+/// As [`check`], for a product of weights `w` of 32 columns and these rows, each with its type and the elements of its
+/// bias, on a value of `width`.
+fn check_product(wanted: &str, width: usize, end: End, quantize: bool, of: &[(usize, DType, Option<usize>)]) {
+    check(wanted, |s| {
+        let table = weight(&mut s.graph, "table", Shape::matrix(9, width));
+        let x = s.graph.push(Op::Embed { table }, &[])?;
+        let matrix = |&(rows, dtype, _): &(usize, DType, Option<usize>)| {
+            s.graph.weight(WeightInfo { name: "w".into(), shape: Shape::matrix(rows, 32), dtype })
+        };
+        let weights = of.iter().map(matrix).collect();
+        let bias = |of: &(usize, DType, Option<usize>)| of.2.map(|len| weight(&mut s.graph, "b", Shape::vector(len)));
+        let biases = of.iter().map(bias).collect();
+        let inputs = if end == End::Add { vec![s.x, x] } else { vec![x] };
+        s.graph.push(Op::Product(Product { weights, biases, end, quantize }), &inputs)
+    });
+}
+
+#[test]
+fn products_that_do_not_fit() {
+    let (float, int, glu) = (DType::F16, DType::Q8_0, End::Glu(Activation::Silu));
+    let plain = (64, float, None);
+    let words = "product w: input is 31 wide, the weight has 32 columns";
+    check_product(words, 31, End::Store, false, &[plain]);
+    let words = "product w: input is 64 wide, the bias has 63 elements";
+    check_product(words, 32, End::Store, false, &[(64, float, Some(63))]);
+    let words = "product w: some weights are quantized, some are not";
+    check_product(words, 32, End::Store, false, &[plain, (64, int, None)]);
+    let words = "product w: inputs differ: [tokens, 8] and [tokens, 64]";
+    check_product(words, 32, End::Add, false, &[plain]);
+    let words = "product w: inputs differ: [tokens, 64] and [tokens, 32]";
+    check_product(words, 32, glu, false, &[plain, (32, float, None)]);
+    check_product("product w: its end does not take 1 weights", 32, glu, false, &[plain]);
+    check_product("product w: its end does not take 2 weights", 32, End::Add, false, &[plain, plain]);
+    check_product("product: its end does not take 0 weights", 32, End::Store, false, &[]);
+    check_product("product w: several values cannot be quantized", 32, End::Store, true, &[plain, plain]);
+    let words = "product w: a width of 8 is not whole blocks of 32";
+    check_product(words, 32, End::Store, true, &[(8, float, None)]);
+    let words = "product w: gives several values; append it with GraphBuilder::push_all";
+    check_product(words, 32, End::Store, false, &[plain, plain]);
+    let op = |end| Op::Product(Product { weights: vec![], biases: vec![None], end, quantize: false });
+    check_plain("product: number of inputs is 1, must be 2", op(End::Add), |s| vec![s.x]);
+    check_plain("product: number of inputs is 2, must be 1", op(End::Store), |s| vec![s.x, s.x]);
+    check_plain("product: 0 weights and 1 biases", op(End::Store), |s| vec![s.x]);
+}
+
+#[test]
+fn rounded_values_that_do_not_fit() {
+    let check_rounded = |wanted: &str, push: fn(&mut Site, ValueId) -> Result<ValueId, GraphError>| {
+        check(wanted, |s| {
+            let table = weight(&mut s.graph, "table", Shape::matrix(9, 32));
+            let x = s.graph.push(Op::Embed { table }, &[])?;
+            let rounded = s.graph.push(Op::Quantize, &[x])?;
+            push(s, rounded)
+        });
+    };
+    check_rounded("add: an input is Q8 where F32 is needed", |s, x| s.graph.push(Op::Add, &[x, x]));
+    let words = "select_outputs: an input is Q8; select before it is quantized";
+    check_rounded(words, |s, x| s.graph.push(Op::SelectOutputs, &[x]));
+    check_rounded("linear w: the input is Q8, the weight is not quantized", |s, x| {
+        let weight = weight(&mut s.graph, "w", Shape::matrix(8, 32));
+        s.graph.push(Op::Linear { weight }, &[x])
+    });
+    check_plain("quantize: a width of 8 is not whole blocks of 32", Op::Quantize, |s| vec![s.x]);
+    check("rms_norm w: quantizes rows of 64, the weight has 32 elements", |s| {
+        let table = weight(&mut s.graph, "table", Shape::matrix(9, 64));
+        let x = s.graph.push(Op::Embed { table }, &[])?;
+        let weight = weight(&mut s.graph, "w", Shape::vector(32));
+        s.graph.push(Op::RmsNorm { weight, eps: 0.0, quantize: true }, &[x])
+    });
+}
+
 #[test]
 fn attention_and_its_cache() {
     let attention = |change: fn(&mut Attention)| {
@@ -149,6 +220,15 @@ fn attention_and_its_cache() {
     check("kv_write: layer 0 is written twice", write(0, |s| s.x));
     check("kv_write: k is 6 wide, layer 1 keeps 8", write(1, |s| s.y));
     check("kv_write: k does not have a row for each token", write(1, |s| s.out));
+    let rope = Rope { head_dim: 3, freqs: [].into(), magnitude: 1.0, style: RopeStyle::Pairs };
+    let words = "rope_kv_write: heads of 3 do not divide the width 8";
+    check_plain(words, Op::RopeKvWrite { rope: rope.clone(), layer: 1 }, |s| vec![s.y, s.x, s.x]);
+    check_plain(words, Op::RopeKvWrite { rope: rope.clone(), layer: 1 }, |s| vec![s.x, s.y, s.x]);
+    let rope = Rope { head_dim: 4, ..rope };
+    let words = "rope_kv_write: layer 0 is written twice";
+    check_plain(words, Op::RopeKvWrite { rope: rope.clone(), layer: 0 }, |s| vec![s.x, s.x, s.x]);
+    let words = "rope_kv_write: number of inputs is 2, must be 3";
+    check_plain(words, Op::RopeKvWrite { rope, layer: 1 }, |s| vec![s.x, s.x]);
     let words = "kv_write: gives no value; append it with GraphBuilder::kv_write";
     check_plain(words, Op::KvWrite { layer: 1 }, |s| vec![s.x, s.x]);
 }

@@ -1,11 +1,11 @@
 //! The reference interpreter: every operator as plainly as it can be written, in `f32`, on one thread. Sums run from
-//! left to right.
+//! left to right. A Q8 value is kept as the numbers it stands for.
 
 mod attention;
 mod experts;
 mod rowwise;
 
-use crate::{Backend, BackendError, Batch, Graph, Limits, Node, Op, WeightId};
+use crate::{Backend, BackendError, Batch, End, Graph, Limits, Node, Op, Product, WeightId};
 use attention::Cache;
 
 /// Runs graphs slowly and plainly; the yardstick for every other backend.
@@ -56,12 +56,9 @@ impl Backend for Interpreter {
         program.cache.copy(&batch.copies);
         let Program { graph, weights, cache, values, .. } = program;
         for node in graph.nodes() {
-            match (&node.op, node.output) {
-                (Op::KvWrite { layer }, _) => cache.write(*layer, batch, of(values, node, 0), of(values, node, 1)),
-                (_, Some(output)) => {
-                    values[output.index()] = Step { graph, weights, cache, values, batch }.compute(node);
-                }
-                _ => {}
+            let made = Step { graph, weights, cache, values, batch }.compute(node);
+            for (id, value) in node.outputs.iter().zip(made) {
+                values[id.index()] = value;
             }
         }
         Ok(())
@@ -72,43 +69,73 @@ impl Backend for Interpreter {
     }
 }
 
-/// All that one node may read.
+/// All that one node may read, and the cache, which it may write.
 struct Step<'a> {
     graph: &'a Graph,
     weights: &'a [Vec<f32>],
-    cache: &'a Cache,
+    cache: &'a mut Cache,
     values: &'a [Vec<f32>],
     batch: &'a Batch,
 }
 
 impl Step<'_> {
-    fn compute(&self, node: &Node) -> Vec<f32> {
-        let x = |i| of(self.values, node, i);
-        let matrix = |i| Matrix { data: x(i), width: self.graph.value(node.inputs[i]).width };
-        let weight = |id: WeightId| self.weights[id.index()].as_slice();
-        let shape = |id: WeightId| self.graph.weight(id).shape;
-        match &node.op {
+    /// The values that the node gives.
+    fn compute(self, node: &Node) -> Vec<Vec<f32>> {
+        let Step { graph, weights, cache, values, batch } = self;
+        let x = |i: usize| values[node.inputs[i].index()].as_slice();
+        let matrix = |i| Matrix { data: x(i), width: graph.value(node.inputs[i]).width };
+        let weight = |id: WeightId| weights[id.index()].as_slice();
+        let shape = |id: WeightId| graph.weight(id).shape;
+        let one = match &node.op {
             Op::Embed { table } => {
-                rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &self.batch.tokens)
+                rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &batch.tokens)
             }
             Op::Linear { weight: id } => rowwise::linear(x(0), weight(*id), shape(*id).cols),
             Op::AddBias { bias } => rowwise::add_bias(x(0), weight(*bias)),
-            Op::RmsNorm { weight: id, eps } => rowwise::rms_norm(x(0), weight(*id), *eps),
-            Op::Add => x(0).iter().zip(x(1)).map(|(a, b)| a + b).collect(),
+            Op::RmsNorm { weight: id, eps, quantize } => {
+                let normed = rowwise::rms_norm(x(0), weight(*id), *eps);
+                if *quantize { rowwise::quantize(&normed) } else { normed }
+            }
+            Op::Add => rowwise::add(x(0), x(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
             Op::SoftCap { cap } => x(0).iter().map(|x| cap * (x / cap).tanh()).collect(),
-            Op::Glu { act } => x(0).iter().zip(x(1)).map(|(&gate, &up)| rowwise::glu(*act, gate, up)).collect(),
-            Op::Rope(rope) => rowwise::rope(rope, matrix(0), self.batch),
-            Op::Attention(op) => self.cache.attend(op, x(0), op.sinks.map(weight), self.batch),
-            Op::SelectOutputs => rowwise::select(matrix(0), &self.batch.outputs),
+            Op::Glu { act } => rowwise::glu(*act, x(0), x(1)),
+            Op::Quantize => rowwise::quantize(x(0)),
+            Op::Product(product) => return products(product, x(0), matrix(node.inputs.len() - 1), weight),
+            Op::Rope(rope) => rowwise::rope(rope, matrix(0), batch),
+            Op::KvWrite { layer } => {
+                cache.write(*layer, batch, x(0), x(1));
+                return vec![];
+            }
+            Op::RopeKvWrite { rope, layer } => {
+                cache.write(*layer, batch, &rowwise::rope(rope, matrix(1), batch), x(2));
+                rowwise::rope(rope, matrix(0), batch)
+            }
+            Op::Attention(op) => cache.attend(op, x(0), op.sinks.map(weight), batch),
+            Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
             Op::TopK { k } => experts::top_k(matrix(0), *k),
             Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),
             Op::ExpertLinear { weight: id } => experts::linear(matrix(0), matrix(1), weight(*id), shape(*id)),
             Op::ExpertBias { bias } => experts::bias(matrix(0), matrix(1), weight(*bias), shape(*bias).cols),
             Op::ExpertSum => experts::sum(matrix(0), matrix(1)),
-            Op::KvWrite { .. } => vec![],
-        }
+        };
+        vec![one]
     }
+}
+
+/// What a product gives; only one that ends with an addition looks at `residual`.
+fn products<'a>(op: &Product, residual: &[f32], x: Matrix, weight: impl Fn(WeightId) -> &'a [f32]) -> Vec<Vec<f32>> {
+    let sum = |(&id, bias): (&WeightId, &Option<WeightId>)| {
+        let sum = rowwise::linear(x.data, weight(id), x.width);
+        if let Some(bias) = bias { rowwise::add_bias(&sum, weight(*bias)) } else { sum }
+    };
+    let sums: Vec<Vec<f32>> = op.weights.iter().zip(&op.biases).map(sum).collect();
+    let given = match op.end {
+        End::Store => sums,
+        End::Add => vec![rowwise::add(residual, &sums[0])],
+        End::Glu(act) => vec![rowwise::glu(act, &sums[0], &sums[1])],
+    };
+    if op.quantize { given.iter().map(|y| rowwise::quantize(y)).collect() } else { given }
 }
 
 /// Rows of numbers, or of indices as the bits of numbers.
@@ -122,11 +149,6 @@ impl<'a> Matrix<'a> {
     fn rows(self) -> impl Iterator<Item = &'a [f32]> {
         self.data.chunks_exact(self.width)
     }
-}
-
-/// The node's input `i`.
-fn of<'a>(values: &'a [Vec<f32>], node: &Node, i: usize) -> &'a [f32] {
-    &values[node.inputs[i].index()]
 }
 
 fn dot(a: &[f32], b: &[f32]) -> f32 {

@@ -1,6 +1,6 @@
 //! Operators that take each row for itself.
 
-use crate::{Activation, Batch, Rope, RopeStyle};
+use crate::{Activation, Batch, Elem, Rope, RopeStyle};
 
 use super::{Matrix, dot};
 
@@ -25,7 +25,25 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     x.chunks_exact(weight.len()).flat_map(norm).collect()
 }
 
-pub(super) fn glu(act: Activation, gate: f32, up: f32) -> f32 {
+pub(super) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
+}
+
+/// Rounded to 8 bits in blocks.
+pub(super) fn quantize(x: &[f32]) -> Vec<f32> {
+    let round = |block: &[f32]| {
+        let scale = block.iter().fold(0.0, |max: f32, x| max.max(x.abs())) / 127.0;
+        let rounded = |x: f32| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale };
+        block.iter().map(|&x| rounded(x)).collect::<Vec<_>>()
+    };
+    x.chunks_exact(Elem::Q8_BLOCK).flat_map(round).collect()
+}
+
+pub(super) fn glu(act: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
+    gate.iter().zip(up).map(|(&gate, &up)| gated(act, gate, up)).collect()
+}
+
+fn gated(act: Activation, gate: f32, up: f32) -> f32 {
     match act {
         Activation::Silu => gate * sigmoid(gate) * up,
         Activation::GeluTanh => {

@@ -1,6 +1,6 @@
 //! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
 
-use crate::{Attention, Elem, KvShape, Op, Rope, Rows, ValueInfo, WeightId, WeightInfo};
+use crate::{Attention, Elem, End, KvShape, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo};
 
 /// A value's type, with the bound of its elements where they are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,27 +18,43 @@ pub(crate) struct KvLayer {
 }
 
 /// What the rules look at besides the inputs.
-pub(crate) struct Rules<'a> {
+pub(crate) struct Shapes<'a> {
     pub(crate) weights: &'a [WeightInfo],
     pub(crate) kv: &'a [KvLayer],
 }
 
-type Checked = Result<Option<Typed>, String>;
+type Checked = Result<Typed, String>;
 
-impl Rules<'_> {
-    /// The type of what `op` gives; `None` for [`Op::KvWrite`]. The error says what does not fit.
-    pub(crate) fn output(&self, op: &Op, inputs: &[Typed]) -> Checked {
+impl Shapes<'_> {
+    /// The types of what `op` gives. The error says what does not fit.
+    pub(crate) fn outputs(&self, op: &Op, inputs: &[Typed]) -> Result<Vec<Typed>, String> {
+        match (op, inputs) {
+            (Op::KvWrite { layer }, [k, v]) => self.kv_write(*layer, k, v).map(|()| vec![]),
+            (Op::Product(product), [x]) if product.end != End::Add => self.product(product, None, x),
+            (Op::Product(product), [residual, x]) if product.end == End::Add => {
+                self.product(product, Some(residual), x)
+            }
+            _ => self.output(op, inputs).map(|output| vec![output]),
+        }
+    }
+
+    /// The type of what `op` gives, which is one value.
+    fn output(&self, op: &Op, inputs: &[Typed]) -> Checked {
         match (op, inputs) {
             (Op::Embed { table }, []) => floats(Rows::Tokens, self.matrix(*table)?.1),
             (Op::Linear { weight }, [x]) => self.linear(*weight, x),
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
-            (Op::RmsNorm { weight, eps }, [x]) => self.rms_norm(*weight, *eps, x),
+            (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
             (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(pass(x)),
             (Op::Rope(rope), [x]) => turn(rope, x),
-            (Op::KvWrite { layer }, [k, v]) => self.kv_write(*layer, k, v),
+            (Op::RopeKvWrite { rope, layer }, [q, k, v]) => {
+                let [q, k] = [turn(rope, q)?, turn(rope, k)?];
+                self.kv_write(*layer, &k, v).map(|()| q)
+            }
             (Op::Attention(attention), [q]) => self.attention(attention, q),
+            (Op::Quantize, [x]) => quantize(x),
             (Op::SelectOutputs, [x]) => select(x),
             (Op::TopK { k }, [scores]) => top_k(*k, scores),
             (Op::GateWeights { .. }, [scores, ids]) => gate_weights(scores, ids),
@@ -51,9 +67,44 @@ impl Rules<'_> {
 
     fn linear(&self, weight: WeightId, x: &Typed) -> Checked {
         let (rows, cols) = self.matrix(weight)?;
-        let info = number(x)?;
+        let info = self.operand(weight, x)?;
         require(info.width == cols, || format!("input is {} wide, the weight has {cols} columns", info.width))?;
         floats(info.rows, rows)
+    }
+
+    fn product(&self, op: &Product, residual: Option<&Typed>, x: &Typed) -> Result<Vec<Typed>, String> {
+        let Product { weights, biases, end, quantize: rounded } = op;
+        require(weights.len() == biases.len(), || format!("{} weights and {} biases", weights.len(), biases.len()))?;
+        let sums = weights.iter().zip(biases).map(|(&weight, &bias)| self.biased(weight, bias, x));
+        let sums = sums.collect::<Result<Vec<_>, _>>()?;
+        let quantized = weights.iter().filter(|id| self.weights[id.index()].quantized()).count();
+        require(quantized == 0 || quantized == weights.len(), || "some weights are quantized, some are not".into())?;
+        let given = match (end, &sums[..], residual) {
+            (End::Store, [_, ..], _) => sums,
+            (End::Add, [sum], Some(residual)) => vec![same(residual, sum)?],
+            (End::Glu(_), [gate, up], _) => vec![same(gate, up)?],
+            _ => return Err(format!("its end does not take {} weights", weights.len())),
+        };
+        match given[..] {
+            _ if !rounded => Ok(given),
+            [one] => quantize(&one).map(|one| vec![one]),
+            _ => Err("several values cannot be quantized".into()),
+        }
+    }
+
+    /// x · weightᵀ + bias.
+    fn biased(&self, weight: WeightId, bias: Option<WeightId>, x: &Typed) -> Checked {
+        let sum = self.linear(weight, x)?;
+        bias.map_or(Ok(sum), |bias| self.add_bias(bias, &sum))
+    }
+
+    /// Numbers, rounded or not, as a product with `weight` reads them.
+    fn operand(&self, weight: WeightId, x: &Typed) -> Result<ValueInfo, String> {
+        if x.info.elem != Elem::Q8 {
+            return number(x);
+        }
+        require(self.weight(weight)?.quantized(), || "the input is Q8, the weight is not quantized".into())?;
+        Ok(x.info)
     }
 
     fn add_bias(&self, bias: WeightId, x: &Typed) -> Checked {
@@ -62,23 +113,24 @@ impl Rules<'_> {
         pass(x)
     }
 
-    fn rms_norm(&self, weight: WeightId, eps: f32, x: &Typed) -> Checked {
+    fn rms_norm(&self, weight: WeightId, eps: f32, rounded: bool, x: &Typed) -> Checked {
         let (span, width) = (self.vector(weight)?, number(x)?.width);
         require(divides(span, width), || format!("weight of {span} elements does not divide the width {width}"))?;
         require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
-        pass(x)
+        require(!rounded || span == width, || format!("quantizes rows of {width}, the weight has {span} elements"))?;
+        if rounded { quantize(x) } else { pass(x) }
     }
 
-    fn kv_write(&self, layer: usize, k: &Typed, v: &Typed) -> Checked {
+    fn kv_write(&self, layer: usize, k: &Typed, v: &Typed) -> Result<(), String> {
         let KvLayer { shape, written } = self.layer(layer)?;
         require(!written, || format!("layer {layer} is written twice"))?;
-        let width = product("a layer's KV heads", shape.heads, shape.head_dim)?;
+        let width = times("a layer's KV heads", shape.heads, shape.head_dim)?;
         for (what, value) in [("k", k), ("v", v)] {
             let info = number(value)?;
             require(info.rows == Rows::Tokens, || format!("{what} does not have a row for each token"))?;
             require(info.width == width, || format!("{what} is {} wide, layer {layer} keeps {width}", info.width))?;
         }
-        Ok(None)
+        Ok(())
     }
 
     fn attention(&self, attention: &Attention, q: &Typed) -> Checked {
@@ -88,7 +140,7 @@ impl Rules<'_> {
         require(divides(shape.heads, heads), || {
             format!("{heads} query heads are not a multiple of layer {layer}'s {} KV heads", shape.heads)
         })?;
-        let (info, width) = (number(q)?, product("query heads", heads, shape.head_dim)?);
+        let (info, width) = (number(q)?, times("query heads", heads, shape.head_dim)?);
         require(info.rows == Rows::Tokens, || "the queries do not have a row for each token".into())?;
         require(info.width == width, || {
             format!("queries are {} wide, {heads} heads of {} need {width}", info.width, shape.head_dim)
@@ -105,18 +157,18 @@ impl Rules<'_> {
 
     fn expert_linear(&self, weight: WeightId, x: &Typed, ids: &Typed) -> Checked {
         let shape = self.weight(weight)?.shape;
-        let (info, k) = (number(x)?, self.slots(x, ids, shape.outer)?);
-        let each = product("the slots' columns", k, shape.cols)?;
+        let (info, k) = (self.operand(weight, x)?, self.slots(x, ids, shape.outer)?);
+        let each = times("the slots' columns", k, shape.cols)?;
         require(info.width == shape.cols || info.width == each, || {
             format!("input is {} wide, the experts need {} (all slots the same) or {each}", info.width, shape.cols)
         })?;
-        floats(info.rows, product("the slots' rows", k, shape.rows)?)
+        floats(info.rows, times("the slots' rows", k, shape.rows)?)
     }
 
     fn expert_bias(&self, bias: WeightId, x: &Typed, ids: &Typed) -> Checked {
         let (experts, width) = self.matrix(bias)?;
         let k = self.slots(x, ids, experts)?;
-        let (given, wanted) = (number(x)?.width, product("the slots' widths", k, width)?);
+        let (given, wanted) = (number(x)?.width, times("the slots' widths", k, width)?);
         require(given == wanted, || format!("input is {given} wide, {k} slots of {width} need {wanted}"))?;
         pass(x)
     }
@@ -157,6 +209,8 @@ fn arity(op: &Op) -> usize {
         Op::Embed { .. } => 0,
         Op::Add | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } => 2,
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => 2,
+        Op::Product(product) if product.end == End::Add => 2,
+        Op::RopeKvWrite { .. } => 3,
         _ => 1,
     }
 }
@@ -179,13 +233,21 @@ fn turn(rope: &Rope, x: &Typed) -> Checked {
 
 fn select(x: &Typed) -> Checked {
     require(x.info.rows == Rows::Tokens, || "the outputs are already selected".into())?;
-    Ok(Some(Typed { info: ValueInfo { rows: Rows::Outputs, ..x.info }, ..*x }))
+    require(x.info.elem != Elem::Q8, || "an input is Q8; select before it is quantized".into())?;
+    Ok(Typed { info: ValueInfo { rows: Rows::Outputs, ..x.info }, ..*x })
+}
+
+fn quantize(x: &Typed) -> Checked {
+    let info = number(x)?;
+    let block = Elem::Q8_BLOCK;
+    require(divides(block, info.width), || format!("a width of {} is not whole blocks of {block}", info.width))?;
+    Ok(Typed { info: ValueInfo { elem: Elem::Q8, ..info }, ..*x })
 }
 
 fn top_k(k: usize, scores: &Typed) -> Checked {
     let info = number(scores)?;
     require(k > 0 && k <= info.width, || format!("cannot choose {k} of {} experts", info.width))?;
-    Ok(Some(Typed { info: ValueInfo { width: k, elem: Elem::U32, ..info }, below: info.width }))
+    Ok(Typed { info: ValueInfo { width: k, elem: Elem::U32, ..info }, below: info.width })
 }
 
 fn gate_weights(scores: &Typed, ids: &Typed) -> Checked {
@@ -206,17 +268,20 @@ fn expert_sum(x: &Typed, weights: &Typed) -> Checked {
 
 /// A value of the same type as `x`, which must be numbers.
 fn pass(x: &Typed) -> Checked {
-    number(x).map(|_| Some(*x))
+    number(x).map(|_| *x)
 }
 
 fn floats(rows: Rows, width: usize) -> Checked {
     require(width > 0, || "gives a value of width 0".into())?;
-    Ok(Some(Typed { info: ValueInfo { rows, width, elem: Elem::F32 }, below: 0 }))
+    Ok(Typed { info: ValueInfo { rows, width, elem: Elem::F32 }, below: 0 })
 }
 
 fn number(x: &Typed) -> Result<ValueInfo, String> {
-    require(x.info.elem == Elem::F32, || "an input holds indices where numbers are needed".into())?;
-    Ok(x.info)
+    match x.info.elem {
+        Elem::F32 => Ok(x.info),
+        Elem::U32 => Err("an input holds indices where numbers are needed".into()),
+        Elem::Q8 => Err("an input is Q8 where F32 is needed".into()),
+    }
 }
 
 fn indices(x: &Typed) -> Result<ValueInfo, String> {
@@ -224,7 +289,7 @@ fn indices(x: &Typed) -> Result<ValueInfo, String> {
     Ok(x.info)
 }
 
-fn product(what: &str, a: usize, b: usize) -> Result<usize, String> {
+fn times(what: &str, a: usize, b: usize) -> Result<usize, String> {
     a.checked_mul(b).ok_or_else(|| format!("{what} overflow: {a} times {b}"))
 }
 
