@@ -1,7 +1,7 @@
 //! The buffer plan on random graphs: what is alive at the same time never shares memory.
 
 use graph::testing::{ToyConfig, toy_model};
-use graph::{Activation, End, Graph, GraphBuilder, Limits, Op, Plan, Product, Rows, ValueId, WeightInfo};
+use graph::{Activation, End, Graph, GraphBuilder, Limits, Op, Plan, Product, Rows, ValueId, WeightInfo, fuse};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
@@ -100,8 +100,11 @@ fn memory_does_not_grow_with_layers() {
     let plan = |layers| {
         let config = ToyConfig { layers, experts: Some((4, 2)), dtype: DType::Q8_0, ..ToyConfig::default() };
         let graph = toy_model(&config).0;
-        check(&graph, &limits);
-        Plan::new(&graph, &limits).words
+        let fused = fuse(&graph, &[]).unwrap().graph;
+        [graph, fused].map(|graph| {
+            check(&graph, &limits);
+            Plan::new(&graph, &limits).words
+        })
     };
     assert_eq!(plan(2), plan(9));
 }

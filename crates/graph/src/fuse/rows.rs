@@ -1,0 +1,38 @@
+//! Fewer rows: what is selected is selected as early as it can be.
+
+use crate::{Op, ValueId};
+
+use super::rewrite::{Rewrite, View};
+
+/// An operator whose results are only wanted for the sampled rows is given only these. As every reader of its results
+/// must be a selection, nothing is computed twice.
+pub(super) fn select_early<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
+    let node = view.node(i);
+    if !row_wise(&node.op) {
+        return None;
+    }
+    let selections = node.outputs.iter().map(|&id| selection(view, id)).collect::<Option<Vec<usize>>>()?;
+    let outputs: Vec<ValueId> = selections.iter().map(|&at| view.node(at).outputs[0]).collect();
+    let mut rewrite = Rewrite::new(view).remove(selections);
+    let mut inputs = vec![];
+    for (n, &input) in node.inputs.iter().enumerate() {
+        let already = view.readers(input).iter().copied().find(|&at| view.node(at).op == Op::SelectOutputs);
+        let selected = already.map_or(view.fresh(input), |at| view.node(at).outputs[0]);
+        inputs.push(selected);
+        if !node.inputs[..n].contains(&input) {
+            rewrite = rewrite.remove(already).derive(Op::SelectOutputs, input, selected);
+        }
+    }
+    Some(rewrite.replace(i, node.op.clone(), &inputs, &outputs))
+}
+
+/// The selection that alone reads the value.
+fn selection(view: &View, id: ValueId) -> Option<usize> {
+    view.sole_reader(id).filter(|&at| view.node(at).op == Op::SelectOutputs)
+}
+
+/// Whether each row of the result depends on the same row of the inputs alone, and nothing else happens.
+fn row_wise(op: &Op) -> bool {
+    use Op::{Attention, Embed, KvWrite, Rope, RopeKvWrite, SelectOutputs};
+    !matches!(op, Embed { .. } | Rope(_) | KvWrite { .. } | RopeKvWrite { .. } | Attention(_) | SelectOutputs)
+}
