@@ -1,12 +1,11 @@
 //! Linear layers of the shapes of Qwen2.5-0.5B's feed-forward part, beside what the machine can do: bytes of weights
 //! read for one row, arithmetic for many. `cargo bench -p whinchat-kernels -- [threads] [instruction set]`.
-#![allow(unsafe_code)]
 
-use std::hint::black_box;
-use std::time::Instant;
+mod limits;
 
 use graph::{Backend, Batch, Graph, GraphBuilder, Limits, Op, WeightInfo};
 use kernels::{Cpu, CpuOptions, Isa};
+use limits::{best, fma_gflop_s, per_second, read_gb_s};
 use tensor::{DType, Shape};
 
 /// 896 there; here whole blocks of every type.
@@ -78,79 +77,4 @@ fn pattern(dtype: DType, size: usize) -> Vec<u8> {
         DType::F32 => 0.01f32.to_le_bytes().repeat(size / 4),
         _ => [0x11, 0x15].repeat(size / 2),
     }
-}
-
-/// The best of several figures: on a shared machine the others say what the neighbours did.
-fn best(mut figure: impl FnMut() -> f64) -> f64 {
-    (0..3).map(|_| figure()).fold(0.0, f64::max)
-}
-
-fn per_second(mut work: impl FnMut()) -> f64 {
-    let start = Instant::now();
-    let mut times = 0;
-    while times < 1 || start.elapsed().as_secs_f64() < 0.2 {
-        work();
-        times += 1;
-    }
-    f64::from(times) / start.elapsed().as_secs_f64()
-}
-
-/// Runs `work` on all threads and adds up what it gives per second.
-fn on_all(threads: usize, work: impl Fn() -> f64 + Sync) -> f64 {
-    std::thread::scope(|scope| {
-        let all: Vec<_> = (0..threads).map(|_| scope.spawn(&work)).collect();
-        all.into_iter().map(|thread| thread.join().expect("no panics")).sum()
-    })
-}
-
-fn read_gb_s(threads: usize) -> f64 {
-    on_all(threads, || {
-        let numbers = vec![1u64; 1 << 24];
-        let sum = || numbers.chunks(8).fold([0; 8], |sum: [u64; 8], x| std::array::from_fn(|i| sum[i] ^ x[i]));
-        per_second(|| _ = black_box(sum())) * numbers.len() as f64 * 8.0 / 1e9
-    })
-}
-
-#[cfg(target_arch = "x86_64")]
-fn fma_gflop_s(threads: usize) -> f64 {
-    use std::arch::x86_64::*;
-    const TIMES: usize = 100_000;
-
-    #[target_feature(enable = "avx512f")]
-    fn wide() {
-        let x = black_box(_mm512_set1_ps(1.0));
-        let mut sums = [_mm512_setzero_ps(); 12];
-        for _ in 0..TIMES {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(x, x, *sum);
-            }
-        }
-        black_box(sums);
-    }
-
-    #[target_feature(enable = "avx2,fma")]
-    fn narrow() {
-        let x = black_box(_mm256_set1_ps(1.0));
-        let mut sums = [_mm256_setzero_ps(); 12];
-        for _ in 0..TIMES {
-            for sum in &mut sums {
-                *sum = _mm256_fmadd_ps(x, x, *sum);
-            }
-        }
-        black_box(sums);
-    }
-
-    let flop = (2 * 12 * TIMES) as f64 / 1e9;
-    on_all(threads, || match Isa::detect() {
-        // SAFETY: this set has AVX-512 F.
-        Isa::Avx512 => per_second(|| unsafe { wide() }) * 16.0 * flop,
-        // SAFETY: this set has AVX2 and FMA.
-        Isa::Avx2 => per_second(|| unsafe { narrow() }) * 8.0 * flop,
-        Isa::Portable => f64::NAN,
-    })
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-fn fma_gflop_s(_: usize) -> f64 {
-    f64::NAN
 }

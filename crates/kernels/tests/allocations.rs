@@ -32,13 +32,13 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_step_allocates_nothing() {
     let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() });
-    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 8, block_len: 16 };
+    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 40, block_len: 16 };
     for experts in [None, Some((5, 2))] {
         let (graph, weights) = toy_model(&ToyConfig { experts, window: Some(9), ..ToyConfig::default() });
         let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| cpu.upload(&graph, id, bytes));
         let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
         let mut program = cpu.compile(&graph, weights, limits).expect("memory");
-        let mut batches = [Batch::default(), Batch::default(), Batch::default()];
+        let mut batches: [Batch; 4] = Default::default();
         batches[0].push(&[1; 5], 0, [0]);
         batches[1].push(&[2; 30], 0, [1, 2]);
         batches[1].push(&[3], 5, [0]);
@@ -46,6 +46,7 @@ fn a_step_allocates_nothing() {
         batches[1].copies.push((0, 3));
         batches[2].push(&[4; 40], 0, [4, 5, 6]);
         batches[2].outputs.extend(0..40);
+        batches[3].push(&[5], 600, 0..38);
         let mut rounds = (0..20).map(|_| {
             let before = COUNT.load(Relaxed);
             batches.iter().for_each(|batch| cpu.run(&mut program, batch).expect("a batch within limits"));

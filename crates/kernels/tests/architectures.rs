@@ -3,12 +3,12 @@
 #[path = "../../model/tests/support/golden.rs"]
 mod golden;
 
-use kernels::{Cpu, CpuOptions, Isa};
+use kernels::{Cpu, CpuOptions, Isa, KvType};
 
 #[test]
 fn logits_are_those_of_transformers() {
     for isa in Isa::available() {
-        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() });
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), kv: KvType::F32 });
         for name in golden::names() {
             golden::check(&name, &cpu, 6e-2);
         }

@@ -72,11 +72,16 @@ fn numbers_are_those_of_the_interpreter() {
         let mut reference = Model::new(Interpreter, config, limits);
         let first = reference.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]);
         let second = reference.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]);
-        for (isa, kv) in Isa::available().flat_map(|isa| [(isa, KvType::F32), (isa, KvType::F16)]) {
+        for (isa, kv) in Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv))) {
             let what = format!("{isa:?} {kv:?} {config:?}, blocks of {block_len}");
             // Products with quantized weights round their rows to 8 bits.
             let rounding = if config.dtype.layout().block_len > 1 { 3e-2 } else { 0.0 };
-            let tolerance = rounding + if kv == KvType::F32 { 3e-5 } else { 5e-3 };
+            let tolerance = rounding
+                + match kv {
+                    KvType::F32 => 3e-5,
+                    KvType::F16 => 5e-3,
+                    KvType::Q8_0 => 5e-2,
+                };
             let mut model = Model::new(cpu(2, isa, kv), config, limits);
             close(&model.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]), &first, tolerance, &what);
             close(&model.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]), &second, tolerance, &what);
@@ -87,9 +92,10 @@ fn numbers_are_those_of_the_interpreter() {
 #[test]
 fn bits_do_not_depend_on_company_threads_or_chunks() {
     let (a, b, c) = (tokens(3, 40), tokens(5, 40), tokens(11, 20));
-    for (config, isa) in configs().iter().flat_map(|config| Isa::available().map(move |isa| (config, isa))) {
-        let what = format!("{isa:?} {config:?}");
-        let mut alone = Model::new(cpu(1, isa, KvType::F32), config, LIMITS);
+    let each = |config| Isa::available().flat_map(move |isa| KvType::all().map(move |kv| (config, isa, kv)));
+    for (config, isa, kv) in configs().iter().flat_map(each) {
+        let what = format!("{isa:?} {kv:?} {config:?}");
+        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS);
         let wanted = alone.step(&[(0, 0, &a)]);
         let width = wanted.len() / a.len();
         let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
@@ -103,7 +109,7 @@ fn bits_do_not_depend_on_company_threads_or_chunks() {
         same(&[(2, 0, &a[..13])], 0..13, 0, "the first chunk");
         same(&[(2, 13, &a[13..30])], 13..30, 0, "the second chunk");
         same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in company");
-        let mut threads = Model::new(cpu(3, isa, KvType::F32), config, LIMITS);
+        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS);
         assert!(bits(&threads.step(&[(0, 0, &a)])) == bits(&wanted), "{what}: three threads");
     }
 }
@@ -115,7 +121,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 #[test]
 fn a_copied_block_reads_as_the_original() {
     let a = tokens(3, 20);
-    for kv in [KvType::F32, KvType::F16] {
+    for kv in KvType::all() {
         let mut model = Model::new(cpu(2, Isa::detect(), kv), &ToyConfig::default(), LIMITS);
         model.step(&[(0, 0, &a[..19])]);
         let wanted = model.step(&[(0, 19, &a[19..])]);

@@ -3,7 +3,7 @@
 use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId};
 
 use super::memory::{Buffer, Shared};
-use super::ops::{self, Chunk, Grouping, Input, KvType, Layer, Room, Table, Values, Worker};
+use super::ops::{self, Grouping, Input, KvType, Layer, Room, Table, Tasks, Values, Worker};
 use super::pool::Pool;
 use super::simd::Vector;
 use super::weight::Weight;
@@ -28,7 +28,7 @@ struct Scratch {
     rooms: Vec<Room>,
     eight: Buffer<f32>,
     grouping: Grouping,
-    chunks: Vec<Chunk>,
+    tasks: Tasks,
 }
 
 impl Program {
@@ -70,11 +70,10 @@ impl Program {
         batch.check(&self.limits, &self.graph)?;
         self.layers.iter_mut().for_each(|layer| layer.copy(&batch.copies));
         self.outputs = batch.outputs.len();
-        let Scratch { tables, rooms, eight, grouping, chunks } = &mut self.scratch;
+        let Scratch { tables, rooms, eight, grouping, tasks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
-        ops::chunks(batch, chunks);
         let mut worker = Worker { pool, vector, rooms, eight, grouping };
-        let mut step = ops::Step { batch, chunks, weights: &self.weights, layers: &mut self.layers, tables };
+        let mut step = ops::Step { batch, tasks, weights: &self.weights, layers: &mut self.layers, tables };
         let mut values = Arena { graph: &self.graph, batch, words: Shared::new(&mut self.arena) };
         for planned in &self.plan.steps {
             let node = &self.graph.nodes()[planned.node];
@@ -103,7 +102,8 @@ impl Scratch {
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
         let eight = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
-        Ok(Scratch { tables, rooms, eight, grouping, chunks: Vec::with_capacity(limits.max_tokens) })
+        let tasks = Tasks::new(attentions, layers, limits)?;
+        Ok(Scratch { tables, rooms, eight, grouping, tasks })
     }
 }
 

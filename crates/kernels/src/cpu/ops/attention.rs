@@ -1,46 +1,27 @@
-//! Attention over the paged cache: an online softmax that goes block by block, so that what a position sees is summed up
-//! in an order that its blocks alone decide.
+//! Attention over the paged cache, part by part of the positions (Dao et al. 2022). Parts begin at fixed positions and are
+//! merged in their order, whoever does them: what a row gets depends on its own position and cache alone.
 
 use std::ops::Range;
+use std::sync::atomic::Ordering::AcqRel;
 
 use graph::{Attention, BackendError, Batch};
 
 use super::Worker;
 use super::cache::Layer;
-use super::gemm::Gemm;
-use super::softmax::{Finish, Softmax, SoftmaxState};
-use crate::cpu::memory::{Buffer, Shared, as_numbers};
-use crate::cpu::simd::{LANES, Line, Vector};
+use super::products::{Scores, Values};
+use super::softmax::{self, Finish, Merge, Softmax};
+use super::tasks::{ROWS, Shares, Task, Tasks, part_blocks, part_len};
+use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::simd::{Line, Vector};
 
-/// Rows in one piece of work; they share what is read of the cache.
-const ROWS: usize = 8;
-
-/// Some rows of one span.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Chunk {
-    span: usize,
-    first: usize,
-    len: usize,
-}
-
-/// Cuts a batch into chunks, as many as it has rows at most.
-pub(crate) fn chunks(batch: &Batch, out: &mut Vec<Chunk>) {
-    out.clear();
-    for (span, rows) in batch.spans.iter().map(|span| span.rows.len()).enumerate() {
-        out.extend((0..rows).step_by(ROWS).map(|first| Chunk { span, first, len: ROWS.min(rows - first) }));
-    }
-}
-
-/// A thread's room for attention.
+/// A thread's room for attention. Its rows are those of a task, each head of the group after the other.
 #[derive(Debug)]
 pub(crate) struct Room {
-    /// Queries: a row for each row and head of the group.
     queries: Buffer<f32>,
     scores: Buffer<Line>,
-    values: Buffer<Line>,
-    states: Vec<SoftmaxState>,
-    /// Decoded keys or values of one head in one block.
-    cache: Buffer<Line>,
+    /// What each row has from one part, and from all parts so far.
+    part: Buffer<Line>,
+    states: Buffer<Line>,
 }
 
 impl Room {
@@ -49,166 +30,223 @@ impl Room {
         attentions: impl Iterator<Item = &'a Attention> + Clone,
         layers: &[Layer],
     ) -> Result<Room, BackendError> {
-        let most = |f: &dyn Fn(&Layer, usize) -> usize| {
-            let sizes = attentions.clone().map(|a| f(&layers[a.layer], ROWS * a.heads / layers[a.layer].shape.heads));
+        let most = |f: &dyn Fn(&Layer) -> usize| {
+            let sizes = attentions.clone().map(|op| ROWS * group(op, &layers[op.layer]) * f(&layers[op.layer]));
             sizes.max().unwrap_or(0)
         };
         Ok(Room {
-            queries: Buffer::zeroed(most(&|layer, rows| rows * layer.shape.head_dim), "scratch")?,
-            scores: Buffer::zeroed(most(&|layer, rows| rows * layer.tiles()), "scratch")?,
-            values: Buffer::zeroed(most(&|layer, rows| rows * layer.strips()), "scratch")?,
-            states: vec![SoftmaxState::new(None); most(&|_, rows| rows)],
-            cache: Buffer::zeroed(most(&|layer, _| layer.lines().0.max(layer.lines().1)), "scratch")?,
+            queries: Buffer::zeroed(most(&|layer| layer.shape.head_dim), "scratch")?,
+            scores: Buffer::zeroed(most(&part_tiles), "scratch")?,
+            part: Buffer::zeroed(most(&state_len), "scratch")?,
+            states: Buffer::zeroed(most(&state_len), "scratch")?,
         })
     }
 }
 
-/// What every piece of one attention needs.
+/// Query heads of a KV head.
+pub(super) fn group(op: &Attention, layer: &Layer) -> usize {
+    op.heads / layer.shape.heads
+}
+
+/// Lines of a row's state.
+pub(super) fn state_len(layer: &Layer) -> usize {
+    layer.strips() + softmax::REST
+}
+
+fn part_tiles(layer: &Layer) -> usize {
+    part_blocks(layer.block_len) * layer.tiles()
+}
+
+/// What every task of one attention needs.
+#[derive(Clone, Copy)]
 pub(super) struct Heads<'a> {
     pub(super) op: &'a Attention,
     pub(super) layer: &'a Layer,
     pub(super) sinks: Option<&'a [f32]>,
     pub(super) batch: &'a Batch,
-    pub(super) chunks: &'a [Chunk],
     pub(super) queries: &'a [f32],
 }
 
 impl Heads<'_> {
     /// out ← the attention of all rows.
-    pub(super) fn run(&self, cpu: &mut Worker, out: &mut [f32]) {
-        let (kv_heads, vector, out) = (self.layer.shape.heads, cpu.vector, Shared::new(out));
-        cpu.pool.run_with(cpu.rooms, self.chunks.len() * kv_heads, &|room, i| {
-            let piece = Piece { all: self, chunk: self.chunks[i / kv_heads], head: i % kv_heads, vector };
-            piece.run(&mut room.attention, &out);
+    pub(super) fn run(&self, cpu: &mut Worker, tasks: &mut Tasks, out: &mut [f32]) {
+        let (heads, vector, out) = (self.layer.shape.heads, cpu.vector, Shared::new(out));
+        let (tasks, shares) = tasks.cut(self, cpu.pool.threads());
+        cpu.pool.run_with(cpu.rooms, tasks.len() * heads, &|room, i| {
+            let piece = Piece { all: self, task: &tasks[i / heads], head: i % heads, vector };
+            piece.run(&mut room.attention, &shares, &out);
         });
     }
 }
 
-/// The query heads of one KV head, for the rows of one chunk. Row r's head g is row r · group + g of the room.
+/// The query heads of one KV head, for the rows of one task. Row r's head g is row r · group + g of the room.
 struct Piece<'a> {
     all: &'a Heads<'a>,
-    chunk: Chunk,
+    task: &'a Task,
     head: usize,
     vector: Vector,
 }
 
 impl Piece<'_> {
-    fn run(&self, room: &mut Room, out: &Shared<f32>) {
-        let rows = self.chunk.len * self.group();
-        self.start(room);
-        let block_len = self.all.layer.block_len;
-        let (first, last) = (self.sees(0).start / block_len, self.position(self.chunk.len - 1) / block_len);
-        for block in first..=last {
-            self.block(room, block);
+    fn run(&self, room: &mut Room, shares: &Shares, out: &Shared<f32>) {
+        self.bring_queries(&mut room.queries);
+        let len = self.rows(0..self.task.len).len() * self.state_len();
+        let states = &mut room.states[..len];
+        match self.task.share {
+            None => {
+                let part_states = &mut room.part[..len];
+                self.start(states);
+                for part in self.task.parts.clone() {
+                    self.part(part, &room.queries, &mut room.scores, part_states);
+                    self.merge(part, states, part_states);
+                }
+            }
+            Some(share) => {
+                let place = |part| shares.place(share, part, self.head, len);
+                // SAFETY: only this piece writes this part's states, and nobody reads them before it is counted below.
+                #[allow(unsafe_code)]
+                let part_states = unsafe { shares.states.part(place(share.part), len) };
+                self.part(share.part, &room.queries, &mut room.scores, part_states);
+                if shares.left(share, self.head).fetch_sub(1, AcqRel) > 1 {
+                    return;
+                }
+                self.start(states);
+                for part in self.task.parts.clone() {
+                    // SAFETY: all parts are counted, so their writers are done.
+                    #[allow(unsafe_code)]
+                    self.merge(part, states, unsafe { shares.states.view(place(part), len) });
+                }
+            }
         }
-        for row in 0..rows {
-            self.finish(room, row, out);
-        }
+        self.finish(states, out);
     }
 
-    /// Query heads of a KV head.
+    /// Query heads.
     fn group(&self) -> usize {
-        self.all.op.heads / self.all.layer.shape.heads
+        group(self.all.op, self.all.layer)
     }
 
-    fn position(&self, row: usize) -> usize {
-        self.all.batch.spans[self.chunk.span].position + self.chunk.first + row
+    fn state_len(&self) -> usize {
+        state_len(self.all.layer)
     }
 
-    /// The positions that a row of the chunk sees.
-    fn sees(&self, row: usize) -> Range<usize> {
-        let end = self.position(row) + 1;
-        end.saturating_sub(self.all.op.window.unwrap_or(end))..end
+    /// The room's rows of rows of the task.
+    fn rows(&self, rows: Range<usize>) -> Range<usize> {
+        rows.start * self.group()..rows.end * self.group()
     }
 
-    /// Where the query of the room's `row` stands among the queries, and its result in the result.
+    /// The query heads of one row of the task among all queries, and their results among all results.
     fn place(&self, row: usize) -> Range<usize> {
-        let (group, head_dim) = (self.group(), self.all.layer.shape.head_dim);
-        let batch_row = self.all.batch.spans[self.chunk.span].rows.start + self.chunk.first + row / group;
-        let at = (batch_row * self.all.op.heads + self.head * group + row % group) * head_dim;
-        at..at + head_dim
+        let (heads, head_dim) = (self.group(), self.all.layer.shape.head_dim);
+        let first = (self.task.row + row) * self.all.op.heads + self.head * heads;
+        first * head_dim..(first + heads) * head_dim
     }
 
-    /// Brings in the queries, scaled, and forgets what was seen.
-    fn start(&self, room: &mut Room) {
-        let (group, rows) = (self.group(), self.chunk.len * self.group());
-        let queries = room.queries.chunks_exact_mut(self.all.layer.shape.head_dim);
-        for ((row, query), state) in (0..rows).zip(queries).zip(&mut room.states) {
-            for (to, from) in query.iter_mut().zip(&self.all.queries[self.place(row)]) {
+    /// The queries, scaled.
+    fn bring_queries(&self, room: &mut [f32]) {
+        for row in 0..self.task.len {
+            let queries = &self.all.queries[self.place(row)];
+            for (to, from) in room[row * queries.len()..].iter_mut().zip(queries) {
                 *to = from * self.all.op.scale;
             }
-            *state = SoftmaxState::new(self.all.sinks.map(|sinks| sinks[self.head * group + row % group]));
         }
-        room.values[..rows * self.all.layer.strips()].fill(Line::default());
     }
 
-    /// Goes through one block; rows that see the same part of it together.
-    fn block(&self, room: &mut Room, block: usize) {
-        let block_len = self.all.layer.block_len;
-        let seen = |row: usize| {
-            let Range { start, end } = self.sees(row);
-            let within = |position: usize| position.saturating_sub(block * block_len).min(block_len);
-            within(start)..within(end)
-        };
-        let mut row = 0;
-        while row < self.chunk.len {
-            let part = seen(row);
-            let end = (row..self.chunk.len).find(|&other| seen(other) != part).unwrap_or(self.chunk.len);
-            if !part.is_empty() {
-                self.rows(room, block, row * self.group()..end * self.group(), part);
+    fn start(&self, states: &mut [Line]) {
+        let heads = self.rows(self.head..self.head + 1);
+        for (state, head) in states.chunks_exact_mut(self.state_len()).zip(heads.cycle()) {
+            softmax::start(state, self.all.sinks.map(|sinks| sinks[head]));
+        }
+    }
+
+    /// The positions of a part that a row of the task sees, from the part's first on.
+    fn seen(&self, part: usize, row: usize) -> Range<usize> {
+        let Range { start, end } = self.task.sees(self.all.op, row);
+        let len = part_len(self.all.layer.block_len);
+        let within = |position: usize| position.saturating_sub(part * len).min(len);
+        within(start)..within(end)
+    }
+
+    /// The rows of the task that see something of a part; they are neighbours.
+    fn seeing(&self, part: usize) -> Range<usize> {
+        let sees = |row: &usize| !self.seen(part, *row).is_empty();
+        let first = (0..self.task.len).find(sees).unwrap_or(0);
+        first..(first..self.task.len).find(|row| !sees(row)).unwrap_or(self.task.len)
+    }
+
+    /// states ← what the rows that see something of a part have from it.
+    fn part(&self, part: usize, queries: &[f32], scores: &mut [Line], states: &mut [Line]) {
+        let (op, layer, rows) = (self.all.op, self.all.layer, self.seeing(part));
+        let (stride, state_len, block_len) = (part_tiles(layer), self.state_len(), layer.block_len);
+        let room_rows = self.rows(rows.clone());
+        let table = self.task.table + part * part_blocks(block_len);
+        let table = &self.all.batch.blocks[table..];
+        let seen = self.seen(part, rows.start).start..self.seen(part, rows.end - 1).end;
+        let tiles = seen.start / block_len * layer.tiles()..seen.end.div_ceil(block_len) * layer.tiles();
+        let scores = &mut scores[..room_rows.len() * stride];
+        let queries = &queries[room_rows.start * layer.shape.head_dim..];
+        let states = &mut states[room_rows.start * state_len..room_rows.end * state_len];
+        let (head, first) = (self.head, tiles.start);
+        self.vector.run(Scores { layer, head, blocks: table, tiles: tiles.clone(), queries, scores, stride });
+        let each = scores.chunks_exact_mut(stride).zip(states.chunks_exact_mut(state_len));
+        for (i, (scores, state)) in each.enumerate() {
+            state.fill(Line::default());
+            let (scores, softcap) = (&mut scores[tiles.clone()], op.softcap);
+            let seen = self.seen(part, rows.start + i / self.group());
+            self.vector.run(Softmax { scores, first, block_len, seen, softcap, state });
+        }
+        self.weigh(part, rows, scores, states);
+    }
+
+    /// Adds up the values of a part. Only what a row sees is touched for it, so that no other value, were it not a number,
+    /// shows; what all rows see is read once.
+    fn weigh(&self, part: usize, rows: Range<usize>, shares: &[Line], states: &mut [Line]) {
+        let (layer, first) = (self.all.layer, self.rows(0..rows.start).end);
+        let (shares_stride, stride) = (part_tiles(layer), self.state_len());
+        let blocks = &self.all.batch.blocks[self.task.table + part * part_blocks(layer.block_len)..];
+        let mut values = |rows: Range<usize>, positions: Range<usize>| {
+            if !positions.is_empty() {
+                let Range { start, end } = self.rows(rows);
+                let (start, end) = (start - first, end - first);
+                let shares = &shares[start * shares_stride..end * shares_stride];
+                let values = &mut states[start * stride..end * stride];
+                let (layer, head) = (layer, self.head);
+                self.vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride });
             }
-            row = end;
+        };
+        // Both ends of what a row sees move up from row to row.
+        let (start, end) = (self.seen(part, rows.end - 1).start, self.seen(part, rows.start).end);
+        let end = end.max(start);
+        for row in rows.clone() {
+            let seen = self.seen(part, row);
+            values(row..row + 1, seen.start..seen.end.min(start));
+        }
+        values(rows.clone(), start..end);
+        for row in rows {
+            let seen = self.seen(part, row);
+            values(row..row + 1, seen.start.max(end)..seen.end);
         }
     }
 
-    /// The room's `rows` and the positions `seen` of one block.
-    fn rows(&self, room: &mut Room, block: usize, rows: Range<usize>, seen: Range<usize>) {
-        let (layer, vector) = (self.all.layer, self.vector);
-        let (head_dim, strips, tiles) = (layer.shape.head_dim, layer.strips(), layer.tiles());
-        let tables = &self.all.batch.spans[self.chunk.span].table;
-        let place = (self.all.batch.blocks[tables.start + block] as usize, self.head);
-        let (first, end) = (seen.start / LANES, seen.end.div_ceil(LANES));
-        let seen = seen.start - first * LANES..seen.end - first * LANES;
-        let scores = &mut room.scores[rows.start * tiles..rows.end * tiles];
-        let values = &mut room.values[rows.start * strips..rows.end * strips];
-        vector.run(Gemm {
-            w: &layer.read(vector, place, false, &mut room.cache)[first * head_dim..],
-            w_stride: head_dim,
-            tiles: end - first,
-            x: &room.queries[rows.start * head_dim..],
-            x_stride: head_dim,
-            rows: rows.len(),
-            k: head_dim,
-            acc: scores,
-            acc_stride: tiles,
-            resume: false,
-        });
-        let states = &mut room.states[rows.clone()];
-        let each = scores.chunks_exact_mut(tiles).zip(values.chunks_exact_mut(strips)).zip(states);
-        for ((scores, values), state) in each {
-            let (scores, softcap) = (&mut scores[..end - first], self.all.op.softcap);
-            vector.run(Softmax { scores, seen: seen.clone(), softcap, state, values });
+    /// Adds a part's states to the states of the parts before it.
+    fn merge(&self, part: usize, states: &mut [Line], part_states: &[Line]) {
+        let len = self.state_len();
+        for row in self.rows(self.seeing(part)) {
+            let (state, part) = (&mut states[row * len..][..len], &part_states[row * len..][..len]);
+            self.vector.run(Merge { state, part });
         }
-        vector.run(Gemm {
-            w: &layer.read(vector, place, true, &mut room.cache)[first * LANES + seen.start..],
-            w_stride: layer.block_len,
-            tiles: strips,
-            x: &as_numbers(scores)[seen.start..],
-            x_stride: tiles * LANES,
-            rows: rows.len(),
-            k: seen.len(),
-            acc: values,
-            acc_stride: strips,
-            resume: true,
-        });
     }
 
-    fn finish(&self, room: &Room, row: usize, out: &Shared<f32>) {
-        let (place, strips) = (self.place(row), self.all.layer.strips());
-        // SAFETY: a piece has its rows' heads in the result for itself.
-        #[allow(unsafe_code)]
-        let out = unsafe { out.part(place.start, place.len()) };
-        let values = &room.values[row * strips..][..strips];
-        self.vector.run(Finish { values, state: &room.states[row], out });
+    fn finish(&self, states: &[Line], out: &Shared<f32>) {
+        let (head_dim, heads) = (self.all.layer.shape.head_dim, self.group());
+        for (row, states) in states.chunks_exact(heads * self.state_len()).enumerate() {
+            let place = self.place(row);
+            // SAFETY: a piece has its rows' heads in the result for itself.
+            #[allow(unsafe_code)]
+            let out = unsafe { out.part(place.start, place.len()) };
+            for (state, out) in states.chunks_exact(self.state_len()).zip(out.chunks_exact_mut(head_dim)) {
+                self.vector.run(Finish { state, out });
+            }
+        }
     }
 }

@@ -1,45 +1,83 @@
-//! The paged KV cache, in the order that attention reads it: as weight tiles, so that both its products are the same
-//! inner loop as a linear layer's.
+//! The paged KV cache, in the order that attention reads it.
 //!
-//! A block holds, head by head: the keys, as tiles of 16 positions with a line for each dimension; then the values, as
-//! strips of 16 dimensions with a line for each position. Filling lanes are zeros.
-
-use std::ops::Range;
+//! A block holds, head by head, a page of keys and a page of values. Keys are tiles of 16 positions with a line of 16
+//! elements for each dimension; values are strips of 16 dimensions with a line for each position: both of attention's
+//! products then take line after line, multiply each with one number and add. In Q8_0 a block is 32 dimensions of one
+//! position, for keys and values alike, and the scales of 16 positions stand side by side as a line of their own: before
+//! their tile of keys, and all together before the values. Filling elements are zeros. What is stored for a position
+//! depends on its own key and value alone.
 
 use graph::{BackendError, Batch, KvShape};
 use tensor::DType;
 
 use super::Worker;
-use crate::cpu::codecs::Decode;
-use crate::cpu::memory::{Buffer, Shared, as_lines};
-use crate::cpu::simd::{Bytes, LANES, Line, Vector};
+use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::simd::{Bytes, LANES};
 
 /// How the elements of the KV cache are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum KvType {
     /// 4 bytes, exact.
-    #[default]
     F32,
     /// 2 bytes, rounded to half precision.
+    #[default]
     F16,
+    /// A byte, and a scale in half precision for every 32 elements of a head.
+    Q8_0,
 }
+
+impl KvType {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = KvType> {
+        [KvType::F32, KvType::F16, KvType::Q8_0].into_iter()
+    }
+
+    /// Bytes that a position takes in a layer.
+    pub fn position_bytes(self, shape: &KvShape) -> usize {
+        2 * shape.heads * (shape.head_dim * self.element() + shape.head_dim.div_ceil(RUN) * self.scale())
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            KvType::F32 => DType::F32,
+            KvType::F16 => DType::F16,
+            KvType::Q8_0 => DType::Q8_0,
+        }
+    }
+
+    /// Bytes of an element; also 16-byte parts of a line.
+    fn element(self) -> usize {
+        match self {
+            KvType::F32 => 4,
+            KvType::F16 => 2,
+            KvType::Q8_0 => 1,
+        }
+    }
+
+    /// Bytes of a scale; also 16-byte parts of a line of scales.
+    fn scale(self) -> usize {
+        match self {
+            KvType::F32 | KvType::F16 => 0,
+            KvType::Q8_0 => 2,
+        }
+    }
+}
+
+/// Dimensions that are encoded together and share a scale, if there is one.
+pub(super) const RUN: usize = 32;
 
 /// One layer's keys and values.
 #[derive(Debug)]
 pub(crate) struct Layer {
     pub(super) shape: KvShape,
     pub(super) block_len: usize,
-    dtype: DType,
+    pub(super) kv: KvType,
     data: Buffer<Bytes>,
 }
 
 impl Layer {
     pub(crate) fn new(shape: KvShape, kv: KvType, blocks: usize, block_len: usize) -> Result<Layer, BackendError> {
-        let dtype = match kv {
-            KvType::F32 => DType::F32,
-            KvType::F16 => DType::F16,
-        };
-        let mut layer = Layer { shape, block_len, dtype, data: Buffer::empty() };
+        let mut layer = Layer { shape, block_len, kv, data: Buffer::empty() };
         layer.data = Buffer::zeroed(blocks.saturating_mul(layer.block_size()), "the KV cache")?;
         Ok(layer)
     }
@@ -47,6 +85,15 @@ impl Layer {
     /// Memory it takes, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.data.bytes()
+    }
+
+    /// Copies whole blocks (from, to), in order.
+    pub(crate) fn copy(&mut self, copies: &[(u32, u32)]) {
+        let size = self.block_size();
+        for &(from, to) in copies {
+            let from = from as usize * size;
+            self.data.copy_within(from..from + size, to as usize * size);
+        }
     }
 
     /// Tiles that a block's positions take.
@@ -59,75 +106,76 @@ impl Layer {
         self.shape.head_dim.div_ceil(LANES)
     }
 
-    /// Lines of the keys, and of the values, of one head in one block.
-    pub(super) fn lines(&self) -> (usize, usize) {
-        (self.tiles() * self.shape.head_dim, self.strips() * self.block_len)
+    /// 16-byte parts of the scales of 16 positions.
+    pub(super) fn scales_size(&self) -> usize {
+        self.shape.head_dim.div_ceil(RUN) * self.kv.scale()
     }
 
-    /// 16-byte parts of a line.
-    fn parts(&self) -> usize {
-        self.dtype.layout().block_bytes
+    /// 16-byte parts of a tile of keys.
+    pub(super) fn tile_size(&self) -> usize {
+        self.scales_size() + self.shape.head_dim * self.kv.element()
     }
 
-    /// 16-byte parts of a head in a block, and of a block.
+    /// One head's tiles of keys in a block.
+    pub(super) fn keys(&self, block: usize, head: usize) -> &[Bytes] {
+        &self.page(block, head)[..self.keys_size()]
+    }
+
+    /// One head's scales and strips of values in a block.
+    pub(super) fn values(&self, block: usize, head: usize) -> &[Bytes] {
+        &self.page(block, head)[self.keys_size()..]
+    }
+
+    fn page(&self, block: usize, head: usize) -> &[Bytes] {
+        &self.data[block * self.block_size() + head * self.head_size()..][..self.head_size()]
+    }
+
+    fn keys_size(&self) -> usize {
+        self.tiles() * self.tile_size()
+    }
+
     fn head_size(&self) -> usize {
-        let (keys, values) = self.lines();
-        (keys + values) * self.parts()
+        let lines = self.strips() * self.block_len;
+        self.keys_size() + self.tiles() * self.scales_size() + lines * self.kv.element()
     }
 
     fn block_size(&self) -> usize {
         self.head_size() * self.shape.heads
     }
 
-    /// Copies whole blocks (from, to), in order.
-    pub(crate) fn copy(&mut self, copies: &[(u32, u32)]) {
-        let size = self.block_size();
-        for &(from, to) in copies {
-            let from = from as usize * size;
-            self.data.copy_within(from..from + size, to as usize * size);
-        }
-    }
-
-    /// Lines of one head's keys (`values` false) or values in a block; decoded into `room` where they are not F32.
-    pub(super) fn read<'a>(
-        &'a self,
-        vector: Vector,
-        (block, head): (usize, usize),
-        values: bool,
-        room: &'a mut [Line],
-    ) -> &'a [Line] {
-        let (keys, all) = (self.lines().0 * self.parts(), self.head_size());
-        let range: Range<usize> = if values { keys..all } else { 0..keys };
-        let packed = &self.data[block * self.block_size() + head * all..][range];
-        if self.dtype == DType::F32
-            && let Some(lines) = as_lines(packed)
-        {
-            return lines;
-        }
-        let room = &mut room[..packed.len() / self.parts()];
-        vector.run(Decode { dtype: self.dtype, columns: packed, out: room });
-        room
-    }
-
     /// Puts one head's key and value of a position into its part of the block.
     fn put(&self, part: &mut [Bytes], offset: usize, key: &[f32], value: &[f32]) {
-        let width = self.parts();
-        let bytes = part.as_flattened_mut();
-        let mut set = |line: usize, lane: usize, x: f32| {
-            let place = &mut bytes[(line * LANES + lane) * width..][..width];
-            match self.dtype {
-                DType::F16 => place.copy_from_slice(&half::f16::from_f32(x).to_le_bytes()),
-                _ => place.copy_from_slice(&x.to_le_bytes()),
+        let (keys, values) = part.as_flattened_mut().split_at_mut(LANES * self.keys_size());
+        let (tile, lane, element, scale) = (offset / LANES, offset % LANES, self.kv.element(), self.kv.scale());
+        let tile_keys = &mut keys[LANES * tile * self.tile_size()..];
+        for (i, run) in key.chunks(RUN).enumerate() {
+            let bytes = self.encode(run);
+            let (scales, lines) = tile_keys.split_at_mut(LANES * self.scales_size());
+            let at = (LANES * i + lane) * scale;
+            scales[at..at + scale].copy_from_slice(&bytes[..scale]);
+            let lines = lines[LANES * RUN * i * element..].chunks_exact_mut(LANES * element);
+            for (line, x) in lines.zip(bytes[scale..].chunks_exact(element)).take(run.len()) {
+                line[lane * element..][..element].copy_from_slice(x);
             }
-        };
-        let (tile, lane) = (offset / LANES, offset % LANES);
-        for (d, &x) in key.iter().enumerate() {
-            set(tile * self.shape.head_dim + d, lane, x);
         }
-        let first = self.lines().0;
-        for (d, &x) in value.iter().enumerate() {
-            set(first + d / LANES * self.block_len + offset, d % LANES, x);
+        let (scales, lines) = values.split_at_mut(LANES * self.tiles() * self.scales_size());
+        for (i, run) in value.chunks(RUN).enumerate() {
+            let bytes = self.encode(run);
+            let at = (LANES * (i * self.tiles() + tile) + lane) * scale;
+            scales[at..at + scale].copy_from_slice(&bytes[..scale]);
+            for (half, x) in bytes[scale..].chunks_exact(LANES * element).take(run.len().div_ceil(LANES)).enumerate() {
+                let line = (RUN / LANES * i + half) * self.block_len + offset;
+                lines[LANES * line * element..][..x.len()].copy_from_slice(x);
+            }
         }
+    }
+
+    /// A run of a head's dimensions, filled up with zeros: the scale, if there is one, and the elements.
+    fn encode(&self, run: &[f32]) -> [u8; 4 * RUN] {
+        let (mut numbers, mut bytes) = ([0.0; RUN], [0; 4 * RUN]);
+        numbers[..run.len()].copy_from_slice(run);
+        tensor::encoder(self.kv.dtype())(&numbers, &mut bytes[..self.kv.scale() + RUN * self.kv.element()]);
+        bytes
     }
 }
 

@@ -7,15 +7,17 @@ mod experts;
 mod gemm;
 pub(super) mod gemm_int;
 pub(super) mod linear;
+mod products;
 mod rope;
 pub(super) mod rows;
 mod softmax;
+mod tasks;
 
-pub(crate) use attention::{Chunk, chunks};
 pub use cache::KvType;
 pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
 pub(crate) use rope::Table;
+pub(crate) use tasks::Tasks;
 
 use graph::{Attention, BackendError, Batch, Op};
 
@@ -55,7 +57,7 @@ impl Room {
 /// What operators read of the step and the model, and the cache that they write.
 pub(crate) struct Step<'a> {
     pub(crate) batch: &'a Batch,
-    pub(crate) chunks: &'a [Chunk],
+    pub(crate) tasks: &'a mut Tasks,
     pub(crate) weights: &'a [Weight],
     pub(crate) layers: &'a mut [Layer],
     pub(crate) tables: &'a [Table],
@@ -116,8 +118,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         Op::KvWrite { layer } => cache::write(cpu, &mut step.layers[*layer], step.batch, a.x, b.x),
         Op::Attention(op) => {
             let (layer, sinks) = (&step.layers[op.layer], op.sinks.map(|id| step.weights[id.index()].values()));
-            let (batch, chunks) = (step.batch, step.chunks);
-            attention::Heads { op, layer, sinks, batch, chunks, queries: a.x }.run(cpu, out);
+            attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.tasks, out);
         }
         Op::SelectOutputs => each_row(cpu.pool, out, width, |i, row| {
             row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);

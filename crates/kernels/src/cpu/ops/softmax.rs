@@ -1,42 +1,42 @@
-//! The online softmax of attention: scores of one row and head, block by block.
+//! The online softmax of attention (Milakov and Gimelshein 2018): each part of the positions alone, then part by part.
 
 use std::ops::Range;
 
 use crate::cpu::memory::as_numbers;
 use crate::cpu::simd::{Kernel, LANES, Line, Simd, exp, sum_lanes, tanh};
 
-/// One row's attention to the positions of one block: scores become shares, sums so far are brought to a new maximum.
+/// Lines of a state behind its values: the sum of shares lane by lane, and the greatest score in every lane.
+pub(super) const REST: usize = 2;
+
+/// Makes `state` that of a row that has seen nothing but, if there is one, the sink: the values weighted so far, then
+/// [`REST`].
+pub(super) fn start(state: &mut [Line], sink: Option<f32>) {
+    state.fill(Line::default());
+    if let [.., total, max] = state {
+        *max = Line([sink.unwrap_or(f32::NEG_INFINITY); LANES]);
+        total.0[0] = if sink.is_some() { 1.0 } else { 0.0 };
+    }
+}
+
+/// One row's attention to one part of the positions: scores become shares, and begin its state.
 pub(super) struct Softmax<'a> {
-    /// Scores of the block's positions; becomes their shares, 0 outside `seen`.
+    /// Scores by tiles of a block's positions; become their shares, 0 outside `seen`.
     pub(super) scores: &'a mut [Line],
-    /// Positions of the block that the row sees; not empty.
+    /// The tile of the part that `scores` begin with.
+    pub(super) first: usize,
+    /// Positions of a block.
+    pub(super) block_len: usize,
+    /// Positions of the part that the row sees; not empty.
     pub(super) seen: Range<usize>,
     pub(super) softcap: Option<f32>,
-    pub(super) state: &'a mut SoftmaxState,
-    /// Values weighted so far.
-    pub(super) values: &'a mut [Line],
-}
-
-/// The greatest score so far, and the sum of shares lane by lane.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct SoftmaxState {
-    pub(super) max: f32,
-    pub(super) total: [f32; LANES],
-}
-
-impl SoftmaxState {
-    /// Nothing seen but, if there is one, the sink.
-    pub(super) fn new(sink: Option<f32>) -> SoftmaxState {
-        let mut total = [0.0; LANES];
-        total[0] = if sink.is_some() { 1.0 } else { 0.0 };
-        SoftmaxState { max: sink.unwrap_or(f32::NEG_INFINITY), total }
-    }
+    /// Its values stay as they are.
+    pub(super) state: &'a mut [Line],
 }
 
 /// Bounds for `min`: a window of 16 over it, moved back by n, lets the first n lanes pass.
 const FIRST: [f32; 2 * LANES] = bounds(f32::INFINITY, f32::NEG_INFINITY);
 /// As above; lets all but the first n lanes pass.
-const REST: [f32; 2 * LANES] = bounds(f32::NEG_INFINITY, f32::INFINITY);
+const LAST: [f32; 2 * LANES] = bounds(f32::NEG_INFINITY, f32::INFINITY);
 
 const fn bounds(low: f32, high: f32) -> [f32; 2 * LANES] {
     let mut all = [high; 2 * LANES];
@@ -58,51 +58,78 @@ impl Kernel for Softmax<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let mut max = s.splat(self.state.max);
-        for (i, line) in self.scores.iter_mut().enumerate() {
+        let tiles = self.block_len.div_ceil(LANES);
+        let (mut block, mut tile) = (self.first / tiles, self.first % tiles);
+        let mut max = s.splat(f32::NEG_INFINITY);
+        for line in self.scores.iter_mut() {
             let mut x = s.load(&line.0);
             if let Some(cap) = self.softcap {
                 x = s.mul(s.splat(cap), tanh(s, s.div(x, s.splat(cap))));
             }
-            let (start, end) = (self.seen.start.saturating_sub(i * LANES), self.seen.end.saturating_sub(i * LANES));
-            x = s.min(x, s.min(pass(s, &FIRST, end), pass(s, &REST, start)));
+            let position = block * self.block_len + tile * LANES;
+            let end = self.seen.end.saturating_sub(position).min(self.block_len - tile * LANES);
+            let start = self.seen.start.saturating_sub(position);
+            x = s.min(x, s.min(pass(s, &FIRST, end), pass(s, &LAST, start)));
             max = s.max(x, max);
             s.store(&mut line.0, x);
+            (block, tile) = if tile + 1 == tiles { (block + 1, 0) } else { (block, tile + 1) };
         }
-        let mut lanes = [0.0; LANES];
-        s.store(&mut lanes, max);
-        let max = lanes.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a });
-        self.shares(s, max);
-    }
-}
-
-impl Softmax<'_> {
-    #[inline(always)]
-    fn shares<S: Simd>(self, s: S, max: f32) {
-        let (now, before) = (s.splat(max), s.splat(self.state.max));
-        let mut total = s.load(&self.state.total);
-        if max > self.state.max {
-            let shrink = exp(s, s.sub(before, now));
-            total = s.mul(total, shrink);
-            for line in self.values.iter_mut() {
-                let y = s.mul(s.load(&line.0), shrink);
-                s.store(&mut line.0, y);
-            }
-        }
-        for line in self.scores.iter_mut() {
-            let share = exp(s, s.sub(s.load(&line.0), now));
+        let max = s.splat(greatest(s, max));
+        let mut total = s.splat(0.0);
+        for line in self.scores {
+            let share = exp(s, s.sub(s.load(&line.0), max));
             total = s.add(total, share);
             s.store(&mut line.0, share);
         }
-        s.store(&mut self.state.total, total);
-        self.state.max = max;
+        if let [.., to_total, to_max] = self.state {
+            s.store(&mut to_total.0, total);
+            s.store(&mut to_max.0, max);
+        }
+    }
+}
+
+/// The greatest lane.
+#[inline(always)]
+fn greatest<S: Simd>(s: S, x: S::F) -> f32 {
+    let mut lanes = [0.0; LANES];
+    s.store(&mut lanes, x);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
+        }
+    }
+    lanes[0]
+}
+
+/// Adds a part's state to the state of the parts before it: both are brought to the greater of their maxima.
+pub(super) struct Merge<'a> {
+    pub(super) state: &'a mut [Line],
+    pub(super) part: &'a [Line],
+}
+
+impl Kernel for Merge<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (Some((to_max, sums)), Some((part_max, part_sums))) = (self.state.split_last_mut(), self.part.split_last())
+        else {
+            return;
+        };
+        let (before, part) = (s.load(&to_max.0), s.load(&part_max.0));
+        let max = s.max(part, before);
+        let (shrink, by) = (exp(s, s.sub(before, max)), exp(s, s.sub(part, max)));
+        for (sum, part) in sums.iter_mut().zip(part_sums) {
+            let y = s.mul_add(s.load(&part.0), by, s.mul(s.load(&sum.0), shrink));
+            s.store(&mut sum.0, y);
+        }
+        s.store(&mut to_max.0, max);
     }
 }
 
 /// out ← values / sum of shares.
 pub(super) struct Finish<'a> {
-    pub(super) values: &'a [Line],
-    pub(super) state: &'a SoftmaxState,
+    pub(super) state: &'a [Line],
     pub(super) out: &'a mut [f32],
 }
 
@@ -111,10 +138,11 @@ impl Kernel for Finish<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let total = sum_lanes(s, s.load(&self.state.total));
-        let values = as_numbers(self.values);
-        for (out, value) in self.out.iter_mut().zip(values) {
-            *out = value / total;
+        if let [values @ .., total, _] = self.state {
+            let total = sum_lanes(s, s.load(&total.0));
+            for (out, value) in self.out.iter_mut().zip(as_numbers(values)) {
+                *out = value / total;
+            }
         }
     }
 }

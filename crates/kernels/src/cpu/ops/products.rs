@@ -1,0 +1,301 @@
+//! Attention's two products, straight from the cache: a line becomes numbers in registers, and all rows that are in
+//! registers beside it take it. Each element is one chain of additions in the order of the dimensions or positions, so
+//! that neither tile nor company shows in its bits.
+
+use std::array::from_fn;
+use std::ops::Range;
+
+use super::cache::{KvType, Layer, RUN};
+use crate::cpu::memory::as_numbers;
+use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
+
+/// scores\[row\]\[tile\] ← query\[row\] · the keys of the tile's positions.
+pub(super) struct Scores<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) head: usize,
+    /// The part's blocks.
+    pub(super) blocks: &'a [u32],
+    /// Tiles of the part.
+    pub(super) tiles: Range<usize>,
+    /// Rows of a head's dimensions.
+    pub(super) queries: &'a [f32],
+    /// Rows of `stride`; how many there are is how many rows there are.
+    pub(super) scores: &'a mut [Line],
+    pub(super) stride: usize,
+}
+
+/// values\[row\] += Σ share\[row\]\[position\] · the position's value.
+pub(super) struct Values<'a> {
+    pub(super) layer: &'a Layer,
+    pub(super) head: usize,
+    /// The part's blocks.
+    pub(super) blocks: &'a [u32],
+    /// Positions of the part.
+    pub(super) positions: Range<usize>,
+    /// Rows of `shares_stride`, by tiles of the part.
+    pub(super) shares: &'a [Line],
+    pub(super) shares_stride: usize,
+    /// Rows of `stride`; how many there are is how many rows there are.
+    pub(super) values: &'a mut [Line],
+    pub(super) stride: usize,
+}
+
+/// A storage type: a line is 16 elements in `PARTS` parts of 16 bytes.
+trait Format<const PARTS: usize> {
+    /// Whether elements have scales.
+    const SCALED: bool;
+
+    fn line<S: Simd>(s: S, from: &[Bytes; PARTS]) -> S::F;
+}
+
+struct F32;
+struct F16;
+struct Q8_0;
+
+impl Format<4> for F32 {
+    const SCALED: bool = false;
+
+    #[inline(always)]
+    fn line<S: Simd>(s: S, from: &[Bytes; 4]) -> S::F {
+        let numbers = from.as_flattened().as_chunks::<4>().0;
+        let numbers: [f32; LANES] = from_fn(|i| f32::from_le_bytes(numbers[i]));
+        s.load(&numbers)
+    }
+}
+
+impl Format<2> for F16 {
+    const SCALED: bool = false;
+
+    #[inline(always)]
+    fn line<S: Simd>(s: S, from: &[Bytes; 2]) -> S::F {
+        s.f16(from)
+    }
+}
+
+impl Format<1> for Q8_0 {
+    const SCALED: bool = true;
+
+    #[inline(always)]
+    fn line<S: Simd>(s: S, from: &[Bytes; 1]) -> S::F {
+        s.float(s.signed(&from[0]))
+    }
+}
+
+/// A line's numbers; scale times byte is exact.
+#[inline(always)]
+fn numbers<S: Simd, F: Format<PARTS>, const PARTS: usize>(s: S, line: &[Bytes; PARTS], scale: S::F) -> S::F {
+    let x = F::line(s, line);
+    if F::SCALED { s.mul(x, scale) } else { x }
+}
+
+/// What both products have in common: rows times tiles, some of both at a time.
+trait Product {
+    /// R rows times T tiles (or strips), all sums in registers. They stay there only if the loops over R and T are
+    /// unrolled, which a check of bounds in them prevents.
+    fn product<S: Simd, F: Format<PARTS>, const PARTS: usize, const R: usize, const T: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        tile: usize,
+    );
+
+    #[inline(always)]
+    fn all<S: Simd>(&mut self, s: S, kv: KvType, rows: usize, tiles: Range<usize>) {
+        match kv {
+            KvType::F32 => self.each::<S, F32, 4>(s, rows, tiles),
+            KvType::F16 => self.each::<S, F16, 2>(s, rows, tiles),
+            KvType::Q8_0 => self.each::<S, Q8_0, 1>(s, rows, tiles),
+        }
+    }
+
+    #[inline(always)]
+    fn each<S: Simd, F: Format<PARTS>, const PARTS: usize>(&mut self, s: S, rows: usize, tiles: Range<usize>) {
+        let mut tile = tiles.start;
+        while tile < tiles.end {
+            let at_once = (tiles.end - tile).min(S::TILES);
+            let mut row = 0;
+            while row < rows {
+                // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
+                let left = rows - row;
+                let some = left.div_ceil(left.div_ceil(S::ROWS));
+                match at_once {
+                    2 => self.rows::<S, F, PARTS, 2>(s, (row, some), tile),
+                    _ => self.rows::<S, F, PARTS, 1>(s, (row, some), tile),
+                }
+                row += some;
+            }
+            tile += at_once;
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, F: Format<PARTS>, const PARTS: usize, const T: usize>(
+        &mut self,
+        s: S,
+        (row, rows): (usize, usize),
+        tile: usize,
+    ) {
+        macro_rules! case {
+            ($($n:literal)*) => {
+                match rows {
+                    $($n if S::ROWS >= $n && S::TILES >= T => self.product::<S, F, PARTS, $n, T>(s, row, tile),)*
+                    _ => unreachable!("at most S::ROWS rows"),
+                }
+            };
+        }
+        case!(1 2 3 4 5 6 7 8 9 10 11 12);
+    }
+}
+
+impl Kernel for Scores<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let rows = self.scores.len() / self.stride;
+        assert!(rows * self.layer.shape.head_dim <= self.queries.len(), "queries");
+        assert!(self.tiles.end <= self.stride, "scores");
+        self.all(s, self.layer.kv, rows, self.tiles.clone());
+    }
+}
+
+impl Product for Scores<'_> {
+    #[inline(always)]
+    fn product<S: Simd, F: Format<PARTS>, const PARTS: usize, const R: usize, const T: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        tile: usize,
+    ) {
+        let head_dim = self.layer.shape.head_dim;
+        let tiles: [_; T] = from_fn(|t| self.tile::<PARTS>(tile + t));
+        let mut sums = [[s.splat(0.0); T]; R];
+        for run in 0..head_dim.div_ceil(RUN) {
+            let scales: [S::F; T] =
+                from_fn(|t| if F::SCALED { s.f16(&tiles[t].0[run]) } else { s.splat(1.0) });
+            for d in run * RUN..((run + 1) * RUN).min(head_dim) {
+                // SAFETY: a tile has a line for every dimension.
+                #[allow(unsafe_code)]
+                let w: [S::F; T] =
+                    from_fn(|t| numbers::<S, F, PARTS>(s, unsafe { tiles[t].1.get_unchecked(d) }, scales[t]));
+                for (r, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: `run` has compared the rows with the queries.
+                    #[allow(unsafe_code)]
+                    let x = s.splat(unsafe { *self.queries.get_unchecked((row + r) * head_dim + d) });
+                    for (sum, w) in sums.iter_mut().zip(w) {
+                        *sum = s.mul_add(w, x, *sum);
+                    }
+                }
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (t, sum) in sums.iter().enumerate() {
+                // SAFETY: `run` has compared the tiles with the stride.
+                #[allow(unsafe_code)]
+                let to = unsafe { self.scores.get_unchecked_mut((row + r) * self.stride + tile + t) };
+                s.store(&mut to.0, *sum);
+            }
+        }
+    }
+}
+
+impl Scores<'_> {
+    /// The scales and the lines of a tile.
+    #[inline(always)]
+    fn tile<const PARTS: usize>(&self, tile: usize) -> (&[[Bytes; 2]], &[[Bytes; PARTS]]) {
+        let (tiles, size) = (self.layer.tiles(), self.layer.tile_size());
+        let page = self.layer.keys(self.blocks[tile / tiles] as usize, self.head);
+        let (scales, lines) = page[tile % tiles * size..][..size].split_at(self.layer.scales_size());
+        (scales.as_chunks().0, lines.as_chunks().0)
+    }
+}
+
+impl Kernel for Values<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (rows, strips) = (self.values.len() / self.stride, self.layer.strips());
+        assert!(rows * self.shares_stride <= self.shares.len(), "shares");
+        let blocks = self.positions.end.div_ceil(self.layer.block_len);
+        assert!(blocks * self.layer.tiles() <= self.shares_stride, "shares");
+        assert!(strips <= self.stride, "values");
+        self.all(s, self.layer.kv, rows, 0..strips);
+    }
+}
+
+impl Product for Values<'_> {
+    #[inline(always)]
+    fn product<S: Simd, F: Format<PARTS>, const PARTS: usize, const R: usize, const T: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        strip: usize,
+    ) {
+        // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
+        #[allow(unsafe_code)]
+        let mut sums: [[S::F; T]; R] = from_fn(|r| {
+            from_fn(|t| s.load(unsafe { &self.values.get_unchecked((row + r) * self.stride + strip + t).0 }))
+        });
+        let (shares, block_len) = (as_numbers(self.shares), self.layer.block_len);
+        let Range { start, end } = self.positions;
+        for block in start / block_len..end.div_ceil(block_len) {
+            let (scales, lines) = self.strips::<PARTS>(block, strip);
+            let share = block * self.layer.tiles() * LANES;
+            let within = |position: usize| position.saturating_sub(block * block_len).min(block_len);
+            let mut next = within(start);
+            while next < within(end) {
+                // Scales come for a tile of positions at a time.
+                let stop = if F::SCALED { (next / LANES + 1) * LANES } else { block_len }.min(within(end));
+                let scales = if F::SCALED { scales_of(s, &scales[next / LANES]) } else { [1.0; LANES] };
+                for position in next..stop {
+                    let scale = s.splat(scales[position % LANES]);
+                    // SAFETY: a strip has a line for every position of a block.
+                    #[allow(unsafe_code)]
+                    let line = |t: usize| unsafe { lines.get_unchecked(t * block_len + position) };
+                    let w: [S::F; T] = from_fn(|t| numbers::<S, F, PARTS>(s, line(t), scale));
+                    for (r, sums) in sums.iter_mut().enumerate() {
+                        let at = (row + r) * self.shares_stride * LANES + share + position;
+                        // SAFETY: `run` has compared the positions' blocks with the shares.
+                        #[allow(unsafe_code)]
+                        let x = s.splat(unsafe { *shares.get_unchecked(at) });
+                        for (sum, w) in sums.iter_mut().zip(w) {
+                            *sum = s.mul_add(w, x, *sum);
+                        }
+                    }
+                }
+                next = stop;
+            }
+        }
+        for (r, sums) in sums.iter().enumerate() {
+            for (t, sum) in sums.iter().enumerate() {
+                // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
+                #[allow(unsafe_code)]
+                let to = unsafe { self.values.get_unchecked_mut((row + r) * self.stride + strip + t) };
+                s.store(&mut to.0, *sum);
+            }
+        }
+    }
+}
+
+impl Values<'_> {
+    /// Of a block: the scales of a strip and its neighbours in the same run, and the lines of it and all after it.
+    #[inline(always)]
+    fn strips<const PARTS: usize>(&self, block: usize, strip: usize) -> (&[[Bytes; 2]], &[[Bytes; PARTS]]) {
+        let (tiles, page) = (self.layer.tiles(), self.layer.values(self.blocks[block] as usize, self.head));
+        let (scales, lines) = page.split_at(tiles * self.layer.scales_size());
+        let (scales, lines) = (scales.as_chunks().0, lines.as_chunks().0);
+        let run = strip / STRIPS * tiles;
+        (scales.get(run..run + tiles).unwrap_or_default(), &lines[strip * self.layer.block_len..])
+    }
+}
+
+/// Strips of a run of dimensions.
+const STRIPS: usize = RUN / LANES;
+
+#[inline(always)]
+fn scales_of<S: Simd>(s: S, line: &[Bytes; 2]) -> [f32; LANES] {
+    let mut scales = [0.0; LANES];
+    s.store(&mut scales, s.f16(line));
+    scales
+}
