@@ -25,6 +25,7 @@ pub use convert::{ConvertOptions, Converted, convert};
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
+pub use kernels::KvType;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
 pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
 pub use vocab::tokenizer;

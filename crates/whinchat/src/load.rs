@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::BackendExecutor;
 use graph::{Backend, Graph, Limits};
-use kernels::{Cpu, CpuOptions};
+use kernels::{Cpu, CpuOptions, KvType};
 use model::{Checkpoint, Model as Bound};
 
 use crate::Error;
@@ -30,6 +30,8 @@ pub struct LoadOptions {
     /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
     /// use a part of it).
     pub kv_tokens: Option<usize>,
+    /// How the KV cache is stored (default: F16).
+    pub kv_type: KvType,
 }
 
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
@@ -46,6 +48,7 @@ pub struct Prepared {
     /// What will be compiled for; a row with logits for each sequence that runs at once.
     pub limits: Limits,
     threads: Option<usize>,
+    kv_type: KvType,
 }
 
 /// Where a model's files are: a path as given, else a hub id, downloaded if need be.
@@ -90,25 +93,25 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
-    let kv_tokens = options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph()))).max(context);
+    let kv_tokens = options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
-    Ok(Prepared { checkpoint, model, context, limits, threads: options.threads })
+    Ok(Prepared { checkpoint, model, context, limits, threads: options.threads, kv_type: options.kv_type })
 }
 
 /// Bytes that a position takes in the KV cache, over all layers.
-pub fn kv_bytes_per_token(graph: &Graph) -> u64 {
-    graph.kv().iter().map(|kv| 2 * kv.width() as u64 * size_of::<f32>() as u64).sum()
+pub fn kv_bytes_per_token(graph: &Graph, kv_type: KvType) -> u64 {
+    graph.kv().iter().map(|shape| kv_type.position_bytes(shape) as u64).sum()
 }
 
 /// Positions of KV cache that fit in half of the memory that the weights leave free; no bound where the system does not
 /// say how much is free.
-fn affordable(graph: &Graph) -> usize {
+fn affordable(graph: &Graph, kv_type: KvType) -> usize {
     let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
     let Some(kib) = available.and_then(|n| n.trim().parse::<u64>().ok()) else { return usize::MAX };
     let weights: u64 = graph.weights().iter().filter_map(graph::WeightInfo::bytes).map(|b| b as u64).sum();
-    ((kib * 1024).saturating_sub(weights) / 2 / kv_bytes_per_token(graph).max(1)) as usize
+    ((kib * 1024).saturating_sub(weights) / 2 / kv_bytes_per_token(graph, kv_type).max(1)) as usize
 }
 
 impl Prepared {
@@ -122,7 +125,7 @@ impl Prepared {
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let backend = Cpu::new(CpuOptions { threads: self.threads, ..CpuOptions::default() });
+        let backend = Cpu::new(CpuOptions { threads: self.threads, isa: None, kv: self.kv_type });
         let graph = self.model.graph();
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();

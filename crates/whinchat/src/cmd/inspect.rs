@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use clap::Args;
 use graph::Graph;
 use model::{Checkpoint, List, Metadata, Value};
+use whinchat::KvType;
 
 use super::ModelArg;
 
@@ -143,7 +144,10 @@ fn memory(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
     }
     let total = parts.values().map(|(_, bytes)| bytes).sum();
     writeln!(out, "  {:<24} {:>5} weights {:>12}", "all", graph.weights().len(), size_text(total))?;
-    writeln!(out, "  {:<38} {:>12}", "KV cache, a position", size_text(whinchat::kv_bytes_per_token(graph)))
+    KvType::all().try_for_each(|kv_type| {
+        let what = format!("KV cache, a position, {}", kv_type.name());
+        writeln!(out, "  {what:<38} {:>12}", size_text(whinchat::kv_bytes_per_token(graph, kv_type)))
+    })
 }
 
 /// `blk.3.attn_q.weight` → `blk.*.attn_q`.

@@ -22,9 +22,10 @@ mod welcome;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
-use whinchat::{BUILTIN, LoadOptions, Model, Prepared};
+use whinchat::{BUILTIN, KvType, LoadOptions, Model, Prepared};
 
 use crate::terminal::Bars;
 
@@ -146,11 +147,20 @@ struct LoadArgs {
     /// Threads that compute [default: every core]
     #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// How the KV cache is stored: q8_0 takes half the memory of f16, f32 twice.
+    #[arg(long, value_name = "TYPE", default_value = KvType::default().name(), value_parser = kv_types())]
+    kv_type: KvType,
+}
+
+fn kv_types() -> impl TypedValueParser<Value = KvType> {
+    let by_name = |name: String| KvType::all().find(|kv_type| kv_type.name() == name).expect("one of the names");
+    PossibleValuesParser::new(KvType::all().map(KvType::name)).map(by_name)
 }
 
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
-        LoadOptions { context: self.context, threads: self.threads.map(usize::from), ..LoadOptions::default() }
+        let threads = self.threads.map(usize::from);
+        LoadOptions { context: self.context, threads, kv_type: self.kv_type, ..LoadOptions::default() }
     }
 
     /// Loads the model with its engine, for `max_sequences` at once.

@@ -23,12 +23,12 @@ pub(crate) struct DotFloats<'a> {
 }
 
 /// How a column of 16 numbers is stored.
-trait Column<const FIELDS: usize> {
+pub(crate) trait Column<const FIELDS: usize> {
     fn load<S: Simd>(s: S, fields: &[Bytes; FIELDS]) -> S::F;
 }
 
-struct F32;
-struct F16;
+pub(crate) struct F32;
+pub(crate) struct F16;
 struct BF16;
 
 impl Column<4> for F32 {

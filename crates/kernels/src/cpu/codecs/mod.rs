@@ -16,7 +16,7 @@ use tensor::DType;
 use super::ops::gemm_int::{Form, Strip, Weights, multiply};
 use super::simd::{Bytes, Kernel, Line, Simd};
 use super::tiles::Columns;
-pub(crate) use float::{Decode, DotFloats};
+pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 
 /// Columns unpacked at a time; the longest block of any type.
 pub(crate) const COLUMNS: usize = 256;

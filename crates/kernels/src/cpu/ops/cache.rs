@@ -32,6 +32,15 @@ impl KvType {
         [KvType::F32, KvType::F16, KvType::Q8_0].into_iter()
     }
 
+    /// Its name: `f32`, `f16`, `q8_0`.
+    pub fn name(self) -> &'static str {
+        match self {
+            KvType::F32 => "f32",
+            KvType::F16 => "f16",
+            KvType::Q8_0 => "q8_0",
+        }
+    }
+
     /// Bytes that a position takes in a layer.
     pub fn position_bytes(self, shape: &KvShape) -> usize {
         2 * shape.heads * (shape.head_dim * self.element() + shape.head_dim.div_ceil(RUN) * self.scale())
@@ -179,20 +188,26 @@ impl Layer {
     }
 }
 
-/// Writes rows of keys and values at their positions. A piece of work is a head: even if two spans name the same block,
-/// no two threads write the same place.
+/// Elements written in one piece of work, at least: fewer are not worth another thread.
+const GRAIN: usize = 8192;
+
+/// Writes rows of keys and values at their positions. A piece of work is some heads: even if two spans name the same
+/// block, no two threads write the same place.
 pub(super) fn write(cpu: &mut Worker, layer: &mut Layer, batch: &Batch, k: &[f32], v: &[f32]) {
     let (KvShape { heads, head_dim }, size, block_size) = (layer.shape, layer.head_size(), layer.block_size());
     let mut data = std::mem::replace(&mut layer.data, Buffer::empty());
     let (shared, layer_ref) = (Shared::new(&mut data), &*layer);
-    cpu.pool.run(heads, &|_, head| {
-        for (row, position, block) in places(batch, layer_ref.block_len) {
-            // SAFETY: only this piece touches this head's parts.
-            #[allow(unsafe_code)]
-            let part = unsafe { shared.part(block * block_size + head * size, size) };
-            let at = (row * heads + head) * head_dim;
-            let (key, value) = (&k[at..at + head_dim], &v[at..at + head_dim]);
-            layer_ref.put(part, position % layer_ref.block_len, key, value);
+    let pieces = (k.len() / GRAIN).clamp(1, heads);
+    cpu.pool.run(pieces, &|_, piece| {
+        for head in (piece..heads).step_by(pieces) {
+            for (row, position, block) in places(batch, layer_ref.block_len) {
+                // SAFETY: only this piece touches this head's parts.
+                #[allow(unsafe_code)]
+                let part = unsafe { shared.part(block * block_size + head * size, size) };
+                let at = (row * heads + head) * head_dim;
+                let (key, value) = (&k[at..at + head_dim], &v[at..at + head_dim]);
+                layer_ref.put(part, position % layer_ref.block_len, key, value);
+            }
         }
     });
     layer.data = data;

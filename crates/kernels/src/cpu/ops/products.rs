@@ -6,6 +6,7 @@ use std::array::from_fn;
 use std::ops::Range;
 
 use super::cache::{KvType, Layer, RUN};
+use crate::cpu::codecs::{Column, F16, F32};
 use crate::cpu::memory::as_numbers;
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
@@ -40,51 +41,37 @@ pub(super) struct Values<'a> {
     pub(super) stride: usize,
 }
 
-/// A storage type: a line is 16 elements in `PARTS` parts of 16 bytes.
-trait Format<const PARTS: usize> {
+/// A storage type of the cache.
+trait Format<const PARTS: usize>: Column<PARTS> {
     /// Whether elements have scales.
     const SCALED: bool;
-
-    fn line<S: Simd>(s: S, from: &[Bytes; PARTS]) -> S::F;
 }
 
-struct F32;
-struct F16;
 struct Q8_0;
+
+impl Column<1> for Q8_0 {
+    #[inline(always)]
+    fn load<S: Simd>(s: S, fields: &[Bytes; 1]) -> S::F {
+        s.float(s.signed(&fields[0]))
+    }
+}
 
 impl Format<4> for F32 {
     const SCALED: bool = false;
-
-    #[inline(always)]
-    fn line<S: Simd>(s: S, from: &[Bytes; 4]) -> S::F {
-        let numbers = from.as_flattened().as_chunks::<4>().0;
-        let numbers: [f32; LANES] = from_fn(|i| f32::from_le_bytes(numbers[i]));
-        s.load(&numbers)
-    }
 }
 
 impl Format<2> for F16 {
     const SCALED: bool = false;
-
-    #[inline(always)]
-    fn line<S: Simd>(s: S, from: &[Bytes; 2]) -> S::F {
-        s.f16(from)
-    }
 }
 
 impl Format<1> for Q8_0 {
     const SCALED: bool = true;
-
-    #[inline(always)]
-    fn line<S: Simd>(s: S, from: &[Bytes; 1]) -> S::F {
-        s.float(s.signed(&from[0]))
-    }
 }
 
 /// A line's numbers; scale times byte is exact.
 #[inline(always)]
 fn numbers<S: Simd, F: Format<PARTS>, const PARTS: usize>(s: S, line: &[Bytes; PARTS], scale: S::F) -> S::F {
-    let x = F::line(s, line);
+    let x = F::load(s, line);
     if F::SCALED { s.mul(x, scale) } else { x }
 }
 

@@ -69,7 +69,9 @@ impl Kernel for Softmax<'_> {
             let position = block * self.block_len + tile * LANES;
             let end = self.seen.end.saturating_sub(position).min(self.block_len - tile * LANES);
             let start = self.seen.start.saturating_sub(position);
-            x = s.min(x, s.min(pass(s, &FIRST, end), pass(s, &LAST, start)));
+            if start > 0 || end < LANES {
+                x = s.min(x, s.min(pass(s, &FIRST, end), pass(s, &LAST, start)));
+            }
             max = s.max(x, max);
             s.store(&mut line.0, x);
             (block, tile) = if tile + 1 == tiles { (block + 1, 0) } else { (block, tile + 1) };

@@ -94,8 +94,7 @@ impl Tasks {
         layers: &[Layer],
         limits: &Limits,
     ) -> Result<Tasks, BackendError> {
-        let positions = limits.kv_blocks.saturating_mul(limits.block_len);
-        let most = positions.div_ceil(part_len(limits.block_len)).saturating_mul(2);
+        let most = if layers.is_empty() { 0 } else { 2 * limits.kv_blocks.div_ceil(part_blocks(limits.block_len)) };
         let lines = attentions.map(|op| op.heads * state_len(&layers[op.layer])).max().unwrap_or(0);
         let heads = layers.iter().map(|layer| layer.shape.heads).max().unwrap_or(0);
         Ok(Tasks {
