@@ -184,7 +184,10 @@ fn check(case: &Case) {
             spans.truncate(if len % 2 == 0 { 3 } else { 2 });
             let got = model.step(&spans);
             let rows = &got[beside * width..][..len * width];
-            assert!(same(rows, &whole[start * width..][..len * width]), "{what}: {len} rows from {start} on, in company");
+            assert!(
+                same(rows, &whole[start * width..][..len * width]),
+                "{what}: {len} rows from {start} on, in company"
+            );
             start += len;
         }
         let last = tokens.len() - 1;

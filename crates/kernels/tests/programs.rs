@@ -15,8 +15,10 @@ struct Model<B: Backend> {
 }
 
 impl<B: Backend> Model<B> {
-    fn new(backend: B, config: &ToyConfig, limits: Limits) -> Model<B> {
+    /// The toy model, with the rules of fusion but `disabled` applied.
+    fn new(backend: B, config: &ToyConfig, limits: Limits, disabled: &[&str]) -> Model<B> {
         let (graph, weights): (Graph, Vec<Vec<u8>>) = toy_model(config);
+        let graph = graph::fuse(&graph, disabled).expect("rules that exist").graph;
         let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| backend.upload(&graph, id, bytes));
         let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
         let program = backend.compile(&graph, weights, limits).expect("memory");
@@ -51,7 +53,7 @@ fn configs() -> Vec<ToyConfig> {
         ToyConfig { window: Some(7), softcap: Some(3.0), ..plain.clone() },
         ToyConfig { window: Some(21), sinks: true, heads: 8, kv_heads: 1, head_dim: 12, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), ..plain.clone() },
-        ToyConfig { experts: Some((9, 4)), sinks: true, dtype: DType::F16, ..plain.clone() },
+        ToyConfig { experts: Some((9, 4)), sinks: true, dtype: DType::Q8_0, ..plain.clone() },
     ];
     let blocks = [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1];
     all.extend(blocks.map(|dtype| ToyConfig { dtype, ..plain.clone() }));
@@ -69,20 +71,26 @@ fn numbers_are_those_of_the_interpreter() {
     let (a, b) = (tokens(3, 45), tokens(5, 19));
     for (config, block_len) in configs().iter().flat_map(|config| [5, 16, 32].map(|len| (config, len))) {
         let limits = Limits { block_len, ..LIMITS };
-        let mut reference = Model::new(Interpreter, config, limits);
+        let mut reference = Model::new(Interpreter, config, limits, &[]);
         let first = reference.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]);
         let second = reference.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]);
-        for (isa, kv) in Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv))) {
-            let what = format!("{isa:?} {kv:?} {config:?}, blocks of {block_len}");
-            // Products with quantized weights round their rows to 8 bits.
-            let rounding = if config.dtype.layout().block_len > 1 { 3e-2 } else { 0.0 };
+        let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
+        let each = Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv)));
+        for ((isa, kv), disabled) in each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled))) {
+            let what = format!("{isa:?} {kv:?} {config:?}, blocks of {block_len}, disabled {disabled:?}");
+            if config.experts.is_some() && config.dtype == DType::Q8_0 && kv != KvType::F32 {
+                // Rounding twice makes other experts the best now and then.
+                continue;
+            }
+            // Rows are rounded to 8 bits from numbers that differ a little, which makes a difference of a step now and then.
+            let rounding = if config.dtype.layout().block_len > 1 { 2e-2 } else { 0.0 };
             let tolerance = rounding
                 + match kv {
                     KvType::F32 => 3e-5,
                     KvType::F16 => 5e-3,
                     KvType::Q8_0 => 5e-2,
                 };
-            let mut model = Model::new(cpu(2, isa, kv), config, limits);
+            let mut model = Model::new(cpu(2, isa, kv), config, limits, disabled);
             close(&model.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]), &first, tolerance, &what);
             close(&model.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]), &second, tolerance, &what);
         }
@@ -95,7 +103,7 @@ fn bits_do_not_depend_on_company_threads_or_chunks() {
     let each = |config| Isa::available().flat_map(move |isa| KvType::all().map(move |kv| (config, isa, kv)));
     for (config, isa, kv) in configs().iter().flat_map(each) {
         let what = format!("{isa:?} {kv:?} {config:?}");
-        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS);
+        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS, &[]);
         let wanted = alone.step(&[(0, 0, &a)]);
         let width = wanted.len() / a.len();
         let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
@@ -109,7 +117,7 @@ fn bits_do_not_depend_on_company_threads_or_chunks() {
         same(&[(2, 0, &a[..13])], 0..13, 0, "the first chunk");
         same(&[(2, 13, &a[13..30])], 13..30, 0, "the second chunk");
         same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in company");
-        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS);
+        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS, &[]);
         assert!(bits(&threads.step(&[(0, 0, &a)])) == bits(&wanted), "{what}: three threads");
     }
 }
@@ -122,7 +130,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 fn a_copied_block_reads_as_the_original() {
     let a = tokens(3, 20);
     for kv in KvType::all() {
-        let mut model = Model::new(cpu(2, Isa::detect(), kv), &ToyConfig::default(), LIMITS);
+        let mut model = Model::new(cpu(2, Isa::detect(), kv), &ToyConfig::default(), LIMITS, &[]);
         model.step(&[(0, 0, &a[..19])]);
         let wanted = model.step(&[(0, 19, &a[19..])]);
         let mut batch = Batch { outputs: vec![0], copies: vec![(4, 9)], ..Batch::default() };
@@ -138,7 +146,7 @@ fn bad_calls_are_refused() {
     let cpu = Cpu::default();
     let id = graph.weight_ids().next().expect("a weight");
     assert!(cpu.upload(&graph, id, &weights[0][1..]).is_err(), "a byte is missing");
-    let mut model = Model::new(cpu, &ToyConfig::default(), LIMITS);
+    let mut model = Model::new(cpu, &ToyConfig::default(), LIMITS, &[]);
     let mut batch = Batch::default();
     batch.push(&[999], 0, [0]);
     assert!(model.backend.run(&mut model.program, &batch).is_err(), "a token that is not there");

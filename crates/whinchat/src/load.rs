@@ -93,7 +93,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
-    let kv_tokens = options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
+    let kv_tokens =
+        options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
     Ok(Prepared { checkpoint, model, context, limits, threads: options.threads, kv_type: options.kv_type })

@@ -153,3 +153,9 @@ pub(crate) fn as_numbers(lines: &[Line]) -> &[f32] {
     // SAFETY: a line is 16 numbers without padding.
     unsafe { std::slice::from_raw_parts(lines.as_ptr().cast(), 16 * lines.len()) }
 }
+
+/// As [`as_numbers`], to write.
+pub(crate) fn as_numbers_mut(lines: &mut [Line]) -> &mut [f32] {
+    // SAFETY: as above, and any bits are numbers.
+    unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }
+}

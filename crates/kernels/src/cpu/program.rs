@@ -1,6 +1,6 @@
 //! A graph made ready to run: its weights, the arena of its values, the KV cache and each thread's room.
 
-use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId};
+use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId, ValueInfo};
 
 use super::memory::{Buffer, Shared};
 use super::ops::{self, Grouping, Input, KvType, Layer, Room, Table, Tasks, Values, Worker};
@@ -88,7 +88,7 @@ impl Scratch {
         let ops = || graph.nodes().iter().map(|node| &node.op);
         let mut tables: Vec<Table> = vec![];
         for op in ops() {
-            if let Op::Rope(rope) = op
+            if let Op::Rope(rope) | Op::RopeKvWrite { rope, .. } = op
                 && !tables.iter().any(|table| table.is_for(rope))
             {
                 tables.push(Table::new(rope, limits.max_tokens)?);
@@ -107,16 +107,20 @@ impl Scratch {
     }
 }
 
-/// Words of the longest x that is rounded for a product.
+/// Words of the longest x that a product rounds for itself.
 fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
-    let words = graph.nodes().iter().map(|node| match (&node.op, node.inputs.first()) {
-        (Op::Linear { weight } | Op::ExpertLinear { weight }, Some(&x))
-            if graph.weight(*weight).dtype.layout().block_len > 1 =>
-        {
-            let rows = if graph.value(x).rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
-            rows.saturating_mul(ops::eight::words(graph.value(x).width))
-        }
-        _ => 0,
+    let words = graph.nodes().iter().map(|node| {
+        let weight = match &node.op {
+            Op::Linear { weight } | Op::ExpertLinear { weight } => *weight,
+            Op::Product(product) => product.weights[0],
+            _ => return 0,
+        };
+        let xs = node.inputs.iter().map(|&x| graph.value(x)).filter(|x| x.elem == Elem::F32);
+        let words = |x: ValueInfo| {
+            let rows = if x.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
+            rows.saturating_mul(ValueInfo { elem: Elem::Q8, ..x }.words())
+        };
+        if graph.weight(weight).quantized() { xs.map(words).max().unwrap_or(0) } else { 0 }
     });
     words.max().unwrap_or(0)
 }
@@ -129,42 +133,47 @@ struct Arena<'a> {
 }
 
 impl Arena<'_> {
-    /// The inputs of a node and its output with the output's width. The plan puts the output where no input is, but for
-    /// the first input of the operators that start from it; that one is then in the output and not among the inputs.
-    fn of(&mut self, node: &Node, planned: &Step) -> Values<'_> {
-        let starts = || node.inputs.iter().zip(&planned.inputs);
-        let (mut out, mut width): (&mut [f32], usize) = (&mut [], 1);
+    /// What a node works on. The plan puts outputs where no input is, but for the first input of the operators that start
+    /// from it; that one is then in the output and not among the inputs.
+    fn of<'s>(&'s mut self, node: &Node, planned: &'s Step) -> Values<'s> {
+        let mut inputs = [Input::default(); 3];
         let given = usize::from(ops::in_output(&node.op));
-        if let (Some(id), Some(start)) = (node.output, planned.output) {
-            let len = self.len(id);
+        if let ([from, ..], [to, ..]) = (&planned.inputs[..given], &planned.outputs[..])
+            && from != to
+        {
+            let len = self.input(node.inputs[0], *from).x.len();
             #[allow(unsafe_code)]
-            // SAFETY: no other view is alive but the source's, which the plan keeps apart if it is not the same.
+            // SAFETY: the plan keeps the two apart if they are not the same, and no other view is alive.
             unsafe {
-                out = self.words.part(start, len);
-                if let Some(&from) = planned.inputs[..given].first()
-                    && from != start
-                {
-                    out.copy_from_slice(self.words.part(from, len));
-                }
+                self.words.part(*to, len).copy_from_slice(self.words.part(*from, len));
             }
-            width = self.graph.value(id).width;
         }
-        let mut inputs = [Input::default(); 2];
-        for (input, (&id, &start)) in inputs.iter_mut().zip(starts()).skip(given) {
-            #[allow(unsafe_code)]
-            // SAFETY: the plan keeps these apart from the output, and only read views of them are made.
-            let x = unsafe { self.words.view(start, self.len(id)) };
-            *input = Input { x, width: self.graph.value(id).width };
+        for ((input, &id), &start) in inputs.iter_mut().zip(&node.inputs).zip(&planned.inputs).skip(given) {
+            *input = self.input(id, start);
         }
-        Values { inputs, out, width }
+        let output = node.outputs.first().map(|&id| self.graph.value(id));
+        Values {
+            inputs,
+            arena: self.words,
+            starts: &planned.outputs,
+            rows: output.map_or(0, |info| self.rows(info)),
+            words: output.map_or(1, ValueInfo::words),
+        }
     }
 
-    fn len(&self, id: ValueId) -> usize {
+    fn input<'s>(&'s self, id: ValueId, start: usize) -> Input<'s> {
         let info = self.graph.value(id);
-        let rows = match info.rows {
+        let rows = self.rows(info);
+        #[allow(unsafe_code)]
+        // SAFETY: the plan keeps a node's inputs apart from its outputs, and only read views of them are made.
+        let x = unsafe { self.words.view(start, rows * info.words()) };
+        Input { x, width: info.width, rows, rounded: info.elem == Elem::Q8 }
+    }
+
+    fn rows(&self, info: ValueInfo) -> usize {
+        match info.rows {
             Rows::Tokens => self.batch.tokens.len(),
             Rows::Outputs => self.batch.outputs.len(),
-        };
-        rows * info.width
+        }
     }
 }

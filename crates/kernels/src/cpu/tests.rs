@@ -7,9 +7,9 @@ use tensor::{DType, Shape};
 
 use super::codecs::Decode;
 use super::memory::Shared;
-use super::ops::eight;
 use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
+use super::ops::{Input, eight};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
@@ -101,12 +101,13 @@ fn every_half_precision_number_is_widened_exactly() {
 
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
-    let mut out = vec![0.0; x.len() / tiles.shape.cols * tiles.shape.rows];
-    let (mut room, mut rounded) = (Room::new(tiles.shape.cols).expect("memory"), vec![0.0; x.len()]);
-    let x = linear::rounded((&Pool::new(1), vector), tiles, x, &mut rounded);
-    let product = Product { tiles, matrix: 1, x, slots, share: 1, out: Shared::new(&mut out) };
+    let (cols, mut eight) = (tiles.shape.cols, vec![0.0; x.len()]);
+    let (mut room, mut out) = (Room::new(cols).expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
+    let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
+    let x = linear::rounded((&Pool::new(1), vector), tiles, x, &mut eight);
+    let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
     for first in (0..tiles.count()).step_by(cut) {
-        product.all_rows(vector, &mut room, &(first..(first + cut).min(tiles.count())));
+        product.write(vector, &mut room, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
     }
     out
 }
@@ -129,7 +130,7 @@ fn rows_are_rounded_to_eight_bits() {
         let mut words = vec![0.0; 2 * eight::words(480)];
         eight::quantize(&Pool::new(2), vector, &x, 480, &mut words);
         for (i, wanted) in rounded(&x).chunks(480).enumerate() {
-            let row = eight::row(&words, 480, i);
+            let row = eight::row(&words, 480, 480, i);
             let bytes: Vec<i32> = row.quads.iter().flat_map(|q| q.to_le_bytes()).map(|b| i32::from(b as i8)).collect();
             let got: Vec<f32> = bytes.iter().enumerate().map(|(k, &b)| b as f32 * row.scales[k / 32]).collect();
             assert_eq!(got, wanted, "{:?}", vector.isa());

@@ -1,6 +1,6 @@
 //! A weight in the forms that the graph's operators read.
 
-use graph::{BackendError, Graph, Op, WeightId, WeightInfo};
+use graph::{BackendError, Graph, Op, Product, WeightId, WeightInfo};
 
 use super::memory::Buffer;
 use super::pool::Pool;
@@ -45,16 +45,14 @@ impl Weight {
 /// Whether the graph multiplies with a weight, and whether it reads its elements.
 fn uses(graph: &Graph, id: WeightId) -> (bool, bool) {
     let (mut in_tiles, mut as_values) = (false, false);
-    for node in graph.nodes() {
-        match &node.op {
-            Op::Embed { table: weight } | Op::Linear { weight } | Op::ExpertLinear { weight } => {
-                in_tiles |= *weight == id;
+    for op in graph.nodes().iter().map(|node| &node.op) {
+        match op {
+            Op::Product(Product { weights, biases, .. }) => {
+                in_tiles |= weights.contains(&id);
+                as_values |= biases.contains(&Some(id));
             }
-            Op::AddBias { bias: weight } | Op::RmsNorm { weight, .. } | Op::ExpertBias { bias: weight } => {
-                as_values |= *weight == id;
-            }
-            Op::Attention(attention) => as_values |= attention.sinks == Some(id),
-            _ => {}
+            Op::Embed { .. } | Op::Linear { .. } | Op::ExpertLinear { .. } => in_tiles |= op.weights().contains(&id),
+            _ => as_values |= op.weights().contains(&id),
         }
     }
     (in_tiles, as_values)

@@ -140,7 +140,7 @@ impl Builder<'_> {
     fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = self.weights.output_norm(spec.width)?;
-        let x = self.push(Op::RmsNorm { weight, eps: spec.eps }, &[x])?;
+        let x = self.push(Op::RmsNorm { weight, eps: spec.eps, quantize: false }, &[x])?;
         let weight = if spec.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let logits = self.push(Op::Linear { weight }, &[x])?;
         let logits = self.scale(spec.scales.logits, logits)?;
@@ -164,7 +164,7 @@ impl Builder<'_> {
 
     fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
         let weight = self.weights.norm(i, name, span)?;
-        self.push(Op::RmsNorm { weight, eps: self.spec.eps }, &[x])
+        self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[x])
     }
 
     fn scale(&mut self, by: f32, x: ValueId) -> Value {

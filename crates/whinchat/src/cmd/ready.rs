@@ -81,22 +81,12 @@ pub(super) fn size(prepared: &Prepared) -> String {
 /// Three digits and a letter for the thousands.
 fn rounded(count: u64) -> String {
     let units = [(1e9, "B"), (1e6, "M"), (1e3, "K")];
-    match units.into_iter().find(|(unit, _)| count as f64 >= *unit) {
-        Some((unit, letter)) => {
-            let digits = count as f64 / unit;
-            format!(
-                "{digits:.0$}{letter}",
-                if digits < 10.0 {
-                    2
-                } else if digits < 100.0 {
-                    1
-                } else {
-                    0
-                }
-            )
-        }
-        None => count.to_string(),
-    }
+    let Some((unit, letter)) = units.into_iter().find(|(unit, _)| count as f64 >= *unit) else {
+        return count.to_string();
+    };
+    let digits = count as f64 / unit;
+    let decimals = [100.0, 10.0].into_iter().filter(|limit| digits < *limit).count();
+    format!("{digits:.decimals$}{letter}")
 }
 
 #[cfg(test)]

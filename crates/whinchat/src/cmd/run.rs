@@ -1,14 +1,14 @@
 //! `whinchat run`: one answer, or the continuation of a text.
 
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
 use whinchat::{GenerateOptions, Model, Piece};
 
-use super::LoadArgs;
 use super::sampling::SamplingArgs;
+use super::{LoadArgs, text_or_stdin};
 
 /// Answer a message, or continue a text, and print what comes
 ///
@@ -62,16 +62,10 @@ impl Run {
     }
 
     fn text(&self) -> anyhow::Result<String> {
-        match self.prompt.as_deref() {
-            Some(text) if text != "-" => return Ok(text.to_owned()),
-            None if std::io::stdin().is_terminal() => {
-                anyhow::bail!("there is no text: give one (whinchat run \"Who are you?\"), or talk with whinchat chat")
-            }
-            _ => {}
+        if self.prompt.is_none() && std::io::stdin().is_terminal() {
+            anyhow::bail!("there is no text: give one (whinchat run \"Who are you?\"), or talk with whinchat chat")
         }
-        let mut text = String::new();
-        std::io::stdin().lock().read_to_string(&mut text).context("reading stdin")?;
-        Ok(text)
+        text_or_stdin(self.prompt.clone().unwrap_or_else(|| "-".into()))
     }
 
     /// What the model is to continue: the text, or what its template makes of it as a user's message.

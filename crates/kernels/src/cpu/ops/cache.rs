@@ -191,22 +191,30 @@ impl Layer {
 /// Elements written in one piece of work, at least: fewer are not worth another thread.
 const GRAIN: usize = 8192;
 
-/// Writes rows of keys and values at their positions. A piece of work is some heads: even if two spans name the same
-/// block, no two threads write the same place.
-pub(super) fn write(cpu: &mut Worker, layer: &mut Layer, batch: &Batch, k: &[f32], v: &[f32]) {
+/// Writes rows of keys, which `turn` finishes (a row's number, one of its heads), and values at their positions. A piece of
+/// work is some heads: even if two spans name the same block, no two threads write the same place.
+pub(super) fn write(
+    cpu: &mut Worker,
+    layer: &mut Layer,
+    batch: &Batch,
+    (k, v): (&[f32], &[f32]),
+    turn: impl Fn(usize, &mut [f32]) + Sync,
+) {
     let (KvShape { heads, head_dim }, size, block_size) = (layer.shape, layer.head_size(), layer.block_size());
     let mut data = std::mem::replace(&mut layer.data, Buffer::empty());
     let (shared, layer_ref) = (Shared::new(&mut data), &*layer);
     let pieces = (k.len() / GRAIN).clamp(1, heads);
-    cpu.pool.run(pieces, &|_, piece| {
+    cpu.pool.run_with(cpu.rooms, pieces, &|room, piece| {
+        let key = &mut room.row[..head_dim];
         for head in (piece..heads).step_by(pieces) {
             for (row, position, block) in places(batch, layer_ref.block_len) {
                 // SAFETY: only this piece touches this head's parts.
                 #[allow(unsafe_code)]
                 let part = unsafe { shared.part(block * block_size + head * size, size) };
                 let at = (row * heads + head) * head_dim;
-                let (key, value) = (&k[at..at + head_dim], &v[at..at + head_dim]);
-                layer_ref.put(part, position % layer_ref.block_len, key, value);
+                key.copy_from_slice(&k[at..at + head_dim]);
+                turn(row, key);
+                layer_ref.put(part, position % layer_ref.block_len, key, &v[at..at + head_dim]);
             }
         }
     });

@@ -1,13 +1,14 @@
 //! Mixture of experts: choosing, weighing, and products with the chosen experts only.
 
-use graph::GateScoring;
+use graph::{GateScoring, Op};
 
-use crate::cpu::memory::Shared;
+use crate::cpu::memory::{Shared, as_indices, as_indices_mut};
 use crate::cpu::ops::linear::{Cut, Product, Slots, rounded};
-use crate::cpu::ops::rows::AddScaled;
-use crate::cpu::ops::{Input, Worker};
+use crate::cpu::ops::rows::{Add, AddScaled};
+use crate::cpu::ops::{Input, Values, Worker, each_row};
 use crate::cpu::simd::Vector;
 use crate::cpu::tiles::Tiles;
+use crate::cpu::weight::Weight;
 
 /// Slots in the order of their experts. Its memory is kept from step to step.
 #[derive(Debug, Default)]
@@ -57,26 +58,56 @@ impl Grouping {
     }
 }
 
+/// Computes the operators that choose experts.
+pub(super) fn route(op: &Op, values: Values) {
+    let ([a, b, _], width, out) = (values.inputs, values.words, values.out());
+    match op {
+        Op::TopK { k } => top_k(a.x, a.width, *k, as_indices_mut(out)),
+        Op::GateWeights { scoring } => gate_weights(*scoring, a.x, (a.width, width), as_indices(b.x), out),
+        _ => unreachable!("chooses no experts"),
+    }
+}
+
+/// Computes the operators that experts do.
+pub(super) fn compute(cpu: &mut Worker, weights: &[Weight], op: &Op, values: Values) {
+    let ([a, b, _], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
+    match op {
+        Op::ExpertLinear { weight } => expert_linear(cpu, weights[weight.index()].tiles(), a, as_indices(b.x), out),
+        Op::ExpertBias { bias } => {
+            let (bias, ids) = (weights[bias.index()].values(), as_indices(b.x));
+            let width = width / b.width;
+            each_row(cpu.pool, out, width, |slot, x| {
+                vector.run(Add { x, y: &bias[ids[slot] as usize * width..][..width] });
+            });
+        }
+        Op::ExpertSum => each_row(cpu.pool, out, width, |i, out| {
+            let (slots, weights) = (&a.x[i * a.width..][..a.width], &b.x[i * b.width..][..b.width]);
+            expert_sum(vector, slots, weights, out);
+        }),
+        _ => unreachable!("not an expert's"),
+    }
+}
+
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
-pub(super) fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
+fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
     let Worker { pool, vector, rooms, eight, grouping } = cpu;
     grouping.group(ids, tiles.shape.outer);
-    let (grouping, out, rows) = (&**grouping, Shared::new(out), (input.x.len() / input.width).max(1));
+    let (grouping, out, rows) = (&**grouping, Shared::new(out), input.rows.max(1));
     // As wide as the weight: every slot of a row reads the same.
     let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
-    let x = rounded((pool, *vector), tiles, input.x, eight);
-    let cut = Cut::new(tiles.count(), 1, grouping.active.len(), pool.threads());
-    pool.run_with(rooms, cut.pieces() * grouping.active.len(), &|room, piece| {
-        let matrix = grouping.active[piece / cut.pieces()] as usize;
-        let slots = Slots::Some(grouping.slots(matrix));
-        let product = Product { tiles, matrix, x, slots, share, out };
-        let (tiles, _) = cut.piece(piece % cut.pieces());
-        product.all_rows(*vector, &mut room.product, &tiles);
+    let x = rounded((pool, *vector), tiles, input, eight);
+    let cut = Cut::new(tiles.count() * grouping.active.len(), 1, pool.threads());
+    let across = cut.across(tiles.count());
+    pool.run_with(rooms, across * grouping.active.len(), &|room, piece| {
+        let matrix = grouping.active[piece / across] as usize;
+        let product =
+            Product { tiles, matrix, x, width: input.width, slots: Slots::Some(grouping.slots(matrix)), share };
+        product.write(*vector, &mut room.product, &cut.tiles(piece % across, tiles.count()), out);
     });
 }
 
 /// ids ← the k highest scores of each row, highest first; of equals the lower id.
-pub(super) fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
+fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
     for (scores, ids) in scores.chunks_exact(experts).zip(ids.chunks_exact_mut(k)) {
         for j in 0..k {
             let (chosen, rest) = ids.split_at_mut(j);
@@ -88,13 +119,7 @@ pub(super) fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
 }
 
 /// out ← the weight of each chosen expert.
-pub(super) fn gate_weights(
-    scoring: GateScoring,
-    scores: &[f32],
-    (experts, k): (usize, usize),
-    ids: &[u32],
-    out: &mut [f32],
-) {
+fn gate_weights(scoring: GateScoring, scores: &[f32], (experts, k): (usize, usize), ids: &[u32], out: &mut [f32]) {
     for ((scores, ids), out) in scores.chunks_exact(experts).zip(ids.chunks_exact(k)).zip(out.chunks_exact_mut(k)) {
         for (out, &id) in out.iter_mut().zip(ids) {
             *out = scores[id as usize];
@@ -110,7 +135,7 @@ pub(super) fn gate_weights(
 }
 
 /// One row of out ← the weighted sum of its slots, in slot order.
-pub(super) fn expert_sum(vector: Vector, slots: &[f32], weights: &[f32], out: &mut [f32]) {
+fn expert_sum(vector: Vector, slots: &[f32], weights: &[f32], out: &mut [f32]) {
     out.fill(0.0);
     for (y, &by) in slots.chunks_exact(out.len()).zip(weights) {
         vector.run(AddScaled { x: out, y, by });

@@ -3,10 +3,10 @@
 use std::ops::Range;
 
 use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Prefetch, QUAD, Unpack};
-use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers};
+use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_int::{Fill, GemmInt, Strip, Weights};
-use crate::cpu::ops::{Worker, eight};
+use crate::cpu::ops::{Input, Worker, eight};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{LANES, Line, Vector};
 use crate::cpu::tiles::Tiles;
@@ -30,7 +30,9 @@ pub(crate) struct Room {
     x: Buffer<f32>,
     weights: Vec<Weights>,
     strips: Vec<Strip>,
+    /// A row of tiles for each row of x.
     sums: Buffer<Line>,
+    kept: Buffer<Line>,
 }
 
 impl Room {
@@ -42,7 +44,25 @@ impl Room {
             weights: vec![Weights::ZERO; TILES],
             strips: vec![Strip::ZERO; FEW * cols.div_ceil(COLUMNS)],
             sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
+            kept: Buffer::zeroed(ROWS * TILES, "scratch")?,
         })
+    }
+
+    /// The first `n` numbers of each row of sums.
+    pub(crate) fn rows(&mut self, n: usize) -> impl Iterator<Item = &mut [f32]> {
+        as_numbers_mut(&mut self.sums).chunks_exact_mut(TILES * LANES).map(move |row| &mut row[..n])
+    }
+
+    /// Puts the sums aside, so that others can be made.
+    pub(crate) fn keep(&mut self) {
+        std::mem::swap(&mut self.sums, &mut self.kept);
+    }
+
+    /// The first `n` numbers of each row that was put aside, and of each row of sums.
+    pub(crate) fn both(&mut self, n: usize) -> impl Iterator<Item = (&mut [f32], &mut [f32])> {
+        let kept = as_numbers_mut(&mut self.kept).chunks_exact_mut(TILES * LANES);
+        let sums = as_numbers_mut(&mut self.sums).chunks_exact_mut(TILES * LANES);
+        kept.zip(sums).map(move |(a, b)| (&mut a[..n], &mut b[..n]))
     }
 }
 
@@ -79,92 +99,100 @@ pub(crate) struct Product<'a> {
     pub(crate) matrix: usize,
     /// Rows of the matrix's columns; rounded ones (see `eight.rs`) where the weight is quantized.
     pub(crate) x: &'a [f32],
+    /// Columns of a row of x: the matrix's, or those of several rows for it.
+    pub(crate) width: usize,
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
     pub(crate) share: usize,
-    /// Rows of the matrix's rows.
-    pub(crate) out: Shared<'a, f32>,
-}
-
-/// out = x · weightᵀ.
-pub(super) fn linear(cpu: &mut Worker, tiles: &Tiles, x: &[f32], rows: usize, out: &mut [f32]) {
-    let Worker { pool, vector, rooms, eight, .. } = cpu;
-    let x = rounded((pool, *vector), tiles, x, eight);
-    let product = Product { tiles, matrix: 0, x, slots: Slots::All(rows), share: 1, out: Shared::new(out) };
-    let cut = Cut::new(tiles.count(), rows, 1, pool.threads());
-    pool.run_with(rooms, cut.pieces(), &|room, piece| {
-        let (tiles, rows) = cut.piece(piece);
-        product.piece(*vector, &mut room.product, tiles, rows);
-    });
 }
 
 /// x as the product with `tiles` reads it: itself, or rounded in `room`.
 pub(crate) fn rounded<'x>(
     (pool, vector): (&Pool, Vector),
     tiles: &Tiles,
-    x: &'x [f32],
+    x: Input<'x>,
     room: &'x mut [f32],
 ) -> &'x [f32] {
-    if !tiles.quantized() {
-        return x;
+    if x.rounded || !tiles.quantized() {
+        return x.x;
     }
-    let cols = tiles.shape.cols;
-    let room = &mut room[..x.len() / cols * eight::words(cols)];
-    eight::quantize(pool, vector, x, cols, room);
+    let room = &mut room[..x.rows * eight::words(x.width)];
+    eight::quantize(pool, vector, x.x, x.width, room);
     room
 }
 
-/// How a product is cut into pieces: as tiles × rows. It does not show in the result.
+/// How products are cut into pieces: as tiles × rows. It does not show in the result.
 #[derive(Clone, Copy)]
 pub(super) struct Cut {
-    total: (usize, usize),
+    rows: usize,
     each: (usize, usize),
 }
 
 impl Cut {
-    /// For `times` products of `tiles` tiles with `rows` rows.
-    pub(super) fn new(tiles: usize, rows: usize, times: usize, threads: usize) -> Cut {
+    /// For products of some rows and `tiles` tiles altogether.
+    pub(super) fn new(tiles: usize, rows: usize, threads: usize) -> Cut {
         let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
-        let mut cut = Cut { total: (tiles, rows), each: (TILES, each_rows) };
-        while cut.pieces() * times < PIECES_EACH * threads && cut.each.0 > 2 {
+        let mut cut = Cut { rows, each: (TILES, each_rows) };
+        while cut.across(tiles) * cut.down() < PIECES_EACH * threads && cut.each.0 > 2 {
             cut.each.0 /= 2;
         }
-        while cut.pieces() * times < PIECES_EACH * threads && cut.each.1 >= 4 * GROUP {
+        while cut.across(tiles) * cut.down() < PIECES_EACH * threads && cut.each.1 >= 4 * GROUP {
             cut.each.1 = cut.each.1.div_ceil(2);
         }
         cut
     }
 
-    pub(super) fn pieces(&self) -> usize {
-        self.total.0.div_ceil(self.each.0) * self.total.1.div_ceil(self.each.1)
+    /// Pieces of the same rows of a matrix of `tiles` tiles.
+    pub(super) fn across(&self, tiles: usize) -> usize {
+        tiles.div_ceil(self.each.0)
     }
 
-    /// Tiles and rows of a piece. Neighbours have the same rows, which then stay in the cache.
-    pub(super) fn piece(&self, i: usize) -> (Range<usize>, Range<usize>) {
-        let across = self.total.0.div_ceil(self.each.0);
-        let range = |i: usize, each: usize, total: usize| i * each..((i + 1) * each).min(total);
-        (range(i % across, self.each.0, self.total.0), range(i / across, self.each.1, self.total.1))
+    /// Pieces of the same tiles.
+    pub(super) fn down(&self) -> usize {
+        self.rows.div_ceil(self.each.1)
+    }
+
+    /// Of a matrix of `tiles` tiles, those of piece `i` across.
+    pub(super) fn tiles(&self, i: usize, tiles: usize) -> Range<usize> {
+        i * self.each.0..((i + 1) * self.each.0).min(tiles)
+    }
+
+    /// The rows of piece `i` down.
+    pub(super) fn rows(&self, i: usize) -> Range<usize> {
+        i * self.each.1..((i + 1) * self.each.1).min(self.rows)
     }
 }
 
 impl Product<'_> {
-    /// Does some of the tiles for some of the rows.
-    pub(super) fn piece(&self, vector: Vector, room: &mut Room, tiles: Range<usize>, rows: Range<usize>) {
+    /// Some of the tiles for some of the rows, to the room's sums.
+    pub(crate) fn sums(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         match rows.len() {
-            0 => return,
-            1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, &tiles, &rows),
-            _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, &tiles, &rows),
-            1 => self.one_row(vector, room, &tiles, rows.start),
-            _ => self.many_rows(vector, room, &tiles, &rows),
+            0 => {}
+            1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, tiles, rows),
+            _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, tiles, rows),
+            1 => self.one_row(vector, room, tiles, rows.start),
+            _ => self.many_rows(vector, room, tiles, rows),
         }
-        self.write(room, &tiles, &rows);
     }
 
-    /// Does some of the tiles for all rows.
-    pub(crate) fn all_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>) {
+    /// Some of the tiles for all rows, to their slots' places in `out`, rows of the matrix's rows.
+    pub(crate) fn write(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, out: Shared<f32>) {
+        let columns = self.columns(tiles);
         for first in (0..self.slots.len()).step_by(ROWS) {
-            self.piece(vector, room, tiles.clone(), first..(first + ROWS).min(self.slots.len()));
+            let rows = first..(first + ROWS).min(self.slots.len());
+            self.sums(vector, room, tiles, &rows);
+            for (i, sums) in rows.zip(room.rows(columns.len())) {
+                // SAFETY: a slot's columns are written by one piece alone.
+                #[allow(unsafe_code)]
+                let out = unsafe { out.part(self.slots.get(i) * self.tiles.shape.rows + columns.start, columns.len()) };
+                out.copy_from_slice(sums);
+            }
         }
+    }
+
+    /// The columns of the result that tiles give; the last tile may be wider than the matrix has rows.
+    pub(crate) fn columns(&self, tiles: &Range<usize>) -> Range<usize> {
+        tiles.start * LANES..(tiles.end * LANES).min(self.tiles.shape.rows)
     }
 
     /// Which row of x the `i`th row of the result reads.
@@ -188,7 +216,7 @@ impl Product<'_> {
     /// Fills strips with [`COLUMNS`] columns, from `start` on, of a row that the `i`th of the result reads.
     fn fill(&self, vector: Vector, i: usize, start: usize, strip: &mut Strip) {
         let (cols, layout) = (self.tiles.shape.cols, &self.tiles.layout);
-        let (x, lines) = (eight::row(self.x, cols, self.source(i)), layout.form.lines);
+        let (x, lines) = (eight::row(self.x, self.width, cols, self.source(i)), layout.form.lines);
         let (first, parts) = (start / (QUAD * lines), COLUMNS.min(cols - start) / (QUAD * lines));
         vector.run(Fill { x, lines, zero: layout.zero, first, parts, strip });
     }
@@ -292,18 +320,6 @@ impl Product<'_> {
             vector.run(Decode { dtype, columns, out });
         }
         (room, COLUMNS)
-    }
-
-    /// Brings the sums to their places; the last tile may be wider than the matrix has rows.
-    fn write(&self, room: &Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let width = self.tiles.shape.rows;
-        let (first, end) = (tiles.start * LANES, (tiles.end * LANES).min(width));
-        for (i, sums) in rows.clone().zip(room.sums.chunks(TILES)) {
-            // SAFETY: a piece has its rows and columns of the result for itself.
-            #[allow(unsafe_code)]
-            let out = unsafe { self.out.part(self.slots.get(i) * width + first, end - first) };
-            out.copy_from_slice(&as_numbers(sums)[..end - first]);
-        }
     }
 }
 

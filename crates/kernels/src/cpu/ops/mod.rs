@@ -7,6 +7,7 @@ mod experts;
 mod gemm;
 pub(super) mod gemm_int;
 pub(super) mod linear;
+mod product;
 mod products;
 mod rope;
 pub(super) mod rows;
@@ -16,12 +17,15 @@ mod tasks;
 pub use cache::KvType;
 pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
+use product::Fused;
 pub(crate) use rope::Table;
 pub(crate) use tasks::Tasks;
 
-use graph::{Attention, BackendError, Batch, Op};
+use std::slice;
 
-use super::memory::{as_indices, as_indices_mut};
+use graph::{Attention, BackendError, Batch, End, Op};
+
+use super::memory::{Buffer, Shared};
 use super::pool::Pool;
 use super::simd::Vector;
 use super::weight::Weight;
@@ -40,6 +44,8 @@ pub(crate) struct Worker<'a> {
 #[derive(Debug)]
 pub(crate) struct Room {
     product: linear::Room,
+    /// A row, or a head of one, on its way.
+    row: Buffer<f32>,
     attention: attention::Room,
 }
 
@@ -50,7 +56,12 @@ impl Room {
         layers: &[Layer],
         cols: usize,
     ) -> Result<Room, BackendError> {
-        Ok(Room { product: linear::Room::new(cols)?, attention: attention::Room::new(attentions, layers)? })
+        let widest = layers.iter().map(|layer| layer.shape.head_dim).fold(cols, usize::max);
+        Ok(Room {
+            product: linear::Room::new(cols)?,
+            row: Buffer::zeroed(widest, "scratch")?,
+            attention: attention::Room::new(attentions, layers)?,
+        })
     }
 }
 
@@ -63,44 +74,76 @@ pub(crate) struct Step<'a> {
     pub(crate) tables: &'a [Table],
 }
 
-/// One input's numbers and how many are in a row.
+/// Rows of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Input<'a> {
+    /// Their words: numbers, or what [`graph::Elem::Q8`] says.
     pub(crate) x: &'a [f32],
+    /// Columns.
     pub(crate) width: usize,
+    pub(crate) rows: usize,
+    /// Whether they are rounded to 8 bits.
+    pub(crate) rounded: bool,
 }
 
 /// Whether the operator starts from a copy of its first input in its output (or finds it there) and gets no view of it.
 pub(crate) fn in_output(op: &Op) -> bool {
-    op.in_place() || matches!(op, Op::RmsNorm { .. } | Op::ExpertBias { .. })
+    op.in_place() || matches!(op, Op::RmsNorm { quantize: false, .. } | Op::ExpertBias { .. })
 }
 
 /// The values that an operator works on.
 pub(crate) struct Values<'a> {
-    pub(crate) inputs: [Input<'a>; 2],
-    /// The output's rows; where [`in_output`], they hold the first input.
-    pub(crate) out: &'a mut [f32],
-    /// Elements in a row of the output; 1 if there is none.
-    pub(crate) width: usize,
+    pub(crate) inputs: [Input<'a>; 3],
+    pub(crate) arena: Shared<'a, f32>,
+    /// Where each output starts in the arena. Where [`in_output`], the first holds the first input.
+    pub(crate) starts: &'a [usize],
+    /// Rows of the first output, and words in each of them; 0 and 1 if there is none.
+    pub(crate) rows: usize,
+    pub(crate) words: usize,
+}
+
+impl<'a> Values<'a> {
+    /// The first output's rows.
+    fn out(&self) -> &'a mut [f32] {
+        #[allow(unsafe_code)]
+        // SAFETY: an operator asks for it once at most, and writes nothing of it through the arena then.
+        self.starts.first().map_or(&mut [], |&start| unsafe { self.arena.part(start, self.rows * self.words) })
+    }
 }
 
 /// Computes `op`.
 pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
-    let Values { inputs: [a, b], out, width } = values;
-    let vector = cpu.vector;
+    let weights = step.weights;
+    let fused = |matrices, biases, end, quantize| Fused { weights, matrices, biases, end, quantize, values: &values };
+    match op {
+        Op::Linear { weight } => fused(slice::from_ref(weight), &[None], &End::Store, false).run(cpu),
+        Op::Product(p) => fused(&p.weights, &p.biases, &p.end, p.quantize).run(cpu),
+        Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
+        Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => experts::compute(cpu, weights, op, values),
+        _ => rows_of(cpu, step, op, values),
+    }
+}
+
+/// Computes an operator that goes row by row, or head by head.
+fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
+    let ([a, b, c], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
         Op::Embed { table } => {
             linear::embed(cpu, step.weights[table.index()].tiles(), &step.batch.tokens, out);
         }
-        Op::Linear { weight } => linear::linear(cpu, step.weights[weight.index()].tiles(), a.x, out.len() / width, out),
         Op::AddBias { bias } => {
             let y = step.weights[bias.index()].values();
             each_row(cpu.pool, out, width, |_, x| vector.run(rows::Add { x, y }));
         }
-        Op::RmsNorm { weight, eps } => {
+        Op::RmsNorm { weight, eps, quantize } => {
             let (weight, eps) = (step.weights[weight.index()].values(), *eps);
-            each_row(cpu.pool, out, width, |_, x| vector.run(rows::RmsNorm { x, weight, eps }));
+            let norm = |x: &mut [f32]| vector.run(rows::RmsNorm { x, weight, eps });
+            match quantize {
+                false => each_row(cpu.pool, out, width, |_, x| norm(x)),
+                true => eight::quantize_with(cpu, a, out, norm),
+            }
         }
+        Op::Quantize => eight::quantize(cpu.pool, vector, a.x, a.width, out),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::SoftCap { cap } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::SoftCap { x, cap: *cap })),
@@ -110,12 +153,15 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         }
         Op::Rope(rope) => {
             let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
-            let (head_dim, style) = (rope.head_dim, rope.style);
-            each_row(cpu.pool, out, width, |i, x| {
-                vector.run(rope::Turn { x, head_dim, style, turns: table.row(i) });
-            });
+            each_row(cpu.pool, out, width, |i, x| vector.run(table.turn(rope, i, x)));
         }
-        Op::KvWrite { layer } => cache::write(cpu, &mut step.layers[*layer], step.batch, a.x, b.x),
+        Op::RopeKvWrite { rope, layer } => {
+            let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
+            let turn = |i: usize, x: &mut [f32]| vector.run(table.turn(rope, i, x));
+            cache::write(cpu, &mut step.layers[*layer], step.batch, (b.x, c.x), turn);
+            each_row(cpu.pool, out, width, turn);
+        }
+        Op::KvWrite { layer } => cache::write(cpu, &mut step.layers[*layer], step.batch, (a.x, b.x), |_, _| {}),
         Op::Attention(op) => {
             let (layer, sinks) = (&step.layers[op.layer], op.sinks.map(|id| step.weights[id.index()].values()));
             attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.tasks, out);
@@ -123,23 +169,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         Op::SelectOutputs => each_row(cpu.pool, out, width, |i, row| {
             row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);
         }),
-        Op::TopK { k } => experts::top_k(a.x, a.width, *k, as_indices_mut(out)),
-        Op::GateWeights { scoring } => experts::gate_weights(*scoring, a.x, (a.width, width), as_indices(b.x), out),
-        Op::ExpertLinear { weight } => {
-            let tiles = step.weights[weight.index()].tiles();
-            experts::expert_linear(cpu, tiles, a, as_indices(b.x), out);
-        }
-        Op::ExpertBias { bias } => {
-            let (bias, ids) = (step.weights[bias.index()].values(), as_indices(b.x));
-            let width = width / b.width;
-            each_row(cpu.pool, out, width, |slot, x| {
-                vector.run(rows::Add { x, y: &bias[ids[slot] as usize * width..][..width] });
-            });
-        }
-        Op::ExpertSum => each_row(cpu.pool, out, width, |i, out| {
-            let (slots, weights) = (&a.x[i * a.width..][..a.width], &b.x[i * b.width..][..b.width]);
-            experts::expert_sum(vector, slots, weights, out);
-        }),
+        _ => unreachable!("computed by another function"),
     }
 }
 

@@ -158,8 +158,7 @@ impl Product for Scores<'_> {
         let tiles: [_; T] = from_fn(|t| self.tile::<PARTS>(tile + t));
         let mut sums = [[s.splat(0.0); T]; R];
         for run in 0..head_dim.div_ceil(RUN) {
-            let scales: [S::F; T] =
-                from_fn(|t| if F::SCALED { s.f16(&tiles[t].0[run]) } else { s.splat(1.0) });
+            let scales: [S::F; T] = from_fn(|t| if F::SCALED { s.f16(&tiles[t].0[run]) } else { s.splat(1.0) });
             for d in run * RUN..((run + 1) * RUN).min(head_dim) {
                 // SAFETY: a tile has a line for every dimension.
                 #[allow(unsafe_code)]

@@ -49,8 +49,13 @@ impl Table {
         }
     }
 
+    /// Turns heads of a row.
+    pub(super) fn turn<'a>(&'a self, rope: &Rope, row: usize, x: &'a mut [f32]) -> Turn<'a> {
+        Turn { x, head_dim: rope.head_dim, style: rope.style, turns: self.row(row) }
+    }
+
     /// Cosines and sines of a row.
-    pub(super) fn row(&self, row: usize) -> (&[f32], &[f32]) {
+    fn row(&self, row: usize) -> (&[f32], &[f32]) {
         let half = self.freqs.len();
         self.turns[row * 2 * half..][..2 * half].split_at(half)
     }
@@ -58,10 +63,10 @@ impl Table {
 
 /// Turns every head of one row.
 pub(super) struct Turn<'a> {
-    pub(super) x: &'a mut [f32],
-    pub(super) head_dim: usize,
-    pub(super) style: RopeStyle,
-    pub(super) turns: (&'a [f32], &'a [f32]),
+    x: &'a mut [f32],
+    head_dim: usize,
+    style: RopeStyle,
+    turns: (&'a [f32], &'a [f32]),
 }
 
 impl Kernel for Turn<'_> {

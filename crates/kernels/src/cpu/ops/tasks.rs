@@ -109,9 +109,8 @@ impl Tasks {
     pub(super) fn cut(&mut self, heads: &Heads, threads: usize) -> (&[Task], Shares<'_>) {
         let (op, kv_heads, part_len) = (heads.op, heads.layer.shape.heads, part_len(heads.layer.block_len));
         let spans = heads.batch.spans.iter();
-        let tasks = spans.flat_map(|span| {
-            (0..span.rows.len()).step_by(ROWS).map(move |first| Task::new(op, part_len, span, first))
-        });
+        let tasks = spans
+            .flat_map(|span| (0..span.rows.len()).step_by(ROWS).map(move |first| Task::new(op, part_len, span, first)));
         let fair = tasks.clone().map(|task| task.work()).sum::<usize>() * kv_heads / (PIECES * threads);
         let (mut id, mut states) = (0, 0);
         self.list.clear();

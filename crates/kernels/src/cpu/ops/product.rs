@@ -1,0 +1,130 @@
+//! Fused products: one or several matrices with the same x, and what is done with the result while it is in the cache.
+
+use std::ops::Range;
+
+use graph::{Activation, End, WeightId};
+
+use super::linear::{Cut, Product, Room, Slots, rounded};
+use super::rows::{Add, Glu};
+use super::{Values, Worker, eight};
+use crate::cpu::simd::Vector;
+use crate::cpu::weight::Weight;
+
+/// What [`graph::Product`] says, and [`graph::Op::Linear`] in the same words.
+#[derive(Clone, Copy)]
+pub(super) struct Fused<'a> {
+    pub(super) weights: &'a [Weight],
+    pub(super) matrices: &'a [WeightId],
+    pub(super) biases: &'a [Option<WeightId>],
+    pub(super) end: &'a End,
+    pub(super) quantize: bool,
+    pub(super) values: &'a Values<'a>,
+}
+
+impl Fused<'_> {
+    /// Computes all outputs.
+    pub(super) fn run(&self, cpu: &mut Worker) {
+        let Worker { pool, vector, rooms, eight, .. } = cpu;
+        let x = self.values.inputs[usize::from(*self.end == End::Add)];
+        let (rows, width, x) = (x.rows, x.width, rounded((pool, *vector), self.weight(0).tiles(), x, eight));
+        let count = |i: usize| self.weight(i).tiles().count();
+        let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
+        let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
+        pool.run_with(rooms, across * cut.down(), &|room, piece| {
+            // Neighbours have the same rows, which then stay in the cache.
+            let (mut i, mut at) = (0, piece % across);
+            while at >= cut.across(count(i)) {
+                at -= cut.across(count(i));
+                i += 1;
+            }
+            let product =
+                Product { tiles: self.weight(i).tiles(), matrix: 0, x, width, slots: Slots::All(rows), share: 1 };
+            let tiles = cut.tiles(at, count(i));
+            self.piece(*vector, &mut room.product, (i, product), (tiles, cut.rows(piece / across)));
+        });
+    }
+
+    /// Matrices that are cut into pieces one after the other; up is in the same pieces as its gate.
+    fn groups(&self) -> usize {
+        if let End::Glu(_) = self.end { 1 } else { self.matrices.len() }
+    }
+
+    fn weight(&self, i: usize) -> &Weight {
+        &self.weights[self.matrices[i].index()]
+    }
+
+    fn bias(&self, i: usize, columns: &Range<usize>) -> Option<&[f32]> {
+        self.biases[i].map(|id| &self.weights[id.index()].values()[columns.clone()])
+    }
+
+    fn piece(
+        &self,
+        vector: Vector,
+        room: &mut Room,
+        (i, product): (usize, Product),
+        (tiles, rows): (Range<usize>, Range<usize>),
+    ) {
+        let columns = product.columns(&tiles);
+        let out = Out { start: self.values.starts[i], width: product.tiles.shape.rows, columns: columns.clone() };
+        product.sums(vector, room, &tiles, &rows);
+        if let End::Glu(act) = *self.end {
+            room.keep();
+            Product { tiles: self.weight(1).tiles(), ..product }.sums(vector, room, &tiles, &rows);
+            let biases = [0, 1].map(|i| self.bias(i, &columns));
+            for (row, (gate, up)) in rows.zip(room.both(columns.len())) {
+                glu(vector, act, biases, (gate, up));
+                self.write(vector, &out, row, gate);
+            }
+            return;
+        }
+        let bias = self.bias(i, &columns);
+        for (row, sums) in rows.zip(room.rows(columns.len())) {
+            if let Some(y) = bias {
+                vector.run(Add { x: sums, y });
+            }
+            self.write(vector, &out, row, sums);
+        }
+    }
+
+    /// Brings some columns of a row to their place.
+    fn write(&self, vector: Vector, out: &Out, row: usize, sums: &mut [f32]) {
+        let arena = self.values.arena;
+        if self.quantize {
+            if *self.end == End::Add {
+                let residual = &self.values.inputs[0].x[row * out.width + out.columns.start..][..sums.len()];
+                vector.run(Add { x: sums, y: residual });
+            }
+            let start = out.start + row * eight::words(out.width);
+            return eight::write(vector, arena, (start, out.width), out.columns.start, sums);
+        }
+        // SAFETY: a piece has its rows and columns of the result for itself.
+        #[allow(unsafe_code)]
+        let to = unsafe { arena.part(out.start + row * out.width + out.columns.start, sums.len()) };
+        match self.end {
+            End::Add => vector.run(Add { x: to, y: sums }),
+            End::Store | End::Glu(_) => to.copy_from_slice(sums),
+        }
+    }
+}
+
+/// Columns of an output in the arena.
+struct Out {
+    start: usize,
+    width: usize,
+    columns: Range<usize>,
+}
+
+/// gate ← activation(gate + bias) · (up + bias).
+fn glu(
+    vector: Vector,
+    act: Activation,
+    [gate_bias, up_bias]: [Option<&[f32]>; 2],
+    (gate, up): (&mut [f32], &mut [f32]),
+) {
+    for (x, bias) in [(&mut *gate, gate_bias), (&mut *up, up_bias)] {
+        if let Some(y) = bias {
+            vector.run(Add { x, y });
+        }
+    }
+    vector.run(Glu { act, gate, up });
+}
