@@ -73,11 +73,14 @@ impl<'v> Rewrite<'v> {
         self
     }
 
-    /// Makes `output` from `input` as soon as that is there.
-    pub(super) fn derive(mut self, op: Op, input: ValueId, output: ValueId) -> Rewrite<'v> {
-        let at = self.view.maker(input);
-        let nodes = self.nodes.entry(at).or_insert_with(|| vec![self.view.node(at).clone()]);
-        nodes.push(Node { op, inputs: vec![input], outputs: vec![output] });
+    /// Makes `output` from `input` right before node `i`, so that it takes memory no earlier than it must. The maker of
+    /// `input` stays but is claimed: of the rewrites that want the same `output`, one is applied.
+    pub(super) fn derive(mut self, i: usize, op: Op, input: ValueId, output: ValueId) -> Rewrite<'v> {
+        for at in [self.view.maker(input), i] {
+            self.nodes.entry(at).or_insert_with(|| vec![self.view.node(at).clone()]);
+        }
+        let nodes = self.nodes.entry(i).or_default();
+        nodes.insert(nodes.len() - 1, Node { op, inputs: vec![input], outputs: vec![output] });
         self
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn quantize<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> 
         inputs[n] = rounded;
         rewrite.replace(at, node.op.clone(), &inputs, &node.outputs)
     };
-    Some(readers.iter().fold(Rewrite::new(view).derive(Op::Quantize, x, rounded), read))
+    Some(readers.iter().fold(Rewrite::new(view), read).derive(i, Op::Quantize, x, rounded))
 }
 
 pub(super) fn norm_quantize<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {

@@ -13,17 +13,16 @@ pub(super) fn select_early<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'
     }
     let selections = node.outputs.iter().map(|&id| selection(view, id)).collect::<Option<Vec<usize>>>()?;
     let outputs: Vec<ValueId> = selections.iter().map(|&at| view.node(at).outputs[0]).collect();
-    let mut rewrite = Rewrite::new(view).remove(selections);
-    let mut inputs = vec![];
+    let already = |id| view.readers(id).iter().copied().find(|&at| view.node(at).op == Op::SelectOutputs);
+    let selected = |id| already(id).map_or(view.fresh(id), |at| view.node(at).outputs[0]);
+    let inputs: Vec<ValueId> = node.inputs.iter().copied().map(selected).collect();
+    let mut rewrite = Rewrite::new(view).remove(selections).replace(i, node.op.clone(), &inputs, &outputs);
     for (n, &input) in node.inputs.iter().enumerate() {
-        let already = view.readers(input).iter().copied().find(|&at| view.node(at).op == Op::SelectOutputs);
-        let selected = already.map_or(view.fresh(input), |at| view.node(at).outputs[0]);
-        inputs.push(selected);
-        if !node.inputs[..n].contains(&input) {
-            rewrite = rewrite.remove(already).derive(Op::SelectOutputs, input, selected);
+        if !node.inputs[..n].contains(&input) && already(input).is_none_or(|at| at > i) {
+            rewrite = rewrite.remove(already(input)).derive(i, Op::SelectOutputs, input, inputs[n]);
         }
     }
-    Some(rewrite.replace(i, node.op.clone(), &inputs, &outputs))
+    Some(rewrite)
 }
 
 /// The selection that alone reads the value.
