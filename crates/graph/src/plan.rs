@@ -1,6 +1,6 @@
 //! The buffer plan: where in one arena each value lives while it is needed.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
 
 use crate::{Graph, Limits, Node, Rows, ValueId};
 
@@ -34,13 +34,86 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans `graph` for batches up to `limits`.
+    /// Plans `graph` for batches up to `limits`: the largest values first, each at the lowest place that is free while it
+    /// lives ("greedy by size", Pisarchyk and Lee 2020), as a place found in the order of the steps leaves holes.
     pub fn new(graph: &Graph, limits: &Limits) -> Plan {
-        let last = last_uses(graph);
-        let mut places = Places { graph, limits, starts: vec![0; graph.values().len()], arena: Arena::default() };
-        let steps = graph.nodes().iter().enumerate().map(|(i, node)| places.step(i, node, &last)).collect();
-        Plan { steps, words: places.arena.words, logits: places.starts[graph.logits().index()] }
+        let (mut rooms, room_of) = rooms(graph, limits);
+        let mut order: Vec<usize> = (0..rooms.len()).collect();
+        order.sort_by_key(|&i| Reverse(rooms[i].words));
+        for (n, &i) in order.iter().enumerate() {
+            rooms[i].start = lowest(&rooms[i], order[..n].iter().map(|&other| &rooms[other]));
+        }
+        let start = |id: &ValueId| rooms[room_of[id.index()]].start;
+        let starts = |ids: &[ValueId]| ids.iter().map(start).collect();
+        let step = |(node, Node { inputs, outputs, .. }): (usize, &Node)| Step {
+            node,
+            inputs: starts(inputs),
+            outputs: starts(outputs),
+        };
+        Plan {
+            steps: graph.nodes().iter().enumerate().map(step).collect(),
+            words: rooms.iter().map(Room::end).max().unwrap_or(0),
+            logits: start(&graph.logits()),
+        }
     }
+}
+
+/// A part of the arena while one value lives, or several that are computed in place of each other.
+struct Room {
+    words: usize,
+    /// The node that makes the first value.
+    first: usize,
+    /// The last node that reads the last value.
+    last: usize,
+    start: usize,
+}
+
+impl Room {
+    fn end(&self) -> usize {
+        self.start.saturating_add(self.words)
+    }
+
+    fn lives_with(&self, other: &Room) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// All rooms, not placed yet, and the room of each value.
+fn rooms(graph: &Graph, limits: &Limits) -> (Vec<Room>, Vec<usize>) {
+    let last = last_uses(graph);
+    let (mut rooms, mut room_of): (Vec<Room>, _) = (vec![], vec![0; graph.values().len()]);
+    for (i, node) in graph.nodes().iter().enumerate() {
+        let mut given = overwritten(node).filter(|id| last[id.index()] == i).map(|id| room_of[id.index()]);
+        for id in &node.outputs {
+            let last = last[id.index()];
+            room_of[id.index()] = given.take().unwrap_or(rooms.len());
+            match rooms.get_mut(room_of[id.index()]) {
+                Some(room) => room.last = last,
+                None => rooms.push(Room { words: words(graph, limits, *id), first: i, last, start: 0 }),
+            }
+        }
+    }
+    (rooms, room_of)
+}
+
+/// The input in whose place the first output may be computed, if nothing else needs it.
+fn overwritten(node: &Node) -> Option<&ValueId> {
+    let (first, rest) = node.inputs.split_first()?;
+    (node.op.in_place() && !rest.contains(first)).then_some(first)
+}
+
+/// The lowest start where `room` is clear of those of the `placed` that live with it.
+fn lowest<'r>(room: &Room, placed: impl Iterator<Item = &'r Room>) -> usize {
+    let mut taken: Vec<&Room> = placed.filter(|other| other.lives_with(room)).collect();
+    taken.sort_by_key(|other| other.start);
+    let mut start = 0;
+    for other in taken {
+        if other.start.saturating_sub(start) >= room.words {
+            break;
+        }
+        start = start.max(other.end());
+    }
+    start
 }
 
 /// Words that a value takes, up to the next aligned start.
@@ -64,90 +137,4 @@ fn last_uses(graph: &Graph) -> Vec<usize> {
     }
     last[graph.logits().index()] = usize::MAX;
     last
-}
-
-/// Where the values made so far are.
-struct Places<'a> {
-    graph: &'a Graph,
-    limits: &'a Limits,
-    starts: Vec<usize>,
-    arena: Arena,
-}
-
-impl Places<'_> {
-    fn step(&mut self, i: usize, node: &Node, last: &[usize]) -> Step {
-        let inputs = node.inputs.iter().map(|id| self.starts[id.index()]).collect();
-        let mut dying: Vec<ValueId> = node.inputs.iter().copied().filter(|id| last[id.index()] == i).collect();
-        dying.sort_unstable();
-        dying.dedup();
-        let mut place = self.in_place(node, &mut dying);
-        for &output in &node.outputs {
-            let start = place.take().unwrap_or_else(|| self.arena.take(self.words(output)));
-            self.starts[output.index()] = start;
-        }
-        dying.extend(node.outputs.iter().filter(|id| last[id.index()] == i));
-        for id in dying {
-            self.arena.give(self.starts[id.index()], self.words(id));
-        }
-        let outputs = node.outputs.iter().map(|id| self.starts[id.index()]).collect();
-        Step { node: i, inputs, outputs }
-    }
-
-    /// The first input's place, if the operator may overwrite it and nothing else needs it: it is then no longer dying.
-    fn in_place(&self, node: &Node, dying: &mut Vec<ValueId>) -> Option<usize> {
-        let (first, rest) = node.inputs.split_first()?;
-        let at = dying.iter().position(|id| id == first)?;
-        if !node.op.in_place() || rest.contains(first) {
-            return None;
-        }
-        Some(self.starts[dying.remove(at).index()])
-    }
-
-    fn words(&self, id: ValueId) -> usize {
-        words(self.graph, self.limits, id)
-    }
-}
-
-/// The free parts of the arena, start to length: never empty, never touching.
-#[derive(Default)]
-struct Arena {
-    free: BTreeMap<usize, usize>,
-    words: usize,
-}
-
-impl Arena {
-    /// The smallest free part that is large enough; else the end of the arena, which grows.
-    fn take(&mut self, len: usize) -> usize {
-        let best = self.free.iter().filter(|&(_, &room)| room >= len).min_by_key(|&(_, &room)| room);
-        let (start, room) = match best {
-            Some((&start, &room)) => (start, room),
-            None => self.grow(len),
-        };
-        self.free.remove(&start);
-        if room > len {
-            self.free.insert(start.saturating_add(len), room - len);
-        }
-        start
-    }
-
-    /// A part of at least `len` words at the end, of which what was free there already is a part.
-    fn grow(&mut self, len: usize) -> (usize, usize) {
-        let tail = self.free.last_key_value().filter(|&(&start, &room)| start.saturating_add(room) == self.words);
-        let start = tail.map_or(self.words, |(&start, _)| start);
-        self.words = start.saturating_add(len);
-        (start, len)
-    }
-
-    fn give(&mut self, mut start: usize, mut len: usize) {
-        if let Some((&before, &room)) = self.free.range(..start).next_back()
-            && before.saturating_add(room) == start
-        {
-            self.free.remove(&before);
-            (start, len) = (before, room.saturating_add(len));
-        }
-        if let Some(room) = self.free.remove(&start.saturating_add(len)) {
-            len = len.saturating_add(room);
-        }
-        self.free.insert(start, len);
-    }
 }
