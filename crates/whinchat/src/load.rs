@@ -32,6 +32,8 @@ pub struct LoadOptions {
     pub kv_tokens: Option<usize>,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
+    /// Rules of fusion that are not applied, of [`graph::rules`] (default: all are).
+    pub disabled_rules: Vec<String>,
 }
 
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
@@ -47,6 +49,8 @@ pub struct Prepared {
     pub context: usize,
     /// What will be compiled for; a row with logits for each sequence that runs at once.
     pub limits: Limits,
+    /// What is computed: the model's graph, fused.
+    graph: Graph,
     threads: Option<usize>,
     kv_type: KvType,
 }
@@ -90,6 +94,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         None => checkpoint.bind(None)?.spec().context.min(8192),
     };
     let model = checkpoint.bind(Some(context))?;
+    let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
+    let graph = graph::fuse(model.graph(), &disabled).map_err(|e| Error::Request(e.to_string()))?.graph;
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
@@ -97,7 +103,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
-    Ok(Prepared { checkpoint, model, context, limits, threads: options.threads, kv_type: options.kv_type })
+    Ok(Prepared { checkpoint, model, context, limits, graph, threads: options.threads, kv_type: options.kv_type })
 }
 
 /// Bytes that a position takes in the KV cache, over all layers.
@@ -127,7 +133,7 @@ impl Prepared {
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
         let backend = Cpu::new(CpuOptions { threads: self.threads, isa: None, kv: self.kv_type });
-        let graph = self.model.graph();
+        let graph = &self.graph;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();
         let mut done = 0;

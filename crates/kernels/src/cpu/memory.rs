@@ -1,17 +1,14 @@
 //! Zeroed, aligned memory that says when it cannot be had, and the shared views that pieces of work write through.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use graph::BackendError;
+use memmap2::MmapMut;
 
 use super::simd::{Bytes, Line};
-
-/// A cache line, and the longest vector.
-const ALIGN: usize = 64;
 
 /// Types of which any bytes, zeros too, are a value.
 ///
@@ -27,22 +24,18 @@ unsafe impl Plain for Bytes {}
 // SAFETY: as above.
 unsafe impl Plain for Line {}
 
-/// A slice of its own on cache lines. It starts as zeros that cost nothing until they are touched.
+/// A slice on pages of its own. It starts as zeros that cost nothing until they are touched.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: Plain> {
-    start: NonNull<T>,
+    pages: Option<MmapMut>,
     len: usize,
+    of: PhantomData<T>,
 }
-
-// SAFETY: it owns its memory as a Vec does.
-unsafe impl<T: Plain> Send for Buffer<T> {}
-// SAFETY: as above.
-unsafe impl<T: Plain> Sync for Buffer<T> {}
 
 impl<T: Plain> Buffer<T> {
     /// No elements.
     pub(crate) fn empty() -> Buffer<T> {
-        Buffer { start: NonNull::dangling(), len: 0 }
+        Buffer { pages: None, len: 0, of: PhantomData }
     }
 
     /// `len` zeros for `what`.
@@ -51,11 +44,20 @@ impl<T: Plain> Buffer<T> {
         if bytes == 0 {
             return Ok(Buffer::empty());
         }
-        let short = || BackendError::Memory { what, bytes };
-        let layout = Layout::from_size_align(bytes, ALIGN).map_err(|_| short())?;
-        // SAFETY: the layout's size is not zero.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(short)?;
-        Ok(Buffer { start: start.cast(), len })
+        // A slice must not be longer than isize::MAX.
+        let pages = if bytes > isize::MAX as usize { None } else { MmapMut::map_anon(bytes).ok() };
+        let pages = Some(pages.ok_or(BackendError::Memory { what, bytes })?);
+        Ok(Buffer { pages, len, of: PhantomData })
+    }
+
+    /// On large pages where the system has them: for what is long and read from end to end.
+    pub(crate) fn on_large_pages(self) -> Buffer<T> {
+        #[cfg(target_os = "linux")]
+        if let Some(pages) = &self.pages {
+            // Only a wish: without them the slice is as good, but slower to walk through.
+            let _ = pages.advise(memmap2::Advice::HugePage);
+        }
+        self
     }
 
     /// Memory it takes.
@@ -64,29 +66,22 @@ impl<T: Plain> Buffer<T> {
     }
 }
 
-impl<T: Plain> Drop for Buffer<T> {
-    fn drop(&mut self) {
-        if self.bytes() > 0 {
-            let layout = Layout::from_size_align(self.bytes(), ALIGN).expect("it was valid when it was allocated");
-            // SAFETY: allocated with the same layout in `zeroed`.
-            unsafe { dealloc(self.start.as_ptr().cast(), layout) };
-        }
-    }
-}
-
 impl<T: Plain> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        // SAFETY: `len` plain values, zeroed when allocated; an empty slice may dangle.
-        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.len) }
+        let start =
+            self.pages.as_ref().map_or(NonNull::dangling().as_ptr().cast_const(), |pages| pages.as_ptr().cast());
+        // SAFETY: `len` plain values, zeros to begin with, on pages, which are aligned; an empty slice may dangle.
+        unsafe { std::slice::from_raw_parts(start, self.len) }
     }
 }
 
 impl<T: Plain> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
+        let start = self.pages.as_mut().map_or(NonNull::dangling().as_ptr(), |pages| pages.as_mut_ptr().cast());
         // SAFETY: as in `deref`, and `self` is borrowed alone.
-        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
     }
 }
 

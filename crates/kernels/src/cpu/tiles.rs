@@ -33,7 +33,7 @@ impl Tiles {
     pub(crate) fn pack(pool: &Pool, dtype: DType, shape: Shape, bytes: &[u8]) -> Result<Tiles, BackendError> {
         let mut tiles = Tiles { dtype, shape, layout: Layout::of(dtype), data: Buffer::empty() };
         let (count, len) = (tiles.count(), tiles.tile_len());
-        let mut data = Buffer::zeroed(shape.outer * count * len, "a weight")?;
+        let mut data = Buffer::zeroed(shape.outer * count * len, "a weight")?.on_large_pages();
         let matrix_bytes = bytes.len() / shape.outer.max(1);
         pool.chunks(&mut data, len.max(1), |i, tile| {
             let matrix = &bytes[i / count * matrix_bytes..][..matrix_bytes];

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use engine::Executor;
 use graph::Batch;
 use serde_json::json;
@@ -33,9 +34,20 @@ pub(crate) struct Bench {
     /// Numbers of streams.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
+    /// Compute the graph as it is built, without any rule of fusion.
+    #[arg(long, conflicts_with = "disable_rule")]
+    no_fusion: bool,
+    /// Do not apply this rule of fusion (inspect --graph lists them).
+    #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = PossibleValuesParser::new(rules()))]
+    disable_rule: Vec<String>,
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+}
+
+/// The names of all rules of fusion.
+fn rules() -> impl Iterator<Item = &'static str> {
+    graph::rules().iter().map(|rule| rule.name)
 }
 
 /// What a number of streams gave, in tokens per second over all of them.
@@ -51,6 +63,11 @@ impl Bench {
             context: Some(self.length().max(self.load.context.unwrap_or(0))),
             max_sequences: Some(streams),
             kv_tokens: Some(streams * self.length().next_multiple_of(BLOCK_LEN)),
+            disabled_rules: if self.no_fusion {
+                rules().map(str::to_owned).collect()
+            } else {
+                self.disable_rule.clone()
+            },
             ..self.load.options()
         };
         let bars = Bars::new();
