@@ -71,7 +71,7 @@ impl<T: Plain> Deref for Buffer<T> {
 
     fn deref(&self) -> &[T] {
         let start =
-            self.pages.as_ref().map_or(NonNull::dangling().as_ptr().cast_const(), |pages| pages.as_ptr().cast());
+            self.pages.as_ref().map_or(NonNull::<T>::dangling().as_ptr().cast_const(), |pages| pages.as_ptr().cast());
         // SAFETY: `len` plain values, zeros to begin with, on pages, which are aligned; an empty slice may dangle.
         unsafe { std::slice::from_raw_parts(start, self.len) }
     }
@@ -79,7 +79,7 @@ impl<T: Plain> Deref for Buffer<T> {
 
 impl<T: Plain> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let start = self.pages.as_mut().map_or(NonNull::dangling().as_ptr(), |pages| pages.as_mut_ptr().cast());
+        let start = self.pages.as_mut().map_or(NonNull::<T>::dangling().as_ptr(), |pages| pages.as_mut_ptr().cast());
         // SAFETY: as in `deref`, and `self` is borrowed alone.
         unsafe { std::slice::from_raw_parts_mut(start, self.len) }
     }
