@@ -112,12 +112,11 @@ impl Model {
 
     /// Leaves what is not a number in every place of the cache.
     fn poison(&mut self) {
-        for sequence in 0..4 {
-            let positions = self.limits.kv_blocks / 4 * self.limits.block_len;
-            for position in (0..positions).step_by(64) {
-                self.step(&[(sequence, position, &[POISON; 64][..64.min(positions - position)])]);
-            }
-        }
+        let mut batch = Batch { outputs: vec![0], ..Batch::default() };
+        batch.push(&vec![POISON; self.limits.block_len], 0, [0]);
+        self.cpu.run(&mut self.program, &batch).expect("a batch within limits");
+        batch.copies = (1..self.limits.kv_blocks as u32).map(|block| (0, block)).collect();
+        self.cpu.run(&mut self.program, &batch).expect("a batch within limits");
     }
 }
 
