@@ -8,18 +8,15 @@ mod gemm;
 pub(super) mod gemm_int;
 pub(super) mod linear;
 mod product;
-mod products;
 mod rope;
 pub(super) mod rows;
-mod softmax;
-mod tasks;
 
+pub(crate) use attention::Tasks;
 pub use cache::KvType;
 pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
 use product::Fused;
 pub(crate) use rope::Table;
-pub(crate) use tasks::Tasks;
 
 use std::slice;
 

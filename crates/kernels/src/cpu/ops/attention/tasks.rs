@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use graph::{Attention, BackendError, Limits, Span};
 
-use super::attention::{Heads, group, state_len};
-use super::cache::Layer;
+use super::{Heads, group, state_len};
 use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::ops::cache::Layer;
 use crate::cpu::simd::Line;
 
 /// Rows in one task at most; they share what is read of the cache.

@@ -1,6 +1,12 @@
 //! Attention over the paged cache, part by part of the positions (Dao et al. 2022). Parts begin at fixed positions and are
 //! merged in their order, whoever does them: what a row gets depends on its own position and cache alone.
 
+mod products;
+mod softmax;
+mod tasks;
+
+pub(crate) use tasks::Tasks;
+
 use std::ops::Range;
 use std::sync::atomic::Ordering::AcqRel;
 
@@ -8,11 +14,11 @@ use graph::{Attention, BackendError, Batch};
 
 use super::Worker;
 use super::cache::Layer;
-use super::products::{Scores, Values};
-use super::softmax::{self, Finish, Merge, Softmax};
-use super::tasks::{ROWS, Shares, Task, Tasks, part_blocks, part_len};
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Line, Vector};
+use products::{Scores, Values};
+use softmax::{Finish, Merge, Softmax};
+use tasks::{ROWS, Shares, Task, part_blocks, part_len};
 
 /// A thread's room for attention. Its rows are those of a task, each head of the group after the other.
 #[derive(Debug)]
