@@ -1,11 +1,11 @@
 //! Attention in the shapes of known models, beside what the machine can do: bytes of the cache read for decode, arithmetic
 //! for prefill. `cargo bench -p whinchat-kernels --bench attention -- [threads] [instruction set]`.
 
-mod limits;
+mod machine;
 
 use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, WeightInfo};
 use kernels::{Cpu, CpuOptions, Isa, KvType, Program};
-use limits::{best, fma_gflop_s, per_second, read_gb_s};
+use machine::{Machine, best, per_second};
 use tensor::{DType, Shape};
 
 const BLOCK_LEN: usize = 16;
@@ -26,21 +26,20 @@ const SHAPES: [Heads; 3] = [
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let threads = args.first().and_then(|n| n.parse().ok());
-    let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
+    let threads = args.first().and_then(|n| n.parse().ok()).unwrap_or_else(machine::threads);
     let only = args.get(1);
     for isa in Isa::available().filter(|isa| only.is_none_or(|only| format!("{isa:?}") == *only)) {
         for (shape, kv) in SHAPES.iter().flat_map(|shape| KvType::all().map(move |kv| (shape, kv))) {
-            let (read, multiply) = (best(|| read_gb_s(threads)), best(|| fma_gflop_s(threads)));
-            print!("{isa:?} {} {kv:?} (memory {read:.1} GB/s, f32 {multiply:.0} GFLOP/s):", shape.name);
+            let Machine { read_gb_s, f32_gflop_s, .. } = Machine::measure(threads, BYTES);
+            print!("{isa:?} {} {kv:?} (memory {read_gb_s:.1} GB/s, f32 {f32_gflop_s:.0} GFLOP/s):", shape.name);
             let options = CpuOptions { threads: Some(threads), isa: Some(isa), kv };
             for (sequences, positions) in [1, 8].into_iter().flat_map(|n| [1024, 4096, 16384].map(|len| (n, len))) {
                 let gb_s = decode(options, shape, sequences, positions);
-                print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / read);
+                print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / read_gb_s);
             }
             for start in [0, 4096] {
                 let gflop_s = prefill(options, shape, start);
-                print!(" 512 at {start} {gflop_s:.0} GFLOP/s ({:.0} %);", 100.0 * gflop_s / multiply);
+                print!(" 512 at {start} {gflop_s:.0} GFLOP/s ({:.0} %);", 100.0 * gflop_s / f32_gflop_s);
             }
             println!();
         }

@@ -1,11 +1,11 @@
 //! Linear layers of the shapes of Qwen2.5-0.5B's feed-forward part, beside what the machine can do: bytes of weights
 //! read for one row, arithmetic for many. `cargo bench -p whinchat-kernels -- [threads] [instruction set]`.
 
-mod limits;
+mod machine;
 
 use graph::{Backend, Batch, Graph, GraphBuilder, Limits, Op, WeightInfo};
 use kernels::{Cpu, CpuOptions, Isa};
-use limits::{best, fma_gflop_s, per_second, read_gb_s};
+use machine::{Machine, best, per_second};
 use tensor::{DType, Shape};
 
 /// 896 there; here whole blocks of every type.
@@ -15,23 +15,23 @@ const LAYERS: usize = 12;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let threads = args.first().and_then(|n| n.parse().ok());
-    let threads = threads.or(std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1);
-    let (read, multiply) = (best(|| read_gb_s(threads)), best(|| fma_gflop_s(threads)));
-    println!("{threads} threads; memory {read:.1} GB/s, f32 {multiply:.0} GFLOP/s");
+    let threads = args.first().and_then(|n| n.parse().ok()).unwrap_or_else(machine::threads);
+    let machine = Machine::measure(threads, 1 << 30);
+    let Machine { read_gb_s, int8_gop_s, f32_gflop_s } = machine;
+    println!("{threads} threads; memory {read_gb_s:.1} GB/s, int8 {int8_gop_s:.0} GOP/s, f32 {f32_gflop_s:.0} GFLOP/s");
     let only = args.get(1);
     for isa in Isa::available().filter(|isa| only.is_none_or(|only| format!("{isa:?}") == *only)) {
         let cpu = Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), ..CpuOptions::default() });
         for dtype in [DType::Q8_0, DType::Q4_0, DType::Q4_K, DType::Q6_K, DType::F16, DType::F32] {
             print!("{isa:?} {dtype}:");
-            layers(&cpu, dtype, (read, multiply));
+            layers(&cpu, dtype, machine);
             println!();
         }
     }
 }
 
 /// Times all layers with 1, 4, 32 and 512 rows.
-fn layers(cpu: &Cpu, dtype: DType, (read, multiply): (f64, f64)) {
+fn layers(cpu: &Cpu, dtype: DType, machine: Machine) {
     let (graph, bytes) = model(dtype);
     let limits = Limits { max_tokens: 512, max_outputs: 1, kv_blocks: 1, block_len: 512 };
     let upload = |id| {
@@ -47,8 +47,8 @@ fn layers(cpu: &Cpu, dtype: DType, (read, multiply): (f64, f64)) {
         let gb_s = bytes as f64 / seconds / 1e9;
         let gflop_s = (2 * rows * LAYERS * 2 * WIDTH * HIDDEN) as f64 / seconds / 1e9;
         match rows {
-            1 => print!(" 1 row {gb_s:.1} GB/s ({:.0} %)", 100.0 * gb_s / read),
-            _ => print!("; {rows} rows {gflop_s:.0} GFLOP/s ({:.0} %)", 100.0 * gflop_s / multiply),
+            1 => print!(" 1 row {gb_s:.1} GB/s ({:.0} %)", 100.0 * gb_s / machine.read_gb_s),
+            _ => print!("; {rows} rows {gflop_s:.0} GFLOP/s ({:.0} %)", 100.0 * gflop_s / machine.f32_gflop_s),
         }
     }
 }

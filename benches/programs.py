@@ -1,0 +1,135 @@
+"""What is measured: the tests, the models, and the two programs, each of which says its tokens per second in a test."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+# Shapes that random_model.py knows, with the vocabularies that are theirs.
+SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe"}
+
+
+@dataclass(frozen=True)
+class Test:
+    """`streams` prompts are prefilled, then each gets `generate` tokens; `phase` is the part that counts."""
+
+    name: str
+    phase: str
+    prompt: int
+    generate: int
+    streams: int = 1
+
+
+TESTS = {
+    "prefill": Test("prefill 512", "prefill", 512, 1),
+    "decode": Test("decode, 1 stream", "decode", 1, 64),
+    "batched": Test("decode, 32 streams", "decode", 128, 32, 32),
+}
+
+
+@dataclass(frozen=True)
+class Model:
+    """A file of random weights in a real shape."""
+
+    shape: str
+    type: str
+    path: Path
+
+    def weights(self) -> tuple[int, int, int]:
+        """Bytes that a generated token reads; numbers that a prompt's token, and a generated one, is multiplied with."""
+        from gguf import GGUFReader  # slow to load, and not needed to print the help
+
+        tensors = {tensor.name: tensor for tensor in GGUFReader(self.path).tensors}
+        table = tensors.pop("token_embd.weight")
+        # A table that is not the head too is looked up, not read.
+        head = tensors.pop("output.weight", table)
+        numbers = sum(int(tensor.n_elements) for tensor in tensors.values() if len(tensor.shape) > 1)
+        read = sum(int(tensor.n_bytes) for tensor in [*tensors.values(), head])
+        return read, numbers, numbers + int(head.n_elements)
+
+
+class Whinchat:
+    """This program, built as for a release."""
+
+    name = "whinchat"
+
+    def __init__(self, threads: int):
+        run("cargo", "build", "--release", "--locked", "--package", "whinchat", "--bin", "whinchat")
+        self.threads = threads
+        self.program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/whinchat"
+        self.version = text(self.program, "--version")
+
+    def rate(self, model: Model, test: Test) -> float:
+        work = ("--prompt", test.prompt, "--generate", test.generate, "--batch", test.streams)
+        output = text(self.program, "bench", "--json", "--model", model.path, "--threads", self.threads, *work)
+        return json.loads(output)[f"{test.phase}_tok_s"]
+
+    def model(self, folder: Path, shape: str, type: str) -> Model:
+        """The model in that folder; if it is not there it is made: random weights in F16, converted by this program."""
+        path = folder / f"{shape}-{type}.gguf"
+        if not path.exists():
+            print(f"making {path.name}", file=sys.stderr)
+            part = path.with_suffix(".part")
+            if type == "F16":
+                vocabulary = SHARED / f"assets/tokenizers/gguf/ggml-vocab-{SHAPES[shape]}.gguf"
+                run(sys.executable, SHARED / "tools/random_model.py", shape, vocabulary, part)
+            else:
+                run(self.program, "convert", self.model(folder, shape, "F16").path, "--type", type, "--out", part, "--force")
+            part.rename(path)
+        return Model(shape, type, path)
+
+
+class LlamaCpp:
+    """llama.cpp, by its own benchmarks."""
+
+    name = "llama.cpp"
+
+    def __init__(self, threads: int):
+        self.threads = threads
+        self.folder = Path(text(ROOT / "benches/peer.sh"))
+        package = next((part for part in self.folder.parts if part.startswith("llama_cpp_python-")), "")
+        self.version = f"llama.cpp {package}, {self.options()}"
+
+    def options(self) -> str:
+        """What its kernels were built with."""
+        cache = self.folder.parent / "CMakeCache.txt"
+        lines = cache.read_text().splitlines() if cache.exists() else []
+        features = ("NATIVE", "SSE", "AVX", "AMX", "FMA", "F16C", "BMI2", "CPU_REPACK", "LLAMAFILE", "OPENMP:")
+        names = [line.removeprefix("GGML_") for line in lines if line.startswith("GGML_") and line.endswith(":BOOL=ON")]
+        return " ".join(name.split(":")[0] for name in names if name.startswith(features))
+
+    def rate(self, model: Model, test: Test, flash_attention: str = "auto") -> float:
+        common = ("-m", model.path, "-t", self.threads, "-fa", flash_attention)
+        if test.streams == 1:
+            # It generates from nothing, so the prompt is a test of its own.
+            work = ("-p", test.prompt, "-n", 0) if test.phase == "prefill" else ("-p", 0, "-n", test.generate)
+            return json.loads(text(self.folder / "llama-bench", *common, *work, "-r", 1, "-o", "jsonl"))["avg_ts"]
+        work = ("-npp", test.prompt, "-ntg", test.generate, "-npl", test.streams)
+        room = ("-c", test.streams * (test.prompt + test.generate))
+        output = text(self.folder / "llama-batched-bench", *common, *work, *room, "--output-format", "jsonl")
+        line = next(line for line in output.splitlines() if line.startswith("{"))
+        return json.loads(line)["speed_pp" if test.phase == "prefill" else "speed_tg"]
+
+
+def limits(threads: int, read: int) -> dict:
+    """What the machine can do now; `read`: bytes that a pass over the memory reads."""
+    bench = ("cargo", "bench", "--locked", "--package", "whinchat-kernels", "--bench", "limits", "--")
+    return json.loads(text(*bench, threads, read))
+
+
+def run(*command) -> None:
+    """Runs it in the repository; what it prints goes to stderr."""
+    subprocess.run([str(word) for word in command], cwd=ROOT, check=True, stdout=sys.stderr)
+
+
+def text(*command) -> str:
+    """What it prints; what it complains of is shown if it fails."""
+    done = subprocess.run([str(word) for word in command], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{done.stderr[-4000:]}\n{' '.join(done.args)}: failed with {done.returncode}")
+    return done.stdout.strip()
