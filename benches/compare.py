@@ -32,7 +32,7 @@ def compare(model: Model, options, ours: Whinchat, peer: LlamaCpp) -> list[dict]
         trial = {choice: peer.rate(model, test, choice) for choice in ("off", "on")}
         result |= {"flash_attention": max(trial, key=trial.get), "trial": trial, "rounds": []}
     for number in range(options.rounds):
-        can = limits(options.threads, model.weights()[0])
+        can = limits(options.threads, model.weights[0])
         for result, test in zip(found, options.tests):
             figures = {"whinchat": ours.rate(model, test), "peer": peer.rate(model, test, result["flash_attention"])}
             result["rounds"].append(figures | {"limit": can[result["bound"]]})
@@ -42,7 +42,7 @@ def compare(model: Model, options, ours: Whinchat, peer: LlamaCpp) -> list[dict]
 
 def bound(model: Model, test: Test) -> dict:
     """What limits a test, and how much of it a token takes."""
-    read, prompt, generated = model.weights()
+    read, prompt, generated = model.weights
     if test.phase == "decode" and test.streams == 1:
         return {"bound": "read_gb_s", "per_token": read / 1e9}
     kind = "f32_gflop_s" if model.type in ("F32", "F16", "BF16") else "int8_gop_s"

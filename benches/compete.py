@@ -20,9 +20,10 @@ def main() -> None:
         | {"rounds": rounds(lambda: program.rate(model, test), options)}
         for model in models for test in options.tests for program in programs
     ]
-    facts = {"whinchat": programs[0].version, "peer": programs[1].version, "threads": options.threads, "competitors": options.threads}
+    facts = {"whinchat": programs[0].version, "peer": programs[1].version, "threads": options.threads}
+    facts |= {"competitors": options.threads, "rounds": options.rounds, "tests": tests}
     table = receipts.markdown(HEAD, [row(**test) for test in tests])
-    folder = receipts.save(getattr(options, "receipt", "compete"), facts | {"tests": tests}, table)
+    folder = receipts.save(getattr(options, "receipt", "compete"), facts, table)
     print(table)
     print(f"\nreceipt: {folder.relative_to(receipts.ROOT)}")
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,6 +41,7 @@ class Model:
     type: str
     path: Path
 
+    @cached_property
     def weights(self) -> tuple[int, int, int]:
         """Bytes that a generated token reads; numbers that a prompt's token, and a generated one, is multiplied with."""
         from gguf import GGUFReader  # slow to load, and not needed to print the help

@@ -1,5 +1,6 @@
 //! Linear layers of the shapes of Qwen2.5-0.5B's feed-forward part, beside what the machine can do: bytes of weights
-//! read for one row, arithmetic for many. `cargo bench -p whinchat-kernels -- [threads] [instruction set]`.
+//! read for one row, arithmetic for many (in 8-bit integers for quantized types, else in `f32`).
+//! `cargo bench -p whinchat-kernels --bench linear -- [threads] [instruction set]`.
 
 mod machine;
 
@@ -45,10 +46,11 @@ fn layers(cpu: &Cpu, dtype: DType, machine: Machine) {
         batch.push(&vec![0; rows], 0, [0]);
         let seconds = 1.0 / best(|| per_second(|| cpu.run(&mut program, &batch).expect("a batch within limits")));
         let gb_s = bytes as f64 / seconds / 1e9;
-        let gflop_s = (2 * rows * LAYERS * 2 * WIDTH * HIDDEN) as f64 / seconds / 1e9;
+        let gop_s = (2 * rows * LAYERS * 2 * WIDTH * HIDDEN) as f64 / seconds / 1e9;
+        let arithmetic = if dtype.layout().block_len > 1 { machine.int8_gop_s } else { machine.f32_gflop_s };
         match rows {
             1 => print!(" 1 row {gb_s:.1} GB/s ({:.0} %)", 100.0 * gb_s / machine.read_gb_s),
-            _ => print!("; {rows} rows {gflop_s:.0} GFLOP/s ({:.0} %)", 100.0 * gflop_s / machine.f32_gflop_s),
+            _ => print!("; {rows} rows {gop_s:.0} GOP/s ({:.0} %)", 100.0 * gop_s / arithmetic),
         }
     }
 }

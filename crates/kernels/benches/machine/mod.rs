@@ -6,20 +6,20 @@ use std::time::Instant;
 
 /// The limits of some threads together; not a number where there is no instruction for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Memory read, in 10⁹ bytes per second.
-    pub read_gb_s: f64,
+    pub(crate) read_gb_s: f64,
     /// Products of 8-bit integers added up in 32 bits (`vpdpbusd`, or AVX2's three instructions for it), in 10⁹
     /// operations per second, two for each product.
-    pub int8_gop_s: f64,
+    pub(crate) int8_gop_s: f64,
     /// Products of `f32` added up, in 10⁹ operations per second, two for each product.
-    pub f32_gflop_s: f64,
+    pub(crate) f32_gflop_s: f64,
 }
 
 impl Machine {
     /// Measures with `threads`, which read `bytes` together over and over: give as many as the weights have, and the
     /// caches help here as much as they help there.
-    pub fn measure(threads: usize, bytes: usize) -> Machine {
+    pub(crate) fn measure(threads: usize, bytes: usize) -> Machine {
         let arithmetic = |work: fn() -> f64| best(|| together(threads, || (), |()| work())) / 1e9;
         Machine {
             read_gb_s: best(|| read(threads, bytes)) / 1e9,
@@ -30,17 +30,17 @@ impl Machine {
 }
 
 /// As many as the system offers.
-pub fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The best of several figures: on a shared machine the others say what the neighbours did.
-pub fn best(figure: impl FnMut() -> f64) -> f64 {
+pub(crate) fn best(figure: impl FnMut() -> f64) -> f64 {
     std::iter::repeat_with(figure).take(3).fold(f64::NAN, f64::max)
 }
 
 /// How often per second `work` is done.
-pub fn per_second(mut work: impl FnMut()) -> f64 {
+pub(crate) fn per_second(mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut times = 0;
     while times < 1 || start.elapsed().as_secs_f64() < 0.2 {
