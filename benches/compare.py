@@ -6,7 +6,7 @@ from statistics import median
 import receipts
 from programs import LlamaCpp, Model, Test, Whinchat, limits
 
-HEAD = ["model", "type", "test", "whinchat tok/s", "llama.cpp tok/s", "ratio", "least–most", "limit", "whinchat", "llama.cpp"]
+HEAD = ["model", "type", "test", "whinchat tok/s", "llama.cpp tok/s", "ratio", "least–most", "limit", "whinchat of it", "llama.cpp of it"]
 UNITS = {"read_gb_s": "GB/s read", "int8_gop_s": "int8 GOP/s", "f32_gflop_s": "f32 GFLOP/s"}
 
 
