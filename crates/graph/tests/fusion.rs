@@ -50,9 +50,9 @@ proptest! {
         let rounds = |name: &str| name == "quantize" && !disabled.contains(&name);
         let rounded = fuse(&graph, &all_but(|_, name| rounds(name))).unwrap().graph;
         prop_assert_eq!(validate(&rounded, &fused, seed).unwrap(), 0.0);
-        // Of experts, rounding may choose others.
+        // In rows as narrow as these a rounded element counts for much; of experts, rounding may choose others.
         let difference = validate(&graph, &fused, seed).unwrap();
-        prop_assert!(config.experts.is_some() || difference < 0.05, "{} with {disabled:?}", difference);
+        prop_assert!(config.experts.is_some() || difference < 0.2, "{} with {disabled:?}", difference);
         // With every rule; some alone make values live together that did not.
         let [before, after] = [&graph, &fuse(&graph, &[]).unwrap().graph].map(words);
         prop_assert!(after <= before, "{} words instead of {}", after, before);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use graph::Graph;
+use graph::{Graph, Traffic};
 use model::{Checkpoint, List, Metadata, Value};
 use whinchat::KvType;
 
@@ -32,7 +32,7 @@ pub(crate) struct Inspect {
     /// Only the memory by part.
     #[arg(long)]
     memory: bool,
-    /// Only the graph, every layer written out.
+    /// Only the graph, every layer written out, before and after fusion.
     #[arg(long)]
     graph: bool,
 }
@@ -59,7 +59,7 @@ impl Inspect {
                         memory(&mut out, model.graph())?;
                     }
                     if all || self.graph {
-                        graph(&mut out, model.graph(), self.graph)?;
+                        graphs(&mut out, model.graph(), self.graph)?;
                     }
                 }
                 Err(e) if all => writeln!(out, "\nno graph: {e}")?,
@@ -160,9 +160,33 @@ fn part_of(name: &str) -> String {
     }
 }
 
-/// The graph; unless `whole`, the layers after the first are left out.
-fn graph(out: &mut impl Write, graph: &Graph, whole: bool) -> io::Result<()> {
-    writeln!(out, "\ngraph")?;
+/// The graph as the model's table builds it and as it is fused, and what the rules of fusion did.
+fn graphs(out: &mut impl Write, built: &Graph, whole: bool) -> anyhow::Result<()> {
+    let fused = graph::fuse(built, &[])?;
+    graph(out, "graph", built, whole)?;
+    graph(out, "graph, fused", &fused.graph, whole)?;
+    writeln!(out, "\nrules of fusion")?;
+    for (rule, (_, times)) in graph::rules().iter().zip(&fused.fired) {
+        writeln!(out, "  {:<14} {times:>5} times: {}", rule.name, rule.about)?;
+    }
+    let (before, after) = (Traffic::new(built), Traffic::new(&fused.graph));
+    writeln!(out, "\nmoved by a token that is decoded{:>20} {:>12}", "built", "fused")?;
+    let figures: [(&str, fn(&Traffic) -> usize); 4] = [
+        ("values read", |traffic| traffic.read),
+        ("values written", |traffic| traffic.written),
+        ("weights read", |traffic| traffic.weights),
+        ("room for values", |traffic| traffic.arena),
+    ];
+    for (what, figure) in figures {
+        let [before, after] = [&before, &after].map(|traffic| size_text(figure(traffic) as u64));
+        writeln!(out, "  {what:<38} {before:>12} {after:>12}")?;
+    }
+    Ok(writeln!(out, "  {:<38} {:>12} {:>12}", "operators", before.nodes, after.nodes)?)
+}
+
+/// One graph; unless `whole`, the layers after the first are left out.
+fn graph(out: &mut impl Write, title: &str, graph: &Graph, whole: bool) -> io::Result<()> {
+    writeln!(out, "\n{title}")?;
     let lines: Vec<String> = graph.nodes().iter().map(|node| graph.line(node).to_string()).collect();
     let layer = |line: &String| {
         let number = line.split_once("blk.").or(line.split_once("layer "))?.1;
