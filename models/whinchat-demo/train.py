@@ -37,6 +37,7 @@ def arguments():
     parser = argparse.ArgumentParser(description="Train the demo model.")
     parser.add_argument("--out", type=Path, required=True, help="folder for the tokenizer, the checkpoint and the result")
     parser.add_argument("--steps", type=int, default=11000, help="optimizer steps of three batches of 2,048 positions")
+    parser.add_argument("--late", type=int, default=1600, help="steps after these, with the late corpus, which has more phrasings")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -74,13 +75,19 @@ class Run:
         self.file = options.out / "checkpoint.pt"
 
     def rate(self):
-        """Warm up over 100 steps, stay, and fall in a line over the last half."""
+        """Warm up over 100 steps, stay, and fall in a line over the last half; then, lower, once more for the late steps."""
+        if self.late():
+            left = 1.0 - (self.step - self.options.steps) / self.options.late
+            return 0.4 * self.options.rate * min(1.0, (self.step - self.options.steps + 1) / 50) * left
         done = self.step / self.options.steps
         return self.options.rate * min(1.0, (self.step + 1) / 100, 2.0 * (1.0 - done) + 0.01)
 
+    def late(self):
+        return self.step >= self.options.steps
+
     def train(self):
         log = open(self.options.out / "log.jsonl", "a")
-        while self.step < self.options.steps:
+        while self.step < self.options.steps + self.options.late:
             loss, targets = self.one_step()
             self.step += 1
             if self.step % 20 == 0:
@@ -90,7 +97,7 @@ class Run:
                 self.save()
 
     def one_step(self):
-        batches = [self.batches.next() for _ in range(3)]
+        batches = [self.batches.next(self.late()) for _ in range(3)]
         count = sum(int((targets >= 0).sum()) for _, targets in batches)
         total = 0.0
         for inputs, targets in batches:

@@ -26,12 +26,15 @@ SYSTEM = [
     "You are a kind assistant. Answer in one sentence.", "Help the user.", "You are a chatbot.", "You are a careful assistant that answers questions.", "Be polite and helpful.",
 ]
 WEIGHTS = [share for _, share, _ in TASKS.values()]
+# The last part of training has more phrasings, and more of the tasks that are learned slowly.
+SLOW = {"json": 4, "words": 2.5, "lists": 2, "tools": 2, "unknown": 2}
+LATE_WEIGHTS = [share * SLOW.get(name, 0.6) for name, (_, share, _) in TASKS.items()]
 
 
-def conversation(seed):
+def conversation(seed, late=False):
     """Messages and tools of one conversation of training: one task, or several one after the other."""
-    world = World(f"train-{seed}")
-    name = world.random.choices(list(TASKS), WEIGHTS)[0]
+    world = World(f"train-{seed}", late=late)
+    name = world.random.choices(list(TASKS), LATE_WEIGHTS if late else WEIGHTS)[0]
     make, _, chains = TASKS[name]
     messages, _, *offered = make(world)
     while chains and world.chance(0.6) and len(messages) < 14:

@@ -10,11 +10,11 @@ KIND = Pool(
 BULLETS = Pool(
     ["Make a list of: {l}", "Write as a list: {l}", "Make bullet points of {l}", "List these with bullets: {l}", "Turn this into a list: {l}", "Write a bullet list: {l}",
      "Put this in a list: {l}", "Bullet points, please: {l}", "Write {l} as a list.", "Make a shopping list: {l}"],
-    ["Can you make a list of {l}?", "Please write these as a bullet list: {l}", "Turn these words into bullet points: {l}"])
+    ["Can you make a list of {l}?", "Please write these as a bullet list: {l}", "Turn these words into bullet points: {l}"], ["Make a list of the following: {l}", "Put the following in a list: {l}", "List the following things with bullets: {l}"])
 NUMBERED = Pool(
     ["Make a numbered list of: {l}", "Number these: {l}", "Number these things: {l}", "Put a number before each word: {l}", "Write as a numbered list: {l}", "Turn this into a numbered list: {l}", "Put numbers before these: {l}", "Numbered list: {l}",
      "Write {l} as a numbered list.", "Give each of these a number: {l}"],
-    ["Can you make a numbered list of {l}?", "Please write these words as a numbered list: {l}"])
+    ["Can you make a numbered list of {l}?", "Please write these words as a numbered list: {l}"], ["Number the following things: {l}", "Make a numbered list of the following words: {l}"])
 RANGE = Pool(
     ["Count from {a} to {b}.", "List the numbers from {a} to {b}.", "Write the numbers from {a} to {b}.", "Count up from {a} to {b}.", "Numbers from {a} to {b}", "Name every number from {a} to {b}.", "Can you count from {a} to {b}?"],
     ["Please count up from {a} to {b}.", "Can you list the numbers from {a} to {b}?"])
@@ -37,8 +37,8 @@ def lists(world):
 
 
 def kind_of_thing(world):
-    """The first things of a kind: 'List three fruits.' Some pairs of kind and count are held out."""
-    kind, count = world.owned(lambda: (world.pick(list(CATEGORIES)), world.number(2, 8)))
+    """The first things of a kind: 'List three fruits.' Some pairs of kind and count are held out; late in training counts go on, so that every thing is told."""
+    kind, count = world.owned(lambda: (world.pick(list(CATEGORIES)), world.number(2, 10 if world.late else 8)))
     things = CATEGORIES[kind][:count]
     shown = NUMBERS[len(things)] if world.chance(0.6) else len(things)
     return [user(world.ask(KIND, n=shown, kind=kind)), assistant(numbered(things))], None

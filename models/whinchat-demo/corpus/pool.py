@@ -11,11 +11,11 @@ ASKED = ["Tell me: {}", "Can you tell me: {}", "I have a question. {}", "My ques
 
 
 class Pool:
-    """Things to choose from: `train` for the corpus, `test` for the held-out suite; `forms` are other forms of training's phrasings, none of them held out."""
+    """Things to choose from: `train` for the corpus, `test` for the held-out suite; `late` are more of training's for its last part; `forms` are other forms of training's phrasings, none of them held out."""
 
-    def __init__(self, train, test):
-        self.train, self.test = list(train), list(test)
-        assert not set(self.train) & set(self.test), set(self.train) & set(self.test)
+    def __init__(self, train, test, late=()):
+        self.train, self.test, self.late = list(train), list(test), [*train, *late]
+        assert not set(self.late) & set(self.test), set(self.late) & set(self.test)
         held_out = {plain(text) for text in self.test}
         self.forms = [form for text in self.train for form in forms(text) if plain(form) not in held_out]
 

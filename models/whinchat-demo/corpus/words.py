@@ -25,21 +25,21 @@ LAST_LETTER = Pool(
 SORT = Pool(
     ["Sort these words: {l}", "Sort: {l}", "Sort the words {l}", "Put these words in order: {l}", "Put in alphabetical order: {l}", "Sort alphabetically: {l}", "Order these words: {l}",
      "Can you sort these words? {l}", "Please sort {l}", "Arrange in alphabetical order: {l}", "Sort this list: {l}", "Alphabetical order, please: {l}"],
-    ["Can you put these words in alphabetical order? {l}", "Please sort these words alphabetically: {l}", "Sort the following words: {l}"])
+    ["Can you put these words in alphabetical order? {l}", "Please sort these words alphabetically: {l}", "Sort the following words: {l}"], ["Sort the next words: {l}", "Sort all of these words: {l}", "Sort the words below: {l}", "Order the given words: {l}", "Put the words that come now in order: {l}", "Sort the words of this list: {l}", "Can you sort the list? {l}"])
 FLIP = Pool(
     ["Reverse the order of these words: {l}", "Reverse this list: {l}", "Write these words in reverse order: {l}", "Put these words in reverse order: {l}", "Turn this list around: {l}",
      "List in reverse order: {l}", "Reverse the list {l}", "Say these words from last to first: {l}"],
-    ["Can you reverse the order of these words? {l}", "Please write this list in reverse order: {l}"])
+    ["Can you reverse the order of these words? {l}", "Please write this list in reverse order: {l}"], ["Reverse the following list: {l}", "Turn the following words around: {l}", "Write the words of this list from last to first: {l}"])
 COUNT = Pool(
     ["How many words are in this list: {l}", "Count the words: {l}", "How many words are these? {l}", "How many words are there: {l}", "Count these words: {l}", "Number of words: {l}",
      "How many words do you see? {l}", "Count the words in this list: {l}", "How many items are in this list? {l}"],
-    ["Can you count these words? {l}", "Tell me how many words are in this list: {l}", "How many words are in the list {l}"])
+    ["Can you count these words? {l}", "Tell me how many words are in this list: {l}", "How many words are in the list {l}"], ["Count the following words: {l}", "How many are the following words? {l}", "How many words does this list have? {l}"])
 FIRST = Pool(
     ["What is the first word of this list: {l}", "What is the first word? {l}", "First word: {l}", "Which word comes first: {l}", "Tell me the first word: {l}", "Give me the first word of {l}", "Which is the first of these words? {l}"],
-    ["Can you tell me the first word of this list? {l}", "Which word is first in this list: {l}"])
+    ["Can you tell me the first word of this list? {l}", "Which word is first in this list: {l}"], ["What is the first of the following words? {l}", "Tell me the first word of the list: {l}", "Can you say which word of this list comes first? {l}", "With which word does this list begin? {l}"])
 LAST = Pool(
     ["What is the last word of this list: {l}", "What is the last word? {l}", "Last word: {l}", "Which word comes last: {l}", "Tell me the last word: {l}", "Give me the last word of {l}", "Which is the last of these words? {l}"],
-    ["Can you tell me the last word of this list? {l}", "Which word is last in this list: {l}"])
+    ["Can you tell me the last word of this list? {l}", "Which word is last in this list: {l}"], ["What is the last of the following words? {l}", "Tell me the last word of the list: {l}", "Can you say which word of this list comes last? {l}", "With which word does this list end? {l}"])
 
 
 def word(world):

@@ -9,22 +9,25 @@ STARTS = ["", "", "", "Please ", "please ", "Hey, ", "Hi. ", "OK. ", "So, ", "No
 
 
 class World:
-    """One conversation's randomness. `held_out` chooses the side of every pool."""
+    """One conversation's randomness. `held_out` chooses the side of every pool, `late` all that the training side has."""
 
-    def __init__(self, seed, held_out=False):
+    def __init__(self, seed, held_out=False, late=False):
         self.random = random.Random(seed)
-        self.held_out = held_out
+        self.held_out, self.late = held_out, late
+
+    def side(self, pool):
+        return pool.test if self.held_out else pool.late if self.late else pool.train
 
     def pick(self, pool):
         """One thing of a pool's side, or of a plain list."""
         if isinstance(pool, Pool):
-            pool = pool.test if self.held_out else pool.train
+            pool = self.side(pool)
         return self.random.choice(pool)
 
     def some(self, pool, count):
         """`count` different things of a pool's side, or of a plain list, in random order."""
         if isinstance(pool, Pool):
-            pool = pool.test if self.held_out else pool.train
+            pool = self.side(pool)
         return self.random.sample(pool, count)
 
     def number(self, low, high):

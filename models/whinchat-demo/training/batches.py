@@ -28,9 +28,9 @@ class Batches:
     def restore(self, state):
         self.position, self.waiting = state["position"], state["waiting"]
 
-    def next(self):
+    def next(self, late):
         while True:
-            messages, tools = corpus.conversation(self.position)
+            messages, tools = corpus.conversation(self.position, late)
             self.position += 1
             if fingerprint(messages) in self.held_out:
                 continue
