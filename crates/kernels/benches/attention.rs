@@ -30,16 +30,16 @@ fn main() {
     let only = args.get(1);
     for isa in Isa::available().filter(|isa| only.is_none_or(|only| format!("{isa:?}") == *only)) {
         for (shape, kv) in SHAPES.iter().flat_map(|shape| KvType::all().map(move |kv| (shape, kv))) {
-            let Machine { read_gb_s, f32_gflop_s, .. } = Machine::measure(threads, BYTES);
-            print!("{isa:?} {} {kv:?} (memory {read_gb_s:.1} GB/s, f32 {f32_gflop_s:.0} GFLOP/s):", shape.name);
+            let machine = Machine::measure(threads, BYTES);
+            print!("{isa:?} {} {kv:?} ({machine}):", shape.name);
             let options = CpuOptions { threads: Some(threads), isa: Some(isa), kv };
             for (sequences, positions) in [1, 8].into_iter().flat_map(|n| [1024, 4096, 16384].map(|len| (n, len))) {
                 let gb_s = decode(options, shape, sequences, positions);
-                print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / read_gb_s);
+                print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / machine.read_gb_s);
             }
             for start in [0, 4096] {
                 let gflop_s = prefill(options, shape, start);
-                print!(" 512 at {start} {gflop_s:.0} GFLOP/s ({:.0} %);", 100.0 * gflop_s / f32_gflop_s);
+                print!(" 512 at {start} {gflop_s:.0} GFLOP/s ({:.0} %);", 100.0 * gflop_s / machine.f32_gflop_s);
             }
             println!();
         }

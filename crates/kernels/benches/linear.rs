@@ -18,8 +18,7 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let threads = args.first().and_then(|n| n.parse().ok()).unwrap_or_else(machine::threads);
     let machine = Machine::measure(threads, 1 << 30);
-    let Machine { read_gb_s, int8_gop_s, f32_gflop_s } = machine;
-    println!("{threads} threads; memory {read_gb_s:.1} GB/s, int8 {int8_gop_s:.0} GOP/s, f32 {f32_gflop_s:.0} GFLOP/s");
+    println!("{threads} threads; {machine}");
     let only = args.get(1);
     for isa in Isa::available().filter(|isa| only.is_none_or(|only| format!("{isa:?}") == *only)) {
         let cpu = Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), ..CpuOptions::default() });

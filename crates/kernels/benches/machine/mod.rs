@@ -4,6 +4,8 @@ use std::hint::black_box;
 use std::sync::Barrier;
 use std::time::Instant;
 
+use memmap2::MmapMut;
+
 /// The limits of some threads together; not a number where there is no instruction for it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine {
@@ -29,6 +31,13 @@ impl Machine {
     }
 }
 
+impl std::fmt::Display for Machine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Machine { read_gb_s, int8_gop_s, f32_gflop_s } = self;
+        write!(f, "memory {read_gb_s:.1} GB/s, int8 {int8_gop_s:.0} GOP/s, f32 {f32_gflop_s:.0} GFLOP/s")
+    }
+}
+
 /// As many as the system offers.
 pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -50,13 +59,19 @@ pub(crate) fn per_second(mut work: impl FnMut()) -> f64 {
     f64::from(times) / start.elapsed().as_secs_f64()
 }
 
-/// Bytes read per second.
+/// Bytes read per second, from large pages where the system has them.
 fn read(threads: usize, bytes: usize) -> f64 {
-    let numbers = || vec![1u64; bytes / threads / size_of::<u64>()];
-    together(threads, numbers, |numbers| {
-        let add = |sums: [u64; 8], x: &[u64]| std::array::from_fn(|i| sums[i] ^ x[i]);
-        black_box(numbers.chunks_exact(8).fold([0; 8], add));
-        size_of_val(numbers.as_slice()) as f64
+    let memory = || {
+        let mut memory = MmapMut::map_anon(bytes / threads).expect("memory");
+        #[cfg(target_os = "linux")]
+        let _ = memory.advise(memmap2::Advice::HugePage);
+        memory.fill(1);
+        memory
+    };
+    together(threads, memory, |memory| {
+        let add = |sums: [u8; 64], x: &[u8; 64]| std::array::from_fn(|i| sums[i] ^ x[i]);
+        black_box(memory.as_chunks().0.iter().fold([0; 64], add));
+        memory.len() as f64
     })
 }
 
