@@ -17,19 +17,21 @@ struct Row {
 const HTTP: &[&str] = &["axum", "http", "hyper", "reqwest", "tonic", "tower", "tower-http", "ureq"];
 const ASYNC: &[&str] = &["tokio", "tokio-util", "async-std", "smol", "futures", "futures-executor"];
 const JSON: &[&str] = &["serde_json", "simd-json", "sonic-rs"];
-const FILES: &[&str] = &["memmap2", "safetensors", "tempfile"];
+const FILES: &[&str] = &["safetensors", "tempfile"];
+/// Maps of files; `kernels` takes pages without a file.
+const MAPS: &[&str] = &["memmap2"];
 const METRICS: &[&str] = &["tracing", "tracing-subscriber", "log", "prometheus-client", "metrics", "opentelemetry"];
 const TEXT: &[&str] = &["tokenizers", "minijinja", "fancy-regex"];
 const THREADS: &[&str] = &["rayon", "crossbeam-channel", "parking_lot"];
 
 const TABLE: &[Row] = &[
-    Row { member: "tensor", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, METRICS, TEXT, THREADS] },
-    Row { member: "graph", uses: Some(&["tensor"]), never: &[HTTP, ASYNC, JSON, FILES, METRICS, TEXT, THREADS] },
+    Row { member: "tensor", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT, THREADS] },
+    Row { member: "graph", uses: Some(&["tensor"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT, THREADS] },
     Row { member: "model", uses: Some(&["graph", "tensor"]), never: &[HTTP, ASYNC, METRICS, TEXT] },
     Row { member: "kernels", uses: Some(&["graph", "tensor"]), never: &[HTTP, ASYNC, JSON, FILES, TEXT] },
-    Row { member: "text", uses: Some(&[]), never: &[HTTP, ASYNC, FILES] },
-    Row { member: "engine", uses: Some(&["graph"]), never: &[HTTP, ASYNC, JSON, FILES, METRICS, TEXT] },
-    Row { member: "serve", uses: Some(&["engine", "text"]), never: &[FILES] },
+    Row { member: "text", uses: Some(&[]), never: &[HTTP, ASYNC, FILES, MAPS] },
+    Row { member: "engine", uses: Some(&["graph"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT] },
+    Row { member: "serve", uses: Some(&["engine", "text"]), never: &[FILES, MAPS] },
     Row { member: "whinchat", uses: None, never: &[] },
     Row { member: "fuzz", uses: None, never: &[] },
     Row { member: "xtask", uses: Some(&[]), never: &[HTTP, ASYNC] },
@@ -40,7 +42,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("anyhow", &["whinchat", "xtask"]),
     ("axum", &["serve"]),
     ("clap", &["whinchat", "xtask"]),
-    ("memmap2", &["model"]),
+    ("memmap2", &["kernels", "model"]),
     ("tokenizers", &["text"]),
     ("ureq", &["whinchat"]),
 ];

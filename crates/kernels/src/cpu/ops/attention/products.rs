@@ -218,10 +218,12 @@ impl Product for Values<'_> {
         row: usize,
         strip: usize,
     ) {
-        // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
         #[allow(unsafe_code)]
         let mut sums: [[S::F; T]; R] = from_fn(|r| {
-            from_fn(|t| s.load(unsafe { &self.values.get_unchecked((row + r) * self.stride + strip + t).0 }))
+            from_fn(|t| {
+                // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
+                s.load(unsafe { &self.values.get_unchecked((row + r) * self.stride + strip + t).0 })
+            })
         });
         let (shares, block_len) = (as_numbers(self.shares), self.layer.block_len);
         let Range { start, end } = self.positions;
