@@ -27,7 +27,7 @@ SYSTEM = [
 ]
 WEIGHTS = [share for _, share, _ in TASKS.values()]
 # The last part of training has more phrasings, and more of the tasks that are learned slowly.
-SLOW = {"json": 4, "words": 2.5, "lists": 2, "tools": 2, "unknown": 2}
+SLOW = {"json": 4, "words": 2.5, "lists": 2, "tools": 2, "unknown": 2.5, "stories": 2}
 LATE_WEIGHTS = [share * SLOW.get(name, 0.6) for name, (_, share, _) in TASKS.items()]
 
 

@@ -45,7 +45,8 @@ UNKNOWN = Pool(
      "What time is it?", "What day is it today?", "What is the weather in {x}?", "Do you know {x}?", "How tall is {x}?", "What is the phone number of {x}?", "Is {x} a good place?", "Can you recommend a film?", "What should I eat?",
      "Who invented {x}?", "How does {x} work?", "Who painted {x}?", "What is a good book?", "Which team is the best?", "How do I get to {x}?", "What did {x} say?", "Summarize the book {x}.", "Will it rain?"],
     ["What is the capital city of {x}?", "When was the city of {x} built?", "Who is the king of {x}?", "How do I travel to {x}?", "What is the weather like in {x} today?", "Which language do they speak in {x}?", "Who discovered {x}?",
-     "Explain to me how {x} works.", "Tell me the news of today.", "How many rivers are in {x}?"])
+     "Explain to me how {x} works.", "Tell me the news of today.", "How many rivers are in {x}?"],
+    ["Which languages do people speak in {x}?", "What language is spoken in {x}?", "Which language do people in {x} use?", "How many lakes are there in {x}?", "How many streets are in {x}?", "How many mountains does {x} have?"])
 DO_NOT_KNOW = "I do not know that. I am a very small model."
 
 HIDDEN = Pool(
