@@ -42,9 +42,9 @@ pub enum Elem {
     F32,
     /// An index, a word each.
     U32,
-    /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. The parts
-    /// of a row stand one after the other: its signed bytes; for each block the scale (F32), its largest magnitude / 127;
-    /// for each half of a block the sum of its bytes (I32), which weights with an offset need.
+    /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. A block is
+    /// its bytes, 128 added to each; its scale, the largest magnitude / 127; and what it and each of its halves add up to,
+    /// negated, which weights with a minimum need.
     Q8,
 }
 
@@ -69,7 +69,7 @@ impl ValueInfo {
     pub fn words(self) -> usize {
         match self.elem {
             Elem::F32 | Elem::U32 => self.width,
-            Elem::Q8 => self.width / Elem::Q8_BLOCK * (Elem::Q8_BLOCK / 4 + 1 + 2),
+            Elem::Q8 => self.width / Elem::Q8_BLOCK * (Elem::Q8_BLOCK / 4 + 1 + 3),
         }
     }
 }

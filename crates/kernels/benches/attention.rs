@@ -32,7 +32,7 @@ fn main() {
         for (shape, kv) in SHAPES.iter().flat_map(|shape| KvType::all().map(move |kv| (shape, kv))) {
             let machine = Machine::measure(threads, BYTES);
             print!("{isa:?} {} {kv:?} ({machine}):", shape.name);
-            let options = CpuOptions { threads: Some(threads), isa: Some(isa), kv };
+            let options = CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() };
             for (sequences, positions) in [1, 8].into_iter().flat_map(|n| [1024, 4096, 16384].map(|len| (n, len))) {
                 let gb_s = decode(options, shape, sequences, positions);
                 print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / machine.read_gb_s);

@@ -8,7 +8,7 @@ use kernels::{Cpu, CpuOptions, Isa, KvType};
 #[test]
 fn logits_are_those_of_transformers() {
     for isa in Isa::available() {
-        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), kv: KvType::F32 });
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), kv: KvType::F32, ..CpuOptions::default() });
         for name in golden::names() {
             golden::check(&name, &cpu, true);
         }

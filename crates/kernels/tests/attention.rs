@@ -165,7 +165,7 @@ fn check(case: &Case) {
     let width = case.heads() * case.head_dim;
     for (isa, kv) in Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv))) {
         let what = format!("{isa:?} {kv:?} {case:?}");
-        let options = |threads| CpuOptions { threads: Some(threads), isa: Some(isa), kv };
+        let options = |threads| CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() };
         let mut model = Model::new(case, &numbers, options(1));
         let whole = model.step(&[(0, 0, &tokens)]);
         for row in [0, tokens.len() / 3, tokens.len() - 1] {

@@ -39,7 +39,7 @@ impl<B: Backend> Model<B> {
 }
 
 fn cpu(threads: usize, isa: Isa, kv: KvType) -> Cpu {
-    Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), kv })
+    Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() })
 }
 
 fn tokens(seed: u32, n: usize) -> Vec<u32> {

@@ -23,6 +23,8 @@ pub struct LoadOptions {
     pub context: Option<usize>,
     /// Threads that compute (default: every core).
     pub threads: Option<usize>,
+    /// Binds each thread that computes to a core of its own.
+    pub pin: bool,
     /// Sequences that run at once (default: 32).
     pub max_sequences: Option<usize>,
     /// Rows computed in a step at most (default: 512).
@@ -52,6 +54,7 @@ pub struct Prepared {
     /// What is computed: the model's graph, fused.
     graph: Graph,
     threads: Option<usize>,
+    pin: bool,
     kv_type: KvType,
 }
 
@@ -103,7 +106,16 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
-    Ok(Prepared { checkpoint, model, context, limits, graph, threads: options.threads, kv_type: options.kv_type })
+    Ok(Prepared {
+        checkpoint,
+        model,
+        context,
+        limits,
+        graph,
+        threads: options.threads,
+        pin: options.pin,
+        kv_type: options.kv_type,
+    })
 }
 
 /// Bytes that a position takes in the KV cache, over all layers.
@@ -132,7 +144,7 @@ impl Prepared {
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let backend = Cpu::new(CpuOptions { threads: self.threads, isa: None, kv: self.kv_type });
+        let backend = Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None, kv: self.kv_type });
         let graph = &self.graph;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();

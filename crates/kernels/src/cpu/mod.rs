@@ -1,6 +1,7 @@
 //! The CPU as a backend.
 
 mod codecs;
+mod cores;
 mod memory;
 mod ops;
 mod pool;
@@ -28,6 +29,8 @@ use simd::Vector;
 pub struct CpuOptions {
     /// Threads that compute; `None` for as many as the system offers.
     pub threads: Option<usize>,
+    /// Binds each thread to a core of its own, the one that calls [`Backend::run`] too.
+    pub pin: bool,
     /// Kernels to use; `None` for the best this machine has, as also if it lacks the ones named.
     pub isa: Option<Isa>,
     /// How the KV cache is stored.
@@ -47,7 +50,8 @@ impl Cpu {
     pub fn new(options: CpuOptions) -> Cpu {
         let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
         let vector = Vector::new(options.isa.unwrap_or_else(Isa::detect));
-        Cpu { pool: Pool::new(threads.max(1)), vector, kv: options.kv }
+        let cores = if options.pin { cores::all() } else { vec![] };
+        Cpu { pool: Pool::new(threads.max(1), &cores), vector, kv: options.kv }
     }
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.

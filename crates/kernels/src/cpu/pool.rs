@@ -6,12 +6,13 @@
 #![allow(unsafe_code)]
 
 use std::any::Any;
-use std::cell::UnsafeCell;
+use std::cell::{Cell, UnsafeCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use super::cores::{self, Core};
 use super::memory::Shared;
 
 /// Looks at the gate before a thread goes to sleep: some tens of microseconds, longer than the gap between operators.
@@ -26,6 +27,13 @@ pub(crate) struct Pool {
     club: Arc<Club>,
     workers: Vec<JoinHandle<()>>,
     turn: Mutex<()>,
+    /// The core of the threads that call [`Pool::run`].
+    core: Option<Core>,
+}
+
+thread_local! {
+    /// The core that a caller was bound to.
+    static BOUND: Cell<Option<Core>> = const { Cell::new(None) };
 }
 
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
@@ -63,8 +71,9 @@ impl std::fmt::Debug for Club {
 }
 
 impl Pool {
-    /// A pool of `threads`, the caller of [`Pool::run`] counted; of fewer if the system gives no more.
-    pub(crate) fn new(threads: usize) -> Pool {
+    /// A pool of `threads`, the caller of [`Pool::run`] counted; of fewer if the system gives no more. If there are `cores`,
+    /// each thread is bound to one of them, the caller to the first; threads that are left are not bound.
+    pub(crate) fn new(threads: usize, cores: &[Core]) -> Pool {
         fn nothing(_: usize, _: usize) {}
         let club = Arc::new(Club {
             gate: AtomicU64::new(0),
@@ -79,11 +88,15 @@ impl Pool {
             panic: Mutex::new(None),
         });
         let spawn = |thread| {
-            let club = club.clone();
-            std::thread::Builder::new().name(format!("kernel-{thread}")).spawn(move || club.serve(thread)).ok()
+            let (club, core) = (club.clone(), cores.get(thread).copied());
+            let serve = move || {
+                core.into_iter().for_each(cores::bind);
+                club.serve(thread);
+            };
+            std::thread::Builder::new().name(format!("kernel-{thread}")).spawn(serve).ok()
         };
         let workers = (1..threads).map_while(spawn).collect();
-        Pool { club, workers, turn: Mutex::new(()) }
+        Pool { club, workers, turn: Mutex::new(()), core: cores.first().copied() }
     }
 
     /// Threads, the caller counted.
@@ -98,6 +111,11 @@ impl Pool {
     /// As `work` does.
     pub(crate) fn run(&self, pieces: usize, work: &Work<'_>) {
         let _turn = lock(&self.turn);
+        if let Some(core) = self.core
+            && BOUND.replace(Some(core)) != Some(core)
+        {
+            cores::bind(core);
+        }
         if pieces <= 1 || self.workers.is_empty() {
             return (0..pieces).for_each(|piece| work(0, piece));
         }
@@ -266,7 +284,8 @@ mod tests {
     #[test]
     fn every_piece_is_done_once() {
         for threads in [1, 2, 5] {
-            let pool = Pool::new(threads);
+            let cores = if threads == 2 { cores::all() } else { vec![] };
+            let pool = Pool::new(threads, &cores);
             for round in 0..300 {
                 let counts: Vec<AtomicUsize> = (0..round % 40).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(counts.len(), &|thread, piece| {
@@ -280,7 +299,7 @@ mod tests {
 
     #[test]
     fn a_panic_reaches_the_caller_and_the_pool_lives_on() {
-        let pool = Pool::new(3);
+        let pool = Pool::new(3, &[]);
         for _ in 0..20 {
             let result = catch_unwind(AssertUnwindSafe(|| pool.run(50, &|_, piece| assert!(piece != 17, "piece 17"))));
             assert!(result.is_err());
@@ -290,7 +309,7 @@ mod tests {
 
     #[test]
     fn chunks_and_states_are_each_ones_own() {
-        let pool = Pool::new(4);
+        let pool = Pool::new(4, &[]);
         let mut out = vec![0; 1003];
         pool.chunks(&mut out, 10, |i, chunk| chunk.iter_mut().for_each(|x| *x += i + 1));
         assert!(out.iter().enumerate().all(|(at, &x)| x == at / 10 + 1));
@@ -301,7 +320,7 @@ mod tests {
 
     #[test]
     fn callers_on_several_threads_take_turns() {
-        let (pool, total) = (Pool::new(3), AtomicUsize::new(0));
+        let (pool, total) = (Pool::new(3, &[]), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..100).for_each(|_| pool.run(7, &|_, _| _ = total.fetch_add(1, Relaxed))));

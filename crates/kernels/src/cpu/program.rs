@@ -43,7 +43,7 @@ impl Program {
         let layer = |shape: &_| Layer::new(*shape, kv, limits.kv_blocks, limits.block_len);
         let layers = graph.kv().iter().map(layer).collect::<Result<Vec<Layer>, _>>()?;
         let scratch = Scratch::new(graph, &limits, &layers, threads)?;
-        let arena = Buffer::zeroed(plan.words, "the values of a step")?;
+        let arena = Buffer::zeroed(plan.words, "the values of a step")?.on_large_pages();
         Ok(Program { graph: graph.clone(), plan, limits, weights, arena, layers, scratch, outputs: 0 })
     }
 

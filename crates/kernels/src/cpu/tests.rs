@@ -66,7 +66,7 @@ fn close(got: &[f32], wanted: &[f32], tolerance: f32) {
 
 #[test]
 fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
-    let pool = Pool::new(2);
+    let pool = Pool::new(2, &[]);
     for dtype in DType::all() {
         let shape = Shape { outer: 2, rows: 21, cols: 3 * dtype.layout().block_len };
         let bytes = random_blocks(dtype, 7, 2 * 21 * shape.cols);
@@ -74,7 +74,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
         let tiles = Tiles::pack(&pool, dtype, shape, &bytes).expect("memory");
         for (vector, matrix, row) in vectors().flat_map(|v| (0..2).flat_map(move |m| (0..21).map(move |r| (v, m, r)))) {
-            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new(shape.cols).expect("memory"));
+            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new().expect("memory"));
             room.decode(vector, &tiles, (matrix, row), &mut out);
             let wanted = &wanted[(matrix * 21 + row) * shape.cols..][..shape.cols];
             let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
@@ -85,7 +85,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
 
 #[test]
 fn every_half_precision_number_is_widened_exactly() {
-    let pool = Pool::new(1);
+    let pool = Pool::new(1, &[]);
     let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
     let tiles = Tiles::pack(&pool, DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
     for vector in vectors() {
@@ -102,10 +102,10 @@ fn every_half_precision_number_is_widened_exactly() {
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
     let (cols, mut eight) = (tiles.shape.cols, vec![0.0; x.len()]);
-    let (mut room, mut out) = (Room::new(cols).expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
+    let (mut room, mut out) = (Room::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
     let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
-    let x = linear::rounded((&Pool::new(1), vector), tiles, x, &mut eight);
-    let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
+    let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut eight);
+    let product = Product { tiles, matrix: 1, x, slots, share: 1 };
     for first in (0..tiles.count()).step_by(cut) {
         product.write(vector, &mut room, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
     }
@@ -128,14 +128,17 @@ fn rows_are_rounded_to_eight_bits() {
     x[40..44].copy_from_slice(&[127.0, 0.5, -1.5, -127.0]);
     for vector in vectors() {
         let mut words = vec![0.0; 2 * eight::words(480)];
-        eight::quantize(&Pool::new(2), vector, &x, 480, &mut words);
+        eight::quantize(&Pool::new(2, &[]), vector, &x, 480, &mut words);
         for (i, wanted) in rounded(&x).chunks(480).enumerate() {
-            let row = eight::row(&words, 480, 480, i);
-            let bytes: Vec<i32> = row.quads.iter().flat_map(|q| q.to_le_bytes()).map(|b| i32::from(b as i8)).collect();
-            let got: Vec<f32> = bytes.iter().enumerate().map(|(k, &b)| b as f32 * row.scales[k / 32]).collect();
-            assert_eq!(got, wanted, "{:?}", vector.isa());
-            let sums: Vec<i32> = bytes.chunks(16).map(|half| half.iter().sum()).collect();
-            assert_eq!(row.sums.iter().map(|&sum| sum as i32).collect::<Vec<_>>(), sums);
+            for (k, wanted) in wanted.chunks(32).enumerate() {
+                let block = eight::blocks(&words)[eight::start(480, i) + k];
+                let byte = |b: u8| f32::from(i16::from(b) - 128);
+                let bytes: Vec<f32> = block[..8].iter().flat_map(|q| q.to_le_bytes()).map(byte).collect();
+                let got: Vec<f32> = bytes.iter().map(|b| b * block[8]).collect();
+                assert_eq!(got, wanted, "{:?}", vector.isa());
+                let sum = |bytes: &[f32]| -block[8] * bytes.iter().sum::<f32>();
+                assert_eq!(block[9..], [sum(&bytes), sum(&bytes[..16]), sum(&bytes[16..])]);
+            }
         }
     }
 }
@@ -146,7 +149,7 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let mut weights = vec![0.0; 2 * rows * shape.cols];
     tensor::decode(dtype, &bytes, &mut weights).expect("whole blocks");
     let largest = weights.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
-    let tiles = Tiles::pack(&Pool::new(1), dtype, shape, &bytes).expect("memory");
+    let tiles = Tiles::pack(&Pool::new(1, &[]), dtype, shape, &bytes).expect("memory");
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;

@@ -147,6 +147,9 @@ struct LoadArgs {
     /// Threads that compute [default: every core]
     #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
+    /// Bind each thread that computes to a core of its own: steadier on cores that nothing else uses, slower on others.
+    #[arg(long)]
+    pin: bool,
     /// How the KV cache is stored: q8_0 takes half the memory of f16, f32 twice.
     #[arg(long, value_name = "TYPE", default_value = KvType::default().name(), value_parser = kv_types())]
     kv_type: KvType,
@@ -160,7 +163,7 @@ fn kv_types() -> impl TypedValueParser<Value = KvType> {
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
         let threads = self.threads.map(usize::from);
-        LoadOptions { context: self.context, threads, kv_type: self.kv_type, ..LoadOptions::default() }
+        LoadOptions { context: self.context, threads, pin: self.pin, kv_type: self.kv_type, ..LoadOptions::default() }
     }
 
     /// Loads the model with its engine, for `max_sequences` at once.

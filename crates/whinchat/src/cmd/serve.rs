@@ -36,6 +36,9 @@ pub(crate) struct Serve {
     /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
     #[arg(long, value_name = "TOKENS")]
     kv_tokens: Option<usize>,
+    /// Threads that speak with clients, beside those that compute [default: one for every eight cores, two at least]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    client_threads: Option<u16>,
     /// Seconds that open answers have to finish after SIGTERM or Ctrl-C.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     grace: u64,
@@ -53,7 +56,9 @@ impl Serve {
             .unwrap_or_else(|_| if self.quiet { "warn" } else { "info" }.into());
         let colours = std::io::stderr().is_terminal();
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.client_threads.map_or((cores / 8).max(2), usize::from);
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let served = runtime.block_on(self.listen_and_serve());
         runtime.shutdown_background();
         served

@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Block, Part, Quads, Quant, bits, half, lines};
+use super::{Block, Part, Quads, Quant, bits, half, lines, signed};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -34,7 +34,6 @@ impl Quant<4, 16, 20> for Q2K {
 
 impl Quant<4, 24, 18> for Q3K {
     const PARTS: usize = 16;
-    const ZERO: i32 = 4;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
 
     /// A block has 32 bytes of third bits, 64 of quarters, 12 of scales (low 4 bits of 16, then high 2), d.
@@ -58,7 +57,7 @@ impl Quant<4, 24, 18> for Q3K {
             let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
             s.or(two, s.shl(third, 2))
         });
-        Part { bytes, scale, min: None }
+        Part { bytes: signed!(s, 4, bytes, 4), scale, min: None }
     }
 }
 
@@ -130,7 +129,6 @@ impl Quant<8, 40, 20> for Q5K {
 
 impl Quant<4, 48, 18> for Q6K {
     const PARTS: usize = 16;
-    const ZERO: i32 = 32;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
 
     /// A block has 128 bytes of nibbles, 64 of upper pairs, 16 scales, d.
@@ -148,6 +146,6 @@ impl Quant<4, 48, 18> for Q6K {
             let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
             s.or(four, s.shl(upper, 4))
         });
-        Part { bytes, scale, min: None }
+        Part { bytes: signed!(s, 4, bytes, 32), scale, min: None }
     }
 }

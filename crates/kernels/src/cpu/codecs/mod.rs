@@ -1,9 +1,8 @@
 //! What tiles of each storage type hold, and how kernels read them, written once for every instruction set.
 //!
-//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of unsigned bytes, four
+//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of signed bytes, four
 //! columns of each row in a lane, with a scale and a minimum for each part of a block: an element is
-//! scale · (byte − [`Quant::ZERO`]) − minimum, the same bits as `tensor::decode` gives. Products with rows of signed
-//! bytes are then sums of integers.
+//! scale · byte − minimum, the same bits as `tensor::decode` gives. Products with rows of bytes are then sums of integers.
 
 mod eight;
 mod five;
@@ -13,7 +12,8 @@ mod k_quants;
 
 use tensor::DType;
 
-use super::ops::gemm_int::{Form, Strip, Weights, multiply};
+use super::ops::eight::{Block as Rounded, Factor};
+use super::ops::gemm_int::{Form, Weights, multiply};
 use super::simd::{Bytes, Kernel, Line, Simd};
 use super::tiles::Columns;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
@@ -38,9 +38,7 @@ pub(crate) type Quads = [Bytes; QUAD];
 trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     /// Parts of a block.
     const PARTS: usize;
-    /// What is taken from a byte; 0 where there is a minimum.
-    const ZERO: i32 = 0;
-    /// Whether bytes reach 128 and more.
+    /// Whether bytes lie beyond -64 and 64.
     const WIDE: bool = false;
     /// Whether parts have minima.
     const MIN: bool = false;
@@ -65,8 +63,23 @@ struct Block<'a, const QUANTS: usize, const SIDE: usize> {
 pub(crate) struct Part<S: Simd, const LINES: usize> {
     pub(crate) bytes: [S::I; LINES],
     pub(crate) scale: S::F,
-    /// `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
+    /// `None` for the types that have none.
     pub(crate) min: Option<S::F>,
+}
+
+impl<S: Simd, const LINES: usize> Part<S, LINES> {
+    /// What the sums of products start from, -128 times the sum of each row's bytes: it makes up for what is added to
+    /// the bytes of x.
+    #[inline(always)]
+    pub(crate) fn start(&self, s: S, wide: bool) -> S::I {
+        let (zero, half) = (s.splat_int(0), s.splat_int(i32::from_le_bytes([128; 4])));
+        // Two chains, so that half as many additions wait for each other.
+        let mut sums = [zero; 2];
+        for (i, &bytes) in self.bytes.iter().enumerate() {
+            sums[i % 2] = s.dot(sums[i % 2], half, bytes, wide);
+        }
+        s.sub_int(s.sub_int(zero, sums[0]), sums[1])
+    }
 }
 
 /// An array made element by element. (`std::array::from_fn` is not always inlined, and code that is not is compiled without
@@ -83,6 +96,14 @@ macro_rules! lines {
     }};
 }
 use lines;
+
+/// Lines of bytes, `$by` taken from each byte.
+macro_rules! signed {
+    ($s:expr, $n:literal, $lines:expr, $by:literal) => {
+        lines!($s, $n, |i| $s.sub_bytes($lines[i], $s.splat_int(i32::from_le_bytes([$by; 4]))))
+    };
+}
+use signed;
 
 /// Calls `$do` for a quantized type: with `S` and a number of rows if given, the type, and the three numbers of [`Quant`].
 macro_rules! for_quant {
@@ -113,8 +134,6 @@ pub(crate) struct Layout {
     pub(crate) quants: usize,
     /// Widths of the other fields: (bytes, how many).
     pub(crate) fields: &'static [(usize, usize)],
-    /// What is taken from each byte.
-    pub(crate) zero: i32,
     /// How parts are multiplied.
     pub(crate) form: Form,
     /// One row's block into the bytes of its lines and of its side.
@@ -125,12 +144,12 @@ impl Layout {
     pub(crate) fn of(dtype: DType) -> Layout {
         fn float(fields: &'static [(usize, usize)]) -> Layout {
             let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| side.copy_from_slice(block);
-            Layout { quants: 0, fields, zero: 0, form: Form { lines: 0, min: false, wide: false }, pack }
+            Layout { quants: 0, fields, form: Form { lines: 0, min: false, wide: false }, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
             let form = Form { lines: LINES, min: T::MIN, wide: T::WIDE };
-            Layout { quants: QUANTS, fields: T::FIELDS, zero: T::ZERO, form, pack: T::pack }
+            Layout { quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
         }
         match dtype {
             DType::F32 => float(&[(4, 1)]),
@@ -170,28 +189,18 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     let blocks = quants.iter().zip(side);
     let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
-    for (((quants, side), bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
+    let parts = parts.zip(job.out.starts.chunks_exact_mut(T::PARTS));
+    for (((quants, side), bytes), ((scales, mins), starts)) in blocks.zip(bytes).zip(parts) {
         for p in 0..T::PARTS {
             let part = T::part(s, &Block { quants, side }, p);
             for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
                 s.store_bytes(to, quants);
             }
+            s.store(&mut starts[p].0, s.with_bits(part.start(s, T::WIDE)));
             s.store(&mut scales[p].0, part.scale);
-            s.store(&mut mins[p].0, part.min.unwrap_or(s.splat(0.0)));
-        }
-    }
-}
-
-/// Asks for lines that will be unpacked soon.
-pub(crate) struct Prefetch<'a>(pub(crate) &'a [Quads]);
-
-impl Kernel for Prefetch<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for line in self.0 {
-            s.prefetch(line, 0);
+            if T::MIN {
+                s.store(&mut mins[p].0, part.min.unwrap_or(s.splat(0.0)));
+            }
         }
     }
 }
@@ -204,9 +213,9 @@ pub(crate) struct DotQuants<'a> {
     /// Fields from tile to tile.
     pub(crate) stride: usize,
     pub(crate) cols: usize,
-    pub(crate) rows: usize,
-    /// A strip of each row for the first [`COLUMNS`] columns, then for the next …
-    pub(crate) x: &'a [Strip],
+    pub(crate) x: &'a [Rounded],
+    /// Where each row starts in `x`.
+    pub(crate) rows: &'a [u32],
     pub(crate) sums: &'a mut [Line],
     pub(crate) sums_stride: usize,
 }
@@ -216,7 +225,7 @@ impl Kernel for DotQuants<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        match self.rows {
+        match self.rows.len() {
             1 => for_quant!(self.dtype, dot[S 1](s, self)),
             2 => for_quant!(self.dtype, dot[S 2](s, self)),
             4 => for_quant!(self.dtype, dot[S 4](s, self)),
@@ -231,22 +240,27 @@ where
     S: Simd,
     T: Quant<LINES, QUANTS, SIDE>,
 {
-    let (x, columns) = (job.x.as_chunks::<ROWS>().0, T::PARTS * LINES);
-    let blocks = job.cols / (columns * QUAD);
+    let blocks = job.cols / (T::PARTS * LINES * QUAD);
+    let rows = job.rows.first_chunk::<ROWS>().expect("so many");
+    Factor::check(job.x, rows, job.cols);
     for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
         let (quants, side) = tile.split_at(blocks * QUANTS * QUAD);
-        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0.chunks(QUADS / columns);
-        let side = side.as_chunks::<SIDE>().0.chunks(QUADS / columns);
+        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0;
         let mut totals = [[s.splat(0.0)]; ROWS];
-        for ((quants, side), x) in quants.zip(side).zip(x) {
-            for (b, (quants, side)) in quants.iter().zip(side).enumerate() {
-                for line in quants {
-                    s.prefetch(line, AHEAD);
-                }
-                for p in 0..T::PARTS {
-                    let part = T::part(s, &Block { quants, side }, p);
-                    multiply(s, (&[part], T::WIDE), x, b * T::PARTS + p, &mut totals);
-                }
+        for (b, (quants, side)) in quants.iter().zip(side.as_chunks::<SIDE>().0).enumerate() {
+            for line in quants {
+                s.prefetch(line, AHEAD);
+            }
+            for p in 0..T::PARTS {
+                let part = T::part(s, &Block { quants, side }, p);
+                let start = part.start(s, T::WIDE);
+                multiply::<S, _, ROWS, 1, LINES>(
+                    s,
+                    (&[part], T::WIDE),
+                    (job.x, rows, b * T::PARTS + p),
+                    [[start]; ROWS],
+                    &mut totals,
+                );
             }
         }
         for (r, [total]) in totals.into_iter().enumerate() {

@@ -1,38 +1,68 @@
 //! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
 
 use super::{Input, Worker};
-use crate::cpu::memory::{Shared, as_indices};
+use crate::cpu::memory::Shared;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Columns that share a scale.
-const BLOCK: usize = 32;
+pub(crate) const COLUMNS: usize = 32;
+const QUADS: usize = COLUMNS / 4;
 
-/// Words of a rounded row: four bytes in each, then a scale for each block, then the sum of the bytes of each half block.
+/// 32 columns of a rounded row: four unsigned bytes in the bits of each word, 128 more than what they stand for; their
+/// scale; what all of them, and each half, add up to, negated.
+pub(crate) type Block = [f32; QUADS + 4];
+const WORDS: usize = QUADS + 4;
+const SCALE: usize = QUADS;
+const SUM: usize = QUADS + 1;
+const HALVES: usize = QUADS + 2;
+
+/// Words of a rounded row.
 pub(crate) fn words(cols: usize) -> usize {
-    cols / BLOCK * (BLOCK / 4 + 3)
+    cols / COLUMNS * WORDS
 }
 
-/// A rounded row.
+/// Rounded rows as blocks.
+pub(crate) fn blocks(rows: &[f32]) -> &[Block] {
+    rows.as_chunks().0
+}
+
+/// The first block of part `i` of rounded rows, each of which is one or several parts of `cols` columns.
+pub(crate) fn start(cols: usize, i: usize) -> usize {
+    i * (cols / COLUMNS)
+}
+
+/// What `LINES` · 4 columns of weights are multiplied with.
 #[derive(Clone, Copy)]
-pub(crate) struct Row<'a> {
-    /// Four signed bytes in the bits of each.
-    pub(crate) quads: &'a [f32],
-    /// A scale for each 32 columns.
-    pub(crate) scales: &'a [f32],
-    /// The sums of the bytes of each 16 columns, as bits of signed integers.
-    pub(crate) sums: &'a [u32],
+pub(crate) struct Factor<'a, const LINES: usize> {
+    pub(crate) quads: &'a [f32; LINES],
+    pub(crate) scale: f32,
+    /// What a minimum is multiplied with.
+    pub(crate) sum: f32,
 }
 
-/// Part `i` of rounded rows of `width` columns, each of which is one or several parts of `cols` columns.
-pub(crate) fn row(rows: &[f32], width: usize, cols: usize, i: usize) -> Row<'_> {
-    let (row, first) = (i / (width / cols), i % (width / cols) * cols);
-    let (quads, rest) = rows[row * words(width)..][..words(width)].split_at(width / 4);
-    let (scales, sums) = rest.split_at(width / BLOCK);
-    Row {
-        quads: &quads[first / 4..][..cols / 4],
-        scales: &scales[first / BLOCK..][..cols / BLOCK],
-        sums: &as_indices(sums)[2 * first / BLOCK..][..2 * cols / BLOCK],
+impl Factor<'_, 0> {
+    /// Panics unless rows of `columns` columns that start at `rows` lie in `x`.
+    #[inline(always)]
+    pub(crate) fn check(x: &[Block], rows: &[u32], columns: usize) {
+        let most = x.len().checked_sub(columns / COLUMNS);
+        assert!(most.is_some_and(|most| rows.iter().all(|&row| row as usize <= most)), "rows of x");
+    }
+}
+
+impl<'a, const LINES: usize> Factor<'a, LINES> {
+    pub(crate) const NONE: Factor<'static, LINES> = Factor { quads: &[0.0; LINES], scale: 0.0, sum: 0.0 };
+
+    /// Part `part` of the row that starts at `row`, which [`Factor::check`] has seen with as many columns.
+    #[inline(always)]
+    pub(crate) fn new(x: &'a [Block], row: u32, part: usize) -> Factor<'a, LINES> {
+        let (at, part) = (row as usize + part * LINES / QUADS, part % (QUADS / LINES));
+        debug_assert!(at < x.len(), "unchecked");
+        // SAFETY: `check` has compared the row's last block with the length.
+        #[allow(unsafe_code)]
+        let block = unsafe { x.get_unchecked(at) };
+        let quads = &block.as_chunks().0[part];
+        Factor { quads, scale: block[SCALE], sum: block[if LINES == QUADS { SUM } else { HALVES + part }] }
     }
 }
 
@@ -44,7 +74,7 @@ pub(crate) fn quantize(pool: &Pool, vector: Vector, x: &[f32], cols: usize, out:
     let (rows, words, out) = (x.len() / cols, words(cols), Shared::new(out));
     pool.run(rows.div_ceil(GRAIN), &|_, piece| {
         for i in piece * GRAIN..rows.min((piece + 1) * GRAIN) {
-            write(vector, out, (i * words, cols), 0, &x[i * cols..][..cols]);
+            write(vector, out, i * words, 0, &x[i * cols..][..cols]);
         }
     });
 }
@@ -57,35 +87,25 @@ pub(super) fn quantize_with(cpu: &mut Worker, x: Input, out: &mut [f32], work: i
             let row = &mut room.row[..cols];
             row.copy_from_slice(&x.x[i * cols..][..cols]);
             work(row);
-            write(vector, out, (i * words, cols), 0, row);
+            write(vector, out, i * words, 0, row);
         }
     });
 }
 
-/// Rounds some columns of a row, from `first` on, into the row of `cols` columns that starts at `start`. No two calls at
-/// the same time may write the same columns.
-pub(crate) fn write(vector: Vector, out: Shared<f32>, (start, cols): (usize, usize), first: usize, x: &[f32]) {
-    let (scales, sums) = (start + cols / 4, start + cols / 4 + cols / BLOCK);
-    // SAFETY: the three parts of a row are disjoint, and so are those of different columns, by the caller's promise.
+/// Rounds some columns of a row, from `first` on, into the row that starts at `start`. No two calls at the same time may
+/// write the same columns.
+pub(crate) fn write(vector: Vector, out: Shared<f32>, start: usize, first: usize, x: &[f32]) {
+    // SAFETY: blocks of different columns are disjoint, and those of the same are written by one call, as promised.
     #[allow(unsafe_code)]
-    let (quads, scales, sums) = unsafe {
-        let quads = out.part(start + first / 4, x.len() / 4);
-        (
-            quads,
-            out.part(scales + first / BLOCK, x.len() / BLOCK),
-            out.part(sums + 2 * first / BLOCK, 2 * x.len() / BLOCK),
-        )
-    };
-    vector.run(Quantize { x, quads, scales, sums });
+    let out = unsafe { out.part(start + words(first), words(x.len())) };
+    vector.run(Quantize { x, out: out.as_chunks_mut().0 });
 }
 
 /// Rounds whole blocks: the largest number of each becomes 127 or -127. Halves go to even; numbers that are not finite make
 /// a scale that is not.
 struct Quantize<'a> {
     x: &'a [f32],
-    quads: &'a mut [f32],
-    scales: &'a mut [f32],
-    sums: &'a mut [f32],
+    out: &'a mut [Block],
 }
 
 impl Kernel for Quantize<'_> {
@@ -93,20 +113,23 @@ impl Kernel for Quantize<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Quantize { x, quads, scales, sums } = self;
-        let outs = quads.as_chunks_mut::<8>().0.iter_mut().zip(scales).zip(sums.as_chunks_mut::<2>().0);
-        for (x, ((quads, scale), sums)) in x.as_chunks::<LANES>().0.as_chunks::<2>().0.iter().zip(outs) {
+        let x = self.x.as_chunks::<LANES>().0.as_chunks::<2>().0;
+        for (x, out) in x.iter().zip(self.out) {
             let x = [s.load(&x[0]), s.load(&x[1])];
             let largest = s.largest(s.max(magnitude(s, x[0]), magnitude(s, x[1])));
-            *scale = largest / 127.0;
+            let scale = largest / 127.0;
             let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-            for ((x, quads), sum) in x.into_iter().zip(quads.as_chunks_mut::<4>().0).zip(sums) {
-                let rounded = s.round(s.mul(x, by));
-                for (quad, &bytes) in quads.iter_mut().zip(s.narrow(rounded).as_chunks::<4>().0) {
+            out[SCALE] = scale;
+            let mut sums = [0; 2];
+            for (half, x) in x.into_iter().enumerate() {
+                let bytes = s.narrow(s.add_int(s.round(s.mul(x, by)), s.splat_int(128)));
+                for (quad, &bytes) in out[4 * half..].iter_mut().zip(bytes.as_chunks::<4>().0) {
                     *quad = f32::from_le_bytes(bytes);
                 }
-                *sum = f32::from_bits(s.sum(rounded) as u32);
+                sums[half] = 128 * LANES as i32 - s.sum(bytes);
             }
+            out[SUM] = scale * (sums[0] + sums[1]) as f32;
+            (out[HALVES], out[HALVES + 1]) = (scale * sums[0] as f32, scale * sums[1] as f32);
         }
     }
 }

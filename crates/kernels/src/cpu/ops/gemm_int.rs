@@ -3,121 +3,136 @@
 //! chunk shows in the bits.
 
 use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads};
-use crate::cpu::ops::eight::Row;
+use crate::cpu::ops::eight::{Block, Factor};
+use crate::cpu::ops::linear::AT_ONCE;
 use crate::cpu::simd::{Kernel, Line, Simd};
 
-/// Unpacked columns of one tile: lines of bytes, and each part's scale and minimum.
+/// Unpacked columns of one tile: lines of signed bytes, and for each part what its sums start from, its scale and its
+/// minimum.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Weights {
     pub(crate) bytes: [Quads; QUADS],
+    pub(crate) starts: [Line; PARTS],
     pub(crate) scales: [Line; PARTS],
     pub(crate) mins: [Line; PARTS],
 }
 
 impl Weights {
-    pub(crate) const ZERO: Weights =
-        Weights { bytes: [[[0; 16]; QUAD]; QUADS], scales: [Line([0.0; 16]); PARTS], mins: [Line([0.0; 16]); PARTS] };
+    pub(crate) const ZERO: Weights = Weights {
+        bytes: [[[0; 16]; QUAD]; QUADS],
+        starts: [Line([0.0; 16]); PARTS],
+        scales: [Line([0.0; 16]); PARTS],
+        mins: [Line([0.0; 16]); PARTS],
+    };
+
+    /// Part `p`.
+    #[inline(always)]
+    fn part<const LINES: usize>(&self, p: usize, min: bool) -> Unpacked<'_, LINES> {
+        let bytes = &self.bytes.as_chunks().0[p];
+        Unpacked { bytes, scale: &self.scales[p], min: if min { Some(&self.mins[p]) } else { None } }
+    }
 
     /// The elements of one row.
-    pub(crate) fn row(&self, lane: usize, lines: usize, zero: i32, out: &mut [f32]) {
+    pub(crate) fn row(&self, lane: usize, form: Form, out: &mut [f32]) {
         for (k, out) in out.iter_mut().enumerate() {
-            let (line, part) = (k / QUAD, k / QUAD / lines);
-            let byte = self.bytes[line].as_flattened()[QUAD * lane + k % QUAD];
-            *out = self.scales[part].0[lane] * (i32::from(byte) - zero) as f32 - self.mins[part].0[lane];
+            let (line, part) = (k / QUAD, k / QUAD / form.lines);
+            let byte = self.bytes[line].as_flattened()[QUAD * lane + k % QUAD] as i8;
+            let min = if form.min { self.mins[part].0[lane] } else { 0.0 };
+            *out = self.scales[part].0[lane] * f32::from(byte) - min;
         }
     }
 }
 
-/// The same columns of one row of x: bytes, and for each part what the sum starts from, its scale, and what its minimum is
-/// multiplied with.
-#[derive(Clone, Copy, Debug)]
-#[repr(C, align(64))]
-pub(crate) struct Strip {
-    quads: [i32; QUADS],
-    starts: [i32; PARTS],
-    scales: [f32; PARTS],
-    mins: [f32; PARTS],
+/// A part of columns of a tile, in registers or in the first cache.
+pub(crate) trait Lines<S: Simd> {
+    /// Line `i`.
+    fn line(&self, s: S, i: usize) -> S::I;
+    fn scale(&self, s: S) -> S::F;
+    fn min(&self, s: S) -> Option<S::F>;
 }
 
-impl Strip {
-    pub(crate) const ZERO: Strip =
-        Strip { quads: [0; QUADS], starts: [0; PARTS], scales: [0.0; PARTS], mins: [0.0; PARTS] };
-}
-
-/// Adds the products of part `p` of R strips and of T tiles, whose bytes reach 128 if `wide`, to the total of each pair. All
-/// pairs take turns: each one's sum of integers waits for its last product, the others' meanwhile go on.
-#[inline(always)]
-pub(crate) fn multiply<S: Simd, const R: usize, const T: usize, const LINES: usize>(
-    s: S,
-    (tiles, wide): (&[Part<S, LINES>; T], bool),
-    x: &[Strip; R],
-    p: usize,
-    totals: &mut [[S::F; T]; R],
-) {
-    // The remainder changes nothing; it shows the compiler that all indices are in bounds.
-    let p = p % (QUADS / LINES);
-    let mut sums = [[s.splat_int(0); T]; R];
-    for (sums, x) in sums.iter_mut().zip(x) {
-        *sums = [s.splat_int(x.starts[p]); T];
+impl<S: Simd, const LINES: usize> Lines<S> for Part<S, LINES> {
+    #[inline(always)]
+    fn line(&self, _: S, i: usize) -> S::I {
+        self.bytes[i]
     }
-    for i in 0..LINES {
-        for (sums, x) in sums.iter_mut().zip(x) {
-            let x = s.splat_int(x.quads[p * LINES + i]);
-            for (sum, tile) in sums.iter_mut().zip(tiles) {
-                *sum = s.dot(*sum, tile.bytes[i], x, wide);
-            }
-        }
-    }
-    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(x) {
-        let scale = s.splat(x.scales[p]);
-        for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
-            *total = s.mul_add(s.float(sum), s.mul(tile.scale, scale), *total);
-            if let Some(min) = tile.min {
-                *total = s.mul_add(min, s.splat(x.mins[p]), *total);
-            }
-        }
-    }
-}
-
-/// Takes `parts` parts of a rounded row, from part `first` on.
-pub(crate) struct Fill<'a> {
-    pub(crate) x: Row<'a>,
-    /// Lines of a part.
-    pub(crate) lines: usize,
-    /// What is taken from each byte of a weight.
-    pub(crate) zero: i32,
-    pub(crate) first: usize,
-    pub(crate) parts: usize,
-    pub(crate) strip: &'a mut Strip,
-}
-
-impl Kernel for Fill<'_> {
-    type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let Fill { x, lines, zero, first, parts, strip } = self;
-        copy(&x.quads[first * lines..][..parts * lines], &mut strip.quads, |x| x.to_bits() as i32);
-        if lines == 8 {
-            copy(&x.scales[first..][..parts], &mut strip.scales, |x| x);
-            let sums = x.sums[2 * first..][..2 * parts].as_chunks::<2>().0;
-            copy(sums, &mut strip.starts, |[a, b]| a.wrapping_add(b) as i32);
-        } else {
-            let halves = strip.scales.as_chunks_mut::<2>().0;
-            copy(&x.scales[first / 2..][..parts.div_ceil(2)], halves, |x| [x; 2]);
-            copy(&x.sums[first..][..parts], &mut strip.starts, |sum| sum as i32);
-        }
-        for ((start, min), scale) in strip.starts.iter_mut().zip(&mut strip.mins).zip(strip.scales) {
-            (*start, *min) = (start.wrapping_mul(-zero), -(scale * *start as f32));
+    fn scale(&self, _: S) -> S::F {
+        self.scale
+    }
+
+    #[inline(always)]
+    fn min(&self, _: S) -> Option<S::F> {
+        self.min
+    }
+}
+
+/// A part that is loaded line by line, where it is used.
+#[derive(Clone, Copy)]
+struct Unpacked<'a, const LINES: usize> {
+    bytes: &'a [Quads; LINES],
+    scale: &'a Line,
+    min: Option<&'a Line>,
+}
+
+impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
+    #[inline(always)]
+    fn line(&self, s: S, i: usize) -> S::I {
+        s.bytes(&self.bytes[i])
+    }
+
+    #[inline(always)]
+    fn scale(&self, s: S) -> S::F {
+        s.load(&self.scale.0)
+    }
+
+    #[inline(always)]
+    fn min(&self, s: S) -> Option<S::F> {
+        match self.min {
+            Some(min) => Some(s.load(&min.0)),
+            None => None,
         }
     }
 }
 
-/// to\[i\] = f(from\[i\]), as far as both go.
+/// Adds the products of part `p` of R rows and of T tiles, whose bytes are `wide` or not, to the total of each pair. All
+/// pairs take turns: each one's sum of integers waits for its last product, the others' meanwhile go on. The rows are those
+/// of `x` that start where the second list says, as [`Factor::check`] has seen them; `sums` are what [`Part::start`] says.
 #[inline(always)]
-fn copy<A: Copy, B>(from: &[A], to: &mut [B], f: impl Fn(A) -> B) {
-    from.iter().zip(to).for_each(|(&from, to)| *to = f(from));
+pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, const LINES: usize>(
+    s: S,
+    (tiles, wide): (&[L; T], bool),
+    (x, rows, p): (&[Block], &[u32; R], usize),
+    mut sums: [[S::I; T]; R],
+    totals: &mut [[S::F; T]; R],
+) {
+    let mut factors = [Factor::NONE; R];
+    for (factor, &row) in factors.iter_mut().zip(rows) {
+        *factor = Factor::<LINES>::new(x, row, p);
+    }
+    for i in 0..LINES {
+        let mut lines = [s.splat_int(0); T];
+        for (line, tile) in lines.iter_mut().zip(tiles) {
+            *line = tile.line(s, i);
+        }
+        for (sums, x) in sums.iter_mut().zip(&factors) {
+            let x = s.splat_int(x.quads[i].to_bits() as i32);
+            for (sum, line) in sums.iter_mut().zip(lines) {
+                *sum = s.dot(*sum, x, line, wide);
+            }
+        }
+    }
+    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(factors) {
+        let scale = s.splat(x.scale);
+        for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
+            *total = s.mul_add(s.float(sum), s.mul(tile.scale(s), scale), *total);
+            if let Some(min) = tile.min(s) {
+                *total = s.mul_add(min, s.splat(x.sum), *total);
+            }
+        }
+    }
 }
 
 /// How parts are multiplied.
@@ -127,22 +142,27 @@ pub(crate) struct Form {
     pub(crate) lines: usize,
     /// Whether there are minima.
     pub(crate) min: bool,
-    /// Whether bytes reach 128 and more.
+    /// Whether bytes lie beyond -64 and 64.
     pub(crate) wide: bool,
 }
 
 /// acc\[row\]\[tile\] (+)= Σ x\[row\] · w\[tile\].
 pub(crate) struct GemmInt<'a> {
     pub(crate) form: Form,
+    /// Few enough to stay in a core's first cache.
     pub(crate) w: &'a [Weights],
-    pub(crate) x: &'a [Strip],
-    /// Parts of the columns.
-    pub(crate) parts: usize,
+    pub(crate) x: &'a [Block],
+    /// Where each row's columns start in `x`.
+    pub(crate) rows: &'a [u32],
+    /// How many columns.
+    pub(crate) columns: usize,
     /// Row r starts at r · `acc_stride`.
     pub(crate) acc: &'a mut [Line],
     pub(crate) acc_stride: usize,
     /// Goes on from what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
+    /// Lines that will be unpacked next, asked for bit by bit.
+    pub(crate) next: [&'a [Quads]; AT_ONCE],
 }
 
 impl Kernel for GemmInt<'_> {
@@ -151,27 +171,56 @@ impl Kernel for GemmInt<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         match self.form {
-            Form { lines: 8, min: false, wide: true } => self.tiles::<S, 8, false, true>(s),
-            Form { lines: 8, min: false, wide: false } => self.tiles::<S, 8, false, false>(s),
-            Form { lines: 8, min: true, .. } => self.tiles::<S, 8, true, false>(s),
-            Form { min: false, .. } => self.tiles::<S, 4, false, false>(s),
-            Form { min: true, .. } => self.tiles::<S, 4, true, false>(s),
+            Form { lines: 8, min: false, wide: true } => self.rows::<S, 8, false, true>(s),
+            Form { lines: 8, min: false, wide: false } => self.rows::<S, 8, false, false>(s),
+            Form { lines: 8, min: true, .. } => self.rows::<S, 8, true, false>(s),
+            Form { min: false, .. } => self.rows::<S, 4, false, false>(s),
+            Form { min: true, .. } => self.rows::<S, 4, true, false>(s),
         }
     }
 }
 
 impl GemmInt<'_> {
     #[inline(always)]
-    fn tiles<S: Simd, const LINES: usize, const MIN: bool, const WIDE: bool>(&mut self, s: S) {
+    fn rows<S: Simd, const LINES: usize, const MIN: bool, const WIDE: bool>(&mut self, s: S) {
+        macro_rules! tiles {
+            ($rows:expr, $row:expr; $($n:literal)*) => {
+                match $rows.len() {
+                    $($n if S::QUANT_ROWS >= $n => {
+                        self.tiles::<S, $n, LINES, MIN, WIDE>(s, $rows.first_chunk().expect("so many"), $row);
+                    })*
+                    _ => unreachable!("at most S::QUANT_ROWS rows"),
+                }
+            };
+        }
+        Factor::check(self.x, self.rows, self.columns);
+        let (rows, mut row) = (self.rows, 0);
+        while row < rows.len() {
+            // Rows are shared out evenly: 9 as 5 and 4, not as 8 and 1.
+            let left = rows.len() - row;
+            let n = left.div_ceil(left.div_ceil(S::QUANT_ROWS));
+            self.ask(s, row, n);
+            tiles!(rows[row..row + n], row; 1 2 3 4 5 6 7 8);
+            row += n;
+        }
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, const R: usize, const LINES: usize, const MIN: bool, const WIDE: bool>(
+        &mut self,
+        s: S,
+        rows: &[u32; R],
+        row: usize,
+    ) {
         let mut tile = 0;
         while tile < self.w.len() {
             match &self.w[tile..] {
                 [a, b, ..] if S::QUANT_TILES == 2 => {
-                    self.rows::<S, 2, LINES, MIN, WIDE>(s, [a, b], tile);
+                    self.product::<S, R, 2, LINES, MIN, WIDE>(s, [a, b], rows, (row, tile));
                     tile += 2;
                 }
                 [a, ..] => {
-                    self.rows::<S, 1, LINES, MIN, WIDE>(s, [a], tile);
+                    self.product::<S, R, 1, LINES, MIN, WIDE>(s, [a], rows, (row, tile));
                     tile += 1;
                 }
                 [] => {}
@@ -179,31 +228,14 @@ impl GemmInt<'_> {
         }
     }
 
+    /// Asks for the share of the next lines that `n` rows have.
     #[inline(always)]
-    fn rows<S: Simd, const T: usize, const LINES: usize, const MIN: bool, const WIDE: bool>(
-        &mut self,
-        s: S,
-        w: [&Weights; T],
-        tile: usize,
-    ) {
-        macro_rules! product {
-            ($x:expr, $row:expr; $($n:literal)*) => {
-                match $x.len() {
-                    $($n if S::QUANT_ROWS >= $n => {
-                        let x = $x.first_chunk::<$n>().expect("so many");
-                        self.product::<S, $n, T, LINES, MIN, WIDE>(s, w, x, ($row, tile));
-                    })*
-                    _ => unreachable!("at most S::QUANT_ROWS rows"),
-                }
-            };
-        }
-        let (x, mut row) = (self.x, 0);
-        while row < x.len() {
-            // Rows are shared out evenly: 9 as 5 and 4, not as 8 and 1.
-            let left = x.len() - row;
-            let n = left.div_ceil(left.div_ceil(S::QUANT_ROWS));
-            product!(x[row..row + n], row; 1 2 3 4 5 6 7 8);
-            row += n;
+    fn ask<S: Simd>(&self, s: S, row: usize, n: usize) {
+        for lines in self.next {
+            let share = |rows: usize| lines.len() * rows / self.rows.len();
+            for line in &lines[share(row)..share(row + n)] {
+                s.prefetch(line, 0);
+            }
         }
     }
 
@@ -213,7 +245,7 @@ impl GemmInt<'_> {
         &mut self,
         s: S,
         w: [&Weights; T],
-        x: &[Strip; R],
+        rows: &[u32; R],
         (row, tile): (usize, usize),
     ) {
         let mut totals = [[s.splat(0.0); T]; R];
@@ -224,18 +256,18 @@ impl GemmInt<'_> {
                 }
             }
         }
-        for p in 0..self.parts.min(QUADS / LINES) {
-            let mut parts = [Part { bytes: [s.splat_int(0); LINES], scale: s.splat(0.0), min: None }; T];
+        for p in 0..(self.columns / (QUAD * LINES)).min(QUADS / LINES) {
+            let mut parts = [w[0].part::<LINES>(p, MIN); T];
             for (part, w) in parts.iter_mut().zip(w) {
-                for (bytes, line) in part.bytes.iter_mut().zip(&w.bytes[p * LINES..]) {
-                    *bytes = s.bytes(line);
-                }
-                part.scale = s.load(&w.scales[p].0);
-                if MIN {
-                    part.min = Some(s.load(&w.mins[p].0));
+                *part = w.part(p, MIN);
+            }
+            let mut sums = [[s.splat_int(0); T]; R];
+            for sums in &mut sums {
+                for (sum, w) in sums.iter_mut().zip(w) {
+                    *sum = s.anew(&w.starts[p]);
                 }
             }
-            multiply(s, (&parts, WIDE), x, p, &mut totals);
+            multiply::<S, _, R, T, LINES>(s, (&parts, WIDE), (self.x, rows, p), sums, &mut totals);
         }
         for (r, totals) in totals.into_iter().enumerate() {
             for (t, total) in totals.into_iter().enumerate() {

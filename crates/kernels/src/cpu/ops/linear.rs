@@ -2,10 +2,10 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Prefetch, QUAD, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Quads, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
-use crate::cpu::ops::gemm_int::{Fill, GemmInt, Strip, Weights};
+use crate::cpu::ops::gemm_int::{GemmInt, Weights};
 use crate::cpu::ops::{Input, Worker, eight};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{LANES, Line, Vector};
@@ -14,10 +14,15 @@ use graph::BackendError;
 
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
 const TILES: usize = 16;
-const ROWS: usize = 144;
-/// Rows of x brought together at a time, and how far apart: not by a power of two, which would share few cache sets.
+const ROWS: usize = 264;
+/// Columns of floats in one turn, and how far apart the rows of x are brought together: not by a power of two, which would
+/// share few cache sets.
+const FLOATS: usize = 128;
+const FLOATS_STRIDE: usize = FLOATS + LANES;
+/// Rows of x that a piece of work is not cut below.
 const GROUP: usize = 12;
-const GROUP_STRIDE: usize = COLUMNS + LANES;
+/// The most tiles that are unpacked at a time; so many fit into a core's first cache.
+pub(crate) const AT_ONCE: usize = 4;
 /// Rows of x for which a tile is unpacked in registers, not beforehand.
 const FEW: usize = 8;
 /// Pieces wanted for each thread, so that one that comes late costs little.
@@ -29,20 +34,20 @@ pub(crate) struct Room {
     lines: Buffer<Line>,
     x: Buffer<f32>,
     weights: Vec<Weights>,
-    strips: Vec<Strip>,
+    /// Where rows of x start.
+    starts: Vec<u32>,
     /// A row of tiles for each row of x.
     sums: Buffer<Line>,
     kept: Buffer<Line>,
 }
 
 impl Room {
-    /// For rounded rows of up to `cols` columns.
-    pub(crate) fn new(cols: usize) -> Result<Room, BackendError> {
+    pub(crate) fn new() -> Result<Room, BackendError> {
         Ok(Room {
-            lines: Buffer::zeroed(TILES * COLUMNS, "scratch")?,
-            x: Buffer::zeroed(GROUP * GROUP_STRIDE, "scratch")?,
-            weights: vec![Weights::ZERO; TILES],
-            strips: vec![Strip::ZERO; FEW * cols.div_ceil(COLUMNS)],
+            lines: Buffer::zeroed(2 * FLOATS.max(COLUMNS), "scratch")?,
+            x: Buffer::zeroed(ROWS * FLOATS_STRIDE, "scratch")?,
+            weights: vec![Weights::ZERO; AT_ONCE],
+            starts: Vec::with_capacity(ROWS),
             sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
             kept: Buffer::zeroed(ROWS * TILES, "scratch")?,
         })
@@ -99,8 +104,6 @@ pub(crate) struct Product<'a> {
     pub(crate) matrix: usize,
     /// Rows of the matrix's columns; rounded ones (see `eight.rs`) where the weight is quantized.
     pub(crate) x: &'a [f32],
-    /// Columns of a row of x: the matrix's, or those of several rows for it.
-    pub(crate) width: usize,
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
     pub(crate) share: usize,
@@ -213,87 +216,84 @@ impl Product<'_> {
         vector.run(DotFloats { dtype, tiles, stride, x: self.row(row), sums });
     }
 
-    /// Fills strips with [`COLUMNS`] columns, from `start` on, of a row that the `i`th of the result reads.
-    fn fill(&self, vector: Vector, i: usize, start: usize, strip: &mut Strip) {
-        let (cols, layout) = (self.tiles.shape.cols, &self.tiles.layout);
-        let (x, lines) = (eight::row(self.x, self.width, cols, self.source(i)), layout.form.lines);
-        let (first, parts) = (start / (QUAD * lines), COLUMNS.min(cols - start) / (QUAD * lines));
-        vector.run(Fill { x, lines, zero: layout.zero, first, parts, strip });
+    /// Makes a list of where in rounded x the rows start that some rows of the result read.
+    fn starts(&self, rows: &Range<usize>, starts: &mut Vec<u32>) {
+        starts.clear();
+        starts.extend(rows.clone().map(|i| eight::start(self.tiles.shape.cols, self.source(i)) as u32));
     }
 
     /// Up to [`FEW`] rows: each tile is read once and unpacked in registers.
     fn few_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, at_once) = (self.tiles.shape.cols, rows.len().next_power_of_two());
-        for (start, strips) in (0..cols).step_by(COLUMNS).zip(room.strips.chunks_exact_mut(at_once)) {
-            for (row, strip) in rows.clone().zip(strips) {
-                self.fill(vector, row, start, strip);
-            }
-        }
+        self.starts(rows, &mut room.starts);
+        // Rows that fill up repeat the first one.
+        room.starts.resize(rows.len().next_power_of_two(), room.starts[0]);
         vector.run(DotQuants {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
-            cols,
-            rows: at_once,
-            x: &room.strips[..cols.div_ceil(COLUMNS) * at_once],
+            cols: self.tiles.shape.cols,
+            x: eight::blocks(self.x),
+            rows: &room.starts,
             sums: &mut room.sums,
             sums_stride: TILES,
         });
     }
 
+    /// Some columns of a few tiles are unpacked to where all rows then find them in a core's first cache.
     fn many_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let (cols, form) = (self.tiles.shape.cols, self.tiles.layout.form);
-        let group = vector.quant_rows().min(FEW);
+        self.starts(rows, &mut room.starts);
         for start in (0..cols).step_by(COLUMNS) {
-            for (tile, out) in tiles.clone().zip(&mut room.weights) {
-                let columns = self.tiles.columns(self.matrix, tile, start);
-                vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
-            }
-            let groups = rows.len().div_ceil(group);
-            for (g, first) in (0..rows.len()).step_by(group).enumerate() {
-                let n = group.min(rows.len() - first);
-                for tile in tiles.start + g * tiles.len() / groups..tiles.start + (g + 1) * tiles.len() / groups {
-                    if start + COLUMNS < cols {
-                        vector.run(Prefetch(self.tiles.columns(self.matrix, tile, start + COLUMNS).quants));
-                    }
+            for first in tiles.clone().step_by(AT_ONCE) {
+                let now = first..(first + AT_ONCE).min(tiles.end);
+                for (tile, out) in now.clone().zip(&mut room.weights) {
+                    let columns = self.tiles.columns(self.matrix, tile, start);
+                    vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
                 }
-                for (i, strip) in room.strips[..n].iter_mut().enumerate() {
-                    self.fill(vector, rows.start + first + i, start, strip);
+                let (next, next_start) =
+                    if now.end < tiles.end { (now.end, start) } else { (tiles.start, start + COLUMNS) };
+                let mut lines: [&[Quads]; AT_ONCE] = [&[]; AT_ONCE];
+                if next_start < cols {
+                    for (tile, lines) in (next..tiles.end).zip(&mut lines) {
+                        *lines = self.tiles.columns(self.matrix, tile, next_start).quants;
+                    }
                 }
                 vector.run(GemmInt {
                     form,
-                    w: &room.weights[..tiles.len()],
-                    x: &room.strips[..n],
-                    parts: COLUMNS.min(cols - start) / (QUAD * form.lines),
-                    acc: &mut room.sums[first * TILES..],
+                    w: &room.weights[..now.len()],
+                    x: eight::blocks(self.x),
+                    rows: &room.starts,
+                    columns: COLUMNS.min(cols - start),
+                    acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
+                    next: lines,
                 });
             }
+            room.starts.iter_mut().for_each(|row| *row += eight::start(COLUMNS, 1) as u32);
         }
     }
 
+    /// As [`Product::many_rounded_rows`].
     fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, at_once) = (self.tiles.shape.cols, vector.rows().min(GROUP));
-        let groups = rows.len().div_ceil(at_once);
-        let group = rows.len().div_ceil(groups);
-        for start in (0..cols).step_by(COLUMNS) {
-            let columns = start..(start + COLUMNS).min(cols);
-            let (w, w_stride) = self.weights(vector, &mut room.lines, tiles, &columns);
-            for first in (0..rows.len()).step_by(group) {
-                let n = group.min(rows.len() - first);
-                for (i, x) in room.x.chunks_exact_mut(GROUP_STRIDE).take(n).enumerate() {
-                    x[..columns.len()].copy_from_slice(&self.row(rows.start + first + i)[columns.clone()]);
-                }
+        let (cols, at_once) = (self.tiles.shape.cols, vector.tiles());
+        for start in (0..cols).step_by(FLOATS) {
+            let columns = start..(start + FLOATS).min(cols);
+            for (i, x) in rows.clone().zip(room.x.chunks_exact_mut(FLOATS_STRIDE)) {
+                x[..columns.len()].copy_from_slice(&self.row(i)[columns.clone()]);
+            }
+            for first in tiles.clone().step_by(at_once) {
+                let now = first..(first + at_once).min(tiles.end);
+                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, &columns);
                 vector.run(Gemm {
                     w,
                     w_stride,
-                    tiles: tiles.len(),
+                    tiles: now.len(),
                     x: &room.x,
-                    x_stride: GROUP_STRIDE,
-                    rows: n,
+                    x_stride: FLOATS_STRIDE,
+                    rows: rows.len(),
                     k: columns.len(),
-                    acc: &mut room.sums[first * TILES..],
+                    acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
                 });
@@ -315,11 +315,11 @@ impl Product<'_> {
         {
             return (&lines[columns.start..], cols);
         }
-        for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(COLUMNS)) {
+        for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(FLOATS)) {
             let columns = self.tiles.columns(self.matrix, tile, columns.start).side;
             vector.run(Decode { dtype, columns, out });
         }
-        (room, COLUMNS)
+        (room, FLOATS)
     }
 }
 
@@ -342,7 +342,7 @@ impl Room {
             let columns = tiles.columns(matrix, tile, i * COLUMNS);
             if tiles.quantized() {
                 vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
-                self.weights[0].row(lane, tiles.layout.form.lines, tiles.layout.zero, out);
+                self.weights[0].row(lane, tiles.layout.form, out);
             } else {
                 vector.run(Decode { dtype, columns: columns.side, out: &mut self.lines });
                 out.iter_mut().zip(self.lines.iter()).for_each(|(out, line)| *out = line.0[lane]);

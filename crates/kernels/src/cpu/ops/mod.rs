@@ -55,7 +55,7 @@ impl Room {
     ) -> Result<Room, BackendError> {
         let widest = layers.iter().map(|layer| layer.shape.head_dim).fold(cols, usize::max);
         Ok(Room {
-            product: linear::Room::new(cols)?,
+            product: linear::Room::new()?,
             row: Buffer::zeroed(widest, "scratch")?,
             attention: attention::Room::new(attentions, layers)?,
         })

@@ -26,7 +26,7 @@ impl Fused<'_> {
     pub(super) fn run(&self, cpu: &mut Worker) {
         let Worker { pool, vector, rooms, eight, .. } = cpu;
         let x = self.values.inputs[usize::from(*self.end == End::Add)];
-        let (rows, width, x) = (x.rows, x.width, rounded((pool, *vector), self.weight(0).tiles(), x, eight));
+        let (rows, x) = (x.rows, rounded((pool, *vector), self.weight(0).tiles(), x, eight));
         let count = |i: usize| self.weight(i).tiles().count();
         let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
         let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
@@ -37,8 +37,7 @@ impl Fused<'_> {
                 at -= cut.across(count(i));
                 i += 1;
             }
-            let product =
-                Product { tiles: self.weight(i).tiles(), matrix: 0, x, width, slots: Slots::All(rows), share: 1 };
+            let product = Product { tiles: self.weight(i).tiles(), matrix: 0, x, slots: Slots::All(rows), share: 1 };
             let tiles = cut.tiles(at, count(i));
             self.piece(*vector, &mut room.product, (i, product), (tiles, cut.rows(piece / across)));
         });
@@ -95,7 +94,7 @@ impl Fused<'_> {
                 vector.run(Add { x: sums, y: residual });
             }
             let start = out.start + row * eight::words(out.width);
-            return eight::write(vector, arena, (start, out.width), out.columns.start, sums);
+            return eight::write(vector, arena, start, out.columns.start, sums);
         }
         // SAFETY: a piece has its rows and columns of the result for itself.
         #[allow(unsafe_code)]

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Kernel, LANES, Simd};
+use super::{Bytes, Kernel, LANES, Line, Simd};
 
 /// Proof that this machine has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +45,7 @@ impl Simd for Avx512 {
     type I = __m512i;
     const ROWS: usize = 12;
     const TILES: usize = 2;
-    const QUANT_ROWS: usize = 6;
+    const QUANT_ROWS: usize = 7;
     const QUANT_TILES: usize = 2;
 
     methods! {
@@ -70,16 +70,22 @@ impl Simd for Avx512 {
         fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
         fn add_int(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
+        fn sub_int(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
+        fn sub_bytes(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi8(a, b) }
         fn shl(a: __m512i, by: u32) -> __m512i { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
         fn shr(a: __m512i, by: u32) -> __m512i { _mm512_srl_epi32(a, _mm_cvtsi32_si128(by as i32)) }
         fn bytes(from: &[Bytes; 4]) -> __m512i { _mm512_loadu_si512(from.as_ptr().cast()) }
+        fn anew(from: &Line) -> __m512i { std::ptr::from_ref(from).cast::<__m512i>().read_volatile() }
         fn store_bytes(to: &mut [Bytes; 4], x: __m512i) -> () { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) }
         fn lookup(table: &Bytes, index: __m512i) -> __m512i {
             _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())), index)
         }
-        fn dot(acc: __m512i, u: __m512i, x: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, u, x) }
+        fn dot(acc: __m512i, x: __m512i, w: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, x, w) }
         fn narrow(x: __m512i) -> Bytes { std::mem::transmute::<__m128i, Bytes>(_mm512_cvtepi32_epi8(x)) }
-        fn sum(x: __m512i) -> i32 { _mm512_reduce_add_epi32(x) }
+        fn sum(x: Bytes) -> i32 {{
+            let sums = _mm_sad_epu8(_mm_loadu_si128(x.as_ptr().cast()), _mm_setzero_si128());
+            _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums)
+        }}
         fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
     }
 

@@ -65,6 +65,7 @@ pub(crate) trait Simd: Copy {
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
+    fn sub_int(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl(self, a: Self::I, by: u32) -> Self::I;
     /// Shifts zeros in.
     fn shr(self, a: Self::I, by: u32) -> Self::I;
@@ -73,16 +74,20 @@ pub(crate) trait Simd: Copy {
     fn prefetch<T>(self, place: &T, ahead: usize);
     /// 64 bytes, four in each lane.
     fn bytes(self, from: &[Bytes; 4]) -> Self::I;
+    /// The bits of a line, loaded each time that it is called: a load is cheaper than one more copy of a register.
+    fn anew(self, from: &Line) -> Self::I;
     fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);
     /// Each byte b becomes table\[b\]; bytes are 0 to 15.
     fn lookup(self, table: &Bytes, index: Self::I) -> Self::I;
-    /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that
-    /// bytes of `u` may reach 128; those of `x` are never -128.
-    fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
-    /// The lanes, which are -128 to 127, as bytes.
+    /// a - b of each byte.
+    fn sub_bytes(self, a: Self::I, b: Self::I) -> Self::I;
+    /// acc + the four products of unsigned bytes of `x` and signed bytes of `w` in each lane, exactly. `wide` says that
+    /// bytes of `w` may lie beyond -64 and 64; those of `x` are never 0.
+    fn dot(self, acc: Self::I, x: Self::I, w: Self::I, wide: bool) -> Self::I;
+    /// The lanes, which are 0 to 255, as bytes.
     fn narrow(self, x: Self::I) -> Bytes;
-    /// The sum of all lanes.
-    fn sum(self, x: Self::I) -> i32;
+    /// The sum of unsigned bytes.
+    fn sum(self, x: Bytes) -> i32;
     /// The greatest lane, none of which is negative; not a number if none is.
     fn largest(self, x: Self::F) -> f32;
 }
@@ -182,27 +187,15 @@ impl Vector {
         }
     }
 
-    /// Rows that the product's inner loop takes at once.
-    pub(crate) fn rows(self) -> usize {
-        struct Rows;
-        impl Kernel for Rows {
+    /// Tiles that the product's inner loop takes at once.
+    pub(crate) fn tiles(self) -> usize {
+        struct Tiles;
+        impl Kernel for Tiles {
             type Output = usize;
             fn run<S: Simd>(self, _: S) -> usize {
-                S::ROWS
+                S::TILES
             }
         }
-        self.run(Rows)
-    }
-
-    /// Rows that the integer product's inner loop takes at once.
-    pub(crate) fn quant_rows(self) -> usize {
-        struct Rows;
-        impl Kernel for Rows {
-            type Output = usize;
-            fn run<S: Simd>(self, _: S) -> usize {
-                S::QUANT_ROWS
-            }
-        }
-        self.run(Rows)
+        self.run(Tiles)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::array::from_fn;
 
-use super::{Bytes, LANES, Simd};
+use super::{Bytes, LANES, Line, Simd};
 
 /// Needs no proof.
 #[derive(Clone, Copy, Debug)]
@@ -132,6 +132,10 @@ impl Simd for Portable {
         zip_int(a, b, i32::wrapping_add)
     }
     #[inline(always)]
+    fn sub_int(self, a: I, b: I) -> I {
+        zip_int(a, b, i32::wrapping_sub)
+    }
+    #[inline(always)]
     fn shl(self, a: I, by: u32) -> I {
         a.map(|a| a << by)
     }
@@ -147,6 +151,10 @@ impl Simd for Portable {
         from_fn(|i| i32::from_le_bytes(quads[i]))
     }
     #[inline(always)]
+    fn anew(self, from: &Line) -> I {
+        from.0.map(|x| x.to_bits() as i32)
+    }
+    #[inline(always)]
     fn store_bytes(self, to: &mut [Bytes; 4], x: I) {
         let quads = to.as_flattened_mut().as_chunks_mut::<4>().0;
         quads.iter_mut().zip(x).for_each(|(to, x)| *to = x.to_le_bytes());
@@ -156,9 +164,16 @@ impl Simd for Portable {
         index.map(|x| i32::from_le_bytes(x.to_le_bytes().map(|b| table[b as usize % LANES])))
     }
     #[inline(always)]
-    fn dot(self, acc: I, u: I, x: I, _wide: bool) -> I {
+    fn sub_bytes(self, a: I, b: I) -> I {
+        zip_int(a, b, |a, b| {
+            let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
+            i32::from_le_bytes(from_fn(|i| a[i].wrapping_sub(b[i])))
+        })
+    }
+    #[inline(always)]
+    fn dot(self, acc: I, x: I, w: I, _wide: bool) -> I {
         from_fn(|i| {
-            let product = |b: u32| (u[i] >> (8 * b) & 255) * i32::from((x[i] >> (8 * b)) as i8);
+            let product = |b: u32| (x[i] >> (8 * b) & 255) * i32::from((w[i] >> (8 * b)) as i8);
             acc[i] + product(0) + product(1) + product(2) + product(3)
         })
     }
@@ -167,8 +182,8 @@ impl Simd for Portable {
         x.map(|x| x as u8)
     }
     #[inline(always)]
-    fn sum(self, x: I) -> i32 {
-        x.iter().sum()
+    fn sum(self, x: Bytes) -> i32 {
+        x.map(i32::from).iter().sum()
     }
     #[inline(always)]
     fn largest(self, x: F) -> f32 {
