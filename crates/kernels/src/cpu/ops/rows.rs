@@ -4,39 +4,33 @@ use graph::Activation;
 
 use crate::cpu::simd::{Kernel, LANES, Simd, sigmoid, sum_lanes, tanh};
 
-/// Applies `f` to every vector of `x`.
-#[inline(always)]
-fn map<S: Simd>(s: S, x: &mut [f32], f: impl Fn(S::F) -> S::F) {
-    let (chunks, tail) = x.as_chunks_mut::<LANES>();
-    for chunk in chunks {
-        let y = f(s.load(chunk));
-        s.store(chunk, y);
-    }
-    if !tail.is_empty() {
-        let mut padded = [0.0; LANES];
-        padded[..tail.len()].copy_from_slice(tail);
-        let y = f(s.load(&padded));
-        s.store(&mut padded, y);
-        tail.copy_from_slice(&padded[..tail.len()]);
-    }
-}
-
-/// Sets every vector of `x` to `f(x, y)`.
-#[inline(always)]
-fn map2<S: Simd>(s: S, x: &mut [f32], y: &[f32], f: impl Fn(S::F, S::F) -> S::F) {
-    let ((chunks, x_tail), (others, y_tail)) = (x.as_chunks_mut::<LANES>(), y.as_chunks::<LANES>());
-    for (chunk, other) in chunks.iter_mut().zip(others) {
-        let z = f(s.load(chunk), s.load(other));
-        s.store(chunk, z);
-    }
-    let (mut a, mut b, n) = ([0.0; LANES], [0.0; LANES], x_tail.len().min(y_tail.len()));
-    if n > 0 {
-        a[..n].copy_from_slice(&x_tail[..n]);
-        b[..n].copy_from_slice(&y_tail[..n]);
-        let z = f(s.load(&a), s.load(&b));
-        s.store(&mut a, z);
-        x_tail[..n].copy_from_slice(&a[..n]);
-    }
+/// Sets every vector of `$x` to `$f` of it, and of the vector of `$y` at the same place if there is one. (A closure would not
+/// always be inlined, and code that is not is compiled without the instruction set.)
+macro_rules! map {
+    ($s:expr, [$a:ident = $x:expr $(, $b:ident = $y:expr)?] $f:expr) => {{
+        let (chunks, tail) = $x.as_chunks_mut::<LANES>();
+        let n = tail.len();
+        $(let (others, other_tail) = ($y.as_chunks::<LANES>().0, &$y[$y.len() - n..]);)?
+        for i in 0..chunks.len() {
+            let $a = $s.load(&chunks[i]);
+            $(let $b = $s.load(&others[i]);)?
+            let result = $f;
+            $s.store(&mut chunks[i], result);
+        }
+        if n > 0 {
+            let mut padded = [0.0; LANES];
+            padded[..n].copy_from_slice(tail);
+            let $a = $s.load(&padded);
+            $(let $b = {
+                let mut padded = [0.0; LANES];
+                padded[..n].copy_from_slice(other_tail);
+                $s.load(&padded)
+            };)?
+            let result = $f;
+            $s.store(&mut padded, result);
+            tail.copy_from_slice(&padded[..n]);
+        }
+    }};
 }
 
 /// x ← x / rms(x) · weight, span by span of the weight's length.
@@ -54,7 +48,7 @@ impl Kernel for RmsNorm<'_> {
         for span in self.x.chunks_exact_mut(self.weight.len()) {
             let mean = sum_of_squares(s, span) / self.weight.len() as f32;
             let scale = s.splat(1.0 / (mean + self.eps).sqrt());
-            map2(s, span, self.weight, |x, w| s.mul(s.mul(x, scale), w));
+            map!(s, [x = span, w = self.weight] s.mul(s.mul(x, scale), w));
         }
     }
 }
@@ -87,7 +81,7 @@ impl Kernel for Scale<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let by = s.splat(self.by);
-        map(s, self.x, |x| s.mul(x, by));
+        map!(s, [x = self.x] s.mul(x, by));
     }
 }
 
@@ -102,7 +96,7 @@ impl Kernel for Add<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        map2(s, self.x, self.y, |x, y| s.add(x, y));
+        map!(s, [x = self.x, y = self.y] s.add(x, y));
     }
 }
 
@@ -119,7 +113,7 @@ impl Kernel for AddScaled<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let by = s.splat(self.by);
-        map2(s, self.x, self.y, |x, y| s.mul_add(y, by, x));
+        map!(s, [x = self.x, y = self.y] s.mul_add(y, by, x));
     }
 }
 
@@ -135,7 +129,7 @@ impl Kernel for SoftCap<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let cap = s.splat(self.cap);
-        map(s, self.x, |x| s.mul(cap, tanh(s, s.div(x, cap))));
+        map!(s, [x = self.x] s.mul(cap, tanh(s, s.div(x, cap))));
     }
 }
 
@@ -152,10 +146,10 @@ impl Kernel for Glu<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         match self.act {
-            Activation::Silu => map2(s, self.gate, self.up, |g, u| s.mul(s.mul(g, sigmoid(s, g)), u)),
-            Activation::GeluTanh => map2(s, self.gate, self.up, |g, u| s.mul(gelu_tanh(s, g), u)),
+            Activation::Silu => map!(s, [g = self.gate, u = self.up] s.mul(s.mul(g, sigmoid(s, g)), u)),
+            Activation::GeluTanh => map!(s, [g = self.gate, u = self.up] s.mul(gelu_tanh(s, g), u)),
             Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
-            Activation::ClampedSilu { alpha, limit } => map2(s, self.gate, self.up, |g, u| {
+            Activation::ClampedSilu { alpha, limit } => map!(s, [g = self.gate, u = self.up] {
                 let (limit, lowest) = (s.splat(limit), s.splat(-limit));
                 // Operands so that a value that is not a number stays one.
                 let (g, u) = (s.min(limit, g), s.max(lowest, s.min(limit, u)));
