@@ -43,14 +43,16 @@ pub enum Elem {
     /// An index, a word each.
     U32,
     /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. A block is
-    /// its bytes, 128 added to each; its scale, the largest magnitude / 127; and what it and each of its halves add up to,
-    /// negated, which weights with a minimum need.
+    /// its bytes, its scale (the largest magnitude / 127) and what it and each of its halves add up to, which weights with an
+    /// offset need, in as many words as make a cache line.
     Q8,
 }
 
 impl Elem {
     /// Columns that are rounded together in [`Elem::Q8`].
     pub const Q8_BLOCK: usize = 32;
+    /// Words of such a block.
+    pub const Q8_WORDS: usize = 16;
 }
 
 /// The type of a value: `[rows, width]`.
@@ -69,7 +71,7 @@ impl ValueInfo {
     pub fn words(self) -> usize {
         match self.elem {
             Elem::F32 | Elem::U32 => self.width,
-            Elem::Q8 => self.width / Elem::Q8_BLOCK * (Elem::Q8_BLOCK / 4 + 1 + 3),
+            Elem::Q8 => self.width / Elem::Q8_BLOCK * Elem::Q8_WORDS,
         }
     }
 }

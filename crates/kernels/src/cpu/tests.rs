@@ -132,12 +132,16 @@ fn rows_are_rounded_to_eight_bits() {
         for (i, wanted) in rounded(&x).chunks(480).enumerate() {
             for (k, wanted) in wanted.chunks(32).enumerate() {
                 let block = eight::blocks(&words)[eight::start(480, i) + k];
-                let byte = |b: u8| f32::from(i16::from(b) - 128);
+                let byte = |b: u8| f32::from(b as i8);
                 let bytes: Vec<f32> = block[..8].iter().flat_map(|q| q.to_le_bytes()).map(byte).collect();
                 let got: Vec<f32> = bytes.iter().map(|b| b * block[8]).collect();
                 assert_eq!(got, wanted, "{:?}", vector.isa());
-                let sum = |bytes: &[f32]| -block[8] * bytes.iter().sum::<f32>();
-                assert_eq!(block[9..], [sum(&bytes), sum(&bytes[..16]), sum(&bytes[16..])]);
+                let sums = [&bytes, &bytes[..16], &bytes[16..]].map(|bytes| bytes.iter().sum::<f32>());
+                assert_eq!(
+                    block[9..12].iter().map(|x| x.to_bits() as i32 as f32).collect::<Vec<_>>(),
+                    sums.map(|x| -128.0 * x)
+                );
+                assert_eq!(block[12..15], sums.map(|sum| -(block[8] * sum)));
             }
         }
     }

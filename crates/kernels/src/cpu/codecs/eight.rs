@@ -7,12 +7,13 @@ pub(super) struct Q8_0;
 
 impl Quant<8, 8, 2> for Q8_0 {
     const PARTS: usize = 1;
+    const ZERO: u32 = 128;
     const WIDE: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
         side.copy_from_slice(&block[..2]);
-        quants.copy_from_slice(&block[2..]);
+        quants.iter_mut().zip(&block[2..]).for_each(|(to, q)| *to = q ^ 0x80);
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Five bits an element in blocks of 32: four as in `four.rs`; bit i of the last line's bytes is the fifth of line i.
 
 use super::four::nibbles;
-use super::{Block, Part, Quads, Quant, bits, half, lines, signed};
+use super::{Block, Part, Quads, Quant, bits, half, lines};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q5_0;
@@ -24,6 +24,7 @@ fn fives<S: Simd>(s: S, quants: &[Quads; 5]) -> [S::I; 8] {
 
 impl Quant<8, 5, 2> for Q5_0 {
     const PARTS: usize = 1;
+    const ZERO: u32 = 16;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -33,14 +34,12 @@ impl Quant<8, 5, 2> for Q5_0 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<5, 2>, _: usize) -> Part<S, 8> {
-        let five = fives(s, block.quants);
-        Part { bytes: signed!(s, 8, five, 16), scale: half(s, block.side, 0), min: None }
+        Part { bytes: fives(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
 impl Quant<8, 5, 4> for Q5_1 {
     const PARTS: usize = 1;
-    const MIN: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {

@@ -1,7 +1,7 @@
 //! Four bits an element in blocks of 32: byte j holds elements j (low) and j + 16 (high).
 
-use super::{Block, Part, Quads, Quant, bits, fields, half, lines, signed};
-use crate::cpu::simd::{LANES, Simd};
+use super::{Block, Part, Quads, Quant, bits, fields, half, lines};
+use crate::cpu::simd::{Bytes, LANES, Simd};
 
 pub(super) struct Q4_0;
 pub(super) struct Q4_1;
@@ -9,10 +9,10 @@ pub(super) struct IQ4NL;
 pub(super) struct IQ4XS;
 pub(super) struct MXFP4;
 
-/// The levels of IQ4_NL and IQ4_XS.
-const LEVELS: [i8; LANES] = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113];
-/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa).
-const FLOATS: [i8; LANES] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+/// The levels of IQ4_NL and IQ4_XS, and 128.
+const LEVELS: Bytes = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
+/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa), and 16.
+const FLOATS: Bytes = [16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4];
 
 /// The lines of 32 columns from the nibbles of four lines.
 #[inline(always)]
@@ -21,13 +21,14 @@ pub(super) fn nibbles<S: Simd>(s: S, quants: &[Quads]) -> [S::I; 8] {
 }
 
 #[inline(always)]
-fn levels<S: Simd>(s: S, quants: &[Quads], table: [i8; LANES]) -> [S::I; 8] {
-    let (four, table) = (nibbles(s, quants), table.map(|level| level as u8));
-    lines!(s, 8, |i| s.lookup(&table, four[i]))
+fn levels<S: Simd>(s: S, quants: &[Quads], table: &Bytes) -> [S::I; 8] {
+    let four = nibbles(s, quants);
+    lines!(s, 8, |i| s.lookup(table, four[i]))
 }
 
 impl Quant<8, 4, 2> for Q4_0 {
     const PARTS: usize = 1;
+    const ZERO: u32 = 8;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -37,14 +38,12 @@ impl Quant<8, 4, 2> for Q4_0 {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        let four = nibbles(s, block.quants);
-        Part { bytes: signed!(s, 8, four, 8), scale: half(s, block.side, 0), min: None }
+        Part { bytes: nibbles(s, block.quants), scale: half(s, block.side, 0), min: None }
     }
 }
 
 impl Quant<8, 4, 4> for Q4_1 {
     const PARTS: usize = 1;
-    const MIN: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -61,6 +60,7 @@ impl Quant<8, 4, 4> for Q4_1 {
 
 impl Quant<8, 4, 2> for IQ4NL {
     const PARTS: usize = 1;
+    const ZERO: u32 = 128;
     const WIDE: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
@@ -70,12 +70,13 @@ impl Quant<8, 4, 2> for IQ4NL {
 
     #[inline(always)]
     fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        Part { bytes: levels(s, block.quants, LEVELS), scale: half(s, block.side, 0), min: None }
+        Part { bytes: levels(s, block.quants, &LEVELS), scale: half(s, block.side, 0), min: None }
     }
 }
 
 impl Quant<8, 4, 1> for MXFP4 {
     const PARTS: usize = 1;
+    const ZERO: u32 = 16;
     const FIELDS: &'static [(usize, usize)] = &[(1, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -90,7 +91,7 @@ impl Quant<8, 4, 1> for MXFP4 {
             *scale = half_power(e);
         }
         let scale = s.load(&scales);
-        Part { bytes: levels(s, block.quants, FLOATS), scale, min: None }
+        Part { bytes: levels(s, block.quants, &FLOATS), scale, min: None }
     }
 }
 
@@ -102,6 +103,7 @@ fn half_power(e: u8) -> f32 {
 
 impl Quant<8, 32, 10> for IQ4XS {
     const PARTS: usize = 8;
+    const ZERO: u32 = 128;
     const WIDE: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1), (1, 8)];
 
@@ -120,7 +122,7 @@ impl Quant<8, 32, 10> for IQ4XS {
     fn part<S: Simd>(s: S, block: &Block<32, 10>, part: usize) -> Part<S, 8> {
         let scale = s.float(s.signed(&fields::<8, 10>(block.side, 2)[part]));
         let scale = s.mul(half(s, block.side, 0), scale);
-        Part { bytes: levels(s, &block.quants[4 * part..][..4], LEVELS), scale, min: None }
+        Part { bytes: levels(s, &block.quants[4 * part..][..4], &LEVELS), scale, min: None }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Block, Part, Quads, Quant, bits, half, lines, signed};
+use super::{Block, Part, Quads, Quant, bits, half, lines};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -11,7 +11,6 @@ pub(super) struct Q6K;
 
 impl Quant<4, 16, 20> for Q2K {
     const PARTS: usize = 16;
-    const MIN: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
 
     /// A block has 16 scales (low 4 bits) and minima (high), 64 bytes of quarters, d, dmin.
@@ -34,6 +33,7 @@ impl Quant<4, 16, 20> for Q2K {
 
 impl Quant<4, 24, 18> for Q3K {
     const PARTS: usize = 16;
+    const ZERO: u32 = 4;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
 
     /// A block has 32 bytes of third bits, 64 of quarters, 12 of scales (low 4 bits of 16, then high 2), d.
@@ -57,7 +57,7 @@ impl Quant<4, 24, 18> for Q3K {
             let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
             s.or(two, s.shl(third, 2))
         });
-        Part { bytes: signed!(s, 4, bytes, 4), scale, min: None }
+        Part { bytes, scale, min: None }
     }
 }
 
@@ -90,7 +90,6 @@ fn nibbles<S: Simd>(s: S, quants: &[Quads], part: usize) -> [S::I; 8] {
 
 impl Quant<8, 32, 20> for Q4K {
     const PARTS: usize = 8;
-    const MIN: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
 
     /// A block has d, dmin, 12 bytes of scales, 128 of nibbles.
@@ -108,7 +107,6 @@ impl Quant<8, 32, 20> for Q4K {
 
 impl Quant<8, 40, 20> for Q5K {
     const PARTS: usize = 8;
-    const MIN: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
 
     /// A block has d, dmin, 12 bytes of scales, 32 of fifth bits, 128 of nibbles.
@@ -129,6 +127,7 @@ impl Quant<8, 40, 20> for Q5K {
 
 impl Quant<4, 48, 18> for Q6K {
     const PARTS: usize = 16;
+    const ZERO: u32 = 32;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 1)];
 
     /// A block has 128 bytes of nibbles, 64 of upper pairs, 16 scales, d.
@@ -146,6 +145,6 @@ impl Quant<4, 48, 18> for Q6K {
             let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
             s.or(four, s.shl(upper, 4))
         });
-        Part { bytes: signed!(s, 4, bytes, 32), scale, min: None }
+        Part { bytes, scale, min: None }
     }
 }

@@ -1,8 +1,9 @@
 //! What tiles of each storage type hold, and how kernels read them, written once for every instruction set.
 //!
-//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of signed bytes, four
+//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of unsigned bytes, four
 //! columns of each row in a lane, with a scale and a minimum for each part of a block: an element is
-//! scale · byte − minimum, the same bits as `tensor::decode` gives. Products with rows of bytes are then sums of integers.
+//! scale · (byte − [`Quant::ZERO`]) − minimum, the same bits as `tensor::decode` gives. Products with rows of signed
+//! bytes are then sums of integers.
 
 mod eight;
 mod five;
@@ -27,8 +28,10 @@ pub(crate) const QUADS: usize = COLUMNS / QUAD;
 /// The most parts in so many columns.
 pub(crate) const PARTS: usize = COLUMNS / 16;
 
-/// How far ahead of the products tiles are fetched, in bytes: what arrives in the time that memory takes to answer.
-const AHEAD: usize = 4096;
+/// How far ahead of the products tiles are fetched, in bytes: soon to be used, into the first cache, which has few lines under
+/// way at a time; and before that, as long as memory takes to answer, into the second.
+const NEAR: usize = 1024;
+const FAR: usize = 4096;
 
 /// 64 bytes: four columns of 16 rows.
 pub(crate) type Quads = [Bytes; QUAD];
@@ -38,10 +41,10 @@ pub(crate) type Quads = [Bytes; QUAD];
 trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     /// Parts of a block.
     const PARTS: usize;
-    /// Whether bytes lie beyond -64 and 64.
+    /// What is taken from a byte, a power of two; 0 where there is a minimum.
+    const ZERO: u32 = 0;
+    /// Whether bytes reach 128 and more.
     const WIDE: bool = false;
-    /// Whether parts have minima.
-    const MIN: bool = false;
     /// The widths of the side's fields, in order: (bytes, how many).
     const FIELDS: &'static [(usize, usize)];
 
@@ -63,23 +66,13 @@ struct Block<'a, const QUANTS: usize, const SIDE: usize> {
 pub(crate) struct Part<S: Simd, const LINES: usize> {
     pub(crate) bytes: [S::I; LINES],
     pub(crate) scale: S::F,
-    /// `None` for the types that have none.
+    /// `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
     pub(crate) min: Option<S::F>,
 }
 
-impl<S: Simd, const LINES: usize> Part<S, LINES> {
-    /// What the sums of products start from, -128 times the sum of each row's bytes: it makes up for what is added to
-    /// the bytes of x.
-    #[inline(always)]
-    pub(crate) fn start(&self, s: S, wide: bool) -> S::I {
-        let (zero, half) = (s.splat_int(0), s.splat_int(i32::from_le_bytes([128; 4])));
-        // Two chains, so that half as many additions wait for each other.
-        let mut sums = [zero; 2];
-        for (i, &bytes) in self.bytes.iter().enumerate() {
-            sums[i % 2] = s.dot(sums[i % 2], half, bytes, wide);
-        }
-        s.sub_int(s.sub_int(zero, sums[0]), sums[1])
-    }
+/// How far the start of a sum, which is for [`Quant::ZERO`] of 128, is shifted for another; `None` if the sum starts from 0.
+pub(crate) const fn shift(zero: u32) -> Option<u32> {
+    if zero == 0 { None } else { Some(128u32.ilog2() - zero.ilog2()) }
 }
 
 /// An array made element by element. (`std::array::from_fn` is not always inlined, and code that is not is compiled without
@@ -96,14 +89,6 @@ macro_rules! lines {
     }};
 }
 use lines;
-
-/// Lines of bytes, `$by` taken from each byte.
-macro_rules! signed {
-    ($s:expr, $n:literal, $lines:expr, $by:literal) => {
-        lines!($s, $n, |i| $s.sub_bytes($lines[i], $s.splat_int(i32::from_le_bytes([$by; 4]))))
-    };
-}
-use signed;
 
 /// Calls `$do` for a quantized type: with `S` and a number of rows if given, the type, and the three numbers of [`Quant`].
 macro_rules! for_quant {
@@ -144,11 +129,11 @@ impl Layout {
     pub(crate) fn of(dtype: DType) -> Layout {
         fn float(fields: &'static [(usize, usize)]) -> Layout {
             let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| side.copy_from_slice(block);
-            Layout { quants: 0, fields, form: Form { lines: 0, min: false, wide: false }, pack }
+            Layout { quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
-            let form = Form { lines: LINES, min: T::MIN, wide: T::WIDE };
+            let form = Form { lines: LINES, zero: T::ZERO, wide: T::WIDE };
             Layout { quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
         }
         match dtype {
@@ -164,7 +149,8 @@ impl Layout {
     }
 }
 
-/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum.
+/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, 128 is what is
+/// taken from each byte, whatever the type. Returns what is taken, 0 if there are minima.
 pub(crate) struct Unpack<'a> {
     pub(crate) dtype: DType,
     pub(crate) columns: Columns<'a>,
@@ -172,11 +158,11 @@ pub(crate) struct Unpack<'a> {
 }
 
 impl Kernel for Unpack<'_> {
-    type Output = ();
+    type Output = u32;
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for_quant!(self.dtype, unpack[S](s, self));
+    fn run<S: Simd>(self, s: S) -> u32 {
+        for_quant!(self.dtype, unpack[S](s, self))
     }
 }
 
@@ -184,25 +170,26 @@ impl Kernel for Unpack<'_> {
 fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>(
     s: S,
     job: Unpack,
-) {
+) -> u32 {
+    let zero = if S::WIDE_IS_FREE && T::ZERO > 0 { 128 } else { T::ZERO };
+    let more = i32::from_le_bytes([(zero - T::ZERO) as u8; 4]);
     let (quants, side) = (job.columns.quants.as_chunks::<QUANTS>().0, job.columns.side.as_chunks::<SIDE>().0);
     let blocks = quants.iter().zip(side);
     let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
-    let parts = parts.zip(job.out.starts.chunks_exact_mut(T::PARTS));
-    for (((quants, side), bytes), ((scales, mins), starts)) in blocks.zip(bytes).zip(parts) {
+    for (((quants, side), bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
         for p in 0..T::PARTS {
             let part = T::part(s, &Block { quants, side }, p);
             for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
-                s.store_bytes(to, quants);
+                s.store_bytes(to, if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) });
             }
-            s.store(&mut starts[p].0, s.with_bits(part.start(s, T::WIDE)));
             s.store(&mut scales[p].0, part.scale);
-            if T::MIN {
-                s.store(&mut mins[p].0, part.min.unwrap_or(s.splat(0.0)));
+            if let Some(min) = part.min {
+                s.store(&mut mins[p].0, min);
             }
         }
     }
+    zero
 }
 
 /// Multiplies tiles with 1, 2, 4 or 8 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
@@ -248,19 +235,17 @@ where
         let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0;
         let mut totals = [[s.splat(0.0)]; ROWS];
         for (b, (quants, side)) in quants.iter().zip(side.as_chunks::<SIDE>().0).enumerate() {
-            for line in quants {
-                s.prefetch(line, AHEAD);
-            }
-            for p in 0..T::PARTS {
-                let part = T::part(s, &Block { quants, side }, p);
-                let start = part.start(s, T::WIDE);
-                multiply::<S, _, ROWS, 1, LINES>(
-                    s,
-                    (&[part], T::WIDE),
-                    (job.x, rows, b * T::PARTS + p),
-                    [[start]; ROWS],
-                    &mut totals,
-                );
+            for first in (0..T::PARTS).step_by(8) {
+                // Parts of the same remainder are alike, which the compiler sees once this loop is unrolled.
+                for p in first..first + T::PARTS.min(8) {
+                    for line in &quants[QUANTS * p / T::PARTS..QUANTS * (p + 1) / T::PARTS] {
+                        s.prefetch(line, NEAR);
+                        s.prefetch_far(line, FAR);
+                    }
+                    let part = [T::part(s, &Block { quants, side }, p)];
+                    let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
+                    multiply(s, &part, &x, (shift(T::ZERO), T::WIDE), &mut totals);
+                }
             }
         }
         for (r, [total]) in totals.into_iter().enumerate() {

@@ -1,21 +1,25 @@
 //! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
 
+use graph::Elem;
+
 use super::{Input, Worker};
 use crate::cpu::memory::Shared;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
 /// Columns that share a scale.
-pub(crate) const COLUMNS: usize = 32;
+const COLUMNS: usize = Elem::Q8_BLOCK;
 const QUADS: usize = COLUMNS / 4;
 
-/// 32 columns of a rounded row: four unsigned bytes in the bits of each word, 128 more than what they stand for; their
-/// scale; what all of them, and each half, add up to, negated.
-pub(crate) type Block = [f32; QUADS + 4];
-const WORDS: usize = QUADS + 4;
+/// 32 columns of a rounded row: four signed bytes in the bits of each word; their scale; an integer, -128 times the sum of
+/// the bytes, for all of them and for each half, which makes up for a byte of weights being 128 too large; a number, the sum
+/// times the scale, negated, again for all and for each half, which a minimum is multiplied with; and one word of nothing, so
+/// that a block is a cache line.
+pub(crate) type Block = [f32; WORDS];
+const WORDS: usize = Elem::Q8_WORDS;
 const SCALE: usize = QUADS;
-const SUM: usize = QUADS + 1;
-const HALVES: usize = QUADS + 2;
+const STARTS: usize = QUADS + 1;
+const SUMS: usize = QUADS + 4;
 
 /// Words of a rounded row.
 pub(crate) fn words(cols: usize) -> usize {
@@ -37,6 +41,8 @@ pub(crate) fn start(cols: usize, i: usize) -> usize {
 pub(crate) struct Factor<'a, const LINES: usize> {
     pub(crate) quads: &'a [f32; LINES],
     pub(crate) scale: f32,
+    /// What sums of products start from if 128 is taken from each byte of weights.
+    pub(crate) start: i32,
     /// What a minimum is multiplied with.
     pub(crate) sum: f32,
 }
@@ -51,18 +57,26 @@ impl Factor<'_, 0> {
 }
 
 impl<'a, const LINES: usize> Factor<'a, LINES> {
-    pub(crate) const NONE: Factor<'static, LINES> = Factor { quads: &[0.0; LINES], scale: 0.0, sum: 0.0 };
-
-    /// Part `part` of the row that starts at `row`, which [`Factor::check`] has seen with as many columns.
+    /// Part `part` of each row, as [`Factor::check`] has seen them with as many columns.
     #[inline(always)]
-    pub(crate) fn new(x: &'a [Block], row: u32, part: usize) -> Factor<'a, LINES> {
+    pub(crate) fn all<const R: usize>(x: &'a [Block], rows: &[u32; R], part: usize) -> [Factor<'a, LINES>; R] {
+        let mut factors = [Factor { quads: &[0.0; LINES], scale: 0.0, start: 0, sum: 0.0 }; R];
+        for (factor, &row) in factors.iter_mut().zip(rows) {
+            *factor = Factor::new(x, row, part);
+        }
+        factors
+    }
+
+    #[inline(always)]
+    fn new(x: &'a [Block], row: u32, part: usize) -> Factor<'a, LINES> {
         let (at, part) = (row as usize + part * LINES / QUADS, part % (QUADS / LINES));
         debug_assert!(at < x.len(), "unchecked");
         // SAFETY: `check` has compared the row's last block with the length.
         #[allow(unsafe_code)]
         let block = unsafe { x.get_unchecked(at) };
-        let quads = &block.as_chunks().0[part];
-        Factor { quads, scale: block[SCALE], sum: block[if LINES == QUADS { SUM } else { HALVES + part }] }
+        let which = if LINES == QUADS { 0 } else { 1 + part };
+        let (quads, start) = (&block.as_chunks().0[part], block[STARTS + which].to_bits() as i32);
+        Factor { quads, scale: block[SCALE], start, sum: block[SUMS + which] }
     }
 }
 
@@ -120,16 +134,19 @@ impl Kernel for Quantize<'_> {
             let scale = largest / 127.0;
             let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
             out[SCALE] = scale;
-            let mut sums = [0; 2];
+            let mut sums = [0; 3];
             for (half, x) in x.into_iter().enumerate() {
-                let bytes = s.narrow(s.add_int(s.round(s.mul(x, by)), s.splat_int(128)));
+                let bytes = s.narrow(s.round(s.mul(x, by)));
                 for (quad, &bytes) in out[4 * half..].iter_mut().zip(bytes.as_chunks::<4>().0) {
                     *quad = f32::from_le_bytes(bytes);
                 }
-                sums[half] = 128 * LANES as i32 - s.sum(bytes);
+                sums[1 + half] = s.sum(bytes);
             }
-            out[SUM] = scale * (sums[0] + sums[1]) as f32;
-            (out[HALVES], out[HALVES + 1]) = (scale * sums[0] as f32, scale * sums[1] as f32);
+            sums[0] = sums[1] + sums[2];
+            for (i, sum) in sums.into_iter().enumerate() {
+                out[STARTS + i] = f32::from_bits((-128 * sum) as u32);
+                out[SUMS + i] = -(scale * sum as f32);
+            }
         }
     }
 }

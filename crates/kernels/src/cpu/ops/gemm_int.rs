@@ -2,29 +2,23 @@
 //! added up exactly; the parts, each times its scale, in the order of the columns, so that neither tile nor company nor
 //! chunk shows in the bits.
 
-use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads};
+use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads, shift};
 use crate::cpu::ops::eight::{Block, Factor};
 use crate::cpu::ops::linear::AT_ONCE;
 use crate::cpu::simd::{Kernel, Line, Simd};
 
-/// Unpacked columns of one tile: lines of signed bytes, and for each part what its sums start from, its scale and its
-/// minimum.
+/// Unpacked columns of one tile: lines of bytes, and each part's scale and minimum.
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 pub(crate) struct Weights {
     pub(crate) bytes: [Quads; QUADS],
-    pub(crate) starts: [Line; PARTS],
     pub(crate) scales: [Line; PARTS],
     pub(crate) mins: [Line; PARTS],
 }
 
 impl Weights {
-    pub(crate) const ZERO: Weights = Weights {
-        bytes: [[[0; 16]; QUAD]; QUADS],
-        starts: [Line([0.0; 16]); PARTS],
-        scales: [Line([0.0; 16]); PARTS],
-        mins: [Line([0.0; 16]); PARTS],
-    };
+    pub(crate) const ZERO: Weights =
+        Weights { bytes: [[[0; 16]; QUAD]; QUADS], scales: [Line([0.0; 16]); PARTS], mins: [Line([0.0; 16]); PARTS] };
 
     /// Part `p`.
     #[inline(always)]
@@ -33,13 +27,13 @@ impl Weights {
         Unpacked { bytes, scale: &self.scales[p], min: if min { Some(&self.mins[p]) } else { None } }
     }
 
-    /// The elements of one row.
-    pub(crate) fn row(&self, lane: usize, form: Form, out: &mut [f32]) {
+    /// The elements of one row, with what was taken from each byte.
+    pub(crate) fn row(&self, lane: usize, form: Form, zero: u32, out: &mut [f32]) {
         for (k, out) in out.iter_mut().enumerate() {
             let (line, part) = (k / QUAD, k / QUAD / form.lines);
-            let byte = self.bytes[line].as_flattened()[QUAD * lane + k % QUAD] as i8;
-            let min = if form.min { self.mins[part].0[lane] } else { 0.0 };
-            *out = self.scales[part].0[lane] * f32::from(byte) - min;
+            let byte = i32::from(self.bytes[line].as_flattened()[QUAD * lane + k % QUAD]) - zero as i32;
+            let min = if form.zero == 0 { self.mins[part].0[lane] } else { 0.0 };
+            *out = self.scales[part].0[lane] * byte as f32 - min;
         }
     }
 }
@@ -97,34 +91,37 @@ impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
     }
 }
 
-/// Adds the products of part `p` of R rows and of T tiles, whose bytes are `wide` or not, to the total of each pair. All
-/// pairs take turns: each one's sum of integers waits for its last product, the others' meanwhile go on. The rows are those
-/// of `x` that start where the second list says, as [`Factor::check`] has seen them; `sums` are what [`Part::start`] says.
+/// Adds the products of R rows with a part of T tiles, whose bytes are `wide` or not, to the total of each pair; the sums
+/// start as [`shift`](crate::cpu::codecs::shift) says. All pairs take turns: each one's sum waits for its last product, the others'
+/// meanwhile go on.
 #[inline(always)]
 pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, const LINES: usize>(
     s: S,
-    (tiles, wide): (&[L; T], bool),
-    (x, rows, p): (&[Block], &[u32; R], usize),
-    mut sums: [[S::I; T]; R],
+    tiles: &[L; T],
+    x: &[Factor<LINES>; R],
+    (shift, wide): (Option<u32>, bool),
     totals: &mut [[S::F; T]; R],
 ) {
-    let mut factors = [Factor::NONE; R];
-    for (factor, &row) in factors.iter_mut().zip(rows) {
-        *factor = Factor::<LINES>::new(x, row, p);
+    let mut sums = [[s.splat_int(0); T]; R];
+    if let Some(shift) = shift {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let start = s.splat_int(x.start);
+            *sums = [if shift == 0 { start } else { s.sar(start, shift) }; T];
+        }
     }
     for i in 0..LINES {
         let mut lines = [s.splat_int(0); T];
         for (line, tile) in lines.iter_mut().zip(tiles) {
             *line = tile.line(s, i);
         }
-        for (sums, x) in sums.iter_mut().zip(&factors) {
+        for (sums, x) in sums.iter_mut().zip(x) {
             let x = s.splat_int(x.quads[i].to_bits() as i32);
             for (sum, line) in sums.iter_mut().zip(lines) {
-                *sum = s.dot(*sum, x, line, wide);
+                *sum = s.dot(*sum, line, x, wide);
             }
         }
     }
-    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(factors) {
+    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(x) {
         let scale = s.splat(x.scale);
         for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
             *total = s.mul_add(s.float(sum), s.mul(tile.scale(s), scale), *total);
@@ -140,9 +137,9 @@ pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, con
 pub(crate) struct Form {
     /// Lines of a part: 4 or 8.
     pub(crate) lines: usize,
-    /// Whether there are minima.
-    pub(crate) min: bool,
-    /// Whether bytes lie beyond -64 and 64.
+    /// What is taken from each byte; 0 if there are minima.
+    pub(crate) zero: u32,
+    /// Whether bytes reach 128 and more.
     pub(crate) wide: bool,
 }
 
@@ -171,11 +168,11 @@ impl Kernel for GemmInt<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         match self.form {
-            Form { lines: 8, min: false, wide: true } => self.rows::<S, 8, false, true>(s),
-            Form { lines: 8, min: false, wide: false } => self.rows::<S, 8, false, false>(s),
-            Form { lines: 8, min: true, .. } => self.rows::<S, 8, true, false>(s),
-            Form { min: false, .. } => self.rows::<S, 4, false, false>(s),
-            Form { min: true, .. } => self.rows::<S, 4, true, false>(s),
+            Form { lines: 8, zero: 0, .. } => self.rows::<S, 8, true, false>(s),
+            Form { lines: 8, wide, .. } if wide || S::WIDE_IS_FREE => self.rows::<S, 8, false, true>(s),
+            Form { lines: 8, .. } => self.rows::<S, 8, false, false>(s),
+            Form { zero: 0, .. } => self.rows::<S, 4, true, false>(s),
+            Form { .. } => self.rows::<S, 4, false, false>(s),
         }
     }
 }
@@ -256,18 +253,17 @@ impl GemmInt<'_> {
                 }
             }
         }
+        let shift = match S::WIDE_IS_FREE && !MIN {
+            true => Some(0),
+            false => shift(self.form.zero),
+        };
         for p in 0..(self.columns / (QUAD * LINES)).min(QUADS / LINES) {
             let mut parts = [w[0].part::<LINES>(p, MIN); T];
             for (part, w) in parts.iter_mut().zip(w) {
                 *part = w.part(p, MIN);
             }
-            let mut sums = [[s.splat_int(0); T]; R];
-            for sums in &mut sums {
-                for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = s.anew(&w.starts[p]);
-                }
-            }
-            multiply::<S, _, R, T, LINES>(s, (&parts, WIDE), (self.x, rows, p), sums, &mut totals);
+            let x = Factor::<LINES>::all(self.x, rows, p);
+            multiply(s, &parts, &x, (shift, WIDE), &mut totals);
         }
         for (r, totals) in totals.into_iter().enumerate() {
             for (t, total) in totals.into_iter().enumerate() {

@@ -24,9 +24,12 @@ const GROUP: usize = 12;
 /// The most tiles that are unpacked at a time; so many fit into a core's first cache.
 pub(crate) const AT_ONCE: usize = 4;
 /// Rows of x for which a tile is unpacked in registers, not beforehand.
-const FEW: usize = 8;
-/// Pieces wanted for each thread, so that one that comes late costs little.
+const FEW: usize = 4;
+/// Pieces wanted for each thread, so that one that comes late costs little: more where the weights' way from memory is what
+/// takes time than where many rows share what a piece has unpacked.
 const PIECES_EACH: usize = 4;
+const PIECES_OF_FEW_ROWS: usize = 16;
+const FEW_ROWS: usize = 64;
 
 /// A thread's room for a product.
 #[derive(Debug)]
@@ -136,10 +139,11 @@ impl Cut {
     pub(super) fn new(tiles: usize, rows: usize, threads: usize) -> Cut {
         let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
         let mut cut = Cut { rows, each: (TILES, each_rows) };
-        while cut.across(tiles) * cut.down() < PIECES_EACH * threads && cut.each.0 > 2 {
+        let wanted = threads * if rows <= FEW_ROWS { PIECES_OF_FEW_ROWS } else { PIECES_EACH };
+        while cut.across(tiles) * cut.down() < wanted && cut.each.0 > 2 {
             cut.each.0 /= 2;
         }
-        while cut.across(tiles) * cut.down() < PIECES_EACH * threads && cut.each.1 >= 4 * GROUP {
+        while cut.across(tiles) * cut.down() < wanted && cut.each.1 >= 4 * GROUP {
             cut.each.1 = cut.each.1.div_ceil(2);
         }
         cut
@@ -341,8 +345,8 @@ impl Room {
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
             let columns = tiles.columns(matrix, tile, i * COLUMNS);
             if tiles.quantized() {
-                vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
-                self.weights[0].row(lane, tiles.layout.form, out);
+                let zero = vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
+                self.weights[0].row(lane, tiles.layout.form, zero, out);
             } else {
                 vector.run(Decode { dtype, columns: columns.side, out: &mut self.lines });
                 out.iter_mut().zip(self.lines.iter()).for_each(|(out, line)| *out = line.0[lane]);

@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Kernel, LANES, Line, Simd};
+use super::{Bytes, Kernel, LANES, Simd};
 
 /// Proof that this machine has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -26,19 +26,19 @@ impl Avx2 {
     }
 }
 
-/// acc + the four products in each lane. Pairs are added up in 16 bits, which wide bytes would overflow: there the bytes of x
-/// are 128 and what is left, with the sign of w, whose magnitude then is the unsigned factor.
+/// acc + the four products in each lane. Pairs are added up in 16 bits, which the upper bit of a wide byte would overflow,
+/// so that it is multiplied apart.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-fn dot(acc: __m256i, x: __m256i, w: __m256i, wide: bool) -> __m256i {
-    let lanes = |pairs| _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+fn dot(acc: __m256i, u: __m256i, x: __m256i, wide: bool) -> __m256i {
+    let low = if wide { _mm256_and_si256(u, _mm256_set1_epi8(127)) } else { u };
+    let sum = _mm256_madd_epi16(_mm256_maddubs_epi16(low, x), _mm256_set1_epi16(1));
+    let acc = _mm256_add_epi32(acc, sum);
     if !wide {
-        return _mm256_add_epi32(acc, lanes(_mm256_maddubs_epi16(x, w)));
+        return acc;
     }
-    let half = _mm256_set1_epi8(-128);
-    let left = _mm256_sign_epi8(_mm256_xor_si256(x, half), w);
-    let acc = _mm256_add_epi32(acc, lanes(_mm256_maddubs_epi16(half, w)));
-    _mm256_add_epi32(acc, lanes(_mm256_maddubs_epi16(_mm256_abs_epi8(w), left)))
+    let upper = _mm256_and_si256(_mm256_srli_epi16::<7>(u), _mm256_set1_epi8(1));
+    _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(upper, x), _mm256_set1_epi16(128)))
 }
 
 /// Methods that are one expression of intrinsics.
@@ -59,6 +59,7 @@ impl Simd for Avx2 {
     const TILES: usize = 1;
     const QUANT_ROWS: usize = 4;
     const QUANT_TILES: usize = 1;
+    const WIDE_IS_FREE: bool = false;
 
     methods! {
         fn splat(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }
@@ -123,15 +124,13 @@ impl Simd for Avx2 {
         fn add_int(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
             [_mm256_add_epi32(a[0], b[0]), _mm256_add_epi32(a[1], b[1])]
         }
-        fn sub_int(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-            [_mm256_sub_epi32(a[0], b[0]), _mm256_sub_epi32(a[1], b[1])]
-        }
-        fn sub_bytes(a: [__m256i; 2], b: [__m256i; 2]) -> [__m256i; 2] {
-            [_mm256_sub_epi8(a[0], b[0]), _mm256_sub_epi8(a[1], b[1])]
-        }
         fn shl(a: [__m256i; 2], by: u32) -> [__m256i; 2] {{
             let by = _mm_cvtsi32_si128(by as i32);
             [_mm256_sll_epi32(a[0], by), _mm256_sll_epi32(a[1], by)]
+        }}
+        fn sar(a: [__m256i; 2], by: u32) -> [__m256i; 2] {{
+            let by = _mm_cvtsi32_si128(by as i32);
+            [_mm256_sra_epi32(a[0], by), _mm256_sra_epi32(a[1], by)]
         }}
         fn shr(a: [__m256i; 2], by: u32) -> [__m256i; 2] {{
             let by = _mm_cvtsi32_si128(by as i32);
@@ -140,7 +139,6 @@ impl Simd for Avx2 {
         fn bytes(from: &[Bytes; 4]) -> [__m256i; 2] {
             [_mm256_loadu_si256(from.as_ptr().cast()), _mm256_loadu_si256(from.as_ptr().add(2).cast())]
         }
-        fn anew(from: &Line) -> [__m256i; 2] { std::ptr::from_ref(from).cast::<[__m256i; 2]>().read() }
         fn store_bytes(to: &mut [Bytes; 4], x: [__m256i; 2]) -> () {{
             _mm256_storeu_si256(to.as_mut_ptr().cast(), x[0]);
             _mm256_storeu_si256(to.as_mut_ptr().add(2).cast(), x[1]);
@@ -149,17 +147,18 @@ impl Simd for Avx2 {
             let table = _mm256_broadcastsi128_si256(_mm_loadu_si128(table.as_ptr().cast()));
             [_mm256_shuffle_epi8(table, index[0]), _mm256_shuffle_epi8(table, index[1])]
         }}
-        fn dot(acc: [__m256i; 2], x: [__m256i; 2], w: [__m256i; 2], wide: bool) -> [__m256i; 2] {
-            [dot(acc[0], x[0], w[0], wide), dot(acc[1], x[1], w[1], wide)]
+        fn dot(acc: [__m256i; 2], u: [__m256i; 2], x: [__m256i; 2], wide: bool) -> [__m256i; 2] {
+            [dot(acc[0], u[0], x[0], wide), dot(acc[1], u[1], x[1], wide)]
         }
         fn narrow(x: [__m256i; 2]) -> Bytes {{
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(x[0], x[1]));
-            let bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
+            let bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256::<1>(words));
             std::mem::transmute::<__m128i, Bytes>(bytes)
         }}
         fn sum(x: Bytes) -> i32 {{
-            let sums = _mm_sad_epu8(_mm_loadu_si128(x.as_ptr().cast()), _mm_setzero_si128());
-            _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums)
+            let shifted = _mm_xor_si128(_mm_loadu_si128(x.as_ptr().cast()), _mm_set1_epi8(-128));
+            let sums = _mm_sad_epu8(shifted, _mm_setzero_si128());
+            _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums) - 128 * LANES as i32
         }}
         fn largest(x: [__m256; 2]) -> f32 {{
             let lanes = std::mem::transmute::<__m256, [f32; 8]>(_mm256_max_ps(x[0], x[1]));
@@ -172,5 +171,12 @@ impl Simd for Avx2 {
         let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
         // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far<T>(self, place: &T, ahead: usize) {
+        let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
+        // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place) }
     }
 }

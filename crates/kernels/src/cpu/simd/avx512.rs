@@ -3,7 +3,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Bytes, Kernel, LANES, Line, Simd};
+use super::{Bytes, Kernel, LANES, Simd};
 
 /// Proof that this machine has AVX-512 F, BW, DQ, VL and VNNI.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,7 @@ impl Simd for Avx512 {
     const TILES: usize = 2;
     const QUANT_ROWS: usize = 7;
     const QUANT_TILES: usize = 2;
+    const WIDE_IS_FREE: bool = true;
 
     methods! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -70,21 +71,20 @@ impl Simd for Avx512 {
         fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
         fn add_int(a: __m512i, b: __m512i) -> __m512i { _mm512_add_epi32(a, b) }
-        fn sub_int(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi32(a, b) }
-        fn sub_bytes(a: __m512i, b: __m512i) -> __m512i { _mm512_sub_epi8(a, b) }
         fn shl(a: __m512i, by: u32) -> __m512i { _mm512_sll_epi32(a, _mm_cvtsi32_si128(by as i32)) }
+        fn sar(a: __m512i, by: u32) -> __m512i { _mm512_sra_epi32(a, _mm_cvtsi32_si128(by as i32)) }
         fn shr(a: __m512i, by: u32) -> __m512i { _mm512_srl_epi32(a, _mm_cvtsi32_si128(by as i32)) }
         fn bytes(from: &[Bytes; 4]) -> __m512i { _mm512_loadu_si512(from.as_ptr().cast()) }
-        fn anew(from: &Line) -> __m512i { std::ptr::from_ref(from).cast::<__m512i>().read_volatile() }
         fn store_bytes(to: &mut [Bytes; 4], x: __m512i) -> () { _mm512_storeu_si512(to.as_mut_ptr().cast(), x) }
         fn lookup(table: &Bytes, index: __m512i) -> __m512i {
             _mm512_shuffle_epi8(_mm512_broadcast_i32x4(_mm_loadu_si128(table.as_ptr().cast())), index)
         }
-        fn dot(acc: __m512i, x: __m512i, w: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, x, w) }
+        fn dot(acc: __m512i, u: __m512i, x: __m512i, _wide: bool) -> __m512i { _mm512_dpbusd_epi32(acc, u, x) }
         fn narrow(x: __m512i) -> Bytes { std::mem::transmute::<__m128i, Bytes>(_mm512_cvtepi32_epi8(x)) }
         fn sum(x: Bytes) -> i32 {{
-            let sums = _mm_sad_epu8(_mm_loadu_si128(x.as_ptr().cast()), _mm_setzero_si128());
-            _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums)
+            let shifted = _mm_xor_si128(_mm_loadu_si128(x.as_ptr().cast()), _mm_set1_epi8(-128));
+            let sums = _mm_sad_epu8(shifted, _mm_setzero_si128());
+            _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums) - 128 * LANES as i32
         }}
         fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
     }
@@ -94,5 +94,12 @@ impl Simd for Avx512 {
         let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
         // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(place) }
+    }
+
+    #[inline(always)]
+    fn prefetch_far<T>(self, place: &T, ahead: usize) {
+        let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
+        // SAFETY: fetching ahead has no effect that a program could see, wherever it points.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(place) }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) trait Simd: Copy {
     const QUANT_ROWS: usize;
     /// Weight tiles that it keeps beside them: 1 or 2.
     const QUANT_TILES: usize;
+    /// Whether [`Simd::dot`] takes wide bytes as fast as others.
+    const WIDE_IS_FREE: bool;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -65,28 +67,27 @@ pub(crate) trait Simd: Copy {
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
-    fn sub_int(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl(self, a: Self::I, by: u32) -> Self::I;
+    /// Shifts the sign in.
+    fn sar(self, a: Self::I, by: u32) -> Self::I;
     /// Shifts zeros in.
     fn shr(self, a: Self::I, by: u32) -> Self::I;
 
     /// Asks for the cache line that lies `ahead` bytes after a place, which need not be memory of ours.
     fn prefetch<T>(self, place: &T, ahead: usize);
+    /// As [`Simd::prefetch`], not into the first cache.
+    fn prefetch_far<T>(self, place: &T, ahead: usize);
     /// 64 bytes, four in each lane.
     fn bytes(self, from: &[Bytes; 4]) -> Self::I;
-    /// The bits of a line, loaded each time that it is called: a load is cheaper than one more copy of a register.
-    fn anew(self, from: &Line) -> Self::I;
     fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);
     /// Each byte b becomes table\[b\]; bytes are 0 to 15.
     fn lookup(self, table: &Bytes, index: Self::I) -> Self::I;
-    /// a - b of each byte.
-    fn sub_bytes(self, a: Self::I, b: Self::I) -> Self::I;
-    /// acc + the four products of unsigned bytes of `x` and signed bytes of `w` in each lane, exactly. `wide` says that
-    /// bytes of `w` may lie beyond -64 and 64; those of `x` are never 0.
-    fn dot(self, acc: Self::I, x: Self::I, w: Self::I, wide: bool) -> Self::I;
-    /// The lanes, which are 0 to 255, as bytes.
+    /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that
+    /// bytes of `u` may reach 128; those of `x` are never -128.
+    fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
+    /// The lanes, which are -128 to 127, as bytes.
     fn narrow(self, x: Self::I) -> Bytes;
-    /// The sum of unsigned bytes.
+    /// The sum of signed bytes.
     fn sum(self, x: Bytes) -> i32;
     /// The greatest lane, none of which is negative; not a number if none is.
     fn largest(self, x: Self::F) -> f32;

@@ -2,7 +2,7 @@
 
 use std::array::from_fn;
 
-use super::{Bytes, LANES, Line, Simd};
+use super::{Bytes, LANES, Simd};
 
 /// Needs no proof.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +44,7 @@ impl Simd for Portable {
     const TILES: usize = 1;
     const QUANT_ROWS: usize = 2;
     const QUANT_TILES: usize = 1;
+    const WIDE_IS_FREE: bool = true;
 
     #[inline(always)]
     fn splat(self, x: f32) -> F {
@@ -132,12 +133,12 @@ impl Simd for Portable {
         zip_int(a, b, i32::wrapping_add)
     }
     #[inline(always)]
-    fn sub_int(self, a: I, b: I) -> I {
-        zip_int(a, b, i32::wrapping_sub)
-    }
-    #[inline(always)]
     fn shl(self, a: I, by: u32) -> I {
         a.map(|a| a << by)
+    }
+    #[inline(always)]
+    fn sar(self, a: I, by: u32) -> I {
+        a.map(|a| a >> by)
     }
     #[inline(always)]
     fn shr(self, a: I, by: u32) -> I {
@@ -146,13 +147,11 @@ impl Simd for Portable {
     #[inline(always)]
     fn prefetch<T>(self, _place: &T, _ahead: usize) {}
     #[inline(always)]
+    fn prefetch_far<T>(self, _place: &T, _ahead: usize) {}
+    #[inline(always)]
     fn bytes(self, from: &[Bytes; 4]) -> I {
         let quads = from.as_flattened().as_chunks::<4>().0;
         from_fn(|i| i32::from_le_bytes(quads[i]))
-    }
-    #[inline(always)]
-    fn anew(self, from: &Line) -> I {
-        from.0.map(|x| x.to_bits() as i32)
     }
     #[inline(always)]
     fn store_bytes(self, to: &mut [Bytes; 4], x: I) {
@@ -164,16 +163,9 @@ impl Simd for Portable {
         index.map(|x| i32::from_le_bytes(x.to_le_bytes().map(|b| table[b as usize % LANES])))
     }
     #[inline(always)]
-    fn sub_bytes(self, a: I, b: I) -> I {
-        zip_int(a, b, |a, b| {
-            let (a, b) = (a.to_le_bytes(), b.to_le_bytes());
-            i32::from_le_bytes(from_fn(|i| a[i].wrapping_sub(b[i])))
-        })
-    }
-    #[inline(always)]
-    fn dot(self, acc: I, x: I, w: I, _wide: bool) -> I {
+    fn dot(self, acc: I, u: I, x: I, _wide: bool) -> I {
         from_fn(|i| {
-            let product = |b: u32| (x[i] >> (8 * b) & 255) * i32::from((w[i] >> (8 * b)) as i8);
+            let product = |b: u32| (u[i] >> (8 * b) & 255) * i32::from((x[i] >> (8 * b)) as i8);
             acc[i] + product(0) + product(1) + product(2) + product(3)
         })
     }
@@ -183,7 +175,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn sum(self, x: Bytes) -> i32 {
-        x.map(i32::from).iter().sum()
+        x.map(|b| i32::from(b as i8)).iter().sum()
     }
     #[inline(always)]
     fn largest(self, x: F) -> f32 {
