@@ -1,11 +1,13 @@
-//! Attention in the shapes of known models, beside what the machine can do: bytes of the cache read for decode, arithmetic
-//! for prefill. `cargo bench -p whinchat-kernels --bench attention -- [threads] [instruction set]`.
+//! Attention in the shapes of known models: bytes of the cache read for decode, arithmetic (two operations for each product)
+//! for prefill. The machine's limits are printed before.
+//! `cargo bench -p whinchat-kernels --bench attention -- Avx512/Llama-3.2-1B/F16`.
 
 mod machine;
 
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, WeightInfo};
 use kernels::{Cpu, CpuOptions, Isa, KvType, Program};
-use machine::{Machine, best, per_second};
+use machine::Machine;
 use tensor::{DType, Shape};
 
 const BLOCK_LEN: usize = 16;
@@ -24,50 +26,51 @@ const SHAPES: [Heads; 3] = [
     Heads { name: "Llama-3.1-8B", heads: 32, kv: KvShape { heads: 8, head_dim: 128 } },
 ];
 
-fn main() {
-    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
-    let threads = args.first().and_then(|n| n.parse().ok()).unwrap_or_else(machine::threads);
-    let only = args.get(1);
-    for isa in Isa::available().filter(|isa| only.is_none_or(|only| format!("{isa:?}") == *only)) {
+criterion_group! { name = benches; config = machine::criterion(); targets = attention }
+criterion_main!(benches);
+
+fn attention(criterion: &mut Criterion) {
+    println!("{}", Machine::measure(machine::threads(), BYTES));
+    for isa in Isa::available().filter(|&isa| isa != Isa::Portable) {
         for (shape, kv) in SHAPES.iter().flat_map(|shape| KvType::all().map(move |kv| (shape, kv))) {
-            let machine = Machine::measure(threads, BYTES);
-            print!("{isa:?} {} {kv:?} ({machine}):", shape.name);
-            let options = CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() };
+            let options = CpuOptions { isa: Some(isa), kv, ..CpuOptions::default() };
+            let mut group = criterion.benchmark_group(format!("attention/{isa:?}/{}/{}", shape.name, kv.name()));
             for (sequences, positions) in [1, 8].into_iter().flat_map(|n| [1024, 4096, 16384].map(|len| (n, len))) {
-                let gb_s = decode(options, shape, sequences, positions);
-                print!(" {sequences} × {positions} {gb_s:.1} GB/s ({:.0} %);", 100.0 * gb_s / machine.read_gb_s);
+                let bytes = sequences * positions * kv.position_bytes(&shape.kv);
+                let layers = BYTES.div_ceil(bytes);
+                group.throughput(Throughput::Bytes((layers * bytes) as u64));
+                group.bench_function(BenchmarkId::new("decode", format!("{sequences} x {positions}")), |bencher| {
+                    let mut model = Model::new(options, shape, layers, (sequences, sequences * positions));
+                    let batch = decode(sequences, positions);
+                    bencher.iter(|| model.run(&batch));
+                });
             }
             for start in [0, 4096] {
-                let gflop_s = prefill(options, shape, start);
-                print!(" 512 at {start} {gflop_s:.0} GFLOP/s ({:.0} %);", 100.0 * gflop_s / machine.f32_gflop_s);
+                let seen: usize = (start + 1..=start + ROWS).sum();
+                group.throughput(Throughput::Elements((4 * LAYERS * seen * shape.heads * shape.kv.head_dim) as u64));
+                group.bench_function(BenchmarkId::new("prefill 512 at", start), |bencher| {
+                    let mut model = Model::new(options, shape, LAYERS, (ROWS, start + ROWS));
+                    let mut batch = Batch { outputs: vec![0], ..Batch::default() };
+                    batch.push(&[0; ROWS], start, 0..((start + ROWS) / BLOCK_LEN) as u32);
+                    bencher.iter(|| model.run(&batch));
+                });
             }
-            println!();
         }
     }
 }
 
-/// Decodes one row of each sequence; bytes of the cache read in a second.
-fn decode(options: CpuOptions, shape: &Heads, sequences: usize, positions: usize) -> f64 {
-    let bytes = sequences * positions * options.kv.position_bytes(&shape.kv);
-    let layers = BYTES.div_ceil(bytes);
-    let mut model = Model::new(options, shape, layers, (sequences, sequences * positions));
+/// Rows of a prompt, and layers that compute them.
+const ROWS: usize = 512;
+const LAYERS: usize = 4;
+
+/// A row of each sequence.
+fn decode(sequences: usize, positions: usize) -> Batch {
     let mut batch = Batch { outputs: vec![0], ..Batch::default() };
     let blocks = (positions / BLOCK_LEN) as u32;
     for i in 0..sequences as u32 {
         batch.push(&[0], positions - 1, i * blocks..(i + 1) * blocks);
     }
-    (layers * bytes) as f64 / model.seconds(&batch) / 1e9
-}
-
-/// Prefills 512 rows of one sequence; floating-point operations in a second.
-fn prefill(options: CpuOptions, shape: &Heads, start: usize) -> f64 {
-    const ROWS: usize = 512;
-    const LAYERS: usize = 4;
-    let mut model = Model::new(options, shape, LAYERS, (ROWS, start + ROWS));
-    let mut batch = Batch { outputs: vec![0], ..Batch::default() };
-    batch.push(&[0; ROWS], start, 0..((start + ROWS) / BLOCK_LEN) as u32);
-    let seen: usize = (start + 1..=start + ROWS).sum();
-    (4 * LAYERS * seen * shape.heads * shape.kv.head_dim) as f64 / model.seconds(&batch) / 1e9
+    batch
 }
 
 /// Layers that are attention alone.
@@ -96,8 +99,8 @@ impl Model {
         Model { cpu, program }
     }
 
-    fn seconds(&mut self, batch: &Batch) -> f64 {
-        1.0 / best(|| per_second(|| self.cpu.run(&mut self.program, batch).expect("a batch within limits")))
+    fn run(&mut self, batch: &Batch) {
+        self.cpu.run(&mut self.program, batch).expect("a batch within limits");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 use std::sync::Barrier;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use memmap2::MmapMut;
 
@@ -38,18 +38,25 @@ impl std::fmt::Display for Machine {
     }
 }
 
+/// Short measurements: there are many of them.
+#[allow(dead_code)]
+pub(crate) fn criterion() -> criterion::Criterion {
+    let (warm_up, measure) = (Duration::from_millis(300), Duration::from_secs(1));
+    criterion::Criterion::default().sample_size(10).warm_up_time(warm_up).measurement_time(measure)
+}
+
 /// As many as the system offers.
 pub(crate) fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// The best of several figures: on a shared machine the others say what the neighbours did.
-pub(crate) fn best(figure: impl FnMut() -> f64) -> f64 {
+fn best(figure: impl FnMut() -> f64) -> f64 {
     std::iter::repeat_with(figure).take(3).fold(f64::NAN, f64::max)
 }
 
 /// How often per second `work` is done.
-pub(crate) fn per_second(mut work: impl FnMut()) -> f64 {
+fn per_second(mut work: impl FnMut()) -> f64 {
     let start = Instant::now();
     let mut times = 0;
     while times < 1 || start.elapsed().as_secs_f64() < 0.2 {

@@ -22,9 +22,9 @@ impl Weights {
 
     /// Part `p`.
     #[inline(always)]
-    fn part<const LINES: usize>(&self, p: usize, min: bool) -> Unpacked<'_, LINES> {
+    fn part<const LINES: usize>(&self, p: usize, has_min: bool) -> Unpacked<'_, LINES> {
         let bytes = &self.bytes.as_chunks().0[p];
-        Unpacked { bytes, scale: &self.scales[p], min: if min { Some(&self.mins[p]) } else { None } }
+        Unpacked { bytes, scale: &self.scales[p], min: &self.mins[p], has_min }
     }
 
     /// The elements of one row, with what was taken from each byte.
@@ -68,7 +68,8 @@ impl<S: Simd, const LINES: usize> Lines<S> for Part<S, LINES> {
 struct Unpacked<'a, const LINES: usize> {
     bytes: &'a [Quads; LINES],
     scale: &'a Line,
-    min: Option<&'a Line>,
+    min: &'a Line,
+    has_min: bool,
 }
 
 impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
@@ -84,10 +85,8 @@ impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
 
     #[inline(always)]
     fn min(&self, s: S) -> Option<S::F> {
-        match self.min {
-            Some(min) => Some(s.load(&min.0)),
-            None => None,
-        }
+        // `map` would take a closure, which is not always inlined.
+        if self.has_min { Some(s.load(&self.min.0)) } else { None }
     }
 }
 
