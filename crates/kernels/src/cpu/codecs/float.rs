@@ -11,15 +11,16 @@ pub(crate) struct Decode<'a> {
     pub(crate) out: &'a mut [Line],
 }
 
-/// Multiplies tiles with one row of x: `sums[t]` = tile t · x.
+/// Multiplies tiles with 1 to 4 rows of x, reading each tile once: row r of `sums` + t = tile t · row r.
 pub(crate) struct DotFloats<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
     pub(crate) tiles: &'a [Bytes],
     /// Fields from tile to tile.
     pub(crate) stride: usize,
-    pub(crate) x: &'a [f32],
+    pub(crate) x: &'a [&'a [f32]],
     pub(crate) sums: &'a mut [Line],
+    pub(crate) sums_stride: usize,
 }
 
 /// How a column of 16 numbers is stored.
@@ -79,10 +80,22 @@ impl Kernel for DotFloats<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
+        match self.x.len() {
+            1 => self.rows::<S, 1>(s),
+            2 => self.rows::<S, 2>(s),
+            3 => self.rows::<S, 3>(s),
+            _ => self.rows::<S, 4>(s),
+        }
+    }
+}
+
+impl DotFloats<'_> {
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize>(self, s: S) {
         match self.dtype {
-            DType::F16 => dot::<S, F16, 2>(s, self),
-            DType::BF16 => dot::<S, BF16, 2>(s, self),
-            _ => dot::<S, F32, 4>(s, self),
+            DType::F16 => dot::<S, F16, 2, R>(s, self),
+            DType::BF16 => dot::<S, BF16, 2, R>(s, self),
+            _ => dot::<S, F32, 4, R>(s, self),
         }
     }
 }
@@ -90,16 +103,31 @@ impl Kernel for DotFloats<'_> {
 /// Goes through all tiles together, some columns of each in turn: the sums of several tiles are then under way at once,
 /// where one alone would wait for each addition.
 #[inline(always)]
-fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize>(s: S, job: DotFloats) {
+fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize, const R: usize>(s: S, job: DotFloats) {
     const TURN: usize = 32;
-    for (turn, x) in job.x.chunks(TURN).enumerate() {
-        for (tile, sum) in job.tiles.chunks(job.stride).zip(job.sums.iter_mut()) {
-            let columns = &tile.as_chunks::<FIELDS>().0[turn * TURN..][..x.len()];
-            let mut total = s.load(&sum.0);
-            for (column, &x) in columns.iter().zip(x) {
-                total = s.mul_add(C::load(s, column), s.splat(x), total);
+    let rows = job.x.first_chunk::<R>().expect("so many");
+    let mut x = [[0.0; R]; TURN];
+    for start in (0..rows[0].len()).step_by(TURN) {
+        for (r, row) in rows.iter().enumerate() {
+            x.iter_mut().zip(&row[start..]).for_each(|(x, &y)| x[r] = y);
+        }
+        for (t, tile) in job.tiles.chunks(job.stride).enumerate() {
+            let mut totals = [s.splat(0.0); R];
+            if start > 0 {
+                for (r, total) in totals.iter_mut().enumerate() {
+                    *total = s.load(&job.sums[r * job.sums_stride + t].0);
+                }
             }
-            s.store(&mut sum.0, total);
+            let columns = tile.as_chunks::<FIELDS>().0[start..].iter().take(rows[0].len() - start);
+            for (column, x) in columns.zip(&x) {
+                let w = C::load(s, column);
+                for (total, &x) in totals.iter_mut().zip(x) {
+                    *total = s.mul_add(w, s.splat(x), *total);
+                }
+            }
+            for (r, total) in totals.into_iter().enumerate() {
+                s.store(&mut job.sums[r * job.sums_stride + t].0, total);
+            }
         }
     }
 }

@@ -192,7 +192,7 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     zero
 }
 
-/// Multiplies tiles with 1, 2, 4 or 8 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
+/// Multiplies tiles with 1, 2 or 4 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
 pub(crate) struct DotQuants<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
@@ -215,8 +215,7 @@ impl Kernel for DotQuants<'_> {
         match self.rows.len() {
             1 => for_quant!(self.dtype, dot[S 1](s, self)),
             2 => for_quant!(self.dtype, dot[S 2](s, self)),
-            4 => for_quant!(self.dtype, dot[S 4](s, self)),
-            _ => for_quant!(self.dtype, dot[S 8](s, self)),
+            _ => for_quant!(self.dtype, dot[S 4](s, self)),
         }
     }
 }

@@ -23,7 +23,7 @@ const FLOATS_STRIDE: usize = FLOATS + LANES;
 const GROUP: usize = 12;
 /// The most tiles that are unpacked at a time; so many fit into a core's first cache.
 pub(crate) const AT_ONCE: usize = 4;
-/// Rows of x for which a tile is unpacked in registers, not beforehand.
+/// Rows of x for which a tile is unpacked in registers, not beforehand; at most 4.
 const FEW: usize = 4;
 /// Pieces wanted for each thread, so that one that comes late costs little: more where the weights' way from memory is what
 /// takes time than where many rows share what a piece has unpacked.
@@ -177,7 +177,7 @@ impl Product<'_> {
             0 => {}
             1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, tiles, rows),
             _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, tiles, rows),
-            1 => self.one_row(vector, room, tiles, rows.start),
+            1..=FEW => self.few_rows(vector, room, tiles, rows),
             _ => self.many_rows(vector, room, tiles, rows),
         }
     }
@@ -212,12 +212,17 @@ impl Product<'_> {
         &self.x[self.source(i) * cols..][..cols]
     }
 
-    fn one_row(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, row: usize) {
-        let sums = &mut room.sums[..tiles.len()];
-        sums.fill(Line::default());
-        let (dtype, stride) = (self.tiles.dtype, self.tiles.tile_len());
-        let tiles = self.tiles.tiles(self.matrix, tiles.start, tiles.len());
-        vector.run(DotFloats { dtype, tiles, stride, x: self.row(row), sums });
+    /// Up to [`FEW`] rows: each tile is read once.
+    fn few_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let x: [&[f32]; FEW] = std::array::from_fn(|i| self.row(rows.start + i.min(rows.len() - 1)));
+        vector.run(DotFloats {
+            dtype: self.tiles.dtype,
+            tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
+            stride: self.tiles.tile_len(),
+            x: &x[..rows.len()],
+            sums: &mut room.sums,
+            sums_stride: TILES,
+        });
     }
 
     /// Makes a list of where in rounded x the rows start that some rows of the result read.
