@@ -120,6 +120,8 @@ fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize, const R: usize>(s: S, jo
             }
             let columns = tile.as_chunks::<FIELDS>().0[start..].iter().take(rows[0].len() - start);
             for (column, x) in columns.zip(&x) {
+                // The same columns' place in the next turn.
+                s.prefetch_far(column, size_of_val(column) * TURN);
                 let w = C::load(s, column);
                 for (total, &x) in totals.iter_mut().zip(x) {
                     *total = s.mul_add(w, s.splat(x), *total);
