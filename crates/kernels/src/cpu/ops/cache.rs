@@ -189,7 +189,7 @@ impl Layer {
 }
 
 /// Elements written in one piece of work, at least: fewer are not worth another thread.
-const GRAIN: usize = 8192;
+const GRAIN: usize = 1024;
 
 /// Writes rows of keys, which `turn` finishes (a row's number, one of its heads), and values at their positions. A piece of
 /// work is some heads: even if two spans name the same block, no two threads write the same place.

@@ -146,7 +146,7 @@ impl Kernel for Scores<'_> {
     }
 }
 
-impl Product for Scores<'_> {
+impl<'a> Product for Scores<'a> {
     #[inline(always)]
     fn product<S: Simd, F: Format<PARTS>, const PARTS: usize, const R: usize, const T: usize>(
         &mut self,
@@ -156,14 +156,18 @@ impl Product for Scores<'_> {
     ) {
         let head_dim = self.layer.shape.head_dim;
         let tiles: [_; T] = from_fn(|t| self.tile::<PARTS>(tile + t));
+        let next: [_; T] = from_fn(|t| self.tile::<PARTS>((tile + T + t).min(self.tiles.end - 1)).1);
         let mut sums = [[s.splat(0.0); T]; R];
         for run in 0..head_dim.div_ceil(RUN) {
             let scales: [S::F; T] = from_fn(|t| if F::SCALED { s.f16(&tiles[t].0[run]) } else { s.splat(1.0) });
             for d in run * RUN..((run + 1) * RUN).min(head_dim) {
-                // SAFETY: a tile has a line for every dimension.
-                #[allow(unsafe_code)]
-                let w: [S::F; T] =
-                    from_fn(|t| numbers::<S, F, PARTS>(s, unsafe { tiles[t].1.get_unchecked(d) }, scales[t]));
+                let w: [S::F; T] = from_fn(|t| {
+                    // SAFETY: a tile has a line for every dimension.
+                    #[allow(unsafe_code)]
+                    let (line, next) = unsafe { (tiles[t].1.get_unchecked(d), next[t].get_unchecked(d)) };
+                    s.prefetch(next, 0);
+                    numbers::<S, F, PARTS>(s, line, scales[t])
+                });
                 for (r, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: `run` has compared the rows with the queries.
                     #[allow(unsafe_code)]
@@ -185,10 +189,10 @@ impl Product for Scores<'_> {
     }
 }
 
-impl Scores<'_> {
+impl<'a> Scores<'a> {
     /// The scales and the lines of a tile.
     #[inline(always)]
-    fn tile<const PARTS: usize>(&self, tile: usize) -> (&[[Bytes; 2]], &[[Bytes; PARTS]]) {
+    fn tile<const PARTS: usize>(&self, tile: usize) -> (&'a [[Bytes; 2]], &'a [[Bytes; PARTS]]) {
         let (tiles, size) = (self.layer.tiles(), self.layer.tile_size());
         let page = self.layer.keys(self.blocks[tile / tiles] as usize, self.head);
         let (scales, lines) = page[tile % tiles * size..][..size].split_at(self.layer.scales_size());
@@ -210,7 +214,7 @@ impl Kernel for Values<'_> {
     }
 }
 
-impl Product for Values<'_> {
+impl<'a> Product for Values<'a> {
     #[inline(always)]
     fn product<S: Simd, F: Format<PARTS>, const PARTS: usize, const R: usize, const T: usize>(
         &mut self,
@@ -229,30 +233,35 @@ impl Product for Values<'_> {
         let Range { start, end } = self.positions;
         for block in start / block_len..end.div_ceil(block_len) {
             let (scales, lines) = self.strips::<PARTS>(block, strip);
+            let next = self.strips::<PARTS>((block + 1).min(end.div_ceil(block_len) - 1), strip).1;
             let share = block * self.layer.tiles() * LANES;
             let within = |position: usize| position.saturating_sub(block * block_len).min(block_len);
-            let mut next = within(start);
-            while next < within(end) {
+            let mut at = within(start);
+            while at < within(end) {
                 // Scales come for a tile of positions at a time.
-                let stop = if F::SCALED { (next / LANES + 1) * LANES } else { block_len }.min(within(end));
-                let scales = if F::SCALED { scales_of(s, &scales[next / LANES]) } else { [1.0; LANES] };
-                for position in next..stop {
+                let stop = if F::SCALED { (at / LANES + 1) * LANES } else { block_len }.min(within(end));
+                let scales = if F::SCALED { scales_of(s, &scales[at / LANES]) } else { [1.0; LANES] };
+                for position in at..stop {
                     let scale = s.splat(scales[position % LANES]);
-                    // SAFETY: a strip has a line for every position of a block.
-                    #[allow(unsafe_code)]
-                    let line = |t: usize| unsafe { lines.get_unchecked(t * block_len + position) };
-                    let w: [S::F; T] = from_fn(|t| numbers::<S, F, PARTS>(s, line(t), scale));
+                    let w: [S::F; T] = from_fn(|t| {
+                        let i = t * block_len + position;
+                        // SAFETY: a strip has a line for every position of a block.
+                        #[allow(unsafe_code)]
+                        let (line, next) = unsafe { (lines.get_unchecked(i), next.get_unchecked(i)) };
+                        s.prefetch(next, 0);
+                        numbers::<S, F, PARTS>(s, line, scale)
+                    });
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let at = (row + r) * self.shares_stride * LANES + share + position;
+                        let share = (row + r) * self.shares_stride * LANES + share + position;
                         // SAFETY: `run` has compared the positions' blocks with the shares.
                         #[allow(unsafe_code)]
-                        let x = s.splat(unsafe { *shares.get_unchecked(at) });
+                        let x = s.splat(unsafe { *shares.get_unchecked(share) });
                         for (sum, w) in sums.iter_mut().zip(w) {
                             *sum = s.mul_add(w, x, *sum);
                         }
                     }
                 }
-                next = stop;
+                at = stop;
             }
         }
         for (r, sums) in sums.iter().enumerate() {
@@ -266,10 +275,10 @@ impl Product for Values<'_> {
     }
 }
 
-impl Values<'_> {
+impl<'a> Values<'a> {
     /// Of a block: the scales of a strip and its neighbours in the same run, and the lines of it and all after it.
     #[inline(always)]
-    fn strips<const PARTS: usize>(&self, block: usize, strip: usize) -> (&[[Bytes; 2]], &[[Bytes; PARTS]]) {
+    fn strips<const PARTS: usize>(&self, block: usize, strip: usize) -> (&'a [[Bytes; 2]], &'a [[Bytes; PARTS]]) {
         let (tiles, page) = (self.layer.tiles(), self.layer.values(self.blocks[block] as usize, self.head));
         let (scales, lines) = page.split_at(tiles * self.layer.scales_size());
         let (scales, lines) = (scales.as_chunks().0, lines.as_chunks().0);
