@@ -4,9 +4,10 @@
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use graph::BackendError;
-use memmap2::MmapMut;
+use memmap2::{MmapOptions, MmapRaw};
 
 use super::simd::{Bytes, Line};
 
@@ -24,10 +25,12 @@ unsafe impl Plain for Bytes {}
 // SAFETY: as above.
 unsafe impl Plain for Line {}
 
-/// A slice on pages of its own. It starts as zeros that cost nothing until they are touched.
+/// A slice of its own. It starts as zeros that cost nothing until they are touched.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: Plain> {
-    pages: Option<MmapMut>,
+    pages: Option<Arc<MmapRaw>>,
+    /// Bytes before it in the pages.
+    start: usize,
     len: usize,
     of: PhantomData<T>,
 }
@@ -35,7 +38,7 @@ pub(crate) struct Buffer<T: Plain> {
 impl<T: Plain> Buffer<T> {
     /// No elements.
     pub(crate) fn empty() -> Buffer<T> {
-        Buffer { pages: None, len: 0, of: PhantomData }
+        Buffer { pages: None, start: 0, len: 0, of: PhantomData }
     }
 
     /// `len` zeros for `what`.
@@ -44,19 +47,12 @@ impl<T: Plain> Buffer<T> {
         if bytes == 0 {
             return Ok(Buffer::empty());
         }
-        // A slice must not be longer than isize::MAX.
-        let pages = if bytes > isize::MAX as usize { None } else { MmapMut::map_anon(bytes).ok() };
-        let pages = Some(pages.ok_or(BackendError::Memory { what, bytes })?);
-        Ok(Buffer { pages, len, of: PhantomData })
+        Ok(Buffer { pages: Some(Arc::new(map(bytes, what)?)), start: 0, len, of: PhantomData })
     }
 
     /// On large pages where the system has them: for what is long and read from end to end.
     pub(crate) fn on_large_pages(self) -> Buffer<T> {
-        #[cfg(target_os = "linux")]
-        if let Some(pages) = &self.pages {
-            // Only a wish: without them the slice is as good, but slower to walk through.
-            let _ = pages.advise(memmap2::Advice::HugePage);
-        }
+        self.pages.iter().for_each(|pages| prefer_large(pages));
         self
     }
 
@@ -66,23 +62,82 @@ impl<T: Plain> Buffer<T> {
     }
 }
 
+impl<T: Plain> Buffer<T> {
+    fn place(&self) -> *mut T {
+        let place = |pages: &Arc<MmapRaw>| pages.as_mut_ptr().wrapping_add(self.start).cast();
+        self.pages.as_ref().map_or(NonNull::dangling().as_ptr(), place)
+    }
+}
+
 impl<T: Plain> Deref for Buffer<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        let start =
-            self.pages.as_ref().map_or(NonNull::<T>::dangling().as_ptr().cast_const(), |pages| pages.as_ptr().cast());
-        // SAFETY: `len` plain values, zeros to begin with, on pages, which are aligned; an empty slice may dangle.
-        unsafe { std::slice::from_raw_parts(start, self.len) }
+        // SAFETY: `len` plain values, zeros to begin with, in pages that live as long as this, aligned, and handed out once;
+        // an empty slice may dangle.
+        unsafe { std::slice::from_raw_parts(self.place(), self.len) }
     }
 }
 
 impl<T: Plain> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
-        let start = self.pages.as_mut().map_or(NonNull::<T>::dangling().as_ptr(), |pages| pages.as_mut_ptr().cast());
         // SAFETY: as in `deref`, and `self` is borrowed alone.
-        unsafe { std::slice::from_raw_parts_mut(start, self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.place(), self.len) }
     }
+}
+
+/// Memory for slices that stay for long, side by side, so that the small ones too lie on large pages. A board of them is given
+/// back when its last slice goes.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf(Mutex<Board>);
+
+/// Pages, and how many bytes of them are taken.
+#[derive(Debug, Default)]
+struct Board {
+    pages: Weak<MmapRaw>,
+    taken: usize,
+}
+
+/// Bytes of a board, if no slice is longer. What is not touched costs nothing.
+const BOARD: usize = 128 << 20;
+/// As most systems have them.
+const LARGE_PAGE: usize = 2 << 20;
+
+impl Shelf {
+    /// `len` zeros for `what`.
+    pub(crate) fn zeroed<T: Plain>(&self, len: usize, what: &'static str) -> Result<Buffer<T>, BackendError> {
+        let bytes = len.saturating_mul(size_of::<T>());
+        if bytes == 0 {
+            return Ok(Buffer::empty());
+        }
+        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = match board.pages.upgrade().filter(|pages| pages.len() - board.taken >= bytes) {
+            Some(pages) => pages,
+            None => {
+                let pages = Arc::new(map(bytes.saturating_add(LARGE_PAGE).max(BOARD), what)?);
+                prefer_large(&pages);
+                let taken = pages.as_mut_ptr().align_offset(LARGE_PAGE);
+                *board = Board { pages: Arc::downgrade(&pages), taken };
+                pages
+            }
+        };
+        let start = board.taken;
+        board.taken = pages.len().min((start + bytes).next_multiple_of(size_of::<Line>()));
+        Ok(Buffer { pages: Some(pages), start, len, of: PhantomData })
+    }
+}
+
+/// Pages of zeros.
+fn map(bytes: usize, what: &'static str) -> Result<MmapRaw, BackendError> {
+    // A slice must not be longer than isize::MAX.
+    let pages = if bytes > isize::MAX as usize { None } else { MmapOptions::new().len(bytes).map_anon().ok() };
+    Ok(pages.ok_or(BackendError::Memory { what, bytes })?.into())
+}
+
+/// Only a wish: without large pages memory is as good, but slower to walk through.
+fn prefer_large(pages: &MmapRaw) {
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage);
 }
 
 /// A slice whose parts several pieces of work write at the same time.

@@ -21,6 +21,7 @@ pub use program::Program;
 pub use simd::Isa;
 pub use weight::Weight;
 
+use memory::Shelf;
 use pool::Pool;
 use simd::Vector;
 
@@ -41,6 +42,8 @@ pub struct CpuOptions {
 #[derive(Debug)]
 pub struct Cpu {
     pool: Pool,
+    /// Where weights are put.
+    shelf: Shelf,
     vector: Vector,
     kv: KvType,
 }
@@ -51,7 +54,7 @@ impl Cpu {
         let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
         let vector = Vector::new(options.isa.unwrap_or_else(Isa::detect));
         let cores = if options.pin { cores::all() } else { vec![] };
-        Cpu { pool: Pool::new(threads.max(1), &cores), vector, kv: options.kv }
+        Cpu { pool: Pool::new(threads.max(1), &cores), shelf: Shelf::default(), vector, kv: options.kv }
     }
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.
@@ -76,7 +79,7 @@ impl Backend for Cpu {
     type Program = Program;
 
     fn upload(&self, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Weight, BackendError> {
-        Weight::new(&self.pool, graph, id, bytes)
+        Weight::new((&self.pool, &self.shelf), graph, id, bytes)
     }
 
     fn compile(&self, graph: &Graph, weights: Vec<Weight>, limits: Limits) -> Result<Program, BackendError> {

@@ -1,12 +1,14 @@
 //! The thread pool: fork and join without allocation, and without ever waiting for a thread that has no core.
 //!
-//! Work is cut into pieces that threads take from a counter, the caller too. A thread that the system has put aside
+//! Work is cut into pieces. Each thread, the caller too, has a run of them that it takes one after the other, so that what it
+//! reads goes on where it was; whoever is done takes from the end of another's run. A thread that the system has put aside
 //! costs the others at most the piece in its hands: the caller closes the gate when the pieces are taken and waits only
 //! for those inside. Threads spin for a bounded time, then sleep.
 #![allow(unsafe_code)]
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -38,18 +40,34 @@ thread_local! {
 
 type Work<'a> = dyn Fn(usize, usize) + Sync + 'a;
 
-/// What a job is; read by threads inside the gate only.
-#[derive(Clone, Copy)]
-struct Job {
-    work: *const Work<'static>,
-    pieces: usize,
+/// The pieces that a thread has yet to take: first << 32 | end. On cache lines of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Run(AtomicU64);
+
+impl Run {
+    fn set(&self, pieces: Range<usize>) {
+        self.0.store((pieces.start as u64) << 32 | pieces.end as u64, Relaxed);
+    }
+
+    /// Takes one from the front, or from the back for a thread that helps.
+    fn take(&self, help: bool) -> Option<usize> {
+        let rest = |run: u64| {
+            let (first, end) = (run >> 32, run & u64::from(u32::MAX));
+            (first < end).then(|| if help { run - 1 } else { run + (1 << 32) })
+        };
+        let run = self.0.fetch_update(Relaxed, Relaxed, rest).ok()?;
+        Some(if help { (run - 1) as u32 as usize } else { (run >> 32) as usize })
+    }
 }
 
 /// What the threads share.
 struct Club {
     gate: AtomicU64,
-    job: UnsafeCell<Job>,
-    next: AtomicUsize,
+    /// What is to be done; read by threads inside the gate only.
+    work: UnsafeCell<*const Work<'static>>,
+    /// Of each thread, the caller first.
+    runs: Box<[Run]>,
     stop: AtomicBool,
     sleepers: AtomicUsize,
     caller_sleeps: AtomicBool,
@@ -59,7 +77,7 @@ struct Club {
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `job` is written by the caller alone while the gate is closed and nobody is inside, and read inside only.
+// SAFETY: `work` is written by the caller alone while the gate is closed and nobody is inside, and read inside only.
 unsafe impl Send for Club {}
 // SAFETY: as above.
 unsafe impl Sync for Club {}
@@ -77,8 +95,8 @@ impl Pool {
         fn nothing(_: usize, _: usize) {}
         let club = Arc::new(Club {
             gate: AtomicU64::new(0),
-            job: UnsafeCell::new(Job { work: &nothing, pieces: 0 }),
-            next: AtomicUsize::new(0),
+            work: UnsafeCell::new(&nothing),
+            runs: (0..threads.max(1)).map(|_| Run::default()).collect(),
             stop: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             caller_sleeps: AtomicBool::new(false),
@@ -121,9 +139,8 @@ impl Pool {
         }
         // SAFETY: only the lifetime changes, and `close` below returns when nobody can use it any more.
         let work: &Work<'static> = unsafe { std::mem::transmute::<&Work<'_>, &Work<'static>>(work) };
-        let job = Job { work, pieces };
-        self.club.open(job);
-        self.club.work(job, 0);
+        self.club.open(work, pieces);
+        self.club.work(work, 0);
         self.club.close();
         let panic = lock(&self.club.panic).take();
         if let Some(panic) = panic {
@@ -172,29 +189,28 @@ impl Club {
         while let Some(number) = self.wait(last) {
             last = number;
             if self.enter(number) {
-                // SAFETY: inside the gate the job does not change, and entering has acquired what `open` released.
-                let job = unsafe { *self.job.get() };
-                self.work(job, thread);
+                // SAFETY: inside the gate it does not change, and entering has acquired what `open` released.
+                let work = unsafe { *self.work.get() };
+                self.work(work, thread);
                 self.leave();
             }
         }
     }
 
     /// Does pieces until none is left. After a panic nobody takes another.
-    fn work(&self, job: Job, thread: usize) {
+    fn work(&self, work: *const Work<'static>, thread: usize) {
         // SAFETY: the caller of `run` keeps the closure until the gate is closed and all are out.
-        let work = unsafe { &*job.work };
+        let work = unsafe { &*work };
         let result = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let piece = self.next.fetch_add(1, Relaxed);
-                if piece >= job.pieces {
-                    return;
+            let (before, from) = self.runs.split_at(thread);
+            for (i, run) in from.iter().chain(before).enumerate() {
+                while let Some(piece) = run.take(i > 0) {
+                    work(thread, piece);
                 }
-                work(thread, piece);
             }
         }));
         if let Err(panic) = result {
-            self.next.store(job.pieces, Relaxed);
+            self.runs.iter().for_each(|run| run.set(0..0));
             lock(&self.panic).get_or_insert(panic);
         }
     }
@@ -241,10 +257,12 @@ impl Club {
     }
 
     /// Lets the workers in. The gate is closed and nobody inside.
-    fn open(&self, job: Job) {
+    fn open(&self, work: *const Work<'static>, pieces: usize) {
         // SAFETY: nobody is inside, so nobody reads.
-        unsafe { *self.job.get() = job };
-        self.next.store(0, Relaxed);
+        unsafe { *self.work.get() = work };
+        assert!(u32::try_from(pieces).is_ok(), "{pieces} pieces");
+        let start = |run: usize| run * pieces / self.runs.len();
+        self.runs.iter().enumerate().for_each(|(i, run)| run.set(start(i)..start(i + 1)));
         let number = (self.gate.load(Relaxed) >> 32).wrapping_add(1);
         self.gate.store(number << 32 | OPEN, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {

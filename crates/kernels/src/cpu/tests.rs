@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tensor::{DType, Shape};
 
 use super::codecs::Decode;
-use super::memory::Shared;
+use super::memory::{Shared, Shelf};
 use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
 use super::ops::{Input, eight};
@@ -72,7 +72,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
         let bytes = random_blocks(dtype, 7, 2 * 21 * shape.cols);
         let mut wanted = vec![0.0; 2 * 21 * shape.cols];
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
-        let tiles = Tiles::pack(&pool, dtype, shape, &bytes).expect("memory");
+        let tiles = Tiles::pack((&pool, &Shelf::default()), dtype, shape, &bytes).expect("memory");
         for (vector, matrix, row) in vectors().flat_map(|v| (0..2).flat_map(move |m| (0..21).map(move |r| (v, m, r)))) {
             let (mut out, mut room) = (vec![0.0; shape.cols], Room::new().expect("memory"));
             room.decode(vector, &tiles, (matrix, row), &mut out);
@@ -87,7 +87,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
 fn every_half_precision_number_is_widened_exactly() {
     let pool = Pool::new(1, &[]);
     let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    let tiles = Tiles::pack(&pool, DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
+    let tiles = Tiles::pack((&pool, &Shelf::default()), DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
     for vector in vectors() {
         let mut out = vec![Line::default(); 4096];
         vector.run(Decode { dtype: DType::F16, columns: tiles.tiles(0, 0, 1), out: &mut out });
@@ -153,7 +153,7 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let mut weights = vec![0.0; 2 * rows * shape.cols];
     tensor::decode(dtype, &bytes, &mut weights).expect("whole blocks");
     let largest = weights.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
-    let tiles = Tiles::pack(&Pool::new(1, &[]), dtype, shape, &bytes).expect("memory");
+    let tiles = Tiles::pack((&Pool::new(1, &[]), &Shelf::default()), dtype, shape, &bytes).expect("memory");
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;

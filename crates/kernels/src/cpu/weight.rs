@@ -2,7 +2,7 @@
 
 use graph::{BackendError, Graph, Op, Product, WeightId, WeightInfo};
 
-use super::memory::Buffer;
+use super::memory::{Buffer, Shelf};
 use super::pool::Pool;
 use super::tiles::Tiles;
 
@@ -15,7 +15,12 @@ pub struct Weight {
 }
 
 impl Weight {
-    pub(crate) fn new(pool: &Pool, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Weight, BackendError> {
+    pub(crate) fn new(
+        (pool, shelf): (&Pool, &Shelf),
+        graph: &Graph,
+        id: WeightId,
+        bytes: &[u8],
+    ) -> Result<Weight, BackendError> {
         let info = graph.weight(id);
         let wanted = info.bytes().unwrap_or(usize::MAX);
         if bytes.len() != wanted {
@@ -23,8 +28,8 @@ impl Weight {
         }
         let (in_tiles, as_values) = uses(graph, id);
         Ok(Weight {
-            tiles: in_tiles.then(|| Tiles::pack(pool, info.dtype, info.shape, bytes)).transpose()?,
-            values: as_values.then(|| decode(info, bytes)).transpose()?,
+            tiles: in_tiles.then(|| Tiles::pack((pool, shelf), info.dtype, info.shape, bytes)).transpose()?,
+            values: as_values.then(|| decode(shelf, info, bytes)).transpose()?,
         })
     }
 
@@ -58,8 +63,8 @@ fn uses(graph: &Graph, id: WeightId) -> (bool, bool) {
     (in_tiles, as_values)
 }
 
-fn decode(info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {
-    let mut values = Buffer::zeroed(info.shape.elements().unwrap_or(usize::MAX), "a weight")?;
+fn decode(shelf: &Shelf, info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {
+    let mut values = shelf.zeroed(info.shape.elements().unwrap_or(usize::MAX), "a weight")?;
     tensor::decode(info.dtype, bytes, &mut values).expect("the lengths were compared");
     Ok(values)
 }

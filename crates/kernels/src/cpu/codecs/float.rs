@@ -2,6 +2,7 @@
 
 use tensor::DType;
 
+use super::{FAR, NEAR};
 use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
 
 /// Decodes columns of one tile into `out`: a line for each.
@@ -100,36 +101,50 @@ impl DotFloats<'_> {
     }
 }
 
-/// Goes through all tiles together, some columns of each in turn: the sums of several tiles are then under way at once,
-/// where one alone would wait for each addition.
+/// Goes through two tiles at a time, as a sum that is alone waits for each addition.
 #[inline(always)]
 fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize, const R: usize>(s: S, job: DotFloats) {
-    const TURN: usize = 32;
     let rows = job.x.first_chunk::<R>().expect("so many");
-    let mut x = [[0.0; R]; TURN];
-    for start in (0..rows[0].len()).step_by(TURN) {
-        for (r, row) in rows.iter().enumerate() {
-            x.iter_mut().zip(&row[start..]).for_each(|(x, &y)| x[r] = y);
+    for (t, two) in job.tiles.chunks(2 * job.stride).enumerate() {
+        let sums = (&mut job.sums[2 * t..], job.sums_stride);
+        let (a, b) = two.split_at(job.stride);
+        if b.is_empty() {
+            tiles::<S, C, FIELDS, R, 1>(s, [a], rows, sums);
+        } else {
+            tiles::<S, C, FIELDS, R, 2>(s, [a, b], rows, sums);
         }
-        for (t, tile) in job.tiles.chunks(job.stride).enumerate() {
-            let mut totals = [s.splat(0.0); R];
-            if start > 0 {
-                for (r, total) in totals.iter_mut().enumerate() {
-                    *total = s.load(&job.sums[r * job.sums_stride + t].0);
-                }
+    }
+}
+
+#[inline(always)]
+fn tiles<S: Simd, C: Column<FIELDS>, const FIELDS: usize, const R: usize, const T: usize>(
+    s: S,
+    tiles: [&[Bytes]; T],
+    rows: &[&[f32]; R],
+    (sums, sums_stride): (&mut [Line], usize),
+) {
+    let mut totals = [[s.splat(0.0); T]; R];
+    let mut columns = [tiles[0].as_chunks::<FIELDS>().0; T];
+    for (columns, tile) in columns.iter_mut().zip(tiles) {
+        *columns = tile.as_chunks::<FIELDS>().0;
+    }
+    for k in 0..rows[0].len() {
+        let mut w = [s.splat(0.0); T];
+        for (w, columns) in w.iter_mut().zip(columns) {
+            s.prefetch(&columns[k], NEAR);
+            s.prefetch_far(&columns[k], FAR);
+            *w = C::load(s, &columns[k]);
+        }
+        for (totals, row) in totals.iter_mut().zip(rows) {
+            let x = s.splat(row[k]);
+            for (total, w) in totals.iter_mut().zip(w) {
+                *total = s.mul_add(w, x, *total);
             }
-            let columns = tile.as_chunks::<FIELDS>().0[start..].iter().take(rows[0].len() - start);
-            for (column, x) in columns.zip(&x) {
-                // The same columns' place in the next turn.
-                s.prefetch_far(column, size_of_val(column) * TURN);
-                let w = C::load(s, column);
-                for (total, &x) in totals.iter_mut().zip(x) {
-                    *total = s.mul_add(w, s.splat(x), *total);
-                }
-            }
-            for (r, total) in totals.into_iter().enumerate() {
-                s.store(&mut job.sums[r * job.sums_stride + t].0, total);
-            }
+        }
+    }
+    for (r, totals) in totals.into_iter().enumerate() {
+        for (t, total) in totals.into_iter().enumerate() {
+            s.store(&mut sums[r * sums_stride + t].0, total);
         }
     }
 }

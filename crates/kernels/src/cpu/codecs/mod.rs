@@ -16,7 +16,6 @@ use tensor::DType;
 use super::ops::eight::{Block as Rounded, Factor};
 use super::ops::gemm_int::{Form, Weights, multiply};
 use super::simd::{Bytes, Kernel, Line, Simd};
-use super::tiles::Columns;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 
 /// Columns unpacked at a time; the longest block of any type.
@@ -59,6 +58,18 @@ trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
 struct Block<'a, const QUANTS: usize, const SIDE: usize> {
     quants: &'a [Quads; QUANTS],
     side: &'a [Bytes; SIDE],
+}
+
+impl<'a, const QUANTS: usize, const SIDE: usize> Block<'a, QUANTS, SIDE> {
+    /// Fields of a block.
+    const LEN: usize = QUANTS * QUAD + SIDE;
+
+    #[inline(always)]
+    fn new(fields: &'a [Bytes]) -> Block<'a, QUANTS, SIDE> {
+        let (quants, side) = fields.split_at(QUANTS * QUAD);
+        let whole = "the fields of a block";
+        Block { quants: quants.as_chunks().0.first_chunk().expect(whole), side: side.first_chunk().expect(whole) }
+    }
 }
 
 /// A part of a block of 16 rows.
@@ -143,7 +154,12 @@ impl Layout {
         }
     }
 
-    /// Fields beside the lines.
+    /// Fields of a block.
+    pub(crate) fn block_len(&self) -> usize {
+        self.quants * QUAD + self.side()
+    }
+
+    /// Those beside the lines.
     pub(crate) fn side(&self) -> usize {
         self.fields.iter().map(|(width, count)| width * count).sum()
     }
@@ -153,7 +169,8 @@ impl Layout {
 /// taken from each byte, whatever the type. Returns what is taken, 0 if there are minima.
 pub(crate) struct Unpack<'a> {
     pub(crate) dtype: DType,
-    pub(crate) columns: Columns<'a>,
+    /// Blocks.
+    pub(crate) columns: &'a [Bytes],
     pub(crate) out: &'a mut Weights,
 }
 
@@ -173,13 +190,13 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
 ) -> u32 {
     let zero = if S::WIDE_IS_FREE && T::ZERO > 0 { 128 } else { T::ZERO };
     let more = i32::from_le_bytes([(zero - T::ZERO) as u8; 4]);
-    let (quants, side) = (job.columns.quants.as_chunks::<QUANTS>().0, job.columns.side.as_chunks::<SIDE>().0);
-    let blocks = quants.iter().zip(side);
+    let blocks = job.columns.chunks_exact(Block::<QUANTS, SIDE>::LEN);
     let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
-    for (((quants, side), bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
+    for ((block, bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
+        let block = Block::new(block);
         for p in 0..T::PARTS {
-            let part = T::part(s, &Block { quants, side }, p);
+            let part = T::part(s, &block, p);
             for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
                 s.store_bytes(to, if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) });
             }
@@ -226,22 +243,22 @@ where
     S: Simd,
     T: Quant<LINES, QUANTS, SIDE>,
 {
+    let len = Block::<QUANTS, SIDE>::LEN;
     let blocks = job.cols / (T::PARTS * LINES * QUAD);
     let rows = job.rows.first_chunk::<ROWS>().expect("so many");
     Factor::check(job.x, rows, job.cols);
     for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
-        let (quants, side) = tile.split_at(blocks * QUANTS * QUAD);
-        let quants = quants.as_chunks::<QUAD>().0.as_chunks::<QUANTS>().0;
         let mut totals = [[s.splat(0.0)]; ROWS];
-        for (b, (quants, side)) in quants.iter().zip(side.as_chunks::<SIDE>().0).enumerate() {
+        for (b, fields) in tile[..blocks * len].chunks_exact(len).enumerate() {
+            let block = Block::new(fields);
             for first in (0..T::PARTS).step_by(8) {
                 // Parts of the same remainder are alike, which the compiler sees once this loop is unrolled.
                 for p in first..first + T::PARTS.min(8) {
-                    for line in &quants[QUANTS * p / T::PARTS..QUANTS * (p + 1) / T::PARTS] {
-                        s.prefetch(line, NEAR);
-                        s.prefetch_far(line, FAR);
+                    for line in fields[len * p / T::PARTS..len * (p + 1) / T::PARTS].chunks(QUAD) {
+                        s.prefetch(&line[0], NEAR);
+                        s.prefetch_far(&line[0], FAR);
                     }
-                    let part = [T::part(s, &Block { quants, side }, p)];
+                    let part = [T::part(s, &block, p)];
                     let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
                     multiply(s, &part, &x, (shift(T::ZERO), T::WIDE), &mut totals);
                 }

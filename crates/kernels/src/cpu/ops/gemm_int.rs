@@ -5,7 +5,7 @@
 use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads, shift};
 use crate::cpu::ops::eight::{Block, Factor};
 use crate::cpu::ops::linear::AT_ONCE;
-use crate::cpu::simd::{Kernel, Line, Simd};
+use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
 
 /// Unpacked columns of one tile: lines of bytes, and each part's scale and minimum.
 #[derive(Clone, Copy, Debug)]
@@ -157,8 +157,8 @@ pub(crate) struct GemmInt<'a> {
     pub(crate) acc_stride: usize,
     /// Goes on from what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
-    /// Lines that will be unpacked next, asked for bit by bit.
-    pub(crate) next: [&'a [Quads]; AT_ONCE],
+    /// Blocks that will be unpacked next, asked for bit by bit.
+    pub(crate) next: [&'a [Bytes]; AT_ONCE],
 }
 
 impl Kernel for GemmInt<'_> {
@@ -224,10 +224,11 @@ impl GemmInt<'_> {
         }
     }
 
-    /// Asks for the share of the next lines that `n` rows have.
+    /// Asks for the share of the next blocks that `n` rows have.
     #[inline(always)]
     fn ask<S: Simd>(&self, s: S, row: usize, n: usize) {
-        for lines in self.next {
+        for blocks in self.next {
+            let lines = blocks.as_chunks::<QUAD>().0;
             let share = |rows: usize| lines.len() * rows / self.rows.len();
             for line in &lines[share(row)..share(row + n)] {
                 s.prefetch(line, 0);

@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Quads, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_int::{GemmInt, Weights};
 use crate::cpu::ops::{Input, Worker, eight};
 use crate::cpu::pool::Pool;
-use crate::cpu::simd::{LANES, Line, Vector};
+use crate::cpu::simd::{Bytes, LANES, Line, Vector};
 use crate::cpu::tiles::Tiles;
 use graph::BackendError;
 
@@ -261,10 +261,10 @@ impl Product<'_> {
                 }
                 let (next, next_start) =
                     if now.end < tiles.end { (now.end, start) } else { (tiles.start, start + COLUMNS) };
-                let mut lines: [&[Quads]; AT_ONCE] = [&[]; AT_ONCE];
+                let mut blocks: [&[Bytes]; AT_ONCE] = [&[]; AT_ONCE];
                 if next_start < cols {
-                    for (tile, lines) in (next..tiles.end).zip(&mut lines) {
-                        *lines = self.tiles.columns(self.matrix, tile, next_start).quants;
+                    for (tile, blocks) in (next..tiles.end).zip(&mut blocks) {
+                        *blocks = self.tiles.columns(self.matrix, tile, next_start);
                     }
                 }
                 vector.run(GemmInt {
@@ -276,7 +276,7 @@ impl Product<'_> {
                     acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
-                    next: lines,
+                    next: blocks,
                 });
             }
             room.starts.iter_mut().for_each(|row| *row += eight::start(COLUMNS, 1) as u32);
@@ -325,7 +325,7 @@ impl Product<'_> {
             return (&lines[columns.start..], cols);
         }
         for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(FLOATS)) {
-            let columns = self.tiles.columns(self.matrix, tile, columns.start).side;
+            let columns = self.tiles.columns(self.matrix, tile, columns.start);
             vector.run(Decode { dtype, columns, out });
         }
         (room, FLOATS)
@@ -353,7 +353,7 @@ impl Room {
                 let zero = vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
                 self.weights[0].row(lane, tiles.layout.form, zero, out);
             } else {
-                vector.run(Decode { dtype, columns: columns.side, out: &mut self.lines });
+                vector.run(Decode { dtype, columns, out: &mut self.lines });
                 out.iter_mut().zip(self.lines.iter()).for_each(|(out, line)| *out = line.0[lane]);
             }
         }
