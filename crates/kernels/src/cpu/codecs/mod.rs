@@ -27,9 +27,9 @@ pub(crate) const QUADS: usize = COLUMNS / QUAD;
 /// The most parts in so many columns.
 pub(crate) const PARTS: usize = COLUMNS / 16;
 
-/// How far ahead of the products tiles are fetched, in bytes: soon to be used, into the first cache, which has few lines under
-/// way at a time; and before that, as long as memory takes to answer, into the second.
-const NEAR: usize = 1024;
+/// How far ahead of what is read next memory is asked for, in bytes: soon to be used, into the first cache, which has few
+/// lines under way at a time; and before that, as long as memory takes to answer, into the second.
+const NEAR: usize = 512;
 const FAR: usize = 4096;
 
 /// 64 bytes: four columns of 16 rows.
@@ -247,21 +247,32 @@ where
     let blocks = job.cols / (T::PARTS * LINES * QUAD);
     let rows = job.rows.first_chunk::<ROWS>().expect("so many");
     Factor::check(job.x, rows, job.cols);
+    // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+    let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
+    let lines = len.div_ceil(groups * QUAD);
+    // The first part may read a block's last field.
+    let ahead = len * size_of::<Bytes>();
     for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
         let mut totals = [[s.splat(0.0)]; ROWS];
         for (b, fields) in tile[..blocks * len].chunks_exact(len).enumerate() {
             let block = Block::new(fields);
-            for first in (0..T::PARTS).step_by(8) {
-                // Parts of the same remainder are alike, which the compiler sees once this loop is unrolled.
-                for p in first..first + T::PARTS.min(8) {
-                    for line in fields[len * p / T::PARTS..len * (p + 1) / T::PARTS].chunks(QUAD) {
-                        s.prefetch(&line[0], NEAR);
-                        s.prefetch_far(&line[0], FAR);
-                    }
-                    let part = [T::part(s, &block, p)];
-                    let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
-                    multiply(s, &part, &x, (shift(T::ZERO), T::WIDE), &mut totals);
+            for group in 0..groups {
+                let place = &fields[group * len / groups];
+                macro_rules! parts {
+                    ($($i:literal)*) => {$(
+                        if $i < parts {
+                            for line in $i * lines / parts..($i + 1) * lines / parts {
+                                s.prefetch(place, ahead + NEAR + line * size_of::<Quads>());
+                                s.prefetch_far(place, ahead + FAR + line * size_of::<Quads>());
+                            }
+                            let p = 8 * group + $i;
+                            let part = [T::part(s, &block, p)];
+                            let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
+                            multiply(s, &part, &x, (shift(T::ZERO), T::WIDE), &mut totals);
+                        }
+                    )*};
                 }
+                parts!(0 1 2 3 4 5 6 7);
             }
         }
         for (r, [total]) in totals.into_iter().enumerate() {

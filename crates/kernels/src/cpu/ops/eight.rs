@@ -36,15 +36,13 @@ pub(crate) fn start(cols: usize, i: usize) -> usize {
     i * (cols / COLUMNS)
 }
 
-/// What `LINES` · 4 columns of weights are multiplied with.
+/// What `LINES` · 4 columns of weights are multiplied with. Its fields are loaded where they are used.
 #[derive(Clone, Copy)]
 pub(crate) struct Factor<'a, const LINES: usize> {
     pub(crate) quads: &'a [f32; LINES],
-    pub(crate) scale: f32,
-    /// What sums of products start from if 128 is taken from each byte of weights.
-    pub(crate) start: i32,
-    /// What a minimum is multiplied with.
-    pub(crate) sum: f32,
+    block: &'a Block,
+    /// Which of a block's integers and sums are its own.
+    which: usize,
 }
 
 impl Factor<'_, 0> {
@@ -60,7 +58,7 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
     /// Part `part` of each row, as [`Factor::check`] has seen them with as many columns.
     #[inline(always)]
     pub(crate) fn all<const R: usize>(x: &'a [Block], rows: &[u32; R], part: usize) -> [Factor<'a, LINES>; R] {
-        let mut factors = [Factor { quads: &[0.0; LINES], scale: 0.0, start: 0, sum: 0.0 }; R];
+        let mut factors = [Factor { quads: &[0.0; LINES], block: &[0.0; WORDS], which: 0 }; R];
         for (factor, &row) in factors.iter_mut().zip(rows) {
             *factor = Factor::new(x, row, part);
         }
@@ -74,9 +72,24 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
         // SAFETY: `check` has compared the row's last block with the length.
         #[allow(unsafe_code)]
         let block = unsafe { x.get_unchecked(at) };
-        let which = if LINES == QUADS { 0 } else { 1 + part };
-        let (quads, start) = (&block.as_chunks().0[part], block[STARTS + which].to_bits() as i32);
-        Factor { quads, scale: block[SCALE], start, sum: block[SUMS + which] }
+        Factor { quads: &block.as_chunks().0[part], block, which: if LINES == QUADS { 0 } else { 1 + part } }
+    }
+
+    #[inline(always)]
+    pub(crate) fn scale(&self) -> f32 {
+        self.block[SCALE]
+    }
+
+    /// What sums of products start from if 128 is taken from each byte of weights.
+    #[inline(always)]
+    pub(crate) fn start(&self) -> i32 {
+        self.block[STARTS + self.which].to_bits() as i32
+    }
+
+    /// What a minimum is multiplied with.
+    #[inline(always)]
+    pub(crate) fn sum(&self) -> f32 {
+        self.block[SUMS + self.which]
     }
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, con
     let mut sums = [[s.splat_int(0); T]; R];
     if let Some(shift) = shift {
         for (sums, x) in sums.iter_mut().zip(x) {
-            let start = s.splat_int(x.start);
+            let start = s.splat_int(x.start());
             *sums = [if shift == 0 { start } else { s.sar(start, shift) }; T];
         }
     }
@@ -121,11 +121,11 @@ pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, con
         }
     }
     for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(x) {
-        let scale = s.splat(x.scale);
+        let scale = s.splat(x.scale());
         for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
             *total = s.mul_add(s.float(sum), s.mul(tile.scale(s), scale), *total);
             if let Some(min) = tile.min(s) {
-                *total = s.mul_add(min, s.splat(x.sum), *total);
+                *total = s.mul_add(min, s.splat(x.sum()), *total);
             }
         }
     }
