@@ -135,10 +135,13 @@ fn map(bytes: usize, what: &'static str) -> Result<MmapRaw, BackendError> {
 }
 
 /// Only a wish: without large pages memory is as good, but slower to walk through.
+#[cfg(target_os = "linux")]
 fn prefer_large(pages: &MmapRaw) {
-    #[cfg(target_os = "linux")]
     let _ = pages.advise(memmap2::Advice::HugePage);
 }
+
+#[cfg(not(target_os = "linux"))]
+fn prefer_large(_: &MmapRaw) {}
 
 /// A slice whose parts several pieces of work write at the same time.
 #[derive(Clone, Copy)]
@@ -208,4 +211,41 @@ pub(crate) fn as_numbers(lines: &[Line]) -> &[f32] {
 pub(crate) fn as_numbers_mut(lines: &mut [Line]) -> &mut [f32] {
     // SAFETY: as above, and any bits are numbers.
     unsafe { std::slice::from_raw_parts_mut(lines.as_mut_ptr().cast(), 16 * lines.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_of_a_shelf_are_each_ones_own() {
+        let shelf = Shelf::default();
+        let take = |len: usize| shelf.zeroed::<u8>(len, "a test").expect("memory");
+        let mut slices: Vec<Buffer<u8>> = [1, 0, 64, 65, 3 << 20, BOARD, 7, BOARD - 64, 1].map(take).into();
+        for (i, slice) in slices.iter_mut().enumerate() {
+            assert_eq!(slice.as_ptr() as usize % if slice.is_empty() { 1 } else { size_of::<Line>() }, 0);
+            for end in [0, slice.len().saturating_sub(1)] {
+                assert_eq!(slice.get(end), if slice.is_empty() { None } else { Some(&0) }, "slice {i}");
+            }
+            slice.first_mut().into_iter().for_each(|x| *x = i as u8 + 1);
+            slice.last_mut().into_iter().for_each(|x| *x = i as u8 + 1);
+        }
+        for (i, slice) in slices.iter().enumerate() {
+            assert!(slice.first().into_iter().chain(slice.last()).all(|&x| x == i as u8 + 1), "slice {i}");
+        }
+        assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), 138 + (3 << 20) + 2 * BOARD - 64);
+        assert!(matches!(shelf.zeroed::<u8>(usize::MAX, "a test"), Err(BackendError::Memory { .. })));
+    }
+
+    #[test]
+    fn a_board_goes_with_its_last_slice() {
+        let shelf = Shelf::default();
+        let (a, b) =
+            (shelf.zeroed::<f32>(5, "a test").expect("memory"), shelf.zeroed::<f32>(5, "a test").expect("memory"));
+        let pages = shelf.0.lock().expect("no panics").pages.clone();
+        drop(a);
+        assert!(pages.upgrade().is_some() && b.iter().all(|&x| x == 0.0));
+        drop(b);
+        assert!(pages.upgrade().is_none());
+    }
 }

@@ -122,8 +122,8 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `work(thread, piece)` for every piece, on all threads, and returns when all are done. No two calls at the
-    /// same time have the same `thread`, which is below [`Pool::threads`]. `work` must not call `run` of the same pool.
+    /// Calls `work(thread, piece)` for every piece, on all threads, and returns when all are done. Each thread begins with
+    /// its part of the pieces, first to last. No two calls at the same time have the same `thread`, which is below [`Pool::threads`]. `work` must not call `run` of the same pool.
     ///
     /// # Panics
     /// As `work` does.
