@@ -101,13 +101,14 @@ impl DotFloats<'_> {
     }
 }
 
-/// Goes through two tiles at a time, as a sum that is alone waits for each addition.
+/// Goes through two tiles at a time if registers hold the sums: one that is alone waits for each addition.
 #[inline(always)]
 fn dot<S: Simd, C: Column<FIELDS>, const FIELDS: usize, const R: usize>(s: S, job: DotFloats) {
     let rows = job.x.first_chunk::<R>().expect("so many");
-    for (t, two) in job.tiles.chunks(2 * job.stride).enumerate() {
-        let sums = (&mut job.sums[2 * t..], job.sums_stride);
-        let (a, b) = two.split_at(job.stride);
+    let at_once = if 2 * R <= S::ROWS * S::TILES { 2 } else { 1 };
+    for (i, now) in job.tiles.chunks(at_once * job.stride).enumerate() {
+        let sums = (&mut job.sums[at_once * i..], job.sums_stride);
+        let (a, b) = now.split_at(job.stride);
         if b.is_empty() {
             tiles::<S, C, FIELDS, R, 1>(s, [a], rows, sums);
         } else {
