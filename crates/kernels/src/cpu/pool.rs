@@ -17,8 +17,9 @@ use std::thread::JoinHandle;
 use super::cores::{self, Core};
 use super::memory::Shared;
 
-/// Looks at the gate before a thread goes to sleep: some tens of microseconds, longer than the gap between operators.
-const SPINS: usize = 1000;
+/// Looks at the gate before a thread goes to sleep: some hundred microseconds, longer than a piece of a step of many streams takes,
+/// since waking a thread up costs about as much.
+const SPINS: usize = 4000;
 /// Bit of the gate: threads may come in. Above it stands the number of the job, below it how many threads are inside.
 const OPEN: u64 = 1 << 31;
 const INSIDE: u64 = OPEN - 1;

@@ -31,7 +31,14 @@ pub(super) fn encode_f32(values: &[f32], bytes: &mut [u8]) {
 }
 
 pub(super) fn encode_f16(values: &[f32], bytes: &mut [u8]) {
-    each_values::<2, 1>(values, bytes, |v, b| *b = f16::from_f32(v[0]).to_le_bytes());
+    let mut halves = [f16::ZERO; CHUNK];
+    for (values, bytes) in values.chunks(CHUNK).zip(bytes.chunks_mut(2 * CHUNK)) {
+        let halves = &mut halves[..values.len().min(bytes.len() / 2)];
+        halves.convert_from_f32_slice(&values[..halves.len()]);
+        for (h, b) in halves.iter().zip(bytes.as_chunks_mut().0) {
+            *b = h.to_le_bytes();
+        }
+    }
 }
 
 pub(super) fn encode_bf16(values: &[f32], bytes: &mut [u8]) {

@@ -2,6 +2,8 @@
 //! added up exactly; the parts, each times its scale, in the order of the columns, so that neither tile nor company nor
 //! chunk shows in the bits.
 
+use std::ops::Range;
+
 use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads, shift};
 use crate::cpu::ops::eight::{Block, Factor};
 use crate::cpu::ops::linear::AT_ONCE;
@@ -157,7 +159,7 @@ pub(crate) struct GemmInt<'a> {
     pub(crate) acc_stride: usize,
     /// Goes on from what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
-    /// Blocks that will be unpacked next, asked for bit by bit.
+    /// Blocks that will be unpacked next, a tile each, asked for bit by bit.
     pub(crate) next: [&'a [Bytes]; AT_ONCE],
 }
 
@@ -190,13 +192,13 @@ impl GemmInt<'_> {
             };
         }
         Factor::check(self.x, self.rows, self.columns);
+        let groups = self.rows.len().div_ceil(S::QUANT_ROWS);
+        let each = (self.next[0].len() / QUAD).div_ceil(groups);
         let (rows, mut row) = (self.rows, 0);
-        while row < rows.len() {
+        for group in 0..groups {
             // Rows are shared out evenly: 9 as 5 and 4, not as 8 and 1.
-            let left = rows.len() - row;
-            let n = left.div_ceil(left.div_ceil(S::QUANT_ROWS));
-            self.ask(s, row, n);
-            tiles!(rows[row..row + n], row; 1 2 3 4 5 6 7 8);
+            let n = (rows.len() - row).div_ceil(groups - group);
+            tiles!(rows[row..row + n], (row, group * each..(group + 1) * each); 1 2 3 4 5 6 7 8);
             row += n;
         }
     }
@@ -206,32 +208,20 @@ impl GemmInt<'_> {
         &mut self,
         s: S,
         rows: &[u32; R],
-        row: usize,
+        (row, ask): (usize, Range<usize>),
     ) {
         let mut tile = 0;
         while tile < self.w.len() {
             match &self.w[tile..] {
                 [a, b, ..] if S::QUANT_TILES == 2 => {
-                    self.product::<S, R, 2, LINES, MIN, WIDE>(s, [a, b], rows, (row, tile));
+                    self.product::<S, R, 2, LINES, MIN, WIDE>(s, [a, b], rows, (row, tile, &ask));
                     tile += 2;
                 }
                 [a, ..] => {
-                    self.product::<S, R, 1, LINES, MIN, WIDE>(s, [a], rows, (row, tile));
+                    self.product::<S, R, 1, LINES, MIN, WIDE>(s, [a], rows, (row, tile, &ask));
                     tile += 1;
                 }
                 [] => {}
-            }
-        }
-    }
-
-    /// Asks for the share of the next blocks that `n` rows have.
-    #[inline(always)]
-    fn ask<S: Simd>(&self, s: S, row: usize, n: usize) {
-        for blocks in self.next {
-            let lines = blocks.as_chunks::<QUAD>().0;
-            let share = |rows: usize| lines.len() * rows / self.rows.len();
-            for line in &lines[share(row)..share(row + n)] {
-                s.prefetch(line, 0);
             }
         }
     }
@@ -243,8 +233,14 @@ impl GemmInt<'_> {
         s: S,
         w: [&Weights; T],
         rows: &[u32; R],
-        (row, tile): (usize, usize),
+        (row, tile, ask): (usize, usize, &Range<usize>),
     ) {
+        for blocks in self.next.iter().skip(tile).take(T) {
+            let lines = blocks.as_chunks::<QUAD>().0;
+            for line in &lines[ask.start.min(lines.len())..ask.end.min(lines.len())] {
+                s.prefetch(line, 0);
+            }
+        }
         let mut totals = [[s.splat(0.0); T]; R];
         if self.resume {
             for (r, totals) in totals.iter_mut().enumerate() {
