@@ -30,6 +30,8 @@ TESTS = {
     "prefill": Test("prefill 512", "prefill", 512, 1),
     "decode": Test("decode, 1 stream", "decode", 1, 64),
     "batched": Test("decode, 32 streams", "decode", 128, 32, 32),
+    "after4k": Test("decode after 4,096", "decode", 4096, 32),
+    "after16k": Test("decode after 16,384", "decode", 16384, 32),
 }
 
 
@@ -53,6 +55,16 @@ class Model:
         numbers = sum(int(tensor.n_elements) for tensor in tensors.values() if len(tensor.shape) > 1)
         read = sum(int(tensor.n_bytes) for tensor in [*tensors.values(), head])
         return read, numbers, numbers + int(head.n_elements)
+
+    @cached_property
+    def position(self) -> int:
+        """Bytes of a position in the KV cache, in F16."""
+        from gguf import GGUFReader
+
+        fields = GGUFReader(self.path).fields
+        of = lambda name: fields[f"{fields['general.architecture'].contents()}.{name}"].contents()
+        head = of("embedding_length") // of("attention.head_count")
+        return 2 * 2 * of("block_count") * of("attention.head_count_kv") * head
 
 
 class Whinchat:
@@ -108,8 +120,9 @@ class LlamaCpp:
     def rate(self, model: Model, test: Test, flash_attention: str = "auto") -> float:
         common = ("-m", model.path, "-t", self.threads, "-fa", flash_attention)
         if test.streams == 1:
-            # It generates from nothing, so the prompt is a test of its own.
-            work = ("-p", test.prompt, "-n", 0) if test.phase == "prefill" else ("-p", 0, "-n", test.generate)
+            # What it generates after is its depth; a prompt is a test of its own.
+            after = ("-p", 0, "-n", test.generate, "-d", test.prompt if test.prompt > 1 else 0)
+            work = ("-p", test.prompt, "-n", 0) if test.phase == "prefill" else after
             return json.loads(text(self.folder / "llama-bench", *common, *work, "-r", 1, "-o", "jsonl"))["avg_ts"]
         work = ("-npp", test.prompt, "-ntg", test.generate, "-npl", test.streams)
         room = ("-c", test.streams * (test.prompt + test.generate))

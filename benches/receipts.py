@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from programs import ROOT, SHAPES, TESTS, text
@@ -17,11 +18,18 @@ def options(description: str, rounds: int, types: str, tests: str) -> argparse.N
     def words(value: str) -> list[str]:
         return value.split(",")
 
+    def of(names: dict) -> Callable[[str], list[str]]:
+        def known(value: str) -> list[str]:
+            if unknown := [name for name in words(value) if name not in names]:
+                raise argparse.ArgumentTypeError(f"{unknown[0]} is none of {', '.join(names)}")
+            return words(value)
+        return known
+
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--models", type=Path, default=ROOT / "target/models", help="folder; what is missing there is made")
-    parser.add_argument("--shapes", type=words, default=list(SHAPES), help="of " + ", ".join(SHAPES))
+    parser.add_argument("--shapes", type=of(SHAPES), default=list(SHAPES), help="of " + ", ".join(SHAPES))
     parser.add_argument("--types", type=words, default=words(types), help="as `whinchat convert --type` takes them")
-    parser.add_argument("--tests", type=words, default=words(tests), help="of " + ", ".join(TESTS))
+    parser.add_argument("--tests", type=of(TESTS), default=words(tests), help="of " + ", ".join(TESTS))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both programs")
     parser.add_argument("--rounds", type=int, default=rounds, help="of each test, in turns")
     parser.add_argument("--receipt", help="its name, if not the script's", default=argparse.SUPPRESS)

@@ -195,15 +195,24 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
     for ((block, bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
         let block = Block::new(block);
-        for p in 0..T::PARTS {
-            let part = T::part(s, &block, p);
-            for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
-                s.store_bytes(to, if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) });
+        // As in `dot`.
+        for group in 0..T::PARTS.div_ceil(8) {
+            macro_rules! parts {
+                ($($i:literal)*) => {$(
+                    if $i < T::PARTS {
+                        let p = 8 * group + $i;
+                        let part = T::part(s, &block, p);
+                        for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
+                            s.store_bytes(to, if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) });
+                        }
+                        s.store(&mut scales[p].0, part.scale);
+                        if let Some(min) = part.min {
+                            s.store(&mut mins[p].0, min);
+                        }
+                    }
+                )*};
             }
-            s.store(&mut scales[p].0, part.scale);
-            if let Some(min) = part.min {
-                s.store(&mut mins[p].0, min);
-            }
+            parts!(0 1 2 3 4 5 6 7);
         }
     }
     zero
