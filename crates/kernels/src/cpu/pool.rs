@@ -17,8 +17,8 @@ use std::thread::JoinHandle;
 use super::cores::{self, Core};
 use super::memory::Shared;
 
-/// Looks at the gate before a thread goes to sleep: some hundred microseconds, longer than a piece of a step of many streams takes,
-/// since waking a thread up costs about as much.
+/// Looks at the gate before a thread goes to sleep: some hundred microseconds, longer than a piece of a step of many streams
+/// takes.
 const SPINS: usize = 4000;
 /// Bit of the gate: threads may come in. Above it stands the number of the job, below it how many threads are inside.
 const OPEN: u64 = 1 << 31;
@@ -124,7 +124,8 @@ impl Pool {
     }
 
     /// Calls `work(thread, piece)` for every piece, on all threads, and returns when all are done. Each thread begins with
-    /// its part of the pieces, first to last. No two calls at the same time have the same `thread`, which is below [`Pool::threads`]. `work` must not call `run` of the same pool.
+    /// its part of the pieces, first to last. No two calls at the same time have the same `thread`, which is below
+    /// [`Pool::threads`]. `work` must not call `run` of the same pool.
     ///
     /// # Panics
     /// As `work` does.
