@@ -4,6 +4,8 @@
 //! its side: scales and what else there is, field by field; one of floats is a field for each column. In every field the rows
 //! 0 to 15 stand side by side. A matrix's last tile is filled up with zeros.
 
+use std::ops::Range;
+
 use graph::BackendError;
 use tensor::{DType, Shape};
 
@@ -62,10 +64,11 @@ impl Tiles {
         &self.data[(matrix * self.count() + first) * len..][..n * len]
     }
 
-    /// The blocks of up to [`COLUMNS`] columns of a tile, from column `start` on, which begins a block.
-    pub(crate) fn columns(&self, matrix: usize, tile: usize, start: usize) -> &[Bytes] {
-        let (len, n) = (self.layout.block_len(), self.blocks(COLUMNS.min(self.shape.cols - start)));
-        &self.tiles(matrix, tile, 1)[self.blocks(start) * len..][..n * len]
+    /// The blocks of those columns that a tile has; the first begins a block.
+    pub(crate) fn columns(&self, matrix: usize, tile: usize, columns: Range<usize>) -> &[Bytes] {
+        let (from, to) = (self.blocks(columns.start), self.blocks(columns.end.min(self.shape.cols)));
+        let len = self.layout.block_len();
+        &self.tiles(matrix, tile, 1)[from * len..to * len]
     }
 
     /// Memory it takes.

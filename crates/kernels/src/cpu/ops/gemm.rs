@@ -1,7 +1,8 @@
 //! The product's inner loop: rows of x times lines of weights, each output element one chain of additions in the order
 //! of the columns, so that neither tile nor company nor chunk shows in its bits.
 
-use crate::cpu::simd::{Kernel, LANES, Line, Simd};
+use crate::cpu::codecs::QUAD;
+use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
 /// acc\[row\]\[tile\] (+)= Σₖ x\[row\]\[k\] · w\[tile\]\[k\].
 pub(crate) struct Gemm<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Gemm<'a> {
     pub(crate) acc_stride: usize,
     /// Goes on from what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
+    /// What will be decoded next, asked for bit by bit.
+    pub(crate) next: [&'a [Bytes]; 2],
 }
 
 impl Kernel for Gemm<'_> {
@@ -35,7 +38,9 @@ impl Kernel for Gemm<'_> {
             while row < self.rows {
                 // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
                 let left = self.rows - row;
-                let rows = left.div_ceil(left.div_ceil(S::ROWS));
+                let groups = left.div_ceil(S::ROWS);
+                let rows = left.div_ceil(groups);
+                self.ask(s, groups);
                 match tiles {
                     2 => self.rows::<S, 2>(s, (row, rows), tile),
                     _ => self.rows::<S, 1>(s, (row, rows), tile),
@@ -55,6 +60,18 @@ impl Gemm<'_> {
             assert!((self.tiles - 1) * self.w_stride + self.k <= self.w.len(), "weights");
             assert!((self.rows - 1) * self.x_stride + self.k <= self.x.len(), "rows of x");
             assert!((self.rows - 1) * self.acc_stride + self.tiles <= self.acc.len(), "sums");
+        }
+    }
+
+    /// Asks for a part of what is left of `next`, one of `parts`.
+    #[inline(always)]
+    fn ask<S: Simd>(&mut self, s: S, parts: usize) {
+        for next in &mut self.next {
+            let (now, later) = next.split_at(next.len() / parts);
+            for line in now.chunks(QUAD) {
+                s.prefetch(&line[0], 0);
+            }
+            *next = later;
         }
     }
 

@@ -256,16 +256,8 @@ impl Product<'_> {
             for first in tiles.clone().step_by(AT_ONCE) {
                 let now = first..(first + AT_ONCE).min(tiles.end);
                 for (tile, out) in now.clone().zip(&mut room.weights) {
-                    let columns = self.tiles.columns(self.matrix, tile, start);
+                    let columns = self.tiles.columns(self.matrix, tile, start..start + COLUMNS);
                     vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
-                }
-                let (next, next_start) =
-                    if now.end < tiles.end { (now.end, start) } else { (tiles.start, start + COLUMNS) };
-                let mut blocks: [&[Bytes]; AT_ONCE] = [&[]; AT_ONCE];
-                if next_start < cols {
-                    for (tile, blocks) in (next..tiles.end).zip(&mut blocks) {
-                        *blocks = self.tiles.columns(self.matrix, tile, next_start);
-                    }
                 }
                 vector.run(GemmInt {
                     form,
@@ -276,7 +268,7 @@ impl Product<'_> {
                     acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
-                    next: blocks,
+                    next: self.next(tiles, now.end, (start, COLUMNS)),
                 });
             }
             room.starts.iter_mut().for_each(|row| *row += eight::start(COLUMNS, 1) as u32);
@@ -305,9 +297,23 @@ impl Product<'_> {
                     acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
+                    next: self.next(tiles, now.end, (start, FLOATS)),
                 });
             }
         }
+    }
+
+    /// What is decoded after the columns from `start` on of the tiles before `tile`, `step` columns at a time: the same
+    /// columns of the tiles that follow, or the first tiles' next columns.
+    fn next<const N: usize>(&self, tiles: &Range<usize>, tile: usize, (start, step): (usize, usize)) -> [&[Bytes]; N] {
+        let (tile, start) = if tile < tiles.end { (tile, start) } else { (tiles.start, start + step) };
+        let mut next: [&[Bytes]; N] = [&[]; N];
+        if start < self.tiles.shape.cols {
+            for (tile, next) in (tile..tiles.end).zip(&mut next) {
+                *next = self.tiles.columns(self.matrix, tile, start..start + step);
+            }
+        }
+        next
     }
 
     /// The columns of the tiles as lines, and the distance between tiles; F32 is read where it lies.
@@ -325,7 +331,7 @@ impl Product<'_> {
             return (&lines[columns.start..], cols);
         }
         for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(FLOATS)) {
-            let columns = self.tiles.columns(self.matrix, tile, columns.start);
+            let columns = self.tiles.columns(self.matrix, tile, columns.clone());
             vector.run(Decode { dtype, columns, out });
         }
         (room, FLOATS)
@@ -348,7 +354,7 @@ impl Room {
     pub(crate) fn decode(&mut self, vector: Vector, tiles: &Tiles, (matrix, row): (usize, usize), out: &mut [f32]) {
         let (tile, lane, dtype) = (row / LANES, row % LANES, tiles.dtype);
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
-            let columns = tiles.columns(matrix, tile, i * COLUMNS);
+            let columns = tiles.columns(matrix, tile, i * COLUMNS..(i + 1) * COLUMNS);
             if tiles.quantized() {
                 let zero = vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
                 self.weights[0].row(lane, tiles.layout.form, zero, out);
