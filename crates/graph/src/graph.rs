@@ -44,7 +44,8 @@ pub enum Elem {
     U32,
     /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. A block is
     /// its bytes, its scale (the largest magnitude / 127) and what it and each of its halves add up to, which weights with an
-    /// offset need, in as many words as make a cache line.
+    /// offset need, in as many words as make a cache line. A row is an odd number of such lines, the last one of nothing
+    /// where blocks are even: rows a power of two apart would share few of a cache's sets.
     Q8,
 }
 
@@ -71,7 +72,7 @@ impl ValueInfo {
     pub fn words(self) -> usize {
         match self.elem {
             Elem::F32 | Elem::U32 => self.width,
-            Elem::Q8 => self.width / Elem::Q8_BLOCK * Elem::Q8_WORDS,
+            Elem::Q8 => ((self.width / Elem::Q8_BLOCK) | 1) * Elem::Q8_WORDS,
         }
     }
 }

@@ -101,11 +101,11 @@ fn every_half_precision_number_is_widened_exactly() {
 
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
-    let (cols, mut eight) = (tiles.shape.cols, vec![0.0; x.len()]);
+    let (cols, mut eight) = (tiles.shape.cols, vec![0.0; 2 * x.len()]);
     let (mut room, mut out) = (Room::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
     let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
     let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut eight);
-    let product = Product { tiles, matrix: 1, x, slots, share: 1 };
+    let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
     for first in (0..tiles.count()).step_by(cut) {
         product.write(vector, &mut room, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
     }
@@ -131,7 +131,7 @@ fn rows_are_rounded_to_eight_bits() {
         eight::quantize(&Pool::new(2, &[]), vector, &x, 480, &mut words);
         for (i, wanted) in rounded(&x).chunks(480).enumerate() {
             for (k, wanted) in wanted.chunks(32).enumerate() {
-                let block = eight::blocks(&words)[eight::start(480, i) + k];
+                let block = eight::blocks(&words)[eight::start(480, 480, i) + k];
                 let byte = |b: u8| f32::from(b as i8);
                 let bytes: Vec<f32> = block[..8].iter().flat_map(|q| q.to_le_bytes()).map(byte).collect();
                 let got: Vec<f32> = bytes.iter().map(|b| b * block[8]).collect();

@@ -1,6 +1,6 @@
 //! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
 
-use graph::Elem;
+use graph::{Elem, Rows, ValueInfo};
 
 use super::{Input, Worker};
 use crate::cpu::memory::Shared;
@@ -23,7 +23,7 @@ const SUMS: usize = QUADS + 4;
 
 /// Words of a rounded row.
 pub(crate) fn words(cols: usize) -> usize {
-    cols / COLUMNS * WORDS
+    ValueInfo { rows: Rows::Tokens, width: cols, elem: Elem::Q8 }.words()
 }
 
 /// Rounded rows as blocks.
@@ -31,9 +31,10 @@ pub(crate) fn blocks(rows: &[f32]) -> &[Block] {
     rows.as_chunks().0
 }
 
-/// The first block of part `i` of rounded rows, each of which is one or several parts of `cols` columns.
-pub(crate) fn start(cols: usize, i: usize) -> usize {
-    i * (cols / COLUMNS)
+/// The first block of part `i` of rounded rows of `width` columns, each of which is one or several parts of `cols`.
+pub(crate) fn start(width: usize, cols: usize, i: usize) -> usize {
+    let parts = width / cols;
+    i / parts * (words(width) / WORDS) + i % parts * (cols / COLUMNS)
 }
 
 /// What `LINES` · 4 columns of weights are multiplied with. Its fields are loaded where they are used.
@@ -124,7 +125,7 @@ pub(super) fn quantize_with(cpu: &mut Worker, x: Input, out: &mut [f32], work: i
 pub(crate) fn write(vector: Vector, out: Shared<f32>, start: usize, first: usize, x: &[f32]) {
     // SAFETY: blocks of different columns are disjoint, and those of the same are written by one call, as promised.
     #[allow(unsafe_code)]
-    let out = unsafe { out.part(start + words(first), words(x.len())) };
+    let out = unsafe { out.part(start + first / COLUMNS * WORDS, x.len() / COLUMNS * WORDS) };
     vector.run(Quantize { x, out: out.as_chunks_mut().0 });
 }
 

@@ -100,7 +100,8 @@ fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out
     let across = cut.across(tiles.count());
     pool.run_with(rooms, across * grouping.active.len(), &|room, piece| {
         let matrix = grouping.active[piece / across] as usize;
-        let product = Product { tiles, matrix, x, slots: Slots::Some(grouping.slots(matrix)), share };
+        let slots = Slots::Some(grouping.slots(matrix));
+        let product = Product { tiles, matrix, x, width: input.width, slots, share };
         product.write(*vector, &mut room.product, &cut.tiles(piece % across, tiles.count()), out);
     });
 }

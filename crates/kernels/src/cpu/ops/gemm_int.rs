@@ -4,7 +4,9 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{PARTS, Part, QUAD, QUADS, Quads, shift};
+use graph::Elem;
+
+use crate::cpu::codecs::{COLUMNS, PARTS, Part, QUAD, QUADS, Quads, shift};
 use crate::cpu::ops::eight::{Block, Factor};
 use crate::cpu::ops::linear::AT_ONCE;
 use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
@@ -181,18 +183,20 @@ impl Kernel for GemmInt<'_> {
 impl GemmInt<'_> {
     #[inline(always)]
     fn rows<S: Simd, const LINES: usize, const MIN: bool, const WIDE: bool>(&mut self, s: S) {
+        // Two short parts of two tiles in a turn take more registers beside the sums.
+        let most = const { if LINES == 8 || S::QUANT_TILES == 1 { S::QUANT_ROWS } else { S::QUANT_ROWS - 1 } };
         macro_rules! tiles {
             ($rows:expr, $row:expr; $($n:literal)*) => {
                 match $rows.len() {
-                    $($n if S::QUANT_ROWS >= $n => {
+                    $($n if most >= $n => {
                         self.tiles::<S, $n, LINES, MIN, WIDE>(s, $rows.first_chunk().expect("so many"), $row);
                     })*
-                    _ => unreachable!("at most S::QUANT_ROWS rows"),
+                    _ => unreachable!("as many rows as registers take"),
                 }
             };
         }
         Factor::check(self.x, self.rows, self.columns);
-        let groups = self.rows.len().div_ceil(S::QUANT_ROWS);
+        let groups = self.rows.len().div_ceil(most);
         let each = (self.next[0].len() / QUAD).div_ceil(groups);
         let (rows, mut row) = (self.rows, 0);
         for group in 0..groups {
@@ -253,13 +257,24 @@ impl GemmInt<'_> {
             true => Some(0),
             false => shift(self.form.zero),
         };
-        for p in 0..(self.columns / (QUAD * LINES)).min(QUADS / LINES) {
-            let mut parts = [w[0].part::<LINES>(p, MIN); T];
-            for (part, w) in parts.iter_mut().zip(w) {
-                *part = w.part(p, MIN);
+        for block in 0..(self.columns / Elem::Q8_BLOCK).min(COLUMNS / Elem::Q8_BLOCK) {
+            // A block of x in one turn: where its parts lie is then known when this is compiled.
+            macro_rules! part {
+                ($p:expr) => {
+                    let mut parts = [w[0].part::<LINES>($p, MIN); T];
+                    for (part, w) in parts.iter_mut().zip(w) {
+                        *part = w.part($p, MIN);
+                    }
+                    let x = Factor::<LINES>::all(self.x, rows, $p);
+                    multiply(s, &parts, &x, (shift, WIDE), &mut totals);
+                };
             }
-            let x = Factor::<LINES>::all(self.x, rows, p);
-            multiply(s, &parts, &x, (shift, WIDE), &mut totals);
+            if QUAD * LINES == Elem::Q8_BLOCK {
+                part!(block);
+            } else {
+                part!(2 * block);
+                part!(2 * block + 1);
+            }
         }
         for (r, totals) in totals.into_iter().enumerate() {
             for (t, total) in totals.into_iter().enumerate() {

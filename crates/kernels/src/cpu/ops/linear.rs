@@ -10,7 +10,7 @@ use crate::cpu::ops::{Input, Worker, eight};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Bytes, LANES, Line, Vector};
 use crate::cpu::tiles::Tiles;
-use graph::BackendError;
+use graph::{BackendError, Elem};
 
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
 const TILES: usize = 16;
@@ -105,8 +105,10 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of the matrix's columns; rounded ones (see `eight.rs`) where the weight is quantized.
+    /// Rows of x; rounded ones (see `eight.rs`) where the weight is quantized.
     pub(crate) x: &'a [f32],
+    /// Columns of these rows: the matrix's, once or several times.
+    pub(crate) width: usize,
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
     pub(crate) share: usize,
@@ -228,7 +230,7 @@ impl Product<'_> {
     /// Makes a list of where in rounded x the rows start that some rows of the result read.
     fn starts(&self, rows: &Range<usize>, starts: &mut Vec<u32>) {
         starts.clear();
-        starts.extend(rows.clone().map(|i| eight::start(self.tiles.shape.cols, self.source(i)) as u32));
+        starts.extend(rows.clone().map(|i| eight::start(self.width, self.tiles.shape.cols, self.source(i)) as u32));
     }
 
     /// Up to [`FEW`] rows: each tile is read once and unpacked in registers.
@@ -271,7 +273,7 @@ impl Product<'_> {
                     next: self.next(tiles, now.end, (start, COLUMNS)),
                 });
             }
-            room.starts.iter_mut().for_each(|row| *row += eight::start(COLUMNS, 1) as u32);
+            room.starts.iter_mut().for_each(|row| *row += (COLUMNS / Elem::Q8_BLOCK) as u32);
         }
     }
 

@@ -26,7 +26,8 @@ impl Fused<'_> {
     pub(super) fn run(&self, cpu: &mut Worker) {
         let Worker { pool, vector, rooms, eight, .. } = cpu;
         let x = self.values.inputs[usize::from(*self.end == End::Add)];
-        let (rows, x) = (x.rows, rounded((pool, *vector), self.weight(0).tiles(), x, eight));
+        let (rows, width) = (x.rows, x.width);
+        let x = rounded((pool, *vector), self.weight(0).tiles(), x, eight);
         let count = |i: usize| self.weight(i).tiles().count();
         let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
         let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
@@ -37,7 +38,8 @@ impl Fused<'_> {
                 at -= cut.across(count(i));
                 i += 1;
             }
-            let product = Product { tiles: self.weight(i).tiles(), matrix: 0, x, slots: Slots::All(rows), share: 1 };
+            let product =
+                Product { tiles: self.weight(i).tiles(), matrix: 0, x, width, slots: Slots::All(rows), share: 1 };
             let tiles = cut.tiles(at, count(i));
             self.piece(*vector, &mut room.product, (i, product), (tiles, cut.rows(piece / across)));
         });
