@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prints the folder of llama.cpp's programs, built if they are not there; PEER_BIN names another folder.
 #
-# On a processor with AMX the build that detects the processor dies of an illegal instruction in ggml's AMX path wherever
-# the system does not let programs use it. There a second build of the same source, beside the first, has every other
+# On a processor with AMX the build that detects the processor, made with GCC 12, dies of an illegal instruction (the first one
+# after the unit was set up) in ggml's AMX path. There a second build of the same source, beside the first, has every other
 # feature that such processors have.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -181,6 +181,7 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
 fn products_are_right_and_do_not_depend_on_company() {
     for dtype in DType::all() {
         check_product(dtype, (37, 3, 15), 11);
+        check_product(dtype, (37, 9, 50), 12);
     }
     check_product(DType::F32, (203, 600, 150), 3);
 }
@@ -189,7 +190,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..30, plain in any::<bool>()) {
+    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, plain in any::<bool>()) {
         check_product(if plain { DType::F16 } else { DType::Q4_0 }, (rows, blocks, n), 5);
     }
 }

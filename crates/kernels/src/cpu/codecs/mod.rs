@@ -168,6 +168,8 @@ impl Layout {
 /// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, 128 is what is
 /// taken from each byte, whatever the type. Returns what is taken, 0 if there are minima.
 pub(crate) struct Unpack<'a> {
+    /// Takes it, so that bytes are signed; only where wide ones are free.
+    pub(crate) signed: bool,
     pub(crate) dtype: DType,
     /// Blocks.
     pub(crate) columns: &'a [Bytes],
@@ -190,6 +192,7 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
 ) -> u32 {
     let zero = if S::WIDE_IS_FREE && T::ZERO > 0 { 128 } else { T::ZERO };
     let more = i32::from_le_bytes([(zero - T::ZERO) as u8; 4]);
+    let flip = s.splat_int(if job.signed && zero > 0 { i32::from_le_bytes([128; 4]) } else { 0 });
     let blocks = job.columns.chunks_exact(Block::<QUANTS, SIDE>::LEN);
     let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
@@ -203,7 +206,8 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
                         let p = 8 * group + $i;
                         let part = T::part(s, &block, p);
                         for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
-                            s.store_bytes(to, if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) });
+                            let quants = if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) };
+                            s.store_bytes(to, if zero == 0 { quants } else { s.xor(quants, flip) });
                         }
                         s.store(&mut scales[p].0, part.scale);
                         if let Some(min) = part.min {

@@ -1,5 +1,7 @@
 //! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
 
+use std::ops::Range;
+
 use graph::{Elem, Rows, ValueInfo};
 
 use super::{Input, Worker};
@@ -37,6 +39,13 @@ pub(crate) fn start(width: usize, cols: usize, i: usize) -> usize {
     i / parts * (words(width) / WORDS) + i % parts * (cols / COLUMNS)
 }
 
+/// Copies some blocks of rows that start at `rows` to every `stride`th block of `out`.
+pub(crate) fn bring_together(x: &[Block], rows: &[u32], blocks: Range<usize>, (out, stride): (&mut [f32], usize)) {
+    for (&row, out) in rows.iter().zip(out.as_chunks_mut::<WORDS>().0.chunks_exact_mut(stride)) {
+        out[..blocks.len()].copy_from_slice(&x[row as usize..][blocks.clone()]);
+    }
+}
+
 /// What `LINES` · 4 columns of weights are multiplied with. Its fields are loaded where they are used.
 #[derive(Clone, Copy)]
 pub(crate) struct Factor<'a, const LINES: usize> {
@@ -61,14 +70,15 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
     pub(crate) fn all<const R: usize>(x: &'a [Block], rows: &[u32; R], part: usize) -> [Factor<'a, LINES>; R] {
         let mut factors = [Factor { quads: &[0.0; LINES], block: &[0.0; WORDS], which: 0 }; R];
         for (factor, &row) in factors.iter_mut().zip(rows) {
-            *factor = Factor::new(x, row, part);
+            *factor = Factor::new(x, row as usize, part);
         }
         factors
     }
 
+    /// Part `part` of the row that starts at `row`, likewise.
     #[inline(always)]
-    fn new(x: &'a [Block], row: u32, part: usize) -> Factor<'a, LINES> {
-        let (at, part) = (row as usize + part * LINES / QUADS, part % (QUADS / LINES));
+    pub(crate) fn new(x: &'a [Block], row: usize, part: usize) -> Factor<'a, LINES> {
+        let (at, part) = (row + part * LINES / QUADS, part % (QUADS / LINES));
         debug_assert!(at < x.len(), "unchecked");
         // SAFETY: `check` has compared the row's last block with the length.
         #[allow(unsafe_code)]

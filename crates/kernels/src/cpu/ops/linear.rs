@@ -5,20 +5,24 @@ use std::ops::Range;
 use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
+use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
 use crate::cpu::ops::gemm_int::{GemmInt, Weights};
 use crate::cpu::ops::{Input, Worker, eight};
 use crate::cpu::pool::Pool;
-use crate::cpu::simd::{Bytes, LANES, Line, Vector};
+use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
 use crate::cpu::tiles::Tiles;
 use graph::{BackendError, Elem};
 
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
-const TILES: usize = 16;
+pub(crate) const TILES: usize = 16;
 const ROWS: usize = 264;
 /// Columns of floats in one turn, and how far apart the rows of x are brought together: not by a power of two, which would
 /// share few cache sets.
 const FLOATS: usize = 128;
 const FLOATS_STRIDE: usize = FLOATS + LANES;
+/// How far apart rounded rows are that are brought together, in blocks: as floats are.
+const TOGETHER: usize = FLOATS_STRIDE / Elem::Q8_WORDS;
+const _: () = assert!(TOGETHER * Elem::Q8_BLOCK >= COLUMNS);
 /// Rows of x that a piece of work is not cut below.
 const GROUP: usize = 12;
 /// The most tiles that are unpacked at a time; so many fit into a core's first cache.
@@ -39,6 +43,9 @@ pub(crate) struct Room {
     weights: Vec<Weights>,
     /// Where rows of x start.
     starts: Vec<u32>,
+    /// What a matrix unit works with: of groups of rows of x, and of two tiles.
+    sides: Vec<Side>,
+    parts: Box<[[Sums; 2]; BLOCKS]>,
     /// A row of tiles for each row of x.
     sums: Buffer<Line>,
     kept: Buffer<Line>,
@@ -51,6 +58,8 @@ impl Room {
             x: Buffer::zeroed(ROWS * FLOATS_STRIDE, "scratch")?,
             weights: vec![Weights::ZERO; AT_ONCE],
             starts: Vec::with_capacity(ROWS),
+            sides: vec![Side::ZERO; ROWS.div_ceil(LANES)],
+            parts: Box::new([[Sums::ZERO; 2]; BLOCKS]),
             sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
             kept: Buffer::zeroed(ROWS * TILES, "scratch")?,
         })
@@ -178,7 +187,12 @@ impl Product<'_> {
         match rows.len() {
             0 => {}
             1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, tiles, rows),
-            _ if self.tiles.quantized() => self.many_rounded_rows(vector, room, tiles, rows),
+            _ if self.tiles.quantized() => match vector.amx() {
+                Some(amx) if gemm_amx::suits(self.tiles.layout.form, rows.len()) => {
+                    self.rows_by_unit((vector, amx), room, tiles, rows);
+                }
+                _ => self.many_rounded_rows(vector, room, tiles, rows),
+            },
             1..=FEW => self.few_rows(vector, room, tiles, rows),
             _ => self.many_rows(vector, room, tiles, rows),
         }
@@ -252,17 +266,14 @@ impl Product<'_> {
 
     /// Some columns of a few tiles are unpacked to where all rows then find them in a core's first cache.
     fn many_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, form) = (self.tiles.shape.cols, self.tiles.layout.form);
+        let cols = self.tiles.shape.cols;
         self.starts(rows, &mut room.starts);
         for start in (0..cols).step_by(COLUMNS) {
             for first in tiles.clone().step_by(AT_ONCE) {
                 let now = first..(first + AT_ONCE).min(tiles.end);
-                for (tile, out) in now.clone().zip(&mut room.weights) {
-                    let columns = self.tiles.columns(self.matrix, tile, start..start + COLUMNS);
-                    vector.run(Unpack { dtype: self.tiles.dtype, columns, out });
-                }
+                self.unpack(vector, &mut room.weights, &now, (start, false));
                 vector.run(GemmInt {
-                    form,
+                    form: self.tiles.layout.form,
                     w: &room.weights[..now.len()],
                     x: eight::blocks(self.x),
                     rows: &room.starts,
@@ -274,6 +285,52 @@ impl Product<'_> {
                 });
             }
             room.starts.iter_mut().for_each(|row| *row += (COLUMNS / Elem::Q8_BLOCK) as u32);
+        }
+    }
+
+    /// As [`Product::many_rounded_rows`], by a matrix unit.
+    fn rows_by_unit(&self, (vector, amx): (Vector, Amx), room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, groups) = (self.tiles.shape.cols, Groups::new(rows.len()));
+        let unit = amx.unit(groups.most());
+        self.starts(rows, &mut room.starts);
+        let spaced = gemm_amx::spaced(&room.starts);
+        for start in (0..cols).step_by(COLUMNS) {
+            let (at, blocks) = (start / Elem::Q8_BLOCK, COLUMNS.min(cols - start) / Elem::Q8_BLOCK);
+            let (x, stride) = match spaced {
+                Some(stride) => (&eight::blocks(self.x)[room.starts[0] as usize + at..], stride),
+                None => {
+                    let x = eight::blocks(self.x);
+                    eight::bring_together(x, &room.starts, at..at + blocks, (&mut room.x, TOGETHER));
+                    (eight::blocks(&room.x), TOGETHER)
+                }
+            };
+            Side::read(&mut room.sides, groups, (x, stride), blocks);
+            for first in tiles.clone().step_by(AT_ONCE) {
+                let now = first..(first + AT_ONCE).min(tiles.end);
+                self.unpack(vector, &mut room.weights, &now, (start, true));
+                vector.run(GemmAmx {
+                    unit: &unit,
+                    groups,
+                    has_min: self.tiles.layout.form.zero == 0,
+                    w: &room.weights[..now.len()],
+                    x: (x, stride),
+                    blocks,
+                    sides: &room.sides,
+                    sums: &mut room.parts,
+                    acc: &mut room.sums,
+                    first: first - tiles.start,
+                    resume: start > 0,
+                    next: self.next(tiles, now.end, (start, COLUMNS)),
+                });
+            }
+        }
+    }
+
+    /// Unpacks the columns of a few tiles from `start` on, to signed bytes or not.
+    fn unpack(&self, vector: Vector, out: &mut [Weights], tiles: &Range<usize>, (start, signed): (usize, bool)) {
+        for (tile, out) in tiles.clone().zip(out) {
+            let columns = self.tiles.columns(self.matrix, tile, start..start + COLUMNS);
+            vector.run(Unpack { dtype: self.tiles.dtype, columns, signed, out });
         }
     }
 
@@ -358,7 +415,7 @@ impl Room {
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
             let columns = tiles.columns(matrix, tile, i * COLUMNS..(i + 1) * COLUMNS);
             if tiles.quantized() {
-                let zero = vector.run(Unpack { dtype, columns, out: &mut self.weights[0] });
+                let zero = vector.run(Unpack { dtype, columns, signed: false, out: &mut self.weights[0] });
                 self.weights[0].row(lane, tiles.layout.form, zero, out);
             } else {
                 vector.run(Decode { dtype, columns, out: &mut self.lines });

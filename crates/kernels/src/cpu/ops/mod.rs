@@ -5,6 +5,7 @@ mod cache;
 pub(super) mod eight;
 mod experts;
 mod gemm;
+pub(super) mod gemm_amx;
 pub(super) mod gemm_int;
 pub(super) mod linear;
 mod product;

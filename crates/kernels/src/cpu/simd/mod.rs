@@ -1,5 +1,6 @@
 //! Vectors of 16 lanes: what an instruction set must offer, the list of them, and the one place that chooses.
 
+mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
@@ -7,6 +8,7 @@ mod avx512;
 mod math;
 mod portable;
 
+pub(crate) use amx::{Amx, Sums, Unit};
 pub(crate) use math::{exp, sigmoid, sum_lanes, tanh};
 
 /// Lanes of a vector; also the rows of a weight tile.
@@ -66,6 +68,7 @@ pub(crate) trait Simd: Copy {
     fn f16(self, from: &[Bytes; 2]) -> Self::F;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
     fn or(self, a: Self::I, b: Self::I) -> Self::I;
+    fn xor(self, a: Self::I, b: Self::I) -> Self::I;
     fn add_int(self, a: Self::I, b: Self::I) -> Self::I;
     fn shl(self, a: Self::I, by: u32) -> Self::I;
     /// Shifts the sign in.
@@ -103,6 +106,8 @@ pub(crate) trait Kernel {
 /// The instruction sets this backend has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
+    /// As [`Isa::Avx512`], and AMX for bytes where many rows are multiplied with quantized weights.
+    Amx,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2 with FMA and F16C.
@@ -114,7 +119,7 @@ pub enum Isa {
 impl Isa {
     /// Those that this machine has, best first; [`Isa::Portable`] is always the last.
     pub fn available() -> impl Iterator<Item = Isa> {
-        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+        [Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
     }
 
     /// The best that this machine has.
@@ -122,24 +127,16 @@ impl Isa {
         Isa::available().next().unwrap_or(Isa::Portable)
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn is_available(self) -> bool {
-        match self {
-            Isa::Avx512 => avx512::Avx512::detect().is_some(),
-            Isa::Avx2 => avx2::Avx2::detect().is_some(),
-            Isa::Portable => true,
-        }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn is_available(self) -> bool {
-        self == Isa::Portable
+        Vector::exactly(self).is_some()
     }
 }
 
 /// The chosen instruction set: a proof that it is there, and the door to its kernels.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vector {
+    #[cfg(target_arch = "x86_64")]
+    Amx(avx512::Avx512, Amx),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -156,6 +153,7 @@ impl Vector {
     #[cfg(target_arch = "x86_64")]
     fn exactly(isa: Isa) -> Option<Vector> {
         match isa {
+            Isa::Amx => avx512::Avx512::detect().zip(Amx::detect()).map(|(s, amx)| Vector::Amx(s, amx)),
             Isa::Avx512 => avx512::Avx512::detect().map(Vector::Avx512),
             Isa::Avx2 => avx2::Avx2::detect().map(Vector::Avx2),
             Isa::Portable => Some(Vector::Portable(portable::Portable)),
@@ -170,6 +168,8 @@ impl Vector {
     pub(crate) fn isa(self) -> Isa {
         match self {
             #[cfg(target_arch = "x86_64")]
+            Vector::Amx(..) => Isa::Amx,
+            #[cfg(target_arch = "x86_64")]
             Vector::Avx512(_) => Isa::Avx512,
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(_) => Isa::Avx2,
@@ -181,10 +181,19 @@ impl Vector {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Vector::Avx512(s) => s.run(kernel),
+            Vector::Amx(s, _) | Vector::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(s) => s.run(kernel),
             Vector::Portable(s) => kernel.run(s),
+        }
+    }
+
+    /// The matrix unit beside it.
+    pub(crate) fn amx(self) -> Option<Amx> {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Amx(_, amx) => Some(amx),
+            _ => None,
         }
     }
 

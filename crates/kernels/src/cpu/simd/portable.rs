@@ -129,6 +129,10 @@ impl Simd for Portable {
         zip_int(a, b, |a, b| a | b)
     }
     #[inline(always)]
+    fn xor(self, a: I, b: I) -> I {
+        zip_int(a, b, |a, b| a ^ b)
+    }
+    #[inline(always)]
     fn add_int(self, a: I, b: I) -> I {
         zip_int(a, b, i32::wrapping_add)
     }

@@ -1,0 +1,197 @@
+//! The integer product's inner loop with a matrix unit. It gives the same bits as the one without: the sums are exact there as here,
+//! and scaled and added up in the same order.
+
+use crate::cpu::codecs::{COLUMNS, QUAD};
+use crate::cpu::ops::eight::{Block, Factor};
+use crate::cpu::ops::gemm_int::{Form, Weights};
+use crate::cpu::ops::linear::{AT_ONCE, TILES};
+use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Sums, Unit};
+use graph::Elem;
+
+/// Rows below which [`GemmInt`](super::gemm_int::GemmInt) is faster: what the unit saves is then less than what it costs to give
+/// it work.
+const FEWEST: usize = 48;
+/// Parts of a tile whose sums are made in one turn: with x and weights they stay in a core's first cache.
+pub(crate) const BLOCKS: usize = COLUMNS / Elem::Q8_BLOCK;
+
+/// Whether a unit is to multiply so many rows with weights of this form, whose parts must be a block's columns.
+pub(crate) fn suits(form: Form, rows: usize) -> bool {
+    form.lines * QUAD == Elem::Q8_BLOCK && rows >= FEWEST
+}
+
+/// How far apart numbers are, if evenly.
+pub(crate) fn spaced(rows: &[u32]) -> Option<usize> {
+    let stride = rows[1].checked_sub(rows[0])?;
+    rows.windows(2).all(|pair| pair[0].checked_add(stride) == Some(pair[1])).then_some(stride as usize)
+}
+
+/// Rows of x are multiplied in groups.
+#[derive(Clone, Copy)]
+pub(crate) struct Groups {
+    count: usize,
+    rows: usize,
+}
+
+impl Groups {
+    pub(crate) fn new(rows: usize) -> Groups {
+        Groups { count: rows.div_ceil(LANES), rows }
+    }
+
+    /// The most rows of one group: all have as many, or one less.
+    pub(crate) fn most(self) -> usize {
+        self.rows.div_ceil(self.count)
+    }
+
+    /// The first row of group `i`, and how many there are; those with less come first.
+    fn get(self, i: usize) -> (usize, usize) {
+        let (least, more) = (self.rows / self.count, self.rows % self.count);
+        let first = i * least + (i + more).saturating_sub(self.count);
+        (first, least + usize::from(i + more >= self.count))
+    }
+}
+
+/// The scales and sums of a group's rows, row by row, for each block of columns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Side {
+    scales: [Line; BLOCKS],
+    /// What a minimum is multiplied with.
+    sums: [Line; BLOCKS],
+}
+
+impl Side {
+    pub(crate) const ZERO: Side = Side { scales: [Line([0.0; LANES]); BLOCKS], sums: [Line([0.0; LANES]); BLOCKS] };
+
+    /// Reads the sides of some blocks of rows of x that are `stride` blocks apart.
+    pub(crate) fn read(sides: &mut [Side], groups: Groups, (x, stride): (&[Block], usize), blocks: usize) {
+        for (i, side) in sides[..groups.count].iter_mut().enumerate() {
+            let (first, n) = groups.get(i);
+            for lane in 0..n {
+                let row = &x[(first + lane) * stride..][..blocks];
+                for (i, (scales, sums)) in side.scales.iter_mut().zip(&mut side.sums).take(blocks).enumerate() {
+                    let factor = Factor::<8>::new(row, 0, i);
+                    (scales.0[lane], sums.0[lane]) = (factor.scale(), factor.sum());
+                }
+            }
+        }
+    }
+}
+
+/// acc\[row\]\[tile\] (+)= Σ x\[row\] · w\[tile\], in groups of rows.
+pub(crate) struct GemmAmx<'a> {
+    /// Set up for the most rows of a group.
+    pub(crate) unit: &'a Unit,
+    pub(crate) groups: Groups,
+    pub(crate) has_min: bool,
+    /// Few enough to stay in a core's first cache; their bytes are signed.
+    pub(crate) w: &'a [Weights],
+    /// Rows of x, and how many blocks they are apart.
+    pub(crate) x: (&'a [Block], usize),
+    /// How many of each row.
+    pub(crate) blocks: usize,
+    /// Of each group.
+    pub(crate) sides: &'a [Side],
+    /// Room for the sums of two tiles' parts.
+    pub(crate) sums: &'a mut [[Sums; 2]; BLOCKS],
+    /// Rows of [`TILES`]; the tiles' are from `first` on.
+    pub(crate) acc: &'a mut [Line],
+    pub(crate) first: usize,
+    /// Goes on from what is in `acc`; else starts from zero.
+    pub(crate) resume: bool,
+    /// Blocks that will be unpacked next, a tile each, asked for bit by bit.
+    pub(crate) next: [&'a [Bytes]; AT_ONCE],
+}
+
+impl Kernel for GemmAmx<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        // Known when this is compiled: no code is made for other instruction sets.
+        assert!(S::WIDE_IS_FREE, "signed bytes of weights");
+        let ask = (self.next[0].len() / QUAD).div_ceil(self.groups.count);
+        for group in 0..self.groups.count {
+            for blocks in self.next {
+                let lines = blocks.as_chunks::<QUAD>().0;
+                for line in &lines[(group * ask).min(lines.len())..((group + 1) * ask).min(lines.len())] {
+                    s.prefetch(line, 0);
+                }
+            }
+            for (i, pair) in self.w.chunks(2).enumerate() {
+                self.group(s, group, pair, self.first + 2 * i);
+            }
+        }
+    }
+}
+
+impl GemmAmx<'_> {
+    /// A group of rows times one or two tiles, whose first has place `tile` in rows of sums.
+    #[inline(always)]
+    fn group<S: Simd>(&mut self, s: S, group: usize, w: &[Weights], tile: usize) {
+        let ((row, n), sums) = (self.groups.get(group), &mut self.sums[..self.blocks]);
+        if let [first, .., last] | [first @ last] = w {
+            let x = &self.x.0[row * self.x.1..];
+            self.unit.multiply(x, self.x.1, [first, last].map(|w| w.bytes.as_chunks().0), sums);
+        }
+        let acc = &mut self.acc.as_chunks_mut().0[row..];
+        for (t, w) in w.iter().enumerate() {
+            let scaled = Scaled { w, side: &self.sides[group], sums, t };
+            macro_rules! rows {
+                ($($n:literal)*) => {
+                    match (n, self.has_min) {
+                        $(
+                            ($n, true) => scaled.add::<S, $n, true>(s, acc, tile + t, self.resume),
+                            ($n, false) => scaled.add::<S, $n, false>(s, acc, tile + t, self.resume),
+                        )*
+                        _ => unreachable!("rows from the fewest on are cut into groups of 12 to 16"),
+                    }
+                };
+            }
+            rows!(12 13 14 15 16);
+        }
+    }
+}
+
+/// Sums of parts of a tile, which wait to be scaled and added up.
+struct Scaled<'a> {
+    w: &'a Weights,
+    side: &'a Side,
+    sums: &'a [[Sums; 2]],
+    /// Which of the two.
+    t: usize,
+}
+
+impl Scaled<'_> {
+    /// Adds the parts of R rows, all totals in registers, to place `tile` in rows of sums.
+    #[inline(always)]
+    fn add<S: Simd, const R: usize, const MIN: bool>(
+        &self,
+        s: S,
+        acc: &mut [[Line; TILES]],
+        tile: usize,
+        resume: bool,
+    ) {
+        let (acc, tile) = (acc.first_chunk_mut::<R>().expect("a row of sums for each"), tile % TILES);
+        let mut totals = [s.splat(0.0); R];
+        if resume {
+            for (total, acc) in totals.iter_mut().zip(acc.iter()) {
+                *total = s.load(&acc[tile].0);
+            }
+        }
+        let scales = self.w.scales.iter().zip(&self.w.mins).zip(self.side.scales.iter().zip(&self.side.sums));
+        for (((w, min), (x, sum)), sums) in scales.zip(self.sums) {
+            let (w, min) = (s.load(&w.0), s.load(&min.0));
+            for (r, total) in totals.iter_mut().enumerate() {
+                let part = s.float(s.bytes(&sums[self.t].0[r]));
+                *total = s.mul_add(part, s.mul(w, s.splat(x.0[r])), *total);
+            }
+            if MIN {
+                for (r, total) in totals.iter_mut().enumerate() {
+                    *total = s.mul_add(min, s.splat(sum.0[r]), *total);
+                }
+            }
+        }
+        for (total, acc) in totals.into_iter().zip(acc) {
+            s.store(&mut acc[tile].0, total);
+        }
+    }
+}
