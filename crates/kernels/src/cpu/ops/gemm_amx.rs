@@ -10,7 +10,7 @@ use graph::Elem;
 
 /// Rows below which [`GemmInt`](super::gemm_int::GemmInt) is faster: what the unit saves is then less than what it costs to give
 /// it work.
-const FEWEST: usize = 48;
+const FEWEST: usize = 64;
 /// Parts of a tile whose sums are made in one turn: with x and weights they stay in a core's first cache.
 pub(crate) const BLOCKS: usize = COLUMNS / Elem::Q8_BLOCK;
 
@@ -142,11 +142,11 @@ impl GemmAmx<'_> {
                             ($n, true) => scaled.add::<S, $n, true>(s, acc, tile + t, self.resume),
                             ($n, false) => scaled.add::<S, $n, false>(s, acc, tile + t, self.resume),
                         )*
-                        _ => unreachable!("rows from the fewest on are cut into groups of 12 to 16"),
+                        _ => unreachable!("rows from the fewest on are cut into groups of 13 to 16"),
                     }
                 };
             }
-            rows!(12 13 14 15 16);
+            rows!(13 14 15 16);
         }
     }
 }
