@@ -83,7 +83,8 @@ impl Batch {
             require(table.start <= table.end && table.end <= self.blocks.len(), || {
                 format!("block table {table:?} of {} blocks", self.blocks.len())
             })?;
-            let room = table.len().saturating_mul(limits.block_len);
+            // No block holds two of a sequence's positions, so that there are never more than the cache has.
+            let room = table.len().min(limits.kv_blocks).saturating_mul(limits.block_len);
             require(position.checked_add(rows.len()).is_some_and(|end| end <= room), || {
                 format!("{} rows at position {position} do not fit the {room} positions of their blocks", rows.len())
             })?;

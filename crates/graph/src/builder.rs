@@ -1,7 +1,7 @@
 //! Builds a graph node by node, checking shapes as it goes.
 
 use crate::shapes::{KvLayer, Shapes, Typed};
-use crate::{Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
+use crate::{Attention, Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
 
 /// Collects weights, KV layers and nodes; every push checks its inputs, so a [`Graph`] that exists is well-formed.
 #[derive(Debug, Default)]
@@ -65,6 +65,21 @@ impl GraphBuilder {
     /// As [`GraphBuilder::push`].
     pub fn kv_write(&mut self, layer: usize, k: ValueId, v: ValueId) -> Result<(), GraphError> {
         self.push_all(Op::KvWrite { layer }, &[k, v]).map(|_| ())
+    }
+
+    /// Appends attention from its parts, which together are what [`Op::Attention`] is: [`Op::Scores`], [`Op::SoftCap`] if
+    /// there is one, [`Op::Softmax`] and [`Op::Weigh`].
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::push`].
+    pub fn attention(&mut self, attention: Attention, q: ValueId) -> Result<ValueId, GraphError> {
+        let Attention { layer, heads, scale, window, softcap, sinks } = attention;
+        let mut scores = self.push(Op::Scores { layer, heads, scale }, &[q])?;
+        if let Some(cap) = softcap {
+            scores = self.push(Op::SoftCap { cap }, &[scores])?;
+        }
+        let shares = self.push(Op::Softmax { window, sinks }, &[scores])?;
+        self.push(Op::Weigh { layer }, &[shares])
     }
 
     /// Ends the graph: `logits` is its result.

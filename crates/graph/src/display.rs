@@ -65,6 +65,7 @@ impl Display for ValueInfo {
             Elem::F32 => "",
             Elem::U32 => " U32",
             Elem::Q8 => " Q8",
+            Elem::Positions => return write!(f, "[{rows}, {}, positions]", self.width),
         };
         write!(f, "[{rows}, {}]{elem}", self.width)
     }
@@ -82,7 +83,9 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
             rope_parameters(rope, f)?;
             write!(f, ", layer {layer}")
         }
-        Op::KvWrite { layer } => write!(f, " layer {layer}"),
+        Op::KvWrite { layer } | Op::Weigh { layer } => write!(f, " layer {layer}"),
+        Op::Scores { layer, heads, scale } => write!(f, " layer {layer}, {heads} heads, scale {scale}"),
+        Op::Softmax { window: Some(window), .. } => write!(f, " window {window}"),
         Op::Attention(attention) => attention_parameters(attention, f),
         Op::TopK { k } => write!(f, " k {k}"),
         Op::GateWeights { scoring } => write!(f, " {scoring:?}"),

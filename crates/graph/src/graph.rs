@@ -2,7 +2,7 @@
 
 use tensor::{DType, Shape};
 
-use crate::Op;
+use crate::{Limits, Op};
 
 /// Names a value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,6 +47,10 @@ pub enum Elem {
     /// offset need, in as many words as make a cache line. A row is an odd number of such lines, the last one of nothing
     /// where blocks are even: rows a power of two apart would share few of a cache's sets.
     Q8,
+    /// For each of a row's columns, which are heads, a number for every position of the row's sequence up to its own, a word
+    /// each. How many these are only a batch tells. There is room for a column of whole [`Elem::LINE`]s for each block,
+    /// column after column; what lies beyond the row's own position is no part of the value.
+    Positions,
 }
 
 impl Elem {
@@ -54,6 +58,8 @@ impl Elem {
     pub const Q8_BLOCK: usize = 32;
     /// Words of such a block.
     pub const Q8_WORDS: usize = 16;
+    /// Words of a cache line: of [`Elem::Positions`] as many as a block has positions, rounded up to whole lines.
+    pub const LINE: usize = 16;
 }
 
 /// The type of a value: `[rows, width]`.
@@ -68,11 +74,23 @@ pub struct ValueInfo {
 }
 
 impl ValueInfo {
-    /// Words of a row.
+    /// Words of a row; of [`Elem::Positions`] those of one position.
     pub fn words(self) -> usize {
         match self.elem {
-            Elem::F32 | Elem::U32 => self.width,
+            Elem::F32 | Elem::U32 | Elem::Positions => self.width,
             Elem::Q8 => ((self.width / Elem::Q8_BLOCK) | 1) * Elem::Q8_WORDS,
+        }
+    }
+
+    /// Words that a row takes at most, if a sequence has up to `limits.kv_blocks` blocks; `usize::MAX` if they cannot be
+    /// counted.
+    pub fn room(self, limits: &Limits) -> usize {
+        match self.elem {
+            Elem::Positions => {
+                let block = limits.block_len.checked_next_multiple_of(Elem::LINE).unwrap_or(usize::MAX);
+                self.words().saturating_mul(limits.kv_blocks).saturating_mul(block)
+            }
+            _ => self.words(),
         }
     }
 }

@@ -42,7 +42,7 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
-    /// x → cap · tanh(x / cap).
+    /// x → cap · tanh(x / cap). x is numbers or numbers by position.
     SoftCap {
         /// The bound.
         cap: f32,
@@ -73,6 +73,29 @@ pub enum Op {
     /// q `[n, heads · head_dim]` → `[n, heads · head_dim]`: each row attends to the cache of its sequence up to and
     /// including its own position. A write of the same layer comes before it.
     Attention(Attention),
+    /// q `[n, heads · head_dim]` → `[n, heads, positions]`: scale · (the head's query · the key of each position of the row's
+    /// sequence up to and including its own), from the cache of `layer`. A write of the same layer comes before it.
+    Scores {
+        /// Index into the graph's KV shapes.
+        layer: usize,
+        /// As [`Attention::heads`].
+        heads: usize,
+        /// Multiplied with the products.
+        scale: f32,
+    },
+    /// scores `[n, heads, positions]` → the same: each head's shares, which add up to 1 with that of its sink.
+    Softmax {
+        /// As [`Attention::window`]; all other positions have a share of 0.
+        window: Option<usize>,
+        /// As [`Attention::sinks`].
+        sinks: Option<WeightId>,
+    },
+    /// shares `[n, heads, positions]` → `[n, heads · head_dim]`: the sum of the positions' values, from the cache of `layer`,
+    /// each times its share. A value whose share is 0 is not looked at.
+    Weigh {
+        /// Index into the graph's KV shapes.
+        layer: usize,
+    },
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
     /// scores `[n, experts]` → ids `[n, k]` (U32): the k largest, largest first; of equals the lower id.
@@ -118,6 +141,9 @@ impl Op {
             Op::RopeKvWrite { .. } => "rope_kv_write",
             Op::KvWrite { .. } => "kv_write",
             Op::Attention(_) => "attention",
+            Op::Scores { .. } => "scores",
+            Op::Softmax { .. } => "softmax",
+            Op::Weigh { .. } => "weigh",
             Op::SelectOutputs => "select_outputs",
             Op::TopK { .. } => "top_k",
             Op::GateWeights { .. } => "gate_weights",
@@ -135,7 +161,7 @@ impl Op {
             Op::Product(Product { weights, biases, .. }) => {
                 weights.iter().zip(biases).flat_map(|(&weight, &bias)| [Some(weight), bias]).flatten().collect()
             }
-            Op::Attention(attention) => attention.sinks.into_iter().collect(),
+            Op::Attention(Attention { sinks, .. }) | Op::Softmax { sinks, .. } => sinks.iter().copied().collect(),
             _ => vec![],
         }
     }
@@ -151,9 +177,10 @@ impl Op {
     /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
-        use Op::{Add, AddBias, Glu, Rope, RopeKvWrite, Scale, SoftCap};
+        use Op::{Add, AddBias, Glu, Rope, RopeKvWrite, Scale, SoftCap, Softmax};
         match self {
-            Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } | Scale { .. } | SoftCap { .. } => true,
+            Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } => true,
+            Scale { .. } | SoftCap { .. } | Softmax { .. } => true,
             Op::Product(product) => product.end == End::Add && !product.quantize,
             _ => false,
         }

@@ -21,8 +21,8 @@ pub struct Step {
 
 /// Every step with its places; values that are not needed at the same time share memory.
 ///
-/// A value has room for the limits' rows (`max_tokens` or `max_outputs`) times the words of a row; a smaller batch uses the front
-/// of it. Starts are multiples of 16 words. The logits stay until the end.
+/// A value has room for the limits' rows (`max_tokens` or `max_outputs`) times the room of a row ([`crate::ValueInfo::room`]);
+/// a smaller batch uses the front of it. Starts are multiples of 16 words. The logits stay until the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// The steps, in order.
@@ -123,7 +123,7 @@ fn words(graph: &Graph, limits: &Limits, id: ValueId) -> usize {
         Rows::Tokens => limits.max_tokens,
         Rows::Outputs => limits.max_outputs,
     };
-    let words = rows.saturating_mul(info.words()).max(1);
+    let words = rows.saturating_mul(info.room(limits)).max(1);
     words.checked_next_multiple_of(ALIGN).unwrap_or(usize::MAX)
 }
 

@@ -47,13 +47,16 @@ impl Shapes<'_> {
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
-            (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(pass(x)),
+            (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(if by_position(x) { Ok(*x) } else { pass(x) }),
             (Op::Rope(rope), [x]) => turn(rope, x),
             (Op::RopeKvWrite { rope, layer }, [q, k, v]) => {
                 let [q, k] = [turn(rope, q)?, turn(rope, k)?];
                 self.kv_write(*layer, &k, v).map(|()| q)
             }
             (Op::Attention(attention), [q]) => self.attention(attention, q),
+            (Op::Scores { layer, heads, scale }, [q]) => self.scores(*layer, *heads, *scale, q),
+            (Op::Softmax { window, sinks }, [scores]) => self.softmax(*window, *sinks, scores),
+            (Op::Weigh { layer }, [shares]) => self.weigh(*layer, shares),
             (Op::Quantize, [x]) => quantize(x),
             (Op::SelectOutputs, [x]) => select(x),
             (Op::TopK { k }, [scores]) => top_k(*k, scores),
@@ -135,24 +138,47 @@ impl Shapes<'_> {
 
     fn attention(&self, attention: &Attention, q: &Typed) -> Checked {
         let Attention { layer, heads, scale, window, softcap, sinks } = *attention;
+        let scores = self.scores(layer, heads, scale, q)?;
+        softcap.map_or(Ok(()), |cap| positive("softcap", cap))?;
+        self.softmax(window, sinks, &scores)?;
+        pass(q)
+    }
+
+    fn scores(&self, layer: usize, heads: usize, scale: f32, q: &Typed) -> Checked {
+        let head_dim = self.read(layer, heads)?.head_dim;
+        let (info, width) = (number(q)?, times("query heads", heads, head_dim)?);
+        require(info.rows == Rows::Tokens, || "the queries do not have a row for each token".into())?;
+        require(info.width == width, || {
+            format!("queries are {} wide, {heads} heads of {head_dim} need {width}", info.width)
+        })?;
+        require(scale.is_finite(), || format!("scale {scale} is not finite"))?;
+        Ok(Typed { info: ValueInfo { width: heads, elem: Elem::Positions, ..info }, below: 0 })
+    }
+
+    fn softmax(&self, window: Option<usize>, sinks: Option<WeightId>, scores: &Typed) -> Checked {
+        let heads = positions(scores)?.width;
+        require(window != Some(0), || "a window of 0 sees nothing".into())?;
+        if let Some(sinks) = sinks {
+            let len = self.vector(sinks)?;
+            require(len == heads, || format!("{len} sinks for {heads} heads"))?;
+        }
+        Ok(*scores)
+    }
+
+    fn weigh(&self, layer: usize, shares: &Typed) -> Checked {
+        let info = positions(shares)?;
+        let head_dim = self.read(layer, info.width)?.head_dim;
+        floats(info.rows, times("query heads", info.width, head_dim)?)
+    }
+
+    /// A layer of the cache that query heads may read.
+    fn read(&self, layer: usize, heads: usize) -> Result<KvShape, String> {
         let KvLayer { shape, written } = self.layer(layer)?;
         require(written, || format!("layer {layer} is read before it is written; append its kv_write first"))?;
         require(divides(shape.heads, heads), || {
             format!("{heads} query heads are not a multiple of layer {layer}'s {} KV heads", shape.heads)
         })?;
-        let (info, width) = (number(q)?, times("query heads", heads, shape.head_dim)?);
-        require(info.rows == Rows::Tokens, || "the queries do not have a row for each token".into())?;
-        require(info.width == width, || {
-            format!("queries are {} wide, {heads} heads of {} need {width}", info.width, shape.head_dim)
-        })?;
-        require(scale.is_finite(), || format!("scale {scale} is not finite"))?;
-        require(window != Some(0), || "a window of 0 sees nothing".into())?;
-        softcap.map_or(Ok(()), |cap| positive("softcap", cap))?;
-        if let Some(sinks) = sinks {
-            let len = self.vector(sinks)?;
-            require(len == heads, || format!("{len} sinks for {heads} heads"))?;
-        }
-        pass(q)
+        Ok(shape)
     }
 
     fn expert_linear(&self, weight: WeightId, x: &Typed, ids: &Typed) -> Checked {
@@ -234,6 +260,7 @@ fn turn(rope: &Rope, x: &Typed) -> Checked {
 fn select(x: &Typed) -> Checked {
     require(x.info.rows == Rows::Tokens, || "the outputs are already selected".into())?;
     require(x.info.elem != Elem::Q8, || "an input is Q8; select before it is quantized".into())?;
+    require(!by_position(x), || "an input holds numbers by position, which stay with their row".into())?;
     Ok(Typed { info: ValueInfo { rows: Rows::Outputs, ..x.info }, ..*x })
 }
 
@@ -281,7 +308,17 @@ fn number(x: &Typed) -> Result<ValueInfo, String> {
         Elem::F32 => Ok(x.info),
         Elem::U32 => Err("an input holds indices where numbers are needed".into()),
         Elem::Q8 => Err("an input is Q8 where F32 is needed".into()),
+        Elem::Positions => Err("an input holds numbers by position where a row's own are needed".into()),
     }
+}
+
+fn positions(x: &Typed) -> Result<ValueInfo, String> {
+    require(by_position(x), || "an input does not hold a number for each position".into())?;
+    Ok(x.info)
+}
+
+fn by_position(x: &Typed) -> bool {
+    x.info.elem == Elem::Positions
 }
 
 fn indices(x: &Typed) -> Result<ValueInfo, String> {

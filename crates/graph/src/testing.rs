@@ -69,12 +69,12 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
         x = toy.attention(layer, x);
         x = toy.feed_forward(layer, x);
     }
-    let x = toy.push(Op::SelectOutputs, &[x]);
     let x = toy.norm("output_norm.weight", config.width, x);
     let mut logits = toy.linear("output.weight", config.vocab, config.width, x);
     if let Some(cap) = config.softcap {
         logits = toy.push(Op::SoftCap { cap }, &[logits]);
     }
+    let logits = toy.push(Op::SelectOutputs, &[logits]);
     (toy.graph.finish(logits).expect("the toy model is well-formed"), toy.weights)
 }
 
@@ -116,7 +116,7 @@ impl Toy<'_> {
             softcap: self.c.softcap,
             sinks: self.c.sinks.then(|| self.vector(&name("attn_sinks.weight"), heads, 0.0)),
         };
-        let a = self.push(Op::Attention(op), &[q]);
+        let a = self.graph.attention(op, q).expect("queries fit the layer");
         let a = self.linear(&name("attn_output.weight"), width, heads * head_dim, a);
         self.push(Op::Add, &[x, a])
     }

@@ -2,8 +2,8 @@
 
 use crate::{Graph, Limits, Node, Op, Plan, ValueId};
 
-/// Bytes moved by a decode step of one row whose logits are wanted. The KV cache, whose form and length the graph does
-/// not know, is not counted.
+/// Bytes moved by a decode step of one row whose logits are wanted, and which sees 512 positions: that many numbers for each
+/// head are in what attention's parts hand to each other. The KV cache, whose form the graph does not know, is not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Operators, each a pass over its values.
@@ -22,8 +22,8 @@ impl Traffic {
     /// Counts what `graph` moves.
     pub fn new(graph: &Graph) -> Traffic {
         let nodes = graph.nodes();
-        let bytes = |ids: &[ValueId]| ids.iter().map(|&id| 4 * graph.value(id).words()).sum::<usize>();
-        let row = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 1, block_len: 1 };
+        let row = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 32, block_len: 16 };
+        let bytes = |ids: &[ValueId]| ids.iter().map(|&id| 4 * graph.value(id).room(&row)).sum::<usize>();
         Traffic {
             nodes: nodes.len(),
             read: nodes.iter().map(|node| bytes(&node.inputs)).sum(),

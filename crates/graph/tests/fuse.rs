@@ -63,6 +63,21 @@ impl Site {
         self.op(Op::Attention(op), &[q])
     }
 
+    /// A layer of heads that are 16 wide, with `x` as keys and values.
+    fn kv(&mut self, x: ValueId) -> usize {
+        let layer = self.graph.kv_layer(KvShape { heads: 2, head_dim: 16 });
+        self.graph.kv_write(layer, x, x).unwrap();
+        layer
+    }
+
+    fn scores(&mut self, layer: usize, q: ValueId) -> ValueId {
+        self.op(Op::Scores { layer, heads: 2, scale: 0.5 }, &[q])
+    }
+
+    fn softmax(&mut self, scores: ValueId) -> ValueId {
+        self.op(Op::Softmax { window: None, sinks: None }, &[scores])
+    }
+
     fn rope(&mut self, pairs: usize, x: ValueId) -> ValueId {
         let freqs = vec![0.5; pairs].into();
         self.op(Op::Rope(Rope { head_dim: 16, freqs, magnitude: 1.0, style: RopeStyle::Halves }), &[x])
@@ -137,6 +152,11 @@ fn select_early() {
     ];
     check("select-early", build, &before, &after, 5);
     check_stays("select-early", |s, x| s.attention(x, x, x));
+    check_stays("select-early", |s, x| {
+        let layer = s.kv(x);
+        let scores = s.scores(layer, x);
+        s.op(Op::Weigh { layer }, &[scores])
+    });
     // The keys need every row of the norm.
     check_stays("select-early", |s, x| {
         let (h, layer) = (s.norm(32, x), s.graph.kv_layer(KvShape { heads: 2, head_dim: 16 }));
@@ -313,6 +333,74 @@ fn mlp() {
 }
 
 #[test]
+fn attention() {
+    let plain: Build = |s, x| {
+        let layer = s.kv(x);
+        let scores = s.scores(layer, x);
+        let shares = s.softmax(scores);
+        s.op(Op::Weigh { layer }, &[shares])
+    };
+    let before = [
+        "kv_write(%0, %0) layer 0",
+        "%1 = scores(%0) layer 0, 2 heads, scale 0.5 -> [tokens, 2, positions]",
+        "%2 = softmax(%1) -> [tokens, 2, positions]",
+        "%3 = weigh(%2) layer 0 -> [tokens, 32]",
+    ];
+    let after = [before[0], "%1 = attention(%0) layer 0, 2 heads, scale 0.5 -> [tokens, 32]"];
+    check("attention", plain, &before, &after, 1);
+    let all: Build = |s, x| {
+        let (layer, sinks) = (s.kv(x), Some(s.vector("s", 2)));
+        let op = Attention { layer, heads: 2, scale: 0.5, window: Some(4), softcap: Some(3.0), sinks };
+        s.graph.attention(op, x).unwrap()
+    };
+    let capped = [
+        before[0],
+        before[1],
+        "%2 = soft_cap(%1) at 3 -> [tokens, 2, positions]",
+        "%3 = softmax(%2) window 4 s [2] F32 -> [tokens, 2, positions]",
+        "%4 = weigh(%3) layer 0 -> [tokens, 32]",
+    ];
+    let op = "%1 = attention(%0) layer 0, 2 heads, scale 0.5, window 4, softcap 3 s [2] F32 -> [tokens, 32]";
+    check("attention", all, &capped, &[before[0], op], 1);
+}
+
+#[test]
+fn what_is_not_attention() {
+    // The values of another layer.
+    check_stays("attention", |s, x| {
+        let layers = [s.kv(x), s.kv(x)];
+        let scores = s.scores(layers[0], x);
+        let shares = s.softmax(scores);
+        s.op(Op::Weigh { layer: layers[1] }, &[shares])
+    });
+    // Shares, or scores, that something else reads too.
+    check_stays("attention", |s, x| {
+        let layer = s.kv(x);
+        let scores = s.scores(layer, x);
+        let shares = s.softmax(scores);
+        let [a, b] = [shares, shares].map(|shares| s.op(Op::Weigh { layer }, &[shares]));
+        s.op(Op::Add, &[a, b])
+    });
+    check_stays("attention", |s, x| {
+        let layer = s.kv(x);
+        let scores = s.scores(layer, x);
+        let shares = s.softmax(scores);
+        let [a, b] = [scores, shares].map(|shares| s.op(Op::Weigh { layer }, &[shares]));
+        s.op(Op::Add, &[a, b])
+    });
+    // Capped twice.
+    check_stays("attention", |s, x| {
+        let layer = s.kv(x);
+        let mut scores = s.scores(layer, x);
+        for cap in [2.0, 3.0] {
+            scores = s.op(Op::SoftCap { cap }, &[scores]);
+        }
+        let shares = s.softmax(scores);
+        s.op(Op::Weigh { layer }, &[shares])
+    });
+}
+
+#[test]
 fn rope_kv() {
     let build: Build = |s, x| {
         let v = s.norm(16, x);
@@ -332,6 +420,26 @@ fn rope_kv() {
         "%3 = attention(%2) layer 0, 2 heads, scale 1 -> [tokens, 32]",
     ];
     check("rope-kv", build, &before, &after, 1);
+    let parts: Build = |s, x| {
+        let [q, k] = [x, x].map(|x| s.rope(8, x));
+        let layer = s.graph.kv_layer(KvShape { heads: 2, head_dim: 16 });
+        s.graph.kv_write(layer, k, x).unwrap();
+        let scores = s.scores(layer, q);
+        s.op(Op::Weigh { layer }, &[scores])
+    };
+    let before = [
+        "%1 = rope(%0) Halves, 16 of 16 -> [tokens, 32]",
+        "%2 = rope(%0) Halves, 16 of 16 -> [tokens, 32]",
+        "kv_write(%2, %0) layer 0",
+        "%3 = scores(%1) layer 0, 2 heads, scale 0.5 -> [tokens, 2, positions]",
+        "%4 = weigh(%3) layer 0 -> [tokens, 32]",
+    ];
+    let after = [
+        "%1 = rope_kv_write(%0, %0, %0) Halves, 16 of 16, layer 0 -> [tokens, 32]",
+        "%2 = scores(%1) layer 0, 2 heads, scale 0.5 -> [tokens, 2, positions]",
+        "%3 = weigh(%2) layer 0 -> [tokens, 32]",
+    ];
+    check("rope-kv", parts, &before, &after, 1);
     check_stays("rope-kv", |s, x| {
         let (q, k) = (s.rope(8, x), s.rope(4, x));
         s.attention(q, k, x)
@@ -388,4 +496,14 @@ fn traffic() {
     // A row is 128 bytes, 64 as Q8; a row of the table 128, the matrix 32 times 34.
     let wanted = Traffic { nodes: 4, read: 128 + 192 + 128, written: 128 + 64 + 256, weights: 128 + 1088, arena: 256 };
     assert_eq!(Traffic::new(&graph(build)), wanted);
+    // Scores of two heads and 512 positions are 4096 bytes, in whose place their shares are; rows are 128.
+    let attention: Build = |s, x| {
+        let layer = s.kv(x);
+        let scores = s.scores(layer, x);
+        let shares = s.softmax(scores);
+        s.op(Op::Weigh { layer }, &[shares])
+    };
+    let (read, written) = (3 * 128 + 2 * 4096 + 128, 128 + 2 * 4096 + 2 * 128);
+    let wanted = Traffic { nodes: 6, read, written, weights: 128, arena: 4096 + 128 };
+    assert_eq!(Traffic::new(&graph(attention)), wanted);
 }

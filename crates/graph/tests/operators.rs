@@ -213,13 +213,19 @@ fn products() {
 
 /// One head of width 1 over two positions: scores 0 and `k1`, values 4 and 8.
 fn attention(k1: f32, change: impl FnOnce(&mut Bench, &mut Attention)) -> impl FnOnce(&mut Bench) -> ValueId {
+    attend(k1, |b, mut op, q| {
+        change(b, &mut op);
+        b.push(Op::Attention(op), &[q])
+    })
+}
+
+/// As [`attention`], of a head of 1, by whatever operators.
+fn attend(k1: f32, ops: impl FnOnce(&mut Bench, Attention, ValueId) -> ValueId) -> impl FnOnce(&mut Bench) -> ValueId {
     move |b| {
         let [q, k, v] = [[1.0, 1.0], [0.0, k1], [4.0, 8.0]].map(|rows| b.input(1, &rows));
         let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 1 });
         b.graph.kv_write(layer, k, v).unwrap();
-        let mut op = Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None };
-        change(b, &mut op);
-        b.push(Op::Attention(op), &[q])
+        ops(b, Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None }, q)
     }
 }
 
@@ -236,6 +242,50 @@ fn attention_of_one_head() {
     let sink = |b: &mut Bench, op: &mut Attention| op.sinks = Some(b.vector(&[4_f32.ln()]));
     check("sink", 2, attention(LN3, sink), [0.8, 3.5]);
     check("far from overflow", 2, attention(1e4, |_, _| {}), [4.0, 8.0]);
+}
+
+#[test]
+fn parts_of_attention() {
+    // Scores as they are show themselves as the sum of values: of 0 and k1 over 4 and 8.
+    let scores = |scale, cap: Option<f32>| {
+        move |b: &mut Bench, Attention { layer, heads, .. }: Attention, q| {
+            let scores = b.push(Op::Scores { layer, heads, scale }, &[q]);
+            let scores = cap.map_or(scores, |cap| b.push(Op::SoftCap { cap }, &[scores]));
+            b.push(Op::Weigh { layer }, &[scores])
+        }
+    };
+    check("scores", 2, attend(3.0, scores(1.0, None)), [0.0, 24.0]);
+    check("scores, scaled", 2, attend(3.0, scores(-0.5, None)), [0.0, -12.0]);
+    check("scores, capped", 2, attend(10.0 * LN3, scores(1.0, Some(10.0))), [0.0, 64.0]);
+    // As in `attention_of_one_head`; scores are 0 and ln 3, or 0 and 0 where nothing is said.
+    let shares = |window, sink: Option<f32>| {
+        move |b: &mut Bench, Attention { layer, heads, scale, .. }: Attention, q| {
+            let sinks = sink.map(|sink| b.vector(&[sink]));
+            let scores = b.push(Op::Scores { layer, heads, scale }, &[q]);
+            let shares = b.push(Op::Softmax { window, sinks }, &[scores]);
+            b.push(Op::Weigh { layer }, &[shares])
+        }
+    };
+    check("softmax", 2, attend(LN3, shares(None, None)), [4.0, 7.0]);
+    check("softmax, window of one", 2, attend(LN3, shares(Some(1), None)), [4.0, 8.0]);
+    check("softmax, window of two", 2, attend(LN3, shares(Some(2), None)), [4.0, 7.0]);
+    check("softmax, sink", 2, attend(LN3, shares(None, Some(4_f32.ln()))), [0.8, 3.5]);
+    check("softmax, window and sink", 2, attend(LN3, shares(Some(1), Some(LN3))), [1.0, 4.0]);
+    check("softmax, far from overflow", 2, attend(1e4, shares(None, None)), [4.0, 8.0]);
+}
+
+#[test]
+fn a_hidden_value_does_not_show() {
+    let mut b = Bench::default();
+    let [q, k, v] = [[1.0, 1.0], [f32::NAN, 0.0], [f32::NAN, 8.0]].map(|rows| b.input(1, &rows));
+    let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 1 });
+    b.graph.kv_write(layer, k, v).unwrap();
+    let op = Attention { layer, heads: 1, scale: 1.0, window: Some(1), softcap: None, sinks: None };
+    let both = [b.push(Op::Attention(op.clone()), &[q]), b.graph.attention(op, q).unwrap()];
+    let sum = b.push(Op::Add, &both);
+    let sum = b.push(Op::SelectOutputs, &[sum]);
+    let given = run(&b.graph.finish(sum).unwrap(), &b.weights, 2);
+    assert!(given[0].is_nan() && given[1] == 16.0, "{given:?}");
 }
 
 #[test]

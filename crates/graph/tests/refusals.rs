@@ -215,6 +215,7 @@ fn attention_and_its_cache() {
     let sinks =
         |id| Op::Attention(Attention { layer: 0, heads: 2, scale: 1.0, window: None, softcap: None, sinks: Some(id) });
     check_weight("attention w: 3 sinks for 2 heads", Shape::vector(3), sinks, |s| vec![s.x]);
+    check_plain("attention: scale inf is not finite", attention(|op| op.scale = f32::INFINITY), |s| vec![s.x]);
     let write =
         |layer, pick: fn(&Site) -> ValueId| move |s: &mut Site| s.graph.kv_write(layer, pick(s), s.x).map(|()| s.x);
     check("kv_write: layer 0 is written twice", write(0, |s| s.x));
@@ -231,6 +232,48 @@ fn attention_and_its_cache() {
     check_plain(words, Op::RopeKvWrite { rope, layer: 1 }, |s| vec![s.x, s.x]);
     let words = "kv_write: gives no value; append it with GraphBuilder::kv_write";
     check_plain(words, Op::KvWrite { layer: 1 }, |s| vec![s.x, s.x]);
+}
+
+#[test]
+fn parts_of_attention_that_do_not_fit() {
+    let scores = |layer, heads, scale| Op::Scores { layer, heads, scale };
+    let words = "scores: layer 1 is read before it is written; append its kv_write first";
+    check_plain(words, scores(1, 2, 1.0), |s| vec![s.x]);
+    check_plain("scores: KV layer 2 is not declared in this graph", scores(2, 2, 1.0), |s| vec![s.x]);
+    let words = "scores: 3 query heads are not a multiple of layer 0's 2 KV heads";
+    check_plain(words, scores(0, 3, 1.0), |s| vec![s.x]);
+    check_plain("scores: queries are 6 wide, 2 heads of 4 need 8", scores(0, 2, 1.0), |s| vec![s.y]);
+    check_plain("scores: the queries do not have a row for each token", scores(0, 2, 1.0), |s| vec![s.out]);
+    check_plain("scores: scale NaN is not finite", scores(0, 2, f32::NAN), |s| vec![s.x]);
+    check_plain("scores: number of inputs is 2, must be 1", scores(0, 2, 1.0), |s| vec![s.x, s.x]);
+    let words = "softmax: an input does not hold a number for each position";
+    check_plain(words, Op::Softmax { window: None, sinks: None }, |s| vec![s.x]);
+    check_plain("weigh: an input does not hold a number for each position", Op::Weigh { layer: 0 }, |s| vec![s.ids]);
+    // As above, for an operator on scores of two heads.
+    let check_scores = |wanted: &str, op: fn(&mut Site) -> (Op, bool)| {
+        check(wanted, |s| {
+            let scores = s.graph.push(Op::Scores { layer: 0, heads: 2, scale: 1.0 }, &[s.x])?;
+            let (op, twice) = op(s);
+            s.graph.push(op, &[scores, scores][..1 + usize::from(twice)])
+        });
+    };
+    check_scores("softmax: a window of 0 sees nothing", |_| (Op::Softmax { window: Some(0), sinks: None }, false));
+    check_scores("softmax w: 3 sinks for 2 heads", |s| {
+        let sinks = Some(weight(&mut s.graph, "w", Shape::vector(3)));
+        (Op::Softmax { window: None, sinks }, false)
+    });
+    check_scores("soft_cap: cap -1 is not a positive number", |_| (Op::SoftCap { cap: -1.0 }, false));
+    let words = "weigh: layer 1 is read before it is written; append its kv_write first";
+    check_scores(words, |_| (Op::Weigh { layer: 1 }, false));
+    check_scores("weigh: 2 query heads are not a multiple of layer 2's 3 KV heads", |s| {
+        let layer = s.graph.kv_layer(KvShape { heads: 3, head_dim: 2 });
+        s.graph.kv_write(layer, s.y, s.y).unwrap();
+        (Op::Weigh { layer }, false)
+    });
+    let words = "add: an input holds numbers by position where a row's own are needed";
+    check_scores(words, |_| (Op::Add, true));
+    let words = "select_outputs: an input holds numbers by position, which stay with their row";
+    check_scores(words, |_| (Op::SelectOutputs, false));
 }
 
 #[test]
@@ -286,6 +329,9 @@ fn batches() {
     check("spans cover 5 of 4 rows", |b| b.spans.push(Span { rows: 4..5, position: 0, table: 0..1 }));
     check("block table 2..4 of 3 blocks", |b| b.spans[1].table = 2..4);
     check("3 rows at position 6 do not fit the 8 positions of their blocks", |b| b.spans[0].position = 6);
+    check("2 rows at position 16 do not fit the 16 positions of their blocks", |b| {
+        b.push(&[5, 6], 16, [0, 1, 2, 3, 0]);
+    });
     let words = format!("3 rows at position {} do not fit the 8 positions of their blocks", usize::MAX);
     check(&words, |b| b.spans[0].position = usize::MAX);
     check("block 4 of 4", |b| b.blocks[1] = 4);

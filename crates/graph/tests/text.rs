@@ -18,25 +18,32 @@ fn one_line_per_node() {
 %8 = rope(%6) Halves, 32 of 32 -> [tokens, 128]
 %9 = rope(%7) Halves, 32 of 32 -> [tokens, 64]
 kv_write(%9, %5) layer 0
-%10 = attention(%8) layer 0, 4 heads, scale 0.17677669, window 9, softcap 30 blk.0.attn_sinks.weight [4] F32 -> [tokens, 128]
-%11 = linear(%10) blk.0.attn_output.weight [64, 128] F32 -> [tokens, 64]
-%12 = add(%1, %11) -> [tokens, 64]
-%13 = rms_norm(%12) eps 0.00001 blk.0.ffn_norm.weight [64] F32 -> [tokens, 64]
-%14 = linear(%13) blk.0.ffn_gate_inp.weight [4, 64] F32 -> [tokens, 4]
-%15 = top_k(%14) k 2 -> [tokens, 2] U32
-%16 = gate_weights(%14, %15) SoftmaxChosen -> [tokens, 2]
-%17 = expert_linear(%13, %15) blk.0.ffn_gate_exps.weight [4, 96, 64] F32 -> [tokens, 192]
-%18 = expert_linear(%13, %15) blk.0.ffn_up_exps.weight [4, 96, 64] F32 -> [tokens, 192]
-%19 = glu(%17, %18) ClampedSilu { alpha: 1.702, limit: 7.0 } -> [tokens, 192]
-%20 = expert_linear(%19, %15) blk.0.ffn_down_exps.weight [4, 64, 96] F32 -> [tokens, 128]
-%21 = expert_bias(%20, %15) blk.0.ffn_down_exps.bias [4, 64] F32 -> [tokens, 128]
-%22 = expert_sum(%21, %16) -> [tokens, 64]
-%23 = add(%12, %22) -> [tokens, 64]
-%24 = select_outputs(%23) -> [outputs, 64]
-%25 = rms_norm(%24) eps 0.00001 output_norm.weight [64] F32 -> [outputs, 64]
-%26 = linear(%25) output.weight [67, 64] F32 -> [outputs, 67]
-%27 = soft_cap(%26) at 30 -> [outputs, 67]
+%10 = scores(%8) layer 0, 4 heads, scale 0.17677669 -> [tokens, 4, positions]
+%11 = soft_cap(%10) at 30 -> [tokens, 4, positions]
+%12 = softmax(%11) window 9 blk.0.attn_sinks.weight [4] F32 -> [tokens, 4, positions]
+%13 = weigh(%12) layer 0 -> [tokens, 128]
+%14 = linear(%13) blk.0.attn_output.weight [64, 128] F32 -> [tokens, 64]
+%15 = add(%1, %14) -> [tokens, 64]
+%16 = rms_norm(%15) eps 0.00001 blk.0.ffn_norm.weight [64] F32 -> [tokens, 64]
+%17 = linear(%16) blk.0.ffn_gate_inp.weight [4, 64] F32 -> [tokens, 4]
+%18 = top_k(%17) k 2 -> [tokens, 2] U32
+%19 = gate_weights(%17, %18) SoftmaxChosen -> [tokens, 2]
+%20 = expert_linear(%16, %18) blk.0.ffn_gate_exps.weight [4, 96, 64] F32 -> [tokens, 192]
+%21 = expert_linear(%16, %18) blk.0.ffn_up_exps.weight [4, 96, 64] F32 -> [tokens, 192]
+%22 = glu(%20, %21) ClampedSilu { alpha: 1.702, limit: 7.0 } -> [tokens, 192]
+%23 = expert_linear(%22, %18) blk.0.ffn_down_exps.weight [4, 64, 96] F32 -> [tokens, 128]
+%24 = expert_bias(%23, %18) blk.0.ffn_down_exps.bias [4, 64] F32 -> [tokens, 128]
+%25 = expert_sum(%24, %19) -> [tokens, 64]
+%26 = add(%15, %25) -> [tokens, 64]
+%27 = rms_norm(%26) eps 0.00001 output_norm.weight [64] F32 -> [tokens, 64]
+%28 = linear(%27) output.weight [67, 64] F32 -> [tokens, 67]
+%29 = soft_cap(%28) at 30 -> [tokens, 67]
+%30 = select_outputs(%29) -> [outputs, 67]
 ";
     assert_eq!(graph.to_string(), text);
-    assert_eq!(graph.nodes()[11].op.to_string(), "attention layer 0, 4 heads, scale 0.17677669, window 9, softcap 30");
+    assert_eq!(graph.nodes()[13].op.to_string(), "softmax window 9");
+    let fused = graph::fuse(&graph, &[]).unwrap().graph;
+    let attention = fused.nodes().iter().find(|node| node.op.name() == "attention").unwrap();
+    let text = "attention layer 0, 4 heads, scale 0.17677669, window 9, softcap 30";
+    assert_eq!(attention.op.to_string(), text);
 }

@@ -33,8 +33,10 @@ static ALLOCATOR: Counting = Counting;
 fn a_step_allocates_nothing() {
     let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() });
     let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 40, block_len: 16 };
-    for experts in [None, Some((5, 2))] {
+    let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
+    for (experts, disabled) in [(None, &all[..]), (None, &[]), (Some((5, 2)), &[])] {
         let (graph, weights) = toy_model(&ToyConfig { experts, window: Some(9), ..ToyConfig::default() });
+        let graph = graph::fuse(&graph, disabled).expect("rules that exist").graph;
         let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| cpu.upload(&graph, id, bytes));
         let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
         let mut program = cpu.compile(&graph, weights, limits).expect("memory");

@@ -1,4 +1,4 @@
-//! Attention over many parts of the cache: against plain arithmetic on keys and values rounded as the cache rounds them,
+//! Attention over many parts of the cache, as one operator and as several: against plain arithmetic on keys and values rounded as the cache rounds them,
 //! and the same bits however the rows are brought.
 
 use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, WeightInfo};
@@ -32,6 +32,12 @@ impl Case {
         self.chunks.iter().sum()
     }
 
+    /// Numbers that what the several operators hand to each other takes.
+    fn positions(&self) -> usize {
+        let block = self.block_len.next_multiple_of(16);
+        self.heads() * self.len() * self.len().div_ceil(self.block_len) * block
+    }
+
     fn op(&self) -> Attention {
         let scale = 3.0 / (self.head_dim as f32).sqrt();
         Attention { layer: 0, heads: self.heads(), scale, window: self.window, softcap: self.softcap, sinks: None }
@@ -62,7 +68,7 @@ impl Numbers {
     }
 }
 
-/// A graph that is one attention: its logits are what attention gives.
+/// A graph that is one attention, fused or not: its logits are what attention gives.
 struct Model {
     cpu: Cpu,
     program: kernels::Program,
@@ -70,7 +76,7 @@ struct Model {
 }
 
 impl Model {
-    fn new(case: &Case, numbers: &Numbers, options: CpuOptions) -> Model {
+    fn new(case: &Case, numbers: &Numbers, options: CpuOptions, fused: bool) -> Model {
         let mut graph = GraphBuilder::new();
         let mut bytes: Vec<Vec<u8>> = vec![];
         let mut weight = |graph: &mut GraphBuilder, shape: Shape, values: &[f32]| {
@@ -85,7 +91,8 @@ impl Model {
         let sinks = case.sinks.then(|| weight(&mut graph, Shape::vector(case.heads()), &numbers.sinks));
         let layer = graph.kv_layer(KvShape { heads: case.kv_heads, head_dim: case.head_dim });
         graph.kv_write(layer, k, v).expect("keys and values fit the layer");
-        let x = graph.push(Op::Attention(Attention { sinks, ..case.op() }), &[q]).expect("queries fit");
+        let op = Attention { sinks, ..case.op() };
+        let x = if fused { graph.push(Op::Attention(op), &[q]) } else { graph.attention(op, q) }.expect("queries fit");
         let x = graph.push(Op::SelectOutputs, &[x]).expect("rows of tokens");
         let graph: Graph = graph.finish(x).expect("numbers");
         let rows = case.len().max(64) + 64;
@@ -163,10 +170,13 @@ fn check(case: &Case) {
     let numbers = Numbers::new(case);
     let tokens: Vec<u32> = (0..case.len() as u32).map(|i| (i * i * 7 + i * 3) % POISON).collect();
     let width = case.heads() * case.head_dim;
-    for (isa, kv) in Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv))) {
-        let what = format!("{isa:?} {kv:?} {case:?}");
+    let each = Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv)));
+    // Blocks of a few positions are mostly filling: unfused, a long sequence of them takes more memory than a test should.
+    let kinds = if case.positions() < 1 << 25 { &[true, false][..] } else { &[true] };
+    for ((isa, kv), &fused) in each.flat_map(|each| kinds.iter().map(move |fused| (each, fused))) {
+        let what = format!("{isa:?} {kv:?} {case:?}, fused: {fused}");
         let options = |threads| CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() };
-        let mut model = Model::new(case, &numbers, options(1));
+        let mut model = Model::new(case, &numbers, options(1), fused);
         let whole = model.step(&[(0, 0, &tokens)]);
         for row in [0, tokens.len() / 3, tokens.len() - 1] {
             let wanted = plain(case, kv, &numbers, &tokens[..=row]);
@@ -174,7 +184,7 @@ fn check(case: &Case) {
             let worst = got.zip(&wanted).map(|(got, wanted)| (got - wanted).abs()).fold(0.0, f64::max);
             assert!(worst < 5e-6, "{what}: row {row} is off by {worst}");
         }
-        let mut model = Model::new(case, &numbers, options(3));
+        let mut model = Model::new(case, &numbers, options(3), fused);
         model.poison();
         let mut start = 0;
         for &len in &case.chunks {

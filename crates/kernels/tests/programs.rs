@@ -100,10 +100,13 @@ fn numbers_are_those_of_the_interpreter() {
 #[test]
 fn bits_do_not_depend_on_company_threads_or_chunks() {
     let (a, b, c) = (tokens(3, 40), tokens(5, 40), tokens(11, 20));
+    let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
+    let configs = configs();
     let each = |config| Isa::available().flat_map(move |isa| KvType::all().map(move |kv| (config, isa, kv)));
-    for (config, isa, kv) in configs().iter().flat_map(each) {
-        let what = format!("{isa:?} {kv:?} {config:?}");
-        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS, &[]);
+    let each = configs.iter().flat_map(each);
+    for ((config, isa, kv), disabled) in each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled))) {
+        let what = format!("{isa:?} {kv:?} {config:?}, disabled {disabled:?}");
+        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS, disabled);
         let wanted = alone.step(&[(0, 0, &a)]);
         let width = wanted.len() / a.len();
         let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
@@ -117,7 +120,7 @@ fn bits_do_not_depend_on_company_threads_or_chunks() {
         same(&[(2, 0, &a[..13])], 0..13, 0, "the first chunk");
         same(&[(2, 13, &a[13..30])], 13..30, 0, "the second chunk");
         same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in company");
-        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS, &[]);
+        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS, disabled);
         assert!(bits(&threads.step(&[(0, 0, &a)])) == bits(&wanted), "{what}: three threads");
     }
 }

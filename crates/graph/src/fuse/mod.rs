@@ -1,7 +1,5 @@
 //! Fusion: a graph rewritten into one that gives the same numbers with fewer passes over memory. What may be done is a
 //! table of rules; with all of them off the graph is as it was built.
-//!
-//! Attention needs no rule: it is one operator in every graph, as the cache that it reads is paged and ragged.
 
 mod attention;
 mod products;
@@ -23,7 +21,7 @@ pub struct Rule {
 }
 
 /// In the order in which they are applied: each makes what the next ones look for.
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     row("select-early", rows::select_early, "what follows the last attention sees the sampled rows only"),
     row("bias", products::bias, "a product adds its bias"),
     row("siblings", products::siblings, "products of one input (Q, K, V; gate and up) become one"),
@@ -32,6 +30,7 @@ const RULES: [Rule; 9] = [
     row("quantize", rounding::quantize, "the input of quantized products is rounded once for all"),
     row("norm-quantize", rounding::norm_quantize, "a norm gives its result rounded"),
     row("mlp", rounding::mlp, "gate and up hand rounded rows to down"),
+    row("attention", attention::attention, "scores, softmax and the sum of values become one operator"),
     row("rope-kv", attention::rope_kv, "queries and keys are turned while keys and values are cached"),
 ];
 

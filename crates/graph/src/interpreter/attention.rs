@@ -2,7 +2,7 @@
 
 use crate::{Attention, BackendError, Batch, KvShape, Limits, Span};
 
-use super::{dot, zeros};
+use super::{dot, rowwise, zeros};
 
 /// Keys and values of every layer.
 #[derive(Debug)]
@@ -52,43 +52,89 @@ impl Cache {
         }
     }
 
+    /// All parts of attention, one after the other.
     pub(super) fn attend(&self, op: &Attention, q: &[f32], sinks: Option<&[f32]>, batch: &Batch) -> Vec<f32> {
-        let head_dim = self.layers[op.layer].shape.head_dim;
-        let mut out = Vec::with_capacity(q.len());
-        for span in &batch.spans {
-            for (i, row) in span.rows.clone().enumerate() {
-                let end = span.position + i + 1;
-                let start = op.window.map_or(0, |window| end.saturating_sub(window));
-                let slots: Vec<usize> = (start..end).map(|p| slot(batch, span, p, self.block_len)).collect();
-                for head in 0..op.heads {
-                    let q = &q[(row * op.heads + head) * head_dim..][..head_dim];
-                    out.extend(self.head(op, head, q, sinks.map(|s| s[head]), &slots));
-                }
-            }
-        }
-        out
+        let &Attention { layer, heads, scale, window, softcap, .. } = op;
+        let scores = self.scores(layer, heads, scale, q, batch);
+        let scores = softcap.map(|cap| rowwise::soft_cap(cap, &scores)).unwrap_or(scores);
+        let of = Ragged { batch, heads };
+        self.weigh(layer, &shares(window, sinks, &scores, &of), &of)
     }
 
-    /// One head of one row over the cache's slots that it sees.
-    fn head(&self, op: &Attention, head: usize, q: &[f32], sink: Option<f32>, slots: &[usize]) -> Vec<f32> {
-        let Layer { shape, words } = &self.layers[op.layer];
-        let KvShape { heads, head_dim } = *shape;
-        let at =
-            |kind: usize, slot: usize| &words[((slot * 2 + kind) * heads + head / (op.heads / heads)) * head_dim..];
-        let score = |&slot: &usize| {
-            let score = dot(q, at(0, slot)) * op.scale;
-            op.softcap.map_or(score, |cap| cap * (score / cap).tanh())
+    /// Queries times keys: row after row, head after head, a score for each position.
+    pub(super) fn scores(&self, layer: usize, heads: usize, scale: f32, q: &[f32], batch: &Batch) -> Vec<f32> {
+        let q = q.chunks_exact(self.layers[layer].shape.head_dim);
+        let head = |(q, (head, slots)): (&[f32], (usize, Vec<usize>))| {
+            let score = |slot: usize| dot(q, self.stored(layer, 0, slot, (head, heads))) * scale;
+            slots.into_iter().map(score).collect::<Vec<_>>()
         };
-        let mut shares: Vec<f32> = slots.iter().map(score).chain(sink).collect();
-        softmax(&mut shares);
-        let mut out = vec![0.0; head_dim];
-        for (&slot, share) in slots.iter().zip(shares) {
-            for (out, v) in out.iter_mut().zip(at(1, slot)) {
-                *out += share * v;
-            }
-        }
-        out
+        q.zip(self.heads(&Ragged { batch, heads })).flat_map(head).collect()
     }
+
+    /// Shares times values.
+    pub(super) fn weigh(&self, layer: usize, shares: &[f32], of: &Ragged) -> Vec<f32> {
+        let head = |(shares, (head, slots)): (&[f32], (usize, Vec<usize>))| {
+            let mut out = vec![0.0; self.layers[layer].shape.head_dim];
+            for (&slot, share) in slots.iter().zip(shares).filter(|(_, share)| **share != 0.0) {
+                for (out, v) in out.iter_mut().zip(self.stored(layer, 1, slot, (head, of.heads))) {
+                    *out += share * v;
+                }
+            }
+            out
+        };
+        of.rows(shares).zip(self.heads(of)).flat_map(head).collect()
+    }
+
+    /// Every head of every row, and the cache's slots of the positions up to the row's own.
+    fn heads(&self, of: &Ragged) -> impl Iterator<Item = (usize, Vec<usize>)> {
+        let slots = move |(span, end): (&Span, usize)| {
+            (0..end).map(|position| slot(of.batch, span, position, self.block_len)).collect::<Vec<_>>()
+        };
+        of.ends().flat_map(move |row| (0..of.heads).map(move |head| (head, slots(row))))
+    }
+
+    /// From a slot on, what a query head reads: its key (kind 0) or value (kind 1).
+    fn stored(&self, layer: usize, kind: usize, slot: usize, (head, heads): (usize, usize)) -> &[f32] {
+        let Layer { shape, words } = &self.layers[layer];
+        &words[((slot * 2 + kind) * shape.heads + head / (heads / shape.heads)) * shape.head_dim..]
+    }
+}
+
+/// How numbers by position lie: row after row, head after head, one for each position up to the row's own.
+pub(super) struct Ragged<'a> {
+    pub(super) batch: &'a Batch,
+    pub(super) heads: usize,
+}
+
+impl Ragged<'_> {
+    /// The span and the number of positions of every row.
+    fn ends(&self) -> impl Iterator<Item = (&Span, usize)> {
+        self.batch.spans.iter().flat_map(|span| (1..=span.rows.len()).map(move |n| (span, span.position + n)))
+    }
+
+    /// The numbers of each head of each row.
+    fn rows<'x>(&self, mut x: &'x [f32]) -> impl Iterator<Item = &'x [f32]> {
+        let lengths = self.ends().flat_map(|(_, end)| std::iter::repeat_n(end, self.heads));
+        lengths.map(move |len| {
+            let head;
+            (head, x) = x.split_at(len);
+            head
+        })
+    }
+}
+
+/// Scores to shares, within the window.
+pub(super) fn shares(window: Option<usize>, sinks: Option<&[f32]>, scores: &[f32], of: &Ragged) -> Vec<f32> {
+    let head = |(head, scores): (usize, &[f32])| {
+        let hidden = scores.len().saturating_sub(window.unwrap_or(scores.len()));
+        let sink = sinks.map(|sinks| sinks[head % of.heads]);
+        let mut shares: Vec<f32> = scores[hidden..].iter().copied().chain(sink).collect();
+        softmax(&mut shares);
+        let mut all = vec![0.0; hidden];
+        all.extend_from_slice(&shares[..scores.len() - hidden]);
+        all
+    };
+    of.rows(scores).enumerate().flat_map(head).collect()
 }
 
 /// Scores to shares.

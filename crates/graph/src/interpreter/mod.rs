@@ -1,12 +1,12 @@
 //! The reference interpreter: every operator as plainly as it can be written, in `f32`, on one thread. Sums run from
-//! left to right. A Q8 value is kept as the numbers it stands for.
+//! left to right. A Q8 value is kept as the numbers it stands for, one by position without room for more than there are.
 
 mod attention;
 mod experts;
 mod rowwise;
 
 use crate::{Backend, BackendError, Batch, End, Graph, Limits, Node, Op, Product, WeightId};
-use attention::Cache;
+use attention::{Cache, Ragged};
 
 /// Runs graphs slowly and plainly; the yardstick for every other backend.
 #[derive(Clone, Copy, Debug, Default)]
@@ -98,7 +98,7 @@ impl Step<'_> {
             }
             Op::Add => rowwise::add(x(0), x(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
-            Op::SoftCap { cap } => x(0).iter().map(|x| cap * (x / cap).tanh()).collect(),
+            Op::SoftCap { cap } => rowwise::soft_cap(*cap, x(0)),
             Op::Glu { act } => rowwise::glu(*act, x(0), x(1)),
             Op::Quantize => rowwise::quantize(x(0)),
             Op::Product(product) => return products(product, x(0), matrix(node.inputs.len() - 1), weight),
@@ -112,6 +112,11 @@ impl Step<'_> {
                 rowwise::rope(rope, matrix(0), batch)
             }
             Op::Attention(op) => cache.attend(op, x(0), op.sinks.map(weight), batch),
+            Op::Scores { layer, heads, scale } => cache.scores(*layer, *heads, *scale, x(0), batch),
+            Op::Softmax { window, sinks } => {
+                attention::shares(*window, sinks.map(weight), x(0), &Ragged { batch, heads: matrix(0).width })
+            }
+            Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
             Op::TopK { k } => experts::top_k(matrix(0), *k),
             Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),

@@ -29,6 +29,10 @@ pub(super) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
+pub(super) fn soft_cap(cap: f32, x: &[f32]) -> Vec<f32> {
+    x.iter().map(|x| cap * (x / cap).tanh()).collect()
+}
+
 /// Rounded to 8 bits in blocks.
 pub(super) fn quantize(x: &[f32]) -> Vec<f32> {
     let round = |block: &[f32]| {

@@ -201,6 +201,25 @@ pub(crate) fn as_lines(bytes: &[Bytes]) -> Option<&[Line]> {
     (head.is_empty() && tail.is_empty()).then_some(lines)
 }
 
+/// Numbers as the lines that they fill.
+///
+/// # Panics
+/// If they do not begin and end with a line.
+pub(crate) fn in_lines(x: &[f32]) -> &[Line] {
+    // SAFETY: any 64 bytes are a line; `align_to` sees to the alignment.
+    let (head, lines, tail) = unsafe { x.align_to::<Line>() };
+    assert!(head.is_empty() && tail.is_empty(), "whole lines");
+    lines
+}
+
+/// As [`in_lines`], to write.
+pub(crate) fn in_lines_mut(x: &mut [f32]) -> &mut [Line] {
+    // SAFETY: as above, and a line's numbers are numbers.
+    let (head, lines, tail) = unsafe { x.align_to_mut::<Line>() };
+    assert!(head.is_empty() && tail.is_empty(), "whole lines");
+    lines
+}
+
 /// Lines as the numbers in them.
 pub(crate) fn as_numbers(lines: &[Line]) -> &[f32] {
     // SAFETY: a line is 16 numbers without padding.

@@ -73,8 +73,16 @@ impl Program {
         let Scratch { tables, rooms, eight, grouping, tasks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
         let mut worker = Worker { pool, vector, rooms, eight, grouping };
-        let mut step = ops::Step { batch, tasks, weights: &self.weights, layers: &mut self.layers, tables };
-        let mut values = Arena { graph: &self.graph, batch, words: Shared::new(&mut self.arena) };
+        let mut step = ops::Step {
+            batch,
+            tasks,
+            weights: &self.weights,
+            layers: &mut self.layers,
+            tables,
+            block_len: self.limits.block_len,
+        };
+        let limits = Limits { kv_blocks: longest(batch, self.limits.block_len), ..self.limits };
+        let mut values = Arena { graph: &self.graph, batch, limits, words: Shared::new(&mut self.arena) };
         for planned in &self.plan.steps {
             let node = &self.graph.nodes()[planned.node];
             ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
@@ -96,8 +104,11 @@ impl Scratch {
         }
         let attentions = ops().filter_map(|op| if let Op::Attention(attention) = op { Some(attention) } else { None });
         let cols = graph.weights().iter().map(|weight| weight.shape.cols).max().unwrap_or(0);
-        let rooms = (0..threads).map(|_| Room::new(attentions.clone(), layers, cols)).collect::<Result<_, _>>()?;
-        let slots = graph.values().iter().filter(|value| value.elem == Elem::U32).map(|value| value.width).max();
+        let widest = |elem: Elem| graph.values().iter().filter(move |v| v.elem == elem).map(|v| v.width).max();
+        let heads = widest(Elem::Positions).unwrap_or(0);
+        let rooms =
+            (0..threads).map(|_| Room::new(attentions.clone(), layers, cols, heads)).collect::<Result<_, _>>()?;
+        let slots = widest(Elem::U32);
         let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
@@ -105,6 +116,12 @@ impl Scratch {
         let tasks = Tasks::new(attentions, layers, limits)?;
         Ok(Scratch { tables, rooms, eight, grouping, tasks })
     }
+}
+
+/// Blocks of the sequence that has most of those in the batch.
+fn longest(batch: &Batch, block_len: usize) -> usize {
+    let blocks = batch.spans.iter().map(|span| (span.position + span.rows.len()).div_ceil(block_len));
+    blocks.max().unwrap_or(0)
 }
 
 /// Words of the longest x that a product rounds for itself.
@@ -129,6 +146,8 @@ fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
 struct Arena<'a> {
     graph: &'a Graph,
     batch: &'a Batch,
+    /// The program's, with only so many blocks as a sequence of the batch has: what is by position lies close together.
+    limits: Limits,
     words: Shared<'a, f32>,
 }
 
@@ -157,7 +176,9 @@ impl Arena<'_> {
             arena: self.words,
             starts: &planned.outputs,
             rows: output.map_or(0, |info| self.rows(info)),
-            words: output.map_or(1, ValueInfo::words),
+            words: output.map_or(1, |info| info.room(&self.limits)),
+            width: output.map_or(1, |info| info.width),
+            by_position: output.is_some_and(|info| info.elem == Elem::Positions),
         }
     }
 
@@ -166,7 +187,7 @@ impl Arena<'_> {
         let rows = self.rows(info);
         #[allow(unsafe_code)]
         // SAFETY: the plan keeps a node's inputs apart from its outputs, and only read views of them are made.
-        let x = unsafe { self.words.view(start, rows * info.words()) };
+        let x = unsafe { self.words.view(start, rows * info.room(&self.limits)) };
         Input { x, width: info.width, rows, rounded: info.elem == Elem::Q8 }
     }
 

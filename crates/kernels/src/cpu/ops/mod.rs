@@ -25,7 +25,7 @@ use graph::{Attention, BackendError, Batch, End, Op};
 
 use super::memory::{Buffer, Shared};
 use super::pool::Pool;
-use super::simd::Vector;
+use super::simd::{LANES, Vector};
 use super::weight::Weight;
 
 /// What computes: the threads, the kernels and the room that operators need besides their values.
@@ -42,19 +42,22 @@ pub(crate) struct Worker<'a> {
 #[derive(Debug)]
 pub(crate) struct Room {
     product: linear::Room,
-    /// A row, or a head of one, on its way.
+    /// A row, or some heads of one, on its way.
     row: Buffer<f32>,
     attention: attention::Room,
 }
 
 impl Room {
-    /// For these attentions over the cache's layers, and products of up to `cols` columns.
+    /// For these attentions over the cache's layers, or their parts with up to `heads` query heads, and products of up to
+    /// `cols` columns.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
         layers: &[Layer],
         cols: usize,
+        heads: usize,
     ) -> Result<Room, BackendError> {
-        let widest = layers.iter().map(|layer| layer.shape.head_dim).fold(cols, usize::max);
+        let group = |layer: &Layer| heads.div_ceil(layer.shape.heads).max(1) * layer.strips() * LANES;
+        let widest = layers.iter().map(group).fold(cols, usize::max);
         Ok(Room {
             product: linear::Room::new()?,
             row: Buffer::zeroed(widest, "scratch")?,
@@ -70,6 +73,8 @@ pub(crate) struct Step<'a> {
     pub(crate) weights: &'a [Weight],
     pub(crate) layers: &'a mut [Layer],
     pub(crate) tables: &'a [Table],
+    /// Positions of a block of the cache.
+    pub(crate) block_len: usize,
 }
 
 /// Rows of an input.
@@ -98,6 +103,9 @@ pub(crate) struct Values<'a> {
     /// Rows of the first output, and words in each of them; 0 and 1 if there is none.
     pub(crate) rows: usize,
     pub(crate) words: usize,
+    /// Columns of the first output, and whether each is numbers by position.
+    pub(crate) width: usize,
+    pub(crate) by_position: bool,
 }
 
 impl<'a> Values<'a> {
@@ -118,6 +126,8 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         Op::Product(p) => fused(&p.weights, &p.biases, &p.end, p.quantize).run(cpu),
         Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => experts::compute(cpu, weights, op, values),
+        Op::Scores { .. } | Op::Softmax { .. } | Op::Weigh { .. } => attention::parts::compute(cpu, step, op, &values),
+        Op::SoftCap { .. } if values.by_position => attention::parts::compute(cpu, step, op, &values),
         _ => rows_of(cpu, step, op, values),
     }
 }

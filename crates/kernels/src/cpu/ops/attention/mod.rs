@@ -1,6 +1,7 @@
 //! Attention over the paged cache, part by part of the positions (Dao et al. 2022). Parts begin at fixed positions and are
 //! merged in their order, whoever does them: what a row gets depends on its own position and cache alone.
 
+pub(super) mod parts;
 mod products;
 mod softmax;
 mod tasks;

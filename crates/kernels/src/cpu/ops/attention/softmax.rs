@@ -129,6 +129,28 @@ impl Kernel for Merge<'_> {
     }
 }
 
+/// What began a state as its `part` becomes shares of all that the state has seen.
+pub(super) struct Normalize<'a> {
+    pub(super) shares: &'a mut [Line],
+    /// [`REST`] of both.
+    pub(super) part: &'a [Line; REST],
+    pub(super) state: &'a [Line; REST],
+}
+
+impl Kernel for Normalize<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let ([_, part_max], [total, max]) = (self.part, self.state);
+        let (by, total) = (exp(s, s.sub(s.load(&part_max.0), s.load(&max.0))), s.splat(sum_lanes(s, s.load(&total.0))));
+        for line in self.shares {
+            let share = s.div(s.mul(s.load(&line.0), by), total);
+            s.store(&mut line.0, share);
+        }
+    }
+}
+
 /// out ← values / sum of shares.
 pub(super) struct Finish<'a> {
     pub(super) state: &'a [Line],
