@@ -48,9 +48,6 @@ impl Builder<'_> {
         let spec = self.spec;
         let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
         let a = self.attention(i, &spec.layer(i).attention, h)?;
-        // Of the last layer only the rows whose logits are wanted go on.
-        let last = i + 1 == spec.layers;
-        let (a, x) = if last { (self.select(a)?, self.select(x)?) } else { (a, x) };
         let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.output_bias, a)?;
         let x = self.add(i, "post_attention_norm", x, a)?;
         let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
@@ -74,7 +71,8 @@ impl Builder<'_> {
         self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
         let sinks = if a.sinks { Some(self.weights.sinks(i, a.heads)?) } else { None };
         let &AttentionSpec { heads, scale, window, softcap, .. } = a;
-        self.push(Op::Attention(Attention { layer, heads, scale, window, softcap, sinks }), &[q])
+        let attention = Attention { layer, heads, scale, window, softcap, sinks };
+        self.weights.graph.attention(attention, q).map_err(|e| broken(self.checkpoint, e))
     }
 
     /// Queries or keys, normalized and turned.
@@ -137,6 +135,7 @@ impl Builder<'_> {
         self.push(Op::Add, &[x, part])
     }
 
+    /// Of every row, then of those whose logits are wanted: that only these are computed is a rule of fusion.
     fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = self.weights.output_norm(spec.width)?;
@@ -144,10 +143,11 @@ impl Builder<'_> {
         let weight = if spec.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let logits = self.push(Op::Linear { weight }, &[x])?;
         let logits = self.scale(spec.scales.logits, logits)?;
-        match spec.logit_cap {
-            Some(cap) => self.push(Op::SoftCap { cap }, &[logits]),
-            None => Ok(logits),
-        }
+        let logits = match spec.logit_cap {
+            Some(cap) => self.push(Op::SoftCap { cap }, &[logits])?,
+            None => logits,
+        };
+        self.push(Op::SelectOutputs, &[logits])
     }
 
     /// A matrix of `rows`, and its bias.
@@ -169,10 +169,6 @@ impl Builder<'_> {
 
     fn scale(&mut self, by: f32, x: ValueId) -> Value {
         if by == 1.0 { Ok(x) } else { self.push(Op::Scale { by }, &[x]) }
-    }
-
-    fn select(&mut self, x: ValueId) -> Value {
-        self.push(Op::SelectOutputs, &[x])
     }
 
     fn push(&mut self, op: Op, inputs: &[ValueId]) -> Value {
