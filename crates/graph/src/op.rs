@@ -91,7 +91,8 @@ pub enum Op {
         sinks: Option<WeightId>,
     },
     /// shares `[n, heads, positions]` → `[n, heads · head_dim]`: the sum of the positions' values, from the cache of `layer`,
-    /// each times its share. A value whose share is 0 is not looked at.
+    /// each times its share. Values before the first that has a share are not looked at: what a window hides does not show,
+    /// were it not a number.
     Weigh {
         /// Index into the graph's KV shapes.
         layer: usize,

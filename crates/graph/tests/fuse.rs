@@ -7,6 +7,7 @@ use graph::{
 use tensor::{DType, Shape};
 
 const SILU: Activation = Activation::Silu;
+const SOFTMAX: Op = Op::Softmax { window: None, sinks: None };
 
 /// A graph whose values are 32 wide.
 struct Site {
@@ -57,25 +58,26 @@ impl Site {
 
     /// Attention to `k` and `v` by `q`; its heads are 16 wide.
     fn attention(&mut self, q: ValueId, k: ValueId, v: ValueId) -> ValueId {
-        let layer = self.graph.kv_layer(KvShape { heads: 2, head_dim: 16 });
-        self.graph.kv_write(layer, k, v).unwrap();
+        let layer = self.kv(k, v);
         let op = Attention { layer, heads: 2, scale: 1.0, window: None, softcap: None, sinks: None };
         self.op(Op::Attention(op), &[q])
     }
 
-    /// A layer of heads that are 16 wide, with `x` as keys and values.
-    fn kv(&mut self, x: ValueId) -> usize {
+    /// A layer of heads that are 16 wide.
+    fn kv(&mut self, k: ValueId, v: ValueId) -> usize {
         let layer = self.graph.kv_layer(KvShape { heads: 2, head_dim: 16 });
-        self.graph.kv_write(layer, x, x).unwrap();
+        self.graph.kv_write(layer, k, v).unwrap();
         layer
     }
 
-    fn scores(&mut self, layer: usize, q: ValueId) -> ValueId {
-        self.op(Op::Scores { layer, heads: 2, scale: 0.5 }, &[q])
+    /// A layer of `k` and `v`, and the scores of `q` in it.
+    fn scores(&mut self, q: ValueId, k: ValueId, v: ValueId) -> (usize, ValueId) {
+        let layer = self.kv(k, v);
+        (layer, self.op(Op::Scores { layer, heads: 2, scale: 0.5 }, &[q]))
     }
 
-    fn softmax(&mut self, scores: ValueId) -> ValueId {
-        self.op(Op::Softmax { window: None, sinks: None }, &[scores])
+    fn weigh(&mut self, layer: usize, shares: ValueId) -> ValueId {
+        self.op(Op::Weigh { layer }, &[shares])
     }
 
     fn rope(&mut self, pairs: usize, x: ValueId) -> ValueId {
@@ -153,9 +155,8 @@ fn select_early() {
     check("select-early", build, &before, &after, 5);
     check_stays("select-early", |s, x| s.attention(x, x, x));
     check_stays("select-early", |s, x| {
-        let layer = s.kv(x);
-        let scores = s.scores(layer, x);
-        s.op(Op::Weigh { layer }, &[scores])
+        let (layer, scores) = s.scores(x, x, x);
+        s.weigh(layer, scores)
     });
     // The keys need every row of the norm.
     check_stays("select-early", |s, x| {
@@ -332,14 +333,15 @@ fn mlp() {
     });
 }
 
+/// Attention of `x` to itself.
+fn parts(s: &mut Site, x: ValueId) -> ValueId {
+    let (layer, scores) = s.scores(x, x, x);
+    let shares = s.op(SOFTMAX, &[scores]);
+    s.weigh(layer, shares)
+}
+
 #[test]
 fn attention() {
-    let plain: Build = |s, x| {
-        let layer = s.kv(x);
-        let scores = s.scores(layer, x);
-        let shares = s.softmax(scores);
-        s.op(Op::Weigh { layer }, &[shares])
-    };
     let before = [
         "kv_write(%0, %0) layer 0",
         "%1 = scores(%0) layer 0, 2 heads, scale 0.5 -> [tokens, 2, positions]",
@@ -347,9 +349,9 @@ fn attention() {
         "%3 = weigh(%2) layer 0 -> [tokens, 32]",
     ];
     let after = [before[0], "%1 = attention(%0) layer 0, 2 heads, scale 0.5 -> [tokens, 32]"];
-    check("attention", plain, &before, &after, 1);
+    check("attention", parts, &before, &after, 1);
     let all: Build = |s, x| {
-        let (layer, sinks) = (s.kv(x), Some(s.vector("s", 2)));
+        let (layer, sinks) = (s.kv(x, x), Some(s.vector("s", 2)));
         let op = Attention { layer, heads: 2, scale: 0.5, window: Some(4), softcap: Some(3.0), sinks };
         s.graph.attention(op, x).unwrap()
     };
@@ -368,35 +370,31 @@ fn attention() {
 fn what_is_not_attention() {
     // The values of another layer.
     check_stays("attention", |s, x| {
-        let layers = [s.kv(x), s.kv(x)];
-        let scores = s.scores(layers[0], x);
-        let shares = s.softmax(scores);
-        s.op(Op::Weigh { layer: layers[1] }, &[shares])
+        let (other, (_, scores)) = (s.kv(x, x), s.scores(x, x, x));
+        let shares = s.op(SOFTMAX, &[scores]);
+        s.weigh(other, shares)
     });
     // Shares, or scores, that something else reads too.
     check_stays("attention", |s, x| {
-        let layer = s.kv(x);
-        let scores = s.scores(layer, x);
-        let shares = s.softmax(scores);
-        let [a, b] = [shares, shares].map(|shares| s.op(Op::Weigh { layer }, &[shares]));
+        let (layer, scores) = s.scores(x, x, x);
+        let shares = s.op(SOFTMAX, &[scores]);
+        let [a, b] = [shares, shares].map(|shares| s.weigh(layer, shares));
         s.op(Op::Add, &[a, b])
     });
     check_stays("attention", |s, x| {
-        let layer = s.kv(x);
-        let scores = s.scores(layer, x);
-        let shares = s.softmax(scores);
-        let [a, b] = [scores, shares].map(|shares| s.op(Op::Weigh { layer }, &[shares]));
+        let (layer, scores) = s.scores(x, x, x);
+        let shares = s.op(SOFTMAX, &[scores]);
+        let [a, b] = [scores, shares].map(|shares| s.weigh(layer, shares));
         s.op(Op::Add, &[a, b])
     });
     // Capped twice.
     check_stays("attention", |s, x| {
-        let layer = s.kv(x);
-        let mut scores = s.scores(layer, x);
+        let (layer, mut scores) = s.scores(x, x, x);
         for cap in [2.0, 3.0] {
             scores = s.op(Op::SoftCap { cap }, &[scores]);
         }
-        let shares = s.softmax(scores);
-        s.op(Op::Weigh { layer }, &[shares])
+        let shares = s.op(SOFTMAX, &[scores]);
+        s.weigh(layer, shares)
     });
 }
 
@@ -422,10 +420,8 @@ fn rope_kv() {
     check("rope-kv", build, &before, &after, 1);
     let parts: Build = |s, x| {
         let [q, k] = [x, x].map(|x| s.rope(8, x));
-        let layer = s.graph.kv_layer(KvShape { heads: 2, head_dim: 16 });
-        s.graph.kv_write(layer, k, x).unwrap();
-        let scores = s.scores(layer, q);
-        s.op(Op::Weigh { layer }, &[scores])
+        let (layer, scores) = s.scores(q, k, x);
+        s.weigh(layer, scores)
     };
     let before = [
         "%1 = rope(%0) Halves, 16 of 16 -> [tokens, 32]",
@@ -497,13 +493,7 @@ fn traffic() {
     let wanted = Traffic { nodes: 4, read: 128 + 192 + 128, written: 128 + 64 + 256, weights: 128 + 1088, arena: 256 };
     assert_eq!(Traffic::new(&graph(build)), wanted);
     // Scores of two heads and 512 positions are 4096 bytes, in whose place their shares are; rows are 128.
-    let attention: Build = |s, x| {
-        let layer = s.kv(x);
-        let scores = s.scores(layer, x);
-        let shares = s.softmax(scores);
-        s.op(Op::Weigh { layer }, &[shares])
-    };
     let (read, written) = (3 * 128 + 2 * 4096 + 128, 128 + 2 * 4096 + 2 * 128);
     let wanted = Traffic { nodes: 6, read, written, weights: 128, arena: 4096 + 128 };
-    assert_eq!(Traffic::new(&graph(attention)), wanted);
+    assert_eq!(Traffic::new(&graph(parts)), wanted);
 }

@@ -33,9 +33,6 @@ fn selection(view: &View, id: ValueId) -> Option<usize> {
 /// Whether each row of the result depends on the same row of the inputs alone, and nothing else happens.
 fn row_wise(op: &Op) -> bool {
     use Op::{Attention, Embed, KvWrite, Rope, RopeKvWrite, Scores, SelectOutputs, Softmax, Weigh};
-    match op {
-        Attention(_) | Scores { .. } | Softmax { .. } | Weigh { .. } => false,
-        Embed { .. } | Rope(_) | KvWrite { .. } | RopeKvWrite { .. } | SelectOutputs => false,
-        _ => true,
-    }
+    let looks_at_positions = matches!(op, Attention(_) | Scores { .. } | Softmax { .. } | Weigh { .. } | Rope(_));
+    !looks_at_positions && !matches!(op, Embed { .. } | KvWrite { .. } | RopeKvWrite { .. } | SelectOutputs)
 }

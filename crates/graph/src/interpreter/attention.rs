@@ -75,7 +75,7 @@ impl Cache {
     pub(super) fn weigh(&self, layer: usize, shares: &[f32], of: &Ragged) -> Vec<f32> {
         let head = |(shares, (head, slots)): (&[f32], (usize, Vec<usize>))| {
             let mut out = vec![0.0; self.layers[layer].shape.head_dim];
-            for (&slot, share) in slots.iter().zip(shares).filter(|(_, share)| **share != 0.0) {
+            for (&slot, share) in slots.iter().zip(shares).skip_while(|(_, share)| **share == 0.0) {
                 for (out, v) in out.iter_mut().zip(self.stored(layer, 1, slot, (head, of.heads))) {
                     *out += share * v;
                 }
