@@ -1,7 +1,7 @@
 //! Every kernel of every instruction set that this machine has, against plain arithmetic.
 
 use graph::Activation;
-use half::f16;
+use half::{bf16, f16};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
@@ -9,7 +9,7 @@ use super::codecs::Decode;
 use super::memory::{Shared, Shelf};
 use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
-use super::ops::{Input, eight};
+use super::ops::{Input, eight, pairs};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
@@ -35,7 +35,7 @@ fn random_blocks(dtype: DType, seed: u64, elements: usize) -> Vec<u8> {
         match dtype {
             DType::F32 => bytes.extend(number().to_le_bytes()),
             DType::F16 => bytes.extend(f16::from_f32(number()).to_le_bytes()),
-            DType::BF16 => bytes.extend(half::bf16::from_f32(number()).to_le_bytes()),
+            DType::BF16 => bytes.extend(bf16::from_f32(number()).to_le_bytes()),
             _ => bytes.extend((0..layout.block_bytes).map(|_| (number() * 128.0) as i8 as u8)),
         }
         let scales: &[usize] = match dtype {
@@ -157,12 +157,16 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
-    let read = if tiles.quantized() { rounded(&x) } else { x.clone() };
-    let wanted: Vec<f32> = read
-        .chunks(shape.cols)
-        .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
-        .collect();
     for vector in vectors() {
+        let read = match () {
+            () if tiles.quantized() => rounded(&x),
+            () if pairs::suit(vector, &tiles) => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            () => x.clone(),
+        };
+        let wanted: Vec<f32> = read
+            .chunks(shape.cols)
+            .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
+            .collect();
         let got = product(vector, &tiles, &x, Slots::All(n), 8);
         let scaled: Vec<f32> = got.iter().map(|y| y / (largest * (shape.cols as f32).sqrt())).collect();
         close(&scaled, &wanted, 1e-5);
@@ -184,14 +188,15 @@ fn products_are_right_and_do_not_depend_on_company() {
         check_product(dtype, (37, 9, 70), 12);
     }
     check_product(DType::F32, (203, 600, 150), 3);
+    check_product(DType::BF16, (203, 600, 150), 3);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, plain in any::<bool>()) {
-        check_product(if plain { DType::F16 } else { DType::Q4_0 }, (rows, blocks, n), 5);
+    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, kind in 0usize..3) {
+        check_product([DType::F16, DType::BF16, DType::Q4_0][kind], (rows, blocks, n), 5);
     }
 }
 

@@ -126,6 +126,8 @@ macro_rules! for_quant {
 /// How a type's blocks are packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
+    /// Columns of a block.
+    pub(crate) columns: usize,
     /// Lines of a block; none for floats.
     pub(crate) quants: usize,
     /// Widths of the other fields: (bytes, how many).
@@ -138,18 +140,24 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(dtype: DType) -> Layout {
-        fn float(fields: &'static [(usize, usize)]) -> Layout {
-            let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| side.copy_from_slice(block);
-            Layout { quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
+        fn float(columns: usize, fields: &'static [(usize, usize)]) -> Layout {
+            let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| {
+                // A row's last block may lack a column.
+                side[block.len()..].fill(0);
+                side[..block.len()].copy_from_slice(block);
+            };
+            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
             let form = Form { lines: LINES, zero: T::ZERO, wide: T::WIDE };
-            Layout { quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
+            Layout { columns: T::PARTS * LINES * QUAD, quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
         }
         match dtype {
-            DType::F32 => float(&[(4, 1)]),
-            DType::F16 | DType::BF16 => float(&[(2, 1)]),
+            DType::F32 => float(1, &[(4, 1)]),
+            DType::F16 => float(2, &[(2, 2)]),
+            // Both columns of a row side by side, as the instructions for pairs want it.
+            DType::BF16 => float(2, &[(4, 1)]),
             _ => for_quant!(dtype, quant[]()),
         }
     }

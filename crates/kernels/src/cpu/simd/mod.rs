@@ -39,6 +39,8 @@ pub(crate) trait Simd: Copy {
     const QUANT_TILES: usize;
     /// Whether [`Simd::dot`] takes wide bytes as fast as others.
     const WIDE_IS_FREE: bool;
+    /// Whether there are [`Simd::pairs`] and [`Simd::dot_pairs`].
+    const PAIRS: bool = false;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -62,8 +64,6 @@ pub(crate) trait Simd: Copy {
     fn splat_int(self, x: i32) -> Self::I;
     fn unsigned(self, from: &Bytes) -> Self::I;
     fn signed(self, from: &Bytes) -> Self::I;
-    /// 16-bit integers, low byte first, without sign.
-    fn halves(self, from: &[Bytes; 2]) -> Self::I;
     /// Half-precision numbers, low byte first.
     fn f16(self, from: &[Bytes; 2]) -> Self::F;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
@@ -94,6 +94,14 @@ pub(crate) trait Simd: Copy {
     fn sum(self, x: Bytes) -> i32;
     /// The greatest lane, none of which is negative; not a number if none is.
     fn largest(self, x: Self::F) -> f32;
+    /// 32 numbers, those of `x` and then those of `y`, rounded to BF16: two in each lane, the first in its lower half.
+    fn pairs(self, _x: Self::F, _y: Self::F) -> Self::F {
+        unreachable!("only where there are pairs")
+    }
+    /// acc + the two products in each lane of pairs of BF16.
+    fn dot_pairs(self, _acc: Self::F, _w: Self::F, _x: Self::F) -> Self::F {
+        unreachable!("only where there are pairs")
+    }
 }
 
 /// Work written once for every instruction set.
@@ -106,8 +114,10 @@ pub(crate) trait Kernel {
 /// The instruction sets this backend has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// As [`Isa::Avx512`], and AMX for bytes where many rows are multiplied with quantized weights.
+    /// As [`Isa::Avx512Bf16`], and AMX for bytes where many rows are multiplied with quantized weights.
     Amx,
+    /// As [`Isa::Avx512`], and BF16 where the weights are.
+    Avx512Bf16,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2 with FMA and F16C.
@@ -119,7 +129,7 @@ pub enum Isa {
 impl Isa {
     /// Those that this machine has, best first; [`Isa::Portable`] is always the last.
     pub fn available() -> impl Iterator<Item = Isa> {
-        [Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+        [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
     }
 
     /// The best that this machine has.
@@ -136,7 +146,9 @@ impl Isa {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vector {
     #[cfg(target_arch = "x86_64")]
-    Amx(avx512::Avx512, Amx),
+    Amx(avx512::Avx512<true>, Amx),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(avx512::Avx512<true>),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
@@ -154,6 +166,7 @@ impl Vector {
     fn exactly(isa: Isa) -> Option<Vector> {
         match isa {
             Isa::Amx => avx512::Avx512::detect().zip(Amx::detect()).map(|(s, amx)| Vector::Amx(s, amx)),
+            Isa::Avx512Bf16 => avx512::Avx512::detect().map(Vector::Avx512Bf16),
             Isa::Avx512 => avx512::Avx512::detect().map(Vector::Avx512),
             Isa::Avx2 => avx2::Avx2::detect().map(Vector::Avx2),
             Isa::Portable => Some(Vector::Portable(portable::Portable)),
@@ -170,6 +183,8 @@ impl Vector {
             #[cfg(target_arch = "x86_64")]
             Vector::Amx(..) => Isa::Amx,
             #[cfg(target_arch = "x86_64")]
+            Vector::Avx512Bf16(_) => Isa::Avx512Bf16,
+            #[cfg(target_arch = "x86_64")]
             Vector::Avx512(_) => Isa::Avx512,
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(_) => Isa::Avx2,
@@ -181,10 +196,33 @@ impl Vector {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Vector::Amx(s, _) | Vector::Avx512(s) => s.run(kernel),
+            Vector::Amx(s, _) | Vector::Avx512Bf16(s) => s.without_bf16().run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(s) => s.run(kernel),
             Vector::Portable(s) => kernel.run(s),
+        }
+    }
+
+    /// Whether there are instructions for pairs of BF16.
+    pub(crate) fn has_pairs(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Amx(..) | Vector::Avx512Bf16(_) => true,
+            _ => false,
+        }
+    }
+
+    /// As [`Vector::run`], for a kernel that works on pairs.
+    ///
+    /// # Panics
+    /// Unless [`Vector::has_pairs`].
+    pub(crate) fn run_pairs<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Amx(s, _) | Vector::Avx512Bf16(s) => s.run(kernel),
+            _ => unreachable!("only where there are pairs"),
         }
     }
 
