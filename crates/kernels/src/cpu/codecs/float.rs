@@ -2,8 +2,8 @@
 
 use tensor::DType;
 
-use super::{FAR, NEAR, Quads};
-use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
+use super::Quads;
+use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd};
 
 /// Decodes columns of one tile into `out`: a line for each.
 pub(crate) struct Decode<'a> {
@@ -23,6 +23,7 @@ pub(crate) struct DotFloats<'a> {
     pub(crate) x: &'a [&'a [f32]],
     pub(crate) sums: &'a mut [Line],
     pub(crate) sums_stride: usize,
+    pub(crate) ahead: Ahead,
 }
 
 /// How a column of 16 numbers is stored.
@@ -154,7 +155,7 @@ fn dot<S: Simd, C: Columns<N>, const N: usize, const R: usize>(s: S, job: DotFlo
     let rows = job.x.first_chunk::<R>().expect("so many");
     let at_once = if 2 * R <= S::ROWS * S::TILES { 2 } else { 1 };
     for (i, now) in job.tiles.chunks(at_once * job.stride).enumerate() {
-        let sums = (&mut job.sums[at_once * i..], job.sums_stride);
+        let sums = (&mut job.sums[at_once * i..], job.sums_stride, job.ahead);
         let (a, b) = now.split_at(job.stride);
         if b.is_empty() {
             tiles::<S, C, N, R, 1>(s, [a], rows, sums);
@@ -169,7 +170,7 @@ fn tiles<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>
     s: S,
     tiles: [&[Bytes]; T],
     rows: &[&[f32]; R],
-    (sums, sums_stride): (&mut [Line], usize),
+    (sums, sums_stride, ahead): (&mut [Line], usize, Ahead),
 ) {
     let mut totals = [[s.splat(0.0); T]; R];
     let mut columns = [tiles[0].as_chunks().0; T];
@@ -179,8 +180,8 @@ fn tiles<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>
     for block in 0..rows[0].len().div_ceil(N) {
         let mut w = [[s.splat(0.0); N]; T];
         for (w, columns) in w.iter_mut().zip(columns) {
-            s.prefetch(&columns[block], NEAR);
-            s.prefetch_far(&columns[block], FAR);
+            s.prefetch(&columns[block], ahead.near);
+            s.prefetch_far(&columns[block], ahead.far);
             *w = C::load(s, &columns[block]);
         }
         for (totals, row) in totals.iter_mut().zip(rows) {

@@ -245,6 +245,7 @@ impl Product<'_> {
             x: &x[..rows.len()],
             sums: &mut room.sums,
             sums_stride: TILES,
+            ahead: vector.ahead(),
         };
         if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
     }
@@ -269,6 +270,7 @@ impl Product<'_> {
             rows: &room.starts,
             sums: &mut room.sums,
             sums_stride: TILES,
+            ahead: vector.ahead(),
         });
     }
 

@@ -7,6 +7,9 @@ mod avx2;
 mod avx512;
 mod math;
 mod portable;
+mod vendor;
+
+use std::sync::LazyLock;
 
 pub(crate) use amx::{Amx, Sums, Unit};
 pub(crate) use math::{exp, sigmoid, sum_lanes, tanh};
@@ -102,6 +105,15 @@ pub(crate) trait Simd: Copy {
     fn dot_pairs(self, _acc: Self::F, _w: Self::F, _x: Self::F) -> Self::F {
         unreachable!("only where there are pairs")
     }
+}
+
+/// How far ahead of what is read next memory is asked for, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// Into the first cache.
+    pub(crate) near: usize,
+    /// Into the second, before that: as long as memory takes to answer.
+    pub(crate) far: usize,
 }
 
 /// Work written once for every instruction set.
@@ -224,6 +236,16 @@ impl Vector {
             Vector::Amx(s, _) | Vector::Avx512Bf16(s) => s.run(kernel),
             _ => unreachable!("only where there are pairs"),
         }
+    }
+
+    /// How far ahead memory is asked for. By measurement: Intel's first cache has few lines under way at a time, so they must
+    /// soon be used; AMD's takes them from as far away as the second.
+    pub(crate) fn ahead(self) -> Ahead {
+        static AHEAD: LazyLock<Ahead> = LazyLock::new(|| match vendor::is_amd() {
+            true => Ahead { near: 4096, far: 8192 },
+            false => Ahead { near: 512, far: 4096 },
+        });
+        *AHEAD
     }
 
     /// The matrix unit beside it.
