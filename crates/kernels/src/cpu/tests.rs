@@ -18,6 +18,14 @@ fn vectors() -> impl Iterator<Item = Vector> {
     Isa::available().map(Vector::new)
 }
 
+/// A script that runs the tests for the sake of one instruction set names it, so that no other takes its place.
+#[test]
+fn the_instruction_set_that_is_meant_is_there() {
+    if let Some(meant) = std::env::var_os("WHINCHAT_TESTED_ISA") {
+        assert_eq!(*meant, *format!("{:?}", Isa::detect()));
+    }
+}
+
 /// Numbers between -1 and 1.
 fn random(seed: u64, n: usize) -> Vec<f32> {
     let mut state = seed;
@@ -197,6 +205,60 @@ proptest! {
     #[test]
     fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, kind in 0usize..3) {
         check_product([DType::F16, DType::BF16, DType::Q4_0][kind], (rows, blocks, n), 5);
+    }
+}
+
+/// What operations give where machines would differ if they were not told.
+struct Edges;
+
+impl Kernel for Edges {
+    type Output = Vec<[u32; 16]>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<[u32; 16]> {
+        let (nan, huge) = (f32::NAN, f32::INFINITY);
+        let a = s.load(&[nan, 1.0, nan, huge, -huge, 0.0, -0.0, 1e-40, 2.0, -3.0, 7.0, -7.0, 1.0, 4.0, -huge, 0.5]);
+        let b = s.load(&[2.0, nan, nan, 1.0, 1.0, -0.0, 0.0, 2e-40, 2.0, -4.0, -7.0, 7.0, nan, huge, nan, nan]);
+        let halves = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -127.5, 0.49, -0.51, 3.0, -128.0, 127.0, 0.0, -0.0, 1e-3];
+        let bytes: [[u8; 16]; 4] = std::array::from_fn(|i| std::array::from_fn(|j| (37 * (16 * i + j) + 5) as u8));
+        let (i, few) = (s.bytes(&bytes), s.and(s.bytes(&bytes), s.splat_int(0x0f0f_0f0f)));
+        let (most, least) = (s.splat_int(-1), s.splat_int(i32::from_le_bytes([129; 4])));
+        let signed = [s.round(s.load(&halves)), s.signed(&bytes[0]), s.unsigned(&bytes[1])];
+        let shifted = [1, 4, 7, 16, 31].into_iter().flat_map(|by| [s.shl(i, by), s.sar(i, by), s.shr(i, by)]);
+        let products = [(most, least, true), (most, few, true), (i, few, true), (few, least, false), (few, few, false)];
+        let products = products.into_iter().map(|(u, x, wide)| s.dot(i, u, x, wide));
+        let integers =
+            signed.into_iter().chain([s.lookup(&bytes[1], few)]).chain(shifted).chain(products).map(|x| words(s, x));
+        let numbers = [s.min(a, b), s.min(b, a), s.max(a, b), s.max(b, a), s.float(i), s.with_bits(i)];
+        let numbers = numbers.into_iter().map(|x| lanes(s, x).map(f32::to_bits));
+        let largest = [s.largest(s.load(&halves)), s.largest(s.splat(huge))].map(|x| [x.to_bits(); 16]);
+        let sums = bytes.map(|bytes| [s.sum(bytes) as u32; 16]);
+        let narrow = s.narrow(s.signed(&bytes[2])).map(u32::from);
+        integers.chain(numbers).chain(largest).chain(sums).chain([narrow]).collect()
+    }
+}
+
+#[inline(always)]
+fn words<S: Simd>(s: S, x: S::I) -> [u32; 16] {
+    let mut bytes = [[0; 16]; 4];
+    s.store_bytes(&mut bytes, x);
+    std::array::from_fn(|i| u32::from_le_bytes(bytes.as_flattened().as_chunks().0[i]))
+}
+
+#[inline(always)]
+fn lanes<S: Simd>(s: S, x: S::F) -> [f32; 16] {
+    let mut numbers = [0.0; 16];
+    s.store(&mut numbers, x);
+    numbers
+}
+
+#[test]
+fn operations_are_alike_at_their_edges() {
+    let portable = Vector::new(Isa::Portable).run(Edges);
+    for vector in vectors() {
+        for (i, (got, wanted)) in vector.run(Edges).into_iter().zip(&portable).enumerate() {
+            assert_eq!(got, *wanted, "{i} {:?}", vector.isa());
+        }
     }
 }
 

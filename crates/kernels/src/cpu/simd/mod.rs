@@ -1,11 +1,14 @@
 //! Vectors of 16 lanes: what an instruction set must offer, the list of them, and the one place that chooses.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
 mod vendor;
 
@@ -134,6 +137,8 @@ pub enum Isa {
     Avx512,
     /// AVX2 with FMA and F16C.
     Avx2,
+    /// NEON with DOTPROD, of ARM in 64 bits.
+    Neon,
     /// Plain Rust, as the compiler vectorizes it.
     Portable,
 }
@@ -141,7 +146,9 @@ pub enum Isa {
 impl Isa {
     /// Those that this machine has, best first; [`Isa::Portable`] is always the last.
     pub fn available() -> impl Iterator<Item = Isa> {
-        [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+        [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable]
+            .into_iter()
+            .filter(|isa| isa.is_available())
     }
 
     /// The best that this machine has.
@@ -165,6 +172,8 @@ pub(crate) enum Vector {
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
     Portable(portable::Portable),
 }
 
@@ -174,20 +183,21 @@ impl Vector {
         Vector::exactly(isa).or_else(|| Vector::exactly(Isa::detect())).unwrap_or(Vector::Portable(portable::Portable))
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn exactly(isa: Isa) -> Option<Vector> {
         match isa {
+            #[cfg(target_arch = "x86_64")]
             Isa::Amx => avx512::Avx512::detect().zip(Amx::detect()).map(|(s, amx)| Vector::Amx(s, amx)),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512Bf16 => avx512::Avx512::detect().map(Vector::Avx512Bf16),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512::Avx512::detect().map(Vector::Avx512),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::Avx2::detect().map(Vector::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::Neon::detect().map(Vector::Neon),
             Isa::Portable => Some(Vector::Portable(portable::Portable)),
+            _ => None,
         }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn exactly(isa: Isa) -> Option<Vector> {
-        (isa == Isa::Portable).then_some(Vector::Portable(portable::Portable))
     }
 
     pub(crate) fn isa(self) -> Isa {
@@ -200,6 +210,8 @@ impl Vector {
             Vector::Avx512(_) => Isa::Avx512,
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(_) => Isa::Avx2,
+            #[cfg(target_arch = "aarch64")]
+            Vector::Neon(_) => Isa::Neon,
             Vector::Portable(_) => Isa::Portable,
         }
     }
@@ -213,6 +225,8 @@ impl Vector {
             Vector::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Vector::Neon(s) => s.run(kernel),
             Vector::Portable(s) => kernel.run(s),
         }
     }
@@ -230,6 +244,7 @@ impl Vector {
     ///
     /// # Panics
     /// Unless [`Vector::has_pairs`].
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
     pub(crate) fn run_pairs<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
