@@ -194,11 +194,15 @@ pub(crate) fn as_indices_mut(x: &mut [f32]) -> &mut [u32] {
     unsafe { std::slice::from_raw_parts_mut(x.as_mut_ptr().cast(), x.len()) }
 }
 
-/// Bytes that hold F32 lines; `None` if they are not aligned as such.
-pub(crate) fn as_lines(bytes: &[Bytes]) -> Option<&[Line]> {
+/// Bytes that are whole lines, in memory that is aligned as such.
+///
+/// # Panics
+/// If they are not.
+pub(crate) fn as_lines(bytes: &[Bytes]) -> &[Line] {
     // SAFETY: any 64 bytes are a line; `align_to` sees to the alignment.
     let (head, lines, tail) = unsafe { bytes.align_to::<Line>() };
-    (head.is_empty() && tail.is_empty()).then_some(lines)
+    assert!(head.is_empty() && tail.is_empty(), "whole lines");
+    lines
 }
 
 /// Numbers as the lines that they fill.

@@ -13,6 +13,7 @@ mod tiles;
 mod weight;
 
 use std::num::NonZero;
+use std::sync::Mutex;
 
 use graph::{Backend, BackendError, Batch, Graph, Limits, WeightId};
 
@@ -22,7 +23,7 @@ pub use simd::Isa;
 pub use weight::Weight;
 
 use memory::Shelf;
-use pool::Pool;
+use pool::{Pool, lock};
 use simd::Vector;
 
 /// How the CPU is used.
@@ -41,7 +42,9 @@ pub struct CpuOptions {
 /// The CPU: a pool of threads and the kernels of one instruction set.
 #[derive(Debug)]
 pub struct Cpu {
-    pool: Pool,
+    /// Held for a step: nothing in it takes a lock.
+    pool: Mutex<Pool>,
+    threads: usize,
     /// Where weights are put.
     shelf: Shelf,
     vector: Vector,
@@ -54,12 +57,13 @@ impl Cpu {
         let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
         let vector = Vector::new(options.isa.unwrap_or_else(Isa::detect));
         let cores = if options.pin { cores::all() } else { vec![] };
-        Cpu { pool: Pool::new(threads.max(1), &cores), shelf: Shelf::default(), vector, kv: options.kv }
+        let pool = Pool::new(threads.max(1), &cores);
+        Cpu { threads: pool.threads(), pool: Mutex::new(pool), shelf: Shelf::default(), vector, kv: options.kv }
     }
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.
     pub fn threads(&self) -> usize {
-        self.pool.threads()
+        self.threads
     }
 
     /// The kernels in use.
@@ -79,15 +83,15 @@ impl Backend for Cpu {
     type Program = Program;
 
     fn upload(&self, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Weight, BackendError> {
-        Weight::new((&self.pool, &self.shelf), graph, id, bytes)
+        Weight::new((&lock(&self.pool), &self.shelf), graph, id, bytes)
     }
 
     fn compile(&self, graph: &Graph, weights: Vec<Weight>, limits: Limits) -> Result<Program, BackendError> {
-        Program::new(graph, weights, limits, self.kv, self.pool.threads())
+        Program::new(graph, weights, limits, self.kv, self.threads)
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
-        program.run(&self.pool, self.vector, batch)
+        program.run(&lock(&self.pool), self.vector, batch)
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {

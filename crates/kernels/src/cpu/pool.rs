@@ -8,6 +8,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
+use std::marker::PhantomData;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::*};
@@ -24,14 +25,15 @@ const SPINS: usize = 4000;
 const OPEN: u64 = 1 << 31;
 const INSIDE: u64 = OPEN - 1;
 
-/// A pool of threads that lives as long as this value.
+/// A pool of threads that lives as long as this value. It is not `Sync`: whoever shares it takes turns, once for many jobs, so
+/// that a job takes no lock.
 #[derive(Debug)]
 pub(crate) struct Pool {
     club: Arc<Club>,
     workers: Vec<JoinHandle<()>>,
-    turn: Mutex<()>,
     /// The core of the threads that call [`Pool::run`].
     core: Option<Core>,
+    not_sync: PhantomData<Cell<()>>,
 }
 
 thread_local! {
@@ -75,6 +77,7 @@ struct Club {
     bed: Mutex<()>,
     bell: Condvar,
     done: Condvar,
+    panicked: AtomicBool,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -104,6 +107,7 @@ impl Pool {
             bed: Mutex::new(()),
             bell: Condvar::new(),
             done: Condvar::new(),
+            panicked: AtomicBool::new(false),
             panic: Mutex::new(None),
         });
         let spawn = |thread| {
@@ -115,7 +119,7 @@ impl Pool {
             std::thread::Builder::new().name(format!("kernel-{thread}")).spawn(serve).ok()
         };
         let workers = (1..threads).map_while(spawn).collect();
-        Pool { club, workers, turn: Mutex::new(()), core: cores.first().copied() }
+        Pool { club, workers, core: cores.first().copied(), not_sync: PhantomData }
     }
 
     /// Threads, the caller counted.
@@ -130,7 +134,6 @@ impl Pool {
     /// # Panics
     /// As `work` does.
     pub(crate) fn run(&self, pieces: usize, work: &Work<'_>) {
-        let _turn = lock(&self.turn);
         if let Some(core) = self.core
             && BOUND.replace(Some(core)) != Some(core)
         {
@@ -144,9 +147,10 @@ impl Pool {
         self.club.open(work, pieces);
         self.club.work(work, 0);
         self.club.close();
-        let panic = lock(&self.club.panic).take();
-        if let Some(panic) = panic {
-            resume_unwind(panic);
+        if self.club.panicked.load(Relaxed) {
+            self.club.panicked.store(false, Relaxed);
+            let panic = lock(&self.club.panic).take();
+            resume_unwind(panic.expect("kept before it was told"));
         }
     }
 
@@ -214,6 +218,8 @@ impl Club {
         if let Err(panic) = result {
             self.runs.iter().for_each(|run| run.set(0..0));
             lock(&self.panic).get_or_insert(panic);
+            // Seen by the caller, as whoever is inside comes out after this.
+            self.panicked.store(true, Relaxed);
         }
     }
 
@@ -293,7 +299,7 @@ impl Club {
 }
 
 /// Nothing that a lock here guards can be left half done.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -306,10 +312,11 @@ mod tests {
         for threads in [1, 2, 5] {
             let cores = if threads == 2 { cores::all() } else { vec![] };
             let pool = Pool::new(threads, &cores);
+            let threads = pool.threads();
             for round in 0..300 {
                 let counts: Vec<AtomicUsize> = (0..round % 40).map(|_| AtomicUsize::new(0)).collect();
                 pool.run(counts.len(), &|thread, piece| {
-                    assert!(thread < pool.threads());
+                    assert!(thread < threads);
                     counts[piece].fetch_add(1, Relaxed);
                 });
                 assert!(counts.iter().all(|count| count.load(Relaxed) == 1));
@@ -340,10 +347,10 @@ mod tests {
 
     #[test]
     fn callers_on_several_threads_take_turns() {
-        let (pool, total) = (Pool::new(3, &[]), AtomicUsize::new(0));
+        let (pool, total) = (Mutex::new(Pool::new(3, &[])), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| (0..100).for_each(|_| pool.run(7, &|_, _| _ = total.fetch_add(1, Relaxed))));
+                scope.spawn(|| (0..100).for_each(|_| lock(&pool).run(7, &|_, _| _ = total.fetch_add(1, Relaxed))));
             }
         });
         assert_eq!(total.load(Relaxed), 2800);

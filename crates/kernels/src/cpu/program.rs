@@ -1,5 +1,7 @@
 //! A graph made ready to run: its weights, the arena of its values, the KV cache and each thread's room.
 
+use tensor::DType;
+
 use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId, ValueInfo};
 
 use super::memory::{Buffer, Shared};
@@ -133,11 +135,16 @@ fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
             _ => return 0,
         };
         let xs = node.inputs.iter().map(|&x| graph.value(x)).filter(|x| x.elem == Elem::F32);
+        let info = graph.weight(weight);
         let words = |x: ValueInfo| {
             let rows = if x.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
-            rows.saturating_mul(ValueInfo { elem: Elem::Q8, ..x }.words())
+            rows.saturating_mul(match info.dtype {
+                _ if info.quantized() => ValueInfo { elem: Elem::Q8, ..x }.words(),
+                DType::BF16 => x.width.div_ceil(2),
+                _ => 0,
+            })
         };
-        if graph.weight(weight).quantized() { xs.map(words).max().unwrap_or(0) } else { 0 }
+        xs.map(words).max().unwrap_or(0)
     });
     words.max().unwrap_or(0)
 }

@@ -1,7 +1,7 @@
 //! Every kernel of every instruction set that this machine has, against plain arithmetic.
 
 use graph::Activation;
-use half::f16;
+use half::{bf16, f16};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
@@ -9,13 +9,21 @@ use super::codecs::Decode;
 use super::memory::{Shared, Shelf};
 use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
-use super::ops::{Input, eight};
+use super::ops::{Input, eight, pairs};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
 
 fn vectors() -> impl Iterator<Item = Vector> {
     Isa::available().map(Vector::new)
+}
+
+/// A script that runs the tests for the sake of one instruction set names it, so that no other takes its place.
+#[test]
+fn the_instruction_set_that_is_meant_is_there() {
+    if let Some(meant) = std::env::var_os("WHINCHAT_TESTED_ISA") {
+        assert_eq!(*meant, *format!("{:?}", Isa::detect()));
+    }
 }
 
 /// Numbers between -1 and 1.
@@ -35,7 +43,7 @@ fn random_blocks(dtype: DType, seed: u64, elements: usize) -> Vec<u8> {
         match dtype {
             DType::F32 => bytes.extend(number().to_le_bytes()),
             DType::F16 => bytes.extend(f16::from_f32(number()).to_le_bytes()),
-            DType::BF16 => bytes.extend(half::bf16::from_f32(number()).to_le_bytes()),
+            DType::BF16 => bytes.extend(bf16::from_f32(number()).to_le_bytes()),
             _ => bytes.extend((0..layout.block_bytes).map(|_| (number() * 128.0) as i8 as u8)),
         }
         let scales: &[usize] = match dtype {
@@ -157,12 +165,16 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
-    let read = if tiles.quantized() { rounded(&x) } else { x.clone() };
-    let wanted: Vec<f32> = read
-        .chunks(shape.cols)
-        .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
-        .collect();
     for vector in vectors() {
+        let read = match () {
+            () if tiles.quantized() => rounded(&x),
+            () if pairs::suit(vector, &tiles) => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            () => x.clone(),
+        };
+        let wanted: Vec<f32> = read
+            .chunks(shape.cols)
+            .flat_map(|x| matrix.chunks(shape.cols).map(move |w| dot(x, w) / (largest * (shape.cols as f32).sqrt())))
+            .collect();
         let got = product(vector, &tiles, &x, Slots::All(n), 8);
         let scaled: Vec<f32> = got.iter().map(|y| y / (largest * (shape.cols as f32).sqrt())).collect();
         close(&scaled, &wanted, 1e-5);
@@ -184,14 +196,69 @@ fn products_are_right_and_do_not_depend_on_company() {
         check_product(dtype, (37, 9, 70), 12);
     }
     check_product(DType::F32, (203, 600, 150), 3);
+    check_product(DType::BF16, (203, 600, 150), 3);
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
     #[test]
-    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, plain in any::<bool>()) {
-        check_product(if plain { DType::F16 } else { DType::Q4_0 }, (rows, blocks, n), 5);
+    fn products_of_any_shape(rows in 1usize..70, blocks in 1usize..40, n in 1usize..100, kind in 0usize..3) {
+        check_product([DType::F16, DType::BF16, DType::Q4_0][kind], (rows, blocks, n), 5);
+    }
+}
+
+/// What operations give where machines would differ if they were not told.
+struct Edges;
+
+impl Kernel for Edges {
+    type Output = Vec<[u32; 16]>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) -> Vec<[u32; 16]> {
+        let (nan, huge) = (f32::NAN, f32::INFINITY);
+        let a = s.load(&[nan, 1.0, nan, huge, -huge, 0.0, -0.0, 1e-40, 2.0, -3.0, 7.0, -7.0, 1.0, 4.0, -huge, 0.5]);
+        let b = s.load(&[2.0, nan, nan, 1.0, 1.0, -0.0, 0.0, 2e-40, 2.0, -4.0, -7.0, 7.0, nan, huge, nan, nan]);
+        let halves = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -127.5, 0.49, -0.51, 3.0, -128.0, 127.0, 0.0, -0.0, 1e-3];
+        let bytes: [[u8; 16]; 4] = std::array::from_fn(|i| std::array::from_fn(|j| (37 * (16 * i + j) + 5) as u8));
+        let (i, few) = (s.bytes(&bytes), s.and(s.bytes(&bytes), s.splat_int(0x0f0f_0f0f)));
+        let (most, least) = (s.splat_int(-1), s.splat_int(i32::from_le_bytes([129; 4])));
+        let signed = [s.round(s.load(&halves)), s.signed(&bytes[0]), s.unsigned(&bytes[1])];
+        let shifted = [1, 4, 7, 16, 31].into_iter().flat_map(|by| [s.shl(i, by), s.sar(i, by), s.shr(i, by)]);
+        let products = [(most, least, true), (most, few, true), (i, few, true), (few, least, false), (few, few, false)];
+        let products = products.into_iter().map(|(u, x, wide)| s.dot(i, u, x, wide));
+        let integers =
+            signed.into_iter().chain([s.lookup(&bytes[1], few)]).chain(shifted).chain(products).map(|x| words(s, x));
+        let numbers = [s.min(a, b), s.min(b, a), s.max(a, b), s.max(b, a), s.float(i), s.with_bits(i)];
+        let numbers = numbers.into_iter().map(|x| lanes(s, x).map(f32::to_bits));
+        let largest = [s.largest(s.load(&halves)), s.largest(s.splat(huge))].map(|x| [x.to_bits(); 16]);
+        let sums = bytes.map(|bytes| [s.sum(bytes) as u32; 16]);
+        let narrow = s.narrow(s.signed(&bytes[2])).map(u32::from);
+        integers.chain(numbers).chain(largest).chain(sums).chain([narrow]).collect()
+    }
+}
+
+#[inline(always)]
+fn words<S: Simd>(s: S, x: S::I) -> [u32; 16] {
+    let mut bytes = [[0; 16]; 4];
+    s.store_bytes(&mut bytes, x);
+    std::array::from_fn(|i| u32::from_le_bytes(bytes.as_flattened().as_chunks().0[i]))
+}
+
+#[inline(always)]
+fn lanes<S: Simd>(s: S, x: S::F) -> [f32; 16] {
+    let mut numbers = [0.0; 16];
+    s.store(&mut numbers, x);
+    numbers
+}
+
+#[test]
+fn operations_are_alike_at_their_edges() {
+    let portable = Vector::new(Isa::Portable).run(Edges);
+    for vector in vectors() {
+        for (i, (got, wanted)) in vector.run(Edges).into_iter().zip(&portable).enumerate() {
+            assert_eq!(got, *wanted, "{i} {:?}", vector.isa());
+        }
     }
 }
 

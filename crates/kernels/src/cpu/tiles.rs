@@ -1,8 +1,8 @@
 //! Weights as the kernels read them: tiles of 16 rows, quantized as they came.
 //!
 //! A tile is its blocks, one after the other. A block of a quantized type is lines (four columns of each row in a line) and then
-//! its side: scales and what else there is, field by field; one of floats is a field for each column. In every field the rows
-//! 0 to 15 stand side by side. A matrix's last tile is filled up with zeros.
+//! its side: scales and what else there is, field by field; one of floats is a line, of a field for each column or of one for two.
+//! In every field the rows 0 to 15 stand side by side. A matrix's last tile is filled up with zeros, and so is a row's last block.
 
 use std::ops::Range;
 
@@ -77,19 +77,20 @@ impl Tiles {
     }
 
     fn blocks(&self, columns: usize) -> usize {
-        columns / self.dtype.layout().block_len
+        columns.div_ceil(self.layout.columns)
     }
 
     /// Packs up to 16 rows, those that `rows` begins with.
     fn pack_tile(&self, rows: &[u8], tile: &mut [Bytes]) {
-        let (blocks, block_bytes) = (self.blocks(self.shape.cols), self.dtype.layout().block_bytes);
+        let in_file = self.dtype.layout();
+        let bytes = |columns: usize| columns / in_file.block_len * in_file.block_bytes;
         let quants = self.layout.quants * QUAD;
         let (mut row_quants, mut row_side) = ([0; COLUMNS], [0; 2 * LANES]);
         let (row_quants, row_side) = (&mut row_quants[..quants], &mut row_side[..self.layout.side()]);
-        let rows = rows.chunks_exact(blocks * block_bytes).take(LANES);
+        let rows = rows.chunks_exact(bytes(self.shape.cols)).take(LANES);
         for (lane, row) in rows.enumerate() {
             let blocks = tile.chunks_exact_mut(self.layout.block_len());
-            for (block, out) in row.chunks_exact(block_bytes).zip(blocks) {
+            for (block, out) in row.chunks(bytes(self.layout.columns)).zip(blocks) {
                 (self.layout.pack)(block, row_quants, row_side);
                 put(row_quants, QUAD, lane, out);
                 let mut at = 0;

@@ -29,15 +29,16 @@ pub fn names() -> Vec<String> {
 }
 
 /// Our logits are those of the fixture: of the whole text at once, token by token, and of two sequences that are
-/// prefilled and decoded in the same batches; by the graph as it is built and as it is fused. `rounds` says that the backend
-/// rounds the rows that it multiplies quantized weights with, as the fused graph says.
-pub fn check<B: Backend>(name: &str, backend: &B, rounds: bool) {
+/// prefilled and decoded in the same batches; by the graph as it is built and as it is fused. `rounds` says with
+/// which weights the backend multiplies rounded rows, besides the quantized ones of which the fused graph says so.
+pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -> bool) {
     let (model, logits) = load(name);
-    let quantized = model.graph().weights().iter().any(WeightInfo::quantized);
+    let any = |rounds: &dyn Fn(&WeightInfo) -> bool| model.graph().weights().iter().any(rounds);
     let mixed = [(0, 13), (0, 1), (1, 17), (0, 9), (1, 1), (1, 6), (0, 1), (0, 16), (1, 16)];
     let fused = graph::fuse(model.graph(), &[]).expect("no rule is disabled").graph;
-    for (graph, rounds) in [(model.graph(), rounds), (&fused, true)] {
-        let tolerance = if quantized && rounds { ROUNDED } else { EXACT };
+    for graph in [model.graph(), &fused] {
+        let rounded = any(&rounds) || std::ptr::eq(graph, &fused) && any(&WeightInfo::quantized);
+        let tolerance = if rounded { ROUNDED } else { EXACT };
         let check = |batches: &[&[(usize, usize)]]| run((name, tolerance), backend, (&model, graph), &logits, batches);
         check(&[&[(0, LENGTH)]]);
         check(&[&[(0, 1)][..]; LENGTH]);

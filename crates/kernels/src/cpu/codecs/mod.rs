@@ -15,7 +15,7 @@ use tensor::DType;
 
 use super::ops::eight::{Block as Rounded, Factor};
 use super::ops::gemm_int::{Form, Weights, multiply};
-use super::simd::{Bytes, Kernel, Line, Simd};
+use super::simd::{Ahead, Bytes, Kernel, Line, Simd};
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 
 /// Columns unpacked at a time; the longest block of any type.
@@ -26,11 +26,6 @@ pub(crate) const QUAD: usize = 4;
 pub(crate) const QUADS: usize = COLUMNS / QUAD;
 /// The most parts in so many columns.
 pub(crate) const PARTS: usize = COLUMNS / 16;
-
-/// How far ahead of what is read next memory is asked for, in bytes: soon to be used, into the first cache, which has few
-/// lines under way at a time; and before that, as long as memory takes to answer, into the second.
-const NEAR: usize = 512;
-const FAR: usize = 4096;
 
 /// 64 bytes: four columns of 16 rows.
 pub(crate) type Quads = [Bytes; QUAD];
@@ -126,6 +121,8 @@ macro_rules! for_quant {
 /// How a type's blocks are packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
+    /// Columns of a block.
+    pub(crate) columns: usize,
     /// Lines of a block; none for floats.
     pub(crate) quants: usize,
     /// Widths of the other fields: (bytes, how many).
@@ -138,18 +135,24 @@ pub(crate) struct Layout {
 
 impl Layout {
     pub(crate) fn of(dtype: DType) -> Layout {
-        fn float(fields: &'static [(usize, usize)]) -> Layout {
-            let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| side.copy_from_slice(block);
-            Layout { quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
+        fn float(columns: usize, fields: &'static [(usize, usize)]) -> Layout {
+            let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| {
+                // A row's last block may lack a column.
+                side[block.len()..].fill(0);
+                side[..block.len()].copy_from_slice(block);
+            };
+            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
             let form = Form { lines: LINES, zero: T::ZERO, wide: T::WIDE };
-            Layout { quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
+            Layout { columns: T::PARTS * LINES * QUAD, quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
         }
         match dtype {
-            DType::F32 => float(&[(4, 1)]),
-            DType::F16 | DType::BF16 => float(&[(2, 1)]),
+            DType::F32 => float(1, &[(4, 1)]),
+            DType::F16 => float(2, &[(2, 2)]),
+            // Both columns of a row side by side, as the instructions for pairs want it.
+            DType::BF16 => float(2, &[(4, 1)]),
             _ => for_quant!(dtype, quant[]()),
         }
     }
@@ -235,6 +238,7 @@ pub(crate) struct DotQuants<'a> {
     pub(crate) rows: &'a [u32],
     pub(crate) sums: &'a mut [Line],
     pub(crate) sums_stride: usize,
+    pub(crate) ahead: Ahead,
 }
 
 impl Kernel for DotQuants<'_> {
@@ -264,7 +268,7 @@ where
     let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
     let lines = len.div_ceil(groups * QUAD);
     // The first part may read a block's last field.
-    let ahead = len * size_of::<Bytes>();
+    let (near, far) = (job.ahead.near + len * size_of::<Bytes>(), job.ahead.far + len * size_of::<Bytes>());
     for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
         let mut totals = [[s.splat(0.0)]; ROWS];
         for (b, fields) in tile[..blocks * len].chunks_exact(len).enumerate() {
@@ -275,8 +279,8 @@ where
                     ($($i:literal)*) => {$(
                         if $i < parts {
                             for line in $i * lines / parts..($i + 1) * lines / parts {
-                                s.prefetch(place, ahead + NEAR + line * size_of::<Quads>());
-                                s.prefetch_far(place, ahead + FAR + line * size_of::<Quads>());
+                                s.prefetch(place, near + line * size_of::<Quads>());
+                                s.prefetch_far(place, far + line * size_of::<Quads>());
                             }
                             let p = 8 * group + $i;
                             let part = [T::part(s, &block, p)];

@@ -2,12 +2,12 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, QUAD, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
 use crate::cpu::ops::gemm_int::{GemmInt, Weights};
-use crate::cpu::ops::{Input, Worker, eight};
+use crate::cpu::ops::{Input, Worker, eight, pairs};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
 use crate::cpu::tiles::Tiles;
@@ -114,7 +114,7 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of x; rounded ones (see `eight.rs`) where the weight is quantized.
+    /// Rows of x; rounded ones where the weight is quantized (see `eight.rs`) or multiplied in pairs (see `pairs.rs`).
     pub(crate) x: &'a [f32],
     /// Columns of these rows: the matrix's, once or several times.
     pub(crate) width: usize,
@@ -130,6 +130,11 @@ pub(crate) fn rounded<'x>(
     x: Input<'x>,
     room: &'x mut [f32],
 ) -> &'x [f32] {
+    if pairs::suit(vector, tiles) {
+        let room = &mut room[..x.x.len() / 2];
+        pairs::round((pool, vector), x, room);
+        return room;
+    }
     if x.rounded || !tiles.quantized() {
         return x.x;
     }
@@ -223,22 +228,26 @@ impl Product<'_> {
         self.slots.get(i) / self.share
     }
 
-    fn row(&self, i: usize) -> &[f32] {
-        let cols = self.tiles.shape.cols;
-        &self.x[self.source(i) * cols..][..cols]
+    /// The row of x that the `i`th row of the result reads: numbers, or half as many pairs.
+    fn row(&self, i: usize, pairs: bool) -> &[f32] {
+        let words = if pairs { self.tiles.shape.cols / 2 } else { self.tiles.shape.cols };
+        &self.x[self.source(i) * words..][..words]
     }
 
     /// Up to [`FEW`] rows: each tile is read once.
     fn few_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let x: [&[f32]; FEW] = std::array::from_fn(|i| self.row(rows.start + i.min(rows.len() - 1)));
-        vector.run(DotFloats {
+        let pairs = pairs::suit(vector, self.tiles);
+        let x: [&[f32]; FEW] = std::array::from_fn(|i| self.row(rows.start + i.min(rows.len() - 1), pairs));
+        let kernel = DotFloats {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
             x: &x[..rows.len()],
             sums: &mut room.sums,
             sums_stride: TILES,
-        });
+            ahead: vector.ahead(),
+        };
+        if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
     }
 
     /// Makes a list of where in rounded x the rows start that some rows of the result read.
@@ -261,6 +270,7 @@ impl Product<'_> {
             rows: &room.starts,
             sums: &mut room.sums,
             sums_stride: TILES,
+            ahead: vector.ahead(),
         });
     }
 
@@ -334,18 +344,21 @@ impl Product<'_> {
         }
     }
 
-    /// As [`Product::many_rounded_rows`].
+    /// As [`Product::many_rounded_rows`]. Where columns come in pairs, a pair is what a column is elsewhere.
     fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (cols, at_once) = (self.tiles.shape.cols, vector.tiles());
+        let (pairs, at_once) = (pairs::suit(vector, self.tiles), vector.tiles());
+        let in_each = if pairs { 2 } else { 1 };
+        let cols = self.tiles.shape.cols / in_each;
         for start in (0..cols).step_by(FLOATS) {
             let columns = start..(start + FLOATS).min(cols);
             for (i, x) in rows.clone().zip(room.x.chunks_exact_mut(FLOATS_STRIDE)) {
-                x[..columns.len()].copy_from_slice(&self.row(i)[columns.clone()]);
+                x[..columns.len()].copy_from_slice(&self.row(i, pairs)[columns.clone()]);
             }
             for first in tiles.clone().step_by(at_once) {
                 let now = first..(first + at_once).min(tiles.end);
-                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, &columns);
-                vector.run(Gemm {
+                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, (&columns, pairs));
+                let kernel = Gemm {
+                    pairs,
                     w,
                     w_stride,
                     tiles: now.len(),
@@ -356,8 +369,9 @@ impl Product<'_> {
                     acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
-                    next: self.next(tiles, now.end, (start, FLOATS)),
-                });
+                    next: self.next(tiles, now.end, (in_each * start, in_each * FLOATS)),
+                };
+                if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
             }
         }
     }
@@ -375,19 +389,18 @@ impl Product<'_> {
         next
     }
 
-    /// The columns of the tiles as lines, and the distance between tiles; F32 is read where it lies.
+    /// The columns of the tiles as lines, and the distance between tiles; F32, and pairs, are read where they lie.
     fn weights<'w>(
         &'w self,
         vector: Vector,
         room: &'w mut [Line],
         tiles: &Range<usize>,
-        columns: &Range<usize>,
+        (columns, pairs): (&Range<usize>, bool),
     ) -> (&'w [Line], usize) {
-        let (cols, dtype) = (self.tiles.shape.cols, self.tiles.dtype);
-        if dtype == tensor::DType::F32
-            && let Some(lines) = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()))
-        {
-            return (&lines[columns.start..], cols);
+        let dtype = self.tiles.dtype;
+        if dtype == tensor::DType::F32 || pairs {
+            let lines = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()));
+            return (&lines[columns.start..], self.tiles.tile_len() / QUAD);
         }
         for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(FLOATS)) {
             let columns = self.tiles.columns(self.matrix, tile, columns.clone());

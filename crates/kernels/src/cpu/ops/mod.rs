@@ -8,6 +8,7 @@ mod gemm;
 pub(super) mod gemm_amx;
 pub(super) mod gemm_int;
 pub(super) mod linear;
+pub(super) mod pairs;
 mod product;
 mod rope;
 pub(super) mod rows;

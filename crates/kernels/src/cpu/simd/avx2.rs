@@ -103,12 +103,6 @@ impl Simd for Avx2 {
             let bytes = _mm_loadu_si128(from.as_ptr().cast());
             [_mm256_cvtepi8_epi32(bytes), _mm256_cvtepi8_epi32(_mm_unpackhi_epi64(bytes, bytes))]
         }}
-        fn halves(from: &[Bytes; 2]) -> [__m256i; 2] {
-            [
-                _mm256_cvtepu16_epi32(_mm_loadu_si128(from[0].as_ptr().cast())),
-                _mm256_cvtepu16_epi32(_mm_loadu_si128(from[1].as_ptr().cast())),
-            ]
-        }
         fn f16(from: &[Bytes; 2]) -> [__m256; 2] {
             [
                 _mm256_cvtph_ps(_mm_loadu_si128(from[0].as_ptr().cast())),

@@ -1,22 +1,28 @@
-//! AVX-512: a vector is one register.
+//! AVX-512: a vector is one register. There are two of it: with the instructions for BF16, and without.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;
 
 use super::{Bytes, Kernel, LANES, Simd};
 
-/// Proof that this machine has AVX-512 F, BW, DQ, VL and VNNI.
+/// Proof that this machine has AVX-512 F, BW, DQ, VL and VNNI, and BF16 if asked for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool = false>(());
 
-impl Avx512 {
-    pub(super) fn detect() -> Option<Avx512> {
+impl<const BF16: bool> Avx512<BF16> {
+    pub(super) fn detect() -> Option<Avx512<BF16>> {
         let all = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512vnni");
+            && is_x86_feature_detected!("avx512vnni")
+            && (!BF16 || is_x86_feature_detected!("avx512bf16"));
         all.then_some(Avx512(()))
+    }
+
+    /// The same, for kernels that need no BF16: they are compiled once.
+    pub(super) fn without_bf16(self) -> Avx512 {
+        Avx512(())
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
@@ -24,8 +30,12 @@ impl Avx512 {
         fn run<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
             kernel.run(s)
         }
+        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
+        fn run_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
         // SAFETY: `self` is the proof that the features are there.
-        unsafe { run(self, kernel) }
+        unsafe { if BF16 { run_bf16(Avx512(()), kernel) } else { run(Avx512(()), kernel) } }
     }
 }
 
@@ -40,7 +50,7 @@ macro_rules! methods {
     };
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type F = __m512;
     type I = __m512i;
     const ROWS: usize = 12;
@@ -48,6 +58,7 @@ impl Simd for Avx512 {
     const QUANT_ROWS: usize = 7;
     const QUANT_TILES: usize = 2;
     const WIDE_IS_FREE: bool = true;
+    const PAIRS: bool = BF16;
 
     methods! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }
@@ -66,7 +77,6 @@ impl Simd for Avx512 {
         fn splat_int(x: i32) -> __m512i { _mm512_set1_epi32(x) }
         fn unsigned(from: &Bytes) -> __m512i { _mm512_cvtepu8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
         fn signed(from: &Bytes) -> __m512i { _mm512_cvtepi8_epi32(_mm_loadu_si128(from.as_ptr().cast())) }
-        fn halves(from: &[Bytes; 2]) -> __m512i { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.as_ptr().cast())) }
         fn f16(from: &[Bytes; 2]) -> __m512 { _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast())) }
         fn and(a: __m512i, b: __m512i) -> __m512i { _mm512_and_si512(a, b) }
         fn or(a: __m512i, b: __m512i) -> __m512i { _mm512_or_si512(a, b) }
@@ -88,6 +98,12 @@ impl Simd for Avx512 {
             _mm_cvtsi128_si32(sums) + _mm_extract_epi32::<2>(sums) - 128 * LANES as i32
         }}
         fn largest(x: __m512) -> f32 { _mm512_reduce_max_ps(x) }
+        fn pairs(x: __m512, y: __m512) -> __m512 {
+            std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(y, x))
+        }
+        fn dot_pairs(acc: __m512, w: __m512, x: __m512) -> __m512 {
+            _mm512_dpbf16_ps(acc, std::mem::transmute::<__m512, __m512bh>(w), std::mem::transmute::<__m512, __m512bh>(x))
+        }
     }
 
     #[inline(always)]

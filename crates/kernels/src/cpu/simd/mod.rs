@@ -1,12 +1,18 @@
 //! Vectors of 16 lanes: what an instruction set must offer, the list of them, and the one place that chooses.
 
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod math;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod portable;
+mod vendor;
+
+use std::sync::LazyLock;
 
 pub(crate) use amx::{Amx, Sums, Unit};
 pub(crate) use math::{exp, sigmoid, sum_lanes, tanh};
@@ -39,6 +45,8 @@ pub(crate) trait Simd: Copy {
     const QUANT_TILES: usize;
     /// Whether [`Simd::dot`] takes wide bytes as fast as others.
     const WIDE_IS_FREE: bool;
+    /// Whether there are [`Simd::pairs`] and [`Simd::dot_pairs`].
+    const PAIRS: bool = false;
 
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
@@ -62,8 +70,6 @@ pub(crate) trait Simd: Copy {
     fn splat_int(self, x: i32) -> Self::I;
     fn unsigned(self, from: &Bytes) -> Self::I;
     fn signed(self, from: &Bytes) -> Self::I;
-    /// 16-bit integers, low byte first, without sign.
-    fn halves(self, from: &[Bytes; 2]) -> Self::I;
     /// Half-precision numbers, low byte first.
     fn f16(self, from: &[Bytes; 2]) -> Self::F;
     fn and(self, a: Self::I, b: Self::I) -> Self::I;
@@ -94,6 +100,23 @@ pub(crate) trait Simd: Copy {
     fn sum(self, x: Bytes) -> i32;
     /// The greatest lane, none of which is negative; not a number if none is.
     fn largest(self, x: Self::F) -> f32;
+    /// 32 numbers, those of `x` and then those of `y`, rounded to BF16: two in each lane, the first in its lower half.
+    fn pairs(self, _x: Self::F, _y: Self::F) -> Self::F {
+        unreachable!("only where there are pairs")
+    }
+    /// acc + the two products in each lane of pairs of BF16.
+    fn dot_pairs(self, _acc: Self::F, _w: Self::F, _x: Self::F) -> Self::F {
+        unreachable!("only where there are pairs")
+    }
+}
+
+/// How far ahead of what is read next memory is asked for, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ahead {
+    /// Into the first cache.
+    pub(crate) near: usize,
+    /// Into the second, before that: as long as memory takes to answer.
+    pub(crate) far: usize,
 }
 
 /// Work written once for every instruction set.
@@ -106,12 +129,16 @@ pub(crate) trait Kernel {
 /// The instruction sets this backend has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// As [`Isa::Avx512`], and AMX for bytes where many rows are multiplied with quantized weights.
+    /// As [`Isa::Avx512Bf16`], and AMX for bytes where many rows are multiplied with quantized weights.
     Amx,
+    /// As [`Isa::Avx512`], and BF16 where the weights are.
+    Avx512Bf16,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2 with FMA and F16C.
     Avx2,
+    /// NEON with DOTPROD, of ARM in 64 bits.
+    Neon,
     /// Plain Rust, as the compiler vectorizes it.
     Portable,
 }
@@ -119,7 +146,9 @@ pub enum Isa {
 impl Isa {
     /// Those that this machine has, best first; [`Isa::Portable`] is always the last.
     pub fn available() -> impl Iterator<Item = Isa> {
-        [Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available())
+        [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable]
+            .into_iter()
+            .filter(|isa| isa.is_available())
     }
 
     /// The best that this machine has.
@@ -136,11 +165,15 @@ impl Isa {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vector {
     #[cfg(target_arch = "x86_64")]
-    Amx(avx512::Avx512, Amx),
+    Amx(avx512::Avx512<true>, Amx),
+    #[cfg(target_arch = "x86_64")]
+    Avx512Bf16(avx512::Avx512<true>),
     #[cfg(target_arch = "x86_64")]
     Avx512(avx512::Avx512),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Avx2),
+    #[cfg(target_arch = "aarch64")]
+    Neon(neon::Neon),
     Portable(portable::Portable),
 }
 
@@ -150,19 +183,21 @@ impl Vector {
         Vector::exactly(isa).or_else(|| Vector::exactly(Isa::detect())).unwrap_or(Vector::Portable(portable::Portable))
     }
 
-    #[cfg(target_arch = "x86_64")]
     fn exactly(isa: Isa) -> Option<Vector> {
         match isa {
+            #[cfg(target_arch = "x86_64")]
             Isa::Amx => avx512::Avx512::detect().zip(Amx::detect()).map(|(s, amx)| Vector::Amx(s, amx)),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512Bf16 => avx512::Avx512::detect().map(Vector::Avx512Bf16),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx512 => avx512::Avx512::detect().map(Vector::Avx512),
+            #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => avx2::Avx2::detect().map(Vector::Avx2),
+            #[cfg(target_arch = "aarch64")]
+            Isa::Neon => neon::Neon::detect().map(Vector::Neon),
             Isa::Portable => Some(Vector::Portable(portable::Portable)),
+            _ => None,
         }
-    }
-
-    #[cfg(not(target_arch = "x86_64"))]
-    fn exactly(isa: Isa) -> Option<Vector> {
-        (isa == Isa::Portable).then_some(Vector::Portable(portable::Portable))
     }
 
     pub(crate) fn isa(self) -> Isa {
@@ -170,9 +205,13 @@ impl Vector {
             #[cfg(target_arch = "x86_64")]
             Vector::Amx(..) => Isa::Amx,
             #[cfg(target_arch = "x86_64")]
+            Vector::Avx512Bf16(_) => Isa::Avx512Bf16,
+            #[cfg(target_arch = "x86_64")]
             Vector::Avx512(_) => Isa::Avx512,
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(_) => Isa::Avx2,
+            #[cfg(target_arch = "aarch64")]
+            Vector::Neon(_) => Isa::Neon,
             Vector::Portable(_) => Isa::Portable,
         }
     }
@@ -181,11 +220,47 @@ impl Vector {
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self {
             #[cfg(target_arch = "x86_64")]
-            Vector::Amx(s, _) | Vector::Avx512(s) => s.run(kernel),
+            Vector::Amx(s, _) | Vector::Avx512Bf16(s) => s.without_bf16().run(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Vector::Avx512(s) => s.run(kernel),
             #[cfg(target_arch = "x86_64")]
             Vector::Avx2(s) => s.run(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Vector::Neon(s) => s.run(kernel),
             Vector::Portable(s) => kernel.run(s),
         }
+    }
+
+    /// Whether there are instructions for pairs of BF16.
+    pub(crate) fn has_pairs(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Amx(..) | Vector::Avx512Bf16(_) => true,
+            _ => false,
+        }
+    }
+
+    /// As [`Vector::run`], for a kernel that works on pairs.
+    ///
+    /// # Panics
+    /// Unless [`Vector::has_pairs`].
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    pub(crate) fn run_pairs<K: Kernel>(self, kernel: K) -> K::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Vector::Amx(s, _) | Vector::Avx512Bf16(s) => s.run(kernel),
+            _ => unreachable!("only where there are pairs"),
+        }
+    }
+
+    /// How far ahead memory is asked for. By measurement: Intel's first cache has few lines under way at a time, so they must
+    /// soon be used; AMD's takes them from as far away as the second.
+    pub(crate) fn ahead(self) -> Ahead {
+        static AHEAD: LazyLock<Ahead> = LazyLock::new(|| match vendor::is_amd() {
+            true => Ahead { near: 4096, far: 8192 },
+            false => Ahead { near: 512, far: 4096 },
+        });
+        *AHEAD
     }
 
     /// The matrix unit beside it.

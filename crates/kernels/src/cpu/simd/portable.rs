@@ -113,10 +113,6 @@ impl Simd for Portable {
         from.map(|x| i32::from(x as i8))
     }
     #[inline(always)]
-    fn halves(self, from: &[Bytes; 2]) -> I {
-        from_fn(|i| i32::from(half_bits(from, i)))
-    }
-    #[inline(always)]
     fn f16(self, from: &[Bytes; 2]) -> F {
         from_fn(|i| widen(u32::from(half_bits(from, i))))
     }
