@@ -177,25 +177,49 @@ fn tiles<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>
     for (columns, tile) in columns.iter_mut().zip(tiles) {
         *columns = tile.as_chunks().0;
     }
-    for block in 0..rows[0].len().div_ceil(N) {
-        let mut w = [[s.splat(0.0); N]; T];
-        for (w, columns) in w.iter_mut().zip(columns) {
-            s.prefetch(&columns[block], ahead.near);
-            s.prefetch_far(&columns[block], ahead.far);
-            *w = C::load(s, &columns[block]);
-        }
-        for (totals, row) in totals.iter_mut().zip(rows) {
-            for (i, x) in row[N * block..].iter().take(N).enumerate() {
-                let x = s.splat(*x);
-                for (total, w) in totals.iter_mut().zip(w) {
-                    *total = C::add(s, w[i], x, *total);
-                }
-            }
-        }
+    let mut whole = [rows[0].as_chunks::<N>().0; R];
+    // Of a row that ends within a block.
+    let mut rest = [[[0.0; N]; 1]; R];
+    for ((whole, rest), row) in whole.iter_mut().zip(&mut rest).zip(rows) {
+        let (chunks, left) = row.as_chunks();
+        *whole = chunks;
+        rest[0][..left.len()].copy_from_slice(left);
+    }
+    let (all, blocks) = (rows[0].len().div_ceil(N), whole[0].len());
+    for block in 0..blocks {
+        add::<S, C, N, R, T>(s, (&columns, block), (&whole, block), ahead, &mut totals);
+    }
+    if all > blocks {
+        add::<S, C, N, R, T>(s, (&columns, blocks), (&rest.each_ref().map(|rest| &rest[..]), 0), ahead, &mut totals);
     }
     for (r, totals) in totals.into_iter().enumerate() {
         for (t, total) in totals.into_iter().enumerate() {
             s.store(&mut sums[r * sums_stride + t].0, total);
+        }
+    }
+}
+
+/// Adds the products of one block of columns.
+#[inline(always)]
+fn add<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>(
+    s: S,
+    (columns, block): (&[&[Quads]; T], usize),
+    (rows, at): (&[&[[f32; N]]; R], usize),
+    ahead: Ahead,
+    totals: &mut [[S::F; T]; R],
+) {
+    let mut w = [[s.splat(0.0); N]; T];
+    for (w, columns) in w.iter_mut().zip(columns) {
+        s.prefetch(&columns[block], ahead.near);
+        s.prefetch_far(&columns[block], ahead.far);
+        *w = C::load(s, &columns[block]);
+    }
+    for (totals, row) in totals.iter_mut().zip(rows) {
+        for (i, x) in row[at].iter().enumerate() {
+            let x = s.splat(*x);
+            for (total, w) in totals.iter_mut().zip(&w) {
+                *total = C::add(s, w[i], x, *total);
+            }
         }
     }
 }
