@@ -77,7 +77,8 @@ impl Tiles {
     }
 
     fn blocks(&self, columns: usize) -> usize {
-        columns.div_ceil(self.layout.columns)
+        // A power of two, for which there is an instruction that is faster than a division.
+        (columns + self.layout.columns - 1) >> self.layout.columns.trailing_zeros()
     }
 
     /// Packs up to 16 rows, those that `rows` begins with.

@@ -121,7 +121,7 @@ macro_rules! for_quant {
 /// How a type's blocks are packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
-    /// Columns of a block.
+    /// Columns of a block, a power of two.
     pub(crate) columns: usize,
     /// Lines of a block; none for floats.
     pub(crate) quants: usize,
