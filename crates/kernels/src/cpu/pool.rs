@@ -65,6 +65,10 @@ impl Run {
 }
 
 /// What the threads share.
+///
+/// Whoever goes to sleep says so, then looks again; whoever wakes others changes what they wait for, then looks who sleeps. What
+/// is written before such a look is written by a `swap` or another read-modify-write, never by a `store`: QEMU up to 7.2
+/// lets the load after a sequentially consistent store of ARM overtake it, and then nobody wakes. On x86 both are one instruction.
 struct Club {
     gate: AtomicU64,
     /// What is to be done; read by threads inside the gate only.
@@ -272,7 +276,7 @@ impl Club {
         let start = |run: usize| run * pieces / self.runs.len();
         self.runs.iter().enumerate().for_each(|(i, run)| run.set(start(i)..start(i + 1)));
         let number = (self.gate.load(Relaxed) >> 32).wrapping_add(1);
-        self.gate.store(number << 32 | OPEN, SeqCst);
+        self.gate.swap(number << 32 | OPEN, SeqCst);
         if self.sleepers.load(SeqCst) > 0 {
             drop(lock(&self.bed));
             self.bell.notify_all();
@@ -290,7 +294,7 @@ impl Club {
             std::hint::spin_loop();
         }
         let mut bed = lock(&self.bed);
-        self.caller_sleeps.store(true, SeqCst);
+        self.caller_sleeps.swap(true, SeqCst);
         while !empty() {
             bed = self.done.wait(bed).unwrap_or_else(PoisonError::into_inner);
         }
