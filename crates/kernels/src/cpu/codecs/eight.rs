@@ -1,6 +1,6 @@
 //! Bytes with a scale in blocks of 32.
 
-use super::{Block, Part, Quant, half, lines};
+use super::{Block, Quant, half};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q8_0;
@@ -9,6 +9,7 @@ impl Quant<8, 8, 2> for Q8_0 {
     const PARTS: usize = 1;
     const ZERO: u32 = 128;
     const WIDE: bool = true;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -17,7 +18,12 @@ impl Quant<8, 8, 2> for Q8_0 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<8, 2>, _: usize) -> Part<S, 8> {
-        Part { bytes: lines!(s, 8, |i| s.bytes(&block.quants[i])), scale: half(s, block.side, 0), min: None }
+    fn line<S: Simd>(s: S, block: &Block<8, 2>, _: usize, i: usize) -> S::I {
+        s.bytes(&block.quants[i])
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<8, 2>, _: usize) -> S::F {
+        half(s, block.side, 0)
     }
 }

@@ -1,7 +1,7 @@
 //! Five bits an element in blocks of 32: four as in `four.rs`; bit i of the last line's bytes is the fifth of line i.
 
-use super::four::nibbles;
-use super::{Block, Part, Quads, Quant, bits, half, lines};
+use super::four::nibble;
+use super::{Block, Quads, Quant, bits, half};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q5_0;
@@ -17,9 +17,8 @@ fn pack(high: &[u8], nibbles: &[u8], quants: &mut [u8]) {
 }
 
 #[inline(always)]
-fn fives<S: Simd>(s: S, quants: &[Quads; 5]) -> [S::I; 8] {
-    let four = nibbles(s, quants);
-    lines!(s, 8, |i| s.or(four[i], s.shl(bits(s, &quants[4], i as u32, 1), 4)))
+fn five<S: Simd>(s: S, quants: &[Quads; 5], i: usize) -> S::I {
+    s.or(nibble(s, quants, i), s.shl(bits(s, &quants[4], i as u32, 1), 4))
 }
 
 impl Quant<8, 5, 2> for Q5_0 {
@@ -33,8 +32,13 @@ impl Quant<8, 5, 2> for Q5_0 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<5, 2>, _: usize) -> Part<S, 8> {
-        Part { bytes: fives(s, block.quants), scale: half(s, block.side, 0), min: None }
+    fn line<S: Simd>(s: S, block: &Block<5, 2>, _: usize, i: usize) -> S::I {
+        five(s, block.quants, i)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<5, 2>, _: usize) -> S::F {
+        half(s, block.side, 0)
     }
 }
 
@@ -48,8 +52,17 @@ impl Quant<8, 5, 4> for Q5_1 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<5, 4>, _: usize) -> Part<S, 8> {
-        let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
-        Part { bytes: fives(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
+    fn line<S: Simd>(s: S, block: &Block<5, 4>, _: usize, i: usize) -> S::I {
+        five(s, block.quants, i)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<5, 4>, _: usize) -> S::F {
+        half(s, block.side, 0)
+    }
+
+    #[inline(always)]
+    fn min<S: Simd>(s: S, block: &Block<5, 4>, _: usize) -> Option<S::F> {
+        Some(s.sub(s.splat(-0.0), half(s, block.side, 2)))
     }
 }

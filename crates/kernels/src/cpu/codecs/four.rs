@@ -1,6 +1,6 @@
 //! Four bits an element in blocks of 32: byte j holds elements j (low) and j + 16 (high).
 
-use super::{Block, Part, Quads, Quant, bits, fields, half, lines};
+use super::{Block, Quads, Quant, bits, fields, half};
 use crate::cpu::simd::{Bytes, LANES, Simd};
 
 pub(super) struct Q4_0;
@@ -14,21 +14,16 @@ const LEVELS: Bytes = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181,
 /// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa), and 16.
 const FLOATS: Bytes = [16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4];
 
-/// The lines of 32 columns from the nibbles of four lines.
+/// Line `i` of 32 columns from the nibbles of four lines.
 #[inline(always)]
-pub(super) fn nibbles<S: Simd>(s: S, quants: &[Quads]) -> [S::I; 8] {
-    lines!(s, 8, |i| bits(s, &quants[i % 4], i as u32 / 4 * 4, 4))
-}
-
-#[inline(always)]
-fn levels<S: Simd>(s: S, quants: &[Quads], table: &Bytes) -> [S::I; 8] {
-    let four = nibbles(s, quants);
-    lines!(s, 8, |i| s.lookup(table, four[i]))
+pub(super) fn nibble<S: Simd>(s: S, quants: &[Quads], i: usize) -> S::I {
+    bits(s, &quants[i % 4], i as u32 / 4 * 4, 4)
 }
 
 impl Quant<8, 4, 2> for Q4_0 {
     const PARTS: usize = 1;
     const ZERO: u32 = 8;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -37,13 +32,19 @@ impl Quant<8, 4, 2> for Q4_0 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        Part { bytes: nibbles(s, block.quants), scale: half(s, block.side, 0), min: None }
+    fn line<S: Simd>(s: S, block: &Block<4, 2>, _: usize, i: usize) -> S::I {
+        nibble(s, block.quants, i)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> S::F {
+        half(s, block.side, 0)
     }
 }
 
 impl Quant<8, 4, 4> for Q4_1 {
     const PARTS: usize = 1;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -52,9 +53,18 @@ impl Quant<8, 4, 4> for Q4_1 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<4, 4>, _: usize) -> Part<S, 8> {
-        let min = s.sub(s.splat(-0.0), half(s, block.side, 2));
-        Part { bytes: nibbles(s, block.quants), scale: half(s, block.side, 0), min: Some(min) }
+    fn line<S: Simd>(s: S, block: &Block<4, 4>, _: usize, i: usize) -> S::I {
+        nibble(s, block.quants, i)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<4, 4>, _: usize) -> S::F {
+        half(s, block.side, 0)
+    }
+
+    #[inline(always)]
+    fn min<S: Simd>(s: S, block: &Block<4, 4>, _: usize) -> Option<S::F> {
+        Some(s.sub(s.splat(-0.0), half(s, block.side, 2)))
     }
 }
 
@@ -62,6 +72,7 @@ impl Quant<8, 4, 2> for IQ4NL {
     const PARTS: usize = 1;
     const ZERO: u32 = 128;
     const WIDE: bool = true;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -69,14 +80,20 @@ impl Quant<8, 4, 2> for IQ4NL {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> Part<S, 8> {
-        Part { bytes: levels(s, block.quants, &LEVELS), scale: half(s, block.side, 0), min: None }
+    fn line<S: Simd>(s: S, block: &Block<4, 2>, _: usize, i: usize) -> S::I {
+        s.lookup(&LEVELS, nibble(s, block.quants, i))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<4, 2>, _: usize) -> S::F {
+        half(s, block.side, 0)
     }
 }
 
 impl Quant<8, 4, 1> for MXFP4 {
     const PARTS: usize = 1;
     const ZERO: u32 = 16;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(1, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -85,13 +102,17 @@ impl Quant<8, 4, 1> for MXFP4 {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<4, 1>, _: usize) -> Part<S, 8> {
+    fn line<S: Simd>(s: S, block: &Block<4, 1>, _: usize, i: usize) -> S::I {
+        s.lookup(&FLOATS, nibble(s, block.quants, i))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<4, 1>, _: usize) -> S::F {
         let mut scales = [0.0; LANES];
         for (scale, &e) in scales.iter_mut().zip(&block.side[0]) {
             *scale = half_power(e);
         }
-        let scale = s.load(&scales);
-        Part { bytes: levels(s, block.quants, &FLOATS), scale, min: None }
+        s.load(&scales)
     }
 }
 
@@ -119,10 +140,14 @@ impl Quant<8, 32, 10> for IQ4XS {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<32, 10>, part: usize) -> Part<S, 8> {
+    fn line<S: Simd>(s: S, block: &Block<32, 10>, part: usize, i: usize) -> S::I {
+        s.lookup(&LEVELS, nibble(s, &block.quants[4 * part..], i))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<32, 10>, part: usize) -> S::F {
         let scale = s.float(s.signed(&fields::<8, 10>(block.side, 2)[part]));
-        let scale = s.mul(half(s, block.side, 0), scale);
-        Part { bytes: levels(s, &block.quants[4 * part..][..4], &LEVELS), scale, min: None }
+        s.mul(half(s, block.side, 0), scale)
     }
 }
 

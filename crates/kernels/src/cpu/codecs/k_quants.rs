@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Block, Part, Quads, Quant, bits, half, lines};
+use super::{Block, Quads, Quant, bits, half};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -21,13 +21,18 @@ impl Quant<4, 16, 20> for Q2K {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<16, 20>, part: usize) -> Part<S, 4> {
-        let both = s.unsigned(&block.side[part]);
-        let scale = s.mul(half(s, block.side, 16), s.float(s.and(both, s.splat_int(15))));
-        let min = s.mul(half(s, block.side, 18), s.float(s.shr(both, 4)));
-        let first = part / 8 * 8 + part % 2 * 4;
-        let bytes = lines!(s, 4, |i| bits(s, &block.quants[first + i], part as u32 / 2 % 4 * 2, 2));
-        Part { bytes, scale, min: Some(min) }
+    fn line<S: Simd>(s: S, block: &Block<16, 20>, part: usize, i: usize) -> S::I {
+        bits(s, &block.quants[part / 8 * 8 + part % 2 * 4 + i], part as u32 / 2 % 4 * 2, 2)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<16, 20>, part: usize) -> S::F {
+        s.mul(half(s, block.side, 16), s.float(s.and(s.unsigned(&block.side[part]), s.splat_int(15))))
+    }
+
+    #[inline(always)]
+    fn min<S: Simd>(s: S, block: &Block<16, 20>, part: usize) -> Option<S::F> {
+        Some(s.mul(half(s, block.side, 18), s.float(s.shr(s.unsigned(&block.side[part]), 4))))
     }
 }
 
@@ -49,15 +54,16 @@ impl Quant<4, 24, 18> for Q3K {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<24, 18>, part: usize) -> Part<S, 4> {
-        let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
+    fn line<S: Simd>(s: S, block: &Block<24, 18>, part: usize, i: usize) -> S::I {
         let (row, side) = (part / 2, part % 2 * 4);
-        let bytes = lines!(s, 4, |i| {
-            let two = bits(s, &block.quants[row / 4 * 8 + side + i], row as u32 % 4 * 2, 2);
-            let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
-            s.or(two, s.shl(third, 2))
-        });
-        Part { bytes, scale, min: None }
+        let two = bits(s, &block.quants[row / 4 * 8 + side + i], row as u32 % 4 * 2, 2);
+        let third = bits(s, &block.quants[16 + side + i], row as u32, 1);
+        s.or(two, s.shl(third, 2))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<24, 18>, part: usize) -> S::F {
+        s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])))
     }
 }
 
@@ -75,21 +81,27 @@ fn pack_side(block: &[u8], side: &mut [u8]) {
     side[16..].copy_from_slice(&block[..4]);
 }
 
-/// Scale and minimum of part 0 to 7 of Q4_K and Q5_K.
+/// The scale of part 0 to 7 of Q4_K and Q5_K.
 #[inline(always)]
-fn scale_and_min<S: Simd>(s: S, side: &[Bytes; 20], part: usize) -> (S::F, Option<S::F>) {
-    let scale = s.mul(half(s, side, 16), s.float(s.unsigned(&side[part])));
-    (scale, Some(s.mul(half(s, side, 18), s.float(s.unsigned(&side[8 + part])))))
+fn scale<S: Simd>(s: S, side: &[Bytes; 20], part: usize) -> S::F {
+    s.mul(half(s, side, 16), s.float(s.unsigned(&side[part])))
 }
 
-/// The nibbles of part 0 to 7 of Q4_K and Q5_K: low ones of 32 bytes, then their high ones.
+/// Their minimum.
 #[inline(always)]
-fn nibbles<S: Simd>(s: S, quants: &[Quads], part: usize) -> [S::I; 8] {
-    lines!(s, 8, |i| bits(s, &quants[part / 2 * 8 + i], part as u32 % 2 * 4, 4))
+fn min<S: Simd>(s: S, side: &[Bytes; 20], part: usize) -> S::F {
+    s.mul(half(s, side, 18), s.float(s.unsigned(&side[8 + part])))
+}
+
+/// Line `i` of their nibbles: low ones of 32 bytes, then their high ones.
+#[inline(always)]
+fn nibble<S: Simd>(s: S, quants: &[Quads], part: usize, i: usize) -> S::I {
+    bits(s, &quants[part / 2 * 8 + i], part as u32 % 2 * 4, 4)
 }
 
 impl Quant<8, 32, 20> for Q4K {
     const PARTS: usize = 8;
+    const EASY: bool = true;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
 
     /// A block has d, dmin, 12 bytes of scales, 128 of nibbles.
@@ -99,9 +111,18 @@ impl Quant<8, 32, 20> for Q4K {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<32, 20>, part: usize) -> Part<S, 8> {
-        let (scale, min) = scale_and_min(s, block.side, part);
-        Part { bytes: nibbles(s, block.quants, part), scale, min }
+    fn line<S: Simd>(s: S, block: &Block<32, 20>, part: usize, i: usize) -> S::I {
+        nibble(s, block.quants, part, i)
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<32, 20>, part: usize) -> S::F {
+        scale(s, block.side, part)
+    }
+
+    #[inline(always)]
+    fn min<S: Simd>(s: S, block: &Block<32, 20>, part: usize) -> Option<S::F> {
+        Some(min(s, block.side, part))
     }
 }
 
@@ -117,11 +138,19 @@ impl Quant<8, 40, 20> for Q5K {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<40, 20>, part: usize) -> Part<S, 8> {
-        let (scale, min) = scale_and_min(s, block.side, part);
-        let four = nibbles(s, block.quants, part);
-        let bytes = lines!(s, 8, |i| s.or(four[i], s.shl(bits(s, &block.quants[32 + i], part as u32, 1), 4)));
-        Part { bytes, scale, min }
+    fn line<S: Simd>(s: S, block: &Block<40, 20>, part: usize, i: usize) -> S::I {
+        let fifth = bits(s, &block.quants[32 + i], part as u32, 1);
+        s.or(nibble(s, block.quants, part, i), s.shl(fifth, 4))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<40, 20>, part: usize) -> S::F {
+        scale(s, block.side, part)
+    }
+
+    #[inline(always)]
+    fn min<S: Simd>(s: S, block: &Block<40, 20>, part: usize) -> Option<S::F> {
+        Some(min(s, block.side, part))
     }
 }
 
@@ -137,14 +166,15 @@ impl Quant<4, 48, 18> for Q6K {
     }
 
     #[inline(always)]
-    fn part<S: Simd>(s: S, block: &Block<48, 18>, part: usize) -> Part<S, 4> {
-        let scale = s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])));
+    fn line<S: Simd>(s: S, block: &Block<48, 18>, part: usize, i: usize) -> S::I {
         let (half, quarter, first) = (part / 8, part / 2 % 4, part % 2 * 4);
-        let bytes = lines!(s, 4, |i| {
-            let four = bits(s, &block.quants[half * 16 + quarter % 2 * 8 + first + i], quarter as u32 / 2 * 4, 4);
-            let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
-            s.or(four, s.shl(upper, 4))
-        });
-        Part { bytes, scale, min: None }
+        let four = bits(s, &block.quants[half * 16 + quarter % 2 * 8 + first + i], quarter as u32 / 2 * 4, 4);
+        let upper = bits(s, &block.quants[32 + half * 8 + first + i], quarter as u32 * 2, 2);
+        s.or(four, s.shl(upper, 4))
+    }
+
+    #[inline(always)]
+    fn scale<S: Simd>(s: S, block: &Block<48, 18>, part: usize) -> S::F {
+        s.mul(half(s, block.side, 16), s.float(s.signed(&block.side[part])))
     }
 }

@@ -5,6 +5,7 @@
 //! scale · (byte − [`Quant::ZERO`]) − minimum, the same bits as `tensor::decode` gives. Products with rows of signed
 //! bytes are then sums of integers.
 
+mod dot;
 mod eight;
 mod five;
 mod float;
@@ -13,9 +14,9 @@ mod k_quants;
 
 use tensor::DType;
 
-use super::ops::eight::{Block as Rounded, Factor};
-use super::ops::gemm_int::{Form, Weights, multiply};
-use super::simd::{Ahead, Bytes, Kernel, Line, Simd};
+use super::ops::gemm_int::{Form, Weights};
+use super::simd::{Bytes, Kernel, Simd};
+pub(crate) use dot::DotQuants;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 
 /// Columns unpacked at a time; the longest block of any type.
@@ -39,17 +40,29 @@ trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     const ZERO: u32 = 0;
     /// Whether bytes reach 128 and more.
     const WIDE: bool = false;
+    /// Whether so little is done to a line to unpack it that it is not worth keeping.
+    const EASY: bool = false;
     /// The widths of the side's fields, in order: (bytes, how many).
     const FIELDS: &'static [(usize, usize)];
 
     /// Parts one row's block, as the file has it, into the bytes of its lines and of its side.
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]);
 
-    /// Part `part` of a block.
-    fn part<S: Simd>(s: S, block: &Block<QUANTS, SIDE>, part: usize) -> Part<S, LINES>;
+    /// Line `i` of part `part` of a block.
+    fn line<S: Simd>(s: S, block: &Block<QUANTS, SIDE>, part: usize, i: usize) -> S::I;
+
+    /// The scale of a part.
+    fn scale<S: Simd>(s: S, block: &Block<QUANTS, SIDE>, part: usize) -> S::F;
+
+    /// Its minimum; `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
+    #[inline(always)]
+    fn min<S: Simd>(_: S, _: &Block<QUANTS, SIDE>, _: usize) -> Option<S::F> {
+        None
+    }
 }
 
 /// A block of 16 rows.
+#[derive(Clone, Copy)]
 struct Block<'a, const QUANTS: usize, const SIDE: usize> {
     quants: &'a [Quads; QUANTS],
     side: &'a [Bytes; SIDE],
@@ -67,56 +80,28 @@ impl<'a, const QUANTS: usize, const SIDE: usize> Block<'a, QUANTS, SIDE> {
     }
 }
 
-/// A part of a block of 16 rows.
-#[derive(Clone, Copy)]
-pub(crate) struct Part<S: Simd, const LINES: usize> {
-    pub(crate) bytes: [S::I; LINES],
-    pub(crate) scale: S::F,
-    /// `None` for the types whose minimum is [`Quant::ZERO`] times the scale.
-    pub(crate) min: Option<S::F>,
-}
-
-/// How far the start of a sum, which is for [`Quant::ZERO`] of 128, is shifted for another; `None` if the sum starts from 0.
-pub(crate) const fn shift(zero: u32) -> Option<u32> {
-    if zero == 0 { None } else { Some(128u32.ilog2() - zero.ilog2()) }
-}
-
-/// An array made element by element. (`std::array::from_fn` is not always inlined, and code that is not is compiled without
-/// the instruction set.)
-macro_rules! lines {
-    ($s:expr, $n:literal, |$i:ident| $line:expr) => {{
-        let mut lines = [$s.splat_int(0); $n];
-        let mut $i = 0;
-        while $i < $n {
-            lines[$i] = $line;
-            $i += 1;
-        }
-        lines
-    }};
-}
-use lines;
-
-/// Calls `$do` for a quantized type: with `S` and a number of rows if given, the type, and the three numbers of [`Quant`].
+/// Calls `$do` for a quantized type: with `S` if given, the type, and the three numbers of [`Quant`].
 macro_rules! for_quant {
-    ($dtype:expr, $do:ident [$($s:ident)? $($rows:literal)?] ($($arg:expr),*)) => {
+    ($dtype:expr, $do:ident [$($s:ident)?] ($($arg:expr),*)) => {
         match $dtype {
-            DType::Q8_0 => $do::<$($s,)? $($rows,)? eight::Q8_0, 8, 8, 2>($($arg),*),
-            DType::Q4_0 => $do::<$($s,)? $($rows,)? four::Q4_0, 8, 4, 2>($($arg),*),
-            DType::Q4_1 => $do::<$($s,)? $($rows,)? four::Q4_1, 8, 4, 4>($($arg),*),
-            DType::Q5_0 => $do::<$($s,)? $($rows,)? five::Q5_0, 8, 5, 2>($($arg),*),
-            DType::Q5_1 => $do::<$($s,)? $($rows,)? five::Q5_1, 8, 5, 4>($($arg),*),
-            DType::IQ4_NL => $do::<$($s,)? $($rows,)? four::IQ4NL, 8, 4, 2>($($arg),*),
-            DType::IQ4_XS => $do::<$($s,)? $($rows,)? four::IQ4XS, 8, 32, 10>($($arg),*),
-            DType::MXFP4 => $do::<$($s,)? $($rows,)? four::MXFP4, 8, 4, 1>($($arg),*),
-            DType::Q2_K => $do::<$($s,)? $($rows,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
-            DType::Q3_K => $do::<$($s,)? $($rows,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
-            DType::Q4_K => $do::<$($s,)? $($rows,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
-            DType::Q5_K => $do::<$($s,)? $($rows,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
-            DType::Q6_K => $do::<$($s,)? $($rows,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
+            DType::Q8_0 => $do::<$($s,)? eight::Q8_0, 8, 8, 2>($($arg),*),
+            DType::Q4_0 => $do::<$($s,)? four::Q4_0, 8, 4, 2>($($arg),*),
+            DType::Q4_1 => $do::<$($s,)? four::Q4_1, 8, 4, 4>($($arg),*),
+            DType::Q5_0 => $do::<$($s,)? five::Q5_0, 8, 5, 2>($($arg),*),
+            DType::Q5_1 => $do::<$($s,)? five::Q5_1, 8, 5, 4>($($arg),*),
+            DType::IQ4_NL => $do::<$($s,)? four::IQ4NL, 8, 4, 2>($($arg),*),
+            DType::IQ4_XS => $do::<$($s,)? four::IQ4XS, 8, 32, 10>($($arg),*),
+            DType::MXFP4 => $do::<$($s,)? four::MXFP4, 8, 4, 1>($($arg),*),
+            DType::Q2_K => $do::<$($s,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
+            DType::Q3_K => $do::<$($s,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
+            DType::Q4_K => $do::<$($s,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
+            DType::Q5_K => $do::<$($s,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
+            DType::Q6_K => $do::<$($s,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
             DType::F32 | DType::F16 | DType::BF16 => unreachable!("floats are not quantized"),
         }
     };
 }
+use for_quant;
 
 /// How a type's blocks are packed.
 #[derive(Clone, Copy, Debug)]
@@ -129,6 +114,8 @@ pub(crate) struct Layout {
     pub(crate) fields: &'static [(usize, usize)],
     /// How parts are multiplied.
     pub(crate) form: Form,
+    /// Whether a line is quickly unpacked.
+    pub(crate) easy: bool,
     /// One row's block into the bytes of its lines and of its side.
     pub(crate) pack: fn(&[u8], &mut [u8], &mut [u8]),
 }
@@ -141,12 +128,19 @@ impl Layout {
                 side[block.len()..].fill(0);
                 side[..block.len()].copy_from_slice(block);
             };
-            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, pack }
+            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, easy: false, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
             let form = Form { lines: LINES, zero: T::ZERO, wide: T::WIDE };
-            Layout { columns: T::PARTS * LINES * QUAD, quants: QUANTS, fields: T::FIELDS, form, pack: T::pack }
+            Layout {
+                columns: T::PARTS * LINES * QUAD,
+                quants: QUANTS,
+                fields: T::FIELDS,
+                form,
+                easy: T::EASY,
+                pack: T::pack,
+            }
         }
         match dtype {
             DType::F32 => float(1, &[(4, 1)]),
@@ -201,19 +195,19 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
     for ((block, bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
         let block = Block::new(block);
-        // As in `dot`.
+        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
         for group in 0..T::PARTS.div_ceil(8) {
             macro_rules! parts {
                 ($($i:literal)*) => {$(
                     if $i < T::PARTS {
                         let p = 8 * group + $i;
-                        let part = T::part(s, &block, p);
-                        for (to, quants) in bytes[p].iter_mut().zip(part.bytes) {
+                        for (i, to) in bytes[p].iter_mut().enumerate() {
+                            let quants = T::line(s, &block, p, i);
                             let quants = if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) };
                             s.store_bytes(to, if zero == 0 { quants } else { s.xor(quants, flip) });
                         }
-                        s.store(&mut scales[p].0, part.scale);
-                        if let Some(min) = part.min {
+                        s.store(&mut scales[p].0, T::scale(s, &block, p));
+                        if let Some(min) = T::min(s, &block, p) {
                             s.store(&mut mins[p].0, min);
                         }
                     }
@@ -223,79 +217,6 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
         }
     }
     zero
-}
-
-/// Multiplies tiles with 1, 2 or 4 rounded rows, reading each tile once: row r of `sums` + t = tile t · row r.
-pub(crate) struct DotQuants<'a> {
-    pub(crate) dtype: DType,
-    /// The tiles, one after the other.
-    pub(crate) tiles: &'a [Bytes],
-    /// Fields from tile to tile.
-    pub(crate) stride: usize,
-    pub(crate) cols: usize,
-    pub(crate) x: &'a [Rounded],
-    /// Where each row starts in `x`.
-    pub(crate) rows: &'a [u32],
-    pub(crate) sums: &'a mut [Line],
-    pub(crate) sums_stride: usize,
-    pub(crate) ahead: Ahead,
-}
-
-impl Kernel for DotQuants<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        match self.rows.len() {
-            1 => for_quant!(self.dtype, dot[S 1](s, self)),
-            2 => for_quant!(self.dtype, dot[S 2](s, self)),
-            _ => for_quant!(self.dtype, dot[S 4](s, self)),
-        }
-    }
-}
-
-#[inline(always)]
-fn dot<S, const ROWS: usize, T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(s: S, job: DotQuants)
-where
-    S: Simd,
-    T: Quant<LINES, QUANTS, SIDE>,
-{
-    let len = Block::<QUANTS, SIDE>::LEN;
-    let blocks = job.cols / (T::PARTS * LINES * QUAD);
-    let rows = job.rows.first_chunk::<ROWS>().expect("so many");
-    Factor::check(job.x, rows, job.cols);
-    // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
-    let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
-    let lines = len.div_ceil(groups * QUAD);
-    // The first part may read a block's last field.
-    let (near, far) = (job.ahead.near + len * size_of::<Bytes>(), job.ahead.far + len * size_of::<Bytes>());
-    for (t, tile) in job.tiles.chunks_exact(job.stride).enumerate() {
-        let mut totals = [[s.splat(0.0)]; ROWS];
-        for (b, fields) in tile[..blocks * len].chunks_exact(len).enumerate() {
-            let block = Block::new(fields);
-            for group in 0..groups {
-                let place = &fields[group * len / groups];
-                macro_rules! parts {
-                    ($($i:literal)*) => {$(
-                        if $i < parts {
-                            for line in $i * lines / parts..($i + 1) * lines / parts {
-                                s.prefetch(place, near + line * size_of::<Quads>());
-                                s.prefetch_far(place, far + line * size_of::<Quads>());
-                            }
-                            let p = 8 * group + $i;
-                            let part = [T::part(s, &block, p)];
-                            let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
-                            multiply(s, &part, &x, (shift(T::ZERO), T::WIDE), &mut totals);
-                        }
-                    )*};
-                }
-                parts!(0 1 2 3 4 5 6 7);
-            }
-        }
-        for (r, [total]) in totals.into_iter().enumerate() {
-            s.store(&mut job.sums[r * job.sums_stride + t].0, total);
-        }
-    }
 }
 
 /// N fields from the `at`th on.

@@ -15,13 +15,14 @@ const QUADS: usize = COLUMNS / 4;
 
 /// 32 columns of a rounded row: four signed bytes in the bits of each word; their scale; an integer, -128 times the sum of
 /// the bytes, for all of them and for each half, which makes up for a byte of weights being 128 too large; a number, the sum
-/// times the scale, negated, again for all and for each half, which a minimum is multiplied with; and one word of nothing, so
-/// that a block is a cache line.
+/// times the scale, negated, again for all and for each half, which a minimum is multiplied with; and -8 times the sum of all, for
+/// bytes that are 8 too large, the most frequent ones. A block is a cache line.
 pub(crate) type Block = [f32; WORDS];
 const WORDS: usize = Elem::Q8_WORDS;
 const SCALE: usize = QUADS;
 const STARTS: usize = QUADS + 1;
 const SUMS: usize = QUADS + 4;
+const START_OF_FOUR_BITS: usize = QUADS + 7;
 
 /// Words of a rounded row.
 pub(crate) fn words(cols: usize) -> usize {
@@ -91,10 +92,15 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
         self.block[SCALE]
     }
 
-    /// What sums of products start from if 128 is taken from each byte of weights.
+    /// What sums of products start from if `zero`, a power of two, is taken from each byte of weights.
     #[inline(always)]
-    pub(crate) fn start(&self) -> i32 {
-        self.block[STARTS + self.which].to_bits() as i32
+    pub(crate) fn start<S: Simd>(&self, s: S, zero: u32) -> S::I {
+        let start = |at: usize| self.block[at].to_bits() as i32;
+        match zero {
+            8 if self.which == 0 => s.splat_int(start(START_OF_FOUR_BITS)),
+            128 => s.splat_int(start(STARTS + self.which)),
+            _ => s.sar(s.splat_int(start(STARTS + self.which)), 128u32.ilog2() - zero.ilog2()),
+        }
     }
 
     /// What a minimum is multiplied with.
@@ -171,6 +177,7 @@ impl Kernel for Quantize<'_> {
                 out[STARTS + i] = f32::from_bits((-128 * sum) as u32);
                 out[SUMS + i] = -(scale * sum as f32);
             }
+            out[START_OF_FOUR_BITS] = f32::from_bits((-8 * sums[0]) as u32);
         }
     }
 }

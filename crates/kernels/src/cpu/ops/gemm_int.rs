@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use graph::Elem;
 
-use crate::cpu::codecs::{COLUMNS, PARTS, Part, QUAD, QUADS, Quads, shift};
+use crate::cpu::codecs::{COLUMNS, PARTS, QUAD, QUADS, Quads};
 use crate::cpu::ops::eight::{Block, Factor};
 use crate::cpu::ops::linear::AT_ONCE;
 use crate::cpu::simd::{Bytes, Kernel, Line, Simd};
@@ -43,28 +43,11 @@ impl Weights {
 }
 
 /// A part of columns of a tile, in registers or in the first cache.
-pub(crate) trait Lines<S: Simd> {
+pub(crate) trait Lines<S: Simd, const LINES: usize> {
     /// Line `i`.
     fn line(&self, s: S, i: usize) -> S::I;
     fn scale(&self, s: S) -> S::F;
     fn min(&self, s: S) -> Option<S::F>;
-}
-
-impl<S: Simd, const LINES: usize> Lines<S> for Part<S, LINES> {
-    #[inline(always)]
-    fn line(&self, _: S, i: usize) -> S::I {
-        self.bytes[i]
-    }
-
-    #[inline(always)]
-    fn scale(&self, _: S) -> S::F {
-        self.scale
-    }
-
-    #[inline(always)]
-    fn min(&self, _: S) -> Option<S::F> {
-        self.min
-    }
 }
 
 /// A part that is loaded line by line, where it is used.
@@ -76,7 +59,7 @@ struct Unpacked<'a, const LINES: usize> {
     has_min: bool,
 }
 
-impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
+impl<S: Simd, const LINES: usize> Lines<S, LINES> for Unpacked<'_, LINES> {
     #[inline(always)]
     fn line(&self, s: S, i: usize) -> S::I {
         s.bytes(&self.bytes[i])
@@ -94,22 +77,21 @@ impl<S: Simd, const LINES: usize> Lines<S> for Unpacked<'_, LINES> {
     }
 }
 
-/// Adds the products of R rows with a part of T tiles, whose bytes are `wide` or not, to the total of each pair; the sums
-/// start as [`shift`](crate::cpu::codecs::shift) says. All pairs take turns: each one's sum waits for its last product, the others'
+/// Adds the products of R rows with a part of T tiles, from whose bytes, `wide` or not, `zero` is taken, to the total of each
+/// pair. All pairs take turns: each one's sum waits for its last product, the others'
 /// meanwhile go on.
 #[inline(always)]
-pub(crate) fn multiply<S: Simd, L: Lines<S>, const R: usize, const T: usize, const LINES: usize>(
+pub(crate) fn multiply<S: Simd, L: Lines<S, LINES>, const R: usize, const T: usize, const LINES: usize>(
     s: S,
     tiles: &[L; T],
     x: &[Factor<LINES>; R],
-    (shift, wide): (Option<u32>, bool),
+    (zero, wide): (u32, bool),
     totals: &mut [[S::F; T]; R],
 ) {
     let mut sums = [[s.splat_int(0); T]; R];
-    if let Some(shift) = shift {
+    if zero > 0 {
         for (sums, x) in sums.iter_mut().zip(x) {
-            let start = s.splat_int(x.start());
-            *sums = [if shift == 0 { start } else { s.sar(start, shift) }; T];
+            *sums = [x.start(s, zero); T];
         }
     }
     for i in 0..LINES {
@@ -253,10 +235,7 @@ impl GemmInt<'_> {
                 }
             }
         }
-        let shift = match S::WIDE_IS_FREE && !MIN {
-            true => Some(0),
-            false => shift(self.form.zero),
-        };
+        let zero = if S::WIDE_IS_FREE && !MIN { 128 } else { self.form.zero };
         for block in 0..(self.columns / Elem::Q8_BLOCK).min(COLUMNS / Elem::Q8_BLOCK) {
             // A block of x in one turn: where its parts lie is then known when this is compiled.
             macro_rules! part {
@@ -266,7 +245,7 @@ impl GemmInt<'_> {
                         *part = w.part($p, MIN);
                     }
                     let x = Factor::<LINES>::all(self.x, rows, $p);
-                    multiply(s, &parts, &x, (shift, WIDE), &mut totals);
+                    multiply(s, &parts, &x, (zero, WIDE), &mut totals);
                 };
             }
             if QUAD * LINES == Elem::Q8_BLOCK {

@@ -27,7 +27,7 @@ const _: () = assert!(TOGETHER * Elem::Q8_BLOCK >= COLUMNS);
 const GROUP: usize = 12;
 /// The most tiles that are unpacked at a time; so many fit into a core's first cache.
 pub(crate) const AT_ONCE: usize = 4;
-/// Rows of x for which a tile is unpacked in registers, not beforehand; at most 4.
+/// Rows of x for which a tile of floats is decoded in registers, not beforehand; at most 4.
 const FEW: usize = 4;
 /// Pieces wanted for each thread, so that one that comes late costs little: more where the weights' way from memory is what
 /// takes time than where many rows share what a piece has unpacked.
@@ -189,17 +189,17 @@ impl Cut {
 impl Product<'_> {
     /// Some of the tiles for some of the rows, to the room's sums.
     pub(crate) fn sums(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        match rows.len() {
-            0 => {}
-            1..=FEW if self.tiles.quantized() => self.few_rounded_rows(vector, room, tiles, rows),
-            _ if self.tiles.quantized() => match vector.amx() {
-                Some(amx) if gemm_amx::suits(self.tiles.layout.form, rows.len()) => {
+        match (rows.len(), self.tiles.quantized()) {
+            (0, _) => {}
+            (n, true) => match vector.amx() {
+                Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), room, tiles, rows);
                 }
-                _ => self.many_rounded_rows(vector, room, tiles, rows),
+                _ if self.packed_suits(vector, n) => self.rounded_rows_of_packed(vector, room, tiles, rows),
+                _ => self.rounded_rows(vector, room, tiles, rows),
             },
-            1..=FEW => self.few_rows(vector, room, tiles, rows),
-            _ => self.many_rows(vector, room, tiles, rows),
+            (1..=FEW, false) => self.few_rows(vector, room, tiles, rows),
+            (_, false) => self.many_rows(vector, room, tiles, rows),
         }
     }
 
@@ -256,12 +256,17 @@ impl Product<'_> {
         starts.extend(rows.clone().map(|i| eight::start(self.width, self.tiles.shape.cols, self.source(i)) as u32));
     }
 
-    /// Up to [`FEW`] rows: each tile is read once and unpacked in registers.
-    fn few_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    /// Whether so many rows are to be multiplied with tiles as they lie: none waits for its turn, or a line is easily
+    /// unpacked anew for those that do, beside the products. Half the registers leave no room for that, by measurement.
+    fn packed_suits(&self, vector: Vector, rows: usize) -> bool {
+        let (at_once, tiles) = vector.quants();
+        rows <= at_once || tiles > 1 && self.tiles.layout.easy
+    }
+
+    /// The tiles are unpacked in registers.
+    fn rounded_rows_of_packed(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         self.starts(rows, &mut room.starts);
-        // Rows that fill up repeat the first one.
-        room.starts.resize(rows.len().next_power_of_two(), room.starts[0]);
-        vector.run(DotQuants {
+        DotQuants {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
@@ -271,11 +276,12 @@ impl Product<'_> {
             sums: &mut room.sums,
             sums_stride: TILES,
             ahead: vector.ahead(),
-        });
+        }
+        .run(vector);
     }
 
     /// Some columns of a few tiles are unpacked to where all rows then find them in a core's first cache.
-    fn many_rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    fn rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let cols = self.tiles.shape.cols;
         self.starts(rows, &mut room.starts);
         for start in (0..cols).step_by(COLUMNS) {
@@ -298,7 +304,7 @@ impl Product<'_> {
         }
     }
 
-    /// As [`Product::many_rounded_rows`], by a matrix unit.
+    /// As [`Product::rounded_rows`], by a matrix unit.
     fn rows_by_unit(&self, (vector, amx): (Vector, Amx), room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let (cols, groups) = (self.tiles.shape.cols, Groups::new(rows.len()));
         let unit = amx.unit(groups.most());
@@ -344,7 +350,7 @@ impl Product<'_> {
         }
     }
 
-    /// As [`Product::many_rounded_rows`]. Where columns come in pairs, a pair is what a column is elsewhere.
+    /// As [`Product::rounded_rows`]. Where columns come in pairs, a pair is what a column is elsewhere.
     fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let (pairs, at_once) = (pairs::suit(vector, self.tiles), vector.tiles());
         let in_each = if pairs { 2 } else { 1 };

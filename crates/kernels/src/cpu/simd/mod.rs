@@ -119,6 +119,13 @@ pub(crate) struct Ahead {
     pub(crate) far: usize,
 }
 
+impl Ahead {
+    /// Into both at the same time.
+    pub(crate) fn same(ahead: usize) -> Ahead {
+        Ahead { near: ahead, far: ahead }
+    }
+}
+
 /// Work written once for every instruction set.
 pub(crate) trait Kernel {
     type Output;
@@ -282,5 +289,17 @@ impl Vector {
             }
         }
         self.run(Tiles)
+    }
+
+    /// Rows and tiles that the integer product's inner loop takes at once.
+    pub(crate) fn quants(self) -> (usize, usize) {
+        struct Quants;
+        impl Kernel for Quants {
+            type Output = (usize, usize);
+            fn run<S: Simd>(self, _: S) -> (usize, usize) {
+                (S::QUANT_ROWS, S::QUANT_TILES)
+            }
+        }
+        self.run(Quants)
     }
 }

@@ -1,0 +1,209 @@
+//! Products of rounded rows with tiles as they lie. Their lines are unpacked in registers, each time anew, by instructions for
+//! which the products leave room.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use tensor::DType;
+
+use super::{Block, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
+use crate::cpu::ops::eight::{Block as Rounded, Factor};
+use crate::cpu::ops::gemm_int::{Lines, multiply};
+use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd, Vector};
+
+/// Multiplies tiles with some rounded rows: row r of `sums` + t = tile t · row r. Rows that registers have no place for at the
+/// same time take turns at each tile, or two of them, before the next.
+#[derive(Debug)]
+pub(crate) struct DotQuants<'a> {
+    pub(crate) dtype: DType,
+    /// The tiles, one after the other.
+    pub(crate) tiles: &'a [Bytes],
+    /// Fields from tile to tile.
+    pub(crate) stride: usize,
+    pub(crate) cols: usize,
+    pub(crate) x: &'a [Rounded],
+    /// Where each row starts in `x`.
+    pub(crate) rows: &'a [u32],
+    pub(crate) sums: &'a mut [Line],
+    pub(crate) sums_stride: usize,
+    /// How far ahead memory is asked for where no rows take turns. Where they do, each asks for its share of the next tiles.
+    pub(crate) ahead: Ahead,
+}
+
+impl<'a> DotQuants<'a> {
+    pub(crate) fn run(self, vector: Vector) {
+        for_quant!(self.dtype, run[](vector, self));
+    }
+
+    /// The first fields of `n` tiles, the first of them again where there are not N.
+    #[inline(always)]
+    fn tiles<const N: usize>(&self, first: usize, n: usize, len: usize) -> [&'a [Bytes]; N] {
+        let mut tiles = [&self.tiles[first * self.stride..][..len]; N];
+        for (i, tile) in tiles.iter_mut().enumerate().take(n) {
+            *tile = &self.tiles[(first + i) * self.stride..][..len];
+        }
+        tiles
+    }
+}
+
+fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Vector, job: DotQuants)
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    vector.run(Dot::<T, LINES, QUANTS, SIDE> { job, of: PhantomData });
+}
+
+/// [`DotQuants`] of one type.
+struct Dot<'a, T, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+    job: DotQuants<'a>,
+    of: PhantomData<T>,
+}
+
+impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel for Dot<'_, T, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (count, tiles) = (self.job.rows.len(), self.job.tiles.len() / self.job.stride);
+        let turns = count.div_ceil(S::QUANT_ROWS);
+        let at_once = if turns == 1 { tiles } else { S::QUANT_TILES };
+        for first in (0..tiles).step_by(at_once) {
+            let tiles = first..tiles.min(first + at_once);
+            let mut row = 0;
+            for turn in 0..turns {
+                // Rows are shared out evenly: 9 as 5 and 4, not as 7 and 2.
+                let rows = row..row + (count - row).div_ceil(turns - turn);
+                row = rows.end;
+                macro_rules! rows {
+                    ($($n:literal)*) => {
+                        match rows.len() {
+                            1 => self.rows::<S, 1, 1>(s, rows.start, &tiles, (turn, turns)),
+                            $($n if $n <= S::QUANT_ROWS && S::QUANT_TILES == 1 => {
+                                self.rows::<S, $n, 1>(s, rows.start, &tiles, (turn, turns));
+                            }
+                            $n if $n <= S::QUANT_ROWS => self.rows::<S, $n, 2>(s, rows.start, &tiles, (turn, turns)),)*
+                            _ => unreachable!("as many rows as registers take"),
+                        }
+                    };
+                }
+                rows!(2 3 4 5 6 7);
+            }
+        }
+    }
+}
+
+impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Dot<'_, T, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    /// R rows times some tiles, N at a time.
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize, const N: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        tiles: &Range<usize>,
+        (turn, turns): (usize, usize),
+    ) {
+        let job = &mut self.job;
+        let len = Block::<QUANTS, SIDE>::LEN;
+        let blocks = job.cols / (T::PARTS * LINES * QUAD);
+        let rows = job.rows[row..].first_chunk::<R>().expect("so many");
+        Factor::check(job.x, rows, job.cols);
+        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+        let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
+        let lines = len.div_ceil(groups * QUAD);
+        let Ahead { near, far } = if turns == 1 { job.ahead } else { Ahead::same(N * job.stride * size_of::<Bytes>()) };
+        // The first part may read a block's last field.
+        let (near, far) = (near + len * size_of::<Bytes>(), far + len * size_of::<Bytes>());
+        for first in tiles.clone().step_by(N) {
+            let n = N.min(tiles.end - first);
+            let w = job.tiles::<N>(first, n, blocks * len);
+            let mut totals = [[s.splat(0.0); N]; R];
+            let mut wait = turn;
+            for b in 0..blocks {
+                let asks = wait == 0;
+                wait = if asks { turns } else { wait } - 1;
+                let mut now = [&w[0][b * len..][..len]; N];
+                for (now, w) in now.iter_mut().zip(w) {
+                    *now = &w[b * len..][..len];
+                }
+                for group in 0..groups {
+                    macro_rules! parts {
+                        ($($i:literal)*) => {$(
+                            if $i < parts {
+                                let p = 8 * group + $i;
+                                let mut w = [Part::<T, QUANTS, SIDE>::new(now[0], p); N];
+                                for (w, now) in w.iter_mut().zip(now) {
+                                    *w = Part::new(now, p);
+                                    let place = &now[group * len / groups];
+                                    let lines = if asks { $i * lines / parts..($i + 1) * lines / parts } else { 0..0 };
+                                    for line in lines {
+                                        s.prefetch(place, near + line * size_of::<Quads>());
+                                        s.prefetch_far(place, far + line * size_of::<Quads>());
+                                    }
+                                }
+                                let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
+                                multiply(s, &w, &x, (T::ZERO, T::WIDE), &mut totals);
+                            }
+                        )*};
+                    }
+                    parts!(0 1 2 3 4 5 6 7);
+                }
+            }
+            for (r, totals) in totals.into_iter().enumerate() {
+                for (i, total) in totals.into_iter().enumerate().take(n) {
+                    s.store(&mut job.sums[(row + r) * job.sums_stride + first + i].0, total);
+                }
+            }
+        }
+    }
+}
+
+/// A part of a block of type `T`.
+struct Part<'a, T, const QUANTS: usize, const SIDE: usize> {
+    block: Block<'a, QUANTS, SIDE>,
+    part: usize,
+    of: PhantomData<T>,
+}
+
+impl<'a, T, const QUANTS: usize, const SIDE: usize> Part<'a, T, QUANTS, SIDE> {
+    #[inline(always)]
+    fn new(fields: &'a [Bytes], part: usize) -> Self {
+        Part { block: Block::new(fields), part, of: PhantomData }
+    }
+}
+
+// Derived ones would ask the same of `T`.
+impl<T, const QUANTS: usize, const SIDE: usize> Clone for Part<'_, T, QUANTS, SIDE> {
+    #[inline(always)]
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, const QUANTS: usize, const SIDE: usize> Copy for Part<'_, T, QUANTS, SIDE> {}
+
+impl<S, T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Lines<S, LINES> for Part<'_, T, QUANTS, SIDE>
+where
+    S: Simd,
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    #[inline(always)]
+    fn line(&self, s: S, i: usize) -> S::I {
+        T::line(s, &self.block, self.part, i)
+    }
+
+    #[inline(always)]
+    fn scale(&self, s: S) -> S::F {
+        T::scale(s, &self.block, self.part)
+    }
+
+    #[inline(always)]
+    fn min(&self, s: S) -> Option<S::F> {
+        T::min(s, &self.block, self.part)
+    }
+}
