@@ -116,9 +116,10 @@ where
         // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
         let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
         let lines = len.div_ceil(groups * QUAD);
-        let Ahead { near, far } = if turns == 1 { job.ahead } else { Ahead::same(N * job.stride * size_of::<Bytes>()) };
         // The first part may read a block's last field.
-        let (near, far) = (near + len * size_of::<Bytes>(), far + len * size_of::<Bytes>());
+        let near = (turns == 1).then_some(job.ahead.near + len * size_of::<Bytes>());
+        let far =
+            if turns == 1 { job.ahead.far } else { N * job.stride * size_of::<Bytes>() } + len * size_of::<Bytes>();
         for first in tiles.clone().step_by(N) {
             let n = N.min(tiles.end - first);
             let w = job.tiles::<N>(first, n, blocks * len);
@@ -139,12 +140,8 @@ where
                                 let mut w = [Part::<T, QUANTS, SIDE>::new(now[0], p); N];
                                 for (w, now) in w.iter_mut().zip(now) {
                                     *w = Part::new(now, p);
-                                    let place = &now[group * len / groups];
                                     let lines = if asks { $i * lines / parts..($i + 1) * lines / parts } else { 0..0 };
-                                    for line in lines {
-                                        s.prefetch(place, near + line * size_of::<Quads>());
-                                        s.prefetch_far(place, far + line * size_of::<Quads>());
-                                    }
+                                    ask(s, &now[group * len / groups], lines, near, far);
                                 }
                                 let x = Factor::<LINES>::all(job.x, rows, b * T::PARTS + p);
                                 multiply(s, &w, &x, (T::ZERO, T::WIDE), &mut totals);
@@ -160,6 +157,17 @@ where
                 }
             }
         }
+    }
+}
+
+/// Asks for lines as far ahead of a place.
+#[inline(always)]
+fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
+    for line in lines {
+        if let Some(near) = near {
+            s.prefetch(place, near + line * size_of::<Quads>());
+        }
+        s.prefetch_far(place, far + line * size_of::<Quads>());
     }
 }
 

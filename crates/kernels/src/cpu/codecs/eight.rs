@@ -1,6 +1,6 @@
 //! Bytes with a scale in blocks of 32.
 
-use super::{Block, Quant, half};
+use super::{Block, Effort, Quant, half};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q8_0;
@@ -9,7 +9,7 @@ impl Quant<8, 8, 2> for Q8_0 {
     const PARTS: usize = 1;
     const ZERO: u32 = 128;
     const WIDE: bool = true;
-    const EASY: bool = true;
+    const EFFORT: Effort = Effort::None;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {

@@ -1,5 +1,7 @@
 //! Elements that stand alone, or in pairs: tiles to lines of numbers, and their product with few rows.
 
+use std::ops::Range;
+
 use tensor::DType;
 
 use super::Quads;
@@ -12,7 +14,8 @@ pub(crate) struct Decode<'a> {
     pub(crate) out: &'a mut [Line],
 }
 
-/// Multiplies tiles with 1 to 4 rows of x, reading each tile once: row r of `sums` + t = tile t · row r.
+/// Multiplies tiles with some rows of x, decoding them in registers: row r of `sums` + t = tile t · row r. Rows take turns as
+/// those of [`DotQuants`](super::DotQuants) do.
 pub(crate) struct DotFloats<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
@@ -20,7 +23,10 @@ pub(crate) struct DotFloats<'a> {
     /// Fields from tile to tile.
     pub(crate) stride: usize,
     /// Numbers; pairs of BF16 where the instruction set has them and the weights are.
-    pub(crate) x: &'a [&'a [f32]],
+    pub(crate) x: &'a [f32],
+    /// Where each row starts in `x`, and how many numbers or pairs it has.
+    pub(crate) rows: &'a [u32],
+    pub(crate) cols: usize,
     pub(crate) sums: &'a mut [Line],
     pub(crate) sums_stride: usize,
     pub(crate) ahead: Ahead,
@@ -49,9 +55,7 @@ struct BF16;
 impl Column<4> for F32 {
     #[inline(always)]
     fn load<S: Simd>(s: S, fields: &[Bytes; 4]) -> S::F {
-        let numbers = fields.as_flattened().as_chunks::<4>().0;
-        let numbers: [f32; 16] = std::array::from_fn(|i| f32::from_le_bytes(numbers[i]));
-        s.load(&numbers)
+        s.with_bits(s.bytes(fields))
     }
 }
 
@@ -127,96 +131,125 @@ impl Kernel for DotFloats<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        match self.x.len() {
-            1 => self.rows::<S, 1>(s),
-            2 => self.rows::<S, 2>(s),
-            3 => self.rows::<S, 3>(s),
-            _ => self.rows::<S, 4>(s),
+    fn run<S: Simd>(mut self, s: S) {
+        match self.dtype {
+            DType::F16 => self.all::<S, F16, 2>(s),
+            DType::BF16 if S::PAIRS => self.all::<S, Pairs, 1>(s),
+            DType::BF16 => self.all::<S, BF16, 2>(s),
+            _ => self.all::<S, F32, 1>(s),
         }
     }
 }
 
 impl DotFloats<'_> {
     #[inline(always)]
-    fn rows<S: Simd, const R: usize>(self, s: S) {
-        match self.dtype {
-            DType::F16 => dot::<S, F16, 2, R>(s, self),
-            DType::BF16 if S::PAIRS => dot::<S, Pairs, 1, R>(s, self),
-            DType::BF16 => dot::<S, BF16, 2, R>(s, self),
-            _ => dot::<S, F32, 1, R>(s, self),
+    fn all<S: Simd, C: Columns<N>, const N: usize>(&mut self, s: S) {
+        assert!(self.rows.iter().all(|&row| row as usize + self.cols <= self.x.len()), "rows of x");
+        let (count, tiles) = (self.rows.len(), self.tiles.len() / self.stride);
+        let turns = count.div_ceil(S::ROWS);
+        let at_once = if turns == 1 { tiles } else { S::TILES };
+        for first in (0..tiles).step_by(at_once) {
+            let tiles = first..tiles.min(first + at_once);
+            let mut row = 0;
+            for turn in 0..turns {
+                // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
+                let rows = row..row + (count - row).div_ceil(turns - turn);
+                row = rows.end;
+                macro_rules! rows {
+                    ($($n:literal)*) => {
+                        match rows.len() {
+                            $($n if $n <= S::ROWS => self.rows::<S, C, N, $n>(s, rows.start, &tiles, (turn, turns)),)*
+                            _ => unreachable!("as many rows as registers take"),
+                        }
+                    };
+                }
+                rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+            }
+        }
+    }
+
+    /// Goes through two tiles at a time if registers hold the sums: one that is alone waits for each addition.
+    #[inline(always)]
+    fn rows<S: Simd, C: Columns<N>, const N: usize, const R: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        tiles: &Range<usize>,
+        turn: (usize, usize),
+    ) {
+        let at_once = if 2 * R <= S::ROWS * S::TILES { 2 } else { 1 };
+        for first in tiles.clone().step_by(at_once) {
+            if at_once == 2 && first + 1 < tiles.end {
+                self.tiles::<S, C, N, R, 2>(s, row, first, turn);
+            } else {
+                self.tiles::<S, C, N, R, 1>(s, row, first, turn);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tiles<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        first: usize,
+        (turn, turns): (usize, usize),
+    ) {
+        let rows: &[u32; R] = self.rows[row..].first_chunk().expect("so many");
+        let (blocks, left) = (self.cols / N, self.cols % N);
+        let mut columns = [self.tiles.as_chunks().0; T];
+        for (t, columns) in columns.iter_mut().enumerate() {
+            *columns = &self.tiles[(first + t) * self.stride..].as_chunks().0[..blocks + left];
+        }
+        let ahead = match turns {
+            1 => self.ahead,
+            // Each asks for its share of the next tiles.
+            _ => Ahead { near: 0, far: T * self.stride * size_of::<Bytes>() },
+        };
+        let mut totals = [[s.splat(0.0); T]; R];
+        let mut wait = turn;
+        for block in 0..blocks {
+            if wait == 0 {
+                for columns in columns {
+                    if turns == 1 {
+                        s.prefetch(&columns[block], ahead.near);
+                    }
+                    s.prefetch_far(&columns[block], ahead.far);
+                }
+                wait = turns;
+            }
+            wait -= 1;
+            add::<S, C, N, R, T>(s, &columns, block, (self.x, rows, N), &mut totals);
+        }
+        if left > 0 {
+            add::<S, C, N, R, T>(s, &columns, blocks, (self.x, rows, left), &mut totals);
+        }
+        for (r, totals) in totals.into_iter().enumerate() {
+            for (t, total) in totals.into_iter().enumerate() {
+                s.store(&mut self.sums[(row + r) * self.sums_stride + first + t].0, total);
+            }
         }
     }
 }
 
-/// Goes through two tiles at a time if registers hold the sums: one that is alone waits for each addition.
-#[inline(always)]
-fn dot<S: Simd, C: Columns<N>, const N: usize, const R: usize>(s: S, job: DotFloats) {
-    let rows = job.x.first_chunk::<R>().expect("so many");
-    let at_once = if 2 * R <= S::ROWS * S::TILES { 2 } else { 1 };
-    for (i, now) in job.tiles.chunks(at_once * job.stride).enumerate() {
-        let sums = (&mut job.sums[at_once * i..], job.sums_stride, job.ahead);
-        let (a, b) = now.split_at(job.stride);
-        if b.is_empty() {
-            tiles::<S, C, N, R, 1>(s, [a], rows, sums);
-        } else {
-            tiles::<S, C, N, R, 2>(s, [a, b], rows, sums);
-        }
-    }
-}
-
-#[inline(always)]
-fn tiles<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>(
-    s: S,
-    tiles: [&[Bytes]; T],
-    rows: &[&[f32]; R],
-    (sums, sums_stride, ahead): (&mut [Line], usize, Ahead),
-) {
-    let mut totals = [[s.splat(0.0); T]; R];
-    let mut columns = [tiles[0].as_chunks().0; T];
-    for (columns, tile) in columns.iter_mut().zip(tiles) {
-        *columns = tile.as_chunks().0;
-    }
-    let mut whole = [rows[0].as_chunks::<N>().0; R];
-    // Of a row that ends within a block.
-    let mut rest = [[[0.0; N]; 1]; R];
-    for ((whole, rest), row) in whole.iter_mut().zip(&mut rest).zip(rows) {
-        let (chunks, left) = row.as_chunks();
-        *whole = chunks;
-        rest[0][..left.len()].copy_from_slice(left);
-    }
-    let (all, blocks) = (rows[0].len().div_ceil(N), whole[0].len());
-    for block in 0..blocks {
-        add::<S, C, N, R, T>(s, (&columns, block), (&whole, block), ahead, &mut totals);
-    }
-    if all > blocks {
-        add::<S, C, N, R, T>(s, (&columns, blocks), (&rest.each_ref().map(|rest| &rest[..]), 0), ahead, &mut totals);
-    }
-    for (r, totals) in totals.into_iter().enumerate() {
-        for (t, total) in totals.into_iter().enumerate() {
-            s.store(&mut sums[r * sums_stride + t].0, total);
-        }
-    }
-}
-
-/// Adds the products of one block of columns.
+/// Adds the products of a block of columns, of which rows of x have `n`. [`DotFloats::all`] has compared the rows with x.
 #[inline(always)]
 fn add<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>(
     s: S,
-    (columns, block): (&[&[Quads]; T], usize),
-    (rows, at): (&[&[[f32; N]]; R], usize),
-    ahead: Ahead,
+    columns: &[&[Quads]; T],
+    block: usize,
+    (x, rows, n): (&[f32], &[u32; R], usize),
     totals: &mut [[S::F; T]; R],
 ) {
     let mut w = [[s.splat(0.0); N]; T];
     for (w, columns) in w.iter_mut().zip(columns) {
-        s.prefetch(&columns[block], ahead.near);
-        s.prefetch_far(&columns[block], ahead.far);
         *w = C::load(s, &columns[block]);
     }
-    for (totals, row) in totals.iter_mut().zip(rows) {
-        for (i, x) in row[at].iter().enumerate() {
-            let x = s.splat(*x);
+    for (totals, &row) in totals.iter_mut().zip(rows) {
+        for i in 0..n {
+            // SAFETY: a row's last column lies in x, and this is one of its columns.
+            #[allow(unsafe_code)]
+            let x = s.splat(unsafe { *x.get_unchecked(row as usize + block * N + i) });
             for (total, w) in totals.iter_mut().zip(&w) {
                 *total = C::add(s, w[i], x, *total);
             }

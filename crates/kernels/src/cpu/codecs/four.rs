@@ -1,6 +1,6 @@
 //! Four bits an element in blocks of 32: byte j holds elements j (low) and j + 16 (high).
 
-use super::{Block, Quads, Quant, bits, fields, half};
+use super::{Block, Effort, Quads, Quant, bits, fields, half};
 use crate::cpu::simd::{Bytes, LANES, Simd};
 
 pub(super) struct Q4_0;
@@ -23,7 +23,7 @@ pub(super) fn nibble<S: Simd>(s: S, quants: &[Quads], i: usize) -> S::I {
 impl Quant<8, 4, 2> for Q4_0 {
     const PARTS: usize = 1;
     const ZERO: u32 = 8;
-    const EASY: bool = true;
+    const EFFORT: Effort = Effort::Little;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -44,7 +44,7 @@ impl Quant<8, 4, 2> for Q4_0 {
 
 impl Quant<8, 4, 4> for Q4_1 {
     const PARTS: usize = 1;
-    const EASY: bool = true;
+    const EFFORT: Effort = Effort::Little;
     const FIELDS: &'static [(usize, usize)] = &[(2, 2)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -72,7 +72,7 @@ impl Quant<8, 4, 2> for IQ4NL {
     const PARTS: usize = 1;
     const ZERO: u32 = 128;
     const WIDE: bool = true;
-    const EASY: bool = true;
+    const EFFORT: Effort = Effort::Little;
     const FIELDS: &'static [(usize, usize)] = &[(2, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {
@@ -93,7 +93,7 @@ impl Quant<8, 4, 2> for IQ4NL {
 impl Quant<8, 4, 1> for MXFP4 {
     const PARTS: usize = 1;
     const ZERO: u32 = 16;
-    const EASY: bool = true;
+    const EFFORT: Effort = Effort::Little;
     const FIELDS: &'static [(usize, usize)] = &[(1, 1)];
 
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]) {

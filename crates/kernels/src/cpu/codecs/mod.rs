@@ -40,8 +40,8 @@ trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     const ZERO: u32 = 0;
     /// Whether bytes reach 128 and more.
     const WIDE: bool = false;
-    /// Whether so little is done to a line to unpack it that it is not worth keeping.
-    const EASY: bool = false;
+    /// What it takes to unpack a line.
+    const EFFORT: Effort = Effort::Much;
     /// The widths of the side's fields, in order: (bytes, how many).
     const FIELDS: &'static [(usize, usize)];
 
@@ -103,6 +103,16 @@ macro_rules! for_quant {
 }
 use for_quant;
 
+/// What it takes to make vectors of packed weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Effort {
+    /// They lie there as they are multiplied.
+    None,
+    /// An instruction or two.
+    Little,
+    Much,
+}
+
 /// How a type's blocks are packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
@@ -114,21 +124,21 @@ pub(crate) struct Layout {
     pub(crate) fields: &'static [(usize, usize)],
     /// How parts are multiplied.
     pub(crate) form: Form,
-    /// Whether a line is quickly unpacked.
-    pub(crate) easy: bool,
+    /// What it takes to unpack a line.
+    pub(crate) effort: Effort,
     /// One row's block into the bytes of its lines and of its side.
     pub(crate) pack: fn(&[u8], &mut [u8], &mut [u8]),
 }
 
 impl Layout {
     pub(crate) fn of(dtype: DType) -> Layout {
-        fn float(columns: usize, fields: &'static [(usize, usize)]) -> Layout {
+        fn float(columns: usize, fields: &'static [(usize, usize)], effort: Effort) -> Layout {
             let pack = |block: &[u8], _: &mut [u8], side: &mut [u8]| {
                 // A row's last block may lack a column.
                 side[block.len()..].fill(0);
                 side[..block.len()].copy_from_slice(block);
             };
-            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, easy: false, pack }
+            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, effort, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
@@ -138,15 +148,15 @@ impl Layout {
                 quants: QUANTS,
                 fields: T::FIELDS,
                 form,
-                easy: T::EASY,
+                effort: T::EFFORT,
                 pack: T::pack,
             }
         }
         match dtype {
-            DType::F32 => float(1, &[(4, 1)]),
-            DType::F16 => float(2, &[(2, 2)]),
+            DType::F32 => float(1, &[(4, 1)], Effort::None),
+            DType::F16 => float(2, &[(2, 2)], Effort::Little),
             // Both columns of a row side by side, as the instructions for pairs want it.
-            DType::BF16 => float(2, &[(4, 1)]),
+            DType::BF16 => float(2, &[(4, 1)], Effort::Little),
             _ => for_quant!(dtype, quant[]()),
         }
     }

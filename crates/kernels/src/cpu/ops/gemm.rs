@@ -6,8 +6,6 @@ use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
 /// acc\[row\]\[tile\] (+)= Σₖ x\[row\]\[k\] · w\[tile\]\[k\].
 pub(crate) struct Gemm<'a> {
-    /// Whether columns are pairs of BF16, of x and of weights alike: only where the instruction set has them.
-    pub(crate) pairs: bool,
     /// Lines, one for each column; tile t starts at t · `w_stride`.
     pub(crate) w: &'a [Line],
     pub(crate) w_stride: usize,
@@ -43,11 +41,9 @@ impl Kernel for Gemm<'_> {
                 let groups = left.div_ceil(S::ROWS);
                 let rows = left.div_ceil(groups);
                 self.ask(s, groups);
-                match (tiles, S::PAIRS && self.pairs) {
-                    (2, false) => self.rows::<S, 2, false>(s, (row, rows), tile),
-                    (2, true) => self.rows::<S, 2, true>(s, (row, rows), tile),
-                    (_, false) => self.rows::<S, 1, false>(s, (row, rows), tile),
-                    (_, true) => self.rows::<S, 1, true>(s, (row, rows), tile),
+                match tiles {
+                    2 => self.rows::<S, 2>(s, (row, rows), tile),
+                    _ => self.rows::<S, 1>(s, (row, rows), tile),
                 }
                 row += rows;
             }
@@ -80,11 +76,11 @@ impl Gemm<'_> {
     }
 
     #[inline(always)]
-    fn rows<S: Simd, const T: usize, const PAIRS: bool>(&mut self, s: S, (row, rows): (usize, usize), tile: usize) {
+    fn rows<S: Simd, const T: usize>(&mut self, s: S, (row, rows): (usize, usize), tile: usize) {
         macro_rules! case {
             ($($n:literal)*) => {
                 match rows {
-                    $($n if S::ROWS >= $n && S::TILES >= T => self.product::<S, $n, T, PAIRS>(s, row, tile),)*
+                    $($n if S::ROWS >= $n && S::TILES >= T => self.product::<S, $n, T>(s, row, tile),)*
                     _ => unreachable!("at most S::ROWS rows"),
                 }
             };
@@ -95,7 +91,7 @@ impl Gemm<'_> {
     /// R rows times T tiles, all sums in registers. They stay there only if the loops over R and T are unrolled, which
     /// a check of bounds in them prevents; see the functions below.
     #[inline(always)]
-    fn product<S: Simd, const R: usize, const T: usize, const PAIRS: bool>(&mut self, s: S, row: usize, tile: usize) {
+    fn product<S: Simd, const R: usize, const T: usize>(&mut self, s: S, row: usize, tile: usize) {
         let at = row * self.acc_stride + tile;
         let mut sums = [[s.splat(0.0); T]; R];
         if self.resume {
@@ -110,7 +106,7 @@ impl Gemm<'_> {
             for (r, sums) in sums.iter_mut().enumerate() {
                 let x = s.splat(self.element((row + r) * self.x_stride + k));
                 for (sum, w) in sums.iter_mut().zip(w) {
-                    *sum = if PAIRS && S::PAIRS { s.dot_pairs(*sum, w, x) } else { s.mul_add(w, x, *sum) };
+                    *sum = s.mul_add(w, x, *sum);
                 }
             }
         }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, QUAD, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Effort, QUAD, Unpack};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
@@ -27,7 +27,7 @@ const _: () = assert!(TOGETHER * Elem::Q8_BLOCK >= COLUMNS);
 const GROUP: usize = 12;
 /// The most tiles that are unpacked at a time; so many fit into a core's first cache.
 pub(crate) const AT_ONCE: usize = 4;
-/// Rows of x for which a tile of floats is decoded in registers, not beforehand; at most 4.
+/// Rows of x for which a tile of floats is decoded in registers even if there are few of them.
 const FEW: usize = 4;
 /// Pieces wanted for each thread, so that one that comes late costs little: more where the weights' way from memory is what
 /// takes time than where many rows share what a piece has unpacked.
@@ -198,8 +198,8 @@ impl Product<'_> {
                 _ if self.packed_suits(vector, n) => self.rounded_rows_of_packed(vector, room, tiles, rows),
                 _ => self.rounded_rows(vector, room, tiles, rows),
             },
-            (1..=FEW, false) => self.few_rows(vector, room, tiles, rows),
-            (_, false) => self.many_rows(vector, room, tiles, rows),
+            (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, room, tiles, rows),
+            (_, false) => self.rows(vector, room, tiles, rows),
         }
     }
 
@@ -228,21 +228,19 @@ impl Product<'_> {
         self.slots.get(i) / self.share
     }
 
-    /// The row of x that the `i`th row of the result reads: numbers, or half as many pairs.
-    fn row(&self, i: usize, pairs: bool) -> &[f32] {
-        let words = if pairs { self.tiles.shape.cols / 2 } else { self.tiles.shape.cols };
-        &self.x[self.source(i) * words..][..words]
-    }
-
-    /// Up to [`FEW`] rows: each tile is read once.
-    fn few_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    /// The tiles are decoded in registers.
+    fn rows_of_packed(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let pairs = pairs::suit(vector, self.tiles);
-        let x: [&[f32]; FEW] = std::array::from_fn(|i| self.row(rows.start + i.min(rows.len() - 1), pairs));
+        let cols = if pairs { self.tiles.shape.cols / 2 } else { self.tiles.shape.cols };
+        room.starts.clear();
+        room.starts.extend(rows.clone().map(|i| (self.source(i) * cols) as u32));
         let kernel = DotFloats {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
-            x: &x[..rows.len()],
+            x: self.x,
+            rows: &room.starts,
+            cols,
             sums: &mut room.sums,
             sums_stride: TILES,
             ahead: vector.ahead(),
@@ -256,11 +254,19 @@ impl Product<'_> {
         starts.extend(rows.clone().map(|i| eight::start(self.width, self.tiles.shape.cols, self.source(i)) as u32));
     }
 
-    /// Whether so many rows are to be multiplied with tiles as they lie: none waits for its turn, or a line is easily
-    /// unpacked anew for those that do, beside the products. Half the registers leave no room for that, by measurement.
+    /// Whether so many rows are multiplied with tiles as they lie: none waits for its turn, or what is done to the weights
+    /// anew for those that do is less than what it costs to keep them. Half the registers leave no room for it.
     fn packed_suits(&self, vector: Vector, rows: usize) -> bool {
-        let (at_once, tiles) = vector.quants();
-        rows <= at_once || tiles > 1 && self.tiles.layout.easy
+        let (at_once, tiles) = if self.tiles.quantized() { vector.quants() } else { (FEW, vector.tiles()) };
+        let effort = if pairs::suit(vector, self.tiles) { Effort::None } else { self.tiles.layout.effort };
+        let most = match effort {
+            _ if tiles == 1 => at_once,
+            Effort::None => usize::MAX,
+            Effort::Little if vector.unpacks_beside() => usize::MAX,
+            Effort::Little => FEW_ROWS,
+            Effort::Much => at_once,
+        };
+        rows <= most
     }
 
     /// The tiles are unpacked in registers.
@@ -350,21 +356,18 @@ impl Product<'_> {
         }
     }
 
-    /// As [`Product::rounded_rows`]. Where columns come in pairs, a pair is what a column is elsewhere.
-    fn many_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let (pairs, at_once) = (pairs::suit(vector, self.tiles), vector.tiles());
-        let in_each = if pairs { 2 } else { 1 };
-        let cols = self.tiles.shape.cols / in_each;
+    /// As [`Product::rounded_rows`].
+    fn rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, at_once) = (self.tiles.shape.cols, vector.tiles());
         for start in (0..cols).step_by(FLOATS) {
             let columns = start..(start + FLOATS).min(cols);
             for (i, x) in rows.clone().zip(room.x.chunks_exact_mut(FLOATS_STRIDE)) {
-                x[..columns.len()].copy_from_slice(&self.row(i, pairs)[columns.clone()]);
+                x[..columns.len()].copy_from_slice(&self.x[self.source(i) * cols..][columns.clone()]);
             }
             for first in tiles.clone().step_by(at_once) {
                 let now = first..(first + at_once).min(tiles.end);
-                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, (&columns, pairs));
-                let kernel = Gemm {
-                    pairs,
+                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, &columns);
+                vector.run(Gemm {
                     w,
                     w_stride,
                     tiles: now.len(),
@@ -375,9 +378,8 @@ impl Product<'_> {
                     acc: &mut room.sums[first - tiles.start..],
                     acc_stride: TILES,
                     resume: start > 0,
-                    next: self.next(tiles, now.end, (in_each * start, in_each * FLOATS)),
-                };
-                if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
+                    next: self.next(tiles, now.end, (start, FLOATS)),
+                });
             }
         }
     }
@@ -395,16 +397,16 @@ impl Product<'_> {
         next
     }
 
-    /// The columns of the tiles as lines, and the distance between tiles; F32, and pairs, are read where they lie.
+    /// The columns of the tiles as lines, and the distance between tiles; F32 is read where it lies.
     fn weights<'w>(
         &'w self,
         vector: Vector,
         room: &'w mut [Line],
         tiles: &Range<usize>,
-        (columns, pairs): (&Range<usize>, bool),
+        columns: &Range<usize>,
     ) -> (&'w [Line], usize) {
         let dtype = self.tiles.dtype;
-        if dtype == tensor::DType::F32 || pairs {
+        if dtype == tensor::DType::F32 {
             let lines = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()));
             return (&lines[columns.start..], self.tiles.tile_len() / QUAD);
         }

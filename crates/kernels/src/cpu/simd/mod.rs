@@ -119,13 +119,6 @@ pub(crate) struct Ahead {
     pub(crate) far: usize,
 }
 
-impl Ahead {
-    /// Into both at the same time.
-    pub(crate) fn same(ahead: usize) -> Ahead {
-        Ahead { near: ahead, far: ahead }
-    }
-}
-
 /// Work written once for every instruction set.
 pub(crate) trait Kernel {
     type Output;
@@ -268,6 +261,13 @@ impl Vector {
             false => Ahead { near: 512, far: 4096 },
         });
         *AHEAD
+    }
+
+    /// Whether weights are widened and unpacked by other parts of the processor than multiply, so that it takes no time: so on
+    /// AMD's processors, by measurement; Intel's ports for vectors of this length do both.
+    pub(crate) fn unpacks_beside(self) -> bool {
+        static BESIDE: LazyLock<bool> = LazyLock::new(vendor::is_amd);
+        *BESIDE
     }
 
     /// The matrix unit beside it.
