@@ -150,6 +150,7 @@ fn rows_are_rounded_to_eight_bits() {
                     sums.map(|x| -128.0 * x)
                 );
                 assert_eq!(block[12..15], sums.map(|sum| -(block[8] * sum)));
+                assert_eq!(block[15].to_bits() as i32 as f32, -8.0 * sums[0]);
             }
         }
     }
