@@ -9,7 +9,7 @@ use tensor::DType;
 use super::{Block, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
 use crate::cpu::ops::eight::{Block as Rounded, Factor};
 use crate::cpu::ops::gemm_int::{Lines, multiply};
-use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd, Vector};
+use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Line, Simd, Vector};
 
 /// Multiplies tiles with some rounded rows: row r of `sums` + t = tile t · row r. Rows that registers have no place for at the
 /// same time take turns at each tile, or two of them, before the next.
@@ -116,10 +116,10 @@ where
         // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
         let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
         let lines = len.div_ceil(groups * QUAD);
+        let (bytes, next) = (len * size_of::<Bytes>(), N * job.stride * size_of::<Bytes>());
         // The first part may read a block's last field.
-        let near = (turns == 1).then_some(job.ahead.near + len * size_of::<Bytes>());
-        let far =
-            if turns == 1 { job.ahead.far } else { N * job.stride * size_of::<Bytes>() } + len * size_of::<Bytes>();
+        let ahead = Ahead { near: job.ahead.near + bytes, far: job.ahead.far + bytes };
+        let ahead = AheadOf::new(ahead, (blocks, bytes), (N - 1) * job.stride * size_of::<Bytes>());
         for first in tiles.clone().step_by(N) {
             let n = N.min(tiles.end - first);
             let w = job.tiles::<N>(first, n, blocks * len);
@@ -128,6 +128,8 @@ where
             for b in 0..blocks {
                 let asks = wait == 0;
                 wait = if asks { turns } else { wait } - 1;
+                let ahead = ahead.at(b);
+                let (near, far) = if turns == 1 { (Some(ahead.near), ahead.far) } else { (None, next + bytes) };
                 let mut now = [&w[0][b * len..][..len]; N];
                 for (now, w) in now.iter_mut().zip(w) {
                     *now = &w[b * len..][..len];

@@ -5,7 +5,7 @@ use std::ops::Range;
 use tensor::DType;
 
 use super::Quads;
-use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd};
+use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Line, Simd};
 
 /// Decodes columns of one tile into `out`: a line for each.
 pub(crate) struct Decode<'a> {
@@ -201,20 +201,19 @@ impl DotFloats<'_> {
         for (t, columns) in columns.iter_mut().enumerate() {
             *columns = &self.tiles[(first + t) * self.stride..].as_chunks().0[..blocks + left];
         }
-        let ahead = match turns {
-            1 => self.ahead,
-            // Each asks for its share of the next tiles.
-            _ => Ahead { near: 0, far: T * self.stride * size_of::<Bytes>() },
-        };
+        let stride = self.stride * size_of::<Bytes>();
+        let ahead = AheadOf::new(self.ahead, (blocks, size_of::<Quads>()), (T - 1) * stride);
         let mut totals = [[s.splat(0.0); T]; R];
         let mut wait = turn;
         for block in 0..blocks {
             if wait == 0 {
+                let Ahead { near, far } = ahead.at(block);
                 for columns in columns {
                     if turns == 1 {
-                        s.prefetch(&columns[block], ahead.near);
+                        s.prefetch(&columns[block], near);
                     }
-                    s.prefetch_far(&columns[block], ahead.far);
+                    // Each turn asks for its share of the next tiles.
+                    s.prefetch_far(&columns[block], if turns == 1 { far } else { T * stride });
                 }
                 wait = turns;
             }

@@ -119,6 +119,32 @@ pub(crate) struct Ahead {
     pub(crate) far: usize,
 }
 
+/// How far ahead tiles of some blocks ask for what is read after them, where several are read side by side.
+#[derive(Clone, Copy)]
+pub(crate) struct AheadOf {
+    ahead: Ahead,
+    /// The block from which on it lies in the next tiles, and how much further those are then.
+    near_jumps: usize,
+    far_jumps: usize,
+    jump: usize,
+}
+
+impl AheadOf {
+    /// For tiles of `blocks` of `len` bytes; `jump` bytes of other tiles are read beside each.
+    #[inline(always)]
+    pub(crate) fn new(ahead: Ahead, (blocks, len): (usize, usize), jump: usize) -> AheadOf {
+        let jumps = |ahead: usize| blocks.saturating_sub(ahead / len);
+        AheadOf { ahead, near_jumps: jumps(ahead.near), far_jumps: jumps(ahead.far), jump }
+    }
+
+    /// From that block.
+    #[inline(always)]
+    pub(crate) fn at(&self, block: usize) -> Ahead {
+        let jump = |from: usize| if block >= from { self.jump } else { 0 };
+        Ahead { near: self.ahead.near + jump(self.near_jumps), far: self.ahead.far + jump(self.far_jumps) }
+    }
+}
+
 /// Work written once for every instruction set.
 pub(crate) trait Kernel {
     type Output;
