@@ -54,7 +54,8 @@ def save(name: str, facts: dict, table: str) -> Path:
 
 def machine() -> dict:
     """Where and of what."""
-    changed = text("git", "status", "--porcelain", "--untracked-files=no")
+    # Receipts that are written anew change nothing that is measured.
+    changed = text("git", "status", "--porcelain", "--untracked-files=no", "--", ":/", ":/!benches/runs")
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="minutes"),
         "commit": text("git", "rev-parse", "HEAD") + (" and changes" if changed else ""),
