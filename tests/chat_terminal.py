@@ -148,7 +148,7 @@ def settings_are_listed_and_set():
 
 
 def mistakes_are_said_and_the_chat_goes_on():
-    chat = Chat("--model", model, "-n", "4", "--context", "64")
+    chat = Chat("--model", model, "-n", "4", "--min-tokens", "4", "--context", "64")
     for line, error in [
         ("/nonsense", "error: there is no command /nonsense; /help lists them"),
         ("/set warmth 1", "error: there is no setting warmth; /set lists them"),

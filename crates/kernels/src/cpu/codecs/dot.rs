@@ -6,9 +6,9 @@ use std::ops::Range;
 
 use tensor::DType;
 
+use super::parts::{Lines, multiply};
 use super::{Block, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
 use crate::cpu::ops::eight::{Block as Rounded, Factor};
-use crate::cpu::ops::gemm_int::{Lines, multiply};
 use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Line, Simd, Vector};
 
 /// Multiplies tiles with some rounded rows: row r of `sums` + t = tile t · row r. Rows that registers have no place for at the
@@ -162,14 +162,14 @@ where
     }
 }
 
-/// Asks for lines as far ahead of a place.
+/// Asks for lines as far ahead of a place, or, wrapped around, before it.
 #[inline(always)]
-fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
+pub(super) fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
     for line in lines {
         if let Some(near) = near {
-            s.prefetch(place, near + line * size_of::<Quads>());
+            s.prefetch(place, near.wrapping_add(line * size_of::<Quads>()));
         }
-        s.prefetch_far(place, far + line * size_of::<Quads>());
+        s.prefetch_far(place, far.wrapping_add(line * size_of::<Quads>()));
     }
 }
 

@@ -10,23 +10,23 @@ mod eight;
 mod five;
 mod float;
 mod four;
+mod held;
 mod k_quants;
+mod parts;
+mod unpack;
 
 use tensor::DType;
 
-use super::ops::gemm_int::{Form, Weights};
-use super::simd::{Bytes, Kernel, Simd};
+use super::simd::{Bytes, Simd};
 pub(crate) use dot::DotQuants;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
+pub(crate) use held::HeldQuants;
+pub(crate) use unpack::{Unpack, Weights};
 
 /// Columns unpacked at a time; the longest block of any type.
 pub(crate) const COLUMNS: usize = 256;
 /// Columns that a line of bytes holds.
 pub(crate) const QUAD: usize = 4;
-/// Lines that [`COLUMNS`] take.
-pub(crate) const QUADS: usize = COLUMNS / QUAD;
-/// The most parts in so many columns.
-pub(crate) const PARTS: usize = COLUMNS / 16;
 
 /// 64 bytes: four columns of 16 rows.
 pub(crate) type Quads = [Bytes; QUAD];
@@ -103,6 +103,15 @@ macro_rules! for_quant {
 }
 use for_quant;
 
+/// How parts are multiplied.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// Lines of a part: 4 or 8.
+    pub(crate) lines: usize,
+    /// What is taken from each byte; 0 if there are minima.
+    pub(crate) zero: u32,
+}
+
 /// What it takes to make vectors of packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
@@ -138,11 +147,11 @@ impl Layout {
                 side[block.len()..].fill(0);
                 side[..block.len()].copy_from_slice(block);
             };
-            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0, wide: false }, effort, pack }
+            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0 }, effort, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
-            let form = Form { lines: LINES, zero: T::ZERO, wide: T::WIDE };
+            let form = Form { lines: LINES, zero: T::ZERO };
             Layout {
                 columns: T::PARTS * LINES * QUAD,
                 quants: QUANTS,
@@ -170,63 +179,6 @@ impl Layout {
     pub(crate) fn side(&self) -> usize {
         self.fields.iter().map(|(width, count)| width * count).sum()
     }
-}
-
-/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, 128 is what is
-/// taken from each byte, whatever the type. Returns what is taken, 0 if there are minima.
-pub(crate) struct Unpack<'a> {
-    /// Takes it, so that bytes are signed; only where wide ones are free.
-    pub(crate) signed: bool,
-    pub(crate) dtype: DType,
-    /// Blocks.
-    pub(crate) columns: &'a [Bytes],
-    pub(crate) out: &'a mut Weights,
-}
-
-impl Kernel for Unpack<'_> {
-    type Output = u32;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) -> u32 {
-        for_quant!(self.dtype, unpack[S](s, self))
-    }
-}
-
-#[inline(always)]
-fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>(
-    s: S,
-    job: Unpack,
-) -> u32 {
-    let zero = if S::WIDE_IS_FREE && T::ZERO > 0 { 128 } else { T::ZERO };
-    let more = i32::from_le_bytes([(zero - T::ZERO) as u8; 4]);
-    let flip = s.splat_int(if job.signed && zero > 0 { i32::from_le_bytes([128; 4]) } else { 0 });
-    let blocks = job.columns.chunks_exact(Block::<QUANTS, SIDE>::LEN);
-    let bytes = job.out.bytes.as_chunks_mut::<LINES>().0.chunks_exact_mut(T::PARTS);
-    let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
-    for ((block, bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
-        let block = Block::new(block);
-        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
-        for group in 0..T::PARTS.div_ceil(8) {
-            macro_rules! parts {
-                ($($i:literal)*) => {$(
-                    if $i < T::PARTS {
-                        let p = 8 * group + $i;
-                        for (i, to) in bytes[p].iter_mut().enumerate() {
-                            let quants = T::line(s, &block, p, i);
-                            let quants = if more == 0 { quants } else { s.add_int(quants, s.splat_int(more)) };
-                            s.store_bytes(to, if zero == 0 { quants } else { s.xor(quants, flip) });
-                        }
-                        s.store(&mut scales[p].0, T::scale(s, &block, p));
-                        if let Some(min) = T::min(s, &block, p) {
-                            s.store(&mut mins[p].0, min);
-                        }
-                    }
-                )*};
-            }
-            parts!(0 1 2 3 4 5 6 7);
-        }
-    }
-    zero
 }
 
 /// N fields from the `at`th on.

@@ -1,14 +1,13 @@
 //! The integer product's inner loop with a matrix unit. It gives the same bits as the one without: the sums are exact there as here,
 //! and scaled and added up in the same order.
 
-use crate::cpu::codecs::{COLUMNS, QUAD};
+use crate::cpu::codecs::{COLUMNS, Form, QUAD, Weights};
 use crate::cpu::ops::eight::{Block, Factor};
-use crate::cpu::ops::gemm_int::{Form, Weights};
-use crate::cpu::ops::linear::{AT_ONCE, TILES};
+use crate::cpu::ops::linear::{AT_ONCE, SUMS, TILES};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Sums, Unit};
 use graph::Elem;
 
-/// Rows below which [`GemmInt`](super::gemm_int::GemmInt) is faster: what the unit saves is then less than what it costs to give
+/// Rows below which [`HeldQuants`](crate::cpu::codecs::HeldQuants) is faster: what the unit saves is then less than what it costs to give
 /// it work.
 const FEWEST: usize = 64;
 /// Parts of a tile whose sums are made in one turn: with x and weights they stay in a core's first cache.
@@ -92,7 +91,7 @@ pub(crate) struct GemmAmx<'a> {
     pub(crate) sides: &'a [Side],
     /// Room for the sums of two tiles' parts.
     pub(crate) sums: &'a mut [[Sums; 2]; BLOCKS],
-    /// Rows of [`TILES`]; the tiles' are from `first` on.
+    /// Rows of [`SUMS`]; the tiles' are from `first` on.
     pub(crate) acc: &'a mut [Line],
     pub(crate) first: usize,
     /// Goes on from what is in `acc`; else starts from zero.
@@ -163,13 +162,7 @@ struct Scaled<'a> {
 impl Scaled<'_> {
     /// Adds the parts of R rows, all totals in registers, to place `tile` in rows of sums.
     #[inline(always)]
-    fn add<S: Simd, const R: usize, const MIN: bool>(
-        &self,
-        s: S,
-        acc: &mut [[Line; TILES]],
-        tile: usize,
-        resume: bool,
-    ) {
+    fn add<S: Simd, const R: usize, const MIN: bool>(&self, s: S, acc: &mut [[Line; SUMS]], tile: usize, resume: bool) {
         let (acc, tile) = (acc.first_chunk_mut::<R>().expect("a row of sums for each"), tile % TILES);
         let mut totals = [s.splat(0.0); R];
         if resume {

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Effort, QUAD, Unpack};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Effort, HeldQuants, QUAD, Unpack, Weights};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
-use crate::cpu::ops::gemm_int::{GemmInt, Weights};
 use crate::cpu::ops::{Input, Worker, eight, pairs};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
@@ -16,6 +15,8 @@ use graph::{BackendError, Elem};
 /// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
 pub(crate) const TILES: usize = 16;
 const ROWS: usize = 264;
+/// Tiles from row to row of sums: one more, so that rows do not share few sets of a cache.
+pub(crate) const SUMS: usize = TILES + 1;
 /// Columns of floats in one turn, and how far apart the rows of x are brought together: not by a power of two, which would
 /// share few cache sets.
 const FLOATS: usize = 128;
@@ -60,14 +61,14 @@ impl Room {
             starts: Vec::with_capacity(ROWS),
             sides: vec![Side::ZERO; ROWS.div_ceil(LANES)],
             parts: Box::new([[Sums::ZERO; 2]; BLOCKS]),
-            sums: Buffer::zeroed(ROWS * TILES, "scratch")?,
-            kept: Buffer::zeroed(ROWS * TILES, "scratch")?,
+            sums: Buffer::zeroed(ROWS * SUMS, "scratch")?,
+            kept: Buffer::zeroed(ROWS * SUMS, "scratch")?,
         })
     }
 
     /// The first `n` numbers of each row of sums.
     pub(crate) fn rows(&mut self, n: usize) -> impl Iterator<Item = &mut [f32]> {
-        as_numbers_mut(&mut self.sums).chunks_exact_mut(TILES * LANES).map(move |row| &mut row[..n])
+        as_numbers_mut(&mut self.sums).chunks_exact_mut(SUMS * LANES).map(move |row| &mut row[..n])
     }
 
     /// Puts the sums aside, so that others can be made.
@@ -77,8 +78,8 @@ impl Room {
 
     /// The first `n` numbers of each row that was put aside, and of each row of sums.
     pub(crate) fn both(&mut self, n: usize) -> impl Iterator<Item = (&mut [f32], &mut [f32])> {
-        let kept = as_numbers_mut(&mut self.kept).chunks_exact_mut(TILES * LANES);
-        let sums = as_numbers_mut(&mut self.sums).chunks_exact_mut(TILES * LANES);
+        let kept = as_numbers_mut(&mut self.kept).chunks_exact_mut(SUMS * LANES);
+        let sums = as_numbers_mut(&mut self.sums).chunks_exact_mut(SUMS * LANES);
         kept.zip(sums).map(move |(a, b)| (&mut a[..n], &mut b[..n]))
     }
 }
@@ -242,7 +243,7 @@ impl Product<'_> {
             rows: &room.starts,
             cols,
             sums: &mut room.sums,
-            sums_stride: TILES,
+            sums_stride: SUMS,
             ahead: vector.ahead(),
         };
         if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
@@ -254,8 +255,8 @@ impl Product<'_> {
         starts.extend(rows.clone().map(|i| eight::start(self.width, self.tiles.shape.cols, self.source(i)) as u32));
     }
 
-    /// Whether so many rows are multiplied with tiles as they lie: none waits for its turn, or what is done to the weights
-    /// anew for those that do is less than what it costs to keep them. Half the registers leave no room for it.
+    /// Whether so many rows are multiplied with tiles that are unpacked anew for each group of them: there is but one, or that
+    /// takes less than to hold or keep what is unpacked. Half the registers leave no room for it.
     fn packed_suits(&self, vector: Vector, rows: usize) -> bool {
         let (at_once, tiles) = if self.tiles.quantized() { vector.quants() } else { (FEW, vector.tiles()) };
         let effort = if pairs::suit(vector, self.tiles) { Effort::None } else { self.tiles.layout.effort };
@@ -280,37 +281,29 @@ impl Product<'_> {
             x: eight::blocks(self.x),
             rows: &room.starts,
             sums: &mut room.sums,
-            sums_stride: TILES,
+            sums_stride: SUMS,
             ahead: vector.ahead(),
         }
         .run(vector);
     }
 
-    /// Some columns of a few tiles are unpacked to where all rows then find them in a core's first cache.
+    /// Some columns of the tiles are unpacked in registers and held there for many rows.
     fn rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let cols = self.tiles.shape.cols;
         self.starts(rows, &mut room.starts);
-        for start in (0..cols).step_by(COLUMNS) {
-            for first in tiles.clone().step_by(AT_ONCE) {
-                let now = first..(first + AT_ONCE).min(tiles.end);
-                self.unpack(vector, &mut room.weights, &now, (start, false));
-                vector.run(GemmInt {
-                    form: self.tiles.layout.form,
-                    w: &room.weights[..now.len()],
-                    x: eight::blocks(self.x),
-                    rows: &room.starts,
-                    columns: COLUMNS.min(cols - start),
-                    acc: &mut room.sums[first - tiles.start..],
-                    acc_stride: TILES,
-                    resume: start > 0,
-                    next: self.next(tiles, now.end, (start, COLUMNS)),
-                });
-            }
-            room.starts.iter_mut().for_each(|row| *row += (COLUMNS / Elem::Q8_BLOCK) as u32);
+        HeldQuants {
+            dtype: self.tiles.dtype,
+            tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
+            stride: self.tiles.tile_len(),
+            cols: self.tiles.shape.cols,
+            x: eight::blocks(self.x),
+            rows: &room.starts,
+            sums: &mut room.sums,
+            sums_stride: SUMS,
         }
+        .run(vector);
     }
 
-    /// As [`Product::rounded_rows`], by a matrix unit.
+    /// Some columns of a few tiles are unpacked to where a matrix unit finds them in a core's first cache.
     fn rows_by_unit(&self, (vector, amx): (Vector, Amx), room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let (cols, groups) = (self.tiles.shape.cols, Groups::new(rows.len()));
         let unit = amx.unit(groups.most());
@@ -329,7 +322,7 @@ impl Product<'_> {
             Side::read(&mut room.sides, groups, (x, stride), blocks);
             for first in tiles.clone().step_by(AT_ONCE) {
                 let now = first..(first + AT_ONCE).min(tiles.end);
-                self.unpack(vector, &mut room.weights, &now, (start, true));
+                self.unpack(vector, &mut room.weights, &now, start);
                 vector.run(GemmAmx {
                     unit: &unit,
                     groups,
@@ -348,15 +341,15 @@ impl Product<'_> {
         }
     }
 
-    /// Unpacks the columns of a few tiles from `start` on, to signed bytes or not.
-    fn unpack(&self, vector: Vector, out: &mut [Weights], tiles: &Range<usize>, (start, signed): (usize, bool)) {
+    /// Unpacks the columns of a few tiles from `start` on, to signed bytes.
+    fn unpack(&self, vector: Vector, out: &mut [Weights], tiles: &Range<usize>, start: usize) {
         for (tile, out) in tiles.clone().zip(out) {
             let columns = self.tiles.columns(self.matrix, tile, start..start + COLUMNS);
-            vector.run(Unpack { dtype: self.tiles.dtype, columns, signed, out });
+            vector.run(Unpack { dtype: self.tiles.dtype, columns, signed: true, out });
         }
     }
 
-    /// As [`Product::rounded_rows`].
+    /// Some columns of a few tiles are decoded to where all rows then find them in a core's first cache.
     fn rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         let (cols, at_once) = (self.tiles.shape.cols, vector.tiles());
         for start in (0..cols).step_by(FLOATS) {
@@ -376,7 +369,7 @@ impl Product<'_> {
                     rows: rows.len(),
                     k: columns.len(),
                     acc: &mut room.sums[first - tiles.start..],
-                    acc_stride: TILES,
+                    acc_stride: SUMS,
                     resume: start > 0,
                     next: self.next(tiles, now.end, (start, FLOATS)),
                 });

@@ -6,7 +6,6 @@ pub(super) mod eight;
 mod experts;
 mod gemm;
 pub(super) mod gemm_amx;
-pub(super) mod gemm_int;
 pub(super) mod linear;
 pub(super) mod pairs;
 mod product;

@@ -107,6 +107,19 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn in_turn(self, x: __m512i) -> __m512i {
+        #[inline]
+        #[target_feature(enable = "avx512f")]
+        fn in_turn(mut x: __m512i) -> __m512i {
+            // SAFETY: there is no instruction in it.
+            unsafe { std::arch::asm!("/* {0} */", inout(zmm_reg) x, options(nomem, nostack, preserves_flags)) }
+            x
+        }
+        // SAFETY: `self` is the proof that the features are there.
+        unsafe { in_turn(x) }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, place: &T, ahead: usize) {
         let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
         // SAFETY: fetching ahead has no effect that a program could see, wherever it points.

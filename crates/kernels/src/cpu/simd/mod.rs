@@ -94,6 +94,11 @@ pub(crate) trait Simd: Copy {
     /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that
     /// bytes of `u` may reach 128; those of `x` are never -128.
     fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
+    /// x. What is handed to it is computed in the order of the calls, whatever the compiler thinks of that order.
+    #[inline(always)]
+    fn in_turn(self, x: Self::I) -> Self::I {
+        x
+    }
     /// The lanes, which are -128 to 127, as bytes.
     fn narrow(self, x: Self::I) -> Bytes;
     /// The sum of signed bytes.

@@ -1,0 +1,260 @@
+//! Products of many rounded rows with tiles as they lie: 32 columns of one or two tiles are unpacked into registers and held there
+//! while the rows go by. Sums wait in memory meanwhile.
+
+use std::marker::PhantomData;
+use std::ops::Range;
+
+use tensor::DType;
+
+use super::dot::ask;
+use super::parts::{Lines, multiply};
+use super::{Block, COLUMNS, QUAD, Quant, eight, five, for_quant, four, k_quants};
+use crate::cpu::ops::eight::{Block as Rounded, Factor};
+use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Vector};
+
+/// Rows that go by before the next tiles: [`COLUMNS`] of them, and their sums, stay in a core's first cache.
+const ROWS: usize = 32;
+
+/// Multiplies tiles with rounded rows: row r of `sums` + t = tile t · row r.
+#[derive(Debug)]
+pub(crate) struct HeldQuants<'a> {
+    pub(crate) dtype: DType,
+    /// The tiles, one after the other.
+    pub(crate) tiles: &'a [Bytes],
+    /// Fields from tile to tile.
+    pub(crate) stride: usize,
+    pub(crate) cols: usize,
+    pub(crate) x: &'a [Rounded],
+    /// Where each row starts in `x`.
+    pub(crate) rows: &'a [u32],
+    pub(crate) sums: &'a mut [Line],
+    pub(crate) sums_stride: usize,
+}
+
+impl HeldQuants<'_> {
+    pub(crate) fn run(self, vector: Vector) {
+        for_quant!(self.dtype, run[](vector, self));
+    }
+}
+
+fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Vector, job: HeldQuants)
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    vector.run(Hold::<T, LINES, QUANTS, SIDE> { job, of: PhantomData });
+}
+
+/// [`HeldQuants`] of one type.
+struct Hold<'a, T, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+    job: HeldQuants<'a>,
+    of: PhantomData<T>,
+}
+
+impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel for Hold<'_, T, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let HeldQuants { rows, cols, .. } = self.job;
+        let tiles = self.job.tiles.len() / self.job.stride;
+        Factor::check(self.job.x, rows, cols);
+        for sums in self.job.sums.chunks_mut(self.job.sums_stride).take(rows.len()) {
+            sums[..tiles].fill(Line([0.0; LANES]));
+        }
+        let groups = rows.len().div_ceil(ROWS);
+        for start in (0..cols).step_by(COLUMNS) {
+            let columns = start..(start + COLUMNS).min(cols);
+            let mut row = 0;
+            for group in 0..groups {
+                // Rows are shared out evenly: 40 as 20 and 20, not as 32 and 8.
+                let rows = row..row + (rows.len() - row).div_ceil(groups - group);
+                row = rows.end;
+                let mut tile = 0;
+                while tile < tiles {
+                    if S::QUANT_TILES == 2 && tile + 1 < tiles {
+                        self.tiles::<S, 2>(s, tile, &columns, &rows);
+                        tile += 2;
+                    } else {
+                        self.tiles::<S, 1>(s, tile, &columns, &rows);
+                        tile += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Hold<'_, T, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    /// Some columns of N tiles times some rows.
+    #[inline(always)]
+    fn tiles<S: Simd, const N: usize>(&mut self, s: S, first: usize, columns: &Range<usize>, rows: &Range<usize>) {
+        let job = &mut self.job;
+        let (len, width) = (Block::<QUANTS, SIDE>::LEN, T::PARTS * LINES * QUAD);
+        let blocks = columns.start / width..columns.end / width;
+        let fields = blocks.start * len..blocks.end * len;
+        let mut w = [&job.tiles[first * job.stride..][fields.clone()]; N];
+        for (i, w) in w.iter_mut().enumerate() {
+            *w = &job.tiles[(first + i) * job.stride..][fields.clone()];
+        }
+        // The same columns of the next tiles, or the first tiles' next ones; asked for once, by the first rows.
+        let ahead = match first + N < job.tiles.len() / job.stride {
+            true => N * job.stride,
+            false => fields.len().wrapping_sub(first * job.stride),
+        };
+        let (asks, ahead) = (rows.start == 0, ahead.wrapping_mul(size_of::<Bytes>()));
+        let mut pass = Pass {
+            x: job.x,
+            rows: &job.rows[rows.clone()],
+            part: 0,
+            sums: &mut job.sums[rows.start * job.sums_stride + first..],
+            stride: job.sums_stride,
+            form: (T::ZERO, T::WIDE),
+        };
+        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+        let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
+        let lines = len.div_ceil(groups * QUAD);
+        for (b, block) in blocks.enumerate() {
+            let mut now = [&w[0][b * len..][..len]; N];
+            for (now, w) in now.iter_mut().zip(w) {
+                *now = &w[b * len..][..len];
+            }
+            for group in 0..groups {
+                macro_rules! parts {
+                    ($($i:literal)*) => {$(
+                        // A short part goes along with the one before.
+                        if $i < parts && (LINES == 8 || $i % 2 == 0) {
+                            let p = 8 * group + $i;
+                            let step = 8 / LINES;
+                            for now in now {
+                                let lines = if asks { $i * lines / parts..($i + step) * lines / parts } else { 0..0 };
+                                ask(s, &now[group * len / groups], lines, None, ahead);
+                            }
+                            pass.part = block * T::PARTS + p;
+                            pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &now, p), &match step {
+                                1 => None,
+                                _ => Some(Held::all::<T, N, QUANTS, SIDE>(s, &now, p + 1)),
+                            });
+                        }
+                    )*};
+                }
+                parts!(0 1 2 3 4 5 6 7);
+            }
+        }
+    }
+}
+
+/// A part of a tile, in registers.
+#[derive(Clone, Copy)]
+struct Held<S: Simd, const LINES: usize> {
+    lines: [S::I; LINES],
+    scale: S::F,
+    min: Option<S::F>,
+}
+
+impl<S: Simd, const LINES: usize> Held<S, LINES> {
+    /// Part `part` of blocks of N tiles.
+    #[inline(always)]
+    fn all<T, const N: usize, const QUANTS: usize, const SIDE: usize>(
+        s: S,
+        blocks: &[&[Bytes]; N],
+        part: usize,
+    ) -> [Self; N]
+    where
+        T: Quant<LINES, QUANTS, SIDE>,
+    {
+        let mut all = [Held { lines: [s.splat_int(0); LINES], scale: s.splat(0.0), min: None }; N];
+        for (held, block) in all.iter_mut().zip(blocks) {
+            let block = Block::new(block);
+            for (i, line) in held.lines.iter_mut().enumerate() {
+                *line = T::line(s, &block, part, i);
+            }
+            (held.scale, held.min) = (T::scale(s, &block, part), T::min(s, &block, part));
+        }
+        all
+    }
+}
+
+impl<S: Simd, const LINES: usize> Lines<S, LINES> for Held<S, LINES> {
+    const IN_TURN: bool = true;
+
+    #[inline(always)]
+    fn line(&self, _: S, i: usize) -> S::I {
+        self.lines[i]
+    }
+
+    #[inline(always)]
+    fn scale(&self, _: S) -> S::F {
+        self.scale
+    }
+
+    #[inline(always)]
+    fn min(&self, _: S) -> Option<S::F> {
+        self.min
+    }
+}
+
+/// The rows that go by.
+struct Pass<'a> {
+    x: &'a [Rounded],
+    rows: &'a [u32],
+    /// The part that is held.
+    part: usize,
+    /// Of the first row and tile.
+    sums: &'a mut [Line],
+    stride: usize,
+    form: (u32, bool),
+}
+
+impl Pass<'_> {
+    /// Adds the products with a part, and with the next if it is held too, to the sums of all rows: of two at a time, so that
+    /// neither's sums wait for each other.
+    #[inline(always)]
+    fn run<S: Simd, const N: usize, const LINES: usize>(
+        &mut self,
+        s: S,
+        held: &[Held<S, LINES>; N],
+        next: &Option<[Held<S, LINES>; N]>,
+    ) {
+        let (pairs, rest) = self.rows.as_chunks::<2>();
+        let mut at = 0;
+        for rows in pairs {
+            self.rows(s, rows, at, held, next);
+            at += 2 * self.stride;
+        }
+        if let [row] = rest {
+            self.rows(s, &[*row], at, held, next);
+        }
+    }
+
+    #[inline(always)]
+    fn rows<S: Simd, const R: usize, const N: usize, const LINES: usize>(
+        &mut self,
+        s: S,
+        rows: &[u32; R],
+        at: usize,
+        held: &[Held<S, LINES>; N],
+        next: &Option<[Held<S, LINES>; N]>,
+    ) {
+        let mut totals = [[s.splat(0.0); N]; R];
+        for (r, totals) in totals.iter_mut().enumerate() {
+            for (total, sum) in totals.iter_mut().zip(&self.sums[at + r * self.stride..][..N]) {
+                *total = s.load(&sum.0);
+            }
+        }
+        multiply(s, held, &Factor::all(self.x, rows, self.part), self.form, &mut totals);
+        if let Some(next) = next {
+            multiply(s, next, &Factor::all(self.x, rows, self.part + 1), self.form, &mut totals);
+        }
+        for (r, totals) in totals.into_iter().enumerate() {
+            for (total, sum) in totals.into_iter().zip(&mut self.sums[at + r * self.stride..][..N]) {
+                s.store(&mut sum.0, total);
+            }
+        }
+    }
+}

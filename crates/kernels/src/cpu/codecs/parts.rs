@@ -1,0 +1,59 @@
+//! The integer product of a part: its products are added up exactly; the parts, each times its scale, in the order of the
+//! columns, so that neither tile nor company nor chunk shows in the bits.
+
+use crate::cpu::ops::eight::Factor;
+use crate::cpu::simd::Simd;
+
+/// A part of columns of a tile.
+pub(super) trait Lines<S: Simd, const LINES: usize> {
+    /// Whether sums are made line by line, in the order they are written: where lines are held in registers the compiler would
+    /// else make one sum after the other, which waits for each product, and put lines into memory meanwhile.
+    const IN_TURN: bool = false;
+
+    /// Line `i`.
+    fn line(&self, s: S, i: usize) -> S::I;
+    fn scale(&self, s: S) -> S::F;
+    fn min(&self, s: S) -> Option<S::F>;
+}
+
+/// Adds the products of R rows with a part of T tiles, from whose bytes, `wide` or not, `zero` is taken, to the total of each
+/// pair. All pairs take turns: each one's sum waits for its last product, the others' meanwhile go on.
+#[inline(always)]
+pub(super) fn multiply<S: Simd, L: Lines<S, LINES>, const R: usize, const T: usize, const LINES: usize>(
+    s: S,
+    tiles: &[L; T],
+    x: &[Factor<LINES>; R],
+    (zero, wide): (u32, bool),
+    totals: &mut [[S::F; T]; R],
+) {
+    let mut sums = [[s.splat_int(0); T]; R];
+    if zero > 0 {
+        for (sums, x) in sums.iter_mut().zip(x) {
+            *sums = [x.start(s, zero); T];
+        }
+    }
+    for i in 0..LINES {
+        let mut lines = [s.splat_int(0); T];
+        for (line, tile) in lines.iter_mut().zip(tiles) {
+            *line = tile.line(s, i);
+        }
+        for (sums, x) in sums.iter_mut().zip(x) {
+            let x = s.splat_int(x.quads[i].to_bits() as i32);
+            for (sum, line) in sums.iter_mut().zip(lines) {
+                *sum = s.dot(*sum, line, x, wide);
+                if L::IN_TURN {
+                    *sum = s.in_turn(*sum);
+                }
+            }
+        }
+    }
+    for ((totals, sums), x) in totals.iter_mut().zip(sums).zip(x) {
+        let scale = s.splat(x.scale());
+        for ((total, sum), tile) in totals.iter_mut().zip(sums).zip(tiles) {
+            *total = s.mul_add(s.float(sum), s.mul(tile.scale(s), scale), *total);
+            if let Some(min) = tile.min(s) {
+                *total = s.mul_add(min, s.splat(x.sum()), *total);
+            }
+        }
+    }
+}
