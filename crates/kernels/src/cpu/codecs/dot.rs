@@ -162,14 +162,14 @@ where
     }
 }
 
-/// Asks for lines as far ahead of a place, or, wrapped around, before it.
+/// Asks for lines as far ahead of a place.
 #[inline(always)]
-pub(super) fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
+fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
     for line in lines {
         if let Some(near) = near {
-            s.prefetch(place, near.wrapping_add(line * size_of::<Quads>()));
+            s.prefetch(place, near + line * size_of::<Quads>());
         }
-        s.prefetch_far(place, far.wrapping_add(line * size_of::<Quads>()));
+        s.prefetch_far(place, far + line * size_of::<Quads>());
     }
 }
 

@@ -6,9 +6,8 @@ use std::ops::Range;
 
 use tensor::DType;
 
-use super::dot::ask;
 use super::parts::{Lines, multiply};
-use super::{Block, COLUMNS, QUAD, Quant, eight, five, for_quant, four, k_quants};
+use super::{Block, COLUMNS, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
 use crate::cpu::ops::eight::{Block as Rounded, Factor};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Vector};
 
@@ -133,7 +132,10 @@ where
                             let step = 8 / LINES;
                             for now in now {
                                 let lines = if asks { $i * lines / parts..($i + step) * lines / parts } else { 0..0 };
-                                ask(s, &now[group * len / groups], lines, None, ahead);
+                                for line in lines {
+                                    let ahead = ahead.wrapping_add(line * size_of::<Quads>());
+                                    s.prefetch(&now[group * len / groups], ahead);
+                                }
                             }
                             pass.part = block * T::PARTS + p;
                             pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &now, p), &match step {
