@@ -1,6 +1,6 @@
 //! The K-quants: blocks of 256 in parts of 16 or 32, each part with its own small scale.
 
-use super::{Block, Effort, Quads, Quant, bits, half};
+use super::{Block, Quads, Quant, bits, half};
 use crate::cpu::simd::{Bytes, Simd};
 
 pub(super) struct Q2K;
@@ -101,7 +101,6 @@ fn nibble<S: Simd>(s: S, quants: &[Quads], part: usize, i: usize) -> S::I {
 
 impl Quant<8, 32, 20> for Q4K {
     const PARTS: usize = 8;
-    const EFFORT: Effort = Effort::Little;
     const FIELDS: &'static [(usize, usize)] = &[(1, 16), (2, 2)];
 
     /// A block has d, dmin, 12 bytes of scales, 128 of nibbles.
