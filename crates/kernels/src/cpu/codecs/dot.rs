@@ -4,37 +4,12 @@
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use tensor::DType;
+use super::parts::{Lines, RoundedProduct, Typed, multiply};
+use super::{Block, QUAD, Quads, Quant};
+use crate::cpu::ops::eight::Factor;
+use crate::cpu::simd::{Ahead, AheadOf, Bytes, Simd};
 
-use super::parts::{Lines, multiply};
-use super::{Block, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
-use crate::cpu::ops::eight::{Block as Rounded, Factor};
-use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Line, Simd, Vector};
-
-/// Multiplies tiles with some rounded rows: row r of `sums` + t = tile t · row r. Rows that registers have no place for at the
-/// same time take turns at each tile, or two of them, before the next.
-#[derive(Debug)]
-pub(crate) struct DotQuants<'a> {
-    pub(crate) dtype: DType,
-    /// The tiles, one after the other.
-    pub(crate) tiles: &'a [Bytes],
-    /// Fields from tile to tile.
-    pub(crate) stride: usize,
-    pub(crate) cols: usize,
-    pub(crate) x: &'a [Rounded],
-    /// Where each row starts in `x`.
-    pub(crate) rows: &'a [u32],
-    pub(crate) sums: &'a mut [Line],
-    pub(crate) sums_stride: usize,
-    /// How far ahead memory is asked for where no rows take turns. Where they do, each asks for its share of the next tiles.
-    pub(crate) ahead: Ahead,
-}
-
-impl<'a> DotQuants<'a> {
-    pub(crate) fn run(self, vector: Vector) {
-        for_quant!(self.dtype, run[](vector, self));
-    }
-
+impl<'a> RoundedProduct<'a> {
     /// The first fields of `n` tiles, the first of them again where there are not N.
     #[inline(always)]
     fn tiles<const N: usize>(&self, first: usize, n: usize, len: usize) -> [&'a [Bytes]; N] {
@@ -46,27 +21,14 @@ impl<'a> DotQuants<'a> {
     }
 }
 
-fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Vector, job: DotQuants)
+impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize>
+    Typed<'_, T, HELD, LINES, QUANTS, SIDE>
 where
     T: Quant<LINES, QUANTS, SIDE>,
 {
-    vector.run(Dot::<T, LINES, QUANTS, SIDE> { job, of: PhantomData });
-}
-
-/// [`DotQuants`] of one type.
-struct Dot<'a, T, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
-    job: DotQuants<'a>,
-    of: PhantomData<T>,
-}
-
-impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel for Dot<'_, T, LINES, QUANTS, SIDE>
-where
-    T: Quant<LINES, QUANTS, SIDE>,
-{
-    type Output = ();
-
+    /// Rows that registers have no place for at the same time take turns at each tile, or two of them, before the next.
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
+    pub(super) fn dot<S: Simd>(&mut self, s: S) {
         let (count, tiles) = (self.job.rows.len(), self.job.tiles.len() / self.job.stride);
         let turns = count.div_ceil(S::QUANT_ROWS);
         let at_once = if turns == 1 { tiles } else { S::QUANT_TILES };
@@ -93,12 +55,7 @@ where
             }
         }
     }
-}
 
-impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Dot<'_, T, LINES, QUANTS, SIDE>
-where
-    T: Quant<LINES, QUANTS, SIDE>,
-{
     /// R rows times some tiles, N at a time.
     #[inline(always)]
     fn rows<S: Simd, const R: usize, const N: usize>(
@@ -108,7 +65,7 @@ where
         tiles: &Range<usize>,
         (turn, turns): (usize, usize),
     ) {
-        let job = &mut self.job;
+        let (job, ahead) = (&mut self.job, self.ahead);
         let len = Block::<QUANTS, SIDE>::LEN;
         let blocks = job.cols / (T::PARTS * LINES * QUAD);
         let rows = job.rows[row..].first_chunk::<R>().expect("so many");
@@ -117,8 +74,8 @@ where
         let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
         let lines = len.div_ceil(groups * QUAD);
         let (bytes, next) = (len * size_of::<Bytes>(), N * job.stride * size_of::<Bytes>());
-        // The first part may read a block's last field.
-        let ahead = Ahead { near: job.ahead.near + bytes, far: job.ahead.far + bytes };
+        // Where no rows take turns. Where they do, each asks for its share of the next tiles. The first part may read a block's last field.
+        let ahead = Ahead { near: ahead.near + bytes, far: ahead.far + bytes };
         let ahead = AheadOf::new(ahead, (blocks, bytes), (N - 1) * job.stride * size_of::<Bytes>());
         for first in tiles.clone().step_by(N) {
             let n = N.min(tiles.end - first);

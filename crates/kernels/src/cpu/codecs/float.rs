@@ -15,7 +15,7 @@ pub(crate) struct Decode<'a> {
 }
 
 /// Multiplies tiles with some rows of x, decoding them in registers: row r of `sums` + t = tile t · row r. Rows take turns as
-/// those of [`DotQuants`](super::DotQuants) do.
+/// those of [`RoundedProduct`](super::RoundedProduct) do that are not held.
 pub(crate) struct DotFloats<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.

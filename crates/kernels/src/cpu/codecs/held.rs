@@ -1,63 +1,24 @@
 //! Products of many rounded rows with tiles as they lie: 32 columns of one or two tiles are unpacked into registers and held there
 //! while the rows go by. Sums wait in memory meanwhile.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
-use tensor::DType;
-
-use super::parts::{Lines, multiply};
-use super::{Block, COLUMNS, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
+use super::parts::{Lines, RoundedProduct, Typed, multiply};
+use super::{Block, COLUMNS, QUAD, Quads, Quant};
 use crate::cpu::ops::eight::{Block as Rounded, Factor};
-use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Vector};
+use crate::cpu::simd::{Bytes, LANES, Line, Simd};
 
 /// Rows that go by before the next tiles: [`COLUMNS`] of them, and their sums, stay in a core's first cache.
 const ROWS: usize = 32;
 
-/// Multiplies tiles with rounded rows: row r of `sums` + t = tile t · row r.
-#[derive(Debug)]
-pub(crate) struct HeldQuants<'a> {
-    pub(crate) dtype: DType,
-    /// The tiles, one after the other.
-    pub(crate) tiles: &'a [Bytes],
-    /// Fields from tile to tile.
-    pub(crate) stride: usize,
-    pub(crate) cols: usize,
-    pub(crate) x: &'a [Rounded],
-    /// Where each row starts in `x`.
-    pub(crate) rows: &'a [u32],
-    pub(crate) sums: &'a mut [Line],
-    pub(crate) sums_stride: usize,
-}
-
-impl HeldQuants<'_> {
-    pub(crate) fn run(self, vector: Vector) {
-        for_quant!(self.dtype, run[](vector, self));
-    }
-}
-
-fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Vector, job: HeldQuants)
+impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize>
+    Typed<'_, T, HELD, LINES, QUANTS, SIDE>
 where
     T: Quant<LINES, QUANTS, SIDE>,
 {
-    vector.run(Hold::<T, LINES, QUANTS, SIDE> { job, of: PhantomData });
-}
-
-/// [`HeldQuants`] of one type.
-struct Hold<'a, T, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
-    job: HeldQuants<'a>,
-    of: PhantomData<T>,
-}
-
-impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel for Hold<'_, T, LINES, QUANTS, SIDE>
-where
-    T: Quant<LINES, QUANTS, SIDE>,
-{
-    type Output = ();
-
     #[inline(always)]
-    fn run<S: Simd>(mut self, s: S) {
-        let HeldQuants { rows, cols, .. } = self.job;
+    pub(super) fn hold<S: Simd>(&mut self, s: S) {
+        let RoundedProduct { rows, cols, .. } = self.job;
         let tiles = self.job.tiles.len() / self.job.stride;
         Factor::check(self.job.x, rows, cols);
         for sums in self.job.sums.chunks_mut(self.job.sums_stride).take(rows.len()) {
@@ -84,12 +45,7 @@ where
             }
         }
     }
-}
 
-impl<T, const LINES: usize, const QUANTS: usize, const SIDE: usize> Hold<'_, T, LINES, QUANTS, SIDE>
-where
-    T: Quant<LINES, QUANTS, SIDE>,
-{
     /// Some columns of N tiles times some rows.
     #[inline(always)]
     fn tiles<S: Simd, const N: usize>(&mut self, s: S, first: usize, columns: &Range<usize>, rows: &Range<usize>) {

@@ -18,9 +18,8 @@ mod unpack;
 use tensor::DType;
 
 use super::simd::{Bytes, Simd};
-pub(crate) use dot::DotQuants;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
-pub(crate) use held::HeldQuants;
+pub(crate) use parts::RoundedProduct;
 pub(crate) use unpack::{Unpack, Weights};
 
 /// Columns unpacked at a time; the longest block of any type.

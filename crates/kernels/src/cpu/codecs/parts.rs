@@ -1,8 +1,68 @@
-//! The integer product of a part: its products are added up exactly; the parts, each times its scale, in the order of the
-//! columns, so that neither tile nor company nor chunk shows in the bits.
+//! Products of rounded rows with tiles as they lie, and of parts of them: a part's products are added up exactly; the parts, each
+//! times its scale, in the order of the columns, so that neither tile nor company nor chunk shows in the bits.
 
-use crate::cpu::ops::eight::Factor;
-use crate::cpu::simd::Simd;
+use std::marker::PhantomData;
+
+use tensor::DType;
+
+use super::{Quant, eight, five, for_quant, four, k_quants};
+use crate::cpu::ops::eight::{Block as Rounded, Factor};
+use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd, Vector};
+
+/// Multiplies tiles with rounded rows: row r of `sums` + t = tile t · row r.
+#[derive(Debug)]
+pub(crate) struct RoundedProduct<'a> {
+    pub(crate) dtype: DType,
+    /// The tiles, one after the other.
+    pub(crate) tiles: &'a [Bytes],
+    /// Fields from tile to tile.
+    pub(crate) stride: usize,
+    pub(crate) cols: usize,
+    pub(crate) x: &'a [Rounded],
+    /// Where each row starts in `x`.
+    pub(crate) rows: &'a [u32],
+    pub(crate) sums: &'a mut [Line],
+    pub(crate) sums_stride: usize,
+}
+
+impl RoundedProduct<'_> {
+    /// As `dot.rs` does it, which suits few rows and weights that take little to unpack; or as `held.rs` does.
+    pub(crate) fn run(self, vector: Vector, held: bool) {
+        for_quant!(self.dtype, run[](vector, self, held));
+    }
+}
+
+fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Vector, job: RoundedProduct, held: bool)
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    let (ahead, of) = (vector.ahead(), PhantomData);
+    match held {
+        true => vector.run(Typed::<T, true, LINES, QUANTS, SIDE> { job, ahead, of }),
+        false => vector.run(Typed::<T, false, LINES, QUANTS, SIDE> { job, ahead, of }),
+    }
+}
+
+/// [`RoundedProduct`] of one type, in one of the ways.
+pub(super) struct Typed<'a, T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+    pub(super) job: RoundedProduct<'a>,
+    /// How far ahead memory is asked for.
+    pub(super) ahead: Ahead,
+    of: PhantomData<T>,
+}
+
+impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel
+    for Typed<'_, T, HELD, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        if HELD { self.hold(s) } else { self.dot(s) }
+    }
+}
 
 /// A part of columns of a tile.
 pub(super) trait Lines<S: Simd, const LINES: usize> {

@@ -7,8 +7,8 @@ use crate::cpu::ops::linear::{AT_ONCE, SUMS, TILES};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Sums, Unit};
 use graph::Elem;
 
-/// Rows below which [`HeldQuants`](crate::cpu::codecs::HeldQuants) is faster: what the unit saves is then less than what it costs to give
-/// it work.
+/// Rows below which [`RoundedProduct`](crate::cpu::codecs::RoundedProduct) is faster: what the unit saves is then less than what it
+/// costs to give it work.
 const FEWEST: usize = 64;
 /// Parts of a tile whose sums are made in one turn: with x and weights they stay in a core's first cache.
 pub(crate) const BLOCKS: usize = COLUMNS / Elem::Q8_BLOCK;

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, DotQuants, Effort, HeldQuants, QUAD, Unpack, Weights};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct, Unpack, Weights};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
@@ -196,7 +196,6 @@ impl Product<'_> {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), room, tiles, rows);
                 }
-                _ if self.packed_suits(vector, n) => self.rounded_rows_of_packed(vector, room, tiles, rows),
                 _ => self.rounded_rows(vector, room, tiles, rows),
             },
             (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, room, tiles, rows),
@@ -270,27 +269,10 @@ impl Product<'_> {
         rows <= most
     }
 
-    /// The tiles are unpacked in registers.
-    fn rounded_rows_of_packed(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        self.starts(rows, &mut room.starts);
-        DotQuants {
-            dtype: self.tiles.dtype,
-            tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
-            stride: self.tiles.tile_len(),
-            cols: self.tiles.shape.cols,
-            x: eight::blocks(self.x),
-            rows: &room.starts,
-            sums: &mut room.sums,
-            sums_stride: SUMS,
-            ahead: vector.ahead(),
-        }
-        .run(vector);
-    }
-
-    /// Some columns of the tiles are unpacked in registers and held there for many rows.
+    /// The tiles are unpacked in registers, anew for each group of rows or held there for many.
     fn rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
         self.starts(rows, &mut room.starts);
-        HeldQuants {
+        let product = RoundedProduct {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
@@ -299,8 +281,8 @@ impl Product<'_> {
             rows: &room.starts,
             sums: &mut room.sums,
             sums_stride: SUMS,
-        }
-        .run(vector);
+        };
+        product.run(vector, !self.packed_suits(vector, rows.len()));
     }
 
     /// Some columns of a few tiles are unpacked to where a matrix unit finds them in a core's first cache.
