@@ -142,7 +142,7 @@ impl FromValue<'_> for Vec<String> {
 
     fn from_value(value: &Value) -> Option<Vec<String>> {
         match value {
-            Value::List(List::Bytes(v)) => v.iter().map(|b| String::from_utf8(b.clone()).ok()).collect(),
+            Value::List(List::Bytes(v)) => v.iter().map(|b| String::from_utf8(b.to_vec()).ok()).collect(),
             Value::List(list) if list.is_empty() => Some(Vec::new()),
             _ => None,
         }

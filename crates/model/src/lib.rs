@@ -15,6 +15,7 @@ mod metadata;
 mod mmap;
 mod safetensors;
 mod spec;
+mod texts;
 
 pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
@@ -24,3 +25,4 @@ pub use export::{Export, Going, Mix, Planned, WeightType};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales};
+pub use texts::Texts;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::{FromValue, ModelError};
+use crate::{FromValue, ModelError, Texts};
 
 /// A metadata value. GGUF's integer types are widened; config.json's numbers become `Int` or `Float`, `null` is absent.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,7 +31,7 @@ pub enum List {
     /// Floating point numbers.
     Float(Vec<f64>),
     /// Texts; GGUF does not promise UTF-8 (token pieces), so bytes.
-    Bytes(Vec<Vec<u8>>),
+    Bytes(Texts),
     /// Anything else (lists of lists, objects, integers beyond `i64`).
     Mixed(Vec<Value>),
 }
@@ -190,7 +190,7 @@ fn number(n: &serde_json::Number) -> Value {
 
 /// The flattest list that holds `values`.
 fn list(values: Vec<Value>) -> List {
-    fn all<T>(values: &[Value], one: impl Fn(&Value) -> Option<T>) -> Option<Vec<T>> {
+    fn all<T, L: FromIterator<T>>(values: &[Value], one: impl Fn(&Value) -> Option<T>) -> Option<L> {
         values.iter().map(one).collect()
     }
     let int = |v: &Value| match v {
@@ -199,7 +199,7 @@ fn list(values: Vec<Value>) -> List {
         _ => None,
     };
     let bytes = |v: &Value| match v {
-        Value::Str(s) => Some(s.as_bytes().to_vec()),
+        Value::Str(s) => Some(s.clone()),
         _ => None,
     };
     if let Some(ints) = all(&values, int) {

@@ -133,7 +133,8 @@ fn value() -> impl Strategy<Value = (GgufValue, Value)> {
             let read = v.iter().map(|&x| x.into()).collect();
             (GgufValue::F32s(v), Value::List(List::Float(read)))
         }),
-        prop::collection::vec(bytes, 1..5).prop_map(|v| (GgufValue::Strs(v.clone()), Value::List(List::Bytes(v)))),
+        prop::collection::vec(bytes, 1..5)
+            .prop_map(|v| (GgufValue::Strs(v.clone()), Value::List(List::Bytes(v.iter().collect())))),
     ]
 }
 

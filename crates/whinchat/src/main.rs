@@ -5,9 +5,6 @@ mod terminal;
 
 use std::process::ExitCode;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     match cmd::run() {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,7 +73,7 @@ fn special_id((key, value): (&str, &Value)) -> Option<(String, u32)> {
 
 fn bytes(metadata: &Metadata, key: &str) -> Vec<Vec<u8>> {
     match metadata.get(key) {
-        Some(Value::List(List::Bytes(list))) => list.clone(),
+        Some(Value::List(List::Bytes(list))) => list.iter().map(<[u8]>::to_vec).collect(),
         _ => Vec::new(),
     }
 }

@@ -115,9 +115,9 @@ fn end_pieces(metadata: &Metadata) -> Vec<u32> {
     };
     let marks = |t: i64| matches!(t, CONTROL | USER_DEFINED);
     let ends = |piece: &[u8]| END_PIECES.iter().any(|end| end.as_bytes() == piece);
-    let tokens = (0u32..).zip(pieces).zip(types);
+    let tokens = (0u32..).zip(pieces.iter()).zip(types);
     let mut found: Vec<_> =
-        tokens.filter(|((_, piece), t)| marks(**t) && ends(piece)).map(|((id, piece), _)| (id, &piece[..])).collect();
+        tokens.filter(|((_, piece), t)| marks(**t) && ends(piece)).map(|(token, _)| token).collect();
     // In gpt-oss's format <|end|> ends a message, of which one answer has several.
     if [&b"<|return|>"[..], b"<|call|>"].iter().all(|piece| found.iter().any(|(_, p)| p == piece)) {
         found.retain(|(_, piece)| *piece != b"<|end|>");

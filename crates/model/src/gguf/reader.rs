@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
         Ok(match kind {
             kind::F32 | kind::F64 => List::Float(self.repeat(n, |r| r.float(kind, key))?),
             kind::BOOL => List::Int(self.repeat(n, |r| r.bool(key).map(i64::from))?),
-            kind::STRING => List::Bytes(self.repeat(n, |r| r.string(key).map(<[u8]>::to_vec))?),
+            kind::STRING => List::Bytes(self.repeat(n, |r| r.string(key))?),
             kind::ARRAY if depth < MAX_DEPTH => {
                 List::Mixed(self.repeat(n, |r| r.list(key, depth + 1).map(Value::List))?)
             }
@@ -146,22 +146,18 @@ impl<'a> Reader<'a> {
 
     /// `u64`s, flat unless one of them is beyond `i64`.
     fn wide(&mut self, n: usize, key: &str) -> Result<List, ModelError> {
-        let values = self.repeat(n, |r| r.u64(key))?;
+        let values: Vec<u64> = self.repeat(n, |r| r.u64(key))?;
         let flat: Option<Vec<i64>> = values.iter().map(|&v| i64::try_from(v).ok()).collect();
         Ok(flat.map_or_else(|| List::Mixed(values.into_iter().map(|v| Value::Int(v.into())).collect()), List::Int))
     }
 
     /// Does not reserve `n`, so that memory follows what has really been read.
-    fn repeat<T>(
+    fn repeat<T, L: FromIterator<T>>(
         &mut self,
         n: usize,
         mut one: impl FnMut(&mut Self) -> Result<T, ModelError>,
-    ) -> Result<Vec<T>, ModelError> {
-        let mut all = Vec::new();
-        for _ in 0..n {
-            all.push(one(self)?);
-        }
-        Ok(all)
+    ) -> Result<L, ModelError> {
+        (0..n).map(|_| one(self)).collect()
     }
 
     fn integer(&mut self, kind: u32, key: &str) -> Result<i128, ModelError> {
