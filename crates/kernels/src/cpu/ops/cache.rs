@@ -81,12 +81,18 @@ pub(crate) struct Layer {
     pub(super) shape: KvShape,
     pub(super) block_len: usize,
     pub(super) kv: KvType,
+    /// 16-byte parts of one head's keys in a block, and of its keys and values.
+    keys_size: usize,
+    head_size: usize,
     data: Buffer<Bytes>,
 }
 
 impl Layer {
     pub(crate) fn new(shape: KvShape, kv: KvType, blocks: usize, block_len: usize) -> Result<Layer, BackendError> {
-        let mut layer = Layer { shape, block_len, kv, data: Buffer::empty() };
+        let mut layer = Layer { shape, block_len, kv, keys_size: 0, head_size: 0, data: Buffer::empty() };
+        let lines = layer.strips() * block_len;
+        layer.keys_size = layer.tiles() * layer.tile_size();
+        layer.head_size = layer.keys_size + layer.tiles() * layer.scales_size() + lines * kv.element();
         layer.data = Buffer::zeroed(blocks.saturating_mul(layer.block_size()), "the KV cache")?;
         Ok(layer)
     }
@@ -106,55 +112,54 @@ impl Layer {
     }
 
     /// Tiles that a block's positions take.
+    #[inline]
     pub(super) fn tiles(&self) -> usize {
         self.block_len.div_ceil(LANES)
     }
 
     /// Strips that a head's dimensions take.
+    #[inline]
     pub(super) fn strips(&self) -> usize {
         self.shape.head_dim.div_ceil(LANES)
     }
 
     /// 16-byte parts of the scales of 16 positions.
+    #[inline]
     pub(super) fn scales_size(&self) -> usize {
         self.shape.head_dim.div_ceil(RUN) * self.kv.scale()
     }
 
     /// 16-byte parts of a tile of keys.
+    #[inline]
     pub(super) fn tile_size(&self) -> usize {
         self.scales_size() + self.shape.head_dim * self.kv.element()
     }
 
     /// One head's tiles of keys in a block.
+    #[inline]
     pub(super) fn keys(&self, block: usize, head: usize) -> &[Bytes] {
-        &self.page(block, head)[..self.keys_size()]
+        &self.page(block, head)[..self.keys_size]
     }
 
     /// One head's scales and strips of values in a block.
+    #[inline]
     pub(super) fn values(&self, block: usize, head: usize) -> &[Bytes] {
-        &self.page(block, head)[self.keys_size()..]
+        &self.page(block, head)[self.keys_size..]
     }
 
+    #[inline]
     fn page(&self, block: usize, head: usize) -> &[Bytes] {
-        &self.data[block * self.block_size() + head * self.head_size()..][..self.head_size()]
+        &self.data[block * self.block_size() + head * self.head_size..][..self.head_size]
     }
 
-    fn keys_size(&self) -> usize {
-        self.tiles() * self.tile_size()
-    }
-
-    fn head_size(&self) -> usize {
-        let lines = self.strips() * self.block_len;
-        self.keys_size() + self.tiles() * self.scales_size() + lines * self.kv.element()
-    }
-
+    #[inline]
     fn block_size(&self) -> usize {
-        self.head_size() * self.shape.heads
+        self.head_size * self.shape.heads
     }
 
     /// Puts one head's key and value of a position into its part of the block.
     fn put(&self, part: &mut [Bytes], offset: usize, key: &[f32], value: &[f32]) {
-        let (keys, values) = part.as_flattened_mut().split_at_mut(LANES * self.keys_size());
+        let (keys, values) = part.as_flattened_mut().split_at_mut(LANES * self.keys_size);
         let (tile, lane, element, scale) = (offset / LANES, offset % LANES, self.kv.element(), self.kv.scale());
         let tile_keys = &mut keys[LANES * tile * self.tile_size()..];
         for (i, run) in key.chunks(RUN).enumerate() {
@@ -200,7 +205,7 @@ pub(super) fn write(
     (k, v): (&[f32], &[f32]),
     turn: impl Fn(usize, &mut [f32]) + Sync,
 ) {
-    let (KvShape { heads, head_dim }, size, block_size) = (layer.shape, layer.head_size(), layer.block_size());
+    let (KvShape { heads, head_dim }, size, block_size) = (layer.shape, layer.head_size, layer.block_size());
     let mut data = std::mem::replace(&mut layer.data, Buffer::empty());
     let (shared, layer_ref) = (Shared::new(&mut data), &*layer);
     let pieces = (k.len() / GRAIN).clamp(1, heads);

@@ -1,5 +1,7 @@
 //! Functions of vectors that every instruction set computes alike.
 
+use std::array::from_fn;
+
 use super::{LANES, Simd};
 
 /// e^x, within 3e-7 of it; 0 below about -87.7, infinite above about 88.3.
@@ -41,10 +43,7 @@ pub(crate) fn tanh<S: Simd>(s: S, x: S::F) -> S::F {
 pub(crate) fn sum_lanes<S: Simd>(s: S, x: S::F) -> f32 {
     let mut lanes = [0.0; LANES];
     s.store(&mut lanes, x);
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] += lanes[i + half];
-        }
-    }
-    lanes[0]
+    let eight: [f32; 8] = from_fn(|i| lanes[i] + lanes[i + 8]);
+    let four: [f32; 4] = from_fn(|i| eight[i] + eight[i + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }

@@ -103,7 +103,7 @@ pub(crate) trait Simd: Copy {
     fn narrow(self, x: Self::I) -> Bytes;
     /// The sum of signed bytes.
     fn sum(self, x: Bytes) -> i32;
-    /// The greatest lane, none of which is negative; not a number if none is.
+    /// The greatest lane where all are numbers; not a number where none is.
     fn largest(self, x: Self::F) -> f32;
     /// 32 numbers, those of `x` and then those of `y`, rounded to BF16: two in each lane, the first in its lower half.
     fn pairs(self, _x: Self::F, _y: Self::F) -> Self::F {

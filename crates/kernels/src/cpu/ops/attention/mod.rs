@@ -17,7 +17,7 @@ use super::Worker;
 use super::cache::Layer;
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Line, Vector};
-use products::{Scores, Values};
+use products::{Pages, Scores, Values};
 use softmax::{Finish, Merge, Softmax};
 use tasks::{ROWS, Shares, Task, part_blocks, part_len};
 
@@ -80,8 +80,9 @@ impl Heads<'_> {
         let (heads, vector, out) = (self.layer.shape.heads, cpu.vector, Shared::new(out));
         let (tasks, shares) = tasks.cut(self, cpu.pool.threads());
         cpu.pool.run_with(cpu.rooms, tasks.len() * heads, &|room, i| {
-            let piece = Piece { all: self, task: &tasks[i / heads], head: i % heads, vector };
-            piece.run(&mut room.attention, &shares, &out);
+            let piece = |i: usize| Piece { all: self, task: &tasks[i / heads], head: i % heads, vector };
+            let then = piece((i + 1).min(tasks.len() * heads - 1));
+            piece(i).run(&mut room.attention, &shares, &out, then.pages(then.task.first()));
         });
     }
 }
@@ -95,7 +96,8 @@ struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    fn run(&self, room: &mut Room, shares: &Shares, out: &Shared<f32>) {
+    /// `then` is what is read after it.
+    fn run(&self, room: &mut Room, shares: &Shares, out: &Shared<f32>, then: Pages) {
         self.bring_queries(&mut room.queries);
         let len = self.rows(0..self.task.len).len() * self.state_len();
         let states = &mut room.states[..len];
@@ -104,7 +106,8 @@ impl Piece<'_> {
                 let part_states = &mut room.part[..len];
                 self.start(states);
                 for part in self.task.parts.clone() {
-                    self.part(part, &room.queries, &mut room.scores, part_states);
+                    let then = if part + 1 < self.task.parts.end { self.pages(part + 1) } else { then };
+                    self.part(part, &room.queries, &mut room.scores, part_states, then);
                     self.merge(part, states, part_states);
                 }
             }
@@ -113,7 +116,7 @@ impl Piece<'_> {
                 // SAFETY: only this piece writes this part's states, and nobody reads them before it is counted below.
                 #[allow(unsafe_code)]
                 let part_states = unsafe { shares.states.part(place(share.part), len) };
-                self.part(share.part, &room.queries, &mut room.scores, part_states);
+                self.part(share.part, &room.queries, &mut room.scores, part_states, then);
                 if shares.left(share, self.head).fetch_sub(1, AcqRel) > 1 {
                     return;
                 }
@@ -166,6 +169,12 @@ impl Piece<'_> {
         }
     }
 
+    /// Where a part lies, and what comes after it.
+    fn pages(&self, part: usize) -> Pages<'_> {
+        let blocks = &self.all.batch.blocks[self.task.table + part * part_blocks(self.all.layer.block_len)..];
+        Pages { head: self.head, blocks }
+    }
+
     /// The positions of a part that a row of the task sees, from the part's first on.
     fn seen(&self, part: usize, row: usize) -> Range<usize> {
         let Range { start, end } = self.task.sees(self.all.op, row);
@@ -182,12 +191,11 @@ impl Piece<'_> {
     }
 
     /// states ← what the rows that see something of a part have from it.
-    fn part(&self, part: usize, queries: &[f32], scores: &mut [Line], states: &mut [Line]) {
+    fn part(&self, part: usize, queries: &[f32], scores: &mut [Line], states: &mut [Line], then: Pages) {
         let (op, layer, rows) = (self.all.op, self.all.layer, self.seeing(part));
         let (stride, state_len, block_len) = (part_tiles(layer), self.state_len(), layer.block_len);
         let room_rows = self.rows(rows.clone());
-        let table = self.task.table + part * part_blocks(block_len);
-        let table = &self.all.batch.blocks[table..];
+        let table = self.pages(part).blocks;
         let seen = self.seen(part, rows.start).start..self.seen(part, rows.end - 1).end;
         let tiles = seen.start / block_len * layer.tiles()..seen.end.div_ceil(block_len) * layer.tiles();
         let scores = &mut scores[..room_rows.len() * stride];
@@ -202,15 +210,15 @@ impl Piece<'_> {
             let seen = self.seen(part, rows.start + i / self.group());
             self.vector.run(Softmax { scores, first, block_len, seen, softcap, state });
         }
-        self.weigh(part, rows, scores, states);
+        self.weigh(part, rows, scores, states, then);
     }
 
     /// Adds up the values of a part. Only what a row sees is touched for it, so that no other value, were it not a number,
     /// shows; what all rows see is read once.
-    fn weigh(&self, part: usize, rows: Range<usize>, shares: &[Line], states: &mut [Line]) {
+    fn weigh(&self, part: usize, rows: Range<usize>, shares: &[Line], states: &mut [Line], then: Pages) {
         let (layer, first) = (self.all.layer, self.rows(0..rows.start).end);
         let (shares_stride, stride) = (part_tiles(layer), self.state_len());
-        let blocks = &self.all.batch.blocks[self.task.table + part * part_blocks(layer.block_len)..];
+        let blocks = self.pages(part).blocks;
         let mut values = |rows: Range<usize>, positions: Range<usize>| {
             if !positions.is_empty() {
                 let Range { start, end } = self.rows(rows);
@@ -218,7 +226,7 @@ impl Piece<'_> {
                 let shares = &shares[start * shares_stride..end * shares_stride];
                 let values = &mut states[start * stride..end * stride];
                 let (layer, head) = (layer, self.head);
-                self.vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride });
+                self.vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride, then });
             }
         };
         // Both ends of what a row sees move up from row to row.

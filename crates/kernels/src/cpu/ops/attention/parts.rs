@@ -3,7 +3,7 @@
 
 use graph::{Batch, Op};
 
-use super::products::{Scores, Values};
+use super::products::{Pages, Scores, Values};
 use super::softmax::{self, Merge, Normalize, REST, Softmax};
 use crate::cpu::memory::{Shared, as_numbers, as_numbers_mut, in_lines, in_lines_mut};
 use crate::cpu::ops::cache::Layer;
@@ -105,7 +105,8 @@ impl Positions<'_> {
             let seen = self.first_share(&piece, shares)..piece.positions;
             if !seen.is_empty() {
                 let (head, blocks, positions) = (piece.number, piece.blocks, seen);
-                vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride });
+                let then = Pages { head, blocks };
+                vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride, then });
             }
             for (out, values) in out.chunks_exact_mut(head_dim).zip(values.chunks_exact(stride)) {
                 out.copy_from_slice(&as_numbers(values)[..head_dim]);

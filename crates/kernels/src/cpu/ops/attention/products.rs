@@ -1,6 +1,6 @@
 //! Attention's two products, straight from the cache: a line becomes numbers in registers, and all rows that are in
-//! registers beside it take it. Each element is one chain of additions in the order of the dimensions or positions, so
-//! that neither tile nor company shows in its bits.
+//! registers beside it take it. Each element is one chain of additions in the order of the dimensions or positions (where
+//! elements have scales, of runs of dimensions), so that neither tile nor company shows in its bits.
 
 use std::array::from_fn;
 use std::ops::Range;
@@ -39,6 +39,15 @@ pub(super) struct Values<'a> {
     /// Rows of `stride`; how many there are is how many rows there are.
     pub(super) values: &'a mut [Line],
     pub(super) stride: usize,
+    /// Whose keys are multiplied next: they are asked for meanwhile.
+    pub(super) then: Pages<'a>,
+}
+
+/// One head's pages in some blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Pages<'a> {
+    pub(super) head: usize,
+    pub(super) blocks: &'a [u32],
 }
 
 /// A storage type of the cache.
@@ -66,13 +75,6 @@ impl Format<2> for F16 {
 
 impl Format<1> for Q8_0 {
     const SCALED: bool = true;
-}
-
-/// A line's numbers; scale times byte is exact.
-#[inline(always)]
-fn numbers<S: Simd, F: Format<PARTS>, const PARTS: usize>(s: S, line: &[Bytes; PARTS], scale: S::F) -> S::F {
-    let x = F::load(s, line);
-    if F::SCALED { s.mul(x, scale) } else { x }
 }
 
 /// What both products have in common: rows times tiles, some of both at a time.
@@ -157,16 +159,24 @@ impl<'a> Product for Scores<'a> {
         let head_dim = self.layer.shape.head_dim;
         let tiles: [_; T] = from_fn(|t| self.tile::<PARTS>(tile + t));
         let next: [_; T] = from_fn(|t| self.tile::<PARTS>((tile + T + t).min(self.tiles.end - 1)).1);
+        // Both products read as much; each asks memory for what the other will read, so that memory is never idle.
+        let values: [_; T] = from_fn(|t| {
+            let (block, part) = ((tile + t) / self.layer.tiles(), (tile + t) % self.layer.tiles());
+            &self.layer.values(self.blocks[block] as usize, self.head)[part * head_dim * PARTS]
+        });
         let mut sums = [[s.splat(0.0); T]; R];
-        for run in 0..head_dim.div_ceil(RUN) {
-            let scales: [S::F; T] = from_fn(|t| if F::SCALED { s.f16(&tiles[t].0[run]) } else { s.splat(1.0) });
+        let runs = head_dim.div_ceil(RUN);
+        for run in 0..runs {
             for d in run * RUN..((run + 1) * RUN).min(head_dim) {
                 let w: [S::F; T] = from_fn(|t| {
                     // SAFETY: a tile has a line for every dimension.
                     #[allow(unsafe_code)]
                     let (line, next) = unsafe { (tiles[t].1.get_unchecked(d), next[t].get_unchecked(d)) };
-                    s.prefetch(next, 0);
-                    numbers::<S, F, PARTS>(s, line, scales[t])
+                    if d % (4 / PARTS) == 0 {
+                        s.prefetch(next, 0);
+                        s.prefetch_far(values[t], d * size_of_val(line));
+                    }
+                    F::load(s, line)
                 });
                 for (r, sums) in sums.iter_mut().enumerate() {
                     // SAFETY: `run` has compared the rows with the queries.
@@ -177,13 +187,22 @@ impl<'a> Product for Scores<'a> {
                     }
                 }
             }
-        }
-        for (r, sums) in sums.iter().enumerate() {
-            for (t, sum) in sums.iter().enumerate() {
-                // SAFETY: `run` has compared the tiles with the stride.
-                #[allow(unsafe_code)]
-                let to = unsafe { self.scores.get_unchecked_mut((row + r) * self.stride + tile + t) };
-                s.store(&mut to.0, *sum);
+            // A run with scales is added to those before it, so that a scale is multiplied with once.
+            if !F::SCALED && run + 1 < runs {
+                continue;
+            }
+            for (r, sums) in sums.iter_mut().enumerate() {
+                for (t, sum) in sums.iter_mut().enumerate() {
+                    // SAFETY: `run` has compared the tiles with the stride.
+                    #[allow(unsafe_code)]
+                    let to = unsafe { self.scores.get_unchecked_mut((row + r) * self.stride + tile + t) };
+                    if F::SCALED {
+                        let before = if run == 0 { s.splat(0.0) } else { s.load(&to.0) };
+                        *sum = s.mul_add(*sum, s.f16(&tiles[t].0[run]), before);
+                    }
+                    s.store(&mut to.0, *sum);
+                    *sum = s.splat(0.0);
+                }
             }
         }
     }
@@ -234,28 +253,41 @@ impl<'a> Product for Values<'a> {
         for block in start / block_len..end.div_ceil(block_len) {
             let (scales, lines) = self.strips::<PARTS>(block, strip);
             let next = self.strips::<PARTS>((block + 1).min(end.div_ceil(block_len) - 1), strip).1;
+            let then = self.then.blocks[block.min(self.then.blocks.len() - 1)] as usize;
+            let then = &self.layer.keys(then, self.then.head)[strip * block_len * PARTS];
             let share = block * self.layer.tiles() * LANES;
             let within = |position: usize| position.saturating_sub(block * block_len).min(block_len);
             let mut at = within(start);
             while at < within(end) {
-                // Scales come for a tile of positions at a time.
+                // Scales come for a tile of positions at a time, and go into their shares.
                 let stop = if F::SCALED { (at / LANES + 1) * LANES } else { block_len }.min(within(end));
-                let scales = if F::SCALED { scales_of(s, &scales[at / LANES]) } else { [1.0; LANES] };
+                let mut scaled = [[0.0; LANES]; R];
+                for (r, scaled) in scaled.iter_mut().enumerate().filter(|_| F::SCALED) {
+                    let tile = (row + r) * self.shares_stride + block * self.layer.tiles() + at / LANES;
+                    s.store(scaled, s.mul(s.load(&self.shares[tile].0), s.f16(&scales[at / LANES])));
+                }
                 for position in at..stop {
-                    let scale = s.splat(scales[position % LANES]);
                     let w: [S::F; T] = from_fn(|t| {
                         let i = t * block_len + position;
                         // SAFETY: a strip has a line for every position of a block.
                         #[allow(unsafe_code)]
                         let (line, next) = unsafe { (lines.get_unchecked(i), next.get_unchecked(i)) };
-                        s.prefetch(next, 0);
-                        numbers::<S, F, PARTS>(s, line, scale)
+                        if position % (4 / PARTS) == 0 {
+                            s.prefetch(next, 0);
+                            s.prefetch_far(then, i * size_of_val(line));
+                        }
+                        F::load(s, line)
                     });
                     for (r, sums) in sums.iter_mut().enumerate() {
                         let share = (row + r) * self.shares_stride * LANES + share + position;
                         // SAFETY: `run` has compared the positions' blocks with the shares.
                         #[allow(unsafe_code)]
-                        let x = s.splat(unsafe { *shares.get_unchecked(share) });
+                        let x = if F::SCALED {
+                            scaled[r][position % LANES]
+                        } else {
+                            unsafe { *shares.get_unchecked(share) }
+                        };
+                        let x = s.splat(x);
                         for (sum, w) in sums.iter_mut().zip(w) {
                             *sum = s.mul_add(w, x, *sum);
                         }
@@ -289,10 +321,3 @@ impl<'a> Values<'a> {
 
 /// Strips of a run of dimensions.
 const STRIPS: usize = RUN / LANES;
-
-#[inline(always)]
-fn scales_of<S: Simd>(s: S, line: &[Bytes; 2]) -> [f32; LANES] {
-    let mut scales = [0.0; LANES];
-    s.store(&mut scales, s.f16(line));
-    scales
-}

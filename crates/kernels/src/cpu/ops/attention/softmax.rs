@@ -76,7 +76,7 @@ impl Kernel for Softmax<'_> {
             s.store(&mut line.0, x);
             (block, tile) = if tile + 1 == tiles { (block + 1, 0) } else { (block, tile + 1) };
         }
-        let max = s.splat(greatest(s, max));
+        let max = s.splat(s.largest(max));
         let mut total = s.splat(0.0);
         for line in self.scores {
             let share = exp(s, s.sub(s.load(&line.0), max));
@@ -88,19 +88,6 @@ impl Kernel for Softmax<'_> {
             s.store(&mut to_max.0, max);
         }
     }
-}
-
-/// The greatest lane.
-#[inline(always)]
-fn greatest<S: Simd>(s: S, x: S::F) -> f32 {
-    let mut lanes = [0.0; LANES];
-    s.store(&mut lanes, x);
-    for half in [8, 4, 2, 1] {
-        for i in 0..half {
-            lanes[i] = if lanes[i + half] > lanes[i] { lanes[i + half] } else { lanes[i] };
-        }
-    }
-    lanes[0]
 }
 
 /// Adds a part's state to the state of the parts before it: both are brought to the greater of their maxima.

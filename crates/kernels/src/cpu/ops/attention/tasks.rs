@@ -70,6 +70,11 @@ impl Task {
         end.saturating_sub(op.window.unwrap_or(end))..end
     }
 
+    /// The part that it does first.
+    pub(super) fn first(&self) -> usize {
+        self.share.map_or(self.parts.start, |share| share.part)
+    }
+
     /// Rows times parts.
     fn work(&self) -> usize {
         self.len * self.parts.len()
