@@ -241,13 +241,7 @@ impl<'a> Product for Values<'a> {
         row: usize,
         strip: usize,
     ) {
-        #[allow(unsafe_code)]
-        let mut sums: [[S::F; T]; R] = from_fn(|r| {
-            from_fn(|t| {
-                // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
-                s.load(unsafe { &self.values.get_unchecked((row + r) * self.stride + strip + t).0 })
-            })
-        });
+        let mut sums: [[S::F; T]; R] = self.load(s, row, strip);
         let (shares, block_len) = (as_numbers(self.shares), self.layer.block_len);
         let Range { start, end } = self.positions;
         for block in start / block_len..end.div_ceil(block_len) {
@@ -296,18 +290,41 @@ impl<'a> Product for Values<'a> {
                 at = stop;
             }
         }
+        self.store(s, row, strip, &sums);
+    }
+}
+
+impl<'a> Values<'a> {
+    #[inline(always)]
+    fn load<S: Simd, const R: usize, const T: usize>(&self, s: S, row: usize, strip: usize) -> [[S::F; T]; R] {
+        from_fn(|r| {
+            from_fn(|t| {
+                // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
+                #[allow(unsafe_code)]
+                let from = unsafe { self.values.get_unchecked((row + r) * self.stride + strip + t) };
+                s.load(&from.0)
+            })
+        })
+    }
+
+    #[inline(always)]
+    fn store<S: Simd, const R: usize, const T: usize>(
+        &mut self,
+        s: S,
+        row: usize,
+        strip: usize,
+        sums: &[[S::F; T]; R],
+    ) {
         for (r, sums) in sums.iter().enumerate() {
             for (t, sum) in sums.iter().enumerate() {
-                // SAFETY: `run` has compared the strips with the stride, and there are whole rows.
+                // SAFETY: as in `load`.
                 #[allow(unsafe_code)]
                 let to = unsafe { self.values.get_unchecked_mut((row + r) * self.stride + strip + t) };
                 s.store(&mut to.0, *sum);
             }
         }
     }
-}
 
-impl<'a> Values<'a> {
     /// Of a block: the scales of a strip and its neighbours in the same run, and the lines of it and all after it.
     #[inline(always)]
     fn strips<const PARTS: usize>(&self, block: usize, strip: usize) -> (&'a [[Bytes; 2]], &'a [[Bytes; PARTS]]) {
