@@ -276,12 +276,8 @@ impl<'a> Product for Values<'a> {
                         let share = (row + r) * self.shares_stride * LANES + share + position;
                         // SAFETY: `run` has compared the positions' blocks with the shares.
                         #[allow(unsafe_code)]
-                        let x = if F::SCALED {
-                            scaled[r][position % LANES]
-                        } else {
-                            unsafe { *shares.get_unchecked(share) }
-                        };
-                        let x = s.splat(x);
+                        let share = unsafe { shares.get_unchecked(share) };
+                        let x = s.splat(if F::SCALED { scaled[r][position % LANES] } else { *share });
                         for (sum, w) in sums.iter_mut().zip(w) {
                             *sum = s.mul_add(w, x, *sum);
                         }
