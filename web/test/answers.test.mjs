@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
-import { answered, eventually, greedily, lastAnswer, record, refusal, say, stored, stream, text } from './support/chat.mjs';
+import { answered, continuation, describe, eventually, greedily, lastAnswer, record, recordAt, refusal, say, stored, stream, text } from './support/chat.mjs';
 import { startProxy } from './support/proxy.mjs';
 import { startServer, TINY } from './support/server.mjs';
 
@@ -126,17 +126,84 @@ onPage('reasoning is folded, from the text and from beside it', async (page) => 
 });
 
 onPage('a refusal is told in the words of the server, and can be tried again', async (page) => {
-  const message = 'The prompt has 300 tokens; it may have at most 255. Shorten it.';
-  await record(page, refusal(400, 'context_length_exceeded', message), text('Now it works.'));
+  const message = '1,024 requests wait already.';
+  await record(page, refusal(429, 'queue_full', message), text('Now it works.'));
   await say(page, 'Hello');
   const problem = page.getByRole('group', { name: 'Problem' });
-  await problem.getByText('The conversation is too long').waitFor();
+  await problem.getByText('The server is busy').waitFor();
   await problem.getByText(message).waitFor();
   await problem.getByRole('button', { name: 'Retry' }).click();
   await page.getByText('Now it works.').waitFor();
   await answered(page);
   await eventually(() => problem.count(), 0);
   assert.equal(await page.getByRole('group', { name: 'Versions' }).count(), 0);
+});
+
+const TOO_LONG = refusal(400, 'context_length_exceeded', 'The prompt has 300 tokens; it may have at most 255. Shorten it.');
+
+/** What a person says in a body. */
+const said = ({ messages }) => messages.filter(({ role }) => role === 'user').map(({ content }) => content);
+
+onPage('where the server finds a conversation too long its oldest exchanges are left out, and that is said', async (page) => {
+  const bodies = await record(page, text('1'), text('2'), TOO_LONG, TOO_LONG, text('3'));
+  for (const [i, word] of ['One', 'Two', 'Three'].entries()) {
+    await say(page, word);
+    await answered(page, i + 1);
+  }
+  assert.deepEqual(bodies.map(said), [['One'], ['One', 'Two'], ['One', 'Two', 'Three'], ['Two', 'Three'], ['Three']]);
+  assert.equal(await lastAnswer(page), '3');
+  await page.locator('.answer').last().getByText('The context is full: the first 2 exchanges are left out.').waitFor();
+  assert.equal(await page.locator('.answer .problem').count(), 0);
+});
+
+onPage('where the context is known the oldest exchanges are left out before the server is asked', async (page) => {
+  await describe(page, { context: 64 });
+  const bodies = await record(page, text('1', { prompt: 30 }), text('2', { prompt: 50 }), text('3', { prompt: 40 }));
+  for (const [i, word] of ['One', 'Two', 'Six'].entries()) {
+    await say(page, word.repeat(20));
+    await answered(page, i + 1);
+  }
+  assert.deepEqual(bodies.map((body) => said(body).length), [1, 2, 2]);
+  await page.getByText('The context is full: the first exchange is left out.').waitFor();
+});
+
+onPage('what is too long by itself can be shortened', async (page) => {
+  const bodies = await record(page, TOO_LONG, text('Short.'));
+  await say(page, 'A long story');
+  const problem = page.getByRole('group', { name: 'Problem' });
+  await problem.getByText('The prompt has 300 tokens').waitFor();
+  await problem.getByRole('button', { name: 'Edit' }).click();
+  await page.locator('.editor textarea').fill('A story');
+  await page.keyboard.press('Enter');
+  await answered(page);
+  assert.deepEqual(bodies.map(said), [['A long story'], ['A story']]);
+});
+
+onPage('a model without a chat template goes on with a text', async (page) => {
+  await describe(page, { chat: false, context: 64 });
+  await page.getByText('tiny has no chat template, so it cannot chat').waitFor();
+  const bodies = await recordAt(page, '**/v1/completions', continuation(' a <b>fox</b>\n', '  *ran*.'));
+  await page.getByRole('button', { name: 'Once upon a time,' }).click();
+  await answered(page);
+  await eventually(() => page.locator('.plain').innerText(), ' a <b>fox</b>\n  *ran*.');
+  await page.getByRole('button', { name: 'Continue' }).click();
+  await answered(page);
+  await say(page, 'The end');
+  await answered(page, 2);
+  const twice = 'Once upon a time, a <b>fox</b>\n  *ran*. a <b>fox</b>\n  *ran*.';
+  assert.deepEqual(bodies.map(({ prompt }) => prompt), ['Once upon a time,', 'Once upon a time, a <b>fox</b>\n  *ran*.', `${twice}\n\nThe end`]);
+  assert.deepEqual([bodies[0].max_tokens, bodies[0].stream, bodies[0].messages], [256, true, undefined]);
+  await page.keyboard.press('Control+,');
+  assert.deepEqual([await page.getByLabel('System prompt').count(), await page.getByLabel('Tools, as JSON').count()], [0, 0]);
+});
+
+onPage('empty settings show what the server does', async (page) => {
+  await describe(page, { chat: true, sampling: { temperature: 0.800000012, top_k: 40 } });
+  await page.keyboard.press('Control+,');
+  const shown = (label) => page.getByLabel(label).getAttribute('placeholder');
+  assert.deepEqual([await shown('Temperature'), await shown('Top-k'), await shown('Min-p')], ['0.8', '40', 'model’s own']);
+  await page.getByLabel('Temperature').press('ArrowUp');
+  await eventually(() => page.getByLabel('Temperature').inputValue(), '0.9');
 });
 
 onPage('an answer that breaks keeps what came', async (page) => {

@@ -107,6 +107,18 @@ onPage('an answer grows, is stopped, and goes on', async (page) => {
   assert.equal(await page.locator('.answer').count(), 1);
 });
 
+onPage('a conversation longer than the context goes on without its oldest exchanges', async (page) => {
+  await page.keyboard.press('Control+,');
+  await page.getByLabel('Max tokens').fill('4');
+  await page.keyboard.press('Escape');
+  for (let i = 1; i <= 5; i += 1) {
+    await say(page, `${i} ${'is said. '.repeat(8)}`);
+    await answered(page, i);
+  }
+  assert.equal(await page.locator('.answer .problem').count(), 0);
+  await page.locator('.answer').last().getByText(/^The context is full: the first .* left out\.$/).waitFor();
+});
+
 onPage('another answer and another question are versions; none is lost', async (page) => {
   await say(page, 'First');
   await answered(page);
@@ -301,8 +313,10 @@ onPage('it fits a phone', async (page) => {
   await say(page, 'averyverylongwordwithoutanyspaces'.repeat(6));
   await answered(page);
   await fits('a conversation');
+  assert.equal(await page.locator('kbd:visible').count(), 0, 'a phone has no keys');
   await page.getByRole('button', { name: 'Conversations' }).click();
   await fits('the list');
+  assert.equal(await page.locator('kbd:visible').count(), 0, 'a phone has no keys');
   await page.getByRole('button', { name: 'Close the list' }).click();
   await page.getByRole('button', { name: 'Settings' }).click();
   await fits('the settings');

@@ -5,7 +5,8 @@ import { load } from './support/modules.mjs';
 
 const { parts } = await load('text/parts.ts');
 const { events } = await load('api/events.ts');
-const { parameters, wire } = await load('api/request.ts');
+const { ask, parameters, wire } = await load('api/request.ts');
+const { leftOut, rest, roomOf } = await load('state/room.ts');
 const { EXAMPLE_TOOLS } = await load('state/fields.ts');
 const { path, versions, append, show } = await load('state/tree.ts');
 const { Draft } = await load('state/draft.ts');
@@ -98,6 +99,39 @@ test('messages are sent as the API takes them', () => {
     { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }] },
     { role: 'tool', content: 't', tool_call_id: 'c1', name: 'f' },
   ]);
+});
+
+test('a text is all that was said', () => {
+  const manner = { model: 'm', settings: { system: 'x', tools: '[{', temperature: '0' }, plain: true, continues: false };
+  const messages = [message('u1', null, 'user'), message('a1', 'u1', 'assistant', { content: ' and\n' }), message('u2', 'a1', 'user')];
+  const { address, body } = ask(manner, messages);
+  assert.equal(address, 'v1/completions');
+  assert.deepEqual(body, { model: 'm', prompt: 'u1 and\n\nu2', max_tokens: 256, temperature: 0, stream: true, stream_options: { include_usage: true } });
+});
+
+/** A conversation of these contents, people's in turn with answers; an answer has its prompt's tokens. */
+function conversation(...entries) {
+  return entries.map((content, i) => (i % 2 === 0 ? message(`u${i}`, null, 'user', { content }) : message(`a${i}`, null, 'assistant', content)));
+}
+
+function checkLeftOut(messages, room, expected) {
+  const length = (some) => some.reduce((sum, { content }) => sum + content.length, 0);
+  assert.equal(leftOut(messages, room, length), expected);
+}
+
+test('the oldest exchanges are left out where the room is small', () => {
+  const answer = (content, promptTokens, left) => ({ content, timings: { promptTokens }, ...(left && { leftOut: left }) });
+  const two = conversation('u'.repeat(10), answer('a'.repeat(10), 5), 'v'.repeat(20));
+  checkLeftOut(two, 20, 0);
+  checkLeftOut(two, 19, 1);
+  checkLeftOut(two, 1, 1);
+  checkLeftOut(conversation('u'.repeat(99)), 1, 0);
+  const three = conversation('u'.repeat(10), answer('a'.repeat(10), 5), 'v'.repeat(20), answer('b'.repeat(20), 10, 1), 'w'.repeat(20));
+  checkLeftOut(three, 40, 0);
+  checkLeftOut(three, 39, 1);
+  checkLeftOut(three, 29, 2);
+  assert.deepEqual(rest(three, 1).map(({ id }) => id), ['u2', 'a3', 'u4']);
+  assert.deepEqual([roomOf(64), roomOf(64, 4), roomOf(7)], [56, 60, 7]);
 });
 
 test('versions are kept, and the newest path through one is shown', () => {

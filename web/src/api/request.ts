@@ -3,14 +3,50 @@
 import { FIELDS, readNumber, readStop, readTools, readVariables, type Read } from '../state/fields.ts';
 import type { Message, Settings } from '../state/types.ts';
 
-/** The settings as fields of a request, and what is wrong with them by key. */
-export function parameters(settings: Settings): { body: Record<string, unknown>; problems: Record<string, string> } {
+/** Where an answer is asked for, and with what. */
+export interface Ask {
+  address: string;
+  body: Record<string, unknown>;
+}
+
+/** How an answer is asked for, whatever the messages. */
+export interface Manner {
+  model: string;
+  settings: Settings;
+  /** Whether the model has no chat template and continues a text. */
+  plain: boolean;
+  /** Whether the last message, an answer, is continued. */
+  continues: boolean;
+}
+
+/** The most tokens of a text's continuation where the settings do not say: nothing else ends most. */
+export const PLAIN_TOKENS = 256;
+
+export function ask({ model, settings, plain, continues }: Manner, messages: Message[]): Ask {
+  const stream = { stream: true, stream_options: { include_usage: true } };
+  const { body } = parameters(settings, plain);
+  if (plain) {
+    return { address: 'v1/completions', body: { model, prompt: joined(messages), max_tokens: PLAIN_TOKENS, ...body, ...stream } };
+  }
+  const goesOn = continues && { continue_final_message: true, add_generation_prompt: false };
+  return { address: 'v1/chat/completions', body: { model, messages: wire(settings, messages), ...body, ...goesOn, ...stream } };
+}
+
+/** All that was said as one text: an answer goes on where the text before it ends, what a person says begins a paragraph. */
+function joined(messages: Message[]): string {
+  return messages.reduce((text, { role, content }) => (role === 'user' && text ? `${text.trimEnd()}\n\n${content}` : text + content), '');
+}
+
+/** The settings as fields of a request, and what is wrong with them by key. A plain one has nothing for a chat template. */
+export function parameters(settings: Settings, plain = false): { body: Record<string, unknown>; problems: Record<string, string> } {
   const reads: [string, string, Read<unknown>][] = [
     ...FIELDS.map((field): [string, string, Read<unknown>] => [field.key, field.key, readNumber(field, settings[field.key])]),
     ['stop', 'stop', readStop(settings['stop'])],
-    ['tools', 'tools', readTools(settings['tools'])],
-    ['variables', 'chat_template_kwargs', readVariables(settings['variables'])],
   ];
+  if (!plain) {
+    reads.push(['tools', 'tools', readTools(settings['tools'])]);
+    reads.push(['variables', 'chat_template_kwargs', readVariables(settings['variables'])]);
+  }
   const body: Record<string, unknown> = {};
   const problems: Record<string, string> = {};
   for (const [key, name, read] of reads) {

@@ -2,9 +2,12 @@
 
 import { events } from './events.ts';
 import { Failure, fromServer, LOST, UNREACHABLE } from './problem.ts';
+import type { Ask } from './request.ts';
 
 /** What one chunk of an answer may bring. */
 export interface Chunk {
+  /** How many exchanges are not part of its prompt. */
+  leftOut?: number;
   content?: string;
   reasoning?: string;
   calls?: CallPart[];
@@ -17,6 +20,16 @@ export interface CallPart {
   index?: number;
   id?: string;
   function?: { name?: string; arguments?: string };
+}
+
+/** What the server says of a model. */
+export interface About {
+  /** Whether it has a chat template. */
+  chat?: boolean;
+  /** Tokens that prompt and answer may have together. */
+  context?: number;
+  /** How it samples where a request is silent. */
+  sampling?: Record<string, number>;
 }
 
 export type Health = 'ready' | 'loading' | 'draining' | 'unreachable';
@@ -37,10 +50,15 @@ export async function models(): Promise<string[]> {
   return (data ?? []).map(({ id }) => id);
 }
 
+export async function about(model: string): Promise<About> {
+  const answer = await request(`v1/models/${model.split('/').map(encodeURIComponent).join('/')}`, {});
+  return (await answer.json()) as About;
+}
+
 /** Asks for an answer and yields what comes of it. Aborting the signal makes the server stop. */
-export async function* answer(body: object, signal: AbortSignal): AsyncGenerator<Chunk> {
+export async function* answer({ address, body }: Ask, signal: AbortSignal): AsyncGenerator<Chunk> {
   const init = { method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify(body), signal };
-  const response = await request('v1/chat/completions', init);
+  const response = await request(address, init);
   let ended = false;
   try {
     for await (const data of events(response.body as ReadableStream<Uint8Array>)) {
@@ -70,7 +88,7 @@ async function request(address: string, init: RequestInit): Promise<Response> {
 interface WireChunk {
   error?: unknown;
   usage?: Chunk['usage'] | null;
-  choices?: { delta?: WireDelta; finish_reason?: string | null }[];
+  choices?: { delta?: WireDelta; text?: string; finish_reason?: string | null }[];
 }
 
 interface WireDelta {
@@ -85,7 +103,8 @@ function chunkOf(wire: WireChunk): Chunk {
   const choice = wire.choices?.[0];
   const { content, reasoning_content, reasoning, tool_calls } = choice?.delta ?? {};
   const chunk: Chunk = {};
-  if (content) chunk.content = content;
+  const text = content || choice?.text;
+  if (text) chunk.content = text;
   if (reasoning_content || reasoning) chunk.reasoning = (reasoning_content || reasoning) as string;
   if (tool_calls?.length) chunk.calls = tool_calls;
   if (choice?.finish_reason) chunk.finish = choice.finish_reason;

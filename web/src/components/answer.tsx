@@ -2,13 +2,15 @@
 
 import { Component } from 'preact';
 import { regenerate, resume, run } from '../state/answers.ts';
-import type { Message } from '../state/types.ts';
+import { editLast } from '../state/drafts.ts';
+import { TOO_LONG } from '../state/room.ts';
+import type { Message, Problem } from '../state/types.ts';
 import { parts, type Part } from '../text/parts.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
 import { IconButton } from './icon-button.tsx';
 import { Markdown } from './markdown.tsx';
-import { ProblemCard } from './problem-card.tsx';
+import { ProblemCard, type Remedy } from './problem-card.tsx';
 import { Reasoning } from './reasoning.tsx';
 import { Timing } from './timing.tsx';
 import { ToolCalls, type ShownCall } from './tool-calls.tsx';
@@ -43,13 +45,15 @@ function Settled(props: Props) {
 }
 
 function Body({ message, results, last, streaming }: Props & { streaming: boolean }) {
-  const all = parts(message.content, streaming);
+  const all = message.plain ? [] : parts(message.content, streaming);
   const calls = callsOf(message, all);
-  const empty = all.length === 0 && calls.length === 0 && !message.reasoning;
+  const empty = message.plain ? !message.content.trim() : all.length === 0 && calls.length === 0 && !message.reasoning;
   return (
     <article class="message answer" aria-busy={streaming}>
       <h2 class="unseen">{message.model ?? 'The model'} answered</h2>
+      {message.leftOut && <LeftOut count={message.leftOut} />}
       {message.reasoning && <Reasoning text={message.reasoning} open={streaming && message.reasoningMs === undefined} ms={message.reasoningMs} />}
+      {message.plain && !empty && <p class="plain">{message.content.replace(/^\n+/, '').trimEnd()}</p>}
       {all.map((part, i) => (
         <PartView key={i} part={part} message={message} growing={streaming && i === all.length - 1} />
       ))}
@@ -80,6 +84,11 @@ function callsOf(message: Message, all: Part[]): ShownCall[] {
   ];
 }
 
+function LeftOut({ count }: { count: number }) {
+  const exchanges = count === 1 ? 'exchange is' : `${count.toLocaleString('en')} exchanges are`;
+  return <p class="ending">The context is full: the first {exchanges} left out.</p>;
+}
+
 function Waiting() {
   return (
     <p class="waiting">
@@ -94,7 +103,7 @@ function Ending({ message, last, empty }: { message: Message; last: boolean; emp
   return (
     <>
       {problem ? (
-        <ProblemCard problem={problem} {...(last && { retry: () => regenerate(message) })} />
+        <ProblemCard problem={problem} remedy={last ? remedyFor(problem, message) : undefined} />
       ) : (
         <HowItEnded finish={finish} empty={empty} />
       )}
@@ -111,6 +120,12 @@ function Ending({ message, last, empty }: { message: Message; last: boolean; emp
       </footer>
     </>
   );
+}
+
+/** What is too long by itself only its author can shorten. */
+function remedyFor({ code }: Problem, message: Message): Remedy {
+  if (code === TOO_LONG) return { icon: 'edit', label: 'Edit', act: editLast };
+  return { icon: 'retry', label: 'Retry', act: () => regenerate(message) };
 }
 
 function HowItEnded({ finish, empty }: { finish: Message['finish']; empty: boolean }) {

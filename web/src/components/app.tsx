@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { run } from '../state/answers.ts';
 import { current } from '../state/conversations.ts';
 import { settingsOpen, shortcutsOpen, sidebar } from '../state/page.ts';
-import { ask, status } from '../state/server.ts';
+import { ask, model, plain, status } from '../state/server.ts';
 import { Announcer } from './announcer.tsx';
 import { Composer } from './composer.tsx';
 import { Empty } from './empty.tsx';
@@ -42,7 +42,7 @@ export function App() {
           </div>
         )}
         <div class="foot">
-          <Waiting />
+          <ServerNote />
           <Composer key={id} />
           <p class="small-print">Models make mistakes. Press ? for keyboard shortcuts.</p>
         </div>
@@ -61,7 +61,7 @@ const WAITING: Record<string, string> = {
   unreachable: 'The server cannot be reached. Trying again…',
 };
 
-function Waiting() {
-  const words = WAITING[status.value];
+function ServerNote() {
+  const words = WAITING[status.value] ?? (plain.value ? `${model.value} has no chat template, so it cannot chat: it goes on with what you write, as plain text.` : undefined);
   return words ? <p class="server-note">{words}</p> : null;
 }

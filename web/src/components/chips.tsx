@@ -3,6 +3,7 @@
 import { parameters } from '../api/request.ts';
 import { current } from '../state/conversations.ts';
 import { settingsOpen } from '../state/page.ts';
+import { plain } from '../state/server.ts';
 import { plural } from '../text/format.ts';
 
 export function Chips() {
@@ -19,7 +20,7 @@ export function Chips() {
 
 function chips(): string[] {
   const { settings } = current.value;
-  const { body, problems } = parameters(settings);
+  const { body, problems } = parameters(settings, plain.value);
   const { tools, stop: _, chat_template_kwargs: __, ...numbers } = body;
   const others = Object.keys(body).length - Object.keys(numbers).length - (tools ? 1 : 0);
   const said = Object.entries(numbers).map(([name, value]) => `${name.replaceAll('_', ' ')} ${value}`);

@@ -3,9 +3,8 @@
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks';
 import { run, send, stop } from '../state/answers.ts';
 import { current } from '../state/conversations.ts';
-import { draft, editing, write } from '../state/drafts.ts';
-import { model } from '../state/server.ts';
-import { path } from '../state/tree.ts';
+import { draft, editLast, write } from '../state/drafts.ts';
+import { plain } from '../state/server.ts';
 import { Chips } from './chips.tsx';
 import { fit } from './fit.ts';
 import { Icon } from './icons.tsx';
@@ -32,7 +31,7 @@ export function Composer() {
   const onKeyDown = (event: KeyboardEvent) => {
     if (event.isComposing) return;
     if (event.key === 'Enter' && !event.shiftKey) submit(event);
-    if (event.key === 'ArrowUp' && !text && editLast()) event.preventDefault();
+    if (event.key === 'ArrowUp' && !text && !answering && editLast()) event.preventDefault();
   };
   return (
     <form class="composer" aria-label="Write a message" onSubmit={submit}>
@@ -41,7 +40,7 @@ export function Composer() {
         ref={field}
         rows={1}
         aria-label="Message"
-        placeholder={`Message ${model.value ?? 'the model'}`}
+        placeholder={plain.value ? 'Write a text' : 'Write a message'}
         value={text}
         onInput={(event) => write(id, event.currentTarget.value)}
         onKeyDown={onKeyDown}
@@ -66,11 +65,4 @@ function StopButton() {
       <span class="square" />
     </button>
   );
-}
-
-/** Whether there was something to edit. */
-function editLast(): boolean {
-  const last = path(current.value).findLast(({ role }) => role === 'user');
-  if (last && !run.value) editing.value = last.id;
-  return last !== undefined;
 }

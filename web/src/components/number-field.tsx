@@ -3,12 +3,14 @@
 import type { Field } from '../state/fields.ts';
 import { Problem, type FieldProps } from './text-field.tsx';
 
-export function NumberField({ field, id, text, write, problem }: FieldProps & { field: Field }) {
+/** `empty` says what is done where nothing is written. */
+export function NumberField({ field, empty, id, text, write, problem }: FieldProps & { field: Field; empty: string }) {
   const step = (event: KeyboardEvent) => {
     const by = { ArrowUp: 1, ArrowDown: -1 }[event.key];
     if (!by || field.step === 'any' || (!text && field.key === 'seed')) return;
     event.preventDefault();
-    const start = Number(text || (field.max ?? 1)) || 0;
+    const written = Number(text || empty);
+    const start = Number.isNaN(written) ? (field.max ?? 1) : written;
     const value = Math.min(Math.max(start + by * field.step, field.min ?? -Infinity), field.max ?? Infinity);
     write(String(Number(value.toFixed(4))));
   };
@@ -20,7 +22,7 @@ export function NumberField({ field, id, text, write, problem }: FieldProps & { 
         type="text"
         inputMode={field.whole ? 'numeric' : 'decimal'}
         autoComplete="off"
-        placeholder={field.empty}
+        placeholder={empty}
         title={field.hint}
         value={text}
         aria-invalid={problem !== undefined}

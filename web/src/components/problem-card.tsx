@@ -1,9 +1,16 @@
-// What went wrong, in words, and a way to try again.
+// What went wrong, in words, and what can be done.
 
 import type { Problem } from '../state/types.ts';
-import { Icon } from './icons.tsx';
+import { Icon, type IconName } from './icons.tsx';
 
-export function ProblemCard({ problem, retry }: { problem: Problem; retry?: () => void }) {
+/** What can be done. */
+export interface Remedy {
+  icon: IconName;
+  label: string;
+  act: () => void;
+}
+
+export function ProblemCard({ problem, remedy }: { problem: Problem; remedy: Remedy | undefined }) {
   return (
     <div class="problem" role="group" aria-label="Problem">
       <Icon name="alert" />
@@ -11,9 +18,9 @@ export function ProblemCard({ problem, retry }: { problem: Problem; retry?: () =
         <strong>{problem.title}</strong>
         <p>{problem.message}</p>
       </div>
-      {retry && (
-        <button type="button" class="button" onClick={retry}>
-          <Icon name="retry" /> Retry
+      {remedy && (
+        <button type="button" class="button" onClick={remedy.act}>
+          <Icon name={remedy.icon} /> {remedy.label}
         </button>
       )}
     </div>

@@ -2,14 +2,15 @@
 
 import { computed, signal, type Signal } from '@preact/signals';
 import { problemOf } from '../api/problem.ts';
-import { parameters, wire } from '../api/request.ts';
-import { answer } from '../api/server.ts';
+import { ask as askFor, parameters, type Manner } from '../api/request.ts';
+import { answer, type Chunk } from '../api/server.ts';
 import { conversations, current, find, titleOf, update } from './conversations.ts';
 import { Draft } from './draft.ts';
 import { newId } from './id.ts';
 import { notice } from './notice.ts';
 import { settingsOpen } from './page.ts';
-import { ask, model, status } from './server.ts';
+import { fitted, leftOut, roomOf } from './room.ts';
+import { about, ask, model, plain, status } from './server.ts';
 import { append, path, replace } from './tree.ts';
 import type { Conversation, Message } from './types.ts';
 
@@ -51,7 +52,7 @@ export function regenerate(message: Message) {
 export function resume(message: Message) {
   const { id } = current.value;
   if (!ready(id)) return;
-  const { finish: _, problem: __, timings: ___, ...rest } = message;
+  const { finish, problem, timings, leftOut: _, plain: __, ...rest } = message;
   request(id, { ...rest, content: message.content.trimEnd() }, true);
 }
 
@@ -84,7 +85,7 @@ function say(id: string, message: Message): boolean {
 
 /** Whether a request can be made: nothing else is coming here, and the settings are right. */
 function ready(id: string): boolean {
-  const problems = parameters(find(id)?.settings ?? {}).problems;
+  const { problems } = parameters(find(id)?.settings ?? {}, plain.value);
   if (Object.keys(problems).length > 0) {
     settingsOpen.value = true;
     notice('Something in the settings is not right yet.');
@@ -100,30 +101,33 @@ function without(conversation: Conversation, message: Message): Conversation {
 
 /** Puts the answer into the conversation and lets it grow there. */
 function request(id: string, message: Message, continues = false) {
-  const begun = { ...message, ...(model.value && { model: model.value }) };
+  const begun = { ...message, ...(model.value && { model: model.value }), ...(plain.value && { plain: true }) };
   update(id, (before) => (continues ? replace(before, begun) : append(before, begun)));
   const conversation = find(id);
   if (!conversation) return;
-  const { body } = parameters(conversation.settings);
-  const messages = wire(conversation.settings, path(conversation, continues ? message.id : message.parent));
-  void grow(id, begun, {
-    model: model.value ?? 'default',
-    messages,
-    ...body,
-    ...(continues && { continue_final_message: true, add_generation_prompt: false }),
-    stream: true,
-    stream_options: { include_usage: true },
-  });
+  const messages = path(conversation, continues ? message.id : message.parent);
+  const manner = { model: model.value ?? 'default', settings: conversation.settings, plain: plain.value, continues };
+  const left = tooMany(messages, manner);
+  void grow(id, begun, (stopped) => fitted(messages, left, (some) => answer(askFor(manner, some), stopped)));
 }
 
-async function grow(id: string, message: Message, body: object) {
+/** How many exchanges the context has no room for, as far as can be told before the server is asked. */
+function tooMany(messages: Message[], manner: Manner): number {
+  const { context } = about.value;
+  if (context === undefined) return 0;
+  const weigh = (some: Message[]) => JSON.stringify(askFor(manner, some).body).length;
+  const most = askFor(manner, messages).body['max_tokens'] as number | undefined;
+  return leftOut(messages, roomOf(context, most), weigh);
+}
+
+async function grow(id: string, message: Message, chunks: (stopped: AbortSignal) => AsyncIterable<Chunk>) {
   const draft = new Draft(message, () => performance.now());
   const coming: Run = { message: signal(message), abort: new AbortController() };
   runs.value = new Map(runs.value).set(id, coming);
   const shown = paced(() => (coming.message.value = draft.message()));
   const keep = setInterval(() => store(id, draft.message()), KEEP_MS);
   try {
-    for await (const chunk of answer(body, coming.abort.signal)) {
+    for await (const chunk of chunks(coming.abort.signal)) {
       draft.take(chunk);
       shown.soon();
     }

@@ -16,6 +16,7 @@ export class Draft {
   private last = 0;
   private finish: Finish | undefined;
   private usage: Chunk['usage'];
+  private leftOut: number | undefined;
 
   /** `base` may have content already, which then goes on. */
   constructor(base: Message, now: () => number) {
@@ -32,6 +33,7 @@ export class Draft {
     for (const part of chunk.calls ?? []) this.takeCall(part);
     if (chunk.finish) this.finish = chunk.finish === 'length' || chunk.finish === 'tool_calls' ? chunk.finish : 'stop';
     if (chunk.usage) this.usage = chunk.usage;
+    this.leftOut = chunk.leftOut ?? this.leftOut;
     this.reasonedMs ??= this.hasReasoned() ? this.last - (this.first ?? this.last) : undefined;
   }
 
@@ -42,13 +44,14 @@ export class Draft {
   }
 
   message(): Message {
-    const { base, content, reasoning, reasonedMs, calls, finish } = this;
+    const { base, content, reasoning, reasonedMs, calls, leftOut, finish } = this;
     return {
       ...base,
       content,
       ...(reasoning && { reasoning }),
       ...(reasonedMs !== undefined && { reasoningMs: reasonedMs }),
       ...(calls.length > 0 && { calls }),
+      ...(leftOut && { leftOut }),
       ...(finish && { finish }),
       timings: this.timings(),
     };

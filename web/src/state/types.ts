@@ -41,6 +41,10 @@ export interface Message {
   callId?: string;
   name?: string;
   model?: string;
+  /** Whether the answer continues the text of the messages, by a model that cannot chat. */
+  plain?: boolean;
+  /** How many exchanges at the beginning the context had no room for. */
+  leftOut?: number;
   finish?: Finish;
   timings?: Timings;
   problem?: Problem;

@@ -57,10 +57,15 @@ export function lastAnswer(page) {
 }
 
 /** From now on requests for answers get these, one after the other; the last again and again. Gives the bodies that were sent. */
-export async function record(page, ...answers) {
+export function record(page, ...answers) {
+  return recordAt(page, '**/v1/chat/completions', ...answers);
+}
+
+/** The same at another address. */
+export async function recordAt(page, address, ...answers) {
   const bodies = [];
-  await page.unroute('**/v1/chat/completions').catch(() => {});
-  await page.route('**/v1/chat/completions', async (route) => {
+  await page.unroute(address).catch(() => {});
+  await page.route(address, async (route) => {
     const answer = answers[Math.min(bodies.length, answers.length - 1)];
     bodies.push(route.request().postDataJSON());
     await route.fulfill(typeof answer === 'function' ? answer() : answer);
@@ -75,11 +80,27 @@ export function text(content, { finish = 'stop', prompt = 12, answer = 34 } = {}
 
 /** A streamed answer of these deltas. Without `finish` the connection ends too soon. */
 export function stream(deltas, finish, usage) {
-  const events = deltas.map((delta) => ({ choices: [{ index: 0, delta }] }));
+  return streamOf(deltas.map((delta) => ({ delta })), finish, usage);
+}
+
+/** A streamed continuation of a text. */
+export function continuation(...pieces) {
+  return streamOf(pieces.map((text) => ({ text })), 'length', { prompt_tokens: 5, completion_tokens: 7 });
+}
+
+function streamOf(choices, finish, usage) {
+  const events = choices.map((choice) => ({ choices: [{ index: 0, ...choice }] }));
   if (finish) events.push({ choices: [{ index: 0, delta: {}, finish_reason: finish }] });
   if (usage) events.push({ choices: [], usage });
   const lines = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
   return { contentType: 'text/event-stream', body: finish ? `${lines}data: [DONE]\n\n` : lines };
+}
+
+/** From now on, after a reload, the server says this of its model. */
+export async function describe(page, about) {
+  await page.route('**/v1/models/*', (route) => route.fulfill({ json: about }));
+  await page.reload();
+  await page.locator('.dot.ready').waitFor();
 }
 
 /** An error as the server answers it. */
