@@ -17,12 +17,19 @@ pub struct ExecutorLimits {
     pub vocab: usize,
 }
 
-/// The executor failed; the batch's sequences end with an error.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct ExecutorError(pub String);
+/// A batch was not computed; its sequences end with this error.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ExecutorError {
+    /// This batch failed; the next may not. An engine that sees nothing but failures gives up after
+    /// [`FAILURES_IN_A_ROW`](crate::FAILURES_IN_A_ROW).
+    #[error("{0}")]
+    Batch(String),
+    /// Nothing can be computed any more: the engine ends.
+    #[error("{0}")]
+    Broken(String),
+}
 
-/// Computes batches.
+/// Computes batches. A panic counts as a failed batch.
 pub trait Executor: Send {
     /// What it can take.
     fn limits(&self) -> ExecutorLimits;
@@ -59,7 +66,7 @@ where
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
-        self.backend.run(&mut self.program, batch).map_err(|e: BackendError| ExecutorError(e.to_string()))?;
+        self.backend.run(&mut self.program, batch).map_err(|e: BackendError| ExecutorError::Batch(e.to_string()))?;
         Ok(self.backend.download(&self.program))
     }
 }

@@ -4,72 +4,138 @@
 //! or metrics exporters.
 
 mod channel;
+mod delivery;
 mod driver;
+mod event;
 mod executor;
+mod faults;
+mod handle;
 mod kv;
+mod mask;
+mod observer;
+mod panics;
+mod policy;
 mod report;
 mod request;
 mod sampler;
 mod scheduler;
-mod sequence;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use graph::Batch;
 
 pub use channel::{ChannelSink, TokenReceiver, channel};
-pub use driver::{Command, EngineConfig, EngineHandle, EngineStats, SubmitError, spawn};
+use delivery::{Delivery, Drawn};
+pub use driver::spawn;
+pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};
 pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits};
+pub use faults::FAILURES_IN_A_ROW;
+use faults::{Faults, execute};
+pub use handle::{EngineHandle, Liveness, SubmitError};
 pub use kv::{BlockAllocator, BlockId, KvCache};
-pub use report::StepReport;
-pub use request::{
-    Finish, FinishReason, Penalties, Prompt, Request, RequestId, SampledToken, SamplingParams, SinkState, StopRules,
-    TokenEvent, TokenSink,
-};
+pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
+use observer::Guarded;
+pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
+pub use policy::{FirstCome, Load, Policy};
+pub use report::{EngineStats, StepReport};
+pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
 pub use sampler::{Draw, SampleError, Sampler};
-use scheduler::{Drawn, Scheduler};
+pub use scheduler::{Arrival, Scheduler, SchedulerLimits, Sequence, SequenceId};
+
+/// The settings of an engine that the executor does not fix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineConfig {
+    /// Rows computed in a step at most: long prompts are cut to it and go on in later steps.
+    pub max_batch_tokens: usize,
+    /// Sequences running at once at most.
+    pub max_sequences: usize,
+    /// Continuations queued at most before [`SubmitError::Full`].
+    pub max_queue: usize,
+    /// Longest sequence (prompt and answer).
+    pub context: usize,
+    /// Seeds requests that bring none.
+    pub seed: u64,
+}
 
 /// Requests, the memory they share, and what computes them.
 pub struct Engine<E> {
     executor: E,
     scheduler: Scheduler,
+    delivery: Delivery,
     sampler: Sampler,
+    observer: Guarded,
     batch: Batch,
     drawn: Vec<Drawn>,
+    faults: Faults,
+    totals: EngineStats,
 }
 
 impl<E: Executor> Engine<E> {
-    /// An idle engine. Settings beyond what the executor can take are cut to it.
-    pub fn new(executor: E, config: EngineConfig) -> Engine<E> {
-        let limits = executor.limits();
-        let (scheduler, sampler) = (Scheduler::new(&config, limits), Sampler::new());
-        Engine { executor, scheduler, sampler, batch: Batch::default(), drawn: Vec::new() }
+    /// An idle engine that serves requests as they come. Settings beyond what the executor can take are cut to it.
+    pub fn new(executor: E, config: EngineConfig, observer: impl Observer + 'static) -> Engine<E> {
+        Engine::with_policy(executor, config, observer, Box::new(FirstCome))
     }
 
-    /// One step at the time `now` (since any fixed moment): schedule, execute, sample, commit. Waits for nothing but the
-    /// executor; with nothing to compute it only looks after receivers that are gone.
-    pub fn step(&mut self, now: Duration) -> StepReport {
-        let Engine { executor, scheduler, sampler, batch, drawn } = self;
-        scheduler.schedule(now, batch);
+    /// An idle engine that serves requests in the order of `policy`.
+    pub fn with_policy(
+        executor: E,
+        config: EngineConfig,
+        observer: impl Observer + 'static,
+        policy: Box<dyn Policy>,
+    ) -> Engine<E> {
+        Engine {
+            scheduler: Scheduler::new(&config, executor.limits(), policy),
+            executor,
+            delivery: Delivery::new(config.seed),
+            sampler: Sampler::new(),
+            observer: Guarded::new(observer),
+            batch: Batch::default(),
+            drawn: Vec::new(),
+            faults: Faults::default(),
+            totals: EngineStats::default(),
+        }
+    }
+
+    /// One step: schedule, execute, sample, commit. `clock` gives the time since any fixed moment; it is asked at the
+    /// beginning and at the end. Waits for nothing but the executor; with nothing to compute it only looks after receivers
+    /// that are gone.
+    pub fn step(&mut self, clock: &dyn Fn() -> Duration) -> StepReport {
+        let started = clock();
+        self.schedule(started);
+        let Engine { executor, scheduler, delivery, sampler, batch, drawn, .. } = self;
         let logits = execute(executor, batch);
-        let outcome = logits.map(|logits| scheduler.sample(sampler, logits, drawn));
-        scheduler.commit(outcome, drawn)
+        let outcome = logits.map(|logits| delivery.sample(scheduler, sampler, logits, drawn));
+        self.commit(outcome, started, clock())
     }
 
-    /// Queues a request. What can never run (a prompt that leaves no room in the context or the cache) is answered with
-    /// `Failed` at once.
-    pub fn submit(&mut self, request: Request) {
-        self.scheduler.submit(request);
+    /// Queues a request that came at the time `arrived`. What can never run (a prompt that leaves no room in the context
+    /// or the cache) is answered with `Failed` at once.
+    pub fn submit(&mut self, request: Request, arrived: Duration) {
+        let end = self.immediate_end(&request);
+        for (id, arrival) in self.delivery.open(request, arrived, &self.scheduler) {
+            match &end {
+                Some(reason) => self.delivery.finish(id, reason),
+                None => self.scheduler.add(id, arrival),
+            }
+        }
+        self.tell();
     }
 
     /// Ends a request now, wherever it is.
     pub fn abort(&mut self, id: RequestId) {
-        self.scheduler.abort(|request| request == id);
+        self.end(|request| request == id, &FinishReason::Aborted);
     }
 
     /// Ends all requests now.
     pub fn abort_all(&mut self) {
-        self.scheduler.abort(|_| true);
+        self.end(|_| true, &FinishReason::Aborted);
+    }
+
+    /// Why the engine cannot go on: then everything it had has ended with [`FinishReason::Failed`], and so does what is
+    /// submitted from now on.
+    pub fn failure(&self) -> Option<&Arc<str>> {
+        self.faults.failure()
     }
 
     /// Whether there is nothing to do until the next request.
@@ -77,14 +143,21 @@ impl<E: Executor> Engine<E> {
         self.scheduler.is_idle()
     }
 
-    /// Requests that have not started yet.
+    /// Continuations that have not started yet.
     pub fn queued(&self) -> usize {
         self.scheduler.queued()
     }
 
     /// The counters now.
     pub fn stats(&self) -> EngineStats {
-        self.scheduler.stats()
+        let blocks = self.scheduler.cache().blocks();
+        EngineStats {
+            waiting: self.delivery.unanswered(),
+            running: self.scheduler.running().len(),
+            kv_blocks_used: blocks.used(),
+            kv_blocks: blocks.total(),
+            ..self.totals
+        }
     }
 
     /// What computes the batches.
@@ -92,22 +165,107 @@ impl<E: Executor> Engine<E> {
         &self.executor
     }
 
+    /// Who runs when.
+    pub fn scheduler(&self) -> &Scheduler {
+        &self.scheduler
+    }
+
     /// Checks that everything fits together: each block in use has as many owners as references, tables cover what was
-    /// computed, limits are kept. For tests and debugging.
+    /// computed, limits are kept, scheduler, contents and records know the same sequences. For tests and debugging.
     ///
     /// # Errors
     /// What does not fit.
     pub fn check(&self) -> Result<(), String> {
-        self.scheduler.check()
+        self.scheduler.check()?;
+        self.delivery.check(&self.scheduler)
     }
-}
 
-/// The logits of the batch, `[outputs, vocabulary]`; an empty batch is not computed.
-fn execute<'e, E: Executor>(executor: &'e mut E, batch: &Batch) -> Result<&'e [f32], ExecutorError> {
-    if batch.tokens.is_empty() {
-        return Ok(&[]);
+    /// Decides what the step computes, and fills the batch with it.
+    fn schedule(&mut self, now: Duration) {
+        self.delivery.poll(now, &mut self.scheduler);
+        self.scheduler.schedule(now);
+        self.delivery.fill(now, &self.scheduler, &mut self.batch);
     }
-    let wanted = batch.outputs.len() * executor.limits().vocab;
-    let logits = executor.forward(batch)?;
-    logits.get(..wanted).ok_or_else(|| ExecutorError(format!("{} logits where {wanted} are due", logits.len())))
+
+    /// Brings the sequences of the batch up to date with what was drawn, or ends them if it failed; reports the step.
+    fn commit(&mut self, outcome: Result<(), ExecutorError>, started: Duration, ended: Duration) -> StepReport {
+        let (rows, preempted) = (self.rows(), self.scheduler.preempted().len());
+        match outcome {
+            Ok(()) => self.advance(ended),
+            Err(error) => self.fail(&error),
+        }
+        let counts = self.delivery.ledger.take_counts();
+        let report = StepReport {
+            started,
+            ended,
+            prefill_rows: rows.0,
+            decode_rows: rows.1,
+            tokens: counts.tokens,
+            finished: counts.finished,
+            cancelled: counts.cancelled,
+            preempted,
+            stalled: self.scheduler.stalled(),
+            running: self.scheduler.running().len(),
+            waiting: self.scheduler.waiting().len(),
+            blocks_used: self.scheduler.cache().blocks().used(),
+        };
+        self.totals.add(&report);
+        self.observer.step(&report);
+        self.tell();
+        report
+    }
+
+    /// Rows of prompts and rows that decode in the current batch.
+    fn rows(&self) -> (usize, usize) {
+        let rows = |decodes| self.scheduler.batch().filter(|s| s.decodes() == decodes).map(Sequence::rows).sum();
+        (rows(false), rows(true))
+    }
+
+    fn advance(&mut self, now: Duration) {
+        let Engine { scheduler, delivery, drawn, batch, faults, .. } = self;
+        let mut drawn = drawn.drain(..);
+        scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, now, living));
+        if !batch.tokens.is_empty() {
+            faults.succeeded();
+        }
+    }
+
+    fn end(&mut self, chosen: impl Fn(RequestId) -> bool, reason: &FinishReason) {
+        for id in self.delivery.sequences(chosen) {
+            self.scheduler.remove(id);
+            self.delivery.finish(id, reason);
+        }
+        self.tell();
+    }
+
+    /// Why a request is answered at once: nothing is to be computed, or it can never be.
+    fn immediate_end(&self, request: &Request) -> Option<FinishReason> {
+        let failure = self.failure().cloned().or_else(|| self.refusal(request).map(Arc::from));
+        failure.map(FinishReason::Failed).or_else(|| (request.stop.max_tokens == 0).then_some(FinishReason::Length))
+    }
+
+    /// Why a request can never run.
+    fn refusal(&self, request: &Request) -> Option<String> {
+        let (tokens, context) = (request.prompt.tokens(), self.scheduler.limits().context);
+        let vocab = self.executor.limits().vocab;
+        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+            let last = vocab.saturating_sub(1);
+            return Some(format!("the prompt has token {token}, but the vocabulary ends at {last}"));
+        }
+        (tokens.len() >= context).then(|| {
+            let blocks = self.scheduler.cache().blocks().total();
+            format!(
+                "the prompt has {} tokens, but prompt and answer together can have {context} (the context, or what \
+                 {blocks} blocks of KV cache hold); shorten the prompt or enlarge the context or the cache",
+                tokens.len()
+            )
+        })
+    }
+
+    /// Tells the observer whose requests have ended.
+    fn tell(&mut self) {
+        for record in self.delivery.ledger.take_ended() {
+            self.observer.ended(&record);
+        }
+    }
 }

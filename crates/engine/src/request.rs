@@ -1,6 +1,9 @@
-//! What is asked of the engine and what it answers.
+//! What is asked of the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{TokenMask, TokenSink};
 
 /// Names a request; given by the caller, unique while the request lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -34,8 +37,58 @@ pub struct Request {
     pub params: SamplingParams,
     /// When to stop.
     pub stop: StopRules,
-    /// A receiver for each continuation (n of them, at least one). Continuation i samples with seed + i.
-    pub sinks: Vec<Box<dyn TokenSink>>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it should be complete, by the engine's clock.
+    pub deadline: Option<Duration>,
+    /// On whose behalf it runs.
+    pub tenant: Option<Arc<str>>,
+    /// The n continuations, at least one. Continuation i samples with seed + i.
+    pub continuations: Vec<Continuation>,
+}
+
+impl Request {
+    /// A request with the default settings: sampled from the model's own distribution, of normal priority, without
+    /// deadline or tenant. It generates nothing until [`StopRules::max_tokens`] is set.
+    pub fn new(id: RequestId, prompt: Prompt, continuations: Vec<Continuation>) -> Request {
+        Request {
+            id,
+            prompt,
+            params: SamplingParams::default(),
+            stop: StopRules::default(),
+            priority: Priority::Normal,
+            deadline: None,
+            tenant: None,
+            continuations,
+        }
+    }
+}
+
+/// How urgent a request is; the most urgent first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Priority {
+    /// Someone waits for every token.
+    High,
+    /// The usual.
+    #[default]
+    Normal,
+    /// Nobody waits: batch work.
+    Low,
+}
+
+/// One of the continuations of a request: who receives its tokens, and which tokens it may have.
+pub struct Continuation {
+    /// The receiver.
+    pub sink: Box<dyn TokenSink>,
+    /// Which tokens may come next; `None` allows all.
+    pub mask: Option<Box<dyn TokenMask>>,
+}
+
+impl Continuation {
+    /// A continuation that may have any token.
+    pub fn new(sink: Box<dyn TokenSink>) -> Continuation {
+        Continuation { sink, mask: None }
+    }
 }
 
 /// How tokens are chosen. The defaults sample from the model's own distribution.
@@ -98,68 +151,4 @@ pub struct StopRules {
     pub min_tokens: usize,
     /// Tokens that end the answer (end of sequence, end of turn); empty to ignore them.
     pub tokens: Arc<[u32]>,
-}
-
-/// A chosen token.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SampledToken {
-    /// Its id.
-    pub id: u32,
-    /// Its log-probability, if asked for.
-    pub logprob: Option<f32>,
-    /// The most likely tokens with their log-probabilities, best first, if asked for.
-    pub top: Vec<(u32, f32)>,
-}
-
-/// What a continuation's receiver gets: tokens, then one `Finished`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TokenEvent {
-    /// The next token. A stop token is reported too (it has no text), just before `Finished`.
-    Token(SampledToken),
-    /// The end.
-    Finished(Finish),
-}
-
-/// How a continuation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finish {
-    /// Why.
-    pub reason: FinishReason,
-    /// Tokens in the prompt.
-    pub prompt_tokens: usize,
-    /// Tokens generated, the stop token included.
-    pub generated_tokens: usize,
-}
-
-/// Why a continuation ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FinishReason {
-    /// This stop token was chosen.
-    Stop(u32),
-    /// `max_tokens` or the context was reached.
-    Length,
-    /// Aborted by command, or the engine was stopped.
-    Aborted,
-    /// The executor failed; the text says how.
-    Failed(String),
-}
-
-/// Whether a receiver can take an event.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SinkState {
-    /// There is room.
-    Ready,
-    /// Its queue is full: the sequence waits, keeping its blocks (backpressure).
-    Full,
-    /// The receiver is gone: the sequence is cancelled.
-    Gone,
-}
-
-/// The receiving end of a continuation, as the engine sees it. Never blocks.
-pub trait TokenSink: Send {
-    /// Asked before each step.
-    fn state(&self) -> SinkState;
-
-    /// Delivers an event. `Finished` must always be accepted, full or not (keep one place for it).
-    fn send(&mut self, event: TokenEvent);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use engine::{EngineConfig, EngineHandle, Prompt, Request, RequestId, SamplingParams, StopRules};
+use engine::{Continuation, EngineConfig, EngineHandle, Prompt, Request, RequestId, SamplingParams, StopRules};
 use model::GenerationConfig;
 use text::{ChatTemplate, EncodeOptions, StopStrings, StreamDecoder, Tokenizer};
 
@@ -112,7 +112,7 @@ impl Model {
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
         };
         let start = Instant::now();
-        let (engine, thread) = engine::spawn(executor, config, move || start.elapsed())
+        let (engine, thread) = engine::spawn(executor, config, move || start.elapsed(), ())
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
         Ok(Model {
             name: checkpoint.name(),
@@ -195,7 +195,8 @@ impl Model {
         let (max_tokens, min_tokens) = (options.max_tokens, options.min_tokens.min(options.max_tokens));
         let stop = StopRules { max_tokens, min_tokens, tokens: end };
         let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let request = Request { id, prompt, params: options.sampling.clone(), stop, sinks: vec![sink] };
+        let request = Request::new(id, prompt, vec![Continuation::new(sink)]);
+        let request = Request { params: options.sampling.clone(), stop, ..request };
         self.engine.submit(request).map_err(|e| Error::Engine(e.to_string()))?;
         Ok(pieces)
     }

@@ -79,10 +79,10 @@ impl Pieces {
         let held = self.stops.finish();
         self.show(held);
         match finish {
-            FinishReason::Stop(_) => self.ended(EndReason::Stop),
+            FinishReason::Stop(_) | FinishReason::Complete => self.ended(EndReason::Stop),
             FinishReason::Length => self.ended(EndReason::Length),
-            FinishReason::Aborted => self.ended(EndReason::Aborted),
-            FinishReason::Failed(why) => self.end(Err(Error::Engine(why))),
+            FinishReason::Aborted | FinishReason::Cancelled => self.ended(EndReason::Aborted),
+            FinishReason::Failed(why) => self.end(Err(Error::Engine(why.to_string()))),
         }
     }
 

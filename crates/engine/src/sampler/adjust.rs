@@ -1,16 +1,27 @@
-//! What changes logits before the temperature: masked stop tokens, biases, penalties.
+//! What changes logits before the temperature: token masks, early stop tokens, biases, penalties.
 
-use super::{Draw, Sampler};
+use super::{Draw, SampleError, Sampler, weights};
 use crate::SamplingParams;
 
 /// Marks a token of prompt or answer in the counts; the bits below count its occurrences in the answer.
 const SEEN: u32 = 1 << 31;
 
 impl Sampler {
-    /// Fills `row` with the adjusted logits. Tokens outside the vocabulary are passed over.
-    pub(super) fn adjust(&mut self, logits: &[f32], params: &SamplingParams, draw: &Draw<'_>) {
+    /// Fills `row` with the adjusted logits; gives the likeliest token. Tokens outside the vocabulary are passed over.
+    pub(super) fn adjust(
+        &mut self,
+        logits: &[f32],
+        params: &SamplingParams,
+        draw: &Draw<'_>,
+    ) -> Result<u32, SampleError> {
         self.row.clear();
         self.row.extend_from_slice(logits);
+        if let Some(allowed) = draw.allowed {
+            if allowed.is_empty() {
+                return Err(SampleError::EmptyMask);
+            }
+            allowed.restrict(&mut self.row);
+        }
         for &token in draw.banned {
             self.change(token, |_| f32::NEG_INFINITY);
         }
@@ -21,6 +32,7 @@ impl Sampler {
         if penalties.repetition != 1.0 || penalties.frequency != 0.0 || penalties.presence != 0.0 {
             self.penalize(params, draw);
         }
+        weights::best(&self.row)
     }
 
     fn penalize(&mut self, params: &SamplingParams, draw: &Draw<'_>) {

@@ -1,9 +1,9 @@
 //! Chooses tokens from logits.
 //!
-//! The order is vLLM's (decision record 0003): log-probabilities are reported from the raw logits; stop tokens that are
-//! not allowed yet are masked; logit bias; penalties (repetition, frequency, presence); then the most likely token if the
-//! temperature is 0, else temperature, min-p, top-k, typical, top-p, each on what the one before left, and a draw from
-//! the rest. A draw depends on the logits, the parameters, the seed and the number of tokens generated, on nothing else.
+//! The order is vLLM's (decision record 0003): log-probabilities are reported from the raw logits; tokens that the
+//! continuation's mask does not allow are ruled out, then stop tokens that come too early; logit bias; penalties
+//! (repetition, frequency, presence); then the most likely token if the temperature is 0, else temperature, min-p, top-k,
+//! typical, top-p, each on what the one before left, and a draw from the rest. A draw depends on the logits, the parameters, the seed and the number of tokens generated, on nothing else.
 
 mod adjust;
 mod filter;
@@ -17,7 +17,7 @@ use filter::Candidates;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::{SampledToken, SamplingParams};
+use crate::{SampledToken, SamplingParams, TokenSet};
 
 /// What decides a token besides logits and parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Draw<'a> {
     pub answer: &'a [u32],
     /// Tokens that must not be chosen.
     pub banned: &'a [u32],
+    /// The only tokens that may be chosen; `None` allows all.
+    pub allowed: Option<&'a TokenSet>,
     /// The continuation's seed.
     pub seed: u64,
 }
@@ -41,8 +43,11 @@ pub enum SampleError {
     )]
     NotFinite,
     /// Every token is ruled out.
-    #[error("no token is allowed: the logits of all are minus infinity")]
+    #[error("no token is allowed: the model, the request's biases and its minimum length rule out all of them")]
     NothingAllowed,
+    /// The token mask allows nothing.
+    #[error("the token mask allows no token of the vocabulary here")]
+    EmptyMask,
 }
 
 /// Chooses tokens; keeps its working memory between calls.
@@ -63,15 +68,14 @@ impl Sampler {
     /// Chooses a token. `logits` has one number for each token of the vocabulary.
     ///
     /// # Errors
-    /// If logits are NaN or plus infinity, or rule out every token.
+    /// If logits are NaN or plus infinity, or every token is ruled out.
     pub fn sample(
         &mut self,
         logits: &[f32],
         params: &SamplingParams,
         draw: &Draw<'_>,
     ) -> Result<SampledToken, SampleError> {
-        self.adjust(logits, params, draw);
-        let best = weights::best(&self.row)?;
+        let best = self.adjust(logits, params, draw)?;
         let id = match greedy(params) {
             true => best,
             false => self.draw(best, params, draw),
@@ -92,8 +96,7 @@ impl Sampler {
         params: &SamplingParams,
         draw: &Draw<'_>,
     ) -> Result<Vec<(u32, f32)>, SampleError> {
-        self.adjust(logits, params, draw);
-        let best = weights::best(&self.row)?;
+        let best = self.adjust(logits, params, draw)?;
         if greedy(params) {
             return Ok(vec![(best, 1.0)]);
         }

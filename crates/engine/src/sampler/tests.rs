@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::Penalties;
 
-const NOTHING: Draw<'static> = Draw { prompt: &[], answer: &[], banned: &[], seed: 0 };
+const NOTHING: Draw<'static> = Draw { prompt: &[], answer: &[], banned: &[], allowed: None, seed: 0 };
 
 #[test]
 fn agrees_with_the_goldens() {
@@ -22,7 +22,7 @@ fn check(sampler: &mut Sampler, logits: &[f32], case: &Value) {
     let tokens = |name: &str| -> Vec<u32> { serde_json::from_value(case[name].clone()).unwrap() };
     let pairs = |name: &str| -> Vec<(u32, f32)> { serde_json::from_value(case[name].clone()).unwrap() };
     let (prompt, answer, banned) = (tokens("prompt"), tokens("answer"), tokens("banned"));
-    let draw = Draw { prompt: &prompt, answer: &answer, banned: &banned, seed: 3 };
+    let draw = Draw { prompt: &prompt, answer: &answer, banned: &banned, allowed: None, seed: 3 };
     let params = SamplingParams { logit_bias: pairs("bias"), logprobs: Some(5), ..params(case) };
     let mut distribution = sampler.distribution(logits, &params, &draw).unwrap();
     distribution.sort_by_key(|(id, _)| *id);
@@ -149,7 +149,7 @@ proptest! {
             penalties: Penalties { repetition, frequency, presence },
             logit_bias: vec![(1, bias)], seed: None, logprobs: count,
         };
-        let draw = Draw { prompt: &[0, 1, u32::MAX], answer: &[1, 7], banned: &[3], seed: 1 };
+        let draw = Draw { prompt: &[0, 1, u32::MAX], answer: &[1, 7], banned: &[3], allowed: None, seed: 1 };
         if let Ok(token) = Sampler::new().sample(&logits, &params, &draw) {
             prop_assert!((token.id as usize) < logits.len());
         }

@@ -1,127 +1,186 @@
-//! Who runs in a step: decoding sequences first, then prompts in chunks, in the order of arrival, within the budget of rows
+//! Who runs in a step: decoding sequences first, then prompts in chunks, in the policy's order, within the budget of rows
 //! and blocks.
 //!
-//! Both lists are kept in the order of arrival. Nobody overtakes the first in the queue; when blocks run short the youngest
-//! running sequence gives way and is computed again later. A sequence whose receiver is full keeps its blocks and its
-//! place, for [`PATIENCE`]; then it gives way before anyone else does. Beside sequences that decode, prompts come in smaller
-//! chunks: who reads an answer waits for each of them.
+//! The scheduler works on plain numbers: names of sequences, counts of tokens, blocks. It knows neither tokens nor
+//! receivers. Both lists are kept in the policy's order. Nobody overtakes the first in the queue; when blocks run short the
+//! policy says who gives way and is computed again later. A sequence whose receiver is full keeps its blocks and its place,
+//! for [`PATIENCE`]; then it gives way before anyone else does.
 
-mod commit;
-mod queue;
+mod books;
+mod sequence;
 
 use std::time::Duration;
 
-pub(crate) use commit::Drawn;
-use graph::Batch;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+pub(crate) use books::ensure;
+pub use sequence::{Arrival, Sequence, SequenceId};
 
-use crate::sequence::Sequence;
-use crate::{BlockId, EngineConfig, EngineStats, ExecutorLimits, KvCache, StepReport};
+use crate::{EngineConfig, ExecutorLimits, KvCache, Load, Policy};
 
 /// How long a sequence may hold blocks that others need while its receiver does not read. A stopped client must not stop
 /// the others; a slow one should not pay for its prompt twice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Rows of prompts in a step in which others decode: this share of the rows, but so many at least. Chunks of a few dozen
-/// rows run at nearly the speed of large ones, and a stream pauses for a quarter of the time.
-const BESIDE_DECODING: (usize, usize) = (4, 32);
-
 /// The queue, the running sequences and their memory.
-pub(crate) struct Scheduler {
+///
+/// A step: [`Scheduler::schedule`]; compute what [`Scheduler::batch`] names; then [`Scheduler::advance`], or
+/// [`Scheduler::abandon`] if it could not be computed.
+pub struct Scheduler {
     waiting: Vec<Sequence>,
     running: Vec<Sequence>,
-    /// Indices into `running`, in the order of the batch's spans.
-    batched: Vec<usize>,
     cache: KvCache,
-    limits: StepLimits,
-    arrivals: u64,
-    seeds: ChaCha8Rng,
-    report: StepReport,
-    totals: EngineStats,
+    limits: SchedulerLimits,
+    policy: Box<dyn Policy>,
+    step: Step,
 }
 
 /// What the settings and the executor together allow.
-struct StepLimits {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchedulerLimits {
     /// Rows in a batch.
-    rows: usize,
+    pub rows: usize,
     /// Sequences running; never more than `rows`, so that each of them can decode in every step.
-    sequences: usize,
+    pub sequences: usize,
     /// Longest sequence.
-    context: usize,
-    /// Token ids below this exist.
-    vocab: usize,
+    pub context: usize,
 }
 
-impl StepLimits {
-    /// Rows left for prompts beside so many that decode.
-    fn prompt_rows(&self, decoding: usize) -> usize {
-        let (share, least) = BESIDE_DECODING;
-        let most = if decoding == 0 { self.rows } else { (self.rows / share).max(least) };
-        most.min(self.rows - decoding)
-    }
+/// What was decided in a step.
+#[derive(Default)]
+struct Step {
+    /// Indices into `running`, in the order of the batch.
+    batch: Vec<usize>,
+    copies: Vec<(u32, u32)>,
+    started: Vec<SequenceId>,
+    preempted: Vec<SequenceId>,
 }
 
 impl Scheduler {
-    pub(crate) fn new(config: &EngineConfig, limits: ExecutorLimits) -> Scheduler {
+    /// An empty queue, for an executor with these limits. Settings beyond them are cut to them.
+    pub fn new(config: &EngineConfig, limits: ExecutorLimits, policy: Box<dyn Policy>) -> Scheduler {
         let cache = KvCache::new(limits.kv_blocks, limits.block_len);
         let rows = config.max_batch_tokens.min(limits.max_tokens).max(1);
-        let limits = StepLimits {
+        let limits = SchedulerLimits {
             rows,
             sequences: config.max_sequences.min(limits.max_outputs).min(rows).max(1),
             context: config.context.min(cache.positions()),
-            vocab: limits.vocab.max(1),
         };
-        Scheduler {
-            waiting: Vec::new(),
-            running: Vec::new(),
-            batched: Vec::new(),
-            cache,
-            limits,
-            arrivals: 0,
-            seeds: ChaCha8Rng::seed_from_u64(config.seed),
-            report: StepReport::default(),
-            totals: EngineStats::default(),
+        Scheduler { waiting: Vec::new(), running: Vec::new(), cache, limits, policy, step: Step::default() }
+    }
+
+    /// Queues a sequence. `id` is above all that came before; it has at most [`SchedulerLimits::sequences`] continuations
+    /// and its prompt leaves room in [`SchedulerLimits::context`], else it would wait for ever.
+    pub fn add(&mut self, id: SequenceId, arrival: Arrival) {
+        let now = arrival.time;
+        let mut sequence = Sequence::new(id, arrival);
+        sequence.rank.0 = self.policy.rank(&sequence, now);
+        insert(&mut self.waiting, sequence);
+    }
+
+    /// Takes out a sequence that has ended; its blocks are free with it.
+    pub fn remove(&mut self, id: SequenceId) {
+        if let Some(sequence) = self.find(id) {
+            sequence.continuations = 0;
         }
-    }
-
-    /// Fills `batch` with the work of a step.
-    pub(crate) fn schedule(&mut self, now: Duration, batch: &mut Batch) {
-        batch.clear();
-        self.poll(now);
-        let decoding = self.decode(now, &mut batch.copies);
-        let budget = self.prefill(self.limits.prompt_rows(decoding));
-        self.admit(now, budget);
-        self.fill(batch);
-    }
-
-    /// Drops whom nobody listens to any more, and notes who waits for room.
-    fn poll(&mut self, now: Duration) {
-        let all = self.running.iter_mut().chain(&mut self.waiting);
-        self.report.cancelled += all.map(|sequence| sequence.poll(now)).sum::<usize>();
-        self.report.now = now;
         self.sweep();
     }
 
-    /// Forgets what has ended; its blocks are free with it.
-    fn sweep(&mut self) {
-        self.running.retain(|sequence| !sequence.ended());
-        self.waiting.retain(|sequence| !sequence.ended());
+    /// Says how many continuations a sequence still stands for.
+    pub fn narrow(&mut self, id: SequenceId, continuations: usize) {
+        if let Some(sequence) = self.find(id) {
+            sequence.continuations = continuations;
+        }
+        self.sweep();
+    }
+
+    /// Says since when a receiver of the sequence is full (`None`: it has room): until then it is not computed.
+    pub fn stall(&mut self, id: SequenceId, since: Option<Duration>) {
+        if let Some(sequence) = self.find(id) {
+            sequence.stalled_since = since;
+        }
+    }
+
+    /// Decides what the next step computes.
+    pub fn schedule(&mut self, now: Duration) {
+        self.step.clear();
+        self.sort(now);
+        let decoding = self.decode(now);
+        let chunk = self.policy.chunk(&self.load(now, decoding)).min(self.limits.rows - decoding);
+        let budget = self.prefill(chunk);
+        self.admit(now, decoding, budget);
+        self.collect();
+    }
+
+    /// The sequences of the step, decoding ones first. Each computes [`Sequence::rows`] tokens after
+    /// [`Sequence::cached`]; one that [`Sequence::completes`] gets its next token for each continuation.
+    pub fn batch(&self) -> impl Iterator<Item = &Sequence> {
+        self.step.batch.iter().map(|&at| &self.running[at])
+    }
+
+    /// Blocks (from, to) to copy before the step computes anything.
+    pub fn copies(&self) -> &[(u32, u32)] {
+        &self.step.copies
+    }
+
+    /// Sequences that the step took out of the queue for the first time.
+    pub fn started(&self) -> &[SequenceId] {
+        &self.step.started
+    }
+
+    /// Sequences that lost their blocks in the step and are back in the queue.
+    pub fn preempted(&self) -> &[SequenceId] {
+        &self.step.preempted
+    }
+
+    /// Blocks of the cache that a sequence's batch reads and writes.
+    pub fn table(&self, sequence: &Sequence) -> impl Iterator<Item = u32> {
+        let blocks = self.cache.blocks_for(sequence.cached + sequence.rows);
+        sequence.blocks[..blocks].iter().map(crate::BlockId::index)
+    }
+
+    /// Takes note that the batch was computed. Of each sequence that completes, in the order of the batch, `next` adds to
+    /// a list the sequences that go on, one for each continuation that got a token and has not ended: the sequence itself,
+    /// or new ones.
+    pub fn advance(&mut self, mut next: impl FnMut(SequenceId, &mut Vec<SequenceId>)) {
+        let (mut living, mut forks) = (Vec::new(), Vec::new());
+        for at in self.step.batch.drain(..) {
+            let sequence = &mut self.running[at];
+            let completes = sequence.completes();
+            sequence.cached += std::mem::take(&mut sequence.rows);
+            if completes {
+                living.clear();
+                next(sequence.id, &mut living);
+                sequence.go_on(&living, &mut forks);
+            }
+        }
+        self.running.append(&mut forks);
+        self.running.sort_unstable_by_key(|sequence| sequence.rank);
+        self.sweep();
+    }
+
+    /// Takes note that the batch could not be computed: its sequences end. Gives their names.
+    pub fn abandon(&mut self) -> Vec<SequenceId> {
+        let end = |at: usize| {
+            self.running[at].continuations = 0;
+            self.running[at].id
+        };
+        let ended = self.step.batch.drain(..).map(end).collect();
+        self.sweep();
+        ended
     }
 
     /// Plans a token for each running sequence that has its prompt behind it; returns how many.
-    fn decode(&mut self, now: Duration, copies: &mut Vec<(u32, u32)>) -> usize {
+    fn decode(&mut self, now: Duration) -> usize {
         let (mut at, mut planned) = (0, 0);
         while at < self.running.len() {
             let sequence = &mut self.running[at];
             if sequence.stalled() || !sequence.decodes() {
                 at += 1;
-            } else if self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens.len(), copies) {
+            } else if self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies)
+            {
                 sequence.rows = 1;
                 (at, planned) = (at + 1, planned + 1);
             } else {
-                // Who gives way is younger, or this one itself, or stalled: never one that is planned already.
-                let victim = self.overdue(now).unwrap_or(self.running.len() - 1);
+                let victim = self.victim(&self.running[at], now).unwrap_or(at);
                 self.preempt(victim);
                 at -= usize::from(victim < at);
             }
@@ -139,13 +198,13 @@ impl Scheduler {
     }
 
     /// Starts who is first in the queue while there is room.
-    fn admit(&mut self, now: Duration, mut budget: usize) {
+    fn admit(&mut self, now: Duration, decoding: usize, mut budget: usize) {
         while budget > 0 {
             let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) else { return };
-            if self.fits(&self.waiting[next]) {
+            if self.fits(&self.waiting[next], now, decoding) {
                 let sequence = self.waiting.remove(next);
                 budget -= self.start(sequence, budget);
-            } else if let Some(victim) = self.overdue(now) {
+            } else if let Some(victim) = self.victim(&self.waiting[next], now) {
                 self.preempt(victim);
             } else {
                 return;
@@ -153,29 +212,37 @@ impl Scheduler {
         }
     }
 
-    /// Whether there is room for all its continuations and all its tokens, and then a block for each running sequence to
-    /// grow into, lest the newcomer be sent away again at once.
-    fn fits(&self, sequence: &Sequence) -> bool {
-        let outputs: usize = self.running.iter().map(|running| running.outputs.len()).sum();
-        let blocks = self.cache.blocks_for(sequence.tokens.len()) + self.running.len();
-        outputs + sequence.outputs.len() <= self.limits.sequences && blocks <= self.cache.blocks().free()
+    /// Whether there is room for all its continuations and all its tokens, and the policy agrees.
+    fn fits(&self, sequence: &Sequence, now: Duration, decoding: usize) -> bool {
+        let continuations: usize = self.running.iter().map(|running| running.continuations).sum();
+        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens));
+        continuations + sequence.continuations <= self.limits.sequences
+            && blocks <= load.free_blocks
+            && self.policy.admit(sequence, blocks, &load)
     }
 
     /// Moves a sequence that fits among the running; returns the rows it gets.
     fn start(&mut self, mut sequence: Sequence, budget: usize) -> usize {
-        let reserved = self.cache.reserve(&mut sequence.blocks, 0, sequence.tokens.len(), &mut Vec::new());
+        let reserved = self.cache.reserve(&mut sequence.blocks, 0, sequence.tokens, &mut Vec::new());
         debug_assert!(reserved, "the free blocks were counted");
         sequence.rows = sequence.pending().min(budget);
-        sequence.started = true;
+        sequence.running = true;
+        if !std::mem::replace(&mut sequence.started, true) {
+            self.step.started.push(sequence.id);
+        }
         let rows = sequence.rows;
         insert(&mut self.running, sequence);
         rows
     }
 
-    /// The youngest running sequence whose receiver has not read for longer than [`PATIENCE`].
-    fn overdue(&self, now: Duration) -> Option<usize> {
+    /// Which running sequence gives way to `needy`: the last whose receiver has not read for longer than [`PATIENCE`],
+    /// else the last that the policy names. Never one that is planned already.
+    fn victim(&self, needy: &Sequence, now: Duration) -> Option<usize> {
         let overdue = |since: Duration| now.saturating_sub(since) >= PATIENCE;
-        self.running.iter().rposition(|sequence| sequence.stalled_since.is_some_and(overdue))
+        let idle = self.running.iter().rposition(|sequence| sequence.stalled_since.is_some_and(overdue));
+        let gives_way =
+            |holder: &Sequence| holder.rows == 0 && holder.id != needy.id && self.policy.victim(holder, needy, now);
+        idle.or_else(|| self.running.iter().rposition(gives_way))
     }
 
     /// Takes a running sequence's blocks and puts it back in the queue, to be computed again with the tokens it has.
@@ -183,34 +250,60 @@ impl Scheduler {
         let mut sequence = self.running.remove(victim);
         sequence.blocks.clear();
         sequence.cached = 0;
-        self.report.preempted += 1;
+        sequence.running = false;
+        self.step.preempted.push(sequence.id);
         insert(&mut self.waiting, sequence);
     }
 
-    /// Writes the planned rows into the batch: decoding sequences first.
-    fn fill(&mut self, batch: &mut Batch) {
-        self.batched.clear();
+    /// Writes down who is planned: decoding sequences first.
+    fn collect(&mut self) {
         for decodes in [true, false] {
-            for (at, sequence) in self.running.iter().enumerate() {
-                if sequence.rows == 0 || sequence.decodes() != decodes {
-                    continue;
-                }
-                let filled = sequence.cached + sequence.rows;
-                let table = sequence.blocks[..self.cache.blocks_for(filled)].iter().map(BlockId::index);
-                let rows = batch.push(&sequence.tokens[sequence.cached..filled], sequence.cached, table);
-                if sequence.completes() {
-                    batch.outputs.push(rows.end as u32 - 1);
-                }
-                let counter = if decodes { &mut self.report.decode_rows } else { &mut self.report.prefill_rows };
-                *counter += sequence.rows;
-                self.batched.push(at);
-            }
+            let planned = self.running.iter().enumerate().filter(|(_, s)| s.rows > 0 && s.decodes() == decodes);
+            self.step.batch.extend(planned.map(|(at, _)| at));
         }
+    }
+
+    fn load(&self, now: Duration, decoding: usize) -> Load {
+        Load {
+            now,
+            rows: self.limits.rows,
+            decoding,
+            running: self.running.len(),
+            waiting: self.waiting.len(),
+            free_blocks: self.cache.blocks().free(),
+        }
+    }
+
+    /// Brings both lists into the policy's order, which may change with time.
+    fn sort(&mut self, now: Duration) {
+        for list in [&mut self.running, &mut self.waiting] {
+            list.iter_mut().for_each(|sequence| sequence.rank.0 = self.policy.rank(sequence, now));
+            list.sort_unstable_by_key(|sequence| sequence.rank);
+        }
+    }
+
+    fn find(&mut self, id: SequenceId) -> Option<&mut Sequence> {
+        self.running.iter_mut().chain(&mut self.waiting).find(|sequence| sequence.id == id)
+    }
+
+    /// Forgets what has ended; its blocks are free with it.
+    fn sweep(&mut self) {
+        self.running.retain(|sequence| !sequence.ended());
+        self.waiting.retain(|sequence| !sequence.ended());
     }
 }
 
-/// Inserts in the order of arrival.
+impl Step {
+    fn clear(&mut self) {
+        self.batch.clear();
+        self.copies.clear();
+        self.started.clear();
+        self.preempted.clear();
+    }
+}
+
+/// Inserts in the order of rank.
 fn insert(list: &mut Vec<Sequence>, sequence: Sequence) {
-    let at = list.partition_point(|other| other.order() < sequence.order());
+    let at = list.partition_point(|other| other.rank < sequence.rank);
     list.insert(at, sequence);
 }

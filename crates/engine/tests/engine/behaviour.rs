@@ -4,7 +4,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use engine::{Engine, EngineConfig, Prompt, Request, RequestId, SamplingParams, SinkState, StepReport, StopRules};
+use engine::{Continuation, Engine, EngineConfig, Prompt, Request, RequestId, SinkState, StepReport, StopRules};
 
 use crate::executor::Fake;
 use crate::inbox::Inbox;
@@ -20,7 +20,7 @@ impl Scene {
     fn new(rows: usize, sequences: usize, blocks: usize) -> Scene {
         let config =
             EngineConfig { max_batch_tokens: rows, max_sequences: sequences, max_queue: 99, context: 64, seed: 1 };
-        let engine = Engine::new(Fake::new(64, 16, blocks, 4), config);
+        let engine = Engine::new(Fake::new(64, 16, blocks, 4), config, ());
         Scene { engine, inboxes: Vec::new(), now: Duration::ZERO }
     }
 
@@ -32,9 +32,10 @@ impl Scene {
     fn ask(&mut self, prompt: Vec<u32>, n: usize, stop: StopRules) -> &mut Scene {
         let id = RequestId(self.inboxes.len() as u64);
         let (sinks, inboxes): (Vec<_>, Vec<_>) = (0..n).map(|_| Inbox::open()).unzip();
+        let continuations = sinks.into_iter().map(Continuation::new).collect();
         self.inboxes.extend(inboxes);
         let prompt = Prompt::new(prompt).expect("the prompt is not empty");
-        self.engine.submit(Request { id, prompt, params: SamplingParams::default(), stop, sinks });
+        self.engine.submit(Request { stop, ..Request::new(id, prompt, continuations) }, self.now);
         self
     }
 
@@ -42,7 +43,7 @@ impl Scene {
     fn check(&mut self, expect: &[&str]) -> &mut Scene {
         for (i, expect) in expect.iter().enumerate() {
             let before = self.engine.executor().bench.lock().unwrap().log.len();
-            let report = self.engine.step(self.now);
+            let report = self.engine.step(&|| self.now);
             self.engine.check().unwrap();
             let bench = self.engine.executor().bench.lock().unwrap();
             assert_eq!(bench.broken, None);

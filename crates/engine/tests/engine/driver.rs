@@ -5,8 +5,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use engine::{
-    EngineConfig, EngineHandle, Executor, ExecutorError, ExecutorLimits, FinishReason, Prompt, Request, RequestId,
-    SamplingParams, StopRules, SubmitError, TokenEvent, TokenSink, channel, spawn,
+    Continuation, EngineConfig, EngineHandle, Executor, ExecutorError, ExecutorLimits, FinishReason, Prompt, Request,
+    RequestId, StopRules, SubmitError, TokenEvent, TokenSink, channel, spawn,
 };
 use graph::Batch;
 
@@ -33,13 +33,13 @@ impl Executor for Gated {
 fn start(gate: &Arc<Mutex<()>>) -> (EngineHandle, JoinHandle<()>) {
     let executor = Gated { fake: Fake::new(64, 16, 64, 4), gate: Arc::clone(gate) };
     let config = EngineConfig { max_batch_tokens: 64, max_sequences: 4, max_queue: 2, context: 64, seed: 1 };
-    spawn(executor, config, || Duration::ZERO).unwrap()
+    spawn(executor, config, || Duration::ZERO, ()).unwrap()
 }
 
 fn request(id: u64, max_tokens: usize, sink: Box<dyn TokenSink>) -> Request {
     let prompt = Prompt::new([1, 2, 3]).expect("the prompt is not empty");
     let stop = StopRules { max_tokens, ..StopRules::default() };
-    Request { id: RequestId(id), prompt, params: SamplingParams::default(), stop, sinks: vec![sink] }
+    Request { stop, ..Request::new(RequestId(id), prompt, vec![Continuation::new(sink)]) }
 }
 
 /// The number of tokens and the end.

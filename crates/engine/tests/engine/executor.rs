@@ -152,7 +152,7 @@ impl Executor for Fake {
             self.logits.fill(f32::NAN);
         }
         match std::mem::take(&mut bench.fail) {
-            true => Err(ExecutorError("the machine is on fire".to_owned())),
+            true => Err(ExecutorError::Batch("the machine is on fire".to_owned())),
             false => Ok(&self.logits),
         }
     }

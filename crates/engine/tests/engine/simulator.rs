@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Draw, Engine, EngineConfig, FinishReason, Penalties, Prompt, Request, RequestId, Sampler, SamplingParams,
-    SinkState, StepReport, StopRules, TokenSink,
+    Continuation, Draw, Engine, EngineConfig, FinishReason, Penalties, Prompt, Request, RequestId, Sampler,
+    SamplingParams, SinkState, StepReport, StopRules,
 };
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -98,7 +98,7 @@ impl World {
         World {
             fair: dice.chance(0.3),
             dice,
-            engine: Engine::new(executor, config),
+            engine: Engine::new(executor, config, ()),
             config,
             bench,
             longest: config.context.min(blocks * block_len),
@@ -139,15 +139,16 @@ impl World {
         self.requests += 1;
         let order = self.order(id);
         let n = if self.dice.chance(0.3) { self.dice.upto(5) + 1 } else { 1 };
-        let mut sinks: Vec<Box<dyn TokenSink>> = Vec::new();
+        let mut continuations = Vec::new();
         for i in 0..n as u64 {
             let (sink, inbox) = Inbox::open();
-            sinks.push(sink);
+            continuations.push(Continuation::new(sink));
             let order = Order { seed: order.seed.wrapping_add(i), ..order.clone() };
             self.clients.push(Client { request: id, inbox, order });
         }
         let prompt = Prompt::new(order.prompt).expect("prompts are not empty");
-        self.engine.submit(Request { id: RequestId(id), prompt, params: order.params, stop: order.stop, sinks });
+        let request = Request::new(RequestId(id), prompt, continuations);
+        self.engine.submit(Request { params: order.params, stop: order.stop, ..request }, self.now);
     }
 
     fn order(&mut self, id: u64) -> Order {
@@ -197,7 +198,7 @@ impl World {
     /// A step, and what must hold after any.
     fn step(&mut self, total: &mut Totals) -> Result<(), String> {
         let oldest = self.clients.iter().find(|client| client.live()).map(|client| client.order.prompt.clone());
-        let report = self.engine.step(self.now);
+        let report = self.engine.step(&|| self.now);
         self.engine.check()?;
         self.check_report(&report)?;
         for client in &self.clients {
@@ -263,7 +264,7 @@ impl World {
         let mut prefix = order.prompt.iter().fold(0, |prefix, token| chain(prefix, *token));
         while answer.len() < order.stop.max_tokens && order.prompt.len() + answer.len() < self.longest {
             let banned: &[u32] = if answer.len() < order.stop.min_tokens { &order.stop.tokens } else { &[] };
-            let draw = Draw { prompt: &order.prompt, answer: &answer, banned, seed: order.seed };
+            let draw = Draw { prompt: &order.prompt, answer: &answer, banned, allowed: None, seed: order.seed };
             let token = sampler.sample(&logits(prefix), &order.params, &draw).expect("the logits are finite").id;
             answer.push(token);
             if order.stop.tokens.contains(&token) {

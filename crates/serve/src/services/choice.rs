@@ -48,9 +48,9 @@ impl Choice {
 
     fn finished(&mut self, reason: FinishReason, out: &mut VecDeque<Event>) -> Result<(), Problem> {
         let reason = match reason {
-            FinishReason::Stop(_) => Reason::Stop,
+            FinishReason::Stop(_) | FinishReason::Complete => Reason::Stop,
             FinishReason::Length => Reason::Length,
-            FinishReason::Aborted => {
+            FinishReason::Aborted | FinishReason::Cancelled => {
                 return Err(Problem::new(Kind::Draining, "The server stopped before the answer was complete."));
             }
             FinishReason::Failed(why) => {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Penalties, Prompt, Request, RequestId, SamplingParams, StopRules, SubmitError};
+use engine::{Continuation, Penalties, Prompt, Request, RequestId, SamplingParams, StopRules, SubmitError};
 use serde_json::Value;
 use text::{EncodeOptions, TemplateError};
 
@@ -155,9 +155,9 @@ impl<'a> Starter<'a> {
             (0..self.ask.n).for_each(|_| self.add_ended(encoded));
             return Ok(());
         }
-        let sinks = (0..self.ask.n).map(|_| self.add(encoded)).collect();
-        let id = RequestId(self.app.next_id());
-        let request = Request { id, prompt, params: self.params.clone(), stop: self.stop.clone(), sinks };
+        let continuations = (0..self.ask.n).map(|_| Continuation::new(self.add(encoded))).collect();
+        let request = Request::new(RequestId(self.app.next_id()), prompt, continuations);
+        let request = Request { params: self.params.clone(), stop: self.stop.clone(), ..request };
         self.served.engine.submit(request).map_err(refused)
     }
 
@@ -212,8 +212,10 @@ fn stop_rules(ask: &Ask, served: &Served) -> StopRules {
 }
 
 fn refused(error: SubmitError) -> Problem {
-    match error {
+    match &error {
         SubmitError::Full => Problem::new(Kind::Busy, "Too many requests are waiting. Try again later."),
+        SubmitError::TooMany { .. } => Problem::of(Kind::InvalidValue, "n", format!("{error}.")),
+        SubmitError::Failed(why) => Problem::new(Kind::Internal, format!("The model has failed: {why}")),
         SubmitError::Draining => Problem::new(Kind::Draining, "The server is going down. Try again later."),
     }
 }

@@ -76,7 +76,7 @@ impl Executor for Scripted {
             let _ = gate.recv();
         }
         if batch.tokens.contains(&u32::from(b'#')) {
-            return Err(ExecutorError("the number sign is too hard".into()));
+            return Err(ExecutorError::Batch("the number sign is too hard".into()));
         }
         self.logits.clear();
         for row in &batch.outputs {

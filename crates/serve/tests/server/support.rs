@@ -108,7 +108,7 @@ pub(crate) fn served(gate: Option<Receiver<()>>, queue: usize, context: usize) -
     let executor = Scripted { kv_blocks: 4 * CONTEXT / 16, gate, logits: Vec::new() };
     let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue: queue, context, seed: 1 };
     let began = Instant::now();
-    let (engine, _) = engine::spawn(executor, config, move || began.elapsed()).expect("a thread");
+    let (engine, _) = engine::spawn(executor, config, move || began.elapsed(), ()).expect("a thread");
     let model = Served {
         name: "tiny".into(),
         tokenizer: tokenizer(),

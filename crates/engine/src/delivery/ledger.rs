@@ -1,0 +1,108 @@
+//! The records of requests under way, and the counts of what was delivered.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::scheduler::ensure;
+use crate::{FinishReason, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts};
+
+/// Requests under way, by the name of their first continuation, and those that have ended.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    open: BTreeMap<SequenceId, Open>,
+    ended: Vec<RequestRecord>,
+    counts: Counts,
+}
+
+/// What was delivered since the last step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Tokens.
+    pub(crate) tokens: usize,
+    /// Ends.
+    pub(crate) finished: usize,
+    /// Receivers found gone.
+    pub(crate) cancelled: usize,
+}
+
+struct Open {
+    record: RequestRecord,
+    /// Continuations that have not ended.
+    left: usize,
+}
+
+impl Ledger {
+    /// Opens the record of a request.
+    pub(super) fn open(&mut self, key: SequenceId, request: &Request, arrived: Duration) {
+        let left = request.continuations.len();
+        let prompt = request.prompt.tokens().len();
+        let record = RequestRecord {
+            id: request.id,
+            tenant: request.tenant.clone(),
+            priority: request.priority,
+            deadline: request.deadline,
+            times: RequestTimes { arrived, ..RequestTimes::default() },
+            tokens: TokenCounts { prompt, ..TokenCounts::default() },
+            preemptions: 0,
+            reasons: Vec::with_capacity(left),
+        };
+        if left > 0 {
+            self.open.insert(key, Open { record, left });
+        }
+    }
+
+    pub(super) fn started(&mut self, key: SequenceId, now: Duration) {
+        self.change(key, |record| record.times.started = record.times.started.or(Some(now)));
+    }
+
+    pub(super) fn preempted(&mut self, key: SequenceId) {
+        self.change(key, |record| record.preemptions += 1);
+    }
+
+    pub(super) fn token(&mut self, key: SequenceId, now: Duration) {
+        self.counts.tokens += 1;
+        self.change(key, |record| {
+            record.times.first_token = record.times.first_token.or(Some(now));
+            record.times.last_token = Some(now);
+            record.tokens.generated += 1;
+        });
+    }
+
+    /// A continuation has ended; closes the record with the last one.
+    pub(super) fn ended(&mut self, key: SequenceId, reason: FinishReason) {
+        match reason {
+            FinishReason::Cancelled => self.counts.cancelled += 1,
+            _ => self.counts.finished += 1,
+        }
+        let Some(open) = self.open.get_mut(&key) else { return };
+        open.record.reasons.push(reason);
+        open.left -= 1;
+        if open.left == 0 {
+            self.ended.extend(self.open.remove(&key).map(|open| open.record));
+        }
+    }
+
+    /// The records of requests that have ended since they were last asked for.
+    pub(crate) fn take_ended(&mut self) -> Vec<RequestRecord> {
+        std::mem::take(&mut self.ended)
+    }
+
+    /// What was delivered since this was last asked for.
+    pub(crate) fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
+    }
+
+    /// Checks that the open records are those of `living` continuations, given by request.
+    pub(super) fn check(&self, living: impl Iterator<Item = (SequenceId, usize)>) -> Result<(), String> {
+        let mut expected = BTreeMap::new();
+        living.for_each(|(key, continuations)| *expected.entry(key).or_insert(0) += continuations);
+        let open: BTreeMap<SequenceId, usize> = self.open.iter().map(|(key, open)| (*key, open.left)).collect();
+        ensure(open == expected, || format!("open records {open:?}, but {expected:?} live"))
+    }
+
+    fn change(&mut self, key: SequenceId, change: impl FnOnce(&mut RequestRecord)) {
+        if let Some(open) = self.open.get_mut(&key) {
+            change(&mut open.record);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! What sequences consist of and who receives it: tokens, token masks, sinks, and the records of their requests.
+//!
+//! The scheduler knows a sequence by its name and its numbers; this is the rest of it. Before each step the receivers are
+//! asked what they want, and the scheduler is told who is stalled or gone; after it they get their tokens.
+
+mod ledger;
+mod stream;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use graph::Batch;
+use ledger::Ledger;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use stream::{Output, Spec, Stream};
+
+use crate::scheduler::ensure;
+use crate::{
+    Arrival, Continuation, FinishReason, Request, RequestId, SampledToken, Sampler, Scheduler, SequenceId, TokenSet,
+};
+
+/// A continuation's next token, or why none can be chosen.
+pub(crate) type Drawn = Result<SampledToken, String>;
+
+/// The contents of all sequences.
+pub(crate) struct Delivery {
+    /// In the order of arrival.
+    streams: BTreeMap<SequenceId, Stream>,
+    pub(crate) ledger: Ledger,
+    /// Continuations so far.
+    arrivals: u64,
+    /// For requests that bring no seed.
+    seeds: ChaCha8Rng,
+    /// What a token mask allows; kept for its memory.
+    allowed: TokenSet,
+}
+
+impl Delivery {
+    pub(crate) fn new(seed: u64) -> Delivery {
+        Delivery {
+            streams: BTreeMap::new(),
+            ledger: Ledger::default(),
+            arrivals: 0,
+            seeds: ChaCha8Rng::seed_from_u64(seed),
+            allowed: TokenSet::default(),
+        }
+    }
+
+    /// Takes a request that came at the time `arrived`; gives its sequences for the scheduler. More continuations than can
+    /// run at once compute the prompt once for each group that can.
+    pub(crate) fn open(
+        &mut self,
+        request: Request,
+        arrived: Duration,
+        scheduler: &Scheduler,
+    ) -> Vec<(SequenceId, Arrival)> {
+        let (limits, first) = (scheduler.limits(), SequenceId(self.arrivals));
+        self.ledger.open(first, &request, arrived);
+        let Request { id, prompt, params, stop, priority, deadline, tenant, continuations } = request;
+        let prompt = prompt.tokens();
+        let mut outputs = self.outputs(params.seed, continuations);
+        let longest = prompt.len().saturating_add(stop.max_tokens).min(limits.context);
+        let spec = Arc::new(Spec { request: id, key: first, prompt: prompt.len(), params, stop, longest });
+        let mut sequences = Vec::new();
+        while !outputs.is_empty() {
+            let group: Vec<Output> = outputs.drain(..limits.sequences.min(outputs.len())).collect();
+            let (name, continuations) = (group[0].id, group.len());
+            let (tenant, prompt_tokens) = (tenant.clone(), prompt.len());
+            self.streams.insert(name, Stream::new(Arc::clone(&spec), prompt, group));
+            let (request, time, prompt) = (id, arrived, prompt_tokens);
+            sequences.push((name, Arrival { request, priority, deadline, tenant, time, prompt, continuations }));
+        }
+        sequences
+    }
+
+    /// Asks all receivers what they want, and tells the scheduler what changed.
+    pub(crate) fn poll(&mut self, now: Duration, scheduler: &mut Scheduler) {
+        let Delivery { streams, ledger, .. } = self;
+        streams.retain(|&id, stream| {
+            if stream.poll(now, ledger) {
+                scheduler.stall(id, stream.stalled_since);
+                scheduler.narrow(id, stream.outputs.len());
+            }
+            !stream.outputs.is_empty()
+        });
+    }
+
+    /// Takes note of what the scheduler decided at the time `now`, and fills the batch with it.
+    pub(crate) fn fill(&mut self, now: Duration, scheduler: &Scheduler, batch: &mut Batch) {
+        let Delivery { streams, ledger, .. } = self;
+        let key = |id: &SequenceId| streams[id].spec.key;
+        scheduler.started().iter().for_each(|id| ledger.started(key(id), now));
+        scheduler.preempted().iter().for_each(|id| ledger.preempted(key(id)));
+        batch.clear();
+        batch.copies.extend_from_slice(scheduler.copies());
+        for sequence in scheduler.batch() {
+            let positions = sequence.cached()..sequence.cached() + sequence.rows();
+            let tokens = &streams[&sequence.id()].tokens[positions];
+            let rows = batch.push(tokens, sequence.cached(), scheduler.table(sequence));
+            if sequence.completes() {
+                batch.outputs.push(rows.end as u32 - 1);
+            }
+        }
+    }
+
+    /// Chooses a token for each continuation of each sequence that the batch completes, in the batch's order. `logits`
+    /// has a row of `vocab` numbers for each such sequence.
+    pub(crate) fn sample(
+        &mut self,
+        scheduler: &Scheduler,
+        sampler: &mut Sampler,
+        (logits, vocab): (&[f32], usize),
+        drawn: &mut Vec<Drawn>,
+    ) {
+        drawn.clear();
+        let completed = scheduler.batch().filter(|sequence| sequence.completes());
+        for (sequence, row) in completed.zip(logits.chunks_exact(vocab)) {
+            if let Some(stream) = self.streams.get_mut(&sequence.id()) {
+                stream.sample(row, sampler, &mut self.allowed, drawn);
+            }
+        }
+    }
+
+    /// Delivers the tokens of a sequence that were chosen in the step that ended at the time `now`; each continuation is a
+    /// sequence of its own from then on. Adds those that go on to `living`.
+    pub(crate) fn deliver(
+        &mut self,
+        id: SequenceId,
+        drawn: &mut impl Iterator<Item = Drawn>,
+        now: Duration,
+        living: &mut Vec<SequenceId>,
+    ) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let forks = stream.fork();
+        living.extend(self.take(id, drawn, now));
+        for (id, fork) in forks {
+            self.streams.insert(id, fork);
+            living.extend(self.take(id, drawn, now));
+        }
+    }
+
+    /// Ends a sequence, and tells its receivers why.
+    pub(crate) fn finish(&mut self, id: SequenceId, reason: &FinishReason) {
+        if let Some(mut stream) = self.streams.remove(&id) {
+            stream.finish(reason, &mut self.ledger);
+        }
+    }
+
+    /// The sequences of the requests that `chosen` names.
+    pub(crate) fn sequences(&self, chosen: impl Fn(RequestId) -> bool) -> Vec<SequenceId> {
+        self.streams.iter().filter(|(_, stream)| chosen(stream.spec.request)).map(|(id, _)| *id).collect()
+    }
+
+    /// Sequences that have no token yet.
+    pub(crate) fn unanswered(&self) -> usize {
+        self.streams.values().filter(|stream| stream.generated() == 0).count()
+    }
+
+    /// Checks that the scheduler knows the same sequences, with the same numbers.
+    pub(crate) fn check(&self, scheduler: &Scheduler) -> Result<(), String> {
+        let known = scheduler.running().len() + scheduler.waiting().len();
+        ensure(known == self.streams.len(), || format!("{known} sequences, {} streams", self.streams.len()))?;
+        for sequence in scheduler.running().iter().chain(scheduler.waiting()) {
+            let stream = self.streams.get(&sequence.id());
+            let held = stream.map(|s| (s.tokens.len(), s.outputs.len(), s.stalled_since));
+            let planned = (sequence.tokens(), sequence.continuations(), sequence.stalled_since());
+            ensure(held == Some(planned), || format!("{:?}: {planned:?}, but {held:?}", sequence.id()))?;
+        }
+        self.ledger.check(self.streams.values().map(|stream| (stream.spec.key, stream.outputs.len())))
+    }
+
+    /// Delivers the next token of a sequence with one continuation; gives its name if it goes on.
+    fn take(&mut self, id: SequenceId, drawn: &mut impl Iterator<Item = Drawn>, now: Duration) -> Option<SequenceId> {
+        let drawn = drawn.next().expect("a token was drawn for each continuation");
+        if self.streams.get_mut(&id)?.take(drawn, now, &mut self.ledger) {
+            return Some(id);
+        }
+        self.streams.remove(&id);
+        None
+    }
+
+    fn outputs(&mut self, seed: Option<u64>, continuations: Vec<Continuation>) -> Vec<Output> {
+        let seed = seed.unwrap_or_else(|| self.seeds.next_u64());
+        let first = self.arrivals;
+        self.arrivals += continuations.len() as u64;
+        let output = |(Continuation { sink, mask }, i)| Output {
+            id: SequenceId(first + i),
+            sink,
+            mask,
+            seed: seed.wrapping_add(i),
+        };
+        continuations.into_iter().zip(0..).map(output).collect()
+    }
+}

@@ -1,0 +1,177 @@
+//! The contents of a sequence: its tokens, and for each of its continuations the receiver, the mask and the seed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Drawn;
+use super::ledger::Ledger;
+use crate::panics::catch;
+use crate::{
+    Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams, SequenceId, SinkState,
+    StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
+};
+
+/// A prompt, the tokens after it, and their receivers. Until the prompt is computed it stands for several continuations of
+/// a request; then it is forked.
+pub(super) struct Stream {
+    pub(super) spec: Arc<Spec>,
+    pub(super) tokens: Vec<u32>,
+    pub(super) outputs: Vec<Output>,
+    pub(super) stalled_since: Option<Duration>,
+}
+
+/// What all continuations of a request have in common.
+pub(super) struct Spec {
+    pub(super) request: RequestId,
+    /// The request's name in the ledger.
+    pub(super) key: SequenceId,
+    pub(super) prompt: usize,
+    pub(super) params: SamplingParams,
+    pub(super) stop: StopRules,
+    /// Longest prompt and answer.
+    pub(super) longest: usize,
+}
+
+/// A continuation.
+pub(super) struct Output {
+    /// Its name once it is a sequence of its own.
+    pub(super) id: SequenceId,
+    pub(super) sink: Box<dyn TokenSink>,
+    pub(super) mask: Option<Box<dyn TokenMask>>,
+    pub(super) seed: u64,
+}
+
+impl Stream {
+    pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
+        Stream { spec, tokens: prompt.to_vec(), outputs, stalled_since: None }
+    }
+
+    pub(super) fn generated(&self) -> usize {
+        self.tokens.len() - self.spec.prompt
+    }
+
+    /// Looks after its receivers; says whether anything changed.
+    pub(super) fn poll(&mut self, now: Duration, ledger: &mut Ledger) -> bool {
+        let (before, mut full) = ((self.outputs.len(), self.stalled_since), false);
+        let (spec, generated) = (&self.spec, self.tokens.len() - self.spec.prompt);
+        self.outputs.retain_mut(|output| match output.state() {
+            SinkState::Ready => true,
+            SinkState::Full => {
+                full = true;
+                true
+            }
+            SinkState::Done => {
+                output.finish(spec, generated, FinishReason::Complete, ledger);
+                false
+            }
+            SinkState::Gone => {
+                ledger.ended(spec.key, FinishReason::Cancelled);
+                false
+            }
+        });
+        self.stalled_since = full.then(|| before.1.unwrap_or(now));
+        before != (self.outputs.len(), self.stalled_since)
+    }
+
+    /// Chooses a token for each continuation.
+    pub(super) fn sample(
+        &mut self,
+        logits: &[f32],
+        sampler: &mut Sampler,
+        allowed: &mut TokenSet,
+        drawn: &mut Vec<Drawn>,
+    ) {
+        let (prompt, answer) = self.tokens.split_at(self.spec.prompt);
+        let banned: &[u32] = if answer.len() < self.spec.stop.min_tokens { &self.spec.stop.tokens } else { &[] };
+        for output in &mut self.outputs {
+            let allowed = output.allowed(logits.len(), allowed);
+            drawn.push(allowed.and_then(|allowed| {
+                let draw = Draw { prompt, answer, banned, allowed, seed: output.seed };
+                sampler.sample(logits, &self.spec.params, &draw).map_err(|error| error.to_string())
+            }));
+        }
+    }
+
+    /// Splits off all continuations but the first.
+    pub(super) fn fork(&mut self) -> Vec<(SequenceId, Stream)> {
+        let outputs = self.outputs.drain(1..);
+        let fork = |output: Output| {
+            let (spec, tokens, id) = (Arc::clone(&self.spec), self.tokens.clone(), output.id);
+            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None })
+        };
+        outputs.map(fork).collect()
+    }
+
+    /// Takes what was chosen and delivers it to the one receiver there is; says whether it goes on.
+    pub(super) fn take(&mut self, drawn: Drawn, now: Duration, ledger: &mut Ledger) -> bool {
+        let end = match drawn {
+            Ok(token) => {
+                ledger.token(self.spec.key, now);
+                self.push(token)
+            }
+            Err(why) => Some(FinishReason::Failed(why.into())),
+        };
+        if let Some(reason) = &end {
+            self.finish(reason, ledger);
+        }
+        end.is_none()
+    }
+
+    /// Tells the end to all receivers.
+    pub(super) fn finish(&mut self, reason: &FinishReason, ledger: &mut Ledger) {
+        let generated = self.generated();
+        for mut output in self.outputs.drain(..) {
+            output.finish(&self.spec, generated, reason.clone(), ledger);
+        }
+    }
+
+    /// Adds a token; says why it is the last, if it is.
+    fn push(&mut self, token: SampledToken) -> Option<FinishReason> {
+        let id = token.id;
+        self.tokens.push(id);
+        let output = self.outputs.first_mut()?;
+        output.send(TokenEvent::Token(token));
+        if self.spec.stop.tokens.contains(&id) {
+            return Some(FinishReason::Stop(id));
+        }
+        match output.accept(id) {
+            Err(why) => Some(FinishReason::Failed(why.into())),
+            Ok(MaskState::Complete) => Some(FinishReason::Complete),
+            Ok(MaskState::Open) => (self.tokens.len() >= self.spec.longest).then_some(FinishReason::Length),
+        }
+    }
+}
+
+impl Output {
+    fn state(&self) -> SinkState {
+        catch(|| self.sink.state()).unwrap_or(SinkState::Gone)
+    }
+
+    fn send(&mut self, event: TokenEvent) {
+        // A sink that panics is asked for its state before the next step, and is gone then.
+        let _ = catch(|| self.sink.send(event));
+    }
+
+    fn finish(&mut self, spec: &Spec, generated_tokens: usize, reason: FinishReason, ledger: &mut Ledger) {
+        ledger.ended(spec.key, reason.clone());
+        self.send(TokenEvent::Finished(Finish { reason, prompt_tokens: spec.prompt, generated_tokens }));
+    }
+
+    /// The tokens that its mask allows, in `set`; `None` without a mask.
+    fn allowed<'s>(&mut self, vocab: usize, set: &'s mut TokenSet) -> Result<Option<&'s TokenSet>, String> {
+        let Some(mask) = &mut self.mask else { return Ok(None) };
+        set.reset(vocab);
+        let filled = catch(|| mask.fill(set)).map_err(panicked)?;
+        filled.map_err(|error| error.to_string())?;
+        Ok(Some(set))
+    }
+
+    fn accept(&mut self, token: u32) -> Result<MaskState, String> {
+        let Some(mask) = &mut self.mask else { return Ok(MaskState::Open) };
+        catch(|| mask.accept(token)).map_err(panicked)?.map_err(|error| error.to_string())
+    }
+}
+
+fn panicked(message: String) -> String {
+    format!("the token mask panicked: {message}")
+}

@@ -1,0 +1,73 @@
+//! What the engine answers, and who receives it.
+
+use std::sync::Arc;
+
+/// A chosen token.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampledToken {
+    /// Its id.
+    pub id: u32,
+    /// Its log-probability, if asked for.
+    pub logprob: Option<f32>,
+    /// The most likely tokens with their log-probabilities, best first, if asked for.
+    pub top: Vec<(u32, f32)>,
+}
+
+/// What a continuation's receiver gets: tokens, then one `Finished`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TokenEvent {
+    /// The next token. A stop token is reported too (it has no text), just before `Finished`.
+    Token(SampledToken),
+    /// The end.
+    Finished(Finish),
+}
+
+/// How a continuation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finish {
+    /// Why.
+    pub reason: FinishReason,
+    /// Tokens in the prompt.
+    pub prompt_tokens: usize,
+    /// Tokens generated, the stop token included.
+    pub generated_tokens: usize,
+}
+
+/// Why a continuation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FinishReason {
+    /// This stop token was chosen.
+    Stop(u32),
+    /// Its token mask is complete, or its receiver has all it wants.
+    Complete,
+    /// `max_tokens` or the context was reached.
+    Length,
+    /// Its receiver is gone. Only records say so: nobody is left to be told.
+    Cancelled,
+    /// Aborted by command, or the engine was stopped.
+    Aborted,
+    /// It could not be computed, or no token could be chosen; the text says why.
+    Failed(Arc<str>),
+}
+
+/// What a receiver wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SinkState {
+    /// There is room for an event.
+    Ready,
+    /// Its queue is full: the sequence waits, keeping its blocks (backpressure).
+    Full,
+    /// It has all it wants, a stop string for example: the sequence ends as [`FinishReason::Complete`].
+    Done,
+    /// The receiver is gone: the sequence is cancelled.
+    Gone,
+}
+
+/// The receiving end of a continuation, as the engine sees it. Never blocks. A sink that panics is taken as gone.
+pub trait TokenSink: Send {
+    /// Asked before each step.
+    fn state(&self) -> SinkState;
+
+    /// Delivers an event. `Finished` must always be accepted, full or not (keep one place for it).
+    fn send(&mut self, event: TokenEvent);
+}

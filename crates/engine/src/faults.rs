@@ -1,0 +1,80 @@
+//! What happens when the executor fails: the batch's sequences end, and the engine goes on, as long as that makes sense.
+
+use std::sync::Arc;
+
+use graph::Batch;
+
+use crate::panics::catch;
+use crate::{Engine, Executor, ExecutorError, FinishReason};
+
+/// After so many batches that failed, and none that was computed in between, the engine gives up. Errors do not depend on
+/// what a request asks for, so an executor that fails again and again is broken; once or twice may be a fault that passes.
+pub const FAILURES_IN_A_ROW: usize = 5;
+
+/// How the executor fared.
+#[derive(Debug, Default)]
+pub(crate) struct Faults {
+    in_a_row: usize,
+    failure: Option<Arc<str>>,
+}
+
+impl Faults {
+    /// Why the engine cannot go on, if it cannot.
+    pub(crate) fn failure(&self) -> Option<&Arc<str>> {
+        self.failure.as_ref()
+    }
+
+    /// A batch was computed.
+    pub(crate) fn succeeded(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// A batch failed; says why the engine gives up, if it does.
+    fn failed(&mut self, error: &ExecutorError) -> Option<String> {
+        self.in_a_row += 1;
+        match error {
+            ExecutorError::Broken(why) => Some(format!("the executor is broken: {why}")),
+            ExecutorError::Batch(why) => (self.in_a_row >= FAILURES_IN_A_ROW)
+                .then(|| format!("the executor failed {} times in a row, the last time because: {why}", self.in_a_row)),
+        }
+    }
+}
+
+impl<E: Executor> Engine<E> {
+    /// Ends the sequences of a batch that was not computed, and everything else if there is no hope for it.
+    pub(crate) fn fail(&mut self, error: &ExecutorError) {
+        self.totals.failed_batches += 1;
+        let reason = FinishReason::Failed(error.to_string().into());
+        for id in self.scheduler.abandon() {
+            self.delivery.finish(id, &reason);
+        }
+        if let Some(why) = self.faults.failed(error) {
+            self.give_up(why.into());
+        }
+    }
+
+    /// Ends everything there is and everything that will be submitted.
+    pub(crate) fn give_up(&mut self, why: Arc<str>) {
+        self.faults.failure.get_or_insert_with(|| Arc::clone(&why));
+        self.end(|_| true, &FinishReason::Failed(why));
+    }
+}
+
+/// The logits of the batch, `[outputs, vocabulary]`, with the width of the vocabulary; an empty batch is not computed.
+pub(crate) fn execute<'e, E: Executor>(
+    executor: &'e mut E,
+    batch: &Batch,
+) -> Result<(&'e [f32], usize), ExecutorError> {
+    let vocab = executor.limits().vocab.max(1);
+    if batch.tokens.is_empty() {
+        return Ok((&[], vocab));
+    }
+    let wanted = batch.outputs.len() * vocab;
+    let panicked = |message| ExecutorError::Batch(format!("the executor panicked: {message}"));
+    let logits = catch(move || executor.forward(batch)).map_err(panicked)??;
+    let given = logits.len();
+    let logits = logits.get(..wanted);
+    logits
+        .map(|logits| (logits, vocab))
+        .ok_or_else(|| ExecutorError::Batch(format!("the executor gave {given} logits where {wanted} are due")))
+}

@@ -1,0 +1,118 @@
+//! Who hears what happened: every step, and one record of each request that has ended.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::panics::catch;
+use crate::{FinishReason, Priority, RequestId, StepReport};
+
+/// Hears what an engine does, on the engine's thread: it must not block. One that panics is dropped, and the engine goes
+/// on unobserved.
+pub trait Observer: Send {
+    /// After every step.
+    fn step(&mut self, report: &StepReport);
+
+    /// When the last continuation of a request has ended.
+    fn ended(&mut self, record: &RequestRecord);
+}
+
+/// Observes nothing.
+impl Observer for () {
+    fn step(&mut self, _: &StepReport) {}
+
+    fn ended(&mut self, _: &RequestRecord) {}
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestRecord {
+    /// Its name.
+    pub id: RequestId,
+    /// On whose behalf it ran.
+    pub tenant: Option<Arc<str>>,
+    /// How urgent it was.
+    pub priority: Priority,
+    /// When it should have been complete.
+    pub deadline: Option<Duration>,
+    /// When what happened.
+    pub times: RequestTimes,
+    /// Tokens read and written.
+    pub tokens: TokenCounts,
+    /// How often one of its sequences lost its blocks to others and was computed again.
+    pub preemptions: usize,
+    /// Why each of its continuations ended, in the order in which they did.
+    pub reasons: Vec<FinishReason>,
+}
+
+impl RequestRecord {
+    /// How many continuations it had.
+    pub fn continuations(&self) -> usize {
+        self.reasons.len()
+    }
+
+    /// Why it ended, in one word: the worst of its continuations' reasons.
+    pub fn reason(&self) -> &FinishReason {
+        self.reasons.iter().max_by_key(|reason| gravity(reason)).unwrap_or(&FinishReason::Complete)
+    }
+}
+
+fn gravity(reason: &FinishReason) -> u8 {
+    match reason {
+        FinishReason::Stop(_) => 0,
+        FinishReason::Complete => 1,
+        FinishReason::Length => 2,
+        FinishReason::Cancelled => 3,
+        FinishReason::Aborted => 4,
+        FinishReason::Failed(_) => 5,
+    }
+}
+
+/// When what happened to a request, by the engine's clock. What never happened is `None`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RequestTimes {
+    /// It was submitted.
+    pub arrived: Duration,
+    /// It left the queue: the step that first computed some of its prompt began.
+    pub started: Option<Duration>,
+    /// The step that gave its first token ended.
+    pub first_token: Option<Duration>,
+    /// The step that gave its last token ended.
+    pub last_token: Option<Duration>,
+}
+
+/// Tokens of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TokenCounts {
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Of these, how many were found in the cache and not computed.
+    pub cached: usize,
+    /// Tokens generated, of all continuations together, stop tokens included.
+    pub generated: usize,
+}
+
+/// An observer that cannot do harm.
+pub(crate) struct Guarded(Option<Box<dyn Observer>>);
+
+impl Guarded {
+    pub(crate) fn new(observer: impl Observer + 'static) -> Guarded {
+        Guarded(Some(Box::new(observer)))
+    }
+
+    pub(crate) fn step(&mut self, report: &StepReport) {
+        self.tell(|observer| observer.step(report));
+    }
+
+    pub(crate) fn ended(&mut self, record: &RequestRecord) {
+        self.tell(|observer| observer.ended(record));
+    }
+
+    fn tell(&mut self, tell: impl FnOnce(&mut dyn Observer)) {
+        let Some(observer) = &mut self.0 else { return };
+        if catch(|| tell(observer.as_mut())).is_err() {
+            let lost = self.0.take();
+            // Dropping it may panic as well.
+            let _ = catch(move || drop(lost));
+        }
+    }
+}

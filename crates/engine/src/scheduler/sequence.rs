@@ -1,0 +1,156 @@
+//! A sequence as the scheduler sees it: how many tokens it has, how many of them the cache holds, and in which blocks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::{BlockId, Priority, RequestId};
+
+/// Names a sequence. Numbers grow in the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SequenceId(pub u64);
+
+/// What a sequence comes with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    /// The request it belongs to.
+    pub request: RequestId,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// When it should be complete.
+    pub deadline: Option<Duration>,
+    /// On whose behalf it runs.
+    pub tenant: Option<Arc<str>>,
+    /// When it came.
+    pub time: Duration,
+    /// Tokens of its prompt, at least one.
+    pub prompt: usize,
+    /// Continuations that share the prompt, at least one; once it is computed, each becomes a sequence of its own.
+    pub continuations: usize,
+}
+
+/// A prompt and what was generated after it.
+#[derive(Clone, Debug)]
+pub struct Sequence {
+    pub(super) id: SequenceId,
+    pub(super) arrival: Arc<Arrival>,
+    /// Continuations it stands for: those of a request until its prompt is computed, then one. None: it has ended.
+    pub(super) continuations: usize,
+    /// Prompt and generated tokens.
+    pub(super) tokens: usize,
+    /// Tokens from the front whose keys and values are in `blocks`.
+    pub(super) cached: usize,
+    pub(super) blocks: Vec<BlockId>,
+    /// Rows in the current batch.
+    pub(super) rows: usize,
+    pub(super) stalled_since: Option<Duration>,
+    pub(super) running: bool,
+    /// It has run before: it left the queue once.
+    pub(super) started: bool,
+    /// Its place in the order.
+    pub(super) rank: (u64, SequenceId),
+}
+
+impl Sequence {
+    pub(super) fn new(id: SequenceId, arrival: Arrival) -> Sequence {
+        Sequence {
+            id,
+            continuations: arrival.continuations,
+            tokens: arrival.prompt,
+            arrival: Arc::new(arrival),
+            cached: 0,
+            blocks: Vec::new(),
+            rows: 0,
+            stalled_since: None,
+            running: false,
+            started: false,
+            rank: (0, id),
+        }
+    }
+
+    /// Its name.
+    pub fn id(&self) -> SequenceId {
+        self.id
+    }
+
+    /// What it came with.
+    pub fn arrival(&self) -> &Arrival {
+        &self.arrival
+    }
+
+    /// Continuations it stands for.
+    pub fn continuations(&self) -> usize {
+        self.continuations
+    }
+
+    /// Tokens it has: its prompt and what was generated.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+
+    /// Tokens generated.
+    pub fn generated(&self) -> usize {
+        self.tokens - self.arrival.prompt
+    }
+
+    /// Tokens from the front that the cache holds.
+    pub fn cached(&self) -> usize {
+        self.cached
+    }
+
+    /// Tokens to be computed before the next one can be chosen.
+    pub fn pending(&self) -> usize {
+        self.tokens - self.cached
+    }
+
+    /// Its blocks: block i holds positions i · block length ….
+    pub fn blocks(&self) -> &[BlockId] {
+        &self.blocks
+    }
+
+    /// Tokens that the current batch computes.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Whether it is about to compute just its latest token.
+    pub fn decodes(&self) -> bool {
+        self.pending() == 1 && self.generated() > 0
+    }
+
+    /// Whether the current batch computes all that is pending, so that the next token can be chosen.
+    pub fn completes(&self) -> bool {
+        self.rows > 0 && self.rows == self.pending()
+    }
+
+    /// Whether it holds blocks; else it is in the queue.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Since when it waits for a receiver to make room.
+    pub fn stalled_since(&self) -> Option<Duration> {
+        self.stalled_since
+    }
+
+    pub(super) fn stalled(&self) -> bool {
+        self.stalled_since.is_some()
+    }
+
+    pub(super) fn ended(&self) -> bool {
+        self.continuations == 0
+    }
+
+    /// Goes on with a token more as the sequences in `living`, itself among them or not; the others go to `forks` and share
+    /// what was computed.
+    pub(super) fn go_on(&mut self, living: &[SequenceId], forks: &mut Vec<Sequence>) {
+        self.continuations = 0;
+        self.tokens += 1;
+        for &id in living {
+            if id == self.id {
+                self.continuations = 1;
+            } else {
+                forks.push(Sequence { id, continuations: 1, rank: (self.rank.0, id), ..self.clone() });
+            }
+        }
+    }
+}
