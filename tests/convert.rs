@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
-use whinchat::{ConvertOptions, GenerateOptions, Model, SamplingParams};
+use lab::ConvertOptions;
+use whinchat::{GenerateOptions, Model, SamplingParams};
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny")
@@ -130,7 +131,7 @@ fn who_stops_it_gets_nothing() {
     let options = ConvertOptions::new(folder.path().join("m.gguf"));
     options.stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let checkpoint = model::Checkpoint::open(&tiny()).expect("it opens");
-    let error = whinchat::convert(&checkpoint, &options, &|_, _, _| {}).expect_err("stopped");
+    let error = lab::convert(&checkpoint, &options, &|_, _, _| {}).expect_err("stopped");
     assert_eq!(error.to_string(), "stopped; nothing was written");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }

@@ -15,7 +15,7 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut program = Command::new(cargo);
-    program.args(["run", "--quiet", "--package", "whinchat", "--bin", "whinchat", "--"]);
+    program.args(["run", "--quiet", "--package", "whinchat-cli", "--bin", "whinchat", "--"]);
     program.args(["man", "--out", "docs/man", "--markdown", "docs/cli.md"]);
     let status = program.current_dir(root).status().context("running cargo")?;
     ensure!(status.success(), "cargo ended with {status}");

@@ -22,6 +22,7 @@ const FILES: &[&str] = &["safetensors", "tempfile"];
 const MAPS: &[&str] = &["memmap2"];
 const METRICS: &[&str] = &["tracing", "tracing-subscriber", "log", "prometheus-client", "metrics", "opentelemetry"];
 const TEXT: &[&str] = &["tokenizers", "minijinja", "fancy-regex"];
+const TERMINAL: &[&str] = &["clap", "rustyline", "indicatif", "comfy-table", "anyhow"];
 const THREADS: &[&str] = &["rayon", "crossbeam-channel", "parking_lot"];
 
 const TABLE: &[Row] = &[
@@ -32,16 +33,18 @@ const TABLE: &[Row] = &[
     Row { member: "text", uses: Some(&[]), never: &[HTTP, ASYNC, FILES, MAPS] },
     Row { member: "engine", uses: Some(&["graph"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT] },
     Row { member: "serve", uses: Some(&["engine", "text"]), never: &[FILES, MAPS] },
-    Row { member: "whinchat", uses: None, never: &[] },
+    Row { member: "lab", uses: Some(&["model", "text"]), never: &[HTTP, ASYNC] },
+    Row { member: "whinchat", uses: None, never: &[TERMINAL] },
+    Row { member: "cli", uses: None, never: &[] },
     Row { member: "fuzz", uses: None, never: &[] },
     Row { member: "xtask", uses: Some(&[]), never: &[HTTP, ASYNC] },
 ];
 
 /// Packages that only these members may name as their own dependency.
 const RESERVED: &[(&str, &[&str])] = &[
-    ("anyhow", &["whinchat", "xtask"]),
+    ("anyhow", &["cli", "xtask"]),
     ("axum", &["serve"]),
-    ("clap", &["whinchat", "xtask"]),
+    ("clap", &["cli", "xtask"]),
     ("memmap2", &["kernels", "model"]),
     ("tokenizers", &["text"]),
     ("ureq", &["whinchat"]),

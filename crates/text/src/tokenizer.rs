@@ -47,6 +47,28 @@ pub enum TokenKind {
     Byte,
 }
 
+/// GGUF's `token_type` numbers (ggml's `llama_token_type`).
+const KINDS: [(i32, TokenKind); 6] = [
+    (1, TokenKind::Normal),
+    (2, TokenKind::Unknown),
+    (3, TokenKind::Control),
+    (4, TokenKind::UserDefined),
+    (5, TokenKind::Unused),
+    (6, TokenKind::Byte),
+];
+
+impl TokenKind {
+    /// The kind that GGUF writes as `number`; one that is not known is normal.
+    pub fn from_number(number: i64) -> TokenKind {
+        KINDS.iter().find(|row| i64::from(row.0) == number).map_or(TokenKind::Normal, |row| row.1)
+    }
+
+    /// How GGUF writes it.
+    pub fn number(self) -> i32 {
+        KINDS.iter().find(|row| row.1 == self).map_or(1, |row| row.0)
+    }
+}
+
 /// How to encode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EncodeOptions {

@@ -10,9 +10,7 @@
 
 mod answers;
 mod builtin;
-mod convert;
 mod error;
-pub mod eval;
 mod generate;
 pub mod hub;
 mod load;
@@ -21,7 +19,6 @@ mod vocab;
 
 pub use answers::{Answer, Answers};
 pub use builtin::{BUILTIN, builtin};
-pub use convert::{ConvertOptions, Converted, convert};
 pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};

@@ -34,7 +34,7 @@ pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
 const FILE: &str = "tokenizer.json";
 
 /// The tokenizer.json of a model that is a folder, or of one that is a file.
-pub(crate) fn tokenizer_file(model: &Path) -> PathBuf {
+fn tokenizer_file(model: &Path) -> PathBuf {
     if model.is_dir() { model.join(FILE) } else { model.with_file_name(FILE) }
 }
 
@@ -49,7 +49,7 @@ fn gguf_vocab(metadata: &Metadata) -> GgufVocab {
         pre: text("tokenizer.ggml.pre"),
         tokens: bytes(metadata, "tokenizer.ggml.tokens"),
         scores: floats(metadata, "tokenizer.ggml.scores"),
-        kinds: ints(metadata, "tokenizer.ggml.token_type").into_iter().map(kind).collect(),
+        kinds: ints(metadata, "tokenizer.ggml.token_type").into_iter().map(TokenKind::from_number).collect(),
         merges: bytes(metadata, "tokenizer.ggml.merges"),
         special: keys().filter_map(special_id).collect(),
         flags: keys()
@@ -90,23 +90,4 @@ fn ints(metadata: &Metadata, key: &str) -> Vec<i64> {
         Some(Value::List(List::Int(list))) => list.clone(),
         _ => Vec::new(),
     }
-}
-
-/// GGUF's `token_type` numbers.
-const KINDS: [(i32, TokenKind); 6] = [
-    (1, TokenKind::Normal),
-    (2, TokenKind::Unknown),
-    (3, TokenKind::Control),
-    (4, TokenKind::UserDefined),
-    (5, TokenKind::Unused),
-    (6, TokenKind::Byte),
-];
-
-fn kind(number: i64) -> TokenKind {
-    KINDS.iter().find(|row| i64::from(row.0) == number).map_or(TokenKind::Normal, |row| row.1)
-}
-
-/// The number of a kind.
-pub(crate) fn kind_number(kind: TokenKind) -> i32 {
-    KINDS.iter().find(|row| row.1 == kind).map_or(1, |row| row.0)
 }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../..', import.meta.url));
 
-/** The program: WHINCHAT_BIN, else what `cargo build -p whinchat` made. */
+/** The program: WHINCHAT_BIN, else what `cargo build -p whinchat-cli` made. */
 const program = process.env.WHINCHAT_BIN ?? `${root}target/debug/whinchat`;
 
 /** A model of random numbers that says gibberish; enough for all that is not about what is said. */
@@ -14,7 +14,7 @@ export const TINY = `${root}tests/data/tiny`;
 
 /** Starts a server and waits until it is ready. Without a model it is the built-in one. */
 export async function startServer({ model, args = [] } = {}) {
-  if (!existsSync(program)) throw new Error(`${program} is not there: cargo build -p whinchat`);
+  if (!existsSync(program)) throw new Error(`${program} is not there: cargo build -p whinchat-cli`);
   const flags = ['serve', '--listen', '127.0.0.1:0', ...(model ? ['--model', model] : []), ...args];
   const child = spawn(program, flags, { stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, WHINCHAT_LOG: 'info' } });
   let said = '';

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::json::difference;
 use super::sentences::sentences;
 use super::{Call, Expect};
-use crate::{EndReason, Ended};
+use whinchat::{EndReason, Ended};
 
 /// Whether an answer is what is expected.
 ///

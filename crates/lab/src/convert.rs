@@ -8,7 +8,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use model::{Checkpoint, Export, GgufValue, Planned, WeightType};
 
-use crate::{Error, Progress};
+use crate::Error;
+
+/// Hears how it goes: bytes done and bytes in all, for a named stage.
+pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
 
 /// What to write.
 #[derive(Clone, Debug)]

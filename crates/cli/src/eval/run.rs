@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::report::{CaseReport, Report};
 use super::{Case, Input, Suite};
-use crate::{Answer, Error, GenerateOptions, Model, SamplingParams};
+use whinchat::{Answer, Error, GenerateOptions, Model, SamplingParams};
 
 /// Scores `model` on `suite`; `progress` hears how many cases are done. A case that the model cannot take (too long, refused
 /// by its chat template) is that case's failure.

@@ -1,6 +1,5 @@
-//! `whinchat::eval` and `whinchat eval`: suites and what is wrong with them, judges, runs, the command.
+//! Suites and what is wrong with them, judges, runs.
 
-mod command;
 mod judges;
 mod runs;
 mod suites;

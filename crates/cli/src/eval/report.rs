@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::sentences::{sentences, words};
 use super::{Case, Expect, Suite, judge};
-use crate::{Answer, EndReason};
+use whinchat::{Answer, EndReason};
 
 /// Everything that came of a run.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,10 +1,10 @@
 //! Runs of suites on the small model, and many prompts at once.
 
 use serde_json::{Value, json};
-use whinchat::eval::{CaseReport, Report, Suite, run};
+use crate::eval::{CaseReport, Report, Suite, run};
 use whinchat::{Answer, EndReason, Error, GenerateOptions, Model, SamplingParams};
 
-use crate::{folder, model, varied_cases};
+use super::{folder, model, varied_cases};
 
 fn report(model: &Model, files: &[(&str, &str)]) -> Report {
     let folder = folder(files);

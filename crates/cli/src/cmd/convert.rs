@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use clap::Args;
 use model::WeightType;
-use whinchat::{ConvertOptions, Converted};
+use lab::{ConvertOptions, Converted};
 
 use crate::terminal::Bars;
 
@@ -50,7 +50,7 @@ impl Convert {
             ..ConvertOptions::new(self.out)
         };
         let bars = Bars::new();
-        let converted = whinchat::convert(&checkpoint, &options, &|stage, done, total| bars.show(stage, done, total))?;
+        let converted = lab::convert(&checkpoint, &options, &|stage, done, total| bars.show(stage, done, total))?;
         let mut out = std::io::stdout().lock();
         fallbacks(&mut out, &converted)?;
         writeln!(out, "{}: {}", options.out.display(), summary(&converted))?;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use whinchat::eval::{CaseReport, Report, Suite, TaskReport};
+use crate::eval::{CaseReport, Report, Suite, TaskReport};
 
 use super::LoadArgs;
 use crate::terminal::Bars;
@@ -69,7 +69,7 @@ impl Eval {
         let model = self.load.load(usize::from(self.streams))?;
         let bars = Bars::new();
         let cases = suite.cases.len() as u64;
-        let report = whinchat::eval::run(&model, &suite, &mut |done| bars.count("cases", done as u64, cases))?;
+        let report = crate::eval::run(&model, &suite, &mut |done| bars.count("cases", done as u64, cases))?;
         self.print(&report)?;
         let below = report.below();
         anyhow::ensure!(below.is_empty(), "below the suite's minimum:\n{}", below.join("\n"));

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::case::Grammars;
 use super::fields::{Fields, Wrong, must_be};
 use super::{Case, Expect};
-use crate::Error;
+use whinchat::Error;
 
 /// Problems that are told at once.
 const TOLD: usize = 20;

@@ -1,8 +1,8 @@
 //! What a suite is, and that every mistake in one is found at once and named.
 
-use whinchat::eval::{Input, Suite};
+use crate::eval::{Input, Suite};
 
-use crate::folder;
+use super::folder;
 
 const CASE: &str = r#"{"id": "a-1", "task": "a", "prompt": "x", "expect": {"exact": "y"}}"#;
 

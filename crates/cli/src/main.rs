@@ -1,6 +1,7 @@
 //! The program: one binary, a subcommand for each thing people do.
 
 mod cmd;
+mod eval;
 mod terminal;
 
 use std::process::ExitCode;

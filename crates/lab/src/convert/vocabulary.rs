@@ -4,18 +4,20 @@ use model::{Checkpoint, Export, Format, GgufValue, TokenizerFiles};
 use text::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
 
 use crate::Error;
-use crate::vocab::{self, tokenizer_file};
+
+const FILE: &str = "tokenizer.json";
 
 /// Sets the keys of the tokenizer and of the chat template. A GGUF input has them already.
 pub(super) fn set(export: &mut Export, checkpoint: &Checkpoint) -> Result<(), Error> {
     if checkpoint.format() == Format::Gguf {
         return Ok(());
     }
-    let path = tokenizer_file(checkpoint.path());
+    let path = checkpoint.path();
+    let path = if path.is_dir() { path.join(FILE) } else { path.with_file_name(FILE) };
     let error = |source| Error::Tokenizer { path: path.clone(), source };
     let TokenizerFiles::Json { tokenizer, config } = checkpoint.tokenizer()? else {
         let problem = "is missing; put the model's own beside the weights".into();
-        return Err(error(TokenizerError { field: "tokenizer.json".into(), problem }));
+        return Err(error(TokenizerError { field: FILE.into(), problem }));
     };
     let mut vocabulary = GgufVocab::from_json(&tokenizer, config.as_ref()).map_err(error)?;
     pad(&mut vocabulary, export.vocab().unwrap_or(0)).map_err(error)?;
@@ -36,7 +38,7 @@ fn pad(vocabulary: &mut GgufVocab, rows: usize) -> Result<(), TokenizerError> {
         let problem = format!(
             "has {tokens} tokens where the embedding has {rows} rows; take the tokenizer that belongs to the weights"
         );
-        return Err(TokenizerError { field: "tokenizer.json".into(), problem });
+        return Err(TokenizerError { field: FILE.into(), problem });
     }
     vocabulary.tokens.extend((tokens..rows).map(|id| format!("[PAD{id}]").into_bytes()));
     vocabulary.kinds.resize(rows, TokenKind::Unused);
@@ -79,7 +81,7 @@ fn keys(vocabulary: GgufVocab) -> Vec<(String, GgufValue)> {
     if !vocabulary.scores.is_empty() {
         add("scores", GgufValue::F32s(vocabulary.scores));
     }
-    add("token_type", GgufValue::I32s(vocabulary.kinds.into_iter().map(vocab::kind_number).collect()));
+    add("token_type", GgufValue::I32s(vocabulary.kinds.into_iter().map(TokenKind::number).collect()));
     if !vocabulary.merges.is_empty() {
         add("merges", GgufValue::Strs(vocabulary.merges));
     }

@@ -1,9 +1,9 @@
 //! What passes and what does not, and the reasons.
 
-use whinchat::eval::{Suite, judge};
+use crate::eval::{Suite, judge};
 use whinchat::{EndReason, Ended};
 
-use crate::folder;
+use super::folder;
 
 const GRAMMAR: &str = r#"root ::= ("The " | "A ") ("wren" | "whinchat") " sings" [.!] | "\"Oh!\"""#;
 
