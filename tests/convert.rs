@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 use lab::ConvertOptions;
-use whinchat::{GenerateOptions, Model, SamplingParams};
+use whinchat::{GenerateOptions, Model, Sampling};
 
 fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny")
@@ -40,8 +40,8 @@ fn check_refused(args: &[&str], folder: &Path, problem: &str) {
 }
 
 fn greedy(max_tokens: usize) -> GenerateOptions {
-    let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
-    GenerateOptions { sampling, max_tokens, ..GenerateOptions::default() }
+    let sampling = Sampling::greedy();
+    GenerateOptions { sampling, ..GenerateOptions::max_tokens(max_tokens) }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What the person at the terminal sees: colours where they are wanted, light Markdown, and progress on stderr.
 
 mod markdown;
+mod screen;
 
 use std::cell::RefCell;
 use std::io::IsTerminal;
@@ -8,6 +9,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub(crate) use markdown::{Markdown, visible};
+pub(crate) use screen::{Screen, call_line, tagged};
 
 /// Ends every style.
 pub(crate) const RESET: &str = "\x1b[0m";

@@ -1,57 +1,25 @@
 //! What is served: models by name, and the state of the process.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use engine::EngineHandle;
-use text::{ChatTemplate, Tokenizer};
+use answer::LoadedModel;
+use engine::Liveness;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::{Kind, Problem};
-
-/// A model's own suggestions where a request is silent.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SamplingDefaults {
-    /// Temperature.
-    pub temperature: Option<f32>,
-    /// Top-k.
-    pub top_k: Option<usize>,
-    /// Top-p.
-    pub top_p: Option<f32>,
-    /// Min-p.
-    pub min_p: Option<f32>,
-    /// Repetition penalty.
-    pub repetition_penalty: Option<f32>,
-}
-
-/// A loaded model.
-pub struct Served {
-    /// The name clients use.
-    pub name: String,
-    /// Text to tokens and back.
-    pub tokenizer: Arc<Tokenizer>,
-    /// The model's chat template, or why there is none (said to who asks for a chat).
-    pub template: Result<ChatTemplate, String>,
-    /// The engine that runs it.
-    pub engine: EngineHandle,
-    /// Longest sequence, prompt and answer.
-    pub context: usize,
-    /// Tokens that end an answer.
-    pub stop_tokens: Arc<[u32]>,
-    /// Where a request is silent.
-    pub defaults: SamplingDefaults,
-    /// Seconds since 1970 when it was loaded.
-    pub created: u64,
-}
 
 /// What the process can do for clients now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// No model yet.
     Loading,
-    /// Answers.
+    /// Every model answers.
     Ready,
+    /// Some models have failed, others answer.
+    Degraded,
+    /// Every model has failed.
+    Failed,
     /// Finishes what it began.
     Draining,
 }
@@ -59,7 +27,6 @@ pub enum State {
 /// The server's shared state: starts in `loading`, becomes `ready` with its models, ends in `draining`.
 pub struct App {
     models: RwLock<Models>,
-    ids: AtomicU64,
     /// Requests whose answers are not complete.
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
@@ -68,7 +35,7 @@ pub struct App {
 
 #[derive(Default)]
 struct Models {
-    served: Vec<Arc<Served>>,
+    served: Vec<Arc<LoadedModel>>,
     draining: bool,
 }
 
@@ -76,73 +43,115 @@ impl App {
     /// Nothing loaded yet: /health says loading.
     pub fn new() -> Arc<App> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Arc::new(App {
-            models: RwLock::default(),
-            ids: AtomicU64::new(0),
-            open: TaskTracker::new(),
-            blocking: Arc::new(Semaphore::new(cores)),
-        })
+        let blocking = Arc::new(Semaphore::new(cores));
+        Arc::new(App { models: RwLock::default(), open: TaskTracker::new(), blocking })
     }
 
-    /// Adds a model; the first one is `default`. The state becomes ready.
-    pub fn add(&self, model: Served) {
-        self.write().served.push(Arc::new(model));
+    /// Adds a model, or puts it in the place of the one with its name, which finishes what it began; the first model is
+    /// `default`. Gives the one that was replaced; dropping the last reference to it ends what it still answers, so wait
+    /// for it with [`LoadedModel::join`].
+    pub fn add(&self, model: LoadedModel) -> Option<Arc<LoadedModel>> {
+        let mut models = self.write();
+        let model = Arc::new(model);
+        let place = models.served.iter_mut().find(|served| served.info.name == model.info.name);
+        let replaced = match place {
+            Some(place) => Some(std::mem::replace(place, model)),
+            None => {
+                models.served.push(model);
+                None
+            }
+        };
+        drop(models);
+        replaced.inspect(|old| old.engine().drain())
+    }
+
+    /// Takes a model away; it finishes what it began, as in [`App::add`].
+    pub fn remove(&self, name: &str) -> Option<Arc<LoadedModel>> {
+        let mut models = self.write();
+        let at = models.served.iter().position(|served| served.info.name == name)?;
+        let removed = models.served.remove(at);
+        drop(models);
+        removed.engine().drain();
+        Some(removed)
     }
 
     /// Takes no more requests; engines are told to drain.
     pub fn drain(&self) {
         let mut models = self.write();
         models.draining = true;
-        models.served.iter().for_each(|served| served.engine.drain());
+        models.served.iter().for_each(|served| served.engine().drain());
     }
 
     /// The state now.
     pub fn state(&self) -> State {
         let models = self.read();
-        match models.served.is_empty() {
+        let failed = models.served.iter().filter(|served| failure(served).is_some()).count();
+        match (failed, models.served.len()) {
             _ if models.draining => State::Draining,
-            true => State::Loading,
-            false => State::Ready,
+            (_, 0) => State::Loading,
+            (0, _) => State::Ready,
+            (failed, all) if failed < all => State::Degraded,
+            _ => State::Failed,
         }
+    }
+
+    /// Every model with the reason why it answers nobody, if there is one, in the order of loading.
+    pub(crate) fn health(&self) -> Vec<(String, Option<Arc<str>>)> {
+        self.read().served.iter().map(|served| (served.info.name.clone(), failure(served))).collect()
     }
 
     /// Ends every answer now.
     pub(crate) fn stop(&self) {
-        self.read().served.iter().for_each(|served| served.engine.stop());
+        self.read().served.iter().for_each(|served| served.engine().stop());
     }
 
     /// All models, in the order of loading.
-    pub(crate) fn models(&self) -> Result<Vec<Arc<Served>>, Problem> {
+    pub(crate) fn models(&self) -> Result<Vec<Arc<LoadedModel>>, Problem> {
         match self.state() {
             State::Loading => Err(Problem::new(Kind::Loading, "The model is being loaded. Try again later.")),
             State::Draining => Err(Problem::new(Kind::Draining, "The server is going down. Try again later.")),
-            State::Ready => Ok(self.read().served.clone()),
+            State::Ready | State::Degraded | State::Failed => Ok(self.read().served.clone()),
         }
     }
 
+    /// Whether any model takes a request now: what can be said before a request's body is read.
+    pub(crate) fn check_room(&self) -> Result<(), Problem> {
+        let mut full = None;
+        for served in self.models()? {
+            match served.check_room(1) {
+                Ok(()) => return Ok(()),
+                Err(problem) => full = Some(problem),
+            }
+        }
+        full.map_or(Ok(()), |problem| Err(problem.into()))
+    }
+
     /// The model of this name; the first one if it is `None`, empty or `default`.
-    pub(crate) fn model(&self, name: Option<&str>) -> Result<Arc<Served>, Problem> {
+    pub(crate) fn model(&self, name: Option<&str>) -> Result<Arc<LoadedModel>, Problem> {
         let models = self.models()?;
         let name = name.unwrap_or_default();
-        let named = models.iter().find(|served| served.name == name);
+        let named = models.iter().find(|served| served.info.name == name);
         let first = models.first().filter(|_| matches!(name, "" | "default"));
         named.or(first).cloned().ok_or_else(|| {
-            let names = models.iter().map(|served| served.name.as_str()).collect::<Vec<_>>().join(", ");
+            let names = models.iter().map(|served| served.info.name.as_str()).collect::<Vec<_>>().join(", ");
             let message = format!("The model `{name}` does not exist. There is: {names} (or `default`).");
             Problem::of(Kind::ModelNotFound, "model", message)
         })
     }
 
-    /// A number never given before.
-    pub(crate) fn next_id(&self) -> u64 {
-        self.ids.fetch_add(1, Ordering::Relaxed)
+    fn read(&self) -> RwLockReadGuard<'_, Models> {
+        self.models.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, Models> {
-        self.models.read().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Models> {
+        self.models.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Models> {
-        self.models.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// Why a model answers nobody.
+fn failure(model: &LoadedModel) -> Option<Arc<str>> {
+    match model.engine().liveness() {
+        Liveness::Failed(why) => Some(why),
+        Liveness::Running | Liveness::Draining | Liveness::Ended => None,
     }
 }

@@ -1,15 +1,13 @@
-//! The HTTP server: OpenAI-compatible endpoints over engines and tokenizers.
+//! The outside world: models over HTTP, in the dialects that clients speak.
 //!
-//! Architecture invariant: this crate knows nothing of graphs, quantization, kernels or weight files. Inside it, `openai`
-//! is the only place with wire types, `services` knows no HTTP, and `http` knows no model.
+//! Architecture invariant: this crate knows nothing of graphs, quantization, kernels or weight files. Inside it, `wire` is the
+//! only place with an API's JSON, a folder for each dialect, and `http` knows neither models nor dialects.
 
 mod app;
 pub mod http;
-mod openai;
-mod services;
+mod problem;
+mod wire;
 
-pub use app::{App, SamplingDefaults, Served, State};
-pub use openai::{Endpoint, parse_request_body};
-pub use services::{
-    Ask, Chat, Delivery, Ending, Input, Kind, Problem, PromptText, Sampling, TokenReceiver, token_channel,
-};
+pub use app::{App, State};
+pub use problem::{Kind, Problem};
+pub use wire::{Endpoint, parse_request_body};

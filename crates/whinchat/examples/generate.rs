@@ -9,6 +9,6 @@ fn main() -> Result<(), whinchat::Error> {
         Some(source) => Model::load(&source)?,
         None => Model::builtin()?,
     };
-    println!("{}", model.answer(&text, &GenerateOptions { max_tokens: 64, ..GenerateOptions::default() })?);
+    println!("{}", model.answer(&text, &GenerateOptions::max_tokens(64))?);
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use whinchat::{GenerateOptions, Model, Piece};
+use whinchat::{Event, GenerateOptions, Generation, Model};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), whinchat::Error> {
@@ -14,30 +14,19 @@ async fn main() -> Result<(), whinchat::Error> {
     };
     let mut shown = stream(&model, &message)?;
     let mut beside = stream(&model, "Who are you?")?;
-    while let Some(piece) = shown.next().await {
-        match piece? {
-            Piece::Text(text) => print!("{text}"),
-            Piece::Ended(ended) => println!("\n({} tokens)", ended.generated_tokens),
+    while let Some(event) = shown.next_event().await {
+        match event? {
+            Event::Text { text, .. } => print!("{text}"),
+            Event::Finished { usage, .. } => println!("\n({} tokens)", usage.generated),
+            Event::Reasoning { .. } | Event::ToolCall { .. } => {}
         }
         let _ = std::io::stdout().flush();
     }
-    let mut other = String::new();
-    while let Some(piece) = beside.next().await {
-        if let Piece::Text(text) = piece? {
-            other.push_str(&text);
-        }
-    }
-    println!("and beside it: {other}");
+    println!("and beside it: {}", beside.whole().await?.remove(0).text);
     Ok(())
 }
 
 /// Asks by the model's chat template; a model without one continues the text.
-fn stream(model: &Model, message: &str) -> Result<whinchat::TextStream, whinchat::Error> {
-    let options = GenerateOptions { max_tokens: 64, templated: model.chats(), ..GenerateOptions::default() };
-    match model.chats() {
-        true => {
-            model.stream(&model.render_chat(&serde_json::json!([{ "role": "user", "content": message }]))?, &options)
-        }
-        false => model.stream(message, &options),
-    }
+fn stream(model: &Model, message: &str) -> Result<Generation, whinchat::Error> {
+    model.begin(&GenerateOptions::max_tokens(64).ask(model.input(message)))
 }

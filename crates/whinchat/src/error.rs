@@ -26,8 +26,8 @@ pub enum Error {
     /// The request cannot be answered; the text says what would fix it.
     #[error("{0}")]
     Request(String),
-    /// The engine failed or is gone.
-    #[error("the engine failed: {0}")]
+    /// The engine failed, is full or is gone.
+    #[error("{0}")]
     Engine(String),
     /// The system refused something.
     #[error("{what}: {source}")]
@@ -37,4 +37,18 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+}
+
+impl From<answer::Problem> for Error {
+    fn from(problem: answer::Problem) -> Error {
+        use answer::Kind;
+        match problem.kind {
+            Kind::InvalidType
+            | Kind::InvalidValue
+            | Kind::Missing
+            | Kind::Unsupported
+            | Kind::ContextLength => Error::Request(problem.message),
+            Kind::Busy | Kind::Draining | Kind::Failed | Kind::Internal => Error::Engine(problem.message),
+        }
+    }
 }

@@ -1,62 +1,49 @@
-//! A model in memory with its engine, and the two ways to have text from it.
+//! A model in memory, and the ways to have text from it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use engine::{Continuation, EngineConfig, EngineHandle, Prompt, Request, RequestId, SamplingParams, StopRules};
+use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Sampling};
+use engine::EngineConfig;
 use model::GenerationConfig;
-use text::{ChatTemplate, EncodeOptions, StopStrings, StreamDecoder, Tokenizer};
+use text::{ChatTemplate, Dialect, Tokenizer};
 
-use crate::pieces::{Piece, Pieces, TextIter, TextStream};
 use crate::{Error, LoadOptions, Prepared, Progress, load, vocab};
 
-/// Tokens that may wait for a slow reader before its sequence pauses.
-const QUEUE: usize = 64;
+/// Requests that wait at most, each continuation counted.
+const MAX_QUEUE: usize = 1024;
 
 /// A model in memory, run by an engine on its own thread. Dropping it ends the engine.
 pub struct Model {
-    name: String,
-    tokenizer: Arc<Tokenizer>,
-    template: Result<ChatTemplate, String>,
+    loaded: LoadedModel,
     chats: bool,
-    generation: GenerationConfig,
-    context: usize,
-    streams: usize,
-    engine: EngineHandle,
-    thread: Option<JoinHandle<()>>,
-    next_id: AtomicU64,
 }
 
 /// What to generate.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GenerateOptions {
-    /// How tokens are chosen.
-    pub sampling: SamplingParams,
-    /// Most tokens to generate (default 256).
-    pub max_tokens: usize,
-    /// The model's end tokens are not chosen before so many (default 0).
-    pub min_tokens: usize,
-    /// The text ends before any of these.
-    pub stop: Vec<String>,
-    /// Go on past the model's end tokens.
-    pub ignore_eos: bool,
-    /// The prompt was made by the model's chat template ([`Model::render_chat`]), which has put the begin token itself. Else
-    /// the model's own begin token is added. Control tokens written out in a prompt are taken as such in both cases.
-    pub templated: bool,
+    /// How tokens are chosen, where not as the model suggests.
+    pub sampling: Sampling,
+    /// When the text ends (default: after 256 tokens).
+    pub ending: Ending,
+}
+
+impl GenerateOptions {
+    /// The defaults, with so many tokens at most.
+    pub fn max_tokens(tokens: usize) -> GenerateOptions {
+        let ending = Ending { max_tokens: Some(tokens), ..Ending::default() };
+        GenerateOptions { sampling: Sampling::default(), ending }
+    }
+
+    /// Asks for one answer to `input`.
+    pub fn ask(&self, input: Input) -> Ask {
+        Ask { sampling: self.sampling.clone(), ending: self.ending.clone(), ..Ask::new(input) }
+    }
 }
 
 impl Default for GenerateOptions {
     fn default() -> GenerateOptions {
-        GenerateOptions {
-            sampling: SamplingParams::default(),
-            max_tokens: 256,
-            min_tokens: 0,
-            stop: Vec::new(),
-            ignore_eos: false,
-            templated: false,
-        }
+        GenerateOptions::max_tokens(256)
     }
 }
 
@@ -94,213 +81,154 @@ impl Model {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
         let source = checkpoint.chat_template()?;
-        let chats = source.is_some();
-        let template = chat_template(source, &tokenizer);
-        let mut generation = checkpoint.generation()?;
-        // End of turn and the like, which files seldom list.
-        for end in tokenizer.eos().iter().chain(tokenizer.ends()) {
-            if !generation.eos.contains(end) {
-                generation.eos.push(*end);
-            }
-        }
-        let executor = prepared.executor(progress)?;
+        let info = ModelInfo {
+            name: prepared.name.clone().unwrap_or_else(|| checkpoint.name()),
+            dialect: source.as_deref().map(Dialect::of_template).unwrap_or_default(),
+            template: chat_template(source.as_deref(), &tokenizer),
+            sampling: suggested(&checkpoint.generation()?),
+            stop_tokens: stop_tokens(&checkpoint.generation()?, &tokenizer),
+            tokenizer,
+            created: since_1970().as_secs(),
+        };
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
             max_sequences: prepared.limits.max_outputs,
-            max_queue: 1024,
+            max_queue: MAX_QUEUE,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
         };
+        let executor = prepared.executor(progress)?;
         let start = Instant::now();
-        let (engine, thread) = engine::spawn(executor, config, move || start.elapsed(), ())
+        let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), ())
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model {
-            name: checkpoint.name(),
-            tokenizer,
-            template,
-            chats,
-            generation,
-            context: prepared.context,
-            streams: prepared.limits.max_outputs,
-            engine,
-            thread: Some(thread),
-            next_id: AtomicU64::new(0),
-        })
+        Ok(Model { loaded, chats: source.is_some() })
+    }
+
+    /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
+    ///
+    /// # Errors
+    /// If the model does not take the request or the engine takes no requests.
+    pub fn begin(&self, ask: &Ask) -> Result<Generation, Error> {
+        Ok(self.loaded.begin(ask)?)
     }
 
     /// Answers `text` as `whinchat run` does: as a user's message if the model chats, else by going on with it.
     ///
     /// # Errors
-    /// As [`Model::generate`], and if the model's chat template cannot be used.
+    /// As [`Model::begin`], and if the engine fails.
     pub fn answer(&self, text: &str, options: &GenerateOptions) -> Result<String, Error> {
-        if !self.chats() {
-            return self.generate(text, options);
-        }
-        let prompt = self.render_chat(&serde_json::json!([{ "role": "user", "content": text }]))?;
-        self.generate(&prompt, &GenerateOptions { templated: true, ..options.clone() })
+        self.text(&options.ask(self.input(text)))
     }
 
     /// Continues `prompt`, blocking until the answer is whole.
     ///
     /// # Errors
-    /// If the prompt is empty or too long, or the engine fails.
+    /// As [`Model::begin`], and if the engine fails.
     pub fn generate(&self, prompt: &str, options: &GenerateOptions) -> Result<String, Error> {
-        let mut text = String::new();
-        for piece in self.pieces(prompt, options)? {
-            if let Piece::Text(more) = piece? {
-                text.push_str(&more);
-            }
+        self.text(&options.ask(Input::text(prompt)))
+    }
+
+    fn text(&self, ask: &Ask) -> Result<String, Error> {
+        let mut answers = self.begin(ask)?.wait()?;
+        Ok(answers.pop().map(|answer| answer.text).unwrap_or_default())
+    }
+
+    /// What a text is to this model: a user's message if it chats, else something to continue.
+    pub fn input(&self, text: &str) -> Input {
+        match self.chats() {
+            true => Input::Chat(Chat::new(serde_json::json!([{ "role": "user", "content": text }]))),
+            false => Input::text(text),
         }
-        Ok(text)
     }
 
-    /// Continues `prompt` piece by piece, blocking for each. Dropping the iterator cancels.
-    ///
-    /// # Errors
-    /// If the prompt is empty or too long, or the engine takes no requests.
-    pub fn pieces(&self, prompt: &str, options: &GenerateOptions) -> Result<TextIter, Error> {
-        let (sink, receiver) = engine::channel(QUEUE, &self.engine);
-        let pieces = self.submit(prompt, options, Box::new(sink))?;
-        Ok(TextIter { receiver, pieces })
-    }
-
-    /// Continues `prompt` as an async stream, on any runtime. Dropping the stream cancels.
-    ///
-    /// # Errors
-    /// If the prompt is empty or too long, or the engine takes no requests.
-    pub fn stream(&self, prompt: &str, options: &GenerateOptions) -> Result<TextStream, Error> {
-        let (sink, receiver) = serve::token_channel(&self.engine);
-        let pieces = self.submit(prompt, options, sink)?;
-        Ok(TextStream { receiver, pieces })
-    }
-
-    pub(crate) fn submit(
-        &self,
-        prompt: &str,
-        options: &GenerateOptions,
-        sink: Box<dyn engine::TokenSink>,
-    ) -> Result<Pieces, Error> {
-        let encode = EncodeOptions { add_special: !options.templated, parse_special: true };
-        let tokens = self.tokenizer.encode(prompt, encode);
-        if tokens.len() >= self.context {
-            let (given, context) = (tokens.len(), self.context);
-            return Err(Error::Request(format!(
-                "the prompt has {given} tokens and the context takes {context}; shorten it or raise --context"
-            )));
-        }
-        let prompt = Prompt::new(tokens.clone()).ok_or_else(|| Error::Request("the prompt is empty".into()))?;
-        let end: Arc<[u32]> = if options.ignore_eos { Arc::from([]) } else { self.generation.eos.clone().into() };
-        let decoder = StreamDecoder::after(Arc::clone(&self.tokenizer), &tokens);
-        let pieces = Pieces::new(decoder, StopStrings::new(options.stop.clone()), Arc::clone(&end), tokens.len());
-        let (max_tokens, min_tokens) = (options.max_tokens, options.min_tokens.min(options.max_tokens));
-        let stop = StopRules { max_tokens, min_tokens, tokens: end };
-        let id = RequestId(self.next_id.fetch_add(1, Ordering::Relaxed));
-        let request = Request::new(id, prompt, vec![Continuation::new(sink)]);
-        let request = Request { params: options.sampling.clone(), stop, ..request };
-        self.engine.submit(request).map_err(|e| Error::Engine(e.to_string()))?;
-        Ok(pieces)
-    }
-
-    /// The prompt that the model's own template makes of a conversation (OpenAI's messages).
+    /// The prompt that the model's own template makes of a conversation.
     ///
     /// # Errors
     /// If the model has no template or it refuses the conversation.
-    pub fn render_chat(&self, messages: &serde_json::Value) -> Result<String, Error> {
-        self.render_chat_with(messages, None, &serde_json::Map::new())
+    pub fn render(&self, chat: &Chat) -> Result<String, Error> {
+        Ok(self.loaded.render(chat)?)
     }
 
-    /// As [`Model::render_chat`], with tools (OpenAI's array) and further variables of the template.
+    /// Tokens of the prompt that the model's own template makes of a conversation.
     ///
     /// # Errors
-    /// As [`Model::render_chat`].
-    pub fn render_chat_with(
-        &self,
-        messages: &serde_json::Value,
-        tools: Option<&serde_json::Value>,
-        variables: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<String, Error> {
-        let template = self.template.as_ref().map_err(|why| Error::Request(why.clone()))?;
-        let mut variables = variables.clone();
-        variables.entry("now").or_insert_with(|| since_1970().as_secs().into());
-        Ok(template.render(messages, tools, true, &variables)?)
+    /// As [`Model::render`].
+    pub fn count(&self, chat: &Chat) -> Result<usize, Error> {
+        Ok(self.loaded.chat_tokens(chat)?.len())
     }
 
     /// Whether its chat template has a place for what `name` is (`tools`, `tool_calls`).
     pub fn template_mentions(&self, name: &str) -> bool {
-        self.template.as_ref().is_ok_and(|template| template.mentions(name))
+        self.loaded.info.template.as_ref().is_ok_and(|template| template.mentions(name))
     }
 
-    /// Whether it has a chat template, be it one that cannot be used: [`Model::render_chat`] then says why.
+    /// Whether it has a chat template, be it one that cannot be used: [`Model::render`] then says why.
     pub fn chats(&self) -> bool {
         self.chats
     }
 
     /// Its name.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.loaded.info.name
     }
 
     /// Its tokenizer.
     pub fn tokenizer(&self) -> &Arc<Tokenizer> {
-        &self.tokenizer
+        &self.loaded.info.tokenizer
     }
 
-    /// Its own suggestions for sampling, and its end tokens.
-    pub fn generation(&self) -> &GenerationConfig {
-        &self.generation
+    /// What holds where a request is silent.
+    pub fn sampling(&self) -> &Sampling {
+        &self.loaded.info.sampling
     }
 
     /// Sequences that run at once.
     pub fn streams(&self) -> usize {
-        self.streams
+        self.loaded.streams()
     }
 
     /// Longest sequence, prompt and answer.
     pub fn context(&self) -> usize {
-        self.context
+        self.loaded.context()
     }
 
-    /// Hands the model to a server under `name`, with the thread of its engine (it ends when the server has drained).
-    pub fn into_served(mut self, name: String) -> (serve::Served, Option<JoinHandle<()>>) {
-        let g = std::mem::take(&mut self.generation);
-        let defaults = serve::SamplingDefaults {
-            temperature: g.temperature,
-            top_k: g.top_k,
-            top_p: g.top_p,
-            min_p: g.min_p,
-            repetition_penalty: g.repetition_penalty,
-        };
-        let served = serve::Served {
-            name,
-            tokenizer: Arc::clone(&self.tokenizer),
-            template: std::mem::replace(&mut self.template, Err(String::new())),
-            engine: self.engine.clone(),
-            context: self.context,
-            stop_tokens: g.eos.into(),
-            defaults,
-            created: since_1970().as_secs(),
-        };
-        (served, self.thread.take())
-    }
-}
-
-impl Drop for Model {
-    fn drop(&mut self) {
-        if let Some(thread) = self.thread.take() {
-            self.engine.stop();
-            let _ = thread.join();
-        }
+    /// The model as a server takes it.
+    pub fn into_loaded(self) -> LoadedModel {
+        self.loaded
     }
 }
 
 fn since_1970() -> std::time::Duration {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+/// The model's own suggestions.
+fn suggested(own: &GenerationConfig) -> Sampling {
+    Sampling {
+        temperature: own.temperature,
+        top_k: own.top_k,
+        top_p: own.top_p,
+        min_p: own.min_p,
+        repetition_penalty: own.repetition_penalty,
+        ..Sampling::default()
+    }
+}
+
+/// The tokens that end an answer: those that the files name, and end of turn and the like, which files seldom list.
+fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
+    let mut all = own.eos.clone();
+    for end in tokenizer.eos().iter().chain(tokenizer.ends()) {
+        if !all.contains(end) {
+            all.push(*end);
+        }
+    }
+    all.into()
 }
 
 /// The model's template, or why it cannot be used: said to whoever asks for a chat, no reason not to load.
-fn chat_template(source: Option<String>, tokenizer: &Tokenizer) -> Result<ChatTemplate, String> {
+fn chat_template(source: Option<&str>, tokenizer: &Tokenizer) -> Result<ChatTemplate, String> {
     let source = source.ok_or("the model has no chat template; use /v1/completions or `whinchat run`")?;
     let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
     let special = [("bos_token", piece(tokenizer.bos())), ("eos_token", piece(tokenizer.eos()))];
-    ChatTemplate::new(&source, &special).map_err(|e| e.to_string())
+    ChatTemplate::new(source, &special).map_err(|e| e.to_string())
 }

@@ -6,7 +6,8 @@
 //! # Ok::<(), whinchat::Error>(())
 //! ```
 //!
-//! Architecture invariant: the only place where model files, a backend, an engine and a server meet.
+//! Architecture invariant: the only place where model files, a backend and an engine meet. No command line, no
+//! terminal and no server are in it.
 
 mod answers;
 mod builtin;
@@ -14,15 +15,16 @@ mod error;
 mod generate;
 pub mod hub;
 mod load;
-mod pieces;
 mod vocab;
 
-pub use answers::{Answer, Answers};
+pub use answer::{
+    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, PromptText, Reason, Sampling, ToolCall, ToolDelta,
+    Usage,
+};
+pub use answers::Answers;
 pub use builtin::{BUILTIN, builtin};
-pub use engine::{Penalties, SamplingParams};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use kernels::KvType;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
-pub use pieces::{EndReason, Ended, Piece, TextIter, TextStream};
 pub use vocab::tokenizer;

@@ -18,6 +18,8 @@ pub const BLOCK_LEN: usize = 16;
 /// How a model is brought into memory. `None` means: resolved from the model and the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
+    /// What the model is called (default: by its own metadata, else its file).
+    pub name: Option<String>,
     /// Longest sequence, prompt and answer (default: the model's own, at most 8,192). More than the model's own is allowed;
     /// what it then says is the asker's risk.
     pub context: Option<usize>,
@@ -43,6 +45,8 @@ pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
 
 /// A checkpoint, bound and measured, not yet in memory.
 pub struct Prepared {
+    /// What the model is called, if not as its files say.
+    pub name: Option<String>,
     /// The files.
     pub checkpoint: Arc<Checkpoint>,
     /// The model.
@@ -107,6 +111,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
     Ok(Prepared {
+        name: options.name.clone(),
         checkpoint,
         model,
         context,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use whinchat::{EndReason, Error, GenerateOptions, Model, Piece, SamplingParams};
+use whinchat::{Ending, Error, Event, GenerateOptions, Generation, Input, Model, Reason, Sampling};
 
 fn folder() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny").display().to_string()
@@ -14,8 +14,11 @@ fn model() -> Model {
 }
 
 fn greedy(max_tokens: usize) -> GenerateOptions {
-    let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
-    GenerateOptions { sampling, max_tokens, ..GenerateOptions::default() }
+    GenerateOptions { sampling: Sampling::greedy(), ..GenerateOptions::max_tokens(max_tokens) }
+}
+
+fn begin(model: &Model, prompt: &str, options: &GenerateOptions) -> Generation {
+    model.begin(&options.ask(Input::text(prompt))).expect("a generation")
 }
 
 /// Prompts with what transformers generates for them greedily.
@@ -28,12 +31,13 @@ fn cases() -> Vec<(String, String)> {
     plain.map(|case| (text(&case["prompt"]), text(&case["text"]))).collect()
 }
 
-async fn collect(mut stream: whinchat::TextStream) -> (String, EndReason) {
+async fn collect(mut generation: Generation) -> (String, Reason) {
     let mut text = String::new();
     loop {
-        match stream.next().await.expect("it ends with Ended").expect("no error") {
-            Piece::Text(more) => text += &more,
-            Piece::Ended(ended) => return (text, ended.reason),
+        match generation.next_event().await.expect("it ends with Finished").expect("no error") {
+            Event::Text { text: more, .. } => text += &more,
+            Event::Finished { reason, .. } => return (text, reason),
+            other => panic!("{other:?}"),
         }
     }
 }
@@ -44,8 +48,8 @@ fn generate_and_stream_give_what_transformers_does() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     for (prompt, wanted) in cases() {
         assert_eq!(model.generate(&prompt, &greedy(24)).expect("an answer"), wanted, "{prompt}");
-        let streamed = runtime.block_on(collect(model.stream(&prompt, &greedy(24)).expect("a stream")));
-        assert_eq!(streamed, (wanted, EndReason::Length), "{prompt}");
+        let streamed = runtime.block_on(collect(begin(&model, &prompt, &greedy(24))));
+        assert_eq!(streamed, (wanted, Reason::Length), "{prompt}");
     }
 }
 
@@ -54,14 +58,15 @@ fn a_stop_string_ends_the_text_before_it() {
     let model = model();
     let (prompt, whole) = cases().remove(0);
     let middle: String = whole.chars().skip(8).take(3).collect();
-    let options = GenerateOptions { stop: vec![middle.clone()], ..greedy(24) };
-    let pieces: Vec<Piece> =
-        model.pieces(&prompt, &options).expect("pieces").map(|piece| piece.expect("no error")).collect();
-    let Some((Piece::Ended(ended), rest)) = pieces.split_last() else { panic!("{pieces:?}") };
+    let mut options = greedy(24);
+    options.ending.strings = vec![middle.clone()];
+    // Iterating blocks for each event.
+    let events: Vec<Event> = begin(&model, &prompt, &options).map(|event| event.expect("no error")).collect();
+    let Some((Event::Finished { reason, .. }, rest)) = events.split_last() else { panic!("{events:?}") };
     let text: String =
-        rest.iter().map(|p| if let Piece::Text(text) = p { text.as_str() } else { panic!("{p:?}") }).collect();
+        rest.iter().map(|e| if let Event::Text { text, .. } = e { text.as_str() } else { panic!("{e:?}") }).collect();
     assert_eq!(Some(text.as_str()), whole.split(&middle).next());
-    assert_eq!(ended.reason, EndReason::Stop);
+    assert_eq!(*reason, Reason::Stop);
 }
 
 #[test]
@@ -72,7 +77,7 @@ fn mistakes_are_said_before_anything_runs() {
         Err(Error::Request(why)) => why,
         other => panic!("{other:?}"),
     };
-    assert!(refused(&long).contains("context takes 256"));
+    assert!(refused(&long).contains("context of 256"));
     assert!(matches!(Model::load("no/such/model.gguf"), Err(Error::Model(_))));
 }
 
@@ -81,7 +86,8 @@ fn mistakes_are_said_before_anything_runs() {
 fn dropping_a_stream_cancels_it() {
     let model = model();
     for _ in 0..200 {
-        drop(model.stream("The", &GenerateOptions { ignore_eos: true, ..greedy(200) }).expect("a stream"));
+        let ending = Ending { max_tokens: Some(200), ignore_eos: true, ..Ending::default() };
+        drop(begin(&model, "The", &GenerateOptions { ending, ..greedy(200) }));
     }
     let (prompt, wanted) = cases().remove(1);
     assert_eq!(model.generate(&prompt, &greedy(24)).expect("an answer"), wanted);

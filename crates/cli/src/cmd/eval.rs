@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
+use whinchat::Answer;
+
 use crate::eval::{CaseReport, Report, Suite, TaskReport};
 
 use super::LoadArgs;
-use crate::terminal::Bars;
+use crate::terminal::{Bars, tagged};
 
 /// Score a model on a suite of cases, by task
 ///
@@ -161,14 +163,20 @@ fn print_failures(out: &mut impl Write, report: &Report, most: usize) -> std::io
     for task in &report.tasks {
         for case in failed(report, &task.task).take(most) {
             let reason = case.reason.as_deref().unwrap_or_default();
-            let answer = case.answer.as_ref().map_or("(none)", |answer| answer.text.as_str());
+            let answer = case.answer.as_ref().map_or_else(|| "(none)".into(), said);
             writeln!(out, "\n{}: {reason}", case.id)?;
             writeln!(out, "  question: {}", indented(&shortened(&case.question)))?;
             writeln!(out, "  expected: {}", case.expected)?;
-            writeln!(out, "  answer:   {}", indented(answer))?;
+            writeln!(out, "  answer:   {}", indented(&answer))?;
         }
     }
     Ok(())
+}
+
+/// An answer as text, its calls included.
+fn said(answer: &Answer) -> String {
+    let text = Some(answer.text.clone()).filter(|text| !text.is_empty());
+    text.into_iter().chain(answer.calls.iter().map(tagged)).collect::<Vec<_>>().join("\n")
 }
 
 /// The ends of a long text.

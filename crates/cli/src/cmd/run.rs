@@ -1,14 +1,15 @@
 //! `whinchat run`: one answer, or the continuation of a text.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use whinchat::{GenerateOptions, Model, Piece};
+use whinchat::{Answer, Chat, Event, Input, Model, PromptText};
 
 use super::sampling::SamplingArgs;
 use super::{LoadArgs, text_or_stdin};
+use crate::terminal::Screen;
 
 /// Answer a message, or continue a text, and print what comes
 ///
@@ -41,24 +42,23 @@ impl Run {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let text = self.text()?;
         let model = self.load.load(1)?;
-        let options = self.sampling.options(&model);
-        let (prompt, options) = self.prompt(&model, text, options)?;
-        let mut out = std::io::stdout().lock();
+        let input = self.input(&model, text)?;
+        let mut screen = Screen::plain();
         if self.echo {
-            out.write_all(prompt.as_bytes())?;
+            screen.text(&prompt(&model, &input)?)?;
         }
-        for piece in model.pieces(&prompt, &options)? {
-            let piece = piece.with_context(|| format!("running {}", self.load.model.name()))?;
-            if let Piece::Text(text) = piece {
-                out.write_all(text.as_bytes())?;
-                out.flush()?;
+        let mut answer = Answer::default();
+        for event in model.begin(&self.sampling.options().ask(input))? {
+            let event = event.with_context(|| format!("running {}", self.load.model.name()))?;
+            match &event {
+                Event::Text { text, .. } => screen.text(text)?,
+                Event::Reasoning { text, .. } => screen.reasoning(text)?,
+                Event::ToolCall { .. } | Event::Finished { .. } => {}
             }
+            answer.add(event);
         }
-        // In a pipe: the text and nothing else.
-        if out.is_terminal() {
-            writeln!(out)?;
-        }
-        Ok(())
+        answer.calls.iter().try_for_each(|call| screen.call(call))?;
+        Ok(screen.end()?)
     }
 
     fn text(&self) -> anyhow::Result<String> {
@@ -68,21 +68,31 @@ impl Run {
         text_or_stdin(self.prompt.clone().unwrap_or_else(|| "-".into()))
     }
 
-    /// What the model is to continue: the text, or what its template makes of it as a user's message.
-    fn prompt(
-        &self,
-        model: &Model,
-        text: String,
-        options: GenerateOptions,
-    ) -> anyhow::Result<(String, GenerateOptions)> {
+    /// What the model is given: the text, or a user's message where it chats.
+    fn input(&self, model: &Model, text: String) -> anyhow::Result<Input> {
         if self.raw || !model.chats() {
             anyhow::ensure!(self.system.is_none(), "--system: {} has no chat template to say it by", model.name());
-            return Ok((text, options));
+            return Ok(Input::text(text));
         }
         anyhow::ensure!(!text.trim().is_empty(), "the message is empty (--raw continues even an empty text)");
         let system = self.system.iter().map(|text| json!({ "role": "system", "content": text }));
-        let messages = system.chain([json!({ "role": "user", "content": text })]).collect();
-        let prompt = model.render_chat(&messages).context("--raw continues the text without the template")?;
-        Ok((prompt, GenerateOptions { templated: true, ..options }))
+        let chat = Chat::new(system.chain([json!({ "role": "user", "content": text })]).collect());
+        model.render(&chat).context("--raw continues the text without the template")?;
+        Ok(Input::Chat(chat))
+    }
+}
+
+/// The text that the model sees.
+fn prompt(model: &Model, input: &Input) -> anyhow::Result<String> {
+    match input {
+        Input::Chat(chat) => Ok(model.render(chat)?),
+        Input::Prompts { items, .. } => Ok(items.iter().filter_map(text_of).collect()),
+    }
+}
+
+fn text_of(item: &PromptText) -> Option<&str> {
+    match item {
+        PromptText::Text(text) => Some(text),
+        PromptText::Tokens(_) => None,
     }
 }

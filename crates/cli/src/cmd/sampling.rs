@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser};
-use whinchat::{GenerateOptions, Model, Penalties, SamplingParams};
+use whinchat::{Ending, GenerateOptions, Model, Sampling};
 
 /// How tokens are chosen; what is not given comes from the model, else is neutral.
 #[derive(Args, Clone, Default)]
@@ -87,34 +87,36 @@ pub(super) struct Setting {
 }
 
 impl SamplingArgs {
-    /// What is given, else what the model says, else 512 tokens and a neutral choice.
-    pub(super) fn options(&self, model: &Model) -> GenerateOptions {
-        let (own, neutral) = (model.generation(), SamplingParams::default());
+    /// What is given; 512 tokens, if nothing else is said.
+    pub(super) fn options(&self) -> GenerateOptions {
         let (choice, penalties) = (&self.choice, &self.penalties);
-        let sampling = SamplingParams {
-            temperature: choice.temperature.or(own.temperature).unwrap_or(neutral.temperature),
-            top_k: choice.top_k.or(own.top_k).unwrap_or(neutral.top_k),
-            top_p: choice.top_p.or(own.top_p).unwrap_or(neutral.top_p),
-            min_p: choice.min_p.or(own.min_p).unwrap_or(neutral.min_p),
-            typical_p: choice.typical_p.unwrap_or(neutral.typical_p),
-            penalties: Penalties {
-                repetition: penalties.repetition_penalty.or(own.repetition_penalty).unwrap_or(1.0),
-                frequency: penalties.frequency_penalty.unwrap_or(0.0),
-                presence: penalties.presence_penalty.unwrap_or(0.0),
-            },
+        let sampling = Sampling {
+            temperature: choice.temperature,
+            top_k: choice.top_k,
+            top_p: choice.top_p,
+            min_p: choice.min_p,
+            typical_p: choice.typical_p,
+            repetition_penalty: penalties.repetition_penalty,
+            frequency_penalty: penalties.frequency_penalty,
+            presence_penalty: penalties.presence_penalty,
             logit_bias: self.logit_bias.clone(),
             seed: self.seed,
-            ..neutral
         };
-        let (max_tokens, min_tokens) = (self.max_tokens.unwrap_or(512), self.min_tokens.unwrap_or(0));
-        let (stop, ignore_eos) = (self.stop.clone(), self.ignore_eos);
-        GenerateOptions { sampling, max_tokens, min_tokens, stop, ignore_eos, ..GenerateOptions::default() }
+        let ending = Ending {
+            max_tokens: Some(self.max_tokens.unwrap_or(512)),
+            min_tokens: self.min_tokens.unwrap_or(0),
+            ignore_eos: self.ignore_eos,
+            token_ids: Vec::new(),
+            strings: self.stop.clone(),
+        };
+        GenerateOptions { sampling, ending }
     }
 
     /// The options of an answer in a chat: as long as the context allows, if nothing else is said.
-    pub(super) fn chat_options(&self, model: &Model) -> GenerateOptions {
-        let max_tokens = self.max_tokens.unwrap_or(model.context());
-        GenerateOptions { max_tokens, templated: true, ..self.options(model) }
+    pub(super) fn chat_options(&self) -> GenerateOptions {
+        let mut options = self.options();
+        options.ending.max_tokens = self.max_tokens;
+        options
     }
 
     /// What is given, in the words of the command line.
@@ -178,13 +180,13 @@ impl SamplingArgs {
             given: !given.is_empty(),
             help: help(name),
         };
-        self.given().into_iter().zip(all(self.chat_options(model)).given()).map(row).collect()
+        self.given().into_iter().zip(all(&self.chat_options(), model).given()).map(row).collect()
     }
 }
 
-/// Options as if all were given.
-fn all(options: GenerateOptions) -> SamplingArgs {
-    let GenerateOptions { sampling, max_tokens, min_tokens, stop, ignore_eos, .. } = options;
+/// Options as if all were given: what holds for `model`.
+fn all(options: &GenerateOptions, model: &Model) -> SamplingArgs {
+    let sampling = options.sampling.or(model.sampling()).params(None);
     let choice = ChoiceArgs {
         temperature: Some(sampling.temperature),
         top_k: Some(sampling.top_k),
@@ -197,9 +199,17 @@ fn all(options: GenerateOptions) -> SamplingArgs {
         frequency_penalty: Some(sampling.penalties.frequency),
         presence_penalty: Some(sampling.penalties.presence),
     };
-    let (logit_bias, seed) = (sampling.logit_bias, sampling.seed);
-    let (max_tokens, min_tokens) = (Some(max_tokens), Some(min_tokens));
-    SamplingArgs { max_tokens, choice, penalties, seed, logit_bias, stop, min_tokens, ignore_eos }
+    let Ending { max_tokens, min_tokens, ignore_eos, ref strings, .. } = options.ending;
+    SamplingArgs {
+        max_tokens: Some(max_tokens.unwrap_or(model.context())),
+        choice,
+        penalties,
+        seed: sampling.seed,
+        logit_bias: sampling.logit_bias,
+        stop: strings.clone(),
+        min_tokens: Some(min_tokens),
+        ignore_eos,
+    }
 }
 
 /// The names of all options.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serve::App;
-use whinchat::LoadOptions;
+use whinchat::{LoadOptions, LoadedModel};
 
 use super::LoadArgs;
 use super::ready::{self, Ready};
@@ -47,8 +47,8 @@ pub(crate) struct Serve {
     quiet: bool,
 }
 
-/// A model in memory, the thread of its engine, and what is said of it.
-type Loaded = (serve::Served, Option<std::thread::JoinHandle<()>>, Ready);
+/// A model in memory, and what is said of it.
+type Loaded = (LoadedModel, Ready);
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
@@ -79,20 +79,19 @@ impl Serve {
         ));
         let quiet = self.quiet;
         let loading = tokio::task::spawn_blocking(move || self.load_model(address));
-        let engine_thread = tokio::select! {
+        tokio::select! {
             loaded = loading => {
-                let (served, thread, ready) = loaded??;
-                let line = format!("{} is ready (context {} tokens)", served.name, served.context);
-                app.add(served);
+                let (model, ready) = loaded??;
+                let line = format!("{} is ready (context {} tokens)", model.info.name, model.context());
+                app.add(model);
                 tracing::info!("{line}");
                 if !quiet {
                     eprint!("{ready}");
                 }
-                thread
             }
             // The loading thread cannot be interrupted; the runtime does not wait for it.
             () = stop_signals(1) => return Ok(()),
-        };
+        }
         tokio::select! {
             ended = server => ended??,
             () = stop_signals(2) => {
@@ -100,15 +99,15 @@ impl Serve {
                 return Ok(());
             }
         }
-        if let Some(thread) = engine_thread {
-            tokio::task::spawn_blocking(move || thread.join()).await?.ok();
-        }
+        // The last reference to the models: their engines end.
+        tokio::task::spawn_blocking(move || drop(app)).await?;
         tracing::info!("drained");
         Ok(())
     }
 
     fn load_model(self, address: SocketAddr) -> anyhow::Result<Loaded> {
         let options = LoadOptions {
+            name: self.alias,
             max_sequences: Some(self.max_sequences as usize),
             max_batch_tokens: Some(self.max_batch_tokens as usize),
             kv_tokens: self.kv_tokens,
@@ -117,11 +116,9 @@ impl Serve {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;
         let model = self.load.start(&prepared)?;
-        let name = self.alias.unwrap_or_else(|| model.name().to_owned());
-        let (size, chats) = (ready::size(&prepared), model.chats());
-        let ready = Ready { address, name: name.clone(), size, chats, builtin: self.load.model.model.is_none() };
-        let (served, thread) = model.into_served(name);
-        Ok((served, thread, ready))
+        let (name, size, chats) = (model.name().to_owned(), ready::size(&prepared), model.chats());
+        let ready = Ready { address, name, size, chats, builtin: self.load.model.model.is_none() };
+        Ok((model.into_loaded(), ready))
     }
 }
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::sentences::{sentences, words};
 use super::{Case, Expect, Suite, judge};
-use whinchat::{Answer, EndReason};
+use whinchat::{Answer, Reason, ToolCall};
 
 /// Everything that came of a run.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,7 +109,7 @@ impl Report {
 
     /// Tokens generated for all answers.
     pub fn generated_tokens(&self) -> usize {
-        self.cases.iter().filter_map(|case| case.answer.as_ref()).map(|answer| answer.ended.generated_tokens).sum()
+        self.cases.iter().filter_map(|case| case.answer.as_ref()).map(|answer| answer.usage.generated).sum()
     }
 
     /// Tokens generated in a second, prompts and all.
@@ -196,12 +196,12 @@ impl Variety {
 }
 
 impl CaseReport {
-    /// The answer, of which `spoken` is to be judged.
-    pub(super) fn judged(case: &Case, answer: Answer, spoken: &str) -> CaseReport {
-        let reason = judge(&case.expect, spoken, &answer.ended).err();
+    /// There is an answer; what the model thought before it is not judged.
+    pub(super) fn judged(case: &Case, answer: Answer) -> CaseReport {
+        let reason = judge(&case.expect, &answer).err();
         let mut report = CaseReport::new(case, reason);
         if let Some(all) = &mut report.sentences {
-            all.extend(sentences(spoken).into_iter().map(str::to_owned));
+            all.extend(sentences(&answer.text).into_iter().map(str::to_owned));
         }
         CaseReport { answer: Some(answer), ..report }
     }
@@ -230,24 +230,30 @@ impl CaseReport {
 
     /// The case as JSON.
     pub fn json(&self) -> Value {
-        let ended = self.answer.as_ref().map(|answer| answer.ended);
+        let answer = self.answer.as_ref();
         json!({
             "id": self.id,
             "task": self.task,
             "pass": self.pass(),
             "question": self.question,
             "expected": self.expected,
-            "answer": self.answer.as_ref().map(|answer| answer.text.as_str()),
+            "answer": answer.map(|answer| answer.text.as_str()),
             "reason": self.reason,
-            "finish_reason": ended.map(|ended| match ended.reason {
-                EndReason::Stop => "stop",
-                EndReason::Length => "length",
-                EndReason::Aborted => "aborted",
+            "calls": answer.map(|answer| answer.calls.iter().map(call).collect::<Vec<_>>()),
+            "finish_reason": answer.and_then(|answer| answer.reason).map(|reason| match reason {
+                Reason::Stop => "stop",
+                Reason::Length => "length",
+                Reason::ToolCalls => "tool_calls",
             }),
-            "prompt_tokens": ended.map(|ended| ended.prompt_tokens),
-            "generated_tokens": ended.map(|ended| ended.generated_tokens),
+            "prompt_tokens": answer.map(|answer| answer.usage.prompt),
+            "generated_tokens": answer.map(|answer| answer.usage.generated),
         })
     }
+}
+
+fn call(call: &ToolCall) -> Value {
+    let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.as_str().into());
+    json!({ "name": call.name, "arguments": arguments })
 }
 
 /// How varied the sentences of some answers are; none if none of them is judged by sentences.

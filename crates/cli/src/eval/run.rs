@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::report::{CaseReport, Report};
 use super::{Case, Input, Suite};
-use whinchat::{Answer, Error, GenerateOptions, Model, SamplingParams};
+use whinchat::{Ask, Chat, Ending, Error, GenerateOptions, Model, Sampling};
 
 /// Scores `model` on `suite`; `progress` hears how many cases are done. A case that the model cannot take (too long, refused
 /// by its chat template) is that case's failure.
@@ -14,21 +14,19 @@ use whinchat::{Answer, Error, GenerateOptions, Model, SamplingParams};
 pub fn run(model: &Model, suite: &Suite, progress: &mut dyn FnMut(usize)) -> Result<Report, Error> {
     let started = Instant::now();
     let mut reports: Vec<Option<CaseReport>> = vec![None; suite.cases.len()];
-    let mut asked = Vec::new();
+    let mut places = Vec::new();
     for (place, case) in suite.cases.iter().enumerate() {
-        match prompt(model, case) {
-            Ok(prompt) => asked.push((place, prompt)),
-            Err(why) => reports[place] = Some(CaseReport::refused(case, why.to_string())),
+        match refusal(model, case) {
+            None => places.push(place),
+            Some(why) => reports[place] = Some(CaseReport::refused(case, why)),
         }
     }
-    let mut done = suite.cases.len() - asked.len();
+    let mut done = suite.cases.len() - places.len();
     progress(done);
-    let prompts = asked.iter().map(|(place, prompt)| (prompt.clone(), options(&suite.cases[*place])));
-    for (i, answer) in model.answers(prompts) {
-        let (place, prompt) = &asked[i];
-        let case = &suite.cases[*place];
-        reports[*place] = Some(match answer {
-            Ok(answer) => judged(case, prompt, answer),
+    for (i, answer) in model.answers(places.iter().map(|place| ask(&suite.cases[*place]))) {
+        let case = &suite.cases[places[i]];
+        reports[places[i]] = Some(match answer {
+            Ok(answer) => CaseReport::judged(case, answer),
             Err(Error::Request(why)) => CaseReport::refused(case, why),
             Err(failed) => return Err(failed),
         });
@@ -39,52 +37,33 @@ pub fn run(model: &Model, suite: &Suite, progress: &mut dyn FnMut(usize)) -> Res
     Ok(Report::new(suite, model.name(), cases, started.elapsed()))
 }
 
-/// What the model is given.
-fn prompt(model: &Model, case: &Case) -> Result<String, Error> {
-    match &case.input {
-        Input::Prompt(prompt) => Ok(prompt.clone()),
-        Input::Messages(_) if case.tools.is_some() && model.chats() && !model.template_mentions("tools") => {
-            Err(Error::Request("the model's chat template has no place for tools".into()))
+/// Why a model that chats does not take a case with tools.
+fn refusal(model: &Model, case: &Case) -> Option<String> {
+    let lacks = case.tools.is_some() && model.chats() && !model.template_mentions("tools");
+    lacks.then(|| "the model's chat template has no place for tools".into())
+}
+
+/// What the model is asked.
+fn ask(case: &Case) -> Ask {
+    let temperature = Some(case.temperature);
+    let sampling = Sampling { temperature, seed: Some(case.seed), ..plain() };
+    let ending = Ending { max_tokens: Some(case.max_tokens), ..Ending::default() };
+    let input = match &case.input {
+        Input::Prompt(prompt) => whinchat::Input::text(prompt.as_str()),
+        Input::Messages(messages) => {
+            whinchat::Input::Chat(Chat { tools: case.tools.clone(), ..Chat::new(messages.clone()) })
         }
-        Input::Messages(messages) => model.render_chat_with(messages, case.tools.as_ref(), &serde_json::Map::new()),
-    }
+    };
+    GenerateOptions { sampling, ending }.ask(input)
 }
 
-fn options(case: &Case) -> GenerateOptions {
-    GenerateOptions {
-        sampling: SamplingParams { temperature: case.temperature, seed: Some(case.seed), ..SamplingParams::default() },
-        max_tokens: case.max_tokens,
-        templated: matches!(case.input, Input::Messages(_)),
-        ..GenerateOptions::default()
-    }
-}
-
-fn judged(case: &Case, prompt: &str, answer: Answer) -> CaseReport {
-    let spoken = spoken(prompt, &answer.text).to_owned();
-    CaseReport::judged(case, answer, &spoken)
-}
-
-/// What is said once the model has thought: without the `<think>…</think>` that an answer begins with, or that its prompt
-/// has begun.
-fn spoken<'a>(prompt: &str, answer: &'a str) -> &'a str {
-    let thinks = answer.trim_start().starts_with("<think>") || prompt.trim_end().ends_with("<think>");
-    match answer.split_once("</think>") {
-        Some((_, spoken)) if thinks => spoken,
-        _ => answer,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::spoken;
-
-    #[test]
-    fn thoughts_are_not_judged() {
-        let check = |prompt, answer, expected| assert_eq!(spoken(prompt, answer), expected, "{prompt} {answer}");
-        check("q", "a", "a");
-        check("q", "<think>\nhm\n</think>\na", "\na");
-        check("q<think>\n", "hm</think>a", "a");
-        check("q", "hm</think>a", "hm</think>a");
-        check("q", "<think>hm", "<think>hm");
+/// The model's own distribution, whatever its settings suggest: a suite says itself how it is sampled.
+fn plain() -> Sampling {
+    Sampling {
+        top_k: Some(0),
+        top_p: Some(1.0),
+        min_p: Some(0.0),
+        repetition_penalty: Some(1.0),
+        ..Sampling::default()
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Instant;
 
+use answer::Tally;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -17,7 +18,6 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::App;
 use crate::app::State as AppState;
-use crate::services::Tally;
 
 /// Wraps every request: counts it as open until its body has gone, gives it an id, and logs it.
 pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
@@ -46,10 +46,10 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
 
 /// Where a handler leaves the tally of its generation, for the log.
 #[derive(Clone, Default)]
-pub(super) struct Tokens(Arc<OnceLock<Arc<Tally>>>);
+pub(crate) struct Tokens(Arc<OnceLock<Arc<Tally>>>);
 
 impl Tokens {
-    pub(super) fn set(&self, tally: &Arc<Tally>) {
+    pub(crate) fn set(&self, tally: &Arc<Tally>) {
         // A request has one generation.
         let _ = self.0.set(Arc::clone(tally));
     }
@@ -75,7 +75,7 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (prompt, generated) = self.tokens.0.get().map_or((0, 0), |tally| tally.tokens());
+        let (prompt, generated) = self.tokens.0.get().map_or((0, 0), |tally| (tally.prompt(), tally.generated()));
         let Entry { id, method, path, .. } = self;
         let ms = self.began.elapsed().as_millis();
         // As nginx writes it: the client has gone before there was an answer.

@@ -1,12 +1,10 @@
 //! The listening loop and the drain at its end.
 
-mod body;
+pub(crate) mod body;
 mod connection;
-mod error;
-mod log;
+pub(crate) mod log;
 mod page;
 mod routes;
-mod sse;
 
 use std::sync::Arc;
 use std::time::Duration;

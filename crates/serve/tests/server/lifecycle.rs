@@ -11,7 +11,7 @@ use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, m
 async fn loading_becomes_ready() {
     let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "loading" })));
+    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "loading", "models": {} })));
     let early = server.post("/v1/chat/completions", &chat("hi", json!({}))).await;
     assert_eq!((early.head.status, &early.json()["error"]["code"]), (503, &json!("model_loading")));
     for path in ["/v1/models", "/v1/models/tiny"] {
@@ -20,7 +20,7 @@ async fn loading_becomes_ready() {
     }
     server.app.add(served(None, 8, CONTEXT).1);
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (200, json!({ "status": "ready" })));
+    assert_eq!((health.head.status, health.json()), (200, json!({ "status": "ready", "models": { "tiny": "ready" } })));
     server.check("/v1/chat/completions", &chat("hi", json!({})), 200, &json!({})).await;
 }
 
@@ -28,10 +28,14 @@ async fn loading_becomes_ready() {
 async fn models_are_listed() {
     let server = Server::start().await;
     let mut second = served(None, 8, CONTEXT).1;
-    second.name = "org/second:Q4".into();
-    second.template = Err("it has no chat template".into());
+    second.info.name = "org/second:Q4".into();
+    second.info.template = Err("it has no chat template".into());
     server.app.add(second);
-    let model = |id: &str| json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "whinchat" });
+    let model = |id: &str| {
+        let sampling = json!({ "temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0 });
+        json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "whinchat", "context": CONTEXT,
+                "chat": id == "tiny", "sampling": sampling })
+    };
     let all = json!({ "object": "list", "data": [model("tiny"), model("org/second:Q4")] });
     assert_eq!(server.get("/v1/models").await.json(), all);
     for (path, id) in [("tiny", "tiny"), ("org/second:Q4", "org/second:Q4"), ("org%2Fsecond:Q4", "org/second:Q4")] {
@@ -67,7 +71,7 @@ async fn draining_finishes_what_has_begun() {
         tokio::task::yield_now().await;
     }
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "draining" })));
+    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "draining", "models": { "tiny": "ready" } })));
     idle.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
     let late = idle.answer().await;
     assert_eq!((late.head.status, &late.json()["error"]["code"]), (503, &json!("draining")));

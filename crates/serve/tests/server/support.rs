@@ -5,9 +5,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
+use answer::{LoadedModel, ModelInfo, Sampling};
 use engine::{EngineConfig, EngineHandle, EngineStats};
 use serde_json::{Value, json};
-use serve::{App, SamplingDefaults, Served};
+use serve::App;
+use text::Dialect;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -104,22 +106,21 @@ impl Server {
 }
 
 /// A model `tiny` with its engine.
-pub(crate) fn served(gate: Option<Receiver<()>>, queue: usize, context: usize) -> (EngineHandle, Served) {
+pub(crate) fn served(gate: Option<Receiver<()>>, queue: usize, context: usize) -> (EngineHandle, LoadedModel) {
     let executor = Scripted { kv_blocks: 4 * CONTEXT / 16, gate, logits: Vec::new() };
     let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue: queue, context, seed: 1 };
-    let began = Instant::now();
-    let (engine, _) = engine::spawn(executor, config, move || began.elapsed(), ()).expect("a thread");
-    let model = Served {
+    let info = ModelInfo {
         name: "tiny".into(),
         tokenizer: tokenizer(),
         template: Ok(template()),
-        engine: engine.clone(),
-        context,
+        dialect: Dialect::default(),
+        sampling: Sampling::greedy(),
         stop_tokens: [END].into(),
-        defaults: SamplingDefaults { temperature: Some(0.0), ..SamplingDefaults::default() },
         created: 1_700_000_000,
     };
-    (engine, model)
+    let began = Instant::now();
+    let model = LoadedModel::start(info, executor, config, move || began.elapsed(), ()).expect("a thread");
+    (model.engine().clone(), model)
 }
 
 /// A gate for a model: each step waits for a permit; dropping the sender opens it for good.

@@ -1,10 +1,9 @@
 //! The messages of a conversation, in OpenAI's form.
 
 use serde_json::{Map, Value, json};
-use text::{EncodeOptions, ToolCall};
-use whinchat::Model;
+use whinchat::{Answer, Chat, Model, ToolCall};
 
-use super::answer::Answer;
+use crate::terminal::tagged;
 
 /// What was said, by whom, and with which tools at hand.
 #[derive(Clone, Default)]
@@ -15,9 +14,9 @@ pub(super) struct Conversation {
     messages: Vec<Value>,
 }
 
-/// A prompt for the next answer.
-pub(super) struct Rendered {
-    pub(super) prompt: String,
+/// A conversation that the context has room for.
+pub(super) struct Fitted {
+    pub(super) chat: Chat,
     /// Exchanges at the beginning that the context has no room for.
     pub(super) left_out: usize,
 }
@@ -56,15 +55,17 @@ impl Conversation {
         self.push(json!({ "role": "user", "content": text }));
     }
 
-    /// Adds an answer; its calls as text where the model's template has no place for calls.
-    pub(super) fn answered(&mut self, answer: &Answer, calls: &[ToolCall], structured: bool) {
+    /// Adds an answer; its calls as text where the model's template has no place for calls (not `structured`).
+    pub(super) fn answered(&mut self, answer: &Answer, structured: bool) {
         let mut message = Map::from_iter([("role".to_owned(), json!("assistant"))]);
-        if structured && !calls.is_empty() {
-            let calls: Vec<Value> = calls.iter().enumerate().map(|(i, call)| self.call(i, call)).collect();
+        if structured && !answer.calls.is_empty() {
+            let calls: Vec<Value> = answer.calls.iter().enumerate().map(|(i, call)| self.call(i, call)).collect();
             let content = if answer.text.is_empty() { Value::Null } else { json!(answer.text) };
             message.extend([("content".to_owned(), content), ("tool_calls".to_owned(), calls.into())]);
         } else {
-            message.insert("content".to_owned(), answer.with_calls().into());
+            let text = Some(answer.text.clone()).filter(|text| !text.is_empty());
+            let parts: Vec<String> = text.into_iter().chain(answer.calls.iter().map(tagged)).collect();
+            message.insert("content".to_owned(), parts.join("\n").into());
         }
         if !answer.reasoning.is_empty() {
             message.insert("reasoning_content".to_owned(), json!(answer.reasoning));
@@ -73,8 +74,7 @@ impl Conversation {
     }
 
     fn call(&self, i: usize, call: &ToolCall) -> Value {
-        let arguments = Value::Object(call.arguments.clone()).to_string();
-        let function = json!({ "name": call.name, "arguments": arguments });
+        let function = json!({ "name": call.name, "arguments": call.arguments });
         json!({ "id": self.call_id(i), "type": "function", "function": function })
     }
 
@@ -124,37 +124,38 @@ impl Conversation {
         self.messages.len()
     }
 
-    /// The prompt for an answer of up to `most` tokens. Where the context has no room for it (an eighth of it, if the answer
-    /// may be that long), the oldest exchanges are left out, never the last one.
-    pub(super) fn render(
+    /// The conversation for an answer of up to `most` tokens. Where the context has no room for it (an eighth of it, if the
+    /// answer may be that long), the oldest exchanges are left out, never the last one.
+    pub(super) fn fit(
         &self,
         model: &Model,
-        most: usize,
+        most: Option<usize>,
         variables: &Map<String, Value>,
-    ) -> Result<Rendered, whinchat::Error> {
-        let room = model.context() - most.min(model.context() / 8);
+    ) -> Result<Fitted, whinchat::Error> {
+        let reserved = model.context() / 8;
+        let room = model.context() - most.map_or(reserved, |most| most.min(reserved));
         let starts = self.starts();
         let mut left_out = 0;
         loop {
             let from = if left_out == 0 { 0 } else { starts[left_out] };
-            let messages = Value::Array(self.from(from));
-            let prompt = model.render_chat_with(&messages, self.tools.as_ref(), variables)?;
-            if left_out + 1 >= starts.len() || count(model, &prompt) <= room {
-                return Ok(Rendered { prompt, left_out });
+            let chat = self.chat(self.from(from), variables);
+            let tokens = model.count(&chat)?;
+            if left_out + 1 >= starts.len() || tokens <= room {
+                return Ok(Fitted { chat, left_out });
             }
             left_out += 1;
         }
+    }
+
+    /// What a model is asked about `messages`.
+    pub(super) fn chat(&self, messages: Vec<Value>, variables: &Map<String, Value>) -> Chat {
+        Chat { tools: self.tools.clone(), variables: variables.clone(), ..Chat::new(messages.into()) }
     }
 
     /// Where exchanges begin: at what the person says.
     fn starts(&self) -> Vec<usize> {
         (0..self.messages.len()).filter(|at| self.messages[*at]["role"] == "user").collect()
     }
-}
-
-/// Tokens of a prompt.
-fn count(model: &Model, prompt: &str) -> usize {
-    model.tokenizer().encode(prompt, EncodeOptions { add_special: false, parse_special: true }).len()
 }
 
 #[cfg(test)]
@@ -197,17 +198,17 @@ mod tests {
 
     #[test]
     fn calls_have_names_of_their_own() {
-        let call = ToolCall { name: "f".into(), arguments: Map::new() };
-        let answer = Answer { calls: vec![r#"{"name": "f"}"#.into()], ..Answer::default() };
+        let call = ToolCall { name: "f".into(), arguments: "{}".into() };
+        let said = |calls: &[&ToolCall]| Answer { calls: calls.iter().map(|call| (*call).clone()).collect(), ..Answer::default() };
         let mut c = conversation("u");
-        c.answered(&answer, &[call.clone(), call.clone()], true);
+        c.answered(&said(&[&call, &call]), true);
         c.result(1, &call, "42");
-        c.answered(&answer, std::slice::from_ref(&call), true);
+        c.answered(&said(&[&call]), true);
         let all = c.messages();
         assert_eq!(all[1]["tool_calls"][1]["id"], "call_2");
         assert_eq!((&all[2]["tool_call_id"], &all[2]["content"]), (&json!("call_2"), &json!("42")));
         assert_eq!(all[3]["tool_calls"][0]["id"], "call_3");
-        c.answered(&answer, &[call], false);
-        assert_eq!(c.last_answer(), Some("<tool_call>{\"name\": \"f\"}</tool_call>"));
+        c.answered(&said(&[&call]), false);
+        assert_eq!(c.last_answer(), Some("<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>"));
     }
 }

@@ -2,13 +2,13 @@
 
 use std::io;
 
-use text::{Segments, ToolCall};
+use whinchat::{Input, ToolCall};
 
-use super::answer::{Answer, call_line};
+use super::answer::Said;
 use super::conversation::Conversation;
 use super::input::Read;
 use super::session::Session;
-use crate::terminal::{DIM, colours, styled};
+use crate::terminal::{DIM, call_line, colours, styled};
 
 /// Calls of tools in a row without a word of the person.
 const CALLS_IN_A_ROW: usize = 16;
@@ -51,36 +51,31 @@ impl Session {
 
     /// Lets the model answer and gives its calls; none if it was stopped before it said anything.
     pub(super) fn answer(&mut self) -> anyhow::Result<Option<Vec<ToolCall>>> {
-        let options = self.sampling.chat_options(&self.model);
-        let rendered = self.conversation.render(&self.model, options.max_tokens, &self.variables)?;
-        if rendered.left_out > 0 {
-            let exchanges = if rendered.left_out == 1 { "exchange is" } else { "exchanges are" };
-            self.note(&format!("the context is full: the first {} {exchanges} left out", rendered.left_out));
+        let options = self.sampling.chat_options();
+        let fitted = self.conversation.fit(&self.model, options.ending.max_tokens, &self.variables)?;
+        if fitted.left_out > 0 {
+            let exchanges = if fitted.left_out == 1 { "exchange is" } else { "exchanges are" };
+            self.note(&format!("the context is full: the first {} {exchanges} left out", fitted.left_out));
         }
-        let segments = Segments::after(&rendered.prompt);
-        let stream = self.model.stream(&rendered.prompt, &options)?;
-        let answer = Answer::receive(stream, segments, &self.runtime, self.input.is_person())?;
-        self.close(&answer);
-        if answer.ended.is_none() && answer.is_empty() {
+        let generation = self.model.begin(&options.ask(Input::Chat(fitted.chat)))?;
+        let said = Said::receive(generation, &self.runtime, self.input.is_person())?;
+        self.close(&said);
+        if said.is_nothing() {
             return Ok(None);
         }
-        let calls: Vec<ToolCall> = answer.calls.iter().map_while(|call| ToolCall::parse(call).ok()).collect();
-        let whole = calls.len() == answer.calls.len();
-        let structured = whole && self.model.template_mentions("tool_calls");
-        self.conversation.answered(&answer, &calls, structured);
-        Ok(Some(if whole { calls } else { Vec::new() }))
+        let structured = self.model.template_mentions("tool_calls");
+        self.conversation.answered(&said.answer, structured);
+        Ok(Some(said.answer.calls))
     }
 
     /// What is said after an answer, to a person.
-    fn close(&self, answer: &Answer) {
+    fn close(&self, said: &Said) {
         let context = self.model.context();
         if self.timings {
-            self.note(&answer.timings(context));
+            self.note(&said.timings(context));
         }
         if self.input.is_person() {
-            answer.cut(context).iter().for_each(|why| self.note(why));
-            let bad = answer.calls.iter().find_map(|call| ToolCall::parse(call).err());
-            bad.iter().for_each(|why| self.note(&format!("a call that cannot be read: {why}")));
+            said.cut(context).iter().for_each(|why| self.note(why));
         }
     }
 

@@ -200,8 +200,7 @@ impl Session {
             0 => conversation.with(json!({ "role": "user", "content": "hello" })),
             _ => conversation.messages(),
         };
-        let tools = conversation.tools.as_ref();
-        Ok(self.model.render_chat_with(&Value::Array(messages), tools, &self.variables).map(drop)?)
+        Ok(self.model.render(&conversation.chat(messages, &self.variables)).map(drop)?)
     }
 
     /// Asks the terminal to copy the last answer (OSC 52).

@@ -1,7 +1,8 @@
 //! What passes and what does not, and the reasons.
 
 use crate::eval::{Suite, judge};
-use whinchat::{EndReason, Ended};
+use text::Dialect;
+use whinchat::{Answer, Event, Reason, Usage};
 
 use super::folder;
 
@@ -9,15 +10,24 @@ const GRAMMAR: &str = r#"root ::= ("The " | "A ") ("wren" | "whinchat") " sings"
 
 /// An answer that ended by itself passes, or fails for a reason that contains the text.
 fn check(expect: &str, answer: &str, fails: Option<&str>) {
-    check_ended(expect, answer, EndReason::Stop, fails);
+    check_ended(expect, answer, Reason::Stop, fails);
 }
 
-fn check_ended(expect: &str, answer: &str, reason: EndReason, fails: Option<&str>) {
+fn check_ended(expect: &str, answer: &str, reason: Reason, fails: Option<&str>) {
     let case = format!(r#"{{"id": "1", "task": "a", "prompt": "x", "expect": {expect}}}"#);
     let folder = folder(&[("cases.jsonl", &case), ("g.gbnf", GRAMMAR)]);
     let suite = Suite::load(folder.path()).expect("a suite");
-    let ended = Ended { reason, prompt_tokens: 3, generated_tokens: 7 };
-    let verdict = judge(&suite.cases[0].expect, answer, &ended);
+    let mut said = Answer { reason: Some(reason), usage: Usage { prompt: 3, generated: 7 }, ..Answer::default() };
+    let mut parser = Dialect::named("hermes").expect("a dialect").parser("");
+    let parts = parser.push(answer).into_iter().chain(parser.finish());
+    parts.for_each(|part| {
+        said.add(match part {
+            text::Part::Text(text) => Event::Text { choice: 0, text, logprobs: Vec::new() },
+            text::Part::Reasoning(text) => Event::Reasoning { choice: 0, text },
+            text::Part::ToolCall(call) => Event::ToolCall { choice: 0, call },
+        });
+    });
+    let verdict = judge(&suite.cases[0].expect, &said);
     match (fails, &verdict) {
         (None, Ok(())) => {}
         (Some(part), Err(why)) if why.contains(part) => {}
@@ -104,7 +114,7 @@ fn every_sentence_is_the_grammars() {
 
 #[test]
 fn cut_off_answers_fail_where_the_whole_counts() {
-    let cut = |expect, answer, fails| check_ended(expect, answer, EndReason::Length, fails);
+    let cut = |expect, answer, fails| check_ended(expect, answer, Reason::Length, fails);
     let reason = Some("cut off after 7 tokens");
     cut(r#"{"exact": "a"}"#, "a", reason);
     cut(r#"{"json": 1}"#, "1", reason);

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use crate::eval::{CaseReport, Report, Suite, run};
-use whinchat::{Answer, EndReason, Error, GenerateOptions, Model, SamplingParams};
+use whinchat::{Answer, Ask, Ending, Error, GenerateOptions, Input, Model, Reason, Sampling};
 
 use super::{folder, model, varied_cases};
 
@@ -43,10 +43,10 @@ fn what_is_expected_passes() {
         text => json!({ "exact": text }),
     };
     let again = report(&model, &[("cases.jsonl", &varied_cases(expect))]);
-    let ended = again.cases.iter().filter(|case| answer(case).ended.reason == EndReason::Stop);
+    let ended = again.cases.iter().filter(|case| answer(case).reason == Some(Reason::Stop));
     assert!(ended.clone().count() > 0, "some of the answers end by themselves");
     assert!(ended.filter(|case| case.expected.get("exact").is_some()).all(CaseReport::pass));
-    for case in again.cases.iter().filter(|case| answer(case).ended.reason == EndReason::Length) {
+    for case in again.cases.iter().filter(|case| answer(case).reason == Some(Reason::Length)) {
         assert!(case.reason.as_ref().is_some_and(|why| why.contains("cut off")), "{case:?}");
     }
     let text: Value = again.json();
@@ -70,7 +70,7 @@ fn what_the_model_cannot_take_is_a_failure_of_that_case() {
         + &case("fine", json!({ "messages": messages }));
     let report = report(&model(4), &[("cases.jsonl", &cases)]);
     let reason = |i: usize| report.cases[i].reason.clone().unwrap_or_default();
-    assert!(report.cases[0].answer.is_none() && reason(0).contains("context takes 256"), "{}", reason(0));
+    assert!(report.cases[0].answer.is_none() && reason(0).contains("context of 256"), "{}", reason(0));
     assert!(report.cases[1].answer.is_none() && reason(1).contains("no place for tools"), "{}", reason(1));
     assert!(report.cases[2].answer.is_some());
 }
@@ -117,8 +117,12 @@ fn intervals_are_wilsons() {
 }
 
 fn greedy(max_tokens: usize) -> GenerateOptions {
-    let sampling = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
-    GenerateOptions { sampling, max_tokens, ignore_eos: true, ..GenerateOptions::default() }
+    let ending = Ending { max_tokens: Some(max_tokens), ignore_eos: true, ..Ending::default() };
+    GenerateOptions { sampling: Sampling::greedy(), ending }
+}
+
+fn ask(prompt: &str, options: &GenerateOptions) -> Ask {
+    options.ask(Input::text(prompt))
 }
 
 #[test]
@@ -126,14 +130,14 @@ fn many_prompts_at_once_give_what_each_gives_alone() {
     let model = model(4);
     let prompt = |i: usize| if i == 7 { "a b c d e f ".repeat(200) } else { format!("The bird {i}") };
     let mut seen = vec![false; 30];
-    for (i, answer) in model.answers((0..30).map(|i| (prompt(i), greedy(1 + i)))) {
+    for (i, answer) in model.answers((0..30).map(|i| ask(&prompt(i), &greedy(1 + i)))) {
         assert!(!std::mem::replace(&mut seen[i], true), "{i} came twice");
         match answer {
             Ok(answer) => {
-                assert_eq!(answer.ended.generated_tokens, 1 + i);
+                assert_eq!(answer.usage.generated, 1 + i);
                 assert_eq!(answer.text, model.generate(&prompt(i), &greedy(1 + i)).expect("an answer"), "{i}");
             }
-            Err(Error::Request(why)) => assert!(i == 7 && why.contains("context takes 256"), "{i}: {why}"),
+            Err(Error::Request(why)) => assert!(i == 7 && why.contains("context of 256"), "{i}: {why}"),
             Err(other) => panic!("{other}"),
         }
     }
@@ -145,14 +149,15 @@ fn answers_stop_at_stop_strings_and_dropping_them_cancels() {
     let model = model(2);
     let whole = model.generate("The", &greedy(40)).expect("an answer");
     let stop = whole.chars().skip(20).take(2).collect::<String>();
-    let options = GenerateOptions { stop: vec![stop.clone()], ..greedy(200) };
-    let stopped: Vec<_> = model.answers((0..20).map(|_| ("The".to_owned(), options.clone()))).collect();
+    let mut options = greedy(200);
+    options.ending.strings = vec![stop.clone()];
+    let stopped: Vec<_> = model.answers((0..20).map(|_| ask("The", &options))).collect();
     assert_eq!(stopped.len(), 20);
     for (_, answer) in stopped {
         let answer = answer.expect("an answer");
-        assert_eq!((Some(answer.text.as_str()), answer.ended.reason), (whole.split(&stop).next(), EndReason::Stop));
+        assert_eq!((Some(answer.text.as_str()), answer.reason), (whole.split(&stop).next(), Some(Reason::Stop)));
     }
-    let mut answers = model.answers((0..1000).map(|_| ("The".to_owned(), greedy(200))));
+    let mut answers = model.answers((0..1000).map(|_| ask("The", &greedy(200))));
     assert!(answers.next().is_some());
     drop(answers);
     assert_eq!(model.generate("The", &greedy(40)).expect("there is room"), whole);

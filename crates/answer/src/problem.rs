@@ -1,40 +1,26 @@
-//! Why a request is not answered, in words for who sent it. What HTTP makes of it is `http/error.rs`'s business.
+//! Why a request is not answered, in words for who sent it. What an API makes of it is that API's business.
 
 /// What sort of problem it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The body is not JSON.
-    InvalidJson,
     /// A field has the wrong type.
     InvalidType,
     /// A field's value is out of range, or contradicts another one.
     InvalidValue,
     /// A field is missing.
     Missing,
-    /// A field asks for something that this server does not do.
+    /// A field asks for something that the model or the program does not do.
     Unsupported,
     /// The prompt is longer than the model's context.
     ContextLength,
-    /// No model has this name.
-    ModelNotFound,
-    /// No such path.
-    UnknownUrl,
-    /// The path exists, the method does not.
-    MethodNotAllowed,
-    /// The body did not arrive in time.
-    BodyTimeout,
-    /// The body is compressed, or otherwise not as it is read.
-    BodyEncoding,
-    /// The body is too large.
-    TooLarge,
     /// The engine's queue is full.
     Busy,
-    /// Our fault.
-    Internal,
-    /// No model is loaded yet.
-    Loading,
-    /// The server is going down.
+    /// The model takes no more requests.
     Draining,
+    /// The model's engine has failed and answers nobody.
+    Failed,
+    /// Computing the answer failed.
+    Internal,
 }
 
 /// Why a request is not answered.

@@ -1,12 +1,13 @@
-//! A request, understood and checked: what every endpoint's body is parsed into.
+//! What is asked of a model, whoever asks.
 
 use serde_json::{Map, Value};
 
-/// What a client asks for. Values are within their ranges; what depends on the model is checked later.
+use crate::Sampling;
+
+/// A request to a model. Values are within their ranges; what depends on the model is checked by
+/// [`crate::LoadedModel::begin`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ask {
-    /// The model's name; `None` for the first one.
-    pub model: Option<String>,
     /// What to continue.
     pub input: Input,
     /// Answers to each prompt, at least 1.
@@ -19,8 +20,14 @@ pub struct Ask {
     pub logprobs: Option<usize>,
     /// Leave control tokens out of the text.
     pub skip_special_tokens: bool,
-    /// At once or as a stream.
-    pub delivery: Delivery,
+}
+
+impl Ask {
+    /// One answer to `input`, by the model's own settings.
+    pub fn new(input: Input) -> Ask {
+        let (sampling, ending) = (Sampling::default(), Ending::default());
+        Ask { input, n: 1, sampling, ending, logprobs: None, skip_special_tokens: true }
+    }
 }
 
 /// What to continue.
@@ -37,10 +44,17 @@ pub enum Input {
     },
 }
 
+impl Input {
+    /// A text to continue.
+    pub fn text(text: impl Into<String>) -> Input {
+        Input::Prompts { items: vec![PromptText::Text(text.into())], echo: false }
+    }
+}
+
 /// A conversation for the model's chat template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Chat {
-    /// OpenAI's messages, an array of objects; content parts are joined into text.
+    /// OpenAI's messages, an array of objects.
     pub messages: Value,
     /// OpenAI's tools, an array.
     pub tools: Option<Value>,
@@ -52,6 +66,13 @@ pub struct Chat {
     pub variables: Map<String, Value>,
 }
 
+impl Chat {
+    /// A conversation that the model answers.
+    pub fn new(messages: Value) -> Chat {
+        Chat { messages, tools: None, add_generation_prompt: true, continue_final_message: false, variables: Map::new() }
+    }
+}
+
 /// A prompt as text or as tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PromptText {
@@ -59,31 +80,6 @@ pub enum PromptText {
     Text(String),
     /// Token ids.
     Tokens(Vec<u32>),
-}
-
-/// How to choose tokens; `None` takes the model's suggestion.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sampling {
-    /// 0 is greedy.
-    pub temperature: Option<f32>,
-    /// 0 keeps all.
-    pub top_k: Option<usize>,
-    /// 1 keeps all.
-    pub top_p: Option<f32>,
-    /// 0 keeps all.
-    pub min_p: Option<f32>,
-    /// 1 keeps all.
-    pub typical_p: Option<f32>,
-    /// 1 is off.
-    pub repetition_penalty: Option<f32>,
-    /// 0 is off.
-    pub frequency_penalty: Option<f32>,
-    /// 0 is off.
-    pub presence_penalty: Option<f32>,
-    /// Added to logits.
-    pub logit_bias: Vec<(u32, f32)>,
-    /// Makes sampling repeatable.
-    pub seed: Option<u64>,
 }
 
 /// When an answer ends.
@@ -99,16 +95,4 @@ pub struct Ending {
     pub token_ids: Vec<u32>,
     /// Texts that end the answer and are not part of it.
     pub strings: Vec<String>,
-}
-
-/// How the answer is delivered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivery {
-    /// At once.
-    Whole,
-    /// As events.
-    Stream {
-        /// With a last event that says how many tokens it took.
-        include_usage: bool,
-    },
 }

@@ -6,7 +6,7 @@ use std::ops::{Bound, RangeBounds};
 
 use serde_json::{Map, Value};
 
-use crate::{Kind, Problem};
+use answer::{Kind, Problem};
 
 /// An object of the request.
 #[derive(Clone, Copy)]

@@ -1,21 +1,11 @@
-//! Request bodies: bytes in, a checked [`Ask`] out. What both endpoints share is here.
+//! Request bodies: what all endpoints share.
 
 use std::ops::Bound;
 
+use answer::{Ask, Ending, Input, Kind, Problem, Sampling};
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, token, wrong_type};
-use super::{chat, completion};
-use crate::{Ask, Delivery, Ending, Kind, Problem, Sampling};
-
-/// Whose body it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Endpoint {
-    /// `POST /v1/chat/completions`.
-    Chat,
-    /// `POST /v1/completions`.
-    Completions,
-}
+use crate::wire::fields::{Fields, token, wrong_type};
 
 /// Fields that other servers know, that would change the answer and that this one does not do.
 const UNSUPPORTED: &[&str] = &[
@@ -45,32 +35,60 @@ const MAX_STOPS: usize = 16;
 /// Log-probabilities of alternatives at most.
 pub(super) const MAX_LOGPROBS: i64 = 20;
 
-/// Reads the body of a request. Never panics, whatever the bytes.
-///
-/// # Errors
-/// If it is not JSON, or a field has the wrong type or value, is missing, or asks for what this server does not do.
-pub fn parse_request_body(endpoint: Endpoint, body: &[u8]) -> Result<Ask, Problem> {
-    let map = object(body)?;
-    let fields = Fields(&map);
-    refuse_unsupported(fields)?;
-    let (input, logprobs) = match endpoint {
-        Endpoint::Chat => (chat::input(fields)?, chat::logprobs(fields)?),
-        Endpoint::Completions => (completion::input(fields)?, completion::logprobs(fields)?),
-    };
+/// How the answer is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Delivery {
+    /// At once.
+    Whole,
+    /// As events.
+    Stream {
+        /// With a last event that says how many tokens it took.
+        include_usage: bool,
+    },
+}
+
+impl Delivery {
+    pub(super) fn streams(self) -> bool {
+        self != Delivery::Whole
+    }
+
+    /// Whether a stream says how many tokens it took.
+    pub(super) fn usage(self) -> bool {
+        self == Delivery::Stream { include_usage: true }
+    }
+
+    /// The name of what is sent.
+    pub(super) fn object(self, whole: &'static str, chunk: &'static str) -> &'static str {
+        if self.streams() { chunk } else { whole }
+    }
+}
+
+/// The model's name.
+pub(super) fn model(fields: Fields<'_>) -> Result<Option<String>, Problem> {
+    Ok(fields.string("model")?.map(str::to_owned))
+}
+
+/// What is asked and how it is delivered. `tokens` are the least that may be asked for, and what is asked for where the
+/// request does not say.
+pub(super) fn ask(
+    fields: Fields<'_>,
+    input: Input,
+    logprobs: Option<usize>,
+    tokens: (i64, Option<usize>),
+) -> Result<(Ask, Delivery), Problem> {
     let n = fields.integer("n", 1..=128)?.unwrap_or(1);
     if fields.integer("best_of", 0..)?.is_some_and(|best| best != n) {
         return Err(unsupported("best_of", "other than n"));
     }
-    Ok(Ask {
-        model: fields.string("model")?.map(str::to_owned),
-        input,
+    let ask = Ask {
         n: usize::try_from(n).unwrap_or(1),
         sampling: sampling(fields)?,
-        ending: ending(fields, endpoint)?,
+        ending: ending(fields, tokens)?,
         logprobs,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
-        delivery: delivery(fields)?,
-    })
+        ..Ask::new(input)
+    };
+    Ok((ask, delivery(fields)?))
 }
 
 /// The error for what this server does not do.
@@ -78,18 +96,18 @@ pub(super) fn unsupported(param: &str, what: &str) -> Problem {
     Problem::of(Kind::Unsupported, param, format!("{param} {what} is not supported by this server.").replace("  ", " "))
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Problem> {
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, crate::Problem> {
     if body.trim_ascii().is_empty() {
-        return Err(Problem::new(Kind::InvalidJson, "The body is empty; it must be a JSON object."));
+        return Err(crate::Problem::new(crate::Kind::InvalidJson, "The body is empty; it must be a JSON object."));
     }
     match serde_json::from_slice(body) {
         Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => Err(Problem { param: None, ..wrong_type("The body", "a JSON object", &other) }),
-        Err(e) => Err(Problem::new(Kind::InvalidJson, format!("The body is not valid JSON: {e}."))),
+        Ok(other) => Err(Problem { param: None, ..wrong_type("The body", "a JSON object", &other) }.into()),
+        Err(e) => Err(crate::Problem::new(crate::Kind::InvalidJson, format!("The body is not valid JSON: {e}."))),
     }
 }
 
-fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Problem> {
+pub(super) fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Problem> {
     let asks = |name: &&&str| fields.get(name).is_some_and(|value| !is_off(value));
     UNSUPPORTED.iter().find(asks).map_or(Ok(()), |name| Err(unsupported(name, "")))
 }
@@ -144,12 +162,7 @@ fn seed(fields: Fields<'_>) -> Result<Option<u64>, Problem> {
     }
 }
 
-fn ending(fields: Fields<'_>, endpoint: Endpoint) -> Result<Ending, Problem> {
-    // OpenAI's own: a completion has 16 tokens unless it says otherwise, a chat what the context leaves.
-    let (least, default) = match endpoint {
-        Endpoint::Chat => (1, None),
-        Endpoint::Completions => (0, Some(16)),
-    };
+fn ending(fields: Fields<'_>, (least, default): (i64, Option<usize>)) -> Result<Ending, Problem> {
     let older = fields.count("max_tokens", least)?;
     let max_tokens = fields.count("max_completion_tokens", least)?.or(older).or(default);
     let min_tokens = fields.count("min_tokens", 0)?.unwrap_or(0);

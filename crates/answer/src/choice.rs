@@ -1,0 +1,97 @@
+//! One of the answers of a generation: from what the engine says to events.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use engine::{FinishReason, TokenEvent};
+use text::Part;
+
+use crate::pipeline::{Pipeline, Released};
+use crate::{Event, Kind, Problem, Reason, Tally, TokenLogprob, Usage};
+
+/// An answer being made.
+pub(crate) struct Choice {
+    pub(crate) index: usize,
+    pub(crate) pipeline: Pipeline,
+    /// End the answer and have no text.
+    pub(crate) stop_tokens: Arc<[u32]>,
+    /// Tokens whose text has not come as text yet.
+    pub(crate) pending: Vec<TokenLogprob>,
+    /// A tool was called.
+    pub(crate) called: bool,
+    pub(crate) usage: Usage,
+}
+
+impl Choice {
+    pub(crate) fn new(index: usize, pipeline: Pipeline, stop_tokens: Arc<[u32]>, prompt: usize) -> Choice {
+        let usage = Usage { prompt, generated: 0 };
+        Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage }
+    }
+
+    /// Takes what the engine says and adds what comes of it to `out`; true at the end.
+    pub(crate) fn take(
+        &mut self,
+        event: TokenEvent,
+        tally: &Tally,
+        out: &mut VecDeque<Event>,
+    ) -> Result<bool, Problem> {
+        let finish = match event {
+            TokenEvent::Token(token) => {
+                tally.count();
+                self.usage.generated += 1;
+                let ends = self.stop_tokens.contains(&token.id);
+                let released = if ends { self.pipeline.end_token(token.id) } else { self.pipeline.push(token) };
+                return Ok(self.release(released, Reason::Stop, out));
+            }
+            TokenEvent::Finished(finish) => finish,
+        };
+        let reason = reason(finish.reason)?;
+        let mut released = self.pipeline.finish();
+        released.ended = true;
+        Ok(self.release(released, reason, out))
+    }
+
+    /// Tells what was released, and the end if it was one.
+    fn release(&mut self, released: Released, reason: Reason, out: &mut VecDeque<Event>) -> bool {
+        self.pending.extend(released.logprobs);
+        for part in released.parts {
+            let event = self.event(part);
+            out.push_back(event);
+        }
+        if released.ended {
+            let (choice, logprobs) = (self.index, std::mem::take(&mut self.pending));
+            if !logprobs.is_empty() {
+                out.push_back(Event::Text { choice, text: String::new(), logprobs });
+            }
+            let reason = if self.called && reason == Reason::Stop { Reason::ToolCalls } else { reason };
+            out.push_back(Event::Finished { choice, reason, usage: self.usage });
+        }
+        released.ended
+    }
+
+    /// Tokens belong to the text that they begin; those of reasoning and calls are not reported.
+    fn event(&mut self, part: Part) -> Event {
+        let (choice, logprobs) = (self.index, std::mem::take(&mut self.pending));
+        match part {
+            Part::Text(text) => Event::Text { choice, text, logprobs },
+            Part::Reasoning(text) => Event::Reasoning { choice, text },
+            Part::ToolCall(call) => {
+                self.called = true;
+                Event::ToolCall { choice, call }
+            }
+        }
+    }
+}
+
+fn reason(reason: FinishReason) -> Result<Reason, Problem> {
+    match reason {
+        FinishReason::Stop(_) => Ok(Reason::Stop),
+        FinishReason::Length => Ok(Reason::Length),
+        FinishReason::Aborted => {
+            Err(Problem::new(Kind::Draining, "The model was stopped before the answer was complete."))
+        }
+        FinishReason::Failed(why) => {
+            Err(Problem::new(Kind::Internal, format!("The model could not be computed: {why}")))
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! A generation: the answers to one request, as a stream of events.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+
+use text::ToolDelta;
+
+use crate::choice::Choice;
+use crate::queue::Reader;
+use crate::{Answer, Kind, Problem, TokenLogprob};
+
+/// What happens in a generation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// More of an answer's text; may be empty where only tokens are new.
+    Text {
+        /// Whose.
+        choice: usize,
+        /// Whole characters.
+        text: String,
+        /// The tokens that begin in it, if log-probabilities were asked for.
+        logprobs: Vec<TokenLogprob>,
+    },
+    /// More of what the model thinks before it answers.
+    Reasoning {
+        /// Whose.
+        choice: usize,
+        /// Whole characters.
+        text: String,
+    },
+    /// More of a call of a tool.
+    ToolCall {
+        /// Whose.
+        choice: usize,
+        /// What is new.
+        call: ToolDelta,
+    },
+    /// An answer has ended.
+    Finished {
+        /// Which.
+        choice: usize,
+        /// Why.
+        reason: Reason,
+        /// How many tokens it took.
+        usage: Usage,
+    },
+}
+
+impl Event {
+    /// Whose event it is.
+    pub fn choice(&self) -> usize {
+        match self {
+            Event::Text { choice, .. }
+            | Event::Reasoning { choice, .. }
+            | Event::ToolCall { choice, .. }
+            | Event::Finished { choice, .. } => *choice,
+        }
+    }
+}
+
+/// Why an answer ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// By a stop token or a stop string.
+    Stop,
+    /// The most tokens were made.
+    Length,
+    /// By itself, with calls of tools in it.
+    ToolCalls,
+}
+
+/// Tokens of one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// In its prompt.
+    pub prompt: usize,
+    /// Generated, a stop token included.
+    pub generated: usize,
+}
+
+/// Tokens of a generation so far.
+#[derive(Debug, Default)]
+pub struct Tally {
+    prompt: usize,
+    generated: AtomicUsize,
+}
+
+impl Tally {
+    pub(crate) fn new(prompt: usize) -> Tally {
+        Tally { prompt, generated: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn count(&self) {
+        self.generated.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Tokens in the prompts.
+    pub fn prompt(&self) -> usize {
+        self.prompt
+    }
+
+    /// Tokens generated so far, over all choices.
+    pub fn generated(&self) -> usize {
+        self.generated.load(Ordering::Relaxed)
+    }
+}
+
+/// The answers to one request. Iterating blocks for each event; [`Generation::next_event`] awaits it. Dropping it cancels what is
+/// still running. After an error there is nothing more.
+pub struct Generation {
+    choices: Vec<Choice>,
+    running: usize,
+    tally: Arc<Tally>,
+    reader: Reader,
+    ready: VecDeque<Event>,
+}
+
+impl Generation {
+    pub(crate) fn new(choices: Vec<Choice>, tally: Arc<Tally>, reader: Reader) -> Generation {
+        Generation { running: choices.len(), choices, tally, reader, ready: VecDeque::new() }
+    }
+
+    /// What is known before the engine says anything: `event`, and for each answer that has ended its end.
+    pub(crate) fn begin_with(&mut self, event: Event) {
+        self.running -= usize::from(matches!(event, Event::Finished { .. }));
+        self.ready.push_back(event);
+    }
+
+    /// How many answers there are.
+    pub fn choices(&self) -> usize {
+        self.choices.len()
+    }
+
+    /// Tokens so far; it goes on counting while the generation runs.
+    pub fn tally(&self) -> &Arc<Tally> {
+        &self.tally
+    }
+
+    /// The next event; `None` when every choice has ended.
+    ///
+    /// # Errors
+    /// If the engine fails or stops.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Problem>>> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Poll::Ready(Some(Ok(event)));
+            }
+            if self.running == 0 {
+                return Poll::Ready(None);
+            }
+            let (choice, heard) = ready!(self.reader.poll(cx));
+            let gone = || Problem::new(Kind::Failed, "The engine ended before the answer did.");
+            let ended = heard.ok_or_else(gone).and_then(|event| {
+                self.choices[choice].take(event, &self.tally, &mut self.ready)
+            });
+            match ended {
+                Ok(false) => {}
+                Ok(true) => self.end(choice),
+                Err(problem) => {
+                    (0..self.choices.len()).for_each(|choice| self.reader.close(choice));
+                    self.running = 0;
+                    return Poll::Ready(Some(Err(problem)));
+                }
+            }
+        }
+    }
+
+    /// The next event, awaited on any runtime.
+    ///
+    /// # Errors
+    /// As [`Generation::poll_next`].
+    pub async fn next_event(&mut self) -> Option<Result<Event, Problem>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// All answers, whole; blocks until the last one has ended.
+    ///
+    /// # Errors
+    /// As [`Generation::poll_next`].
+    pub fn wait(&mut self) -> Result<Vec<Answer>, Problem> {
+        pollster::block_on(self.whole())
+    }
+
+    /// All answers, whole.
+    ///
+    /// # Errors
+    /// As [`Generation::poll_next`].
+    pub async fn whole(&mut self) -> Result<Vec<Answer>, Problem> {
+        let mut answers = vec![Answer::default(); self.choices()];
+        while let Some(event) = self.next_event().await {
+            let event = event?;
+            answers[event.choice()].add(event);
+        }
+        Ok(answers)
+    }
+
+    /// A choice says nothing more: if it still runs (a stop string ended it), it is cancelled.
+    fn end(&mut self, choice: usize) {
+        self.running -= 1;
+        self.reader.close(choice);
+    }
+}
+
+impl Iterator for Generation {
+    type Item = Result<Event, Problem>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        pollster::block_on(self.next_event())
+    }
+}

@@ -1,0 +1,26 @@
+//! One request's pipeline: [`LoadedModel::begin`] turns an [`Ask`] into a [`Generation`], a stream of [`Event`]s. It renders the
+//! chat template, tokenizes, resolves the sampling settings, submits to the engine, and turns tokens back into text,
+//! reasoning and tool calls. The stream is polled: iterate over it to block, await [`Generation::next`] on any runtime.
+//! Dropping it cancels.
+//!
+//! Architecture invariant: this crate knows nothing of HTTP, of any API's JSON, of async runtimes or of weight files.
+
+mod ask;
+mod choice;
+mod generation;
+mod model;
+mod pipeline;
+mod prepare;
+mod problem;
+mod queue;
+mod sampling;
+mod whole;
+
+pub use ask::{Ask, Chat, Ending, Input, PromptText};
+pub use generation::{Event, Generation, Reason, Tally, Usage};
+pub use model::{LoadedModel, ModelInfo};
+pub use pipeline::{TokenLogprob, TokenText};
+pub use problem::{Kind, Problem};
+pub use sampling::Sampling;
+pub use text::ToolDelta;
+pub use whole::{Answer, ToolCall};

@@ -1,0 +1,105 @@
+//! A model that answers: what is known of it, its engine, and the thread on which the engine runs.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use engine::{EngineConfig, EngineHandle, Executor, Observer, RequestId};
+use text::{ChatTemplate, Dialect, EncodeOptions, Tokenizer};
+
+use crate::Sampling;
+
+/// What is known of a model apart from its weights.
+pub struct ModelInfo {
+    /// What it is called.
+    pub name: String,
+    /// Text to tokens and back.
+    pub tokenizer: Arc<Tokenizer>,
+    /// Its chat template, or why there is none (said to who asks for a chat).
+    pub template: Result<ChatTemplate, String>,
+    /// How it writes reasoning and tool calls.
+    pub dialect: Dialect,
+    /// Its own settings, then the program's defaults: what holds where a request is silent.
+    pub sampling: Sampling,
+    /// Tokens that end an answer.
+    pub stop_tokens: Arc<[u32]>,
+    /// When it was loaded, in seconds since 1970.
+    pub created: u64,
+}
+
+/// A model in memory, run by an engine on a thread of its own. Dropping it stops the engine and waits for its thread.
+pub struct LoadedModel {
+    /// What is known of it.
+    pub info: ModelInfo,
+    /// Control tokens that its dialect has to see.
+    pub(crate) markers: Arc<[u32]>,
+    context: usize,
+    streams: usize,
+    engine: EngineHandle,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    ids: AtomicU64,
+}
+
+impl LoadedModel {
+    /// Starts the engine of a model. `clock` gives the time since some fixed moment; `observer` hears what the engine does.
+    ///
+    /// # Errors
+    /// If the thread cannot be started.
+    pub fn start(
+        info: ModelInfo,
+        executor: impl Executor + 'static,
+        config: EngineConfig,
+        clock: impl Fn() -> Duration + Send + 'static,
+        observer: impl Observer + 'static,
+    ) -> std::io::Result<LoadedModel> {
+        let (context, streams) = (config.context, config.max_sequences);
+        let (engine, thread) = engine::spawn(executor, config, clock, observer)?;
+        let (thread, ids) = (Mutex::new(Some(thread)), AtomicU64::new(0));
+        Ok(LoadedModel { markers: markers(&info), info, context, streams, engine, thread, ids })
+    }
+
+    /// Its engine: counters, liveness, draining and stopping.
+    pub fn engine(&self) -> &EngineHandle {
+        &self.engine
+    }
+
+    /// Longest sequence, prompt and answer.
+    pub fn context(&self) -> usize {
+        self.context
+    }
+
+    /// Sequences that run at once.
+    pub fn streams(&self) -> usize {
+        self.streams
+    }
+
+    /// Waits until the engine's thread has ended: after [`EngineHandle::drain`], when the last answer has.
+    pub fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // A thread that panicked has ended too; the engine's liveness says so.
+        thread.into_iter().for_each(|thread| drop(thread.join()));
+    }
+
+    /// A name for a request, never given before.
+    pub(crate) fn next_id(&self) -> RequestId {
+        RequestId(self.ids.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl Drop for LoadedModel {
+    fn drop(&mut self) {
+        self.engine.stop();
+        self.join();
+    }
+}
+
+/// The ids of the dialect's markers that are tokens without text.
+fn markers(info: &ModelInfo) -> Arc<[u32]> {
+    let tokenizer = &info.tokenizer;
+    let id = |marker: &&str| match tokenizer.encode(marker, EncodeOptions { add_special: false, parse_special: true })[..] {
+        [id] if tokenizer.bytes(id).is_empty() => Some(id),
+        _ => None,
+    };
+    info.dialect.markers().iter().filter_map(id).collect()
+}

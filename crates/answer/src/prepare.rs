@@ -1,0 +1,222 @@
+//! From an [`Ask`] to a running [`Generation`]: template, tokens, limits, submission.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use engine::{Prompt, Request, SamplingParams, StopRules, SubmitError};
+use serde_json::Value;
+use text::{EncodeOptions, Parser, TemplateError};
+
+use crate::choice::Choice;
+use crate::pipeline::{Pipeline, Shown};
+use crate::queue::queue;
+use crate::{Ask, Chat, Event, Generation, Input, Kind, LoadedModel, Problem, PromptText, Reason, Tally, Usage};
+
+impl LoadedModel {
+    /// Starts what `ask` asks for. Blocks while it renders and tokenizes, not while the engine computes.
+    ///
+    /// # Errors
+    /// If the model does not take the request, has no room for it, or has failed.
+    pub fn begin(&self, ask: &Ask) -> Result<Generation, Problem> {
+        self.check_room(ask)?;
+        let prompts = self.prompts(&ask.input)?;
+        self.check_vocabulary(ask)?;
+        let room = ask.ending.max_tokens != Some(0);
+        prompts.iter().try_for_each(|prompt| self.check_length(prompt.tokens.len(), room))?;
+        Starter::new(self, ask, &prompts).start(prompts)
+    }
+
+    /// The prompt that the model's chat template makes of a conversation.
+    ///
+    /// # Errors
+    /// If the model has no template or it refuses the conversation.
+    pub fn render(&self, chat: &Chat) -> Result<String, Problem> {
+        let template = self.info.template.as_ref().map_err(|why| {
+            let message = format!("The model {} cannot chat: {why}.", self.info.name);
+            Problem::of(Kind::Unsupported, "messages", message)
+        })?;
+        let mut variables = chat.variables.clone();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        variables.entry("now").or_insert_with(|| now.as_secs().into());
+        let text = template
+            .render(&chat.messages, chat.tools.as_ref(), chat.add_generation_prompt, &variables)
+            .map_err(|e: TemplateError| Problem::of(Kind::InvalidValue, "messages", e.to_string()))?;
+        if chat.continue_final_message { cut_after_last(&chat.messages, text) } else { Ok(text) }
+    }
+
+    /// The tokens of what [`LoadedModel::render`] gives.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::render`].
+    pub fn chat_tokens(&self, chat: &Chat) -> Result<Vec<u32>, Problem> {
+        Ok(self.encode_chat(&self.render(chat)?))
+    }
+
+    fn encode_chat(&self, text: &str) -> Vec<u32> {
+        self.info.tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true })
+    }
+
+    fn prompts(&self, input: &Input) -> Result<Vec<Encoded>, Problem> {
+        match input {
+            Input::Chat(chat) => {
+                let text = self.render(chat)?;
+                let (tokens, parser) = (self.encode_chat(&text), Some(self.info.dialect.parser(&text)));
+                Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, parser }])
+            }
+            Input::Prompts { items, echo } => {
+                items.iter().enumerate().map(|(i, item)| self.encode(item, i, *echo, items.len())).collect()
+            }
+        }
+    }
+
+    fn encode(&self, item: &PromptText, i: usize, echo: bool, of: usize) -> Result<Encoded, Problem> {
+        let param = if of == 1 { "prompt".into() } else { format!("prompt[{i}]") };
+        let tokenizer = &self.info.tokenizer;
+        let tokens = match item {
+            // Control tokens are recognised: who writes a prompt without a template writes the model's format by hand.
+            PromptText::Text(text) => tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true }),
+            PromptText::Tokens(tokens) => tokens.clone(),
+        };
+        self.check_tokens(&param, tokens.iter().copied())?;
+        let echo = echo.then(|| match item {
+            PromptText::Text(text) => text.clone(),
+            PromptText::Tokens(tokens) => tokenizer.decode(tokens, true),
+        });
+        Ok(Encoded { tokens, param, echo, parser: None })
+    }
+
+    /// A full queue says so before anything is tokenized.
+    fn check_room(&self, ask: &Ask) -> Result<(), Problem> {
+        let prompts = match &ask.input {
+            Input::Chat(_) => 1,
+            Input::Prompts { items, .. } => items.len(),
+        };
+        self.engine().room_for(prompts.saturating_mul(ask.n)).map_err(refused)
+    }
+
+    fn check_vocabulary(&self, ask: &Ask) -> Result<(), Problem> {
+        self.check_tokens("logit_bias", ask.sampling.logit_bias.iter().map(|(id, _)| *id))?;
+        self.check_tokens("stop_token_ids", ask.ending.token_ids.iter().copied())
+    }
+
+    fn check_tokens(&self, param: &str, ids: impl IntoIterator<Item = u32>) -> Result<(), Problem> {
+        let vocab = self.info.tokenizer.vocab();
+        let Some(id) = ids.into_iter().find(|id| *id as usize >= vocab) else { return Ok(()) };
+        let message = format!("{param}: token {id} is not in the model's vocabulary (0 to {}).", vocab.saturating_sub(1));
+        Err(Problem::of(Kind::InvalidValue, param, message))
+    }
+
+    fn check_length(&self, tokens: usize, room: bool) -> Result<(), Problem> {
+        let context = self.context();
+        if tokens + usize::from(room) <= context {
+            return Ok(());
+        }
+        let message = format!(
+            "The prompt has {tokens} tokens; with room for an answer it may have at most {} in this model's context of \
+             {context} tokens. Shorten it.",
+            context.saturating_sub(usize::from(room))
+        );
+        Err(Problem::new(Kind::ContextLength, message))
+    }
+}
+
+/// A prompt in tokens, and how its answers begin.
+struct Encoded {
+    tokens: Vec<u32>,
+    /// The field that it comes from.
+    param: String,
+    /// The text that each answer starts with.
+    echo: Option<String>,
+    /// Takes reasoning and tool calls out of the answer.
+    parser: Option<Parser>,
+}
+
+/// Ends the prompt where the last message's text does, dropping what the template puts after a message.
+fn cut_after_last(messages: &Value, mut text: String) -> Result<String, Problem> {
+    let last = messages.as_array().and_then(|all| all.last());
+    let content = last.and_then(|message| message["content"].as_str()).unwrap_or_default().trim_end();
+    let Some(at) = text.rfind(content) else {
+        let message = "The model's chat template changes the last message, so that it cannot be continued.";
+        return Err(Problem::of(Kind::InvalidValue, "continue_final_message", message));
+    };
+    text.truncate(at + content.len());
+    Ok(text)
+}
+
+/// What all prompts of a request share.
+struct Starter<'a> {
+    model: &'a LoadedModel,
+    ask: &'a Ask,
+    params: SamplingParams,
+    stop: StopRules,
+    tally: Arc<Tally>,
+}
+
+impl<'a> Starter<'a> {
+    fn new(model: &'a LoadedModel, ask: &'a Ask, prompts: &[Encoded]) -> Starter<'a> {
+        let params = ask.sampling.or(&model.info.sampling).params(ask.logprobs);
+        let tally = Arc::new(Tally::new(prompts.iter().map(|prompt| prompt.tokens.len()).sum()));
+        Starter { model, ask, params, stop: stop_rules(model, ask), tally }
+    }
+
+    /// Submits all prompts or none.
+    fn start(self, prompts: Vec<Encoded>) -> Result<Generation, Problem> {
+        let (mut sinks, reader) = queue(prompts.len() * self.ask.n, self.model.engine());
+        let computed = self.stop.max_tokens > 0;
+        let mut requests = Vec::with_capacity(prompts.len());
+        for encoded in &prompts {
+            let rest = sinks.split_off(self.ask.n);
+            requests.push(self.request(encoded, std::mem::replace(&mut sinks, rest))?);
+        }
+        let of = |i: usize| &prompts[i / self.ask.n];
+        let choices = (0..prompts.len() * self.ask.n).map(|i| self.choice(i, of(i))).collect();
+        let mut generation = Generation::new(choices, Arc::clone(&self.tally), reader);
+        for choice in 0..generation.choices() {
+            if let Some(text) = of(choice).echo.clone() {
+                generation.begin_with(Event::Text { choice, text, logprobs: Vec::new() });
+            }
+            if !computed {
+                generation.begin_with(Event::Finished { choice, reason: Reason::Length, usage: Usage { prompt: of(choice).tokens.len(), generated: 0 } });
+            }
+        }
+        if computed {
+            self.model.engine().submit_all(requests).map_err(refused)?;
+        }
+        Ok(generation)
+    }
+
+    fn request(&self, encoded: &Encoded, sinks: Vec<Box<dyn engine::TokenSink>>) -> Result<Request, Problem> {
+        let Some(prompt) = Prompt::new(encoded.tokens.as_slice()) else {
+            let message = format!("{}: the prompt has no tokens. Write at least one.", encoded.param);
+            return Err(Problem::of(Kind::InvalidValue, encoded.param.as_str(), message));
+        };
+        let (params, stop) = (self.params.clone(), self.stop.clone());
+        Ok(Request { params, stop, sinks, ..Request::new(self.model.next_id(), prompt) })
+    }
+
+    fn choice(&self, index: usize, encoded: &Encoded) -> Choice {
+        let shown = match self.ask.skip_special_tokens {
+            false => Shown::All,
+            true if encoded.parser.is_some() => Shown::Markers(Arc::clone(&self.model.markers)),
+            true => Shown::Markers(Arc::from([])),
+        };
+        let (stops, parser) = (self.ask.ending.strings.clone(), encoded.parser.clone());
+        let pipeline = Pipeline::new(&self.model.info.tokenizer, &encoded.tokens, stops, parser, shown);
+        Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len())
+    }
+}
+
+fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {
+    let own = if ask.ending.ignore_eos { &[] } else { &model.info.stop_tokens[..] };
+    let tokens = own.iter().chain(&ask.ending.token_ids).copied().collect();
+    let max_tokens = ask.ending.max_tokens.unwrap_or(model.context());
+    StopRules { max_tokens, min_tokens: ask.ending.min_tokens, tokens }
+}
+
+fn refused(error: SubmitError) -> Problem {
+    match error {
+        SubmitError::Full => Problem::new(Kind::Busy, "Too many requests are waiting. Try again later."),
+        SubmitError::Draining => Problem::new(Kind::Draining, "The model takes no more requests. Try again later."),
+        SubmitError::Failed(why) => Problem::new(Kind::Failed, format!("The model's engine has failed: {why}.")),
+    }
+}

@@ -1,0 +1,123 @@
+//! The queue between an engine's thread and a generation's reader: one for all its choices, bounded for each of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use engine::{EngineHandle, SinkState, TokenEvent, TokenSink};
+
+/// Events queued for a reader that is slow; then the sequence waits. Small, since it is memory for each choice.
+const CAPACITY: usize = 32;
+
+/// What the engine said of a choice; `None` if the engine dropped it without a word.
+pub(crate) type Heard = (usize, Option<TokenEvent>);
+
+/// Sinks for so many choices, and where all they get is read.
+pub(crate) fn queue(choices: usize, engine: &EngineHandle) -> (Vec<Box<dyn TokenSink>>, Reader) {
+    let open = vec![Some(0); choices];
+    let shared = Arc::new(Shared(Mutex::new(State { events: VecDeque::new(), open, reader: None })));
+    let sink = |choice| Box::new(Sink { choice, shared: Arc::clone(&shared), finished: false }) as Box<dyn TokenSink>;
+    ((0..choices).map(sink).collect(), Reader { shared, engine: engine.clone() })
+}
+
+struct Shared(Mutex<State>);
+
+struct State {
+    events: VecDeque<Heard>,
+    /// Events queued for each choice; `None` once nobody reads it.
+    open: Vec<Option<usize>>,
+    /// Who waits for an event.
+    reader: Option<Waker>,
+}
+
+impl Shared {
+    /// A panic while it is held leaves nothing half done, so a poisoned lock is as good as another.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, choice: usize, event: Option<TokenEvent>) {
+        let mut state = self.lock();
+        let Some(queued) = &mut state.open[choice] else { return };
+        *queued += 1;
+        state.events.push_back((choice, event));
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+}
+
+/// The engine's end for one choice.
+struct Sink {
+    choice: usize,
+    shared: Arc<Shared>,
+    finished: bool,
+}
+
+impl TokenSink for Sink {
+    fn state(&self) -> SinkState {
+        match self.shared.lock().open[self.choice] {
+            None => SinkState::Gone,
+            Some(CAPACITY..) => SinkState::Full,
+            Some(_) => SinkState::Ready,
+        }
+    }
+
+    fn send(&mut self, event: TokenEvent) {
+        self.finished |= matches!(event, TokenEvent::Finished(_));
+        self.shared.push(self.choice, Some(event));
+    }
+}
+
+impl Drop for Sink {
+    /// So that nobody waits for an engine that is gone.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.shared.push(self.choice, None);
+        }
+    }
+}
+
+/// The reader's end. Dropping it cancels every choice.
+pub(crate) struct Reader {
+    shared: Arc<Shared>,
+    engine: EngineHandle,
+}
+
+impl Reader {
+    /// The next event of any choice.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
+        let mut state = self.shared.lock();
+        let Some((choice, event)) = state.events.pop_front() else {
+            state.reader = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
+        let was_full = state.open[choice] == Some(CAPACITY);
+        state.open[choice] = state.open[choice].map(|queued| queued - 1);
+        drop(state);
+        if was_full {
+            // The engine may sleep on it.
+            self.engine.wake();
+        }
+        Poll::Ready((choice, event))
+    }
+
+    /// Cancels a choice; what is queued for it is forgotten.
+    pub(crate) fn close(&mut self, choice: usize) {
+        let mut state = self.shared.lock();
+        state.open[choice] = None;
+        state.events.retain(|(other, _)| *other != choice);
+        drop(state);
+        self.engine.wake();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut state = self.shared.lock();
+        state.open.fill(None);
+        state.events.clear();
+        drop(state);
+        self.engine.wake();
+    }
+}

@@ -1,0 +1,59 @@
+//! Why a request is not answered. Which status and words an API has for it is that dialect's business.
+
+/// What sort of problem it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// With what is asked of the model, or with the model.
+    Ask(answer::Kind),
+    /// The body is not JSON.
+    InvalidJson,
+    /// No model has this name.
+    ModelNotFound,
+    /// No such path.
+    UnknownUrl,
+    /// The path exists, the method does not.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    BodyTimeout,
+    /// The body is compressed, or otherwise not as it is read.
+    BodyEncoding,
+    /// The body is too large.
+    TooLarge,
+    /// Our fault.
+    Internal,
+    /// No model is loaded yet.
+    Loading,
+    /// The server is going down.
+    Draining,
+}
+
+/// Why a request is not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Problem {
+    /// What sort of problem it is.
+    pub kind: Kind,
+    /// What is wrong, and what would fix it.
+    pub message: String,
+    /// The field at fault, as a path (`messages[0].content`).
+    pub param: Option<String>,
+}
+
+impl Problem {
+    /// A problem of the request as a whole.
+    pub fn new(kind: Kind, message: impl Into<String>) -> Problem {
+        Problem { kind, message: message.into(), param: None }
+    }
+
+    /// A problem with one field.
+    pub fn of(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Problem {
+        Problem { kind, message: message.into(), param: Some(param.into()) }
+    }
+}
+
+impl From<answer::Problem> for Problem {
+    fn from(problem: answer::Problem) -> Problem {
+        let answer::Problem { kind, message, param } = problem;
+        Problem { kind: Kind::Ask(kind), message, param }
+    }
+}

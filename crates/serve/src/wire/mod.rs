@@ -1,0 +1,151 @@
+//! What clients speak: a folder for each dialect. What all share is here: from a request's bytes to its answer's.
+
+mod fields;
+mod openai;
+mod stream;
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use answer::{Answer, Ask, Event, Generation, LoadedModel, Tally};
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::Response;
+
+use crate::http::{body, log};
+use crate::{App, Kind, Problem};
+
+pub use openai::{Endpoint, parse_request_body};
+
+/// The routes of every dialect.
+pub(crate) fn routes() -> Router<Arc<App>> {
+    openai::routes()
+}
+
+/// The answer to a problem where no dialect is chosen.
+pub(crate) fn problem(problem: &Problem) -> Response {
+    openai::problem(problem)
+}
+
+/// How an endpoint of an API speaks. A value of it is what matters of one request to the form of its answer.
+pub(crate) trait Dialect: Sized + Send + Unpin + 'static {
+    /// Reads a request's body.
+    ///
+    /// # Errors
+    /// If the body is not what the API says, or asks for what this server does not do.
+    fn parse(body: &[u8]) -> Result<Call<Self>, Problem>;
+
+    /// Hears who answers, before anything of the answer is written.
+    fn answered_by(&mut self, model: &LoadedModel, choices: usize);
+
+    /// The whole answer, one of `answers` for each choice.
+    fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response;
+
+    /// What a stream says of an event.
+    fn event(&mut self, event: Event, tally: &Tally) -> Vec<Frame>;
+
+    /// What a stream says at its end.
+    fn end(&mut self, tally: &Tally) -> Vec<Frame>;
+
+    /// What a stream says if the answer fails.
+    fn failure(&mut self, problem: &Problem) -> Vec<Frame>;
+
+    /// The answer to a request that is not answered.
+    fn problem(problem: &Problem) -> Response;
+}
+
+/// A request, understood.
+pub(crate) struct Call<D> {
+    /// The model's name; `None` for the first one.
+    model: Option<String>,
+    ask: Ask,
+    /// Whether the answer comes event by event.
+    stream: bool,
+    dialect: D,
+}
+
+/// A message of a stream.
+pub(crate) struct Frame {
+    /// What sort of event it is, where the dialect says so.
+    name: Option<&'static str>,
+    data: String,
+}
+
+impl Frame {
+    /// A message without a name.
+    fn data(data: impl Into<String>) -> Frame {
+        Frame { name: None, data: data.into() }
+    }
+
+    /// A value as JSON. Nothing that is sent can fail to be written.
+    fn json(value: &impl serde::Serialize) -> Frame {
+        Frame::data(serde_json::to_string(value).unwrap_or_default())
+    }
+}
+
+/// Answers a request. Dropping the future, or the body that it gives, drops the generation: that is cancellation.
+async fn answer<D: Dialect>(State(app): State<Arc<App>>, request: Request) -> Response {
+    match try_answer::<D>(app, request).await {
+        Ok(response) => response,
+        Err(problem) => D::problem(&problem),
+    }
+}
+
+async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Response, Problem> {
+    app.models()?;
+    let (parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body).await?;
+    // Before anything is parsed: a server that is full has no time for it.
+    app.check_room()?;
+    let (mut generation, mut dialect, stream) = begin::<D>(app, body).await?;
+    if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
+        tokens.set(generation.tally());
+    }
+    if stream {
+        return Ok(stream::stream(dialect, generation));
+    }
+    let answers = generation.whole().await?;
+    Ok(dialect.whole(answers, generation.tally()))
+}
+
+type Begun<D> = (Generation, D, bool);
+
+/// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.
+async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>) -> Result<Begun<D>, Problem> {
+    let internal = || Problem::new(Kind::Internal, "The request could not be prepared; the server's log says why.");
+    let permit = app.blocking.clone().acquire_owned().await.map_err(|_| internal())?;
+    let work = move || {
+        // It goes on when its client has gone, and so does its permit.
+        let _permit = permit;
+        let Call { model, ask, stream, mut dialect } = D::parse(&body)?;
+        let (model, generation) = start(&app, model.as_deref(), &ask)?;
+        dialect.answered_by(&model, generation.choices());
+        Ok((generation, dialect, stream))
+    };
+    tokio::task::spawn_blocking(work).await.map_err(|e| {
+        tracing::error!("preparing a request failed: {e}");
+        internal()
+    })?
+}
+
+/// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
+fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
+    loop {
+        let model = app.model(name)?;
+        match model.begin(ask) {
+            Ok(generation) => return Ok((model, generation)),
+            Err(problem) if problem.kind == answer::Kind::Draining => {
+                let now = app.model(name)?;
+                if Arc::ptr_eq(&now, &model) {
+                    return Err(problem.into());
+                }
+            }
+            Err(problem) => return Err(problem.into()),
+        }
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}

@@ -1,0 +1,257 @@
+//! `POST /v1/chat/completions`.
+
+use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Reason, Tally};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::logprobs::ChatLogprobs;
+use super::reply::{Head, Usage, finish_reason, unique};
+use super::request::{self, Delivery, MAX_LOGPROBS, unsupported};
+use super::{error, messages};
+use crate::Problem;
+use crate::wire::fields::Fields;
+use crate::wire::{Call, Dialect, Frame};
+
+/// The form of a chat's answer.
+pub(super) struct ChatCompletion {
+    head: Head,
+    logprobs: bool,
+    delivery: Delivery,
+    /// Choices whose role has been sent.
+    begun: Vec<bool>,
+}
+
+impl Dialect for ChatCompletion {
+    fn parse(body: &[u8]) -> Result<Call<ChatCompletion>, Problem> {
+        let map = request::object(body)?;
+        let fields = Fields(&map);
+        request::refuse_unsupported(fields)?;
+        let logprobs = logprobs(fields)?;
+        // As with OpenAI: an answer is as long as the context allows, and has at least one token.
+        let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (1, None))?;
+        let head = Head::new("chatcmpl", delivery.object("chat.completion", "chat.completion.chunk"), "");
+        let dialect = ChatCompletion { head, logprobs: logprobs.is_some(), delivery, begun: Vec::new() };
+        Ok(Call { model: request::model(fields)?, ask, stream: delivery.streams(), dialect })
+    }
+
+    fn answered_by(&mut self, model: &LoadedModel, choices: usize) {
+        self.head.model.clone_from(&model.info.name);
+        self.begun = vec![false; choices];
+    }
+
+    fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {
+        let choices = answers.into_iter().enumerate().map(|(i, answer)| Choice::new(i, answer, self.logprobs));
+        self.head.whole(choices.collect(), tally)
+    }
+
+    fn event(&mut self, event: Event, _: &Tally) -> Vec<Frame> {
+        let index = event.choice();
+        // The first chunk of each choice says who speaks.
+        let opening = (!std::mem::replace(&mut self.begun[index], true)).then(|| {
+            let delta = Delta { role: Some("assistant"), content: Some(String::new()), ..Delta::default() };
+            self.chunk(ChoiceDelta { index, delta, logprobs: None, finish_reason: None })
+        });
+        let chunk = self.chunk(ChoiceDelta::new(event, self.logprobs));
+        opening.into_iter().chain([chunk]).collect()
+    }
+
+    fn end(&mut self, tally: &Tally) -> Vec<Frame> {
+        let usage = self.delivery.usage().then(|| self.head.chunk(Vec::<ChoiceDelta>::new(), Some(Some(Usage::of(tally)))));
+        usage.into_iter().chain([Frame::data("[DONE]")]).collect()
+    }
+
+    fn failure(&mut self, problem: &Problem) -> Vec<Frame> {
+        vec![Frame::json(&error::body(problem)), Frame::data("[DONE]")]
+    }
+
+    fn problem(problem: &Problem) -> Response {
+        error::problem(problem)
+    }
+}
+
+impl ChatCompletion {
+    fn chunk(&self, choice: ChoiceDelta) -> Frame {
+        self.head.chunk(vec![choice], self.delivery.usage().then_some(None))
+    }
+}
+
+/// A choice, whole.
+#[derive(Debug, Serialize)]
+struct Choice {
+    index: usize,
+    message: Message,
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Message {
+    role: &'static str,
+    /// Null where there is nothing but calls.
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
+    refusal: Option<()>,
+}
+
+/// A call of a tool, or a part of one.
+#[derive(Debug, Serialize)]
+struct ToolCall {
+    /// Its place in the message, said in streams only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    index: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    r#type: Option<&'static str>,
+    function: Function,
+}
+
+#[derive(Debug, Serialize)]
+struct Function {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    arguments: String,
+}
+
+impl ToolCall {
+    /// The parts that belong to a call's beginning are there where its name is.
+    fn new(index: Option<usize>, name: Option<String>, arguments: String) -> ToolCall {
+        let begins = name.is_some();
+        let (id, r#type) = (begins.then(|| unique("call")), begins.then_some("function"));
+        ToolCall { index, id, r#type, function: Function { name, arguments } }
+    }
+}
+
+impl Choice {
+    fn new(index: usize, answer: Answer, logprobs: bool) -> Choice {
+        let Answer { text, reasoning, calls, logprobs: tokens, reason } = answer;
+        let content = Some(text).filter(|text| !text.is_empty() || calls.is_empty());
+        let reasoning_content = Some(reasoning).filter(|text| !text.is_empty());
+        let tool_calls = calls.into_iter().map(|call| ToolCall::new(None, Some(call.name), call.arguments)).collect();
+        Choice {
+            index,
+            message: Message { role: "assistant", content, reasoning_content, tool_calls, refusal: None },
+            logprobs: logprobs.then(|| ChatLogprobs::new(&tokens)),
+            finish_reason: finish_reason(reason.unwrap_or(Reason::Stop)),
+        }
+    }
+}
+
+/// A part of a choice.
+#[derive(Debug, Serialize)]
+struct ChoiceDelta {
+    index: usize,
+    delta: Delta,
+    logprobs: Option<ChatLogprobs>,
+    finish_reason: Option<&'static str>,
+}
+
+#[derive(Debug, Default, Serialize)]
+struct Delta {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reasoning_content: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tool_calls: Vec<ToolCall>,
+}
+
+impl ChoiceDelta {
+    fn new(event: Event, with_logprobs: bool) -> ChoiceDelta {
+        let (mut delta, mut logprobs, mut reason) = (Delta::default(), None, None);
+        let index = event.choice();
+        match event {
+            Event::Text { text, logprobs: tokens, .. } => {
+                delta.content = Some(text);
+                logprobs = with_logprobs.then(|| ChatLogprobs::new(&tokens));
+            }
+            Event::Reasoning { text, .. } => delta.reasoning_content = Some(text),
+            Event::ToolCall { call, .. } => delta.tool_calls = vec![ToolCall::new(Some(call.index), call.name, call.arguments)],
+            Event::Finished { reason: why, .. } => reason = Some(finish_reason(why)),
+        }
+        ChoiceDelta { index, delta, logprobs, finish_reason: reason }
+    }
+}
+
+fn input(fields: Fields<'_>) -> Result<Input, Problem> {
+    refuse_formats(fields)?;
+    let continue_final_message = fields.bool("continue_final_message")?.unwrap_or(false);
+    let add_generation_prompt = fields.bool("add_generation_prompt")?.unwrap_or(!continue_final_message);
+    let messages = messages::messages(fields)?;
+    if continue_final_message {
+        check_continued(&messages, add_generation_prompt)?;
+    }
+    Ok(Input::Chat(Chat {
+        messages: Value::Array(messages),
+        tools: tools(fields)?,
+        add_generation_prompt,
+        continue_final_message,
+        variables: variables(fields)?,
+    }))
+}
+
+fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
+    let wanted = fields.bool("logprobs")?.unwrap_or(false);
+    let top = fields.integer("top_logprobs", 0..=MAX_LOGPROBS)?;
+    match (wanted, top) {
+        (false, Some(1..)) => {
+            let message = "top_logprobs needs logprobs to be true.";
+            Err(answer::Problem::of(Kind::InvalidValue, "top_logprobs", message).into())
+        }
+        (false, _) => Ok(None),
+        (true, top) => Ok(Some(usize::try_from(top.unwrap_or(0)).unwrap_or(0))),
+    }
+}
+
+fn refuse_formats(fields: Fields<'_>) -> Result<(), Problem> {
+    if let Some(format) = fields.object("response_format")? {
+        match Fields(format).string("type")? {
+            None | Some("text") => {}
+            Some(kind) => return Err(unsupported("response_format", &format!("of type {kind}"))),
+        }
+    }
+    let modalities = fields.array("modalities")?.map_or(&[][..], Vec::as_slice);
+    match modalities.iter().find(|item| *item != "text") {
+        None => Ok(()),
+        Some(other) => Err(unsupported("modalities", &format!("with {other}"))),
+    }
+}
+
+fn check_continued(messages: &[Value], add_generation_prompt: bool) -> Result<(), Problem> {
+    let last = messages.last().unwrap_or(&Value::Null);
+    let problem = if add_generation_prompt {
+        "contradicts add_generation_prompt"
+    } else if last["role"] != "assistant" || last["content"].as_str().is_none_or(|text| text.trim().is_empty()) {
+        "needs a last message of the assistant with text"
+    } else {
+        return Ok(());
+    };
+    let param = "continue_final_message";
+    Err(Problem::of(Kind::InvalidValue, param, format!("{param} {problem}.")))
+}
+
+/// `none` hides them from the model; a forced call would need a grammar.
+fn tools(fields: Fields<'_>) -> Result<Option<Value>, Problem> {
+    let tools = fields.array("tools")?.filter(|tools| !tools.is_empty());
+    match fields.get("tool_choice") {
+        None => {}
+        Some(Value::String(choice)) if choice == "auto" => {}
+        Some(Value::String(choice)) if choice == "none" => return Ok(None),
+        Some(_) => return Err(unsupported("tool_choice", "other than auto and none")),
+    }
+    Ok(tools.map(|tools| Value::Array(tools.clone())))
+}
+
+fn variables(fields: Fields<'_>) -> Result<Map<String, Value>, Problem> {
+    let mut variables = fields.object("chat_template_kwargs")?.cloned().unwrap_or_default();
+    if let Some(effort) = fields.string("reasoning_effort")? {
+        variables.entry("reasoning_effort").or_insert_with(|| effort.into());
+    }
+    Ok(variables)
+}

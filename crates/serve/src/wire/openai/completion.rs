@@ -1,0 +1,138 @@
+//! `POST /v1/completions`.
+
+use answer::{Answer, Event, Input, Kind, LoadedModel, PromptText, Tally, TokenLogprob};
+use axum::response::Response;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::error;
+use super::logprobs::TextLogprobs;
+use super::reply::{Head, Usage, finish_reason};
+use super::request::{self, Delivery, MAX_LOGPROBS, tokens, unsupported};
+use crate::Problem;
+use crate::wire::fields::{Fields, wrong_type};
+use crate::wire::{Call, Dialect, Frame};
+
+/// Prompts in a request at most.
+const MAX_PROMPTS: usize = 1024;
+
+/// Tokens of an answer where the request does not say (OpenAI's own).
+const MAX_TOKENS: usize = 16;
+
+/// The form of a completion's answer.
+pub(super) struct Completion {
+    head: Head,
+    logprobs: bool,
+    delivery: Delivery,
+}
+
+impl Dialect for Completion {
+    fn parse(body: &[u8]) -> Result<Call<Completion>, Problem> {
+        let map = request::object(body)?;
+        let fields = Fields(&map);
+        request::refuse_unsupported(fields)?;
+        let logprobs = logprobs(fields)?;
+        let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (0, Some(MAX_TOKENS)))?;
+        let head = Head::new("cmpl", "text_completion", "");
+        let dialect = Completion { head, logprobs: logprobs.is_some(), delivery };
+        Ok(Call { model: request::model(fields)?, ask, stream: delivery.streams(), dialect })
+    }
+
+    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
+        self.head.model.clone_from(&model.info.name);
+    }
+
+    fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {
+        let choice = |(index, answer): (usize, Answer)| {
+            let finish_reason = answer.reason.map(finish_reason);
+            Choice { index, text: answer.text, logprobs: self.logprobs(&answer.logprobs), finish_reason }
+        };
+        self.head.whole(answers.into_iter().enumerate().map(choice).collect(), tally)
+    }
+
+    fn event(&mut self, event: Event, _: &Tally) -> Vec<Frame> {
+        let index = event.choice();
+        let choice = match event {
+            Event::Text { text, logprobs, .. } => {
+                Choice { index, text, logprobs: self.logprobs(&logprobs), finish_reason: None }
+            }
+            Event::Finished { reason, .. } => Choice { finish_reason: Some(finish_reason(reason)), ..Choice::empty(index) },
+            // A completion has no dialect that would separate them.
+            Event::Reasoning { .. } | Event::ToolCall { .. } => return Vec::new(),
+        };
+        vec![self.head.chunk(vec![choice], self.delivery.usage().then_some(None))]
+    }
+
+    fn end(&mut self, tally: &Tally) -> Vec<Frame> {
+        let usage = self.delivery.usage().then(|| self.head.chunk(Vec::<Choice>::new(), Some(Some(Usage::of(tally)))));
+        usage.into_iter().chain([Frame::data("[DONE]")]).collect()
+    }
+
+    fn failure(&mut self, problem: &Problem) -> Vec<Frame> {
+        vec![Frame::json(&error::body(problem)), Frame::data("[DONE]")]
+    }
+
+    fn problem(problem: &Problem) -> Response {
+        error::problem(problem)
+    }
+}
+
+impl Completion {
+    fn logprobs(&self, tokens: &[TokenLogprob]) -> Option<TextLogprobs> {
+        self.logprobs.then(|| TextLogprobs::new(tokens))
+    }
+}
+
+/// A choice, whole or a part of it.
+#[derive(Debug, Serialize)]
+struct Choice {
+    index: usize,
+    text: String,
+    logprobs: Option<TextLogprobs>,
+    finish_reason: Option<&'static str>,
+}
+
+impl Choice {
+    fn empty(index: usize) -> Choice {
+        Choice { index, text: String::new(), logprobs: None, finish_reason: None }
+    }
+}
+
+fn input(fields: Fields<'_>) -> Result<Input, Problem> {
+    let items = match fields.required("prompt")? {
+        Value::String(text) => vec![PromptText::Text(text.clone())],
+        Value::Array(items) => array(items)?,
+        other => return Err(wrong_type("prompt", "a string, an array of strings or token ids", other)),
+    };
+    let echo = fields.bool("echo")?.unwrap_or(false);
+    if echo && fields.get("logprobs").is_some() {
+        return Err(unsupported("echo", "together with logprobs"));
+    }
+    Ok(Input::Prompts { items, echo })
+}
+
+fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
+    let count = fields.integer("logprobs", 0..=MAX_LOGPROBS)?;
+    Ok(count.and_then(|count| usize::try_from(count).ok()))
+}
+
+/// Token ids are one prompt; strings and arrays of token ids are a prompt each.
+fn array(items: &[Value]) -> Result<Vec<PromptText>, Problem> {
+    let wrong = |message: String| Err(Problem::of(Kind::InvalidValue, "prompt", message));
+    match items {
+        [] => wrong("prompt is an empty array. Write at least one prompt.".into()),
+        [Value::Number(_), ..] => Ok(vec![PromptText::Tokens(tokens("prompt", items)?)]),
+        _ if items.len() > MAX_PROMPTS => {
+            wrong(format!("prompt must have at most {MAX_PROMPTS} prompts, but it has {}.", items.len()))
+        }
+        _ => items.iter().enumerate().map(|(i, item)| one(&format!("prompt[{i}]"), item)).collect(),
+    }
+}
+
+fn one(param: &str, item: &Value) -> Result<PromptText, Problem> {
+    match item {
+        Value::String(text) => Ok(PromptText::Text(text.clone())),
+        Value::Array(ids) => Ok(PromptText::Tokens(tokens(param, ids)?)),
+        other => Err(wrong_type(param, "a string or an array of token ids", other)),
+    }
+}

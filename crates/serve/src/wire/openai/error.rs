@@ -1,0 +1,70 @@
+//! One table from kind of problem to status, OpenAI's type and code; and the answer made of it.
+
+use answer::Kind as Asked;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::{Kind, Problem};
+
+/// HTTP status, OpenAI's type, OpenAI's code, and after how many seconds to try again.
+type Row = (StatusCode, &'static str, &'static str, Option<u16>);
+
+#[rustfmt::skip]
+fn row(kind: Kind) -> Row {
+    const ASKED: &str = "invalid_request_error";
+    const OURS: &str = "server_error";
+    match kind {
+        Kind::Ask(Asked::InvalidType)   => (StatusCode::BAD_REQUEST, ASKED, "invalid_type", None),
+        Kind::Ask(Asked::InvalidValue)  => (StatusCode::BAD_REQUEST, ASKED, "invalid_value", None),
+        Kind::Ask(Asked::Missing)       => (StatusCode::BAD_REQUEST, ASKED, "missing_required_parameter", None),
+        Kind::Ask(Asked::Unsupported)   => (StatusCode::BAD_REQUEST, ASKED, "unsupported_parameter", None),
+        Kind::Ask(Asked::ContextLength) => (StatusCode::BAD_REQUEST, ASKED, "context_length_exceeded", None),
+        Kind::Ask(Asked::Busy)          => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", Some(1)),
+        Kind::Ask(Asked::Draining)      => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
+        Kind::Ask(Asked::Failed)        => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_failed", None),
+        Kind::Ask(Asked::Internal)      => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
+        Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
+        Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),
+        Kind::UnknownUrl                => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),
+        Kind::MethodNotAllowed          => (StatusCode::METHOD_NOT_ALLOWED, ASKED, "method_not_allowed", None),
+        Kind::BodyTimeout               => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
+        Kind::BodyEncoding              => (StatusCode::UNSUPPORTED_MEDIA_TYPE, ASKED, "unsupported_encoding", None),
+        Kind::TooLarge                  => (StatusCode::PAYLOAD_TOO_LARGE, ASKED, "request_too_large", None),
+        Kind::Internal                  => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
+        Kind::Loading                   => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_loading", Some(2)),
+        Kind::Draining                  => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
+    }
+}
+
+/// An error as OpenAI writes it.
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorBody<'a> {
+    error: ErrorDetail<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorDetail<'a> {
+    message: &'a str,
+    r#type: &'static str,
+    param: Option<&'a str>,
+    code: &'static str,
+}
+
+/// The error as JSON, for streams that have already begun.
+pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
+    let (_, class, code, _) = row(problem.kind);
+    let param = problem.param.as_deref();
+    ErrorBody { error: ErrorDetail { message: &problem.message, r#type: class, param, code } }
+}
+
+/// The answer to a request that is not answered.
+pub(crate) fn problem(problem: &Problem) -> Response {
+    let (status, _, _, retry) = row(problem.kind);
+    let mut response = (status, Json(body(problem))).into_response();
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}

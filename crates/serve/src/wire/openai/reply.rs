@@ -1,0 +1,79 @@
+//! What answers of all endpoints have in common. Field order is OpenAI's.
+
+use std::hash::{BuildHasher, Hasher};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use answer::{Reason, Tally};
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use crate::wire::{Frame, now};
+
+/// What every answer and every chunk of one begins with.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Head {
+    id: String,
+    object: &'static str,
+    created: u64,
+    pub(super) model: String,
+    system_fingerprint: &'static str,
+}
+
+impl Head {
+    pub(super) fn new(prefix: &str, object: &'static str, model: &str) -> Head {
+        let system_fingerprint = concat!("whinchat-", env!("CARGO_PKG_VERSION"));
+        Head { id: unique(prefix), object, created: now(), model: model.to_owned(), system_fingerprint }
+    }
+
+    /// A whole answer.
+    pub(super) fn whole<C: Serialize>(&self, choices: Vec<C>, tally: &Tally) -> Response {
+        Json(Reply { head: self, choices, usage: Some(Some(Usage::of(tally))) }).into_response()
+    }
+
+    /// A chunk of a stream; `usage` is absent, null or numbers.
+    pub(super) fn chunk<C: Serialize>(&self, choices: Vec<C>, usage: Option<Option<Usage>>) -> Frame {
+        Frame::json(&Reply { head: self, choices, usage })
+    }
+}
+
+/// An answer or a chunk of one; `C` are its choices.
+#[derive(Debug, Serialize)]
+struct Reply<'a, C> {
+    #[serde(flatten)]
+    head: &'a Head,
+    choices: Vec<C>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usage: Option<Option<Usage>>,
+}
+
+/// Tokens that an answer took.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Usage {
+    prompt_tokens: usize,
+    completion_tokens: usize,
+    total_tokens: usize,
+}
+
+impl Usage {
+    pub(super) fn of(tally: &Tally) -> Usage {
+        let (prompt_tokens, completion_tokens) = (tally.prompt(), tally.generated());
+        Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+    }
+}
+
+/// The word for why a choice ended.
+pub(super) fn finish_reason(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Stop => "stop",
+        Reason::Length => "length",
+        Reason::ToolCalls => "tool_calls",
+    }
+}
+
+/// A name never used before: by this process by counting, by others by chance.
+pub(super) fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let chance = std::hash::RandomState::new().build_hasher().finish();
+    format!("{prefix}-{chance:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
