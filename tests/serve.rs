@@ -150,6 +150,47 @@ fn answers_are_those_of_transformers() {
     }
 }
 
+/// What a person asks, an agent's turn and what clients make of them.
+fn conversations() -> Vec<Value> {
+    let call = json!([{ "id": "c1", "type": "function", "function": { "name": "get_weather", "arguments": "{\"city\": \"Oslo\"}" } }]);
+    let result = json!({ "role": "tool", "tool_call_id": "c1", "content": "{\"temperature\": 7, \"sky\": \"rain\"}" });
+    let user = |content: Value| json!({ "role": "user", "content": content });
+    vec![
+        json!([user("Who are you?".into())]),
+        json!([{ "role": "system", "content": "Be brief." }, user("Hi".into()), { "role": "assistant", "content": "Hello!" }, user("Sing.".into())]),
+        json!([{ "role": "developer", "content": "Be brief." }, user(json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]))]),
+        json!([user("Weather in Oslo?".into()), { "role": "assistant", "content": null, "tool_calls": call }, result]),
+    ]
+}
+
+/// Over HTTP, through the library and in a chat: the same prompt, the same answer.
+#[test]
+fn one_conversation_is_the_same_everywhere() {
+    let server = Server::start_with(&["--listen", "127.0.0.1:0"]);
+    let model = whinchat::Model::builtin().expect("the built-in model");
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = whinchat::GenerateOptions { sampling: whinchat::Sampling::greedy(), ..whinchat::GenerateOptions::max_tokens(12) };
+    for messages in conversations() {
+        let body = json!({ "messages": messages, "temperature": 0, "max_tokens": 12 });
+        let over_http = server.answer("/v1/chat/completions", &body);
+        let chat = whinchat::Chat::new(messages.clone());
+        let mut asked = model.begin(&options.ask(whinchat::Input::Chat(chat.clone()))).expect("a generation");
+        let answer = asked.wait().expect("an answer").remove(0);
+        let message = &over_http["choices"][0]["message"];
+        assert_eq!(message["content"].as_str().unwrap_or_default(), answer.text, "{messages}");
+        assert_eq!(over_http["usage"]["prompt_tokens"], model.count(&chat).expect("a prompt"), "{messages}");
+        let file = folder.path().join("chat.json");
+        std::fs::write(&file, body.to_string()).expect("written");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+        command.args(["chat", "-n", "12", "--temperature", "0"]).env_remove("WHINCHAT_MODEL");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+        let lines = format!("/load {}\n/regenerate\n", file.display());
+        child.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("it reads");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(String::from_utf8_lossy(&output.stdout).starts_with(answer.text.trim_end()), "{messages}: {output:?}");
+    }
+}
+
 #[test]
 fn answers_do_not_depend_on_company() {
     let server = Server::start();
