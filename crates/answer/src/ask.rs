@@ -20,13 +20,15 @@ pub struct Ask {
     pub logprobs: Option<usize>,
     /// Leave control tokens out of the text.
     pub skip_special_tokens: bool,
+    /// Give the arguments of tool calls in pieces as they come, not whole.
+    pub pieces: bool,
 }
 
 impl Ask {
     /// One answer to `input`, by the model's own settings.
     pub fn new(input: Input) -> Ask {
         let (sampling, ending) = (Sampling::default(), Ending::default());
-        Ask { input, n: 1, sampling, ending, logprobs: None, skip_special_tokens: true }
+        Ask { input, n: 1, sampling, ending, logprobs: None, skip_special_tokens: true, pieces: false }
     }
 }
 
@@ -62,6 +64,8 @@ pub struct Chat {
     pub add_generation_prompt: bool,
     /// The last message is the beginning of the answer.
     pub continue_final_message: bool,
+    /// Whether an answer may call more than one tool.
+    pub parallel_tool_calls: bool,
     /// Further variables of the template.
     pub variables: Map<String, Value>,
 }
@@ -69,7 +73,14 @@ pub struct Chat {
 impl Chat {
     /// A conversation that the model answers.
     pub fn new(messages: Value) -> Chat {
-        Chat { messages, tools: None, add_generation_prompt: true, continue_final_message: false, variables: Map::new() }
+        Chat {
+            messages,
+            tools: None,
+            add_generation_prompt: true,
+            continue_final_message: false,
+            parallel_tool_calls: true,
+            variables: Map::new(),
+        }
     }
 }
 

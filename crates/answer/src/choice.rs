@@ -85,9 +85,9 @@ impl Choice {
 
 fn reason(reason: FinishReason) -> Result<Reason, Problem> {
     match reason {
-        FinishReason::Stop(_) => Ok(Reason::Stop),
+        FinishReason::Stop(_) | FinishReason::Complete => Ok(Reason::Stop),
         FinishReason::Length => Ok(Reason::Length),
-        FinishReason::Aborted => {
+        FinishReason::Aborted | FinishReason::Cancelled => {
             Err(Problem::new(Kind::Draining, "The model was stopped before the answer was complete."))
         }
         FinishReason::Failed(why) => {

@@ -50,7 +50,7 @@ impl LoadedModel {
         info: ModelInfo,
         executor: impl Executor + 'static,
         config: EngineConfig,
-        clock: impl Fn() -> Duration + Send + 'static,
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
         observer: impl Observer + 'static,
     ) -> std::io::Result<LoadedModel> {
         let (context, streams) = (config.context, config.max_sequences);

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Prompt, Request, SamplingParams, StopRules, SubmitError};
+use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenSink};
 use serde_json::Value;
-use text::{EncodeOptions, Parser, TemplateError};
+use text::{CallOptions, EncodeOptions, Parser, TemplateError};
 
 use crate::choice::Choice;
 use crate::pipeline::{Pipeline, Shown};
@@ -60,8 +60,8 @@ impl LoadedModel {
         match input {
             Input::Chat(chat) => {
                 let text = self.render(chat)?;
-                let (tokens, parser) = (self.encode_chat(&text), Some(self.info.dialect.parser(&text)));
-                Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, parser }])
+                let tokens = self.encode_chat(&text);
+                Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, rendered: Some(text) }])
             }
             Input::Prompts { items, echo } => {
                 items.iter().enumerate().map(|(i, item)| self.encode(item, i, *echo, items.len())).collect()
@@ -82,7 +82,15 @@ impl LoadedModel {
             PromptText::Text(text) => text.clone(),
             PromptText::Tokens(tokens) => tokenizer.decode(tokens, true),
         });
-        Ok(Encoded { tokens, param, echo, parser: None })
+        Ok(Encoded { tokens, param, echo, rendered: None })
+    }
+
+    /// Whether the queue takes so many continuations now.
+    ///
+    /// # Errors
+    /// If it does not, or the engine takes no requests.
+    pub fn check_queue(&self, continuations: usize) -> Result<(), Problem> {
+        self.engine().check_room(continuations).map_err(refused)
     }
 
     /// A full queue says so before anything is tokenized.
@@ -91,7 +99,7 @@ impl LoadedModel {
             Input::Chat(_) => 1,
             Input::Prompts { items, .. } => items.len(),
         };
-        self.engine().room_for(prompts.saturating_mul(ask.n)).map_err(refused)
+        self.check_queue(prompts.saturating_mul(ask.n))
     }
 
     fn check_vocabulary(&self, ask: &Ask) -> Result<(), Problem> {
@@ -127,8 +135,8 @@ struct Encoded {
     param: String,
     /// The text that each answer starts with.
     echo: Option<String>,
-    /// Takes reasoning and tool calls out of the answer.
-    parser: Option<Parser>,
+    /// The text of a conversation, whose answer has reasoning and tool calls taken out of it.
+    rendered: Option<String>,
 }
 
 /// Ends the prompt where the last message's text does, dropping what the template puts after a message.
@@ -185,24 +193,33 @@ impl<'a> Starter<'a> {
         Ok(generation)
     }
 
-    fn request(&self, encoded: &Encoded, sinks: Vec<Box<dyn engine::TokenSink>>) -> Result<Request, Problem> {
+    fn request(&self, encoded: &Encoded, sinks: Vec<Box<dyn TokenSink>>) -> Result<Request, Problem> {
         let Some(prompt) = Prompt::new(encoded.tokens.as_slice()) else {
             let message = format!("{}: the prompt has no tokens. Write at least one.", encoded.param);
             return Err(Problem::of(Kind::InvalidValue, encoded.param.as_str(), message));
         };
         let (params, stop) = (self.params.clone(), self.stop.clone());
-        Ok(Request { params, stop, sinks, ..Request::new(self.model.next_id(), prompt) })
+        let continuations = sinks.into_iter().map(Continuation::new).collect();
+        Ok(Request { params, stop, ..Request::new(self.model.next_id(), prompt, continuations) })
     }
 
     fn choice(&self, index: usize, encoded: &Encoded) -> Choice {
         let shown = match self.ask.skip_special_tokens {
             false => Shown::All,
-            true if encoded.parser.is_some() => Shown::Markers(Arc::clone(&self.model.markers)),
+            true if encoded.rendered.is_some() => Shown::Markers(Arc::clone(&self.model.markers)),
             true => Shown::Markers(Arc::from([])),
         };
-        let (stops, parser) = (self.ask.ending.strings.clone(), encoded.parser.clone());
+        let (stops, parser) = (self.ask.ending.strings.clone(), self.parser(encoded));
         let pipeline = Pipeline::new(&self.model.info.tokenizer, &encoded.tokens, stops, parser, shown);
         Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len())
+    }
+}
+
+impl Starter<'_> {
+    fn parser(&self, encoded: &Encoded) -> Option<Parser> {
+        let (Some(text), Input::Chat(chat)) = (&encoded.rendered, &self.ask.input) else { return None };
+        let options = CallOptions { tools: chat.tools.as_ref(), parallel: chat.parallel_tool_calls, pieces: self.ask.pieces };
+        Some(self.model.info.dialect.parser(text, &options))
     }
 }
 
@@ -215,6 +232,7 @@ fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {
 
 fn refused(error: SubmitError) -> Problem {
     match error {
+        SubmitError::TooMany { .. } => Problem::of(Kind::InvalidValue, "n", format!("The request asks for {error}.")),
         SubmitError::Full => Problem::new(Kind::Busy, "Too many requests are waiting. Try again later."),
         SubmitError::Draining => Problem::new(Kind::Draining, "The model takes no more requests. Try again later."),
         SubmitError::Failed(why) => Problem::new(Kind::Failed, format!("The model's engine has failed: {why}.")),

@@ -118,7 +118,7 @@ impl App {
     pub(crate) fn check_room(&self) -> Result<(), Problem> {
         let mut full = None;
         for served in self.models()? {
-            match served.check_room(1) {
+            match served.check_queue(1) {
                 Ok(()) => return Ok(()),
                 Err(problem) => full = Some(problem),
             }

@@ -83,7 +83,7 @@ impl Model {
         let source = checkpoint.chat_template()?;
         let info = ModelInfo {
             name: prepared.name.clone().unwrap_or_else(|| checkpoint.name()),
-            dialect: source.as_deref().map(Dialect::of_template).unwrap_or_default(),
+            dialect: Dialect::of_template(source.as_deref().unwrap_or_default()),
             template: chat_template(source.as_deref(), &tokenizer),
             sampling: suggested(&checkpoint.generation()?),
             stop_tokens: stop_tokens(&checkpoint.generation()?, &tokenizer),

@@ -113,7 +113,7 @@ pub(crate) fn served(gate: Option<Receiver<()>>, queue: usize, context: usize) -
         name: "tiny".into(),
         tokenizer: tokenizer(),
         template: Ok(template()),
-        dialect: Dialect::default(),
+        dialect: Dialect::of_template(""),
         sampling: Sampling::greedy(),
         stop_tokens: [END].into(),
         created: 1_700_000_000,

@@ -18,7 +18,7 @@ fn check_ended(expect: &str, answer: &str, reason: Reason, fails: Option<&str>) 
     let folder = folder(&[("cases.jsonl", &case), ("g.gbnf", GRAMMAR)]);
     let suite = Suite::load(folder.path()).expect("a suite");
     let mut said = Answer { reason: Some(reason), usage: Usage { prompt: 3, generated: 7 }, ..Answer::default() };
-    let mut parser = Dialect::named("hermes").expect("a dialect").parser("");
+    let mut parser = Dialect::named("hermes").expect("a dialect").parser("", &text::CallOptions::default());
     let parts = parser.push(answer).into_iter().chain(parser.finish());
     parts.for_each(|part| {
         said.add(match part {

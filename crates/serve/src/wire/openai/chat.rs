@@ -192,6 +192,7 @@ fn input(fields: Fields<'_>) -> Result<Input, Problem> {
         tools: tools(fields)?,
         add_generation_prompt,
         continue_final_message,
+        parallel_tool_calls: fields.bool("parallel_tool_calls")?.unwrap_or(true),
         variables: variables(fields)?,
     }))
 }

@@ -80,15 +80,17 @@ pub(super) fn ask(
     if fields.integer("best_of", 0..)?.is_some_and(|best| best != n) {
         return Err(unsupported("best_of", "other than n"));
     }
+    let delivery = delivery(fields)?;
     let ask = Ask {
         n: usize::try_from(n).unwrap_or(1),
         sampling: sampling(fields)?,
         ending: ending(fields, tokens)?,
         logprobs,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
+        pieces: delivery.streams(),
         ..Ask::new(input)
     };
-    Ok((ask, delivery(fields)?))
+    Ok((ask, delivery))
 }
 
 /// The error for what this server does not do.
