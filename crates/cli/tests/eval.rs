@@ -4,7 +4,10 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::{folder, tiny, varied_cases};
+use cases::{folder, tiny, varied_cases};
+
+#[path = "../src/eval/tests/cases.rs"]
+mod cases;
 
 fn eval(args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));

@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 ///
 /// # Errors
 /// If it is compressed, is too large, does not arrive in time, or its sender goes away.
-pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
     check_encoding(headers)?;
     let length = body.size_hint().lower();
     // Who waits for a "100 Continue" has not sent anything yet.

@@ -97,7 +97,7 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
     let body = body::read(&parts.headers, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
-    let (mut generation, mut dialect, stream) = begin::<D>(app, body).await?;
+    let (mut generation, dialect, stream) = begin::<D>(app, body).await?;
     if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
         tokens.set(generation.tally());
     }

@@ -8,7 +8,7 @@ fn the_page_names_fields_and_codes() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let read = |path: &str| std::fs::read_to_string(root.join(path)).unwrap_or_else(|e| panic!("{path}: {e}"));
     let page = read("../../docs/http.md");
-    let sources = ["chat", "completion", "request"].map(|name| read(&format!("src/openai/{name}.rs")));
+    let sources = ["chat", "completion", "request"].map(|name| read(&format!("src/wire/openai/{name}.rs")));
     let mut names = BTreeSet::new();
     for source in &sources {
         names.extend(source.split("fields.").skip(1).filter_map(first_argument));
@@ -16,7 +16,7 @@ fn the_page_names_fields_and_codes() {
     let list = between(&sources[2], "UNSUPPORTED: &[&str] = &[", "];");
     names.extend(list.split('"').skip(1).step_by(2));
     assert!(names.len() > 50, "the source is no longer read as it is written: {names:?}");
-    let table = read("src/http/error.rs");
+    let table = read("src/wire/openai/error.rs");
     let rows = between(&table, "match kind {", "}").lines().filter(|line| line.contains("=>"));
     let codes: Vec<_> = rows.filter_map(|row| row.rsplit('"').nth(1)).collect();
     assert!(codes.len() > 10, "the table is no longer read as it is written: {codes:?}");

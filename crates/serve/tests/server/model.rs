@@ -90,6 +90,44 @@ impl Executor for Scripted {
     }
 }
 
+/// Recites a text to one request after another, whatever is asked.
+pub(crate) struct Reciting {
+    pub(crate) text: &'static str,
+    pub(crate) said: usize,
+    pub(crate) logits: Vec<f32>,
+}
+
+impl Executor for Reciting {
+    fn limits(&self) -> ExecutorLimits {
+        Scripted { kv_blocks: 4096, gate: None, logits: Vec::new() }.limits()
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        self.logits.clear();
+        for _ in &batch.outputs {
+            let byte = self.text.as_bytes().get(self.said).copied();
+            self.said = byte.map_or(0, |_| self.said + 1);
+            let start = self.logits.len();
+            self.logits.resize(start + VOCAB, 0.0);
+            self.logits[start + byte.map_or(END as usize, usize::from)] = 10.0;
+        }
+        Ok(&self.logits)
+    }
+}
+
+/// Panics at every batch.
+pub(crate) struct Broken;
+
+impl Executor for Broken {
+    fn limits(&self) -> ExecutorLimits {
+        Scripted { kv_blocks: 4096, gate: None, logits: Vec::new() }.limits()
+    }
+
+    fn forward(&mut self, _: &Batch) -> Result<&[f32], ExecutorError> {
+        panic!("the device is gone")
+    }
+}
+
 /// How byte-level vocabularies write a byte: printable Latin-1 as it is, the others moved up to U+0100 in order.
 fn letter(byte: u8) -> char {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use answer::{LoadedModel, ModelInfo, Sampling};
-use engine::{EngineConfig, EngineHandle, EngineStats};
+use engine::{EngineConfig, EngineHandle, EngineStats, Executor};
 use serde_json::{Value, json};
 use serve::App;
 use text::Dialect;
@@ -108,12 +108,22 @@ impl Server {
 /// A model `tiny` with its engine.
 pub(crate) fn served(gate: Option<Receiver<()>>, queue: usize, context: usize) -> (EngineHandle, LoadedModel) {
     let executor = Scripted { kv_blocks: 4 * CONTEXT / 16, gate, logits: Vec::new() };
-    let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue: queue, context, seed: 1 };
+    loaded("tiny", Dialect::of_template(""), executor, (queue, context))
+}
+
+/// A model with its engine; `limits` are the length of its queue and its context.
+pub(crate) fn loaded(
+    name: &str,
+    dialect: Dialect,
+    executor: impl Executor + 'static,
+    (max_queue, context): (usize, usize),
+) -> (EngineHandle, LoadedModel) {
+    let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, seed: 1 };
     let info = ModelInfo {
-        name: "tiny".into(),
+        name: name.into(),
         tokenizer: tokenizer(),
         template: Ok(template()),
-        dialect: Dialect::of_template(""),
+        dialect,
         sampling: Sampling::greedy(),
         stop_tokens: [END].into(),
         created: 1_700_000_000,

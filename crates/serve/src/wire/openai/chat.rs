@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Reason, Tally};
+use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Problem, Reason, Tally};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -9,7 +9,6 @@ use super::logprobs::ChatLogprobs;
 use super::reply::{Head, Usage, finish_reason, unique};
 use super::request::{self, Delivery, MAX_LOGPROBS, unsupported};
 use super::{error, messages};
-use crate::Problem;
 use crate::wire::fields::Fields;
 use crate::wire::{Call, Dialect, Frame};
 
@@ -23,7 +22,7 @@ pub(super) struct ChatCompletion {
 }
 
 impl Dialect for ChatCompletion {
-    fn parse(body: &[u8]) -> Result<Call<ChatCompletion>, Problem> {
+    fn parse(body: &[u8]) -> Result<Call<ChatCompletion>, crate::Problem> {
         let map = request::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
@@ -61,11 +60,11 @@ impl Dialect for ChatCompletion {
         usage.into_iter().chain([Frame::data("[DONE]")]).collect()
     }
 
-    fn failure(&mut self, problem: &Problem) -> Vec<Frame> {
+    fn failure(&mut self, problem: &crate::Problem) -> Vec<Frame> {
         vec![Frame::json(&error::body(problem)), Frame::data("[DONE]")]
     }
 
-    fn problem(problem: &Problem) -> Response {
+    fn problem(problem: &crate::Problem) -> Response {
         error::problem(problem)
     }
 }
@@ -128,7 +127,7 @@ impl ToolCall {
 
 impl Choice {
     fn new(index: usize, answer: Answer, logprobs: bool) -> Choice {
-        let Answer { text, reasoning, calls, logprobs: tokens, reason } = answer;
+        let Answer { text, reasoning, calls, logprobs: tokens, reason, usage: _ } = answer;
         let content = Some(text).filter(|text| !text.is_empty() || calls.is_empty());
         let reasoning_content = Some(reasoning).filter(|text| !text.is_empty());
         let tool_calls = calls.into_iter().map(|call| ToolCall::new(None, Some(call.name), call.arguments)).collect();
@@ -203,7 +202,7 @@ fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
     match (wanted, top) {
         (false, Some(1..)) => {
             let message = "top_logprobs needs logprobs to be true.";
-            Err(answer::Problem::of(Kind::InvalidValue, "top_logprobs", message).into())
+            Err(Problem::of(Kind::InvalidValue, "top_logprobs", message))
         }
         (false, _) => Ok(None),
         (true, top) => Ok(Some(usize::try_from(top.unwrap_or(0)).unwrap_or(0))),

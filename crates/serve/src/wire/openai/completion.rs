@@ -1,6 +1,6 @@
 //! `POST /v1/completions`.
 
-use answer::{Answer, Event, Input, Kind, LoadedModel, PromptText, Tally, TokenLogprob};
+use answer::{Answer, Event, Input, Kind, LoadedModel, Problem, PromptText, Tally, TokenLogprob};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::Value;
@@ -9,7 +9,6 @@ use super::error;
 use super::logprobs::TextLogprobs;
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery, MAX_LOGPROBS, tokens, unsupported};
-use crate::Problem;
 use crate::wire::fields::{Fields, wrong_type};
 use crate::wire::{Call, Dialect, Frame};
 
@@ -27,7 +26,7 @@ pub(super) struct Completion {
 }
 
 impl Dialect for Completion {
-    fn parse(body: &[u8]) -> Result<Call<Completion>, Problem> {
+    fn parse(body: &[u8]) -> Result<Call<Completion>, crate::Problem> {
         let map = request::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
@@ -68,11 +67,11 @@ impl Dialect for Completion {
         usage.into_iter().chain([Frame::data("[DONE]")]).collect()
     }
 
-    fn failure(&mut self, problem: &Problem) -> Vec<Frame> {
+    fn failure(&mut self, problem: &crate::Problem) -> Vec<Frame> {
         vec![Frame::json(&error::body(problem)), Frame::data("[DONE]")]
     }
 
-    fn problem(problem: &Problem) -> Response {
+    fn problem(problem: &crate::Problem) -> Response {
         error::problem(problem)
     }
 }

@@ -1,0 +1,115 @@
+//! Several models in one server: each lives, is replaced, drains and dies for itself. And a queue that is full.
+
+use serde_json::json;
+use text::Dialect;
+
+use crate::client::Client;
+use crate::model::Broken;
+use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, loaded, served, with};
+
+const TEXT: &str = "/v1/completions";
+
+/// A model whose engine fails says so at once, in /health and to who asks; the others answer.
+#[tokio::test]
+async fn a_model_that_dies_says_so_and_others_go_on() {
+    let server = Server::start().await;
+    let (broken, model) = loaded("broken", Dialect::of_template(""), Broken, (8, 4096));
+    server.app.add(model);
+    let ask = completion("x", json!({ "model": "broken", "max_tokens": 4 }));
+    // Each request learns what happened to it, until the engine gives up.
+    while !matches!(broken.liveness(), engine::Liveness::Failed(_)) {
+        let answer = server.post(TEXT, &ask).await;
+        assert!(matches!(answer.head.status, 500 | 503), "{answer:?}");
+        assert!(answer.json()["error"]["message"].as_str().is_some_and(|m| m.contains("the device is gone")), "{answer:?}");
+    }
+    for _ in 0..20 {
+        server.check(TEXT, &ask, 503, &json!({ "error": { "code": "model_failed", "message": "~the device is gone" } })).await;
+    }
+    let health = server.get("/health").await;
+    assert_eq!((health.head.status, &health.json()["status"]), (200, &json!("degraded")));
+    assert!(health.json()["models"]["broken"].as_str().is_some_and(|why| why.contains("the device is gone")));
+    server.check(TEXT, &completion("X", json!({ "model": "tiny" })), 200, &json!({ "choices": [{ "text": "YZ" }] })).await;
+
+    drop(server.app.remove("tiny"));
+    let health = server.get("/health").await;
+    assert_eq!((health.head.status, &health.json()["status"]), (503, &json!("failed")));
+}
+
+/// A model is replaced while it answers: what has begun is finished, what comes later is answered by the new one.
+#[tokio::test]
+async fn a_model_is_replaced_under_load() {
+    let server = Server::start().await;
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        let mut client = Client::connect(server.address).await;
+        let body = completion("a", json!({ "stream": true, "max_tokens": 3000, "ignore_eos": true }));
+        client.send("POST", TEXT, body.to_string().as_bytes()).await;
+        assert_eq!(client.head().await.status, 200);
+        open.push(client);
+    }
+    let mut retired = Vec::new();
+    for _ in 0..8 {
+        retired.extend(server.app.add(served(None, 8, CONTEXT).1));
+        for _ in 0..4 {
+            server.check(TEXT, &completion("X", json!({})), 200, &json!({ "choices": [{ "text": "YZ" }] })).await;
+        }
+    }
+    assert_eq!(retired.len(), 8, "each was in the place of the one before");
+    for mut client in open {
+        let mut tokens = 0;
+        while let Some(event) = client.event().await.filter(|event| event != "[DONE]") {
+            assert!(!event.contains("error"), "{event}");
+            tokens += 1;
+        }
+        assert!(tokens > 1000, "it was cut off after {tokens}");
+    }
+    let ended = tokio::task::spawn_blocking(move || retired.iter().for_each(|model| model.join()));
+    tokio::time::timeout(DEADLINE, ended).await.expect("they have drained").expect("no panic");
+    server.check(TEXT, &completion("X", json!({})), 200, &json!({ "model": "tiny" })).await;
+}
+
+/// One model drains and is gone; the other never notices.
+#[tokio::test]
+async fn a_model_is_taken_away() {
+    let server = Server::start().await;
+    let mut second = served(None, 8, CONTEXT).1;
+    second.info.name = "second".into();
+    server.app.add(second);
+    let ask = completion("X", json!({ "model": "second" }));
+    server.check(TEXT, &ask, 200, &json!({ "model": "second" })).await;
+    let removed = server.app.remove("second").expect("it was there");
+    server.check(TEXT, &ask, 404, &json!({ "error": { "code": "model_not_found" } })).await;
+    server.check(TEXT, &completion("X", json!({})), 200, &json!({ "model": "tiny" })).await;
+    tokio::task::spawn_blocking(move || removed.join()).await.expect("it ends");
+}
+
+/// Continuations count, a request is taken whole or not at all, and a full queue is said before the body is parsed.
+#[tokio::test]
+async fn a_full_queue_says_so_before_anything_is_parsed() {
+    let (step, gate) = gate();
+    let server = Server::with(Setup { gate: Some(gate), queue: 8, ..Setup::default() }).await;
+    let busy = json!({ "error": { "code": "queue_full" } });
+    let many = json!({ "error": { "code": "invalid_value", "param": "n" } });
+    server.check(TEXT, &completion("X", json!({ "n": 9 })), 400, &many).await;
+    server.check(TEXT, &json!({ "prompt": ["X", "X", "X"], "n": 3 }), 400, &many).await;
+    let mut running = Client::connect(server.address).await;
+    running.send("POST", TEXT, completion("A", json!({ "n": 8 })).to_string().as_bytes()).await;
+    step.send(()).expect("the model waits");
+    server.until("it runs", |stats| stats.running > 0).await;
+    let mut waiting = Client::connect(server.address).await;
+    waiting.send("POST", TEXT, completion("A", json!({ "n": 5 })).to_string().as_bytes()).await;
+    server.until("it waits", |_| server.engine.queue_free() == 3).await;
+    // More than is free is refused whole; what fits is not.
+    server.check(TEXT, &json!({ "prompt": ["X", "X"], "n": 2 }), 429, &busy).await;
+    assert_eq!(server.engine.queue_free(), 3);
+    let mut last = Client::connect(server.address).await;
+    last.send("POST", TEXT, json!({ "prompt": ["X", "X", "X"] }).to_string().as_bytes()).await;
+    server.until("the queue is full", |_| server.engine.queue_free() == 0).await;
+    let refused = crate::client::fetch(server.address, "POST", TEXT, b"this is no JSON").await;
+    assert_eq!((refused.head.status, refused.head.header("retry-after")), (429, Some("1")));
+    server.check("/v1/chat/completions", &with(chat("hi", json!({})), json!({ "n": 0 })), 429, &busy).await;
+    drop(step);
+    for client in [&mut running, &mut waiting, &mut last] {
+        assert_eq!(client.answer().await.head.status, 200);
+    }
+}
