@@ -1,4 +1,4 @@
-//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, the segments of answers, grammars.
+//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, dialects, grammars.
 //!
 //! Architecture invariant: this crate knows nothing of models, tensors, HTTP or async.
 
@@ -9,6 +9,7 @@ mod call;
 mod charsmap;
 mod classes;
 mod decode;
+mod dialects;
 mod export;
 mod gguf;
 mod grammar;
@@ -33,6 +34,7 @@ mod wordpiece;
 
 pub use call::ToolCall;
 pub use decode::StreamDecoder;
+pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};
 pub use segments::{Segment, Segments};
 pub use stop::StopStrings;

@@ -2,6 +2,7 @@
 
 mod common;
 mod converted;
+mod dialects;
 mod gguf_small;
 mod gguf_vectors;
 mod grammar;
