@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use serde_json::Value;
 use lab::ConvertOptions;
+use serde_json::Value;
 use whinchat::{GenerateOptions, Model, Sampling};
 
 fn tiny() -> PathBuf {

@@ -169,7 +169,10 @@ fn one_conversation_is_the_same_everywhere() {
     let server = Server::start_with(&["--listen", "127.0.0.1:0"]);
     let model = whinchat::Model::builtin().expect("the built-in model");
     let folder = tempfile::tempdir().expect("a folder");
-    let options = whinchat::GenerateOptions { sampling: whinchat::Sampling::greedy(), ..whinchat::GenerateOptions::max_tokens(12) };
+    let options = whinchat::GenerateOptions {
+        sampling: whinchat::Sampling::greedy(),
+        ..whinchat::GenerateOptions::max_tokens(12)
+    };
     for messages in conversations() {
         let body = json!({ "messages": messages, "temperature": 0, "max_tokens": 12 });
         let over_http = server.answer("/v1/chat/completions", &body);

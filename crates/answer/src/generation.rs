@@ -153,9 +153,8 @@ impl Generation {
             }
             let (choice, heard) = ready!(self.reader.poll(cx));
             let gone = || Problem::new(Kind::Failed, "The engine ended before the answer did.");
-            let ended = heard.ok_or_else(gone).and_then(|event| {
-                self.choices[choice].take(event, &self.tally, &mut self.ready)
-            });
+            let ended =
+                heard.ok_or_else(gone).and_then(|event| self.choices[choice].take(event, &self.tally, &mut self.ready));
             match ended {
                 Ok(false) => {}
                 Ok(true) => self.end(choice),

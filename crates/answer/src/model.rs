@@ -97,7 +97,8 @@ impl Drop for LoadedModel {
 /// The ids of the dialect's markers that are tokens without text.
 fn markers(info: &ModelInfo) -> Arc<[u32]> {
     let tokenizer = &info.tokenizer;
-    let id = |marker: &&str| match tokenizer.encode(marker, EncodeOptions { add_special: false, parse_special: true })[..] {
+    let id = |marker: &&str| match tokenizer.encode(marker, EncodeOptions { add_special: false, parse_special: true })[..]
+    {
         [id] if tokenizer.bytes(id).is_empty() => Some(id),
         _ => None,
     };

@@ -110,7 +110,8 @@ impl LoadedModel {
     fn check_tokens(&self, param: &str, ids: impl IntoIterator<Item = u32>) -> Result<(), Problem> {
         let vocab = self.info.tokenizer.vocab();
         let Some(id) = ids.into_iter().find(|id| *id as usize >= vocab) else { return Ok(()) };
-        let message = format!("{param}: token {id} is not in the model's vocabulary (0 to {}).", vocab.saturating_sub(1));
+        let message =
+            format!("{param}: token {id} is not in the model's vocabulary (0 to {}).", vocab.saturating_sub(1));
         Err(Problem::of(Kind::InvalidValue, param, message))
     }
 
@@ -184,7 +185,11 @@ impl<'a> Starter<'a> {
                 generation.begin_with(Event::Text { choice, text, logprobs: Vec::new() });
             }
             if !computed {
-                generation.begin_with(Event::Finished { choice, reason: Reason::Length, usage: Usage { prompt: of(choice).tokens.len(), generated: 0 } });
+                generation.begin_with(Event::Finished {
+                    choice,
+                    reason: Reason::Length,
+                    usage: Usage { prompt: of(choice).tokens.len(), generated: 0 },
+                });
             }
         }
         if computed {
@@ -218,7 +223,8 @@ impl<'a> Starter<'a> {
 impl Starter<'_> {
     fn parser(&self, encoded: &Encoded) -> Option<Parser> {
         let (Some(text), Input::Chat(chat)) = (&encoded.rendered, &self.ask.input) else { return None };
-        let options = CallOptions { tools: chat.tools.as_ref(), parallel: chat.parallel_tool_calls, pieces: self.ask.pieces };
+        let options =
+            CallOptions { tools: chat.tools.as_ref(), parallel: chat.parallel_tool_calls, pieces: self.ask.pieces };
         Some(self.model.info.dialect.parser(text, &options))
     }
 }

@@ -80,7 +80,8 @@ mod tests {
     fn who_speaks_first_is_heard() {
         let request = Sampling { top_k: Some(3), ..Sampling::default() };
         let model = Sampling { top_k: Some(5), top_p: Some(0.5), ..Sampling::default() };
-        let defaults = Sampling { top_p: Some(0.9), min_p: Some(0.05), logit_bias: vec![(1, 2.0)], ..Sampling::default() };
+        let defaults =
+            Sampling { top_p: Some(0.9), min_p: Some(0.05), logit_bias: vec![(1, 2.0)], ..Sampling::default() };
         let params = request.or(&model).or(&defaults).params(Some(2));
         let expected = SamplingParams {
             top_k: 3,

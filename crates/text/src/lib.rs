@@ -5,7 +5,6 @@
 mod added;
 mod alphabet;
 mod bpe;
-mod call;
 mod charsmap;
 mod classes;
 mod decode;
@@ -19,7 +18,6 @@ mod normalize;
 mod pipeline;
 mod pre;
 mod pretokenize;
-mod segments;
 mod special;
 mod split;
 mod spm;
@@ -32,11 +30,9 @@ mod unigram;
 mod vocab;
 mod wordpiece;
 
-pub use call::ToolCall;
 pub use decode::StreamDecoder;
 pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};
-pub use segments::{Segment, Segments};
 pub use stop::StopStrings;
 pub use template::{ChatTemplate, TemplateError};
 pub use tokenizer::{EncodeOptions, GgufVocab, TokenKind, Tokenizer, TokenizerError};

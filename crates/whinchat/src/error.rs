@@ -43,11 +43,9 @@ impl From<answer::Problem> for Error {
     fn from(problem: answer::Problem) -> Error {
         use answer::Kind;
         match problem.kind {
-            Kind::InvalidType
-            | Kind::InvalidValue
-            | Kind::Missing
-            | Kind::Unsupported
-            | Kind::ContextLength => Error::Request(problem.message),
+            Kind::InvalidType | Kind::InvalidValue | Kind::Missing | Kind::Unsupported | Kind::ContextLength => {
+                Error::Request(problem.message)
+            }
             Kind::Busy | Kind::Draining | Kind::Failed | Kind::Internal => Error::Engine(problem.message),
         }
     }

@@ -18,8 +18,8 @@ mod load;
 mod vocab;
 
 pub use answer::{
-    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, PromptText, Reason, Sampling, ToolCall, ToolDelta,
-    Usage,
+    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, PromptText, Reason, Sampling, ToolCall,
+    ToolDelta, Usage,
 };
 pub use answers::Answers;
 pub use builtin::{BUILTIN, builtin};

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
-use model::WeightType;
 use lab::{ConvertOptions, Converted};
+use model::WeightType;
 
 use crate::terminal::Bars;
 

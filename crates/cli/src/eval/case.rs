@@ -13,30 +13,30 @@ const MAX_TOKENS: u64 = 64;
 
 /// A case.
 #[derive(Clone, Debug)]
-pub struct Case {
+pub(crate) struct Case {
     /// Its name, unique in the suite.
-    pub id: String,
+    pub(crate) id: String,
     /// What it is counted under.
-    pub task: String,
+    pub(crate) task: String,
     /// What is asked.
-    pub input: Input,
+    pub(crate) input: Input,
     /// Tools that the model may call (OpenAI's array).
-    pub tools: Option<Value>,
+    pub(crate) tools: Option<Value>,
     /// Most tokens to generate.
-    pub max_tokens: usize,
+    pub(crate) max_tokens: usize,
     /// 0 always takes the most likely token.
-    pub temperature: f32,
+    pub(crate) temperature: f32,
     /// Makes the answer repeatable where the temperature is not 0.
-    pub seed: u64,
+    pub(crate) seed: u64,
     /// What is expected.
-    pub expect: Expect,
+    pub(crate) expect: Expect,
     /// The same as the suite has it.
-    pub expected: Value,
+    pub(crate) expected: Value,
 }
 
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Input {
+pub(crate) enum Input {
     /// A conversation (OpenAI's messages), rendered by the model's chat template.
     Messages(Value),
     /// A text to go on with.
@@ -45,7 +45,7 @@ pub enum Input {
 
 /// What is expected of an answer.
 #[derive(Clone, Debug)]
-pub enum Expect {
+pub(crate) enum Expect {
     /// One of these, but for outer white space.
     Exact(Vec<String>),
     /// Each of these appears.
@@ -60,16 +60,16 @@ pub enum Expect {
 
 /// A call of a tool.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub(crate) struct Call {
     /// The tool's name.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is called with.
-    pub arguments: Map<String, Value>,
+    pub(crate) arguments: Map<String, Value>,
 }
 
 impl Input {
     /// The last thing said: what a person would call the question.
-    pub fn question(&self) -> &str {
+    pub(crate) fn question(&self) -> &str {
         match self {
             Input::Messages(messages) => {
                 let last = messages.as_array().and_then(|messages| messages.last());

@@ -11,7 +11,7 @@ use whinchat::{Answer, Reason};
 ///
 /// # Errors
 /// Why not.
-pub fn judge(expect: &Expect, answer: &Answer) -> Result<(), String> {
+pub(crate) fn judge(expect: &Expect, answer: &Answer) -> Result<(), String> {
     let text = answer.text.as_str();
     if let Expect::Contains(texts) = expect {
         let missing = texts.iter().find(|wanted| !text.contains(wanted.as_str()));

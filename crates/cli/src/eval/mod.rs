@@ -13,8 +13,8 @@ mod suite;
 #[cfg(test)]
 mod tests;
 
-pub use case::{Call, Case, Expect, Input};
-pub use judge::judge;
-pub use report::{CaseReport, Report, TaskReport, Variety};
-pub use run::run;
-pub use suite::{Suite, SuiteError, SuiteProblem};
+pub(crate) use case::{Call, Case, Expect, Input};
+pub(crate) use judge::judge;
+pub(crate) use report::{CaseReport, Report, TaskReport};
+pub(crate) use run::run;
+pub(crate) use suite::Suite;

@@ -11,66 +11,66 @@ use whinchat::{Answer, Reason, ToolCall};
 
 /// Everything that came of a run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Report {
+pub(crate) struct Report {
     /// The suite's name.
-    pub suite: String,
+    pub(crate) suite: String,
     /// The model's name.
-    pub model: String,
+    pub(crate) model: String,
     /// The tasks, in the suite's order.
-    pub tasks: Vec<TaskReport>,
+    pub(crate) tasks: Vec<TaskReport>,
     /// All cases together.
-    pub total: TaskReport,
+    pub(crate) total: TaskReport,
     /// The cases, in the suite's order.
-    pub cases: Vec<CaseReport>,
+    pub(crate) cases: Vec<CaseReport>,
     /// How long it took.
-    pub time: Duration,
+    pub(crate) time: Duration,
 }
 
 /// The scores of a task.
 #[derive(Clone, Debug, PartialEq)]
-pub struct TaskReport {
+pub(crate) struct TaskReport {
     /// The task.
-    pub task: String,
+    pub(crate) task: String,
     /// Its cases.
-    pub cases: usize,
+    pub(crate) cases: usize,
     /// Those that passed.
-    pub passed: usize,
+    pub(crate) passed: usize,
     /// The least share that must pass.
-    pub minimum: Option<f64>,
+    pub(crate) minimum: Option<f64>,
     /// How varied its sentences are, where they are judged by a grammar.
-    pub variety: Option<Variety>,
+    pub(crate) variety: Option<Variety>,
     /// The least share of sentences that must be distinct.
-    pub minimum_variety: Option<f64>,
+    pub(crate) minimum_variety: Option<f64>,
 }
 
 /// How varied the sentences of a task's answers are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Variety {
+pub(crate) struct Variety {
     /// All sentences.
-    pub sentences: usize,
+    pub(crate) sentences: usize,
     /// Those that differ from each other.
-    pub distinct: usize,
+    pub(crate) distinct: usize,
     /// Words that differ from each other.
-    pub words: usize,
+    pub(crate) words: usize,
 }
 
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CaseReport {
+pub(crate) struct CaseReport {
     /// The case's name.
-    pub id: String,
+    pub(crate) id: String,
     /// Its task.
-    pub task: String,
+    pub(crate) task: String,
     /// What was asked last.
-    pub question: String,
+    pub(crate) question: String,
     /// What was expected, as the suite has it.
-    pub expected: Value,
+    pub(crate) expected: Value,
     /// The sentences of the answer, where a grammar judges them.
-    pub sentences: Option<Vec<String>>,
+    pub(crate) sentences: Option<Vec<String>>,
     /// The answer; none if the model did not take the case.
-    pub answer: Option<Answer>,
+    pub(crate) answer: Option<Answer>,
     /// Why it failed; none if it passed.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl Report {
@@ -90,7 +90,7 @@ impl Report {
     }
 
     /// The tasks that do not reach what the suite asks for, in words.
-    pub fn below(&self) -> Vec<String> {
+    pub(crate) fn below(&self) -> Vec<String> {
         let text = |what: &str, task: &TaskReport, got: f64, minimum: Option<f64>| {
             format!("{}: {what} {:.1} %, at least {:.1} %", task.task, 100.0 * got, 100.0 * minimum.unwrap_or_default())
         };
@@ -108,17 +108,17 @@ impl Report {
     }
 
     /// Tokens generated for all answers.
-    pub fn generated_tokens(&self) -> usize {
+    pub(crate) fn generated_tokens(&self) -> usize {
         self.cases.iter().filter_map(|case| case.answer.as_ref()).map(|answer| answer.usage.generated).sum()
     }
 
     /// Tokens generated in a second, prompts and all.
-    pub fn tokens_per_second(&self) -> f64 {
+    pub(crate) fn tokens_per_second(&self) -> f64 {
         self.generated_tokens() as f64 / self.time.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
     /// All of it as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         json!({
             "suite": self.suite,
             "model": self.model,
@@ -141,12 +141,12 @@ impl TaskReport {
     }
 
     /// The share of cases that passed.
-    pub fn score(&self) -> f64 {
+    pub(crate) fn score(&self) -> f64 {
         share(self.passed, self.cases)
     }
 
     /// Where the score of endlessly many such cases would lie, with 95 % confidence (Wilson 1927).
-    pub fn interval(&self) -> (f64, f64) {
+    pub(crate) fn interval(&self) -> (f64, f64) {
         const Z: f64 = 1.959_963_984_540_054;
         if self.cases == 0 {
             return (0.0, 1.0);
@@ -159,12 +159,12 @@ impl TaskReport {
     }
 
     /// Whether fewer cases passed than must.
-    pub fn is_below(&self) -> bool {
+    pub(crate) fn is_below(&self) -> bool {
         self.minimum.is_some_and(|minimum| self.score() < minimum)
     }
 
     /// Whether fewer sentences are distinct than must be.
-    pub fn is_monotonous(&self) -> bool {
+    pub(crate) fn is_monotonous(&self) -> bool {
         self.minimum_variety.is_some_and(|minimum| self.variety.unwrap_or_default().share() < minimum)
     }
 
@@ -190,7 +190,7 @@ impl TaskReport {
 
 impl Variety {
     /// The share of sentences that are distinct.
-    pub fn share(&self) -> f64 {
+    pub(crate) fn share(&self) -> f64 {
         share(self.distinct, self.sentences)
     }
 }
@@ -224,12 +224,12 @@ impl CaseReport {
     }
 
     /// Whether the answer was what is expected.
-    pub fn pass(&self) -> bool {
+    pub(crate) fn pass(&self) -> bool {
         self.reason.is_none()
     }
 
     /// The case as JSON.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         let answer = self.answer.as_ref();
         json!({
             "id": self.id,
@@ -252,7 +252,7 @@ impl CaseReport {
 }
 
 fn call(call: &ToolCall) -> Value {
-    let arguments = serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.as_str().into());
+    let arguments: Value = serde_json::from_str(&call.arguments).unwrap_or_else(|_| call.arguments.as_str().into());
     json!({ "name": call.name, "arguments": arguments })
 }
 

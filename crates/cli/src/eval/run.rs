@@ -11,7 +11,7 @@ use whinchat::{Ask, Chat, Ending, Error, GenerateOptions, Model, Sampling};
 ///
 /// # Errors
 /// If the engine fails.
-pub fn run(model: &Model, suite: &Suite, progress: &mut dyn FnMut(usize)) -> Result<Report, Error> {
+pub(crate) fn run(model: &Model, suite: &Suite, progress: &mut dyn FnMut(usize)) -> Result<Report, Error> {
     let started = Instant::now();
     let mut reports: Vec<Option<CaseReport>> = vec![None; suite.cases.len()];
     let mut places = Vec::new();

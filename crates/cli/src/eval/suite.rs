@@ -17,38 +17,38 @@ const TOLD: usize = 20;
 
 /// Cases, and what their scores must reach.
 #[derive(Clone, Debug)]
-pub struct Suite {
+pub(crate) struct Suite {
     /// Its name: what suite.json says, else what its folder or file is called.
-    pub name: String,
+    pub(crate) name: String,
     /// What it is about.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// The cases, by file and line.
-    pub cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
     /// The least share of passed cases, by task.
-    pub minimum: BTreeMap<String, f64>,
+    pub(crate) minimum: BTreeMap<String, f64>,
     /// The least share of distinct sentences, by task.
-    pub minimum_variety: BTreeMap<String, f64>,
+    pub(crate) minimum_variety: BTreeMap<String, f64>,
 }
 
 /// What is wrong somewhere in a suite.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SuiteProblem {
+pub(crate) struct SuiteProblem {
     /// The file.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The line, from 1, where there are several.
-    pub line: Option<usize>,
+    pub(crate) line: Option<usize>,
     /// The field; empty where it is the whole.
-    pub field: String,
+    pub(crate) field: String,
     /// What is wrong and what would fix it.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 /// Everything that is wrong in a suite.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.told())]
-pub struct SuiteError {
+pub(crate) struct SuiteError {
     /// At least one.
-    pub problems: Vec<SuiteProblem>,
+    pub(crate) problems: Vec<SuiteProblem>,
 }
 
 impl Suite {
@@ -56,14 +56,14 @@ impl Suite {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn load(path: &Path) -> Result<Suite, SuiteError> {
+    pub(crate) fn load(path: &Path) -> Result<Suite, SuiteError> {
         let mut reader = Reader::default();
         let suite = reader.suite(path);
         if reader.problems.is_empty() { Ok(suite) } else { Err(SuiteError { problems: reader.problems }) }
     }
 
     /// The tasks, in the order in which cases name them.
-    pub fn tasks(&self) -> Vec<&str> {
+    pub(crate) fn tasks(&self) -> Vec<&str> {
         let mut tasks: Vec<&str> = Vec::new();
         for case in &self.cases {
             if !tasks.contains(&case.task.as_str()) {
@@ -77,7 +77,7 @@ impl Suite {
     ///
     /// # Errors
     /// If there is no such task.
-    pub fn select(&mut self, tasks: &[String]) -> Result<(), Error> {
+    pub(crate) fn select(&mut self, tasks: &[String]) -> Result<(), Error> {
         let known = self.tasks();
         if let Some(unknown) = tasks.iter().find(|task| !known.contains(&task.as_str())) {
             let message = format!("the suite has no task {unknown:?}; its tasks are {}", known.join(", "));
@@ -88,7 +88,7 @@ impl Suite {
     }
 
     /// Keeps the first cases of each task.
-    pub fn limit(&mut self, most: usize) {
+    pub(crate) fn limit(&mut self, most: usize) {
         let mut kept: HashMap<String, usize> = HashMap::new();
         self.cases.retain(|case| {
             let kept = kept.entry(case.task.clone()).or_default();

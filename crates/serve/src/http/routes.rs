@@ -36,7 +36,9 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         AppState::Failed => ("failed", DOWN, None),
         AppState::Draining => ("draining", DOWN, Some(5)),
     };
-    let model = |(name, failure): (String, Option<Arc<str>>)| (name, failure.map_or("ready".into(), |why| json!(format!("failed: {why}"))));
+    let model = |(name, failure): (String, Option<Arc<str>>)| {
+        (name, failure.map_or("ready".into(), |why| json!(format!("failed: {why}"))))
+    };
     let models: Map<String, Value> = app.health().into_iter().map(model).collect();
     let mut response = (status, Json(json!({ "status": word, "models": models }))).into_response();
     if let Some(seconds) = retry {

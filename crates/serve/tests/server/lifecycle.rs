@@ -71,7 +71,10 @@ async fn draining_finishes_what_has_begun() {
         tokio::task::yield_now().await;
     }
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "draining", "models": { "tiny": "ready" } })));
+    assert_eq!(
+        (health.head.status, health.json()),
+        (503, json!({ "status": "draining", "models": { "tiny": "ready" } }))
+    );
     idle.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
     let late = idle.answer().await;
     assert_eq!((late.head.status, &late.json()["error"]["code"]), (503, &json!("draining")));

@@ -20,15 +20,22 @@ async fn a_model_that_dies_says_so_and_others_go_on() {
     while !matches!(broken.liveness(), engine::Liveness::Failed(_)) {
         let answer = server.post(TEXT, &ask).await;
         assert!(matches!(answer.head.status, 500 | 503), "{answer:?}");
-        assert!(answer.json()["error"]["message"].as_str().is_some_and(|m| m.contains("the device is gone")), "{answer:?}");
+        assert!(
+            answer.json()["error"]["message"].as_str().is_some_and(|m| m.contains("the device is gone")),
+            "{answer:?}"
+        );
     }
     for _ in 0..20 {
-        server.check(TEXT, &ask, 503, &json!({ "error": { "code": "model_failed", "message": "~the device is gone" } })).await;
+        server
+            .check(TEXT, &ask, 503, &json!({ "error": { "code": "model_failed", "message": "~the device is gone" } }))
+            .await;
     }
     let health = server.get("/health").await;
     assert_eq!((health.head.status, &health.json()["status"]), (200, &json!("degraded")));
     assert!(health.json()["models"]["broken"].as_str().is_some_and(|why| why.contains("the device is gone")));
-    server.check(TEXT, &completion("X", json!({ "model": "tiny" })), 200, &json!({ "choices": [{ "text": "YZ" }] })).await;
+    server
+        .check(TEXT, &completion("X", json!({ "model": "tiny" })), 200, &json!({ "choices": [{ "text": "YZ" }] }))
+        .await;
 
     drop(server.app.remove("tiny"));
     let health = server.get("/health").await;

@@ -94,5 +94,7 @@ async fn answers_are_separated_into_their_parts() {
 async fn completions_are_text() {
     let server = reciting(ONE).await;
     let body = json!({ "prompt": "x", "max_tokens": 200 });
-    server.check("/v1/completions", &body, 200, &json!({ "choices": [{ "text": ONE, "finish_reason": "stop" }] })).await;
+    server
+        .check("/v1/completions", &body, 200, &json!({ "choices": [{ "text": ONE, "finish_reason": "stop" }] }))
+        .await;
 }

@@ -199,7 +199,10 @@ mod tests {
     #[test]
     fn calls_have_names_of_their_own() {
         let call = ToolCall { name: "f".into(), arguments: "{}".into() };
-        let said = |calls: &[&ToolCall]| Answer { calls: calls.iter().map(|call| (*call).clone()).collect(), ..Answer::default() };
+        let said = |calls: &[&ToolCall]| Answer {
+            calls: calls.iter().map(|call| (*call).clone()).collect(),
+            ..Answer::default()
+        };
         let mut c = conversation("u");
         c.answered(&said(&[&call, &call]), true);
         c.result(1, &call, "42");

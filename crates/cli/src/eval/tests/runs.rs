@@ -1,7 +1,7 @@
 //! Runs of suites on the small model, and many prompts at once.
 
-use serde_json::{Value, json};
 use crate::eval::{CaseReport, Report, Suite, run};
+use serde_json::{Value, json};
 use whinchat::{Answer, Ask, Ending, Error, GenerateOptions, Input, Model, Reason, Sampling};
 
 use super::{folder, model, varied_cases};

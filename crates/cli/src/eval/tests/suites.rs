@@ -139,7 +139,7 @@ fn a_broken_grammar_is_told_once_with_its_own_line() {
 /// What docs/eval.md shows is a suite.
 #[test]
 fn the_documented_suite_loads() {
-    let page = include_str!("../../../../docs/eval.md");
+    let page = include_str!("../../../../../docs/eval.md");
     let blocks = |kind: &str| page.split("\n```").filter_map(move |block| block.strip_prefix(kind)).collect::<Vec<_>>();
     let (json, texts) = (blocks("json\n"), blocks("text\n"));
     let [settings, case] = json[..] else { panic!("two examples") };

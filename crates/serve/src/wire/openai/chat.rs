@@ -56,7 +56,8 @@ impl Dialect for ChatCompletion {
     }
 
     fn end(&mut self, tally: &Tally) -> Vec<Frame> {
-        let usage = self.delivery.usage().then(|| self.head.chunk(Vec::<ChoiceDelta>::new(), Some(Some(Usage::of(tally)))));
+        let usage =
+            self.delivery.usage().then(|| self.head.chunk(Vec::<ChoiceDelta>::new(), Some(Some(Usage::of(tally)))));
         usage.into_iter().chain([Frame::data("[DONE]")]).collect()
     }
 
@@ -171,7 +172,9 @@ impl ChoiceDelta {
                 logprobs = with_logprobs.then(|| ChatLogprobs::new(&tokens));
             }
             Event::Reasoning { text, .. } => delta.reasoning_content = Some(text),
-            Event::ToolCall { call, .. } => delta.tool_calls = vec![ToolCall::new(Some(call.index), call.name, call.arguments)],
+            Event::ToolCall { call, .. } => {
+                delta.tool_calls = vec![ToolCall::new(Some(call.index), call.name, call.arguments)];
+            }
             Event::Finished { reason: why, .. } => reason = Some(finish_reason(why)),
         }
         ChoiceDelta { index, delta, logprobs, finish_reason: reason }

@@ -55,7 +55,9 @@ impl Dialect for Completion {
             Event::Text { text, logprobs, .. } => {
                 Choice { index, text, logprobs: self.logprobs(&logprobs), finish_reason: None }
             }
-            Event::Finished { reason, .. } => Choice { finish_reason: Some(finish_reason(reason)), ..Choice::empty(index) },
+            Event::Finished { reason, .. } => {
+                Choice { finish_reason: Some(finish_reason(reason)), ..Choice::empty(index) }
+            }
             // A completion has no dialect that would separate them.
             Event::Reasoning { .. } | Event::ToolCall { .. } => return Vec::new(),
         };
