@@ -77,7 +77,7 @@ fn mistakes_are_said_and_the_chat_goes_on() {
     check_error("/load nowhere.json", &["nowhere.json", "give the path"]);
     check_error("/edit", &["no message to edit"]);
     check_error("/copy", &["no answer to copy"]);
-    check_error(&"word ".repeat(100), &["takes 64", "--context"]);
+    check_error(&"word ".repeat(100), &["context of 64", "--context"]);
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("tools.json").display().to_string();
     std::fs::write(&file, r#"{"name": "f"}"#).expect("written");

@@ -161,7 +161,7 @@ def mistakes_are_said_and_the_chat_goes_on():
         ("/undo", "error: there is nothing to undo"),
         ("/edit", "error: there is no message to edit"),
         ("/copy", "error: there is no answer to copy"),
-        ("word " * 100, "tokens and the context takes 64; shorten it or raise --context"),
+        ("word " * 100, "in this model's context of 64 tokens. Shorten it or raise --context."),
     ]:
         said = chat.say(line, error)
         assert said.count("error:") == 1, said

@@ -122,7 +122,7 @@ impl LoadedModel {
         }
         let message = format!(
             "The prompt has {tokens} tokens; with room for an answer it may have at most {} in this model's context of \
-             {context} tokens. Shorten it.",
+             {context} tokens. Shorten it or raise --context.",
             context.saturating_sub(usize::from(room))
         );
         Err(Problem::new(Kind::ContextLength, message))

@@ -35,6 +35,13 @@ impl<'a> Fields<'a> {
         self.read(name, "an object", Value::as_object)
     }
 
+    /// An array of at most `most` items.
+    pub(super) fn list(&self, name: &str, most: usize) -> Result<Option<&'a Vec<Value>>, Problem> {
+        let items = self.array(name)?;
+        check_length(name, items.map_or(0, Vec::len), most)?;
+        Ok(items)
+    }
+
     pub(super) fn array(&self, name: &str) -> Result<Option<&'a Vec<Value>>, Problem> {
         self.read(name, "an array", Value::as_array)
     }
@@ -66,6 +73,12 @@ impl<'a> Fields<'a> {
     fn read<T>(&self, name: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Problem> {
         self.get(name).map(|value| read(value).ok_or_else(|| wrong_type(name, what, value))).transpose()
     }
+}
+
+/// Refuses a list that is too long.
+pub(super) fn check_length(name: &str, length: usize, most: usize) -> Result<(), Problem> {
+    let message = || format!("{name} must have at most {most} entries, but it has {length}.");
+    if length <= most { Ok(()) } else { Err(Problem::of(Kind::InvalidValue, name, message())) }
 }
 
 /// A token id.

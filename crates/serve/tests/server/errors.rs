@@ -15,6 +15,11 @@ fn error(code: &str, param: Value, message: &str) -> Value {
     json!({ "error": { "message": format!("~{message}"), "type": "invalid_request_error", "param": param, "code": code } })
 }
 
+/// Biases for so many tokens.
+fn many(tokens: usize) -> Value {
+    (0..tokens).map(|id| (id.to_string(), json!(1))).collect::<serde_json::Map<_, _>>().into()
+}
+
 #[tokio::test]
 async fn fields_are_checked() {
     let server = Server::with(Setup { context: 64, ..Setup::default() }).await;
@@ -63,7 +68,12 @@ async fn fields_are_checked() {
         (CHAT, of(json!({ "seed": "x" })), wrong("seed", "must be an integer")),
         (CHAT, of(json!({ "stop": 3 })), wrong("stop", "string or an array of strings")),
         (CHAT, of(json!({ "stop": ["a", 3] })), wrong("stop[1]", "must be a string")),
-        (CHAT, of(json!({ "stop": vec!["a"; 17] })), outside("stop", "at most 16 strings, but it has 17")),
+        (CHAT, of(json!({ "stop": vec!["a"; 17] })), outside("stop", "at most 16 entries, but it has 17")),
+        (CHAT, of(json!({ "logit_bias": many(4097) })), outside("logit_bias", "at most 4096 entries, but it has 4097")),
+        (CHAT, of(json!({ "stop_token_ids": vec![1; 4097] })), outside("stop_token_ids", "at most 4096 entries")),
+        (CHAT, of(json!({ "tools": vec![json!({}); 1025] })), outside("tools", "at most 1024 entries")),
+        (CHAT, json!({ "messages": vec![json!({}); 8193] }), outside("messages", "at most 8192 entries")),
+        (TEXT, json!({ "prompt": vec!["a"; 1025] }), outside("prompt", "at most 1024 entries")),
         (CHAT, of(json!({ "logprobs": 3 })), wrong("logprobs", "true or false, but it is 3")),
         (CHAT, of(json!({ "logprobs": true, "top_logprobs": 21 })), outside("top_logprobs", "at most 20")),
         (CHAT, of(json!({ "top_logprobs": 2 })), outside("top_logprobs", "needs logprobs")),

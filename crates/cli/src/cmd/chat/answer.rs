@@ -59,8 +59,10 @@ impl Said {
     pub(super) fn timings(&self, context: usize) -> String {
         let Said { prompt_tokens, tokens, first, all, .. } = *self;
         let (first, rest) = (first.as_secs_f64(), all.saturating_sub(first).as_secs_f64());
-        // Tokens that came all at once have no rate.
-        let rate = (tokens > 1 && rest > 1e-3).then(|| format!(", {:.1} tok/s", (tokens - 1) as f64 / rest));
+        // Where they were all there when the first was shown, the time of the prompt counts too.
+        let rate =
+            if rest > 1e-3 { (tokens.max(1) - 1) as f64 / rest } else { tokens as f64 / all.as_secs_f64().max(1e-9) };
+        let rate = (tokens > 1).then(|| format!(", {rate:.1} tok/s"));
         let plural = if tokens == 1 { "" } else { "s" };
         format!(
             "{tokens} token{plural}{}, the first after {first:.2} s; context {} of {context}",

@@ -88,9 +88,17 @@ fn tool_calls_are_exactly_these() {
         r#"<tool_call>{"name": "weather", "arguments": {"city": "Oslo", "days": 2, "x": 0}}</tool_call>"#,
         Some("at /arguments/x: expected nothing"),
     );
-    check(oslo, r#"<tool_call>{"name": "weather"}</tool_call>"#, Some("no object of arguments"));
-    check(oslo, r#"<tool_call>{"name": "weather", </tool_call>"#, Some("a call is not JSON"));
-    check(oslo, r#"<tool_call>{"name": "weather", "arguments": {}}"#, Some("does not end with </tool_call>"));
+    check(
+        oslo,
+        r#"<tool_call>{"name": "weather"}</tool_call>"#,
+        Some("at /arguments/city: expected \"Oslo\", got nothing"),
+    );
+    check(oslo, r#"<tool_call>{"name": "weather", </tool_call>"#, Some("calls no tool"));
+    check(
+        oslo,
+        r#"<tool_call>{"name": "weather", "arguments": {}}"#,
+        Some("at /arguments/city: expected \"Oslo\", got nothing"),
+    );
     let two = r#"{"tool_calls": [{"name": "f", "arguments": {}}, {"name": "g", "arguments": {"x": "</tool_call>"}}]}"#;
     let (f, g) = (
         r#"<tool_call>{"name": "f", "arguments": {}}</tool_call>"#,

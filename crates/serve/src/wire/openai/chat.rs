@@ -12,6 +12,9 @@ use super::{error, messages};
 use crate::wire::fields::Fields;
 use crate::wire::{Call, Dialect, Frame};
 
+/// Tools in a request at most.
+const MAX_TOOLS: usize = 1024;
+
 /// The form of a chat's answer.
 pub(super) struct ChatCompletion {
     head: Head,
@@ -241,7 +244,7 @@ fn check_continued(messages: &[Value], add_generation_prompt: bool) -> Result<()
 
 /// `none` hides them from the model; a forced call would need a grammar.
 fn tools(fields: Fields<'_>) -> Result<Option<Value>, Problem> {
-    let tools = fields.array("tools")?.filter(|tools| !tools.is_empty());
+    let tools = fields.list("tools", MAX_TOOLS)?.filter(|tools| !tools.is_empty());
     match fields.get("tool_choice") {
         None => {}
         Some(Value::String(choice)) if choice == "auto" => {}

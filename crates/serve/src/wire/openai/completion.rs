@@ -9,7 +9,7 @@ use super::error;
 use super::logprobs::TextLogprobs;
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery, MAX_LOGPROBS, tokens, unsupported};
-use crate::wire::fields::{Fields, wrong_type};
+use crate::wire::fields::{Fields, check_length, wrong_type};
 use crate::wire::{Call, Dialect, Frame};
 
 /// Prompts in a request at most.
@@ -123,10 +123,10 @@ fn array(items: &[Value]) -> Result<Vec<PromptText>, Problem> {
     match items {
         [] => wrong("prompt is an empty array. Write at least one prompt.".into()),
         [Value::Number(_), ..] => Ok(vec![PromptText::Tokens(tokens("prompt", items)?)]),
-        _ if items.len() > MAX_PROMPTS => {
-            wrong(format!("prompt must have at most {MAX_PROMPTS} prompts, but it has {}.", items.len()))
+        _ => {
+            check_length("prompt", items.len(), MAX_PROMPTS)?;
+            items.iter().enumerate().map(|(i, item)| one(&format!("prompt[{i}]"), item)).collect()
         }
-        _ => items.iter().enumerate().map(|(i, item)| one(&format!("prompt[{i}]"), item)).collect(),
     }
 }
 

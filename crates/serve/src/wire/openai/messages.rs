@@ -6,10 +6,13 @@ use super::request::unsupported;
 use crate::wire::fields::{Fields, wrong_type};
 use answer::{Kind, Problem};
 
+/// Messages in a request at most.
+const MAX_MESSAGES: usize = 8192;
+
 /// The messages of a request.
 pub(super) fn messages(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
     fields.required("messages")?;
-    let items = fields.array("messages")?.map_or(&[][..], Vec::as_slice);
+    let items = fields.list("messages", MAX_MESSAGES)?.map_or(&[][..], Vec::as_slice);
     if items.is_empty() {
         return Err(Problem::of(Kind::InvalidValue, "messages", "messages is empty. Write at least one message."));
     }

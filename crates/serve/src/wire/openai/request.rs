@@ -5,7 +5,7 @@ use std::ops::Bound;
 use answer::{Ask, Ending, Input, Kind, Problem, Sampling};
 use serde_json::{Map, Value};
 
-use crate::wire::fields::{Fields, token, wrong_type};
+use crate::wire::fields::{Fields, check_length, token, wrong_type};
 
 /// Fields that other servers know, that would change the answer and that this one does not do.
 const UNSUPPORTED: &[&str] = &[
@@ -31,6 +31,9 @@ const UNSUPPORTED: &[&str] = &[
 
 /// Stop strings in a request at most.
 const MAX_STOPS: usize = 16;
+
+/// Token ids in `logit_bias` and in `stop_token_ids` at most.
+const MAX_TOKEN_IDS: usize = 4096;
 
 /// Log-probabilities of alternatives at most.
 pub(super) const MAX_LOGPROBS: i64 = 20;
@@ -144,6 +147,7 @@ fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
 
 fn logit_bias(fields: Fields<'_>) -> Result<Vec<(u32, f32)>, Problem> {
     let Some(map) = fields.object("logit_bias")? else { return Ok(Vec::new()) };
+    check_length("logit_bias", map.len(), MAX_TOKEN_IDS)?;
     let read = |id: &String| {
         let token = id.parse().map_err(|_| {
             let message = format!("logit_bias: `{id}` is not a token id. Its keys are token ids, its values biases.");
@@ -176,7 +180,7 @@ fn ending(fields: Fields<'_>, (least, default): (i64, Option<usize>)) -> Result<
         max_tokens,
         min_tokens,
         ignore_eos: fields.bool("ignore_eos")?.unwrap_or(false),
-        token_ids: tokens("stop_token_ids", fields.array("stop_token_ids")?.map_or(&[], Vec::as_slice))?,
+        token_ids: tokens("stop_token_ids", fields.list("stop_token_ids", MAX_TOKEN_IDS)?.map_or(&[], Vec::as_slice))?,
         strings: stops(fields)?,
     })
 }
@@ -194,10 +198,7 @@ fn stops(fields: Fields<'_>) -> Result<Vec<String>, Problem> {
         Some(Value::Array(items)) => items,
         Some(other) => return Err(wrong_type("stop", "a string or an array of strings", other)),
     };
-    if items.len() > MAX_STOPS {
-        let message = format!("stop must have at most {MAX_STOPS} strings, but it has {}.", items.len());
-        return Err(Problem::of(Kind::InvalidValue, "stop", message));
-    }
+    check_length("stop", items.len(), MAX_STOPS)?;
     let read = |(i, item): (usize, &Value)| {
         item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&format!("stop[{i}]"), "a string", item))
     };
