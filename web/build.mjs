@@ -3,13 +3,18 @@ import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const here = (path) => new URL(path, import.meta.url);
-const LIBRARIES = ['preact', '@preact/signals', '@preact/signals-core'];
+
+/** Each script: where it begins, its form, and whose code is bundled in it. What draws formulas is a module of its own, since most answers have none. */
+const SCRIPTS = [
+  { entry: { app: 'src/main.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core'] },
+  { entry: { math: 'src/math.ts' }, format: 'esm', libraries: ['temml'] },
+];
 
 /** The licences of what is bundled travel with it: whose each is, and each text once. */
-async function notices() {
+async function notices(libraries) {
   const holders = new Map();
-  for (const name of LIBRARIES) {
-    const text = (await readFile(here(`node_modules/${name}/LICENSE`), 'utf8')).trim();
+  for (const name of libraries) {
+    const text = (await readFile(here(`node_modules/${name}/LICENSE`), 'utf8')).trim().replaceAll('\r\n', '\n');
     const owner = /^Copyright .*$/m.exec(text)?.[0];
     if (!owner) throw new Error(`the licence of ${name} names no holder`);
     const terms = text.replace(`${owner}\n\n`, '');
@@ -18,21 +23,39 @@ async function notices() {
   return `/*\n${[...holders].map(([terms, owners]) => `${owners.join('\n')}\n\n${terms}`).join('\n\n')}\n*/`;
 }
 
-async function built() {
+/** Temml's style without the font that it would load: the system's will do. */
+const withoutFont = {
+  name: 'without-font',
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /Temml-Local\.css$/ }, async ({ path }) => {
+      const contents = (await readFile(path, 'utf8')).replace(/@font-face\s*\{[^}]*\}/, '');
+      return { contents, loader: 'css' };
+    }),
+};
+
+async function script({ entry, format, libraries }) {
   const { outputFiles } = await build({
     absWorkingDir: here('.').pathname,
-    entryPoints: { app: 'src/main.tsx' },
+    entryPoints: entry,
     outdir: 'dist',
     bundle: true,
     minify: true,
     write: false,
-    format: 'iife',
+    format,
+    external: ['./math.js'],
+    plugins: [withoutFont],
     target: ['es2023', 'chrome123', 'firefox125', 'safari17.5'],
+    charset: 'utf8',
     jsx: 'automatic',
     jsxImportSource: 'preact',
     legalComments: 'none',
-    banner: { js: await notices() },
+    banner: { js: await notices(libraries) },
   });
+  return outputFiles;
+}
+
+async function built() {
+  const outputFiles = (await Promise.all(SCRIPTS.map(script))).flat();
   const files = Object.fromEntries(outputFiles.map((file) => [file.path.split(/[\\/]/).pop(), file.text]));
   files['index.html'] = await readFile(here('src/index.html'), 'utf8');
   files['icon.svg'] = await readFile(here('src/icon.svg'), 'utf8');

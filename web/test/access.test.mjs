@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
-import { answered, record, refusal, say, stream, text } from './support/chat.mjs';
+import { answered, describe, record, refusal, say, stream, text } from './support/chat.mjs';
 import { startServer, TINY } from './support/server.mjs';
 
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -35,12 +35,13 @@ async function walk(page) {
   await check(page, 'the beginning');
   await record(
     page,
-    text('# A title\n\nText with `code`, **bold** and a [link](https://example.org).\n\n```js\nlet a = f(1); // one\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\n> said'),
+    text('# A title\n\nText with `code`, **bold** and a [link](https://example.org).\n\n```js\nlet a = f(1); // one\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\n> said $x$\n\n$$\\frac{a}{b}$$'),
     stream([{ reasoning_content: 'Hm.' }, { content: '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>' }], 'length'),
     refusal(429, 'queue_full', 'Too much.'),
   );
   await say(page, 'Show me everything');
   await answered(page);
+  await page.locator('.prose math').first().waitFor();
   await say(page, 'Call');
   await answered(page, 2);
   await page.locator('.reasoning summary').click();
@@ -61,6 +62,9 @@ async function walk(page) {
   await page.getByRole('button', { name: 'More' }).click();
   await page.getByRole('button', { name: 'Keyboard shortcuts' }).click();
   await check(page, 'the shortcuts');
+  await describe(page, { chat: false });
+  await page.evaluate(axe);
+  await check(page, 'a model without a chat template');
 }
 
 const desk = { width: 1200, height: 800 };

@@ -55,6 +55,41 @@ onPage('an answer cannot bring markup or scripts', async (page) => {
   assert.deepEqual(await page.locator('.prose a').evaluateAll((links) => links.map(({ href }) => href)), ['https://example.org/', 'https://example.org/p.png']);
 });
 
+onPage('formulas are drawn, by what is asked for with the first of them', async (page) => {
+  const asked = [];
+  page.on('request', (request) => request.url().endsWith('/math.js') && asked.push(request.url()));
+  await record(page, text('It costs $5 and $10.'), text('Here \\(\\frac{a}{b}\\), $x^2$ and\n\n\\[\n\\begin{aligned} a &= b \\\\ &= c \\end{aligned}\n\\]\n\n$$y$$'));
+  await say(page, 'A price');
+  await answered(page);
+  assert.equal(await lastAnswer(page), 'It costs $5 and $10.');
+  assert.equal(asked.length, 0);
+  await say(page, 'Formulas');
+  await answered(page, 2);
+  const answer = page.locator('.answer').last();
+  await eventually(() => answer.locator('math').count(), 4);
+  assert.deepEqual([await answer.locator('math mfrac > mi').allTextContents(), await answer.locator('math msup').textContent()], [['a', 'b'], 'x2']);
+  assert.deepEqual([await answer.locator('.display math').count(), await answer.locator('.written').count(), asked.length], [2, 0, 1]);
+});
+
+onPage('what cannot be drawn, or should not be, is shown as it was written', async (page) => {
+  const written = ['\\(\\frac{a}{\\)', '$\\nosuchcommand$', '\\(\\href{javascript:document.title=1}{x}\\)', '\\(\\includegraphics{https://example.org/x.png}\\)', `\\(${'x'.repeat(10_001)}\\)`];
+  await record(page, text(`${written.join(' ')} and \\(y\\) and \\(\\rule{9999em}{9999em}\\)`));
+  await say(page, 'Formulas');
+  await answered(page);
+  await eventually(() => page.locator('.prose math').count(), 2);
+  assert.deepEqual(await page.locator('.written').allInnerTexts(), written);
+  assert.equal(await page.locator('.prose :is(a, img)').count(), 0);
+  assert.ok((await page.locator('.prose mspace').boundingBox()).width < 250);
+});
+
+onPage('without what draws them formulas are shown as they were written', async (page) => {
+  await page.route('**/math.js', (route) => route.abort());
+  await record(page, text('Here $x$.'));
+  await say(page, 'A formula');
+  await answered(page);
+  await eventually(() => lastAnswer(page), 'Here $x$.');
+});
+
 onPage('a call in the text becomes a card; its result goes back and the answer goes on', async (page) => {
   const call = 'Let me look.\n<tool_call>{"name": "get_weather", "arguments": {"city": "Oslo", "days": 2}}</tool_call>';
   const bodies = await record(page, text(call), text('It is 12 degrees.'), text('It snows.'));

@@ -15,6 +15,7 @@ function spans(nodes) {
       if (typeof node === 'string') return node;
       if (node.kind === 'break') return '<br>';
       if (node.kind === 'code') return `<code>${node.text}</code>`;
+      if (node.kind === 'formula') return `<${node.closed ? '' : 'open '}${node.display ? 'display' : 'tex'} ${node.closed ? node.tex : node.written}>${node.after ?? ''}`;
       if (node.kind === 'link') return `<a ${node.href}>${spans(node.children)}</a>`;
       return `<${tags[node.kind]}>${spans(node.children)}</${tags[node.kind]}>`;
     })
@@ -68,6 +69,27 @@ test('HTML is text, entities are characters', () => {
   check('a &lt; b &amp;&amp; c &bogus;', 'a < b && c &bogus;');
 });
 
+test('formulas are TeX, prices are not', () => {
+  check('a \\(x_1 * y_2\\), b', 'a <tex x_1 * y_2>, b');
+  check('\\[x\\] y', '<display x> y');
+  check('a $x$-axis, $*a*$.', 'a <tex x>-axis, <tex *a*>.');
+  check('a $$x$$ b', 'a <display x> b');
+  check('\\(a\nb\\)', '<tex a\nb>');
+  check('\\(a \\\\) b\\)', '<tex a \\\\) b>');
+  check('**$a$**', '<b><tex a></b>');
+  check('$a \\$ b$', '<tex a \\$ b>');
+  check('$5 and $10', '$5 and $10');
+  check('$5-$10, US$5, 5$', '$5-$10, US$5, 5$');
+  check('$5 (was $6)', '$5 (was $6)');
+  check('$HOME/$USER', '$HOME/$USER');
+  check('`$a$` $a`b`$', '<code>$a$</code> $a<code>b</code>$');
+  check('\\$a$ $ a$ $a $', '$a$ $ a$ $a $');
+  check('$$ $ \\(\\) $', '$$ $ () $');
+  check('\\(a', '(a');
+  check('\\(a', '<open tex \\(a>', true);
+  check('$a', '$a', true);
+});
+
 test('what streams is shown as it will be', () => {
   check('a **b', 'a <b>b</b>', true);
   check('a **b *c', 'a <b>b *c</b>', true);
@@ -90,6 +112,8 @@ function short(all) {
         return ['quote', ...short(block.children)];
       case 'list':
         return [block.start === undefined ? 'ul' : `ol${block.start}`, ...block.items.map((item) => [...(item.checked === undefined ? [] : [item.checked]), ...short(item.children)])];
+      case 'formula':
+        return [block.closed ? 'display' : 'open', block.closed ? block.tex : block.written];
       case 'table':
         return ['table', block.align.map((side) => side ?? '-').join(), ...block.rows];
       default:
@@ -142,8 +166,23 @@ test('tables and quotes', () => {
   checkBlocks('> a\n> > b\nlazy\n\nc', [['quote', 'a', ['quote', 'b\nlazy']], 'c']);
 });
 
+test('formulas on lines of their own', () => {
+  checkBlocks('a\n\\[\n- x\n# y\n\\]\nb', ['a', ['display', '- x\n# y'], 'b']);
+  checkBlocks('$$ x $$.', [['display', 'x.']]);
+  checkBlocks('$$\nx\n$$ b', ['$$\nx\n$$ b']);
+  checkBlocks('a $$\nx\n$$ b', ['a $$\nx\n$$ b']);
+  checkBlocks('\\[\n\nx\n\n\\]', [['display', 'x']]);
+  checkBlocks('$$\nx\n\ny\n$$', ['$$\nx', 'y\n$$']);
+  checkBlocks('\\[\nx', [['open', '\\[\nx']]);
+  checkBlocks('\\[\nx\n\ny', [['open', '\\[\nx'], 'y']);
+  checkBlocks('\\begin{align*}\nx\n\\end{align*}.', [['display', '\\begin{align*}\nx\n\\end{align*}']]);
+  checkBlocks('\\begin{document}\nx', ['\\begin{document}\nx']);
+  checkBlocks('1. a\n   \\[\n   x\n   \\]\n2. b', [['ol1', ['a', ['display', 'x']], ['b']]]);
+  checkBlocks('\\[1\\] Smith', ['\\[1\\] Smith']);
+});
+
 test('nothing makes it fail or hang', () => {
-  const bits = ['*', '**', '_', '`', '```', '\n', '\n\n', '- ', '1. ', '> ', '|', '|--|', '[', '](', ')', '<', 'a', ' ', 'https://', '~~', '\\', '#', '&amp;', '   ', 'é', '😀'];
+  const bits = ['*', '**', '_', '`', '```', '\n', '\n\n', '- ', '1. ', '> ', '|', '|--|', '[', '](', ')', '<', 'a', ' ', 'https://', '~~', '\\', '$', '$$', '\\(', '\\)', '\\[', '\n\\[', '#', '&amp;', '   ', 'é', '😀'];
   let seed = 1;
   const random = (below) => (seed = (seed * 48271) % 0x7fffffff) % below;
   for (let round = 0; round < 3000; round += 1) {

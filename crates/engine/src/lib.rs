@@ -35,8 +35,8 @@ use faults::{Faults, execute};
 pub use handle::{EngineHandle, Liveness, SubmitError};
 pub use kv::{BlockAllocator, BlockId, KvCache};
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
-use observer::Guarded;
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
+use panics::Guarded;
 pub use policy::{FirstCome, Load, Policy};
 pub use report::{EngineStats, StepReport};
 pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
@@ -64,7 +64,7 @@ pub struct Engine<E> {
     scheduler: Scheduler,
     delivery: Delivery,
     sampler: Sampler,
-    observer: Guarded,
+    observer: Guarded<dyn Observer>,
     batch: Batch,
     drawn: Vec<Drawn>,
     faults: Faults,
@@ -89,7 +89,7 @@ impl<E: Executor> Engine<E> {
             executor,
             delivery: Delivery::new(config.seed),
             sampler: Sampler::new(),
-            observer: Guarded::new(observer),
+            observer: Guarded::new(Box::new(observer)),
             batch: Batch::default(),
             drawn: Vec::new(),
             faults: Faults::default(),
@@ -210,7 +210,7 @@ impl<E: Executor> Engine<E> {
             blocks_used: self.scheduler.cache().blocks().used(),
         };
         self.totals.add(&report);
-        self.observer.step(&report);
+        let _ = self.observer.call(|observer| observer.step(&report));
         self.tell();
         report
     }
@@ -265,7 +265,7 @@ impl<E: Executor> Engine<E> {
     /// Tells the observer whose requests have ended.
     fn tell(&mut self) {
         for record in self.delivery.ledger.take_ended() {
-            self.observer.ended(&record);
+            let _ = self.observer.call(|observer| observer.ended(&record));
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::panics::catch;
 use crate::{FinishReason, Priority, RequestId, StepReport};
 
 /// Hears what an engine does, on the engine's thread: it must not block. One that panics is dropped, and the engine goes
@@ -72,7 +71,7 @@ fn gravity(reason: &FinishReason) -> u8 {
 pub struct RequestTimes {
     /// It was submitted.
     pub arrived: Duration,
-    /// It left the queue: the step that first computed some of its prompt began.
+    /// The step began that took it out of the queue.
     pub started: Option<Duration>,
     /// The step that gave its first token ended.
     pub first_token: Option<Duration>,
@@ -89,30 +88,4 @@ pub struct TokenCounts {
     pub cached: usize,
     /// Tokens generated, of all continuations together, stop tokens included.
     pub generated: usize,
-}
-
-/// An observer that cannot do harm.
-pub(crate) struct Guarded(Option<Box<dyn Observer>>);
-
-impl Guarded {
-    pub(crate) fn new(observer: impl Observer + 'static) -> Guarded {
-        Guarded(Some(Box::new(observer)))
-    }
-
-    pub(crate) fn step(&mut self, report: &StepReport) {
-        self.tell(|observer| observer.step(report));
-    }
-
-    pub(crate) fn ended(&mut self, record: &RequestRecord) {
-        self.tell(|observer| observer.ended(record));
-    }
-
-    fn tell(&mut self, tell: impl FnOnce(&mut dyn Observer)) {
-        let Some(observer) = &mut self.0 else { return };
-        if catch(|| tell(observer.as_mut())).is_err() {
-            let lost = self.0.take();
-            // Dropping it may panic as well.
-            let _ = catch(move || drop(lost));
-        }
-    }
 }

@@ -4,6 +4,7 @@ import { Component, type ComponentChildren } from 'preact';
 import { blocks, type Block, type Item } from '../text/blocks.ts';
 import { inline, type Inline } from '../text/inline.ts';
 import { CodeBlock } from './code-block.tsx';
+import { FormulaView } from './formula.tsx';
 
 interface Props {
   text: string;
@@ -40,6 +41,7 @@ function Shown({ block, streaming }: { block: Block; streaming: boolean }) {
     case 'heading':
       return <Heading level={block.level}>{spans(inline(block.text, streaming))}</Heading>;
     case 'code':
+      if (block.language === 'math') return <FormulaView kind="formula" tex={block.text} written={block.text} display closed />;
       return <CodeBlock code={block.text} language={block.language} />;
     case 'quote':
       return <blockquote>{several(block.children, streaming)}</blockquote>;
@@ -49,6 +51,8 @@ function Shown({ block, streaming }: { block: Block; streaming: boolean }) {
       return <Table block={block} streaming={streaming} />;
     case 'rule':
       return <hr />;
+    case 'formula':
+      return <FormulaView {...block} />;
   }
 }
 
@@ -127,6 +131,8 @@ function span(node: Exclude<Inline, string>) {
       return <code>{node.text}</code>;
     case 'break':
       return <br />;
+    case 'formula':
+      return <FormulaView {...node} />;
     case 'link':
       return (
         <a href={node.href} target="_blank" rel="noopener noreferrer">

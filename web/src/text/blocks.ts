@@ -1,4 +1,6 @@
-// Markdown's blocks: lines into paragraphs, lists, code, tables, quotes. Their text is left for inline.ts.
+// Markdown's blocks: lines into paragraphs, lists, code, tables, quotes, formulas. Their text is left for inline.ts.
+
+import { formula, type Formula } from './formula.ts';
 
 export type Align = 'left' | 'center' | 'right' | undefined;
 
@@ -10,6 +12,7 @@ export type Block = { source: string } & (
   | { kind: 'list'; start: number | undefined; loose: boolean; items: Item[] }
   | { kind: 'table'; align: Align[]; rows: string[][] }
   | { kind: 'rule' }
+  | Formula
 );
 
 export interface Item {
@@ -44,7 +47,7 @@ function parse(lines: string[], depth: number): Block[] {
       at += 1;
       continue;
     }
-    const [block, next] = fence(lines, at) ?? oneLine(lines, at) ?? nested(lines, at, depth) ?? table(lines, at) ?? paragraph(lines, at);
+    const [block, next] = fence(lines, at) ?? displayed(lines, at) ?? oneLine(lines, at) ?? nested(lines, at, depth) ?? table(lines, at) ?? paragraph(lines, at);
     found.push({ ...block, source: lines.slice(at, next).join('\n') } as Block);
     at = next;
   }
@@ -61,6 +64,21 @@ function fence(lines: string[], at: number): Found | undefined {
   while (end < lines.length && !closing.test(lines[end] ?? '')) end += 1;
   const inside = lines.slice(at + 1, end).map((line) => unindented(line, indent));
   return [{ kind: 'code', language: info.trim().split(/\s/)[0] ?? '', text: inside.join('\n') }, Math.min(end + 1, lines.length)];
+}
+
+/** A formula on lines of its own, perhaps with what ends a sentence behind it. Without an end it is the rest of the paragraph. */
+function displayed(lines: string[], at: number): Found | undefined {
+  if (!/^ *(\$\$|\\\[|\\begin\{)/.test(lines[at] ?? '')) return undefined;
+  const text = lines.slice(at).join('\n').trimStart();
+  const paragraph = text.split(/\n *\n/, 1)[0] ?? '';
+  const dollars = text.startsWith('$$');
+  const within = dollars || !formula(text)?.closed ? paragraph : text;
+  const found = formula(within);
+  const after = found && /^ *([.,;:]?) *(?:\n|$)/.exec(within.slice(found.written.length));
+  // Dollars without an end may be the end of a formula within the paragraph.
+  if (!found || !after || (dollars && !found.closed)) return undefined;
+  const sentenceEnd = found.tex.startsWith('\\begin') ? '' : after[1];
+  return [{ ...found, tex: found.tex + sentenceEnd }, at + found.written.split('\n').length];
 }
 
 function oneLine(lines: string[], at: number): Found | undefined {
@@ -92,7 +110,7 @@ function continues(lines: string[], at: number): boolean {
 /** Whether a line begins something that ends a paragraph. */
 function begins(lines: string[], at: number): boolean {
   const line = lines[at] ?? '';
-  if (!line.trim() || FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line)) return true;
+  if (!line.trim() || FENCE.test(line) || HEADING.test(line) || RULE.test(line) || QUOTE.test(line) || displayed(lines, at)) return true;
   const item = ITEM.exec(line);
   // A number other than 1 may just begin a line of prose.
   return Boolean(item?.[4]?.trim() && (!/^\d/.test(item[2] ?? '') || parseInt(item[2] ?? '', 10) === 1));

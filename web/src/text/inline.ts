@@ -1,11 +1,14 @@
-// Markdown within a line: emphasis, code, links. Gives data, never HTML: an answer cannot bring markup of its own.
+// Markdown within a line: emphasis, code, links, formulas. Gives data, never HTML: an answer cannot bring markup of its own.
+
+import { formula, type Formula } from './formula.ts';
 
 export type Inline =
   | string
   | { kind: 'strong' | 'em' | 'del'; children: Inline[] }
   | { kind: 'code'; text: string }
   | { kind: 'link'; href: string; children: Inline[] }
-  | { kind: 'break' };
+  | { kind: 'break' }
+  | Formula;
 
 /** A run of marks that may open or close emphasis. */
 interface Run {
@@ -50,8 +53,10 @@ function parse(text: string, streaming: boolean, depth: number): Inline[] {
 }
 
 const RULES: Record<string, Rule> = {
-  '\\': (text) => {
+  '\\': (text, before, streaming) => {
     if (text[1] === '\n') return [{ kind: 'break' }, 2];
+    const found = tex(text, before, streaming);
+    if (found) return found;
     return text[1] && /[!-/:-@[-`{-~]/.test(text[1]) ? [text[1], 2] : undefined;
   },
   '`': (text, _before, streaming) => {
@@ -76,11 +81,21 @@ const RULES: Record<string, Rule> = {
     return found && [found[0], found[1] + 1];
   },
   '[': (text, _before, streaming, depth) => link(text, streaming, depth),
+  $: tex,
   h: bareLink,
   '*': run,
   _: run,
   '~': (text, before) => (text.startsWith('~~') ? run(text, before) : undefined),
 };
+
+/** A formula that has an end, or may still get one. */
+function tex(text: string, before: string, streaming: boolean): [Node, number] | undefined {
+  const found = formula(text, before);
+  if (!found || !(found.closed || streaming)) return undefined;
+  const length = found.written.length;
+  const [after = ''] = found.display ? [] : (/^[.,;:!?)\]’”»]+/.exec(text.slice(length)) ?? []);
+  return [after ? { ...found, after } : found, length + after.length];
+}
 
 function code(text: string): Inline {
   const one = text.replace(/\n/g, ' ');

@@ -16,6 +16,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use stream::{Output, Spec, Stream};
 
+use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
     Arrival, Continuation, FinishReason, Request, RequestId, SampledToken, Sampler, Scheduler, SequenceId, TokenSet,
@@ -56,21 +57,20 @@ impl Delivery {
         arrived: Duration,
         scheduler: &Scheduler,
     ) -> Vec<(SequenceId, Arrival)> {
-        let (limits, first) = (scheduler.limits(), SequenceId(self.arrivals));
-        self.ledger.open(first, &request, arrived);
-        let Request { id, prompt, params, stop, priority, deadline, tenant, continuations } = request;
-        let prompt = prompt.tokens();
-        let mut outputs = self.outputs(params.seed, continuations);
+        let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
+        self.ledger.open(key, &request, arrived);
+        let arrival = Arrival::of(&request, arrived);
+        let Request { id, prompt, params, stop, continuations, .. } = request;
+        let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = prompt.len().saturating_add(stop.max_tokens).min(limits.context);
-        let spec = Arc::new(Spec { request: id, key: first, prompt: prompt.len(), params, stop, longest });
+        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), params, stop, longest });
+        let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
         while !outputs.is_empty() {
             let group: Vec<Output> = outputs.drain(..limits.sequences.min(outputs.len())).collect();
-            let (name, continuations) = (group[0].id, group.len());
-            let (tenant, prompt_tokens) = (tenant.clone(), prompt.len());
+            let name = group[0].id;
+            sequences.push((name, Arrival { continuations: group.len(), ..arrival.clone() }));
             self.streams.insert(name, Stream::new(Arc::clone(&spec), prompt, group));
-            let (request, time, prompt) = (id, arrived, prompt_tokens);
-            sequences.push((name, Arrival { request, priority, deadline, tenant, time, prompt, continuations }));
         }
         sequences
     }
@@ -185,11 +185,9 @@ impl Delivery {
         let seed = seed.unwrap_or_else(|| self.seeds.next_u64());
         let first = self.arrivals;
         self.arrivals += continuations.len() as u64;
-        let output = |(Continuation { sink, mask }, i)| Output {
-            id: SequenceId(first + i),
-            sink,
-            mask,
-            seed: seed.wrapping_add(i),
+        let output = |(Continuation { sink, mask }, i)| {
+            let (sink, mask) = (Guarded::new(sink), mask.map(Guarded::new));
+            Output { id: SequenceId(first + i), sink, mask, seed: seed.wrapping_add(i) }
         };
         continuations.into_iter().zip(0..).map(output).collect()
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Drawn;
 use super::ledger::Ledger;
-use crate::panics::catch;
+use crate::panics::Guarded;
 use crate::{
     Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams, SequenceId, SinkState,
     StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
@@ -36,8 +36,8 @@ pub(super) struct Spec {
 pub(super) struct Output {
     /// Its name once it is a sequence of its own.
     pub(super) id: SequenceId,
-    pub(super) sink: Box<dyn TokenSink>,
-    pub(super) mask: Option<Box<dyn TokenMask>>,
+    pub(super) sink: Guarded<dyn TokenSink>,
+    pub(super) mask: Option<Guarded<dyn TokenMask>>,
     pub(super) seed: u64,
 }
 
@@ -143,13 +143,14 @@ impl Stream {
 }
 
 impl Output {
-    fn state(&self) -> SinkState {
-        catch(|| self.sink.state()).unwrap_or(SinkState::Gone)
+    /// One that panics, or has panicked, is gone.
+    fn state(&mut self) -> SinkState {
+        self.sink.call(|sink| sink.state()).unwrap_or(SinkState::Gone)
     }
 
     fn send(&mut self, event: TokenEvent) {
-        // A sink that panics is asked for its state before the next step, and is gone then.
-        let _ = catch(|| self.sink.send(event));
+        // One that panics is found to be gone before the next step.
+        let _ = self.sink.call(|sink| sink.send(event));
     }
 
     fn finish(&mut self, spec: &Spec, generated_tokens: usize, reason: FinishReason, ledger: &mut Ledger) {
@@ -161,14 +162,14 @@ impl Output {
     fn allowed<'s>(&mut self, vocab: usize, set: &'s mut TokenSet) -> Result<Option<&'s TokenSet>, String> {
         let Some(mask) = &mut self.mask else { return Ok(None) };
         set.reset(vocab);
-        let filled = catch(|| mask.fill(set)).map_err(panicked)?;
+        let filled = mask.call(|mask| mask.fill(set)).map_err(panicked)?;
         filled.map_err(|error| error.to_string())?;
         Ok(Some(set))
     }
 
     fn accept(&mut self, token: u32) -> Result<MaskState, String> {
         let Some(mask) = &mut self.mask else { return Ok(MaskState::Open) };
-        catch(|| mask.accept(token)).map_err(panicked)?.map_err(|error| error.to_string())
+        mask.call(|mask| mask.accept(token)).map_err(panicked)?.map_err(|error| error.to_string())
     }
 }
 

@@ -18,8 +18,9 @@ impl Policy for FirstCome {
         sequence.id().0
     }
 
-    fn victim(&self, holder: &Sequence, needy: &Sequence, _: Duration) -> bool {
-        needy.is_running() && holder.id() > needy.id()
+    /// To anyone older that is running; the queue waits.
+    fn victim(&self, _: &Sequence, needy: &Sequence, _: Duration) -> bool {
+        needy.is_running()
     }
 
     fn chunk(&self, load: &Load) -> usize {

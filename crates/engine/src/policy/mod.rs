@@ -15,8 +15,9 @@ pub trait Policy: Send {
     /// arrival decides.
     fn rank(&self, sequence: &Sequence, now: Duration) -> u64;
 
-    /// Whether the running sequence `holder` gives up its blocks to `needy`, which is running or first in the queue. If
-    /// several do, the last in rank is preempted; if none does, a running `needy` is preempted itself.
+    /// Whether the running sequence `holder` gives up its blocks to `needy`, which is running too or first in the queue,
+    /// and comes before it in rank. If several do, the last in rank is preempted; if none does, a running `needy` is
+    /// preempted itself and a queued one waits.
     fn victim(&self, holder: &Sequence, needy: &Sequence, now: Duration) -> bool;
 
     /// Rows of prompts in a step, with so much going on. The scheduler cuts them to what the step has left.

@@ -118,6 +118,37 @@ fn bad_numbers_are_errors_and_ties_go_to_the_lowest_id() {
     check(&[], &greedy, Err(SampleError::NothingAllowed));
 }
 
+#[test]
+fn a_mask_is_as_good_as_logits_of_minus_infinity() {
+    let logits: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin() * 4.0).collect();
+    let mut allowed = TokenSet::new(100);
+    (0..100).filter(|i| i % 3 == 1 || *i == 99).for_each(|token| allowed.allow(token));
+    let inside = |(id, logit): (usize, &f32)| if allowed.contains(id as u32) { *logit } else { f32::NEG_INFINITY };
+    let masked: Vec<f32> = logits.iter().enumerate().map(inside).collect();
+    let neutral = SamplingParams::default();
+    let penalties = Penalties { repetition: 1.3, frequency: 0.2, presence: 0.1 };
+    for params in [
+        neutral.clone(),
+        SamplingParams { temperature: 0.0, ..neutral.clone() },
+        SamplingParams { top_p: 0.8, penalties, logit_bias: vec![(0, 50.0), (1, 2.0)], ..neutral.clone() },
+        SamplingParams { top_k: 7, typical_p: 0.9, min_p: 0.01, ..neutral },
+    ] {
+        let draw = Draw { prompt: &[1, 2, 4], answer: &[4, 7, 7], allowed: Some(&allowed), ..NOTHING };
+        let mut sampler = Sampler::new();
+        let by_mask = sampler.distribution(&logits, &params, &draw).unwrap();
+        assert_eq!(by_mask, sampler.distribution(&masked, &params, &Draw { allowed: None, ..draw }).unwrap());
+        assert!(!by_mask.is_empty() && by_mask.iter().all(|(id, _)| allowed.contains(*id)), "{params:?}");
+        // Log-probabilities are those of the model, whatever the mask.
+        let params = SamplingParams { logprobs: Some(4), ..params };
+        let [restricted, free] =
+            [Some(&allowed), None].map(|allowed| sampler.sample(&logits, &params, &Draw { allowed, ..draw }).unwrap());
+        assert_eq!(restricted.top, free.top);
+    }
+    let empty = TokenSet::new(100);
+    let draw = Draw { allowed: Some(&empty), ..NOTHING };
+    assert_eq!(Sampler::new().sample(&logits, &SamplingParams::default(), &draw), Err(SampleError::EmptyMask));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 

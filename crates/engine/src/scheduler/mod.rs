@@ -103,6 +103,7 @@ impl Scheduler {
     pub fn schedule(&mut self, now: Duration) {
         self.step.clear();
         self.sort(now);
+        self.make_room(now);
         let decoding = self.decode(now);
         let chunk = self.policy.chunk(&self.load(now, decoding)).min(self.limits.rows - decoding);
         let budget = self.prefill(chunk);
@@ -166,6 +167,25 @@ impl Scheduler {
         let ended = self.step.batch.drain(..).map(end).collect();
         self.sweep();
         ended
+    }
+
+    /// Starts who is first in the queue at the expense of running sequences, as far as the policy wants that; these are not
+    /// planned yet.
+    fn make_room(&mut self, now: Duration) {
+        let mut preempted = false;
+        while let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) {
+            let needy = &self.waiting[next];
+            if !self.fits(needy, now, 0) {
+                let Some(victim) = self.giving_way(needy, now) else { return };
+                self.preempt(victim);
+                preempted = true;
+            } else if std::mem::take(&mut preempted) {
+                let sequence = self.waiting.remove(next);
+                self.start(sequence, 0);
+            } else {
+                return;
+            }
+        }
     }
 
     /// Plans a token for each running sequence that has its prompt behind it; returns how many.
@@ -236,13 +256,17 @@ impl Scheduler {
     }
 
     /// Which running sequence gives way to `needy`: the last whose receiver has not read for longer than [`PATIENCE`],
-    /// else the last that the policy names. Never one that is planned already.
+    /// else whom the policy names. Never one that is planned already.
     fn victim(&self, needy: &Sequence, now: Duration) -> Option<usize> {
         let overdue = |since: Duration| now.saturating_sub(since) >= PATIENCE;
         let idle = self.running.iter().rposition(|sequence| sequence.stalled_since.is_some_and(overdue));
-        let gives_way =
-            |holder: &Sequence| holder.rows == 0 && holder.id != needy.id && self.policy.victim(holder, needy, now);
-        idle.or_else(|| self.running.iter().rposition(gives_way))
+        idle.or_else(|| self.giving_way(needy, now))
+    }
+
+    /// The last running sequence that gives way to `needy` by the policy, which is not asked about those before `needy`.
+    fn giving_way(&self, needy: &Sequence, now: Duration) -> Option<usize> {
+        let gives_way = |s: &Sequence| s.rows == 0 && s.rank > needy.rank && self.policy.victim(s, needy, now);
+        self.running.iter().rposition(gives_way)
     }
 
     /// Takes a running sequence's blocks and puts it back in the queue, to be computed again with the tokens it has.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BlockId, Priority, RequestId};
+use crate::{BlockId, Priority, Request, RequestId};
 
 /// Names a sequence. Numbers grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +26,21 @@ pub struct Arrival {
     pub prompt: usize,
     /// Continuations that share the prompt, at least one; once it is computed, each becomes a sequence of its own.
     pub continuations: usize,
+}
+
+impl Arrival {
+    /// A request that came at the time `time`, as one sequence.
+    pub fn of(request: &Request, time: Duration) -> Arrival {
+        Arrival {
+            request: request.id,
+            priority: request.priority,
+            deadline: request.deadline,
+            tenant: request.tenant.clone(),
+            time,
+            prompt: request.prompt.tokens().len(),
+            continuations: request.continuations.len(),
+        }
+    }
 }
 
 /// A prompt and what was generated after it.

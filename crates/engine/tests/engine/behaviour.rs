@@ -1,80 +1,11 @@
-//! Single behaviours of the engine, step by step. A step is written `p6 d1 r2 w0 b3`: rows of prompts and of decoding,
-//! sequences running and waiting, blocks used; copies on write follow as `c2`, preemptions as `x1`.
+//! Single behaviours of the engine, step by step; see [`Scene`] for how a step is written.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Continuation, Engine, EngineConfig, Prompt, Request, RequestId, SinkState, StepReport, StopRules};
+use engine::{RequestId, SinkState, StopRules};
 
-use crate::executor::Fake;
-use crate::inbox::Inbox;
-
-/// An engine with blocks of 4 positions, rows and sequences as given, and its clients.
-struct Scene {
-    engine: Engine<Fake>,
-    inboxes: Vec<Arc<Mutex<Inbox>>>,
-    now: Duration,
-}
-
-impl Scene {
-    fn new(rows: usize, sequences: usize, blocks: usize) -> Scene {
-        let config =
-            EngineConfig { max_batch_tokens: rows, max_sequences: sequences, max_queue: 99, context: 64, seed: 1 };
-        let engine = Engine::new(Fake::new(64, 16, blocks, 4), config, ());
-        Scene { engine, inboxes: Vec::new(), now: Duration::ZERO }
-    }
-
-    /// Submits a request for `n` continuations of `prompt` tokens.
-    fn submit(&mut self, prompt: usize, n: usize, max_tokens: usize) -> &mut Scene {
-        self.ask((1..=prompt as u32).map(|i| i % 32).collect(), n, StopRules { max_tokens, ..StopRules::default() })
-    }
-
-    fn ask(&mut self, prompt: Vec<u32>, n: usize, stop: StopRules) -> &mut Scene {
-        let id = RequestId(self.inboxes.len() as u64);
-        let (sinks, inboxes): (Vec<_>, Vec<_>) = (0..n).map(|_| Inbox::open()).unzip();
-        let continuations = sinks.into_iter().map(Continuation::new).collect();
-        self.inboxes.extend(inboxes);
-        let prompt = Prompt::new(prompt).expect("the prompt is not empty");
-        self.engine.submit(Request { stop, ..Request::new(id, prompt, continuations) }, self.now);
-        self
-    }
-
-    /// Makes a step for each expectation.
-    fn check(&mut self, expect: &[&str]) -> &mut Scene {
-        for (i, expect) in expect.iter().enumerate() {
-            let before = self.engine.executor().bench.lock().unwrap().log.len();
-            let report = self.engine.step(&|| self.now);
-            self.engine.check().unwrap();
-            let bench = self.engine.executor().bench.lock().unwrap();
-            assert_eq!(bench.broken, None);
-            let copies = bench.log[before..].iter().map(|(_, _, copies)| copies).sum();
-            assert_eq!(shown(&report, copies), *expect, "step {i}");
-        }
-        self
-    }
-
-    /// What each client has got.
-    fn check_clients(&self, expect: &[&str]) {
-        let got: Vec<String> = self.inboxes.iter().map(|inbox| inbox.lock().unwrap().to_string()).collect();
-        assert_eq!(got, expect);
-    }
-
-    fn set(&mut self, client: usize, state: SinkState) -> &mut Scene {
-        self.inboxes[client].lock().unwrap().state = state;
-        self
-    }
-}
-
-fn shown(report: &StepReport, copies: usize) -> String {
-    let StepReport { prefill_rows, decode_rows, running, waiting, blocks_used, preempted, .. } = report;
-    let mut text = format!("p{prefill_rows} d{decode_rows} r{running} w{waiting} b{blocks_used}");
-    for (name, count) in [("c", copies), ("x", *preempted)] {
-        if count > 0 {
-            text += &format!(" {name}{count}");
-        }
-    }
-    text
-}
+use crate::scene::Scene;
 
 #[test]
 fn a_long_prompt_is_computed_in_chunks_while_others_decode() {
@@ -144,18 +75,6 @@ fn a_full_receiver_waits_and_gives_way_only_after_a_while() {
     scene.check(&["p2 d0 r1 w1 b1 x1", "p0 d1 r0 w1 b0", "p0 d0 r0 w1 b0"]);
     scene.set(0, SinkState::Ready).check(&["p6 d0 r1 w0 b2", "p0 d1 r0 w0 b0"]);
     scene.check_clients(&["3 tokens, Length 5+3", "2 tokens, Length 2+2"]);
-}
-
-#[test]
-fn a_failed_batch_ends_its_sequences_and_nobody_else() {
-    let mut scene = Scene::new(64, 1, 16);
-    scene.submit(5, 1, 3).submit(2, 1, 1);
-    scene.engine.executor().bench.lock().unwrap().fail = true;
-    scene.check(&["p5 d0 r0 w1 b0"]).engine.executor().bench.lock().unwrap().nan = true;
-    scene.submit(2, 1, 1).check(&["p2 d0 r0 w1 b0", "p2 d0 r0 w0 b0"]);
-    let nan = "0 tokens, Failed(\"the logits hold NaN or infinity: the model's weights or the request's penalties and \
-               biases are out of range\") 2+0";
-    scene.check_clients(&["0 tokens, Failed(\"the machine is on fire\") 5+0", nan, "1 tokens, Length 2+1"]);
 }
 
 #[test]

@@ -10,13 +10,26 @@ use graph::{Batch, Span};
 /// Tokens that exist.
 pub(crate) const VOCAB: usize = 32;
 
+/// How a batch fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// With an error.
+    Error,
+    /// With an error after which nothing can be computed.
+    Broken,
+    /// With a panic.
+    Panic,
+    /// Its logits are NaN.
+    Nan,
+    /// It has too few logits.
+    Short,
+}
+
 /// What tests tell the executor, and what it saw.
 #[derive(Default)]
 pub(crate) struct Bench {
     /// The next batch fails.
-    pub(crate) fail: bool,
-    /// The logits of the next batch are NaN.
-    pub(crate) nan: bool,
+    pub(crate) fault: Option<Fault>,
     /// The first two tokens of each sequence of the last batch.
     pub(crate) seen: Vec<Vec<u32>>,
     /// Rows, spans and copies of each batch so far.
@@ -148,13 +161,18 @@ impl Executor for Fake {
         if let Err(broken) = outcome {
             bench.broken.get_or_insert(broken);
         }
-        if std::mem::take(&mut bench.nan) {
-            self.logits.fill(f32::NAN);
+        let fault = bench.fault.take();
+        drop(bench);
+        match fault {
+            None => {}
+            Some(Fault::Error) => return Err(ExecutorError::Batch("the machine is on fire".to_owned())),
+            Some(Fault::Broken) => return Err(ExecutorError::Broken("the machine has burnt down".to_owned())),
+            // A panic, but without the message on the terminal.
+            Some(Fault::Panic) => std::panic::resume_unwind(Box::new("out of cheese")),
+            Some(Fault::Nan) => self.logits.fill(f32::NAN),
+            Some(Fault::Short) => self.logits.truncate(self.logits.len().saturating_sub(1)),
         }
-        match std::mem::take(&mut bench.fail) {
-            true => Err(ExecutorError::Batch("the machine is on fire".to_owned())),
-            false => Ok(&self.logits),
-        }
+        Ok(&self.logits)
     }
 }
 

@@ -3,5 +3,12 @@
 mod behaviour;
 mod driver;
 mod executor;
+mod faults;
 mod inbox;
+mod liveness;
+mod masks;
+mod policies;
+mod real;
+mod records;
+mod scene;
 mod simulator;

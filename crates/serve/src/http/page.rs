@@ -1,4 +1,4 @@
-//! The chat page: what `web/` builds, compiled in. `include_bytes!` is enough for four files: with a crate for this there
+//! The chat page: what `web/` builds, compiled in. `include_bytes!` is enough for five files: with a crate for this there
 //! would be one more dependency, and in debug builds the files would be read from the disk.
 
 use std::collections::hash_map::DefaultHasher;
@@ -12,9 +12,10 @@ use axum::routing::get;
 /// A file of the page: where it is answered, its type, what is in it.
 type File = (&'static str, &'static str, &'static [u8]);
 
-const FILES: [File; 4] = [
+const FILES: [File; 5] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/index.html")),
     ("/assets/app.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/app.js")),
+    ("/assets/math.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/math.js")),
     ("/assets/app.css", "text/css; charset=utf-8", include_bytes!("../../../../web/dist/app.css")),
     ("/assets/icon.svg", "image/svg+xml", include_bytes!("../../../../web/dist/icon.svg")),
 ];

@@ -9,6 +9,7 @@ async fn the_page_and_its_files_are_served() {
     let files = [
         ("/", "text/html; charset=utf-8", "<!doctype html>"),
         ("/assets/app.js", "text/javascript; charset=utf-8", "preact"),
+        ("/assets/math.js", "text/javascript; charset=utf-8", "temml"),
         ("/assets/app.css", "text/css; charset=utf-8", "color-scheme"),
         ("/assets/icon.svg", "image/svg+xml", "<svg"),
     ];

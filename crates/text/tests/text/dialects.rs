@@ -350,8 +350,7 @@ proptest! {
         answer in soup(),
         cuts in prop::collection::vec(0usize..120, 0..8),
         prompt in prop::sample::select(vec!["", "<think>", "<|START_THINKING|>", "[THINK]", "<|channel>thought\n"]),
-        pieces: bool,
-        parallel: bool,
+        (pieces, parallel) in any::<(bool, bool)>(),
     ) {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|at| answer.is_char_boundary(*at)).collect();
         cuts.extend([0, answer.len()]);

@@ -1,20 +1,25 @@
-//! The whole engine under random load: arrivals, forks, full and vanishing receivers, aborts, failing batches and too few
-//! blocks. After every step its books are checked; at the end every answer must be the one its request gets alone.
+//! The whole engine under random load: arrivals, forks, masks, full, contented and vanishing receivers, aborts, failing
+//! batches, broken executors and too few blocks, under two policies. After every step its books are checked; at the end
+//! every answer must be the one its request gets alone, and every request must have a record that says what happened.
 //!
 //! `WHINCHAT_SIMULATOR_SEEDS=100000` runs more; `WHINCHAT_SIMULATOR_SEED=17` runs one.
+
+mod dice;
+mod order;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use dice::Dice;
 use engine::{
-    Continuation, Draw, Engine, EngineConfig, FinishReason, Penalties, Prompt, Request, RequestId, Sampler,
-    SamplingParams, SinkState, StepReport, StopRules,
+    Continuation, Engine, EngineConfig, FinishReason, FirstCome, Observer, Policy, Prompt, Request, RequestId,
+    RequestRecord, SinkState, StepReport, TokenMask,
 };
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{Rng, SeedableRng};
+use order::Order;
 
-use crate::executor::{Bench, Fake, VOCAB, chain, logits};
+use crate::executor::{Bench, Fake, Fault, VOCAB};
 use crate::inbox::Inbox;
+use crate::policies::Urgent;
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test has no command line")]
@@ -31,9 +36,10 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, failed, aborted, whole, .. } = total;
-    let everything = [forks, preempted, cancelled, stalled, failed, aborted, whole];
-    assert!(seeds.end - seeds.start < 100 || everything.iter().all(|count| *count > 100), "{total:?}");
+    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, gave_up, .. } = total;
+    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked];
+    let enough = often.iter().all(|count| *count > 100) && gave_up > 5;
+    assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
 
 /// What happened in all runs, to know that the simulator reaches everything.
@@ -45,9 +51,16 @@ struct Totals {
     preempted: usize,
     cancelled: usize,
     stalled: usize,
-    failed: usize,
+    /// Ended by a fault of the executor.
+    faults: usize,
     aborted: usize,
     whole: usize,
+    /// The receiver had all it wanted.
+    done: usize,
+    /// Ended by a mask, complete or starved.
+    masked: usize,
+    /// Engines that gave up.
+    gave_up: usize,
 }
 
 /// A run.
@@ -56,12 +69,16 @@ struct World {
     config: EngineConfig,
     engine: Engine<Fake>,
     bench: Arc<Mutex<Bench>>,
+    records: Arc<Mutex<Vec<RequestRecord>>>,
     /// Longest sequence: the context, or what all blocks hold.
     longest: usize,
-    /// No full receivers and no failures: then the oldest request must advance in every step.
+    /// First come, no full receivers and no faults: then the oldest request must advance in every step.
     fair: bool,
+    /// How often a batch fails.
+    faulty: f64,
     clients: Vec<Client>,
     requests: u64,
+    preempted: usize,
     now: Duration,
 }
 
@@ -72,18 +89,9 @@ struct Client {
     order: Order,
 }
 
-/// What was ordered.
-#[derive(Clone)]
-struct Order {
-    prompt: Vec<u32>,
-    params: SamplingParams,
-    stop: StopRules,
-    seed: u64,
-}
-
 impl World {
     fn new(seed: u64) -> World {
-        let mut dice = Dice(ChaCha8Rng::seed_from_u64(seed));
+        let mut dice = Dice::new(seed);
         let (blocks, block_len) = (dice.upto(40) + 2, dice.upto(8) + 1);
         let (rows, outputs) = (dice.upto(40) + 1, dice.upto(9) + 1);
         let executor = Fake::new(rows, outputs, blocks, block_len);
@@ -94,16 +102,23 @@ impl World {
             context: dice.upto(60) + 12,
             seed,
         };
-        let bench = Arc::clone(&executor.bench);
+        let (bench, records) = (Arc::clone(&executor.bench), Arc::default());
+        let fair = dice.chance(0.3);
+        let urgent = !fair && dice.chance(0.4);
+        let policy: Box<dyn Policy> = if urgent { Box::new(Urgent) } else { Box::new(FirstCome) };
+        let faulty = if dice.chance(0.1) { 0.4 } else { 0.006 };
         World {
-            fair: dice.chance(0.3),
+            fair,
+            faulty: if fair { 0.0 } else { faulty },
             dice,
-            engine: Engine::new(executor, config, ()),
+            engine: Engine::with_policy(executor, config, Recorder(Arc::clone(&records)), policy),
             config,
             bench,
+            records,
             longest: config.context.min(blocks * block_len),
             clients: Vec::new(),
             requests: 0,
+            preempted: 0,
             now: Duration::ZERO,
         }
     }
@@ -130,49 +145,34 @@ impl World {
         }
         let stats = self.engine.stats();
         ensure(self.engine.is_idle() && stats.kv_blocks_used == 0, || format!("it does not end: {stats:?}"))?;
-        self.clients.iter().try_for_each(|client| self.judge(client, total))
+        total.gave_up += usize::from(self.engine.failure().is_some());
+        self.clients.iter().try_for_each(|client| self.judge(client, total))?;
+        self.audit()
     }
 
     /// A random request.
     fn arrive(&mut self) {
         let id = self.requests;
         self.requests += 1;
-        let order = self.order(id);
+        // The first two tokens name the request, for the watch over fairness.
+        let name = [id as u32 / VOCAB as u32 % VOCAB as u32, id as u32 % VOCAB as u32];
+        let mut order = Order::random(&mut self.dice, name, self.longest);
+        if !self.fair && self.dice.chance(0.1) {
+            order.prompt.truncate(1);
+        }
         let n = if self.dice.chance(0.3) { self.dice.upto(5) + 1 } else { 1 };
         let mut continuations = Vec::new();
         for i in 0..n as u64 {
             let (sink, inbox) = Inbox::open();
-            continuations.push(Continuation::new(sink));
+            let mask = order.mask.clone().map(|mask| -> Box<dyn TokenMask> { Box::new(mask) });
+            continuations.push(Continuation { sink, mask });
             let order = Order { seed: order.seed.wrapping_add(i), ..order.clone() };
             self.clients.push(Client { request: id, inbox, order });
         }
         let prompt = Prompt::new(order.prompt).expect("prompts are not empty");
+        let Order { params, stop, priority, .. } = order;
         let request = Request::new(RequestId(id), prompt, continuations);
-        self.engine.submit(Request { params: order.params, stop: order.stop, ..request }, self.now);
-    }
-
-    fn order(&mut self, id: u64) -> Order {
-        let dice = &mut self.dice;
-        let length = if dice.chance(0.02) { dice.upto(3 * self.longest) } else { dice.upto(self.longest) } + 1;
-        // The first two tokens name the request, for the watch over fairness.
-        let name = [id as u32 / VOCAB as u32 % VOCAB as u32, id as u32 % VOCAB as u32];
-        let mut prompt: Vec<u32> = name.into_iter().chain((2..length).map(|_| dice.token())).collect();
-        if !self.fair && dice.chance(0.1) {
-            prompt.truncate(1);
-        }
-        let seed = if dice.chance(0.1) { u64::MAX } else { dice.0.next_u64() };
-        let penalties = Penalties { repetition: 1.2, frequency: 0.3, presence: 0.1 };
-        let params = SamplingParams {
-            temperature: if dice.chance(0.3) { 0.0 } else { 1.0 },
-            top_k: dice.upto(3) * 7,
-            penalties: if dice.chance(0.3) { penalties } else { SamplingParams::default().penalties },
-            seed: Some(seed),
-            logprobs: dice.chance(0.1).then_some(2),
-            ..SamplingParams::default()
-        };
-        let stop: Vec<u32> = (0..dice.upto(3)).map(|_| dice.token()).collect();
-        let stop = StopRules { max_tokens: dice.upto(30), min_tokens: dice.upto(4), tokens: stop.into() };
-        Order { prompt, params, stop, seed }
+        self.engine.submit(Request { params, stop, priority, ..request }, self.now);
     }
 
     /// What clients and machines do to an engine.
@@ -183,15 +183,16 @@ impl World {
                 SinkState::Ready if !fair && dice.chance(0.02) => SinkState::Full,
                 SinkState::Full if dice.chance(0.1) => SinkState::Ready,
                 SinkState::Ready | SinkState::Full if dice.chance(0.003) => SinkState::Gone,
+                SinkState::Ready | SinkState::Full if dice.chance(0.003) => SinkState::Done,
                 state => state,
             };
         });
         if self.requests > 0 && dice.chance(0.02) {
             self.engine.abort(RequestId(dice.upto(self.requests as usize) as u64));
         }
-        let mut bench = self.bench.lock().unwrap();
-        bench.fail = !fair && dice.chance(0.004);
-        bench.nan = !fair && dice.chance(0.002);
+        let faults = [Fault::Error, Fault::Panic, Fault::Nan, Fault::Short];
+        let fault = if dice.chance(0.01) { Fault::Broken } else { faults[dice.upto(faults.len())] };
+        self.bench.lock().unwrap().fault = dice.chance(self.faulty).then_some(fault);
         self.now += Duration::from_millis(dice.upto(150) as u64);
     }
 
@@ -214,6 +215,7 @@ impl World {
                 format!("{prompt:?} is passed over: {report:?} {:?}", bench.seen)
             })?;
         }
+        self.preempted += report.preempted;
         total.steps += 1;
         total.tokens += report.tokens;
         total.preempted += report.preempted;
@@ -238,7 +240,7 @@ impl World {
     /// The end of a continuation must be its own.
     fn judge(&self, client: &Client, total: &mut Totals) -> Result<(), String> {
         let inbox = client.inbox.lock().unwrap();
-        let (tokens, reason) = self.alone(&client.order);
+        let (tokens, reason) = client.order.alone(self.longest);
         let context = || format!("request {}: {:?} {:?}, alone {tokens:?}", client.request, inbox.tokens, inbox.finish);
         ensure(tokens.starts_with(&inbox.tokens), context)?;
         let Some(finish) = &inbox.finish else {
@@ -246,33 +248,49 @@ impl World {
         };
         let counted = (finish.prompt_tokens, finish.generated_tokens);
         ensure(counted == (client.order.prompt.len(), inbox.tokens.len()), context)?;
-        match &finish.reason {
-            FinishReason::Aborted => total.aborted += 1,
-            FinishReason::Failed(_) => total.failed += 1,
-            _ => total.whole += 1,
-        }
-        let cut = matches!(finish.reason, FinishReason::Aborted)
-            || matches!(&finish.reason, FinishReason::Failed(text) if text.contains("fire") || text.contains("NaN"));
         let refused = client.order.prompt.len() >= self.longest;
         let right = if refused { matches!(finish.reason, FinishReason::Failed(_)) } else { finish.reason == reason };
-        ensure(cut || right && inbox.tokens == tokens, context)
+        let whole = right && inbox.tokens == tokens;
+        let count = match &finish.reason {
+            FinishReason::Aborted => &mut total.aborted,
+            FinishReason::Failed(text) if is_fault(text) => &mut total.faults,
+            FinishReason::Complete if inbox.state == SinkState::Done => &mut total.done,
+            FinishReason::Complete | FinishReason::Failed(_) if whole => &mut total.masked,
+            _ if whole => &mut total.whole,
+            _ => return Err(context()),
+        };
+        *count += 1;
+        Ok(())
     }
 
-    /// The answer by definition: no batch, no cache, no engine.
-    fn alone(&self, order: &Order) -> (Vec<u32>, FinishReason) {
-        let (mut answer, mut sampler) = (Vec::new(), Sampler::new());
-        let mut prefix = order.prompt.iter().fold(0, |prefix, token| chain(prefix, *token));
-        while answer.len() < order.stop.max_tokens && order.prompt.len() + answer.len() < self.longest {
-            let banned: &[u32] = if answer.len() < order.stop.min_tokens { &order.stop.tokens } else { &[] };
-            let draw = Draw { prompt: &order.prompt, answer: &answer, banned, allowed: None, seed: order.seed };
-            let token = sampler.sample(&logits(prefix), &order.params, &draw).expect("the logits are finite").id;
-            answer.push(token);
-            if order.stop.tokens.contains(&token) {
-                return (answer, FinishReason::Stop(token));
-            }
-            prefix = chain(prefix, token);
+    /// Every request must have one record, and it must say what its clients saw.
+    fn audit(&self) -> Result<(), String> {
+        let records = self.records.lock().unwrap();
+        ensure(records.len() as u64 == self.requests, || format!("{} records", records.len()))?;
+        let preempted: usize = records.iter().map(|record| record.preemptions).sum();
+        ensure(preempted == self.preempted, || format!("{preempted} preemptions, not {}", self.preempted))?;
+        records.iter().try_for_each(|record| self.audit_one(record))
+    }
+
+    fn audit_one(&self, record: &RequestRecord) -> Result<(), String> {
+        let (mut reasons, mut generated) = (Vec::new(), 0);
+        for client in self.clients.iter().filter(|client| client.request == record.id.0) {
+            let inbox = client.inbox.lock().unwrap();
+            let reason = inbox.finish.as_ref().map_or(FinishReason::Cancelled, |finish| finish.reason.clone());
+            reasons.push(format!("{reason:?}"));
+            generated += inbox.tokens.len();
         }
-        (answer, FinishReason::Length)
+        let mut recorded: Vec<String> = record.reasons.iter().map(|reason| format!("{reason:?}")).collect();
+        recorded.sort();
+        reasons.sort();
+        let times = &record.times;
+        let answered = [times.first_token, times.last_token].map(|time| time.is_some());
+        let order = [Some(times.arrived), times.started, times.first_token, times.last_token];
+        let holds = recorded == reasons
+            && record.tokens.generated == generated
+            && answered == [generated > 0; 2]
+            && order.into_iter().flatten().is_sorted();
+        ensure(holds, || format!("{generated} tokens, {reasons:?}, but {record:?}"))
     }
 
     fn each_inbox(&self, mut f: impl FnMut(&mut Inbox)) {
@@ -283,33 +301,24 @@ impl World {
 impl Client {
     fn live(&self) -> bool {
         let inbox = self.inbox.lock().unwrap();
-        inbox.finish.is_none() && inbox.state != SinkState::Gone
+        inbox.finish.is_none() && !matches!(inbox.state, SinkState::Gone | SinkState::Done)
     }
 }
 
-/// Random numbers.
-struct Dice(ChaCha8Rng);
+/// Keeps the records of requests.
+struct Recorder(Arc<Mutex<Vec<RequestRecord>>>);
 
-impl Dice {
-    fn upto(&mut self, end: usize) -> usize {
-        (self.0.next_u64() % end.max(1) as u64) as usize
-    }
+impl Observer for Recorder {
+    fn step(&mut self, _: &StepReport) {}
 
-    fn unit(&mut self) -> f64 {
-        self.upto(1 << 20) as f64 / f64::from(1 << 20)
+    fn ended(&mut self, record: &RequestRecord) {
+        self.0.lock().unwrap().push(record.clone());
     }
+}
 
-    fn chance(&mut self, probability: f64) -> bool {
-        self.unit() < probability
-    }
-
-    fn token(&mut self) -> u32 {
-        self.upto(VOCAB) as u32
-    }
-
-    fn fork(&mut self) -> Dice {
-        Dice(ChaCha8Rng::seed_from_u64(self.0.next_u64()))
-    }
+/// Whether an error tells of a fault of the executor.
+fn is_fault(text: &str) -> bool {
+    ["on fire", "out of cheese", "burnt down", "logits where", "NaN"].iter().any(|fault| text.contains(fault))
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

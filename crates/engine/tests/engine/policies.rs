@@ -1,0 +1,116 @@
+//! The scheduler by itself, on plain numbers, under a policy of our own.
+
+use std::time::Duration;
+
+use engine::{
+    Arrival, EngineConfig, ExecutorLimits, FirstCome, Load, Policy, Priority, RequestId, Scheduler, Sequence,
+    SequenceId,
+};
+
+/// The urgent first; they take the blocks of those that are less so, and prompts get two rows beside others.
+pub(crate) struct Urgent;
+
+impl Policy for Urgent {
+    fn rank(&self, sequence: &Sequence, now: Duration) -> u64 {
+        // Who has waited a minute is as urgent as any.
+        let waited = now.saturating_sub(sequence.arrival().time).as_secs() >= 60;
+        if waited { 0 } else { sequence.arrival().priority as u64 }
+    }
+
+    fn victim(&self, holder: &Sequence, needy: &Sequence, _: Duration) -> bool {
+        holder.arrival().priority > needy.arrival().priority
+    }
+
+    fn chunk(&self, load: &Load) -> usize {
+        if load.decoding > 0 { 2 } else { load.rows }
+    }
+
+    fn admit(&self, _: &Sequence, _: usize, _: &Load) -> bool {
+        true
+    }
+}
+
+/// A scheduler with 8 rows, 3 sequences and blocks of 4 positions.
+struct Stage {
+    scheduler: Scheduler,
+    next: u64,
+    now: Duration,
+}
+
+impl Stage {
+    fn new(blocks: usize, policy: Box<dyn Policy>) -> Stage {
+        let config = EngineConfig { max_batch_tokens: 8, max_sequences: 3, max_queue: 9, context: 32, seed: 1 };
+        let limits = ExecutorLimits { max_tokens: 64, max_outputs: 64, kv_blocks: blocks, block_len: 4, vocab: 1 };
+        Stage { scheduler: Scheduler::new(&config, limits, policy), next: 0, now: Duration::ZERO }
+    }
+
+    fn add(&mut self, prompt: usize, priority: Priority) -> &mut Stage {
+        let (request, time) = (RequestId(self.next), self.now);
+        let arrival = Arrival { request, priority, deadline: None, tenant: None, time, prompt, continuations: 1 };
+        self.scheduler.add(SequenceId(self.next), arrival);
+        self.next += 1;
+        self
+    }
+
+    /// Makes a step for each expectation: `0:3@4` are three rows of sequence 0 after four positions; `-1` is one that was
+    /// preempted. Everyone goes on.
+    fn check(&mut self, expect: &[&str]) -> &mut Stage {
+        for (i, expect) in expect.iter().enumerate() {
+            self.scheduler.schedule(self.now);
+            let batch = self.scheduler.batch().map(|s| format!("{}:{}@{}", s.id().0, s.rows(), s.cached()));
+            let preempted = self.scheduler.preempted().iter().map(|id| format!("-{}", id.0));
+            assert_eq!(batch.chain(preempted).collect::<Vec<_>>().join(" "), *expect, "step {i}");
+            self.scheduler.advance(|id, living| living.push(id));
+            self.scheduler.check().unwrap();
+        }
+        self
+    }
+}
+
+#[test]
+fn first_come_serves_in_the_order_of_arrival_whatever_the_priority() {
+    let mut stage = Stage::new(16, Box::new(FirstCome));
+    stage.add(6, Priority::Low).add(6, Priority::High).check(&["0:6@0 1:2@0", "0:1@6 1:4@2", "0:1@7 1:1@6"]);
+}
+
+#[test]
+fn a_policy_decides_who_comes_first_and_how_large_chunks_are() {
+    let mut stage = Stage::new(16, Box::new(Urgent));
+    stage.add(6, Priority::Low).add(5, Priority::Normal).add(5, Priority::High);
+    stage.check(&["2:5@0 1:3@0", "2:1@5 1:2@3", "2:1@6 1:1@5 0:2@0", "2:1@7 1:1@6 0:2@2"]);
+}
+
+#[test]
+fn a_policy_decides_who_gives_way() {
+    let mut stage = Stage::new(4, Box::new(Urgent));
+    stage.add(5, Priority::Low).add(3, Priority::Normal).check(&["1:3@0 0:5@0"]);
+    // The urgent one takes the blocks of the least urgent.
+    stage.add(6, Priority::High).check(&["1:1@3 2:2@0 -0", "1:1@4 2:2@2", "1:1@5 2:2@4"]);
+    // It outgrows its blocks: so much as to take those of the next.
+    stage.check(&["2:1@6 1:1@6", "2:1@7 1:1@7", "2:1@8 -1"]);
+    stage.scheduler.remove(SequenceId(2));
+    stage.check(&["1:8@0", "1:1@8"]);
+}
+
+#[test]
+fn rank_may_change_with_time() {
+    let mut stage = Stage::new(16, Box::new(Urgent));
+    stage.add(20, Priority::Low).check(&["0:8@0"]);
+    stage.now = Duration::from_secs(60);
+    stage.add(20, Priority::High).check(&["0:8@8", "0:4@16 1:4@0"]);
+}
+
+#[test]
+fn forks_share_what_was_computed_and_a_failed_batch_frees_everything() {
+    let mut stage = Stage::new(8, Box::new(FirstCome));
+    stage.add(6, Priority::Normal);
+    stage.scheduler.schedule(stage.now);
+    stage.scheduler.advance(|_, living| living.extend([SequenceId(0), SequenceId(5), SequenceId(6)]));
+    stage.scheduler.check().unwrap();
+    assert_eq!((stage.scheduler.running().len(), stage.scheduler.cache().blocks().used()), (3, 2));
+    stage.scheduler.schedule(stage.now);
+    assert_eq!(stage.scheduler.copies().len(), 2);
+    assert_eq!(stage.scheduler.abandon(), [SequenceId(0), SequenceId(5), SequenceId(6)]);
+    stage.scheduler.check().unwrap();
+    assert_eq!((stage.scheduler.is_idle(), stage.scheduler.cache().blocks().used()), (true, 0));
+}

@@ -1,0 +1,88 @@
+//! A real graph on the reference interpreter: what the scheduler does to a sequence does not change a bit of its answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::{
+    BackendExecutor, Continuation, Engine, EngineConfig, Prompt, Request, RequestId, SampledToken, SamplingParams,
+    SinkState, StopRules, TokenEvent, TokenSink,
+};
+use graph::testing::{ToyConfig, toy_model};
+use graph::{Backend, Interpreter, Limits};
+
+/// Keeps tokens with their log-probabilities, which tell more than the tokens do.
+#[derive(Clone, Default)]
+struct Tokens(Arc<Mutex<Vec<SampledToken>>>);
+
+impl TokenSink for Tokens {
+    fn state(&self) -> SinkState {
+        SinkState::Ready
+    }
+
+    fn send(&mut self, event: TokenEvent) {
+        if let TokenEvent::Token(token) = event {
+            self.0.lock().unwrap().push(token);
+        }
+    }
+}
+
+/// An engine with a cache of `kv_blocks` blocks of four positions.
+fn engine(toy: &ToyConfig, kv_blocks: usize) -> Engine<BackendExecutor<Interpreter>> {
+    let (graph, weights) = toy_model(toy);
+    let upload = |(id, bytes): (_, &Vec<u8>)| Interpreter.upload(&graph, id, bytes).unwrap();
+    let weights = graph.weight_ids().zip(&weights).map(upload).collect();
+    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4 };
+    let program = Interpreter.compile(&graph, weights, limits).unwrap();
+    let config = EngineConfig { max_batch_tokens: 16, max_sequences: 8, max_queue: 99, context: 48, seed: 1 };
+    Engine::new(BackendExecutor::new(Interpreter, program, limits, toy.vocab), config, ())
+}
+
+/// A request for `n` continuations; where their tokens will be.
+fn submit(engine: &mut Engine<BackendExecutor<Interpreter>>, id: u64, prompt: usize, n: usize) -> Vec<Tokens> {
+    let sinks: Vec<Tokens> = (0..n).map(|_| Tokens::default()).collect();
+    let continuations = sinks.iter().map(|sink| Continuation::new(Box::new(sink.clone()))).collect();
+    let tokens: Vec<u32> = (0..prompt as u32).map(|i| (i * i + 7 * id as u32) % 67).collect();
+    let request = Request::new(RequestId(id), Prompt::new(tokens).unwrap(), continuations);
+    let params = SamplingParams { seed: Some(id), logprobs: Some(4), ..SamplingParams::default() };
+    let stop = StopRules { max_tokens: 14, ..StopRules::default() };
+    engine.submit(Request { params, stop, ..request }, Duration::ZERO);
+    sinks
+}
+
+/// Runs to the end; gives the number of preemptions.
+fn finish(engine: &mut Engine<BackendExecutor<Interpreter>>) -> usize {
+    let mut preempted = 0;
+    for _ in 0..1000 {
+        preempted += engine.step(&|| Duration::ZERO).preempted;
+        engine.check().unwrap();
+    }
+    assert!(engine.is_idle() && engine.stats().kv_blocks_used == 0);
+    preempted
+}
+
+#[test]
+fn preempted_sequences_say_what_undisturbed_ones_do() {
+    let plain = ToyConfig::default();
+    let toys = [
+        ToyConfig { window: Some(6), softcap: Some(5.0), sinks: true, ..plain.clone() },
+        ToyConfig { experts: Some((5, 2)), ..plain.clone() },
+        plain,
+    ];
+    for toy in toys {
+        let prompts = [(0, 5, 2), (1, 9, 1), (2, 3, 3), (3, 12, 1)];
+        let mut crowded = engine(&toy, 12);
+        let answers: Vec<_> = prompts.iter().map(|&(id, prompt, n)| submit(&mut crowded, id, prompt, n)).collect();
+        assert!(finish(&mut crowded) > 3, "the cache is too large to tell anything");
+        for ((id, prompt, n), answers) in prompts.into_iter().zip(answers) {
+            let mut alone = engine(&toy, 64);
+            let undisturbed = submit(&mut alone, id, prompt, n);
+            assert_eq!(finish(&mut alone), 0);
+            for (answer, undisturbed) in answers.iter().zip(&undisturbed) {
+                let (answer, undisturbed) = (answer.0.lock().unwrap(), undisturbed.0.lock().unwrap());
+                assert_eq!(answer.len(), 14);
+                assert!(answer.iter().all(|token| token.logprob.is_some_and(f32::is_finite)));
+                assert_eq!(*answer, *undisturbed, "request {id} of {toy:?}");
+            }
+        }
+    }
+}
