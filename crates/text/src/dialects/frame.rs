@@ -53,6 +53,17 @@ pub(super) enum Progress {
     Wrong(usize),
 }
 
+impl Progress {
+    /// The same of a text that begins so many bytes earlier.
+    pub(super) fn after(self, bytes: usize) -> Progress {
+        match self {
+            Progress::On(read) => Progress::On(bytes + read),
+            Progress::End(read) => Progress::End(bytes + read),
+            Progress::Wrong(read) => Progress::Wrong(bytes + read),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Frame {
     tags: &'static Tags,
@@ -78,15 +89,15 @@ enum Place {
 }
 
 impl Frame {
-    /// A parser of the answer to a prompt that ends with `tail`: where it ends with a tag of reasoning, the answer begins
-    /// with reasoning.
+    /// A parser of the answer to a prompt that ends with `tail`: where that ends with a tag, the answer begins after it.
     pub(super) fn new(tags: &'static Tags, tail: &str, tools: Arc<Tools>) -> Frame {
-        let tail = tail.trim_end();
-        let leads = |(tag, to): &(&str, To)| matches!(to, To::Reasoning | To::FirstReasoning) && tail.ends_with(tag);
-        let thinks = tags.text.iter().any(leads);
-        let place = if thinks { Place::Reasoning } else { Place::Start };
         let (code, space, raw) = (Code::default(), String::new(), String::new());
-        Frame { tags, tools, place, code, after_tag: thinks, space, raw }
+        let mut frame = Frame { tags, tools, place: Place::Start, code, after_tag: false, space, raw };
+        let leads = |(tag, to): &&(&str, To)| !matches!(to, To::FirstCall(_)) && tail.trim_end().ends_with(tag);
+        if let Some((_, to)) = tags.text.iter().find(leads) {
+            frame.enter("", *to);
+        }
+        frame
     }
 
     fn exits(&self) -> &'static [(&'static str, To)] {

@@ -60,7 +60,7 @@ impl HeadedCalls {
             _ if space > 0 => Progress::On(space),
             At::Open => self.tag(text, open, At::Header, Progress::Wrong(0)),
             // Arguments may stand in Markdown's code.
-            At::End if text.starts_with('`') => Progress::On(1),
+            At::End if text.starts_with('`') && !end.is_empty() => Progress::On(1),
             At::End => {
                 if begins(text, end) == Tag::No {
                     self.at = At::After;
@@ -101,7 +101,7 @@ impl HeadedCalls {
 /// Whether a tool may be called that.
 pub(super) fn is_name(name: &str) -> bool {
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | ':' | '/');
-    !name.is_empty() && name.chars().all(fits)
+    name.starts_with(|c: char| c.is_alphanumeric() || c == '_') && name.chars().all(fits)
 }
 
 impl Body for HeadedCalls {

@@ -31,11 +31,7 @@ impl Body for MistralCalls {
                     Some('[' | '{') => *self = MistralCalls::Json(JsonCalls::new("")),
                     Some(_) => *self = MistralCalls::Headed(HeadedCalls::new(&HEADING)),
                 }
-                match self.read(&text[space..], output) {
-                    Progress::On(read) => Progress::On(space + read),
-                    Progress::End(read) => Progress::End(space + read),
-                    Progress::Wrong(read) => Progress::Wrong(space + read),
-                }
+                self.read(&text[space..], output).after(space)
             }
             MistralCalls::Json(calls) => calls.read(text, output),
             MistralCalls::Headed(calls) => calls.read(text, output),

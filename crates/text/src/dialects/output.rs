@@ -79,6 +79,11 @@ impl Output {
         settled
     }
 
+    /// Whether the open call is given in part, so that it cannot become text any more.
+    pub(super) fn is_given(&self) -> bool {
+        self.open && self.pieces
+    }
+
     pub(super) fn has_enough(&self) -> bool {
         !self.parallel && self.begun > usize::from(self.open)
     }

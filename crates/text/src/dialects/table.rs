@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use super::frame::{Body, Frame, Tags, To};
+use super::functionary::FunctionaryCall;
+use super::gemma::GemmaCall;
+use super::harmony::{Harmony, MARKERS};
 use super::headed::{HeadedCalls, Heading};
 use super::json_calls::JsonCalls;
+use super::llama::LlamaCalls;
 use super::mistral::MistralCalls;
 use super::parser::Machine;
+use super::python::PythonCalls;
 use super::tools::Tools;
 use super::xml::{Elements, XmlCalls};
 
@@ -25,6 +30,34 @@ pub(super) struct Family {
 /// All families. A template is of the first that recognises it, so those with the rarest words come first; the last is
 /// `plain`.
 pub(super) const FAMILIES: &[Family] = &[
+    Family {
+        names: &["gpt-oss", "harmony"],
+        recognise: |source| source.contains("<|channel|>") && source.contains("<|start|>"),
+        markers: MARKERS,
+        machine: |tail, _| Box::new(Harmony::new(tail)),
+    },
+    Family {
+        names: &["functionary-v3.2", "functionary"],
+        recognise: |source| source.contains(">>>all") || source.contains(">>>${recipient}"),
+        markers: &[],
+        machine: |tail, tools| framed(&FUNCTIONARY, tail, tools),
+    },
+    Family {
+        names: &["gemma4"],
+        recognise: |source| source.contains("<|tool_call>") && source.contains("<tool_call|>"),
+        markers: &["<|tool_call>", "<tool_call|>", "<|\"|>", "<|channel>", "<channel|>"],
+        machine: |tail, tools| framed(&GEMMA, tail, tools),
+    },
+    Family {
+        names: &["lfm2"],
+        recognise: |source| {
+            source.contains("<|tool_call_start|>")
+                || source.contains("<|tool_list_start|>")
+                || source.contains("List of tools: [")
+        },
+        markers: &["<think>", "</think>", "<|tool_call_start|>", "<|tool_call_end|>"],
+        machine: |tail, tools| framed(&LFM, tail, tools),
+    },
     Family {
         names: &["kimi-k2"],
         recognise: |source| source.contains("<|tool_calls_section_begin|>"),
@@ -112,8 +145,8 @@ pub(super) const FAMILIES: &[Family] = &[
         machine: |tail, tools| framed(&GRANITE, tail, tools),
     },
     Family {
-        names: &["llama3", "llama"],
-        recognise: |source| source.contains("<|python_tag|>") || source.contains("<|eot_id|>"),
+        names: &["llama3", "llama", "llama4"],
+        recognise: |source| ["<|python_tag|>", "<|eot_id|>", "<|eot|>"].iter().any(|tag| source.contains(tag)),
         markers: &["<|python_tag|>"],
         machine: |tail, tools| framed(&LLAMA, tail, tools),
     },
@@ -181,12 +214,30 @@ const MISTRAL: Tags = Tags {
     quoted: false,
 };
 
-/// Llama writes the function's name in a tag where its makers' documents say so, and JSON with a marker or none.
+const FUNCTIONARY: Tags =
+    Tags { text: &[(">>>", To::Call(|_| Box::new(FunctionaryCall::Name)))], reasoning: &[], quoted: false };
+
+const GEMMA_CALL: (&str, To) = ("<|tool_call>", To::Call(|_| Box::new(GemmaCall::default())));
+const GEMMA: Tags = Tags {
+    text: &[("<|channel>thought", To::Reasoning), GEMMA_CALL],
+    reasoning: &[("<channel|>", To::Text), GEMMA_CALL],
+    quoted: false,
+};
+
+const LFM: Tags = Tags {
+    text: &[THINK, ("<|tool_call_start|>", To::Call(|_| Box::new(PythonCalls::new("<|tool_call_end|>"))))],
+    reasoning: &[THOUGHT],
+    quoted: false,
+};
+
+/// Llama writes JSON with a marker or none, the function's name in a tag where its makers' documents say so, and lists of
+/// calls in Python where they are small or new.
 const LLAMA: Tags = Tags {
     text: &[
-        ("<|python_tag|>", To::Call(|_| json(""))),
+        ("<|python_tag|>", To::Call(|_| Box::new(LlamaCalls::Begin))),
         ("<function=", To::Call(|_| Box::new(HeadedCalls::new(&LLAMA_HEADING)))),
         ("{", To::FirstCall(|tools| Box::new(JsonCalls::only(tools)))),
+        ("[", To::FirstCall(|tools| Box::new(PythonCalls::only(tools)))),
     ],
     reasoning: &[],
     quoted: true,

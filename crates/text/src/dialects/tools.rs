@@ -28,6 +28,11 @@ impl Tools {
         self.0.contains_key(name)
     }
 
+    /// Whether the name of any begins so.
+    pub(super) fn begins(&self, name: &str) -> bool {
+        self.0.keys().any(|own| own.starts_with(name))
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

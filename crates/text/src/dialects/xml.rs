@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::arguments::Arguments;
 use super::frame::{Body, Progress, Tag, begins, unfinished};
+use super::headed::is_name;
 use super::output::Output;
 use super::tools::Tools;
 
@@ -105,7 +106,7 @@ impl XmlCalls {
         };
         let Some((at, after)) = found else { return bounded(text, end) };
         let name = text[..at].trim();
-        if name.is_empty() || at > LONGEST_NAME || name.contains(['\n', '<', '>', '{', '"']) {
+        if at > LONGEST_NAME || !is_name(name) {
             return Progress::Wrong(0);
         }
         self.call = Some(Arguments::begin(&self.tools, name, output));

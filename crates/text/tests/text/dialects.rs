@@ -313,43 +313,162 @@ fn llama_writes_bare_json() {
     assert_eq!(parts("llama3", "", &no_tools, ["{\"name\": \"f\"}"]), ["t {\"name\": \"f\"}"]);
 }
 
-/// A soup of what dialects are made of.
-fn soup() -> impl Strategy<Value = String> {
-    let markers = Dialect::names().flat_map(|name| Dialect::named(name).expect("known").markers().to_vec());
-    let mut words: Vec<String> = markers.map(str::to_owned).collect();
-    let others = [
-        "<think>",
-        "{\"name\": \"f\", \"arguments\": {\"a\": 1}}",
-        "{\"name\": \"f\"",
-        ", \"arguments\": {",
-        "}",
-        "[",
-        "]",
-        "\"",
-        "`",
-        "```\n",
-        "\n",
-        " ",
-        "é",
-        "text",
-        "f",
-        "{",
-        ",",
-        ":",
-        "1",
-    ];
-    words.extend(others.map(str::to_owned));
-    prop::collection::vec(prop::sample::select(words), 0..14).prop_map(|words| words.concat())
+#[test]
+fn llama_writes_code_and_lists() {
+    check("llama3", "", "<|python_tag|>brave_search.call(query=\"a b\")", &["c brave_search {\"query\":\"a b\"}"]);
+    check("llama3", "", "<|python_tag|>print(1)\nx = {}", &["c python {\"code\":\"print(1)\\nx = {}\"}"]);
+    check("llama3", "", "[f(a=1), get_weather(city='Oslo')]", &["c f {\"a\":1}", "c get_weather {\"city\":\"Oslo\"}"]);
+    check("llama3", "", "[{\"name\": \"f\", \"parameters\": {}}]", &["c f {}"]);
+    for text in ["[1, 2]", "[f] is", "[find(a=1)]", "[get_wea", "[", "[f(1)]"] {
+        check("llama3", "", text, &[&format!("t {text}")]);
+    }
 }
 
+#[test]
+fn lfm_writes_python() {
+    let call = "<|tool_call_start|>[get_weather(city=\"Oslo\", days=2, units=['C']), f()]<|tool_call_end|>Checking.";
+    let expected = ["c get_weather {\"city\":\"Oslo\",\"days\":2,\"units\":[\"C\"]}", "c f {}", "t Checking."];
+    check("lfm2", "", call, &expected);
+    check(
+        "lfm2",
+        "",
+        "<think>hm</think><|tool_call_start|>[{\"name\": \"f\", \"arguments\": {}}]<|tool_call_end|>",
+        &["r hm", "c f {}"],
+    );
+    let malformed = "<|tool_call_start|>[f(]<|tool_call_end|>";
+    check_malformed("lfm2", "", malformed, &[&format!("t {malformed}")]);
+}
+
+#[test]
+fn gemma_writes_its_own_quotes() {
+    let call = "<|channel>thought\nhm\n<channel|><|tool_call>call:get_weather{city:<|\"|>a \"b\", {c}<|\"|>,days:2,exact:true,where:{x:[1,<|\"|>y<|\"|>]},units:[]}<tool_call|>\
+                <|tool_call>call:f{}<tool_call|>";
+    let expected = "c get_weather {\"city\":\"a \\\"b\\\", {c}\",\"days\":2,\"exact\":true,\"where\":{\"x\":[1,\"y\"]},\"units\":[]}";
+    check("gemma4", "", call, &["r hm", expected, "c f {}"]);
+    check("gemma4", "<|turn>model\n<|channel>thought\n", "hm<channel|>yes", &["r hm", "t yes"]);
+    check("gemma4", "", "<|tool_call>call:f{a:1}", &["c f {\"a\":1}"]);
+    check_malformed("gemma4", "", "<|tool_call>call:f{a}<tool_call|>", &["t <|tool_call>call:f{a}<tool_call|>"]);
+}
+
+#[test]
+fn functionary_names_whom_it_speaks_to() {
+    check("functionary-v3.2", ">>>", "all\nHello {x}", &["t Hello {x}"]);
+    check(
+        "functionary-v3.2",
+        ">>>",
+        "all\nOne moment.>>>f\n{\"a\": 1}>>>g\n{}",
+        &["t One moment.", "c f {\"a\": 1}", "c g {}"],
+    );
+    check("functionary-v3.2", ">>>", "python\nprint(1)", &["c python {\"code\":\"print(1)\"}"]);
+    check("functionary-v3.2", ">>>", "all\n>>> 1 + 1\n2", &["t >>> 1 + 1\n2"]);
+    check("functionary-v3.2", ">>>", "f\nno", &["t f\nno"]);
+    check("functionary-v3.2", ">>>", "Hello there", &["t Hello there"]);
+}
+
+#[test]
+fn harmony_speaks_in_channels() {
+    let prompt = "<|start|>user<|message|>2?<|end|><|start|>assistant";
+    let thought = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>Yes. <b>";
+    check("gpt-oss", prompt, thought, &["r hm", "t Yes. <b>"]);
+    check("gpt-oss", prompt, &format!("{thought}<|return|>"), &["r hm", "t Yes. <b>"]);
+    let call = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\": 1}<|call|>";
+    check("gpt-oss", prompt, call, &["r hm", "c f {\"a\": 1}"]);
+    check("gpt-oss", prompt, " to=functions.f<|channel|>commentary json<|message|>{}", &["c f {}"]);
+    check("gpt-oss", prompt, " to=functions.f<|channel|>commentary json<|message|><|call|>", &["c f {}"]);
+    check(
+        "gpt-oss",
+        prompt,
+        "<|channel|>analysis to=python code<|message|>print(1)<|call|>",
+        &["c python {\"code\":\"print(1)\"}"],
+    );
+    let twice = "<|channel|>analysis<|message|>a<|end|><|start|>assistant<|channel|>analysis<|message|>b<|end|>";
+    check("gpt-oss", prompt, twice, &["r a\n\nb"]);
+    let preamble = "<|channel|>commentary<|message|>Let me see.<|end|><|start|>assistant to=functions.f<|channel|>commentary<|message|>{}<|call|>";
+    check("gpt-oss", prompt, preamble, &["t Let me see.", "c f {}"]);
+    check(
+        "gpt-oss",
+        &format!("{prompt}<|channel|>analysis<|message|>"),
+        "hm<|end|><|start|>assistant<|channel|>final<|message|>a",
+        &["r hm", "t a"],
+    );
+    check("gpt-oss", prompt, "No header", &["t No header"]);
+    check("gpt-oss", prompt, " to the point", &["t  to the point"]);
+    check("gpt-oss", prompt, "<|channel|>final", &[]);
+    let malformed = " to=functions.f<|channel|>commentary<|message|>{\"a\": oops<|call|>";
+    check_malformed("gpt-oss", prompt, malformed, &[&format!("t {}", malformed.trim_end_matches("<|call|>"))]);
+    let long = format!("<|channel|>{}<|message|>x", "y".repeat(600));
+    check("gpt-oss", prompt, &long, &[&format!("t <|channel|>{}x", "y".repeat(600))]);
+}
+
+#[test]
+fn a_forced_call_may_begin_in_the_prompt() {
+    check("hermes", "<|im_start|>assistant\n<tool_call>\n", "{\"name\": \"f\"}\n</tool_call>", &["c f {}"]);
+}
+
+#[test]
+fn templates_tell_their_dialect() {
+    let check = |source: &str, expected: &str| assert_eq!(Dialect::of_template(source).name(), expected, "{source}");
+    check("{{ messages[0].content }}", "plain");
+    check("{{ '<tool_call>{\"name\": ' }}", "hermes");
+    let Some(folder) = crate::common::asset("templates") else { return };
+    for (file, expected) in [
+        ("CohereForAI-c4ai-command-r7b-12-2024-tool_use", "command-r7b"),
+        ("GLM-4.6", "glm"),
+        ("HuggingFaceTB-SmolLM3-3B", "hermes"),
+        ("Kimi-K2-Instruct", "kimi-k2"),
+        ("LFM2.5-Instruct", "lfm2"),
+        ("NousResearch-Hermes-3-Llama-3.1-8B-tool_use", "hermes"),
+        ("Qwen-Qwen2.5-7B-Instruct", "hermes"),
+        ("Qwen-Qwen3-0.6B", "hermes"),
+        ("Qwen3-Coder", "qwen3-coder"),
+        ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "deepseek"),
+        ("deepseek-ai-DeepSeek-V3.1", "deepseek"),
+        ("google-gemma-2-2b-it", "plain"),
+        ("ibm-granite-granite-3.3-2B-Instruct", "granite"),
+        ("meetkai-functionary-medium-v3.2", "functionary-v3.2"),
+        ("meta-llama-Llama-3.1-8B-Instruct", "llama3"),
+        ("meta-llama-Llama-3.2-3B-Instruct", "llama3"),
+        ("microsoft-Phi-3.5-mini-instruct", "phi"),
+        ("mistralai-Mistral-Nemo-Instruct-2407", "mistral"),
+        ("openai-gpt-oss-120b", "gpt-oss"),
+        ("unsloth-mistral-Devstral-Small-2507", "mistral"),
+    ] {
+        let source = std::fs::read_to_string(folder.join(format!("{file}.jinja"))).expect("a template");
+        assert_eq!(Dialect::of_template(&source).name(), expected, "{file}");
+    }
+}
+
+/// A soup of what a dialect is made of.
+fn soup() -> impl Strategy<Value = (&'static str, String)> {
+    let names: Vec<&str> = Dialect::names().collect();
+    prop::sample::select(names).prop_flat_map(|name| {
+        let mut words = Dialect::named(name).expect("known").markers().to_vec();
+        words.extend("<think> \" ` [ ] { } ( ) : , 1 é f text a= '".split(' '));
+        words.extend(
+            " to=functions.f|assistant|analysis|{\"name\": \"f\", \"arguments\": {\"a\": 1}}|\"arguments\": {|[f(a=1)]"
+                .split('|'),
+        );
+        words.extend(
+            "<function=f>|<parameter=city>\n|</parameter>|</function>|>>>f\n|all\n|functools|f.call(a=\"b\")"
+                .split('|'),
+        );
+        words.extend(
+            "{\"name\": \"f\"|call:f{|a:1}|functions.f:0|f\n|<response>|```\n|\n| |<invoke name=\"f\">|\\".split('|'),
+        );
+        let words = prop::collection::vec(prop::sample::select(words), 0..14);
+        words.prop_map(move |words| (name, words.concat()))
+    })
+}
+
+const PROMPTS: [&str; 6] = ["", "<think>", "<|START_THINKING|>", "[THINK]", "<|channel>thought\n", ">>>"];
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(4000))]
     #[test]
     fn every_cut_gives_the_same_parts(
-        name in prop::sample::select(Dialect::names().collect::<Vec<_>>()),
-        answer in soup(),
-        cuts in prop::collection::vec(0usize..120, 0..8),
-        prompt in prop::sample::select(vec!["", "<think>", "<|START_THINKING|>", "[THINK]", "<|channel>thought\n"]),
+        (name, answer) in soup(),
+        cuts in prop::collection::vec(0usize..200, 0..12),
+        prompt in prop::sample::select(&PROMPTS[..]),
         (pieces, parallel) in any::<(bool, bool)>(),
     ) {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|at| answer.is_char_boundary(*at)).collect();
@@ -359,7 +478,7 @@ proptest! {
         let options = CallOptions { tools: Some(&tools), parallel, pieces };
         let cut = parts(name, prompt, &options, cuts.windows(2).map(|w| &answer[w[0]..w[1]]));
         let whole = parts(name, prompt, &options, [answer.as_str()]);
-        prop_assert_eq!(&cut, &whole);
+        prop_assert_eq!(&cut, &whole, "{} {:?}", name, answer);
         if !pieces {
             let arguments = whole.iter().filter_map(|line| line.strip_prefix("c ")?.split_once(' '));
             for (_, arguments) in arguments {
