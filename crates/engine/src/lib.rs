@@ -3,7 +3,6 @@
 //! Architecture invariant: this crate knows nothing of text, HTTP, JSON, async, the wall clock (time is passed in), files
 //! or metrics exporters.
 
-mod channel;
 mod delivery;
 mod driver;
 mod event;
@@ -25,7 +24,6 @@ use std::time::Duration;
 
 use graph::Batch;
 
-pub use channel::{ChannelSink, TokenReceiver, channel};
 use delivery::{Delivery, Drawn};
 pub use driver::spawn;
 pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};

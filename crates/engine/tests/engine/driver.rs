@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use engine::{
     Continuation, EngineConfig, EngineHandle, Executor, ExecutorError, ExecutorLimits, FinishReason, Prompt, Request,
-    RequestId, StopRules, SubmitError, TokenEvent, TokenSink, channel, spawn,
+    RequestId, StopRules, SubmitError, TokenEvent, TokenSink, spawn,
 };
 use graph::Batch;
 
+use crate::channel::channel;
 use crate::executor::Fake;
 use crate::inbox::Inbox;
 

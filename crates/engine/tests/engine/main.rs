@@ -1,6 +1,7 @@
 //! The engine as its users see it: single behaviours, the thread around it, and the simulator.
 
 mod behaviour;
+mod channel;
 mod driver;
 mod executor;
 mod faults;

@@ -1,13 +1,12 @@
-//! A receiver of tokens for blocking use: the other end of a bounded channel.
+//! A receiver of tokens that a test reads on its own thread: the other end of a bounded channel.
 
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-
-use crate::{EngineHandle, SinkState, TokenEvent, TokenSink};
+use engine::{EngineHandle, SinkState, TokenEvent, TokenSink};
 
 /// A sink that holds `capacity` tokens (at least one) until they are read, and where to read them.
-pub fn channel(capacity: usize, engine: &EngineHandle) -> (ChannelSink, TokenReceiver) {
+pub(crate) fn channel(capacity: usize, engine: &EngineHandle) -> (ChannelSink, TokenReceiver) {
     let capacity = capacity.max(1);
     // One place more than is ever filled with tokens: Finished always fits.
     let (sender, receiver) = bounded(capacity + 1);
@@ -17,8 +16,7 @@ pub fn channel(capacity: usize, engine: &EngineHandle) -> (ChannelSink, TokenRec
 }
 
 /// The engine's end of [`channel`].
-#[derive(Debug)]
-pub struct ChannelSink {
+pub(crate) struct ChannelSink {
     sender: Sender<TokenEvent>,
     capacity: usize,
     /// The other owner is the receiver.
@@ -44,7 +42,7 @@ impl TokenSink for ChannelSink {
 
 /// The reader's end of [`channel`]: an iterator of events, the last of which is `Finished`. It ends without one if the
 /// engine's thread ended before. Dropping it cancels the request.
-pub struct TokenReceiver {
+pub(crate) struct TokenReceiver {
     events: Receiver<TokenEvent>,
     capacity: usize,
     _alive: Arc<()>,
