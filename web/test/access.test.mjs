@@ -36,7 +36,7 @@ async function walk(page) {
   await record(
     page,
     text('# A title\n\nText with `code`, **bold** and a [link](https://example.org).\n\n```js\nlet a = f(1); // one\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n- [x] done\n\n> said $x$\n\n$$\\frac{a}{b}$$'),
-    stream([{ reasoning_content: 'Hm.' }, { content: '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>' }], 'length'),
+    stream([{ reasoning_content: 'Hm.' }, { tool_calls: [{ index: 0, id: 'c1', type: 'function', function: { name: 'f', arguments: '{"a": 1}' } }] }], 'tool_calls'),
     refusal(429, 'queue_full', 'Too much.'),
   );
   await say(page, 'Show me everything');

@@ -1,6 +1,8 @@
 // Chatting with a real server in a real browser.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
 import { answered, eventually, focused, greedily, lastAnswer, say, shown, stored } from './support/chat.mjs';
@@ -117,6 +119,26 @@ onPage('a conversation longer than the context goes on without its oldest exchan
   }
   assert.equal(await page.locator('.answer .problem').count(), 0);
   await page.locator('.answer').last().getByText(/^The context is full: the first .* left out\.$/).waitFor();
+});
+
+test('a model without a chat template goes on with what is written', async (t) => {
+  const model = await mkdtemp(join(tmpdir(), 'whinchat-'));
+  t.after(() => rm(model, { recursive: true }));
+  await cp(TINY, model, { recursive: true, filter: (path) => !path.endsWith('chat_template.jinja') });
+  const other = await startServer({ model, args: ['--alias', 'base'] });
+  t.after(() => other.stop());
+  const { page, context, complaints } = await openPage(browser, other.address);
+  t.after(() => context.close());
+  await page.getByText('base has no chat template, so it cannot chat').waitFor();
+  await page.keyboard.press('Control+,');
+  await page.getByLabel('Temperature').fill('0');
+  await page.getByLabel('Max tokens').fill('8');
+  await page.keyboard.press('Escape');
+  await say(page, 'Once upon a time');
+  await answered(page);
+  assert.equal((await page.locator('.plain').textContent()).trim(), (await stored(page)).trim());
+  assert.equal(await page.locator('.answer .problem').count(), 0);
+  assert.deepEqual(complaints, []);
 });
 
 onPage('another answer and another question are versions; none is lost', async (page) => {

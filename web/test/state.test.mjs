@@ -1,9 +1,8 @@
-// What the page computes without a browser: parts of answers, events, settings, versions, timings.
+// What the page computes without a browser: events, settings, versions, timings.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { load } from './support/modules.mjs';
 
-const { parts } = await load('text/parts.ts');
 const { events } = await load('api/events.ts');
 const { ask, parameters, wire } = await load('api/request.ts');
 const { leftOut, rest, roomOf } = await load('state/room.ts');
@@ -12,42 +11,6 @@ const { path, versions, append, show } = await load('state/tree.ts');
 const { Draft } = await load('state/draft.ts');
 const { sentences } = await load('text/sentences.ts');
 const { duration, rate } = await load('text/format.ts');
-
-/** Parts in short: text as it is, others as their kind, whether they are open, and what is in them. */
-function check(content, expected, streaming = false) {
-  const found = parts(content, streaming).map((part) => {
-    if (part.kind === 'text') return part.text;
-    const open = part.open ? ['open'] : [];
-    return part.kind === 'think' ? ['think', ...open, part.text] : ['call', ...open, ...(part.call ? [part.call.name, part.call.arguments] : [part.source])];
-  });
-  assert.deepEqual(found, expected, JSON.stringify(content));
-}
-
-test('reasoning is what comes first in its tags', () => {
-  check('<think>\na\n</think>\n\nb', [['think', 'a'], 'b']);
-  check('a\n</think>\nb', [['think', 'a'], 'b']);
-  check('<think></think>b', ['b']);
-  check('<think>a', [['think', 'open', 'a']], true);
-  check('<think>a', [['think', 'a']]);
-  check('<think>a</thi', [['think', 'open', 'a']], true);
-  check('<thi', [], true);
-  check('<thi', ['<thi']);
-  check('Use <think> for this.', ['Use <think> for this.']);
-});
-
-test('calls are elements outside of code', () => {
-  const call = '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>';
-  check(call, [['call', 'f', { a: 1 }]]);
-  check(`One moment.\n${call}\n${call}`, ['One moment.', ['call', 'f', { a: 1 }], ['call', 'f', { a: 1 }]]);
-  check('<tool_call>\n{"name": "f"}\n', [['call', 'f', {}]]);
-  check('<tool_call>{"name": "f", "parameters": {"b": 2}}</tool_call>', [['call', 'f', { b: 2 }]]);
-  check('<tool_call>{"name": }</tool_call>', [['call', '{"name": }']]);
-  check('<tool_call>{"name": "f", "ar', [['call', 'open', '{"name": "f", "ar']], true);
-  check('a <tool_', ['a'], true);
-  check('a <b', ['a <b'], true);
-  check('`<tool_call>` begins one', ['`<tool_call>` begins one']);
-  check('```\n<tool_call>\n```', ['```\n<tool_call>\n```']);
-});
 
 test('events come whole, however their bytes are cut', async () => {
   const bytes = new TextEncoder().encode('data: {"a": "é"}\r\n\r\n: a comment\n\ndata: one\ndata: two\n\ndata: [DONE]\n\ndata: cut');
@@ -92,12 +55,15 @@ test('messages are sent as the API takes them', () => {
     message('a', 'u', 'assistant', { content: '', calls: [{ id: 'c1', name: 'f', arguments: '{}' }], reasoning: 'hm' }),
     message('t', 'a', 'tool', { callId: 'c1', name: 'f' }),
     message('e', 't', 'assistant', { content: '' }),
+    message('b', 'e', 'assistant', { calls: [{ id: 'c2', name: 'g', arguments: '{"a": ' }, { id: 'c3', name: 'h', arguments: '' }] }),
+    message('c', 'b', 'assistant', { content: '', calls: [{ id: 'c4', name: 'g', arguments: '{"a": ' }] }),
   ];
   assert.deepEqual(wire({ system: ' be kind ' }, messages), [
     { role: 'system', content: 'be kind' },
     { role: 'user', content: 'u' },
-    { role: 'assistant', content: null, tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }] },
+    { role: 'assistant', content: null, reasoning_content: 'hm', tool_calls: [{ id: 'c1', type: 'function', function: { name: 'f', arguments: '{}' } }] },
     { role: 'tool', content: 't', tool_call_id: 'c1', name: 'f' },
+    { role: 'assistant', content: 'b', tool_calls: [{ id: 'c3', type: 'function', function: { name: 'h', arguments: '{}' } }] },
   ]);
 });
 
@@ -162,14 +128,14 @@ test('an answer grows, and its times are taken', () => {
   assert.equal(draft.end('failed', { title: 't', message: 'm' }).problem.title, 't');
 });
 
-test('calls come in pieces, reasoning may come in the text', () => {
+test('calls come in pieces', () => {
   let time = 0;
   const draft = new Draft(message('a', 'u', 'assistant', { content: '' }), () => (time += 10));
+  draft.take({ reasoning: 'hm' });
   for (const part of [{ index: 0, id: 'x', function: { name: 'f', arguments: '{"a"' } }, { index: 0, function: { arguments: ': 1}' } }, { index: 1, id: 'y', function: { name: 'g' } }]) draft.take({ calls: [part] });
-  assert.deepEqual(draft.message().calls, [{ id: 'x', name: 'f', arguments: '{"a": 1}' }, { id: 'y', name: 'g', arguments: '' }]);
-  const other = new Draft(message('a', 'u', 'assistant', { content: '' }), () => (time += 10));
-  for (const content of ['<think>hm', ' hm', '</think>', 'yes']) other.take({ content });
-  assert.equal(other.message().reasoningMs, 20);
+  const { calls, reasoningMs } = draft.message();
+  assert.deepEqual(calls, [{ id: 'x', name: 'f', arguments: '{"a": 1}' }, { id: 'y', name: 'g', arguments: '' }]);
+  assert.equal(reasoningMs, 10);
 });
 
 test('numbers and sentences for people', () => {

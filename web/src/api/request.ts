@@ -2,6 +2,7 @@
 
 import { FIELDS, readNumber, readStop, readTools, readVariables, type Read } from '../state/fields.ts';
 import type { Message, Settings } from '../state/types.ts';
+import { argumentsOf } from '../text/call.ts';
 
 /** Where an answer is asked for, and with what. */
 export interface Ask {
@@ -59,18 +60,24 @@ export function parameters(settings: Settings, plain = false): { body: Record<st
 /** The messages as the server takes them. */
 export function wire(settings: Settings, messages: Message[]): object[] {
   const system = settings['system']?.trim();
-  const said = messages.filter((message) => message.role !== 'assistant' || message.content || message.calls?.length);
+  const said = messages.map(withoutCut).filter(({ role, content, calls }) => role !== 'assistant' || content || calls?.length);
   return [...(system ? [{ role: 'system', content: system }] : []), ...said.map(wireMessage)];
 }
 
-function wireMessage({ role, content, calls, callId, name }: Message): object {
-  if (role === 'assistant' && calls?.length) {
+/** A message without calls whose arguments were cut: no template takes them. */
+function withoutCut(message: Message): Message {
+  return message.calls ? { ...message, calls: message.calls.filter((call) => argumentsOf(call.arguments)) } : message;
+}
+
+function wireMessage({ role, content, reasoning, calls, callId, name }: Message): object {
+  const thought = reasoning && { reasoning_content: reasoning };
+  if (calls?.length) {
     const tool_calls = calls.map((call) => ({
       id: call.id,
       type: 'function',
-      function: { name: call.name, arguments: call.arguments },
+      function: { name: call.name, arguments: call.arguments || '{}' },
     }));
-    return { role, content: content || null, tool_calls };
+    return { role, content: content || null, ...thought, tool_calls };
   }
-  return { role, content, ...(callId && { tool_call_id: callId }), ...(name && { name }) };
+  return { role, content, ...thought, ...(callId && { tool_call_id: callId }), ...(name && { name }) };
 }

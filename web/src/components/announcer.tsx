@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { run } from '../state/answers.ts';
 import { current } from '../state/conversations.ts';
 import { path } from '../state/tree.ts';
-import { parts } from '../text/parts.ts';
+import type { Message } from '../state/types.ts';
 import { sentences } from '../text/sentences.ts';
 
 export function Announcer() {
@@ -18,7 +18,7 @@ export function Announcer() {
   }, [coming]);
   useEffect(() => {
     if (!message) return;
-    const [next, length] = sentences(spoken(message.content), said.current);
+    const [next, length] = sentences(spoken(message), said.current);
     said.current = length;
     if (next) setText(next);
   }, [message]);
@@ -29,10 +29,8 @@ export function Announcer() {
   );
 }
 
-function spoken(content: string): string {
-  return parts(content, true)
-    .map((part) => (part.kind === 'text' ? part.text : part.kind === 'call' ? 'The model calls a tool.' : ''))
-    .join('\n');
+function spoken({ content, calls = [] }: Message): string {
+  return [content, ...calls.map(() => 'The model calls a tool.\n')].join('\n');
 }
 
 function ending(): string {

@@ -5,7 +5,6 @@ import { regenerate, resume, run } from '../state/answers.ts';
 import { editLast } from '../state/drafts.ts';
 import { TOO_LONG } from '../state/room.ts';
 import type { Message, Problem } from '../state/types.ts';
-import { parts, type Part } from '../text/parts.ts';
 import { CopyButton } from './copy-button.tsx';
 import { Icon } from './icons.tsx';
 import { IconButton } from './icon-button.tsx';
@@ -13,7 +12,7 @@ import { Markdown } from './markdown.tsx';
 import { ProblemCard, type Remedy } from './problem-card.tsx';
 import { Reasoning } from './reasoning.tsx';
 import { Timing } from './timing.tsx';
-import { ToolCalls, type ShownCall } from './tool-calls.tsx';
+import { ToolCalls } from './tool-calls.tsx';
 import { Versions } from './versions.tsx';
 
 interface Props {
@@ -45,18 +44,15 @@ function Settled(props: Props) {
 }
 
 function Body({ message, results, last, streaming }: Props & { streaming: boolean }) {
-  const all = message.plain ? [] : parts(message.content, streaming);
-  const calls = callsOf(message, all);
-  const empty = message.plain ? !message.content.trim() : all.length === 0 && calls.length === 0 && !message.reasoning;
+  const { content, reasoning, calls = [] } = message;
+  const said = Boolean(content.trim()) || calls.length > 0;
+  const empty = !said && !reasoning;
   return (
     <article class="message answer" aria-busy={streaming}>
       <h2 class="unseen">{message.model ?? 'The model'} answered</h2>
       {message.leftOut && <LeftOut count={message.leftOut} />}
-      {message.reasoning && <Reasoning text={message.reasoning} open={streaming && message.reasoningMs === undefined} ms={message.reasoningMs} />}
-      {message.plain && !empty && <p class="plain">{message.content.replace(/^\n+/, '').trimEnd()}</p>}
-      {all.map((part, i) => (
-        <PartView key={i} part={part} message={message} growing={streaming && i === all.length - 1} />
-      ))}
+      {reasoning && <Reasoning text={reasoning} open={streaming && !said} ms={message.reasoningMs} />}
+      {content.trim() && <Text message={message} growing={streaming && calls.length === 0} />}
       {streaming && empty && <Waiting />}
       {calls.length > 0 && <ToolCalls message={message} calls={calls} results={results} streaming={streaming} last={last} />}
       {!streaming && <Ending message={message} last={last} empty={empty} />}
@@ -64,24 +60,9 @@ function Body({ message, results, last, streaming }: Props & { streaming: boolea
   );
 }
 
-function PartView({ part, message, growing }: { part: Part; message: Message; growing: boolean }) {
-  if (part.kind === 'text') return <Markdown text={part.text} streaming={growing} />;
-  if (part.kind === 'think') return <Reasoning text={part.text} open={part.open} ms={message.reasoningMs} />;
-  return null;
-}
-
-/** Calls that a server took apart, then those that stand in the text. */
-function callsOf(message: Message, all: Part[]): ShownCall[] {
-  const apart = (message.calls ?? []).map((call): ShownCall => ({ name: call.name, source: call.arguments, callId: call.id, open: false }));
-  const inText = all.filter((part) => part.kind === 'call');
-  return [
-    ...apart,
-    ...inText.map((part): ShownCall => ({
-      name: part.call?.name,
-      source: part.call ? JSON.stringify(part.call.arguments) : part.source,
-      open: part.open,
-    })),
-  ];
+function Text({ message: { content, plain }, growing }: { message: Message; growing: boolean }) {
+  const text = content.replace(/^\n+/, '').trimEnd();
+  return plain ? <p class="plain">{text}</p> : <Markdown text={text} streaming={growing} />;
 }
 
 function LeftOut({ count }: { count: number }) {

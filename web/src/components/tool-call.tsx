@@ -2,28 +2,29 @@
 
 import type { ComponentChildren } from 'preact';
 import { useId, useLayoutEffect, useRef } from 'preact/hooks';
+import type { Call } from '../state/types.ts';
+import { argumentsOf } from '../text/call.ts';
 import { fit } from './fit.ts';
 import { Icon } from './icons.tsx';
-import type { ShownCall } from './tool-calls.tsx';
 
 interface Props {
-  call: ShownCall;
+  call: Call;
+  /** Whether its arguments are still coming. */
+  open: boolean;
   result: string | undefined;
   field?: { text: string; write: (text: string) => void; submit: () => void };
   /** Stands beside the result. */
   children?: ComponentChildren;
 }
 
-export function ToolCall({ call, result, field, children }: Props) {
-  const heading = call.name ?? (call.open ? 'Calling a tool…' : 'Not a call');
+export function ToolCall({ call, open, result, field, children }: Props) {
   return (
-    <section class="call" aria-label={`Tool call: ${heading}`}>
-      <h3>
+    <section class="call" aria-label={`Tool call: ${call.name}`}>
+      <h3 class={open ? 'busy' : undefined}>
         <Icon name="tool" />
-        {call.name ? <code>{call.name}</code> : <span class={call.open ? 'busy' : undefined}>{heading}</span>}
+        <code>{call.name}</code>
       </h3>
-      {call.name === undefined ? <pre tabIndex={0}>{call.source}</pre> : <Arguments source={call.source} />}
-      {call.name === undefined && !call.open && <p class="ending">The model wrote this as a call of a tool, but it is not the JSON of one.</p>}
+      <Arguments source={call.arguments} open={open} />
       {result !== undefined && (
         <div class="result">
           <div class="result-top">
@@ -39,9 +40,17 @@ export function ToolCall({ call, result, field, children }: Props) {
 }
 
 /** The arguments as a list of names and values; whatever else they are, as it is. */
-function Arguments({ source }: { source: string }) {
-  const entries = entriesOf(source);
-  if (!entries) return <pre tabIndex={0}>{source}</pre>;
+function Arguments({ source, open }: { source: string; open: boolean }) {
+  if (open && !source) return null;
+  const entries = argumentsOf(source);
+  if (!entries) {
+    return (
+      <>
+        <pre tabIndex={0}>{source}</pre>
+        {!open && <p class="ending">The arguments are not whole.</p>}
+      </>
+    );
+  }
   if (entries.length === 0) return <p class="ending">No arguments.</p>;
   return (
     <dl class="arguments">
@@ -53,15 +62,6 @@ function Arguments({ source }: { source: string }) {
       ))}
     </dl>
   );
-}
-
-function entriesOf(source: string): [string, unknown][] | undefined {
-  try {
-    const value = JSON.parse(source || '{}') as unknown;
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function ResultField({ text, write, submit }: NonNullable<Props['field']>) {

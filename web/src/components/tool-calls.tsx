@@ -2,22 +2,15 @@
 
 import { useState } from 'preact/hooks';
 import { giveResults } from '../state/answers.ts';
-import type { Message } from '../state/types.ts';
+import type { Call, Message } from '../state/types.ts';
+import { argumentsOf } from '../text/call.ts';
 import { IconButton } from './icon-button.tsx';
 import { ToolCall } from './tool-call.tsx';
 import { Versions } from './versions.tsx';
 
-export interface ShownCall {
-  name: string | undefined;
-  /** The arguments as JSON, or what came instead of a call. */
-  source: string;
-  callId?: string;
-  open: boolean;
-}
-
 interface Props {
   message: Message;
-  calls: ShownCall[];
+  calls: Call[];
   results: Message[];
   streaming: boolean;
   last: boolean;
@@ -26,24 +19,23 @@ interface Props {
 export function ToolCalls({ message, calls, results, streaming, last }: Props) {
   const [texts, setTexts] = useState<Readonly<Record<number, string>>>({});
   const [again, setAgain] = useState(false);
-  const callable = calls.filter((call) => call.name !== undefined);
-  const asks = !streaming && callable.length > 0 && (again || (last && results.length === 0));
+  const whole = calls.every((call) => argumentsOf(call.arguments));
+  const asks = !streaming && whole && (again || (last && results.length === 0));
   const text = (i: number) => texts[i] ?? (again ? results[i]?.content : undefined) ?? '';
-  const complete = callable.every((_, i) => text(i).trim());
+  const complete = calls.every((_, i) => text(i).trim());
   const submit = (event?: Event) => {
     event?.preventDefault();
     if (!complete) return;
     setAgain(false);
-    giveResults(message, callable.map((call, i) => resultOf(call, text(i))));
+    giveResults(message, calls.map((call, i) => resultOf(call, text(i))));
   };
   return (
     <form class="calls" aria-label="Tool calls" onSubmit={submit}>
       {calls.map((call, i) => {
-        const at = callable.indexOf(call);
-        const field = asks && at >= 0 && { text: text(at), write: (to: string) => setTexts({ ...texts, [at]: to }), submit };
-        const corner = at === 0 && !asks && !streaming && results[0] && <Again result={results[0]} ask={() => setAgain(true)} />;
+        const field = asks && { text: text(i), write: (to: string) => setTexts({ ...texts, [i]: to }), submit };
+        const corner = i === 0 && !asks && !streaming && results[0] && <Again result={results[0]} ask={() => setAgain(true)} />;
         return (
-          <ToolCall key={i} call={call} result={again ? undefined : results[at]?.content} {...(field && { field })}>
+          <ToolCall key={i} call={call} open={streaming && i === calls.length - 1} result={again ? undefined : results[i]?.content} {...(field && { field })}>
             {corner}
           </ToolCall>
         );
@@ -56,7 +48,7 @@ export function ToolCalls({ message, calls, results, streaming, last }: Props) {
             </button>
           )}
           <button type="submit" class="button primary" disabled={!complete}>
-            {callable.length > 1 ? 'Send results' : 'Send result'}
+            {calls.length > 1 ? 'Send results' : 'Send result'}
           </button>
         </div>
       )}
@@ -74,6 +66,6 @@ function Again({ result, ask }: { result: Message; ask: () => void }) {
   );
 }
 
-function resultOf({ name, callId }: ShownCall, content: string) {
-  return { content: content.trim(), ...(name && { name }), ...(callId && { callId }) };
+function resultOf({ name, id }: Call, content: string) {
+  return { content: content.trim(), name, callId: id };
 }

@@ -1,7 +1,6 @@
 // An answer while it comes: chunks go in, the message so far comes out. The time is passed in.
 
 import type { CallPart, Chunk } from '../api/server.ts';
-import { parts } from '../text/parts.ts';
 import type { Call, Finish, Message, Problem, Timings } from './types.ts';
 
 export class Draft {
@@ -64,8 +63,7 @@ export class Draft {
 
   /** Whether there was reasoning and it is over. */
   private hasReasoned(): boolean {
-    if (this.reasoning) return this.content !== '' || this.calls.length > 0;
-    return this.content.includes('</think>') && parts(this.content)[0]?.kind === 'think';
+    return this.reasoning !== '' && (this.content !== '' || this.calls.length > 0);
   }
 
   private takeCall(part: CallPart) {

@@ -5,7 +5,7 @@ export type Role = 'user' | 'assistant' | 'tool';
 /** How an answer ended: as the server says, or what happened to it here. */
 export type Finish = 'stop' | 'length' | 'tool_calls' | 'stopped' | 'failed';
 
-/** A call of a tool as OpenAI's API has it, beside the text. */
+/** A call of a tool as OpenAI's API has it. */
 export interface Call {
   id: string;
   name: string;
