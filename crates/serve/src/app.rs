@@ -1,5 +1,6 @@
 //! What is served: models by name, and the state of the process.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use answer::LoadedModel;
@@ -27,6 +28,7 @@ pub enum State {
 /// The server's shared state: starts in `loading`, becomes `ready` with its models, ends in `draining`.
 pub struct App {
     models: RwLock<Models>,
+    any_name: AtomicBool,
     /// Requests whose answers are not complete.
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
@@ -44,7 +46,13 @@ impl App {
     pub fn new() -> Arc<App> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let blocking = Arc::new(Semaphore::new(cores));
-        Arc::new(App { models: RwLock::default(), open: TaskTracker::new(), blocking })
+        let (models, any_name) = (RwLock::default(), AtomicBool::new(false));
+        Arc::new(App { models, any_name, open: TaskTracker::new(), blocking })
+    }
+
+    /// Lets the first model answer to every name that no model has.
+    pub fn answer_to_any_name(&self) {
+        self.any_name.store(true, Ordering::Relaxed);
     }
 
     /// Adds a model, or puts it in the place of the one with its name, which finishes what it began; the first model is
@@ -126,15 +134,19 @@ impl App {
         full.map_or(Ok(()), |problem| Err(problem.into()))
     }
 
-    /// The model of this name; the first one if it is `None`, empty or `default`.
+    /// The model of this name; the first one if it is `None`, empty or `default`, or if it answers to any name.
     pub(crate) fn model(&self, name: Option<&str>) -> Result<Arc<LoadedModel>, Problem> {
         let models = self.models()?;
         let name = name.unwrap_or_default();
         let named = models.iter().find(|served| served.info.name == name);
-        let first = models.first().filter(|_| matches!(name, "" | "default"));
+        let any = self.any_name.load(Ordering::Relaxed);
+        let first = models.first().filter(|_| any || matches!(name, "" | "default"));
         named.or(first).cloned().ok_or_else(|| {
             let names = models.iter().map(|served| served.info.name.as_str()).collect::<Vec<_>>().join(", ");
-            let message = format!("The model `{name}` does not exist. There is: {names} (or `default`).");
+            let message = format!(
+                "The model `{name}` does not exist. There is: {names} (or `default`). With --any-model-name the server \
+                 answers to every name."
+            );
             Problem::of(Kind::ModelNotFound, "model", message)
         })
     }

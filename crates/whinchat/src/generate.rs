@@ -8,7 +8,8 @@ use engine::EngineConfig;
 use model::GenerationConfig;
 use text::{ChatTemplate, Dialect, Tokenizer};
 
-use crate::{Error, LoadOptions, Prepared, Progress, load, vocab};
+use crate::sampling::suggested;
+use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, load, vocab};
 
 /// Requests that wait at most, each continuation counted.
 const MAX_QUEUE: usize = 1024;
@@ -81,12 +82,14 @@ impl Model {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
         let source = checkpoint.chat_template()?;
+        let generation = checkpoint.generation()?;
+        let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
         let info = ModelInfo {
             name: prepared.name.clone().unwrap_or_else(|| checkpoint.name()),
             dialect: Dialect::of_template(source.as_deref().unwrap_or_default()),
             template: chat_template(source.as_deref(), &tokenizer),
-            sampling: suggested(&checkpoint.generation()?),
-            stop_tokens: stop_tokens(&checkpoint.generation()?, &tokenizer),
+            sampling: suggested(&generation).or(&defaults.sampling()),
+            stop_tokens: stop_tokens(&generation, &tokenizer),
             tokenizer,
             created: since_1970().as_secs(),
         };
@@ -200,18 +203,6 @@ impl Model {
 
 fn since_1970() -> std::time::Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
-}
-
-/// The model's own suggestions.
-fn suggested(own: &GenerationConfig) -> Sampling {
-    Sampling {
-        temperature: own.temperature,
-        top_k: own.top_k,
-        top_p: own.top_p,
-        min_p: own.min_p,
-        repetition_penalty: own.repetition_penalty,
-        ..Sampling::default()
-    }
 }
 
 /// The tokens that end an answer: those that the files name, and end of turn and the like, which files seldom list.

@@ -15,6 +15,7 @@ mod error;
 mod generate;
 pub mod hub;
 mod load;
+mod sampling;
 mod vocab;
 
 pub use answer::{
@@ -27,4 +28,5 @@ pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use kernels::KvType;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
+pub use sampling::SamplingDefaults;
 pub use vocab::tokenizer;

@@ -8,9 +8,9 @@ use graph::{Backend, Graph, Limits};
 use kernels::{Cpu, CpuOptions, KvType};
 use model::{Checkpoint, Model as Bound};
 
-use crate::Error;
 use crate::builtin::{BUILTIN, builtin};
 use crate::hub::{Hub, ModelId};
+use crate::{Error, SamplingDefaults};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -20,6 +20,8 @@ pub const BLOCK_LEN: usize = 16;
 pub struct LoadOptions {
     /// What the model is called (default: by its own metadata, else its file).
     pub name: Option<String>,
+    /// Whose sampling settings hold where neither a request nor the model says anything (default: by the files' format).
+    pub sampling_defaults: Option<SamplingDefaults>,
     /// Longest sequence, prompt and answer (default: the model's own, at most 8,192). More than the model's own is allowed;
     /// what it then says is the asker's risk.
     pub context: Option<usize>,
@@ -47,6 +49,8 @@ pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
 pub struct Prepared {
     /// What the model is called, if not as its files say.
     pub name: Option<String>,
+    /// Whose sampling settings hold where neither a request nor the model says anything.
+    pub sampling_defaults: Option<SamplingDefaults>,
     /// The files.
     pub checkpoint: Arc<Checkpoint>,
     /// The model.
@@ -112,6 +116,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
     Ok(Prepared {
         name: options.name.clone(),
+        sampling_defaults: options.sampling_defaults,
         checkpoint,
         model,
         context,

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use comfy_table::{CellAlignment, Table, presets::ASCII_MARKDOWN};
-use whinchat::Answer;
+use whinchat::{Answer, LoadOptions};
 
 use crate::eval::{CaseReport, Report, Suite, TaskReport};
 
@@ -68,7 +68,8 @@ impl Eval {
             );
         }
         let suite = self.suite()?;
-        let model = self.load.load(usize::from(self.streams))?;
+        let options = LoadOptions { max_sequences: Some(usize::from(self.streams)), ..self.load.options() };
+        let model = self.load.load_with(&options)?;
         let bars = Bars::new();
         let cases = suite.cases.len() as u64;
         let report = crate::eval::run(&model, &suite, &mut |done| bars.count("cases", done as u64, cases))?;

@@ -25,7 +25,7 @@ use anyhow::Context as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
-use whinchat::{BUILTIN, KvType, LoadOptions, Model, Prepared};
+use whinchat::{BUILTIN, KvType, LoadOptions, Model, Prepared, SamplingDefaults};
 
 use crate::terminal::Bars;
 
@@ -155,6 +155,28 @@ struct LoadArgs {
     kv_type: KvType,
 }
 
+/// How a model that is loaded for answers answers.
+#[derive(Args)]
+struct AnswerArgs {
+    /// How tokens are chosen where neither a request nor the model says: llama.cpp (temperature 0.8, top-k 40, top-p 0.95,
+    /// min-p 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
+    #[arg(long, value_name = "WHOSE", value_parser = sampling_defaults())]
+    sampling_defaults: Option<SamplingDefaults>,
+}
+
+impl AnswerArgs {
+    fn options(&self, load: &LoadArgs) -> LoadOptions {
+        LoadOptions { sampling_defaults: self.sampling_defaults, ..load.options() }
+    }
+}
+
+fn sampling_defaults() -> impl TypedValueParser<Value = SamplingDefaults> {
+    PossibleValuesParser::new(["llama.cpp", "openai"]).map(|name| match name.as_str() {
+        "llama.cpp" => SamplingDefaults::LlamaCpp,
+        _ => SamplingDefaults::OpenAi,
+    })
+}
+
 fn kv_types() -> impl TypedValueParser<Value = KvType> {
     let by_name = |name: String| KvType::all().find(|kv_type| kv_type.name() == name).expect("one of the names");
     PossibleValuesParser::new(KvType::all().map(KvType::name)).map(by_name)
@@ -164,11 +186,6 @@ impl LoadArgs {
     fn options(&self) -> LoadOptions {
         let threads = self.threads.map(usize::from);
         LoadOptions { context: self.context, threads, pin: self.pin, kv_type: self.kv_type, ..LoadOptions::default() }
-    }
-
-    /// Loads the model with its engine, for `max_sequences` at once.
-    fn load(&self, max_sequences: usize) -> anyhow::Result<Model> {
-        self.load_with(&LoadOptions { max_sequences: Some(max_sequences), ..self.options() })
     }
 
     /// Loads the model with its engine.

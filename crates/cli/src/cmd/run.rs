@@ -5,10 +5,10 @@ use std::io::IsTerminal;
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use whinchat::{Answer, Chat, Event, Input, Model, PromptText};
+use whinchat::{Answer, Chat, Event, Input, LoadOptions, Model, PromptText};
 
 use super::sampling::SamplingArgs;
-use super::{LoadArgs, text_or_stdin};
+use super::{AnswerArgs, LoadArgs, text_or_stdin};
 use crate::terminal::Screen;
 
 /// Answer a message, or continue a text, and print what comes
@@ -22,6 +22,8 @@ use crate::terminal::Screen;
 pub(crate) struct Run {
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    answer: AnswerArgs,
     /// Continue the text as it is, without the model's chat template.
     #[arg(long)]
     raw: bool,
@@ -41,7 +43,8 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let text = self.text()?;
-        let model = self.load.load(1)?;
+        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load) };
+        let model = self.load.load_with(&options)?;
         let input = self.input(&model, text)?;
         let mut screen = Screen::plain();
         if self.echo {

@@ -8,8 +8,8 @@ use clap::Args;
 use serve::App;
 use whinchat::{LoadOptions, LoadedModel};
 
-use super::LoadArgs;
 use super::ready::{self, Ready};
+use super::{AnswerArgs, LoadArgs};
 
 /// Answer over HTTP: OpenAI's API and a chat page
 ///
@@ -21,12 +21,17 @@ use super::ready::{self, Ready};
 pub(crate) struct Serve {
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    answer: AnswerArgs,
     /// Where to listen; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:8000", value_name = "HOST:PORT", env = "WHINCHAT_LISTEN")]
     listen: String,
     /// The name clients use [default: the model's own]
     #[arg(long, value_name = "NAME")]
     alias: Option<String>,
+    /// Answer to any model name, not only to its own.
+    #[arg(long)]
+    any_model_name: bool,
     /// Sequences that run at once.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
     max_sequences: u32,
@@ -71,6 +76,9 @@ impl Serve {
         let address = listener.local_addr()?;
         tracing::info!("listening on http://{address}");
         let app = App::new();
+        if self.any_model_name {
+            app.answer_to_any_name();
+        }
         let server = tokio::spawn(serve::http::serve(
             listener,
             std::sync::Arc::clone(&app),
@@ -111,7 +119,7 @@ impl Serve {
             max_sequences: Some(self.max_sequences as usize),
             max_batch_tokens: Some(self.max_batch_tokens as usize),
             kv_tokens: self.kv_tokens,
-            ..self.load.options()
+            ..self.answer.options(&self.load)
         };
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;

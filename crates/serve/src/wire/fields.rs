@@ -18,6 +18,11 @@ impl<'a> Fields<'a> {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
+    /// The name under which a field is given, of two that mean the same: the first, if it is there.
+    pub(super) fn alias(&self, name: &'static str, other: &'static str) -> &'static str {
+        if self.get(name).is_none() && self.get(other).is_some() { other } else { name }
+    }
+
     /// A field that must be there.
     pub(super) fn required(&self, name: &str) -> Result<&'a Value, Problem> {
         self.get(name).ok_or_else(|| Problem::of(Kind::Missing, name, format!("{name} is missing.")))

@@ -101,6 +101,10 @@ async fn completions_are_made() {
         // OpenAI's default is 16 tokens; é is two of them.
         (completion("x", json!({})), says("yzé.abcdefghijk", "length")),
         (completion("x", json!({ "max_tokens": 3 })), says("yz\u{fffd}", "length")),
+        // What others call them.
+        (completion("x", json!({ "n_predict": 3 })), says("yz\u{fffd}", "length")),
+        (completion("X", json!({ "max_tokens": -1, "seed": -1 })), says("YZ", "stop")),
+        (completion("x", json!({ "max_tokens": 2, "repeat_penalty": 1e9, "typical": 0.5 })), says("yz", "length")),
         (completion("x", json!({ "stop": "é" })), says("yz", "stop")),
         (completion("x", json!({ "stop": [".ab", "é.c"] })), says("yzé", "stop")),
         (completion("x", json!({ "min_tokens": 2, "stop_token_ids": [121, 46] })), says("zé", "stop")),

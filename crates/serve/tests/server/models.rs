@@ -120,3 +120,14 @@ async fn a_full_queue_says_so_before_anything_is_parsed() {
         assert_eq!(client.answer().await.head.status, 200);
     }
 }
+
+/// Clients that cannot be told the model's name are served if the server is told so.
+#[tokio::test]
+async fn any_name_is_answered_to_if_wanted() {
+    let server = Server::start().await;
+    let ask = completion("X", json!({ "model": "gpt-4o" }));
+    let hint = json!({ "error": { "code": "model_not_found", "message": "~--any-model-name" } });
+    server.check(TEXT, &ask, 404, &hint).await;
+    server.app.answer_to_any_name();
+    server.check(TEXT, &ask, 200, &json!({ "model": "tiny" })).await;
+}

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::{Map, Value};
+use whinchat::LoadOptions;
 
 #[cfg(test)]
 pub(super) use self::commands::COMMANDS;
@@ -20,7 +21,7 @@ use self::conversation::Conversation;
 use self::input::Input;
 use self::session::Session;
 use super::sampling::SamplingArgs;
-use super::{LoadArgs, text_or_stdin};
+use super::{AnswerArgs, LoadArgs, text_or_stdin};
 
 /// Chat in the terminal
 ///
@@ -35,6 +36,8 @@ use super::{LoadArgs, text_or_stdin};
 pub(crate) struct Chat {
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    answer: AnswerArgs,
     /// What the model is told before the conversation.
     #[arg(long, short, value_name = "TEXT")]
     system: Option<String>,
@@ -58,7 +61,8 @@ impl Chat {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let tools = self.tools.as_deref().map(files::read_tools).transpose()?;
         let message = self.message.map(text_or_stdin).transpose()?;
-        let model = self.load.load(1)?;
+        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load) };
+        let model = self.load.load_with(&options)?;
         let conversation = Conversation::new(self.system, tools, Vec::new());
         let variables = self.chat_template_kwargs.unwrap_or_default();
         let terminal = std::io::stdin().is_terminal() && message.is_none();

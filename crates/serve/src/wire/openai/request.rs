@@ -13,20 +13,36 @@ const UNSUPPORTED: &[&str] = &[
     "audio",
     "bad_words",
     "chat_template",
+    "documents",
+    "dry_allowed_length",
+    "dry_base",
+    "dry_multiplier",
+    "dry_penalty_last_n",
+    "dry_sequence_breakers",
+    "ebnf",
+    "format",
     "functions",
     "grammar",
     "guided_choice",
     "guided_grammar",
     "guided_json",
     "guided_regex",
+    "include_stop_str_in_output",
     "json_schema",
     "logits_processors",
     "mirostat",
     "prompt_logprobs",
+    "regex",
     "structured_outputs",
     "suffix",
+    "tfs_z",
+    "top_a",
+    "top_n_sigma",
+    "truncate_prompt_tokens",
     "use_beam_search",
     "web_search_options",
+    "xtc_probability",
+    "xtc_threshold",
 ];
 
 /// Stop strings in a request at most.
@@ -136,8 +152,9 @@ fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
         top_k: fields.integer("top_k", -1..)?.map(|k| usize::try_from(k).unwrap_or(0)),
         top_p: fields.number("top_p", share.clone())?,
         min_p: fields.number("min_p", 0.0..=1.0)?,
-        typical_p: fields.number("typical_p", share)?,
-        repetition_penalty: fields.number("repetition_penalty", (Bound::Excluded(0.0), Bound::Unbounded))?,
+        typical_p: fields.number(fields.alias("typical_p", "typical"), share)?,
+        repetition_penalty: fields
+            .number(fields.alias("repetition_penalty", "repeat_penalty"), (Bound::Excluded(0.0), Bound::Unbounded))?,
         frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
         presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
         logit_bias: logit_bias(fields)?,
@@ -160,17 +177,28 @@ fn logit_bias(fields: Fields<'_>) -> Result<Vec<(u32, f32)>, Problem> {
     map.keys().map(read).collect()
 }
 
-/// Any integer of 64 bits, signed or not.
+/// Any integer of 64 bits, signed or not; -1 is by chance, as llama.cpp and others mean it.
 fn seed(fields: Fields<'_>) -> Result<Option<u64>, Problem> {
     match fields.get("seed").and_then(Value::as_u64) {
         Some(seed) => Ok(Some(seed)),
-        None => Ok(fields.integer("seed", ..)?.map(i64::cast_unsigned)),
+        None => Ok(fields.integer("seed", ..)?.filter(|seed| *seed != -1).map(i64::cast_unsigned)),
     }
 }
 
-fn ending(fields: Fields<'_>, (least, default): (i64, Option<usize>)) -> Result<Ending, Problem> {
-    let older = fields.count("max_tokens", least)?;
-    let max_tokens = fields.count("max_completion_tokens", least)?.or(older).or(default);
+/// Most tokens; -1 is no limit but the context's, as llama.cpp and others mean it.
+fn max_tokens(fields: Fields<'_>, (least, default): (i64, Option<usize>)) -> Result<Option<usize>, Problem> {
+    for name in ["max_completion_tokens", "max_tokens", "n_predict"] {
+        match fields.integer(name, ..)? {
+            None => {}
+            Some(-1) => return Ok(None),
+            Some(_) => return fields.count(name, least),
+        }
+    }
+    Ok(default)
+}
+
+fn ending(fields: Fields<'_>, tokens: (i64, Option<usize>)) -> Result<Ending, Problem> {
+    let max_tokens = max_tokens(fields, tokens)?;
     let min_tokens = fields.count("min_tokens", 0)?.unwrap_or(0);
     if let Some(max) = max_tokens.filter(|max| min_tokens > *max) {
         let message = format!("min_tokens ({min_tokens}) must be at most max_tokens ({max}).");
@@ -180,7 +208,10 @@ fn ending(fields: Fields<'_>, (least, default): (i64, Option<usize>)) -> Result<
         max_tokens,
         min_tokens,
         ignore_eos: fields.bool("ignore_eos")?.unwrap_or(false),
-        token_ids: tokens("stop_token_ids", fields.list("stop_token_ids", MAX_TOKEN_IDS)?.map_or(&[], Vec::as_slice))?,
+        token_ids: self::tokens(
+            "stop_token_ids",
+            fields.list("stop_token_ids", MAX_TOKEN_IDS)?.map_or(&[], Vec::as_slice),
+        )?,
         strings: stops(fields)?,
     })
 }
