@@ -56,6 +56,10 @@ fn lines_of_a_pipe_may_be_commands() {
     let stop = asked(6).trim();
     let again = said(&[], &format!("/load {file}\n/regenerate\n/set stop {stop}\n/regenerate\n")).0;
     assert!(again.contains(stop) && again.lines().nth(1).is_some_and(|line| line.trim().is_empty()), "{again:?}");
+    // Nobody's file is replaced.
+    let (_, errors, succeeds) = said(&[], &format!("a\n/save {file}\n"));
+    assert!(!succeeds && errors.contains("is there already"), "{errors}");
+    std::fs::remove_file(&file).expect("removed");
     let backslash = said(&["--system", "x"], &format!("a\\\nb\n/save {file}\n"));
     assert!(backslash.2 && std::fs::read_to_string(&file).expect("written").contains(r#""a\nb""#));
 }

@@ -126,17 +126,39 @@ def commands_do_what_help_says():
     code = re.search(rb"\x1b\]52;c;([A-Za-z0-9+/=]*)\x07", chat.screen)[1]
     assert base64.b64decode(code).decode() == messages("e.json")[4]["content"]
     chat.say("/load ~/a.json", "loaded 2 messages")
+    chat.say("/save ~/a.json", "saved 2 messages")  # its own file may be replaced, no other
+    chat.say("/save ~/whinchat/chat_history", "error:", "is there already; take another name")
     chat.say("/system", "no system message")
     chat.say("/clear")
     chat.say("/save ~/f.json", "saved 0 messages")
     chat.leave("/quit\r")
 
 
+def what_is_typed_ahead_is_not_lost():
+    chat = Chat("--model", model, "-n", "4", "--no-timings", "--temperature", "0")
+    # Three lines at once, as a paste without brackets brings them.
+    chat.type("one\rtwo\rthree\r")
+    for _ in range(3):
+        chat.until(HAS_READ)
+        chat.until(READS)
+    chat.say("/save ~/ahead.json", "saved 6 messages")
+    assert [m["content"] for m in messages("ahead.json")[::2]] == ["one", "two", "three"]
+    # And while an answer comes.
+    chat = Chat("--model", model, "-n", "2000", "--context", "4000", "--ignore-eos", "--no-timings")
+    chat.type("Tell me a story\r")
+    chat.until(HAS_READ)
+    chat.type("/set max-tokens 3\r/save ~/typed.json\r")
+    chat.until("max-tokens: 3")
+    chat.until("saved 2 messages")
+    chat.until(READS)
+    chat.leave()
+
+
 def settings_are_listed_and_set():
     chat = Chat("--model", model, "--no-timings")
     chat.say("/set", "temperature", "top-k", "max-tokens", "logit-bias")
-    chat.say("/set temperature 0")
-    chat.say("/set max_tokens=3")
+    chat.say("/set temperature 0", "temperature: 0")
+    chat.say("/set max_tokens=3", "max-tokens: 3")
     chat.say("/set", "\x1b[1m0         \x1b[0m", "\x1b[1m3         \x1b[0m")
     chat.say("The whinchat", "cut off after 3 tokens; /set max-tokens")
     chat.say("/set temperature")
@@ -226,14 +248,14 @@ def answers_may_go_to_a_file():
 
 
 def no_color_means_none():
-    chat = Chat("--model", model, "-n", "4", env={"NO_COLOR": "1"})
+    chat = Chat("--model", model, "-n", "4", "--min-tokens", "4", env={"NO_COLOR": "1"})
     chat.say("The whinchat", "4 tokens")
     chat.say("/set")
     assert not re.search(rb"\x1b\[[0-9;]*m", chat.screen), chat.screen
     chat.leave()
 
 
-for test in (stops_and_remembers, commands_do_what_help_says, settings_are_listed_and_set,
+for test in (stops_and_remembers, commands_do_what_help_says, what_is_typed_ahead_is_not_lost, settings_are_listed_and_set,
              mistakes_are_said_and_the_chat_goes_on, tools_are_called_and_their_results_used,
              reasoning_is_dim_and_kept_apart, answers_may_go_to_a_file, no_color_means_none):
     test()

@@ -8,6 +8,7 @@ mod files;
 mod input;
 mod session;
 
+use std::collections::HashSet;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 
@@ -70,7 +71,8 @@ impl Chat {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let timings = terminal && !self.no_timings;
         let sampling = self.sampling;
-        let mut session = Session { model, sampling, variables, conversation, input, runtime, timings };
+        let mut session =
+            Session { model, sampling, variables, conversation, input, runtime, timings, files: HashSet::new() };
         // A model that cannot chat says so before anyone types.
         session.check(&session.conversation)?;
         match message {

@@ -1,6 +1,8 @@
 //! A chat as it goes: lines in, answers out. Every mistake is a line on stderr, and the chat goes on.
 
+use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
@@ -25,6 +27,8 @@ pub(super) struct Session {
     /// Waits for the next piece and for Ctrl-C at once.
     pub(super) runtime: Runtime,
     pub(super) timings: bool,
+    /// Files that the conversation was saved to or loaded from.
+    pub(super) files: HashSet<PathBuf>,
 }
 
 /// Whether the chat goes on.
@@ -160,6 +164,11 @@ impl Session {
         }
         let (name, value) = argument.split_once([' ', '=']).unwrap_or((argument, ""));
         self.sampling = self.sampling.with(name.trim(), value.trim()).map_err(anyhow::Error::msg)?;
+        let name = name.trim().trim_start_matches('-').replace('_', "-");
+        for setting in self.sampling.list(&self.model).iter().filter(|setting| setting.name == name) {
+            let value = if setting.value.is_empty() { "not set" } else { &setting.value };
+            eprintln!("{name}: {value}{}", if setting.given { "" } else { " (not given)" });
+        }
         Ok(())
     }
 
@@ -215,19 +224,26 @@ impl Session {
         Ok(())
     }
 
-    fn save(&self, name: &str) -> anyhow::Result<()> {
+    /// A file that is there already is replaced only if it is this chat's: saved or loaded before.
+    fn save(&mut self, name: &str) -> anyhow::Result<()> {
         ensure!(!name.is_empty(), "say into which file: /save FILE");
-        files::write_conversation(&files::path(name), &self.conversation)?;
+        let path = files::path(name);
+        let own = self.files.contains(&path);
+        ensure!(own || !path.exists(), "{name} is there already; take another name, or remove it first");
+        files::write_conversation(&path, &self.conversation)?;
+        self.files.insert(path);
         eprintln!("saved {} messages to {name}", self.conversation.messages().len());
         Ok(())
     }
 
     fn load(&mut self, name: &str) -> anyhow::Result<()> {
         ensure!(!name.is_empty(), "say from which file: /load FILE");
-        let mut loaded = files::read_conversation(&files::path(name))?;
+        let path = files::path(name);
+        let mut loaded = files::read_conversation(&path)?;
         loaded.tools = loaded.tools.or_else(|| self.conversation.tools.clone());
         self.check(&loaded)?;
         self.conversation = loaded;
+        self.files.insert(path);
         eprintln!("loaded {} messages", self.conversation.messages().len());
         Ok(())
     }
