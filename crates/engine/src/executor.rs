@@ -7,13 +7,15 @@ use graph::{Backend, BackendError, Batch, Limits};
 pub struct ExecutorLimits {
     /// Rows in a batch.
     pub max_tokens: usize,
-    /// Rows with logits in a batch; no more sequences than this decode at once.
+    /// Output rows in a batch; no more sequences than this decode at once.
     pub max_outputs: usize,
     /// Blocks of the KV cache.
     pub kv_blocks: usize,
     /// Positions in a block.
     pub block_len: usize,
-    /// Width of a row of logits.
+    /// Slots for recurrent states.
+    pub state_slots: usize,
+    /// Width of a row of the output: of logits, the size of the vocabulary.
     pub vocab: usize,
 }
 
@@ -34,7 +36,7 @@ pub trait Executor: Send {
     /// What it can take.
     fn limits(&self) -> ExecutorLimits;
 
-    /// The logits of the batch's outputs, `[outputs, vocab]`, valid until the next call.
+    /// The program's output for the batch, such as logits: `[outputs, vocab]`, valid until the next call.
     ///
     /// # Errors
     /// If the batch could not be computed.
@@ -49,10 +51,10 @@ pub struct BackendExecutor<B: Backend> {
 }
 
 impl<B: Backend> BackendExecutor<B> {
-    /// Joins a backend and a program that it compiled for `limits`.
+    /// Joins a backend and a program that it compiled for `limits`; `vocab` is the width of its output.
     pub fn new(backend: B, program: B::Program, limits: Limits, vocab: usize) -> BackendExecutor<B> {
-        let Limits { max_tokens, max_outputs, kv_blocks, block_len } = limits;
-        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, vocab };
+        let Limits { max_tokens, max_outputs, kv_blocks, block_len, state_slots, .. } = limits;
+        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots, vocab };
         BackendExecutor { backend, program, limits }
     }
 }

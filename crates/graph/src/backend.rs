@@ -1,47 +1,61 @@
-//! The interface of a device: four verbs; operators are data.
+//! The interface of a backend: four verbs; operators are data.
 
-use crate::{Batch, Graph, WeightId};
+use std::sync::Arc;
+
+use crate::{Batch, Device, Graph, KvType, WeightInfo};
 
 /// The most that a compiled program will be asked for; its memory is allocated once, from these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Rows in a batch.
     pub max_tokens: usize,
-    /// Rows with logits in a batch.
+    /// Output rows in a batch.
     pub max_outputs: usize,
     /// Blocks of the KV cache in each layer.
     pub kv_blocks: usize,
     /// Positions in a block.
     pub block_len: usize,
+    /// How keys and values are stored.
+    pub kv_type: KvType,
+    /// Slots for recurrent states in each layer: sequences that are remembered at once.
+    pub state_slots: usize,
 }
 
-/// A device that runs graphs.
+/// Runs graphs on a device.
 pub trait Backend {
     /// A weight in the form this device reads.
     type Weight;
-    /// A graph with its weights, scratch memory and KV cache.
+    /// A graph with its weights, scratch memory, KV cache and recurrent states.
     type Program;
 
-    /// Brings one weight of `graph` to the device; `bytes` are its elements as its [`crate::WeightInfo`] says.
+    /// What the device can do and how it lays out values.
+    fn device(&self) -> Device;
+
+    /// Brings a weight to the device; `bytes` are its elements as `info` says. Every graph that declares the same shape, type and
+    /// role can use it.
     ///
     /// # Errors
     /// If the length of `bytes` is wrong or the device's memory is short.
-    fn upload(&self, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Self::Weight, BackendError>;
+    fn upload(&self, info: &WeightInfo, bytes: &[u8]) -> Result<Self::Weight, BackendError>;
 
-    /// Plans the buffers and allocates scratch and KV cache; `weights` are in the order of [`Graph::weights`].
+    /// Plans the buffers and allocates scratch and memories; `weights` are in the order of [`Graph::weights`].
     ///
     /// # Errors
-    /// If the memory is short or an operator is not supported.
-    fn compile(&self, graph: &Graph, weights: Vec<Self::Weight>, limits: Limits)
-    -> Result<Self::Program, BackendError>;
+    /// If the memory is short, an operator is not supported, or a weight is not what the graph declares.
+    fn compile(
+        &self,
+        graph: &Graph,
+        weights: Vec<Arc<Self::Weight>>,
+        limits: Limits,
+    ) -> Result<Self::Program, BackendError>;
 
-    /// Runs one batch; logits are then ready for [`Backend::download`].
+    /// Runs one batch; its outputs are then ready for [`Backend::download`].
     ///
     /// # Errors
-    /// If the batch breaks the program's limits or names a token or block that does not exist. Nothing is computed then.
+    /// If the batch breaks the program's limits or names a token, block or slot that does not exist. Nothing is computed then.
     fn run(&self, program: &mut Self::Program, batch: &Batch) -> Result<(), BackendError>;
 
-    /// The logits of the last batch: `[outputs, vocabulary]`.
+    /// The graph's output for the last batch: `[outputs, width]`.
     fn download<'p>(&self, program: &'p Self::Program) -> &'p [f32];
 }
 
@@ -57,6 +71,16 @@ pub enum BackendError {
         given: usize,
         /// Bytes its shape and type need.
         wanted: usize,
+    },
+    /// A program was given a weight that its graph does not declare so, or none.
+    #[error("weight {name}: {given} was given where {wanted} is needed")]
+    WeightMismatch {
+        /// The weight.
+        name: String,
+        /// Shape, type and role of the one given.
+        given: String,
+        /// Those that the graph declares.
+        wanted: String,
     },
     /// Memory for the given purpose could not be had.
     #[error("no memory for {what} ({bytes} bytes); lower --context, --max-batch-tokens or the number of sequences")]

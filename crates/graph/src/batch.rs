@@ -1,4 +1,4 @@
-//! The work of one step: ragged rows of several sequences, prefill and decode mixed, over a paged KV cache.
+//! The work of one step: ragged rows of several sequences, prefill and decode mixed, over a paged KV cache and slots of state.
 
 use std::ops::Range;
 
@@ -9,10 +9,12 @@ use crate::{BackendError, Graph, Limits};
 pub struct Span {
     /// Its rows in the batch.
     pub rows: Range<usize>,
-    /// Position in its sequence of the first of them; all earlier positions are in the cache.
+    /// Position in its sequence of the first of them; all earlier positions are in the cache and in the state.
     pub position: usize,
     /// Its block table, as a range of [`Batch::blocks`]: entry i holds positions i · block_len ….
     pub table: Range<usize>,
+    /// The slot of its recurrent state. At position 0 the sequence is new: its state is zeros, whatever the slot holds.
+    pub state: Option<u32>,
 }
 
 /// The work of one step. Cleared and filled again, so that a step allocates nothing.
@@ -24,10 +26,12 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Block tables of all spans, one after the other.
     pub blocks: Vec<u32>,
-    /// Rows whose logits are wanted, ascending.
+    /// Rows whose output is wanted, ascending.
     pub outputs: Vec<u32>,
     /// Blocks (from, to) to copy in every layer, in this order, before anything else: copy on write of shared blocks.
     pub copies: Vec<(u32, u32)>,
+    /// Slots (from, to) whose states are copied in every layer, likewise: a sequence that forks.
+    pub state_copies: Vec<(u32, u32)>,
 }
 
 impl Batch {
@@ -38,27 +42,41 @@ impl Batch {
         self.blocks.clear();
         self.outputs.clear();
         self.copies.clear();
+        self.state_copies.clear();
     }
 
-    /// Adds `tokens` of a sequence, the first at `position`, with its block table. Its rows are returned; mark those
-    /// whose logits are wanted in [`Batch::outputs`].
+    /// Adds `tokens` of a sequence without recurrent state, the first at `position`, with its block table. Its rows are returned;
+    /// mark those whose output is wanted in [`Batch::outputs`].
     pub fn push(&mut self, tokens: &[u32], position: usize, table: impl IntoIterator<Item = u32>) -> Range<usize> {
+        self.push_with_state(tokens, position, table, None)
+    }
+
+    /// As [`Batch::push`], for a sequence whose recurrent state is in the slot `state`.
+    pub fn push_with_state(
+        &mut self,
+        tokens: &[u32],
+        position: usize,
+        table: impl IntoIterator<Item = u32>,
+        state: Option<u32>,
+    ) -> Range<usize> {
         let rows = self.tokens.len()..self.tokens.len() + tokens.len();
         let first = self.blocks.len();
         self.tokens.extend_from_slice(tokens);
         self.blocks.extend(table);
-        self.spans.push(Span { rows: rows.clone(), position, table: first..self.blocks.len() });
+        self.spans.push(Span { rows: rows.clone(), position, table: first..self.blocks.len(), state });
         rows
     }
 
     /// Checks that a program of `graph` with `limits` can run it; every backend calls this first, and may rely on it.
     ///
     /// # Errors
-    /// [`BackendError::Batch`] if it is over a limit, a token or block does not exist, the spans do not cover the rows in
-    /// order, a block table is too short for its span's positions, or the outputs are not ascending rows.
+    /// [`BackendError::Batch`] if it is over a limit, a token, block or slot does not exist, the spans do not cover the rows in
+    /// order, a block table is too short for its span's positions, a span of a graph with recurrent layers has no slot, two
+    /// spans have the same, or the outputs are not ascending rows.
     pub fn check(&self, limits: &Limits, graph: &Graph) -> Result<(), BackendError> {
         let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits));
-        checked.and_then(|()| self.check_blocks(limits)).map_err(BackendError::Batch)
+        let checked = checked.and_then(|()| self.check_blocks(limits)).and_then(|()| self.check_states(limits, graph));
+        checked.map_err(BackendError::Batch)
     }
 
     fn check_rows(&self, limits: &Limits, graph: &Graph) -> Result<(), String> {
@@ -75,7 +93,7 @@ impl Batch {
 
     fn check_spans(&self, limits: &Limits) -> Result<(), String> {
         let mut next = 0;
-        for Span { rows, position, table } in &self.spans {
+        for Span { rows, position, table, .. } in &self.spans {
             require(rows.start == next && rows.end > rows.start, || {
                 format!("span of rows {rows:?} does not go on from row {next}")
             })?;
@@ -96,6 +114,22 @@ impl Batch {
         let copied = self.copies.iter().flat_map(|&(from, to)| [from, to]);
         let unknown = self.blocks.iter().copied().chain(copied).find(|&block| block as usize >= limits.kv_blocks);
         require(unknown.is_none(), || format!("block {} of {}", unknown.unwrap_or(0), limits.kv_blocks))
+    }
+
+    fn check_states(&self, limits: &Limits, graph: &Graph) -> Result<(), String> {
+        let slots = || self.spans.iter().filter_map(|span| span.state);
+        let copied = self.state_copies.iter().flat_map(|&(from, to)| [from, to]);
+        let unknown = slots().chain(copied).find(|&slot| slot as usize >= limits.state_slots);
+        require(unknown.is_none(), || format!("state slot {} of {}", unknown.unwrap_or(0), limits.state_slots))?;
+        if graph.state_len() == 0 {
+            return Ok(());
+        }
+        require(slots().count() == self.spans.len(), || {
+            "a span has no state slot, and the model has recurrent layers".into()
+        })?;
+        // Few spans: looking at every pair takes no memory.
+        let twice = slots().enumerate().find(|&(i, slot)| slots().take(i).any(|other| other == slot));
+        require(twice.is_none(), || format!("state slot {} is in two spans", twice.unwrap_or_default().1))
     }
 }
 

@@ -1,15 +1,18 @@
 //! Builds a graph node by node, checking shapes as it goes.
 
-use crate::shapes::{KvLayer, Shapes, Typed};
-use crate::{Attention, Elem, Graph, GraphError, KvShape, Node, Op, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
+use crate::shapes::{Layer, Shapes, Typed};
+use crate::{
+    Attention, Elem, Graph, GraphError, KvShape, Memory, Node, Op, Output, Rows, ValueId, ValueInfo, WeightId,
+    WeightInfo,
+};
 
-/// Collects weights, KV layers and nodes; every push checks its inputs, so a [`Graph`] that exists is well-formed.
+/// Collects weights, memories and nodes; every push checks its inputs, so a [`Graph`] that exists is well-formed.
 #[derive(Debug, Default)]
 pub struct GraphBuilder {
     nodes: Vec<Node>,
     values: Vec<Typed>,
     weights: Vec<WeightInfo>,
-    kv: Vec<KvLayer>,
+    layers: Vec<Layer>,
 }
 
 impl GraphBuilder {
@@ -24,10 +27,15 @@ impl GraphBuilder {
         WeightId(self.weights.len() as u32 - 1)
     }
 
-    /// Declares the KV cache of the next layer and returns its index.
+    /// Declares the memory of the next layer and returns its index, by which operators name it.
+    pub fn memory(&mut self, memory: Memory) -> usize {
+        self.layers.push(Layer { memory, written: false });
+        self.layers.len() - 1
+    }
+
+    /// Declares a layer with keys and values.
     pub fn kv_layer(&mut self, shape: KvShape) -> usize {
-        self.kv.push(KvLayer { shape, written: false });
-        self.kv.len() - 1
+        self.memory(Memory::Kv(shape))
     }
 
     /// The type of a value.
@@ -82,16 +90,16 @@ impl GraphBuilder {
         self.push(Op::Weigh { layer }, &[shares])
     }
 
-    /// Ends the graph: `logits` is its result.
+    /// Ends the graph: `value` is its result, called `name`, such as `logits`.
     ///
     /// # Errors
-    /// If `logits` is not F32 with a row for each output, or a weight's rows are not whole blocks of its type, or a KV layer is
-    /// empty.
-    pub fn finish(self, logits: ValueId) -> Result<Graph, GraphError> {
+    /// If `value` is not F32 with a row for each output, a weight's rows are not whole blocks of its type, or a layer's memory
+    /// is empty or too large to count.
+    pub fn finish(self, name: &str, value: ValueId) -> Result<Graph, GraphError> {
         let fault = |op: &str, reason: &str| Err(GraphError { op: op.into(), reason: reason.into() });
-        match self.values.get(logits.index()) {
+        match self.values.get(value.index()) {
             Some(Typed { info, .. }) if info.rows == Rows::Outputs && info.elem == Elem::F32 => {}
-            _ => return fault("logits", "must be numbers with a row for each output; select the outputs first"),
+            _ => return fault(name, "must be numbers with a row for each output; select the outputs first"),
         }
         for weight in &self.weights {
             if weight.bytes().is_none() {
@@ -99,21 +107,20 @@ impl GraphBuilder {
                 return fault(&format!("weight {}", weight.name), &reason);
             }
         }
-        for (i, KvLayer { shape, .. }) in self.kv.iter().enumerate() {
-            if shape.heads.checked_mul(shape.head_dim).is_none_or(|width| width == 0) {
-                return fault(&format!("KV layer {i}"), "is empty or too large");
-            }
+        if let Some(i) = self.layers.iter().position(|layer| !layer.countable()) {
+            return fault(&format!("memory of layer {i}"), "is empty or too large");
         }
         let values = self.values.iter().map(|v| v.info).collect();
-        let kv = self.kv.iter().map(|layer| layer.shape).collect();
-        Ok(Graph { nodes: self.nodes, values, weights: self.weights, kv, logits })
+        let memory = self.layers.iter().map(|layer| layer.memory).collect();
+        let output = Output { name: name.into(), value };
+        Ok(Graph { nodes: self.nodes, values, weights: self.weights, memory, output })
     }
 
     /// The types of what `op` gives for these inputs.
     fn check(&self, op: &Op, inputs: &[ValueId]) -> Result<Vec<Typed>, GraphError> {
         let typed: Option<Vec<Typed>> = inputs.iter().map(|id| self.values.get(id.index()).copied()).collect();
         let typed = typed.ok_or_else(|| self.error(op, "an input is not a value of this graph".into()))?;
-        let shapes = Shapes { weights: &self.weights, kv: &self.kv };
+        let shapes = Shapes { weights: &self.weights, layers: &self.layers };
         shapes.outputs(op, &typed).map_err(|reason| self.error(op, reason))
     }
 
@@ -123,7 +130,7 @@ impl GraphBuilder {
         self.values.extend_from_slice(typed);
         let outputs: Vec<ValueId> = (first..self.values.len() as u32).map(ValueId).collect();
         if let Some(layer) = op.writes() {
-            self.kv[layer].written = true;
+            self.layers[layer].written = true;
         }
         self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
         outputs

@@ -83,7 +83,7 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
             rope_parameters(rope, f)?;
             write!(f, ", layer {layer}")
         }
-        Op::KvWrite { layer } | Op::Weigh { layer } => write!(f, " layer {layer}"),
+        Op::KvWrite { layer } | Op::Weigh { layer } | Op::CausalConv { layer, .. } => write!(f, " layer {layer}"),
         Op::Scores { layer, heads, scale } => write!(f, " layer {layer}, {heads} heads, scale {scale}"),
         Op::Softmax { window: Some(window), .. } => write!(f, " window {window}"),
         Op::Attention(attention) => attention_parameters(attention, f),

@@ -1,8 +1,8 @@
-//! The graph: nodes in execution order over typed values, with the weights and KV caches they name.
+//! The graph: nodes in execution order over typed values, with the weights and memories they name.
 
 use tensor::{DType, Shape};
 
-use crate::{Limits, Op};
+use crate::{KvShape, Memory, Op};
 
 /// Names a value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -35,31 +35,24 @@ pub enum Rows {
     Outputs,
 }
 
-/// What an element is and how a row of them is kept, in words of 4 bytes.
+/// What an element is. How a row of them lies in memory is the device's: see [`crate::Layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Elem {
-    /// A number, a word each.
+    /// A number.
     F32,
-    /// An index, a word each.
+    /// An index.
     U32,
-    /// A number rounded to 8 bits in blocks of 32: the form in which products with quantized weights read it. A block is
-    /// its bytes, its scale (the largest magnitude / 127) and what it and each of its halves add up to, which weights with an
-    /// offset need, in as many words as make a cache line. A row is an odd number of such lines, the last one of nothing
-    /// where blocks are even: rows a power of two apart would share few of a cache's sets.
+    /// A number rounded to 8 bits, in blocks of [`Elem::Q8_BLOCK`] columns: the form in which products with quantized weights
+    /// read it. A block's scale is its largest magnitude divided by 127.
     Q8,
-    /// For each of a row's columns, which are heads, a number for every position of the row's sequence up to its own, a word
-    /// each. How many these are only a batch tells. There is room for a column of whole [`Elem::LINE`]s for each block,
-    /// column after column; what lies beyond the row's own position is no part of the value.
+    /// For each column, which is a head, a number for every position of the row's sequence up to its own. How many these are
+    /// only a batch tells.
     Positions,
 }
 
 impl Elem {
     /// Columns that are rounded together in [`Elem::Q8`].
     pub const Q8_BLOCK: usize = 32;
-    /// Words of such a block.
-    pub const Q8_WORDS: usize = 16;
-    /// Words of a cache line: of [`Elem::Positions`] as many as a block has positions, rounded up to whole lines.
-    pub const LINE: usize = 16;
 }
 
 /// The type of a value: `[rows, width]`.
@@ -73,28 +66,6 @@ pub struct ValueInfo {
     pub elem: Elem,
 }
 
-impl ValueInfo {
-    /// Words of a row; of [`Elem::Positions`] those of one position.
-    pub fn words(self) -> usize {
-        match self.elem {
-            Elem::F32 | Elem::U32 | Elem::Positions => self.width,
-            Elem::Q8 => ((self.width / Elem::Q8_BLOCK) | 1) * Elem::Q8_WORDS,
-        }
-    }
-
-    /// Words that a row takes at most, if a sequence has up to `limits.kv_blocks` blocks; `usize::MAX` if they cannot be
-    /// counted.
-    pub fn room(self, limits: &Limits) -> usize {
-        match self.elem {
-            Elem::Positions => {
-                let block = limits.block_len.checked_next_multiple_of(Elem::LINE).unwrap_or(usize::MAX);
-                self.words().saturating_mul(limits.kv_blocks).saturating_mul(block)
-            }
-            _ => self.words(),
-        }
-    }
-}
-
 /// A weight the graph reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WeightInfo {
@@ -104,9 +75,30 @@ pub struct WeightInfo {
     pub shape: Shape,
     /// How it is stored.
     pub dtype: DType,
+    /// How operators read it.
+    pub role: WeightRole,
+}
+
+/// How operators read a weight. It decides how a device packs the weight, whichever graphs use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeightRole {
+    /// Matrices that rows are multiplied with, or that rows are looked up in.
+    Matrix,
+    /// Single elements: norms, biases, sinks, the taps of a convolution.
+    Elements,
 }
 
 impl WeightInfo {
+    /// A matrix, or one for each expert.
+    pub fn matrix(name: impl Into<String>, shape: Shape, dtype: DType) -> WeightInfo {
+        WeightInfo { name: name.into(), shape, dtype, role: WeightRole::Matrix }
+    }
+
+    /// Single elements.
+    pub fn elements(name: impl Into<String>, shape: Shape, dtype: DType) -> WeightInfo {
+        WeightInfo { name: name.into(), shape, dtype, role: WeightRole::Elements }
+    }
+
     /// Whether its elements are kept in blocks, so that a product with it reads its input as [`Elem::Q8`].
     pub fn quantized(&self) -> bool {
         self.dtype.layout().block_len > 1
@@ -119,22 +111,6 @@ impl WeightInfo {
         let bytes = rows.checked_mul(self.dtype.row_bytes(self.shape.cols)?)?;
         self.shape.elements()?.checked_mul(4)?;
         (bytes > 0).then_some(bytes)
-    }
-}
-
-/// What a layer keeps for each position: K and V of `heads` × `head_dim` each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KvShape {
-    /// KV heads.
-    pub heads: usize,
-    /// Width of a head.
-    pub head_dim: usize,
-}
-
-impl KvShape {
-    /// Elements of K (and as many of V) that a position takes.
-    pub fn width(self) -> usize {
-        self.heads * self.head_dim
     }
 }
 
@@ -155,8 +131,17 @@ pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) values: Vec<ValueInfo>,
     pub(crate) weights: Vec<WeightInfo>,
-    pub(crate) kv: Vec<KvShape>,
-    pub(crate) logits: ValueId,
+    pub(crate) memory: Vec<Memory>,
+    pub(crate) output: Output,
+}
+
+/// What a graph computes: `[outputs, width]` numbers, such as logits or hidden states.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// What it is called, such as `logits`.
+    pub name: String,
+    /// The value. Its type says how wide a row is.
+    pub value: ValueId,
 }
 
 impl Graph {
@@ -180,14 +165,30 @@ impl Graph {
         (0..self.weights.len() as u32).map(WeightId)
     }
 
-    /// What each layer keeps in the KV cache.
-    pub fn kv(&self) -> &[KvShape] {
-        &self.kv
+    /// What its layers remember, by the index that operators name.
+    pub fn memory(&self) -> &[Memory] {
+        &self.memory
     }
 
-    /// The result: `[outputs, vocabulary]`.
-    pub fn logits(&self) -> ValueId {
-        self.logits
+    /// The layers with keys and values.
+    pub fn kv(&self) -> impl Iterator<Item = KvShape> {
+        self.memory.iter().filter_map(|memory| if let Memory::Kv(shape) = memory { Some(*shape) } else { None })
+    }
+
+    /// F32 numbers of recurrent state that a sequence has over all layers; 0 if it needs no slot.
+    pub fn state_len(&self) -> usize {
+        let len = |memory: &Memory| if let Memory::Recurrent { len } = memory { *len } else { 0 };
+        self.memory.iter().map(len).sum()
+    }
+
+    /// The result: `[outputs, width]`.
+    pub fn output(&self) -> &Output {
+        &self.output
+    }
+
+    /// Width of a row of the result; of logits, the size of the vocabulary.
+    pub fn output_width(&self) -> usize {
+        self.value(self.output.value).width
     }
 
     /// The type of a value.
@@ -198,11 +199,6 @@ impl Graph {
     /// The description of a weight.
     pub fn weight(&self, id: WeightId) -> &WeightInfo {
         &self.weights[id.index()]
-    }
-
-    /// Size of the vocabulary: the width of the logits.
-    pub fn vocab(&self) -> usize {
-        self.value(self.logits).width
     }
 
     /// Every token is below this: the rows of the smallest table that it looks up.

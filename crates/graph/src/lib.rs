@@ -1,16 +1,18 @@
 //! Computation as data: operators, the graph of a model, its fusion, its buffer plan, the backend's interface and a slow
 //! reference interpreter.
 //!
-//! Architecture invariant: this crate knows nothing of model names, file formats, CPUs, GPUs, requests or the policy
-//! by which a batch is put together.
+//! Architecture invariant: this crate knows nothing of model names, file formats, the cache lines or layouts of a device,
+//! requests or the policy by which a batch is put together.
 
 mod backend;
 mod batch;
 mod builder;
+mod device;
 mod display;
 mod fuse;
 mod graph;
 mod interpreter;
+mod memory;
 mod op;
 mod plan;
 mod shapes;
@@ -21,9 +23,11 @@ mod validate;
 pub use backend::{Backend, BackendError, Limits};
 pub use batch::{Batch, Span};
 pub use builder::GraphBuilder;
+pub use device::{Device, Layout};
 pub use fuse::{Fused, Rule, UnknownRule, fuse, rules};
-pub use graph::{Elem, Graph, GraphError, KvShape, Node, Rows, ValueId, ValueInfo, WeightId, WeightInfo};
+pub use graph::{Elem, Graph, GraphError, Node, Output, Rows, ValueId, ValueInfo, WeightId, WeightInfo, WeightRole};
 pub use interpreter::Interpreter;
+pub use memory::{KvShape, KvType, Memory};
 pub use op::{Activation, Attention, End, GateScoring, Op, Product, Rope, RopeStyle};
 pub use plan::{Plan, Step};
 pub use traffic::Traffic;

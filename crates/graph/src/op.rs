@@ -62,12 +62,12 @@ pub enum Op {
     RopeKvWrite {
         /// Of q and k.
         rope: Rope,
-        /// Index into the graph's KV shapes.
+        /// Index into the graph's memories.
         layer: usize,
     },
     /// k, v → (no output): writes the rows into the KV cache of `layer` at their positions.
     KvWrite {
-        /// Index into the graph's KV shapes.
+        /// Index into the graph's memories.
         layer: usize,
     },
     /// q `[n, heads · head_dim]` → `[n, heads · head_dim]`: each row attends to the cache of its sequence up to and
@@ -76,7 +76,7 @@ pub enum Op {
     /// q `[n, heads · head_dim]` → `[n, heads, positions]`: scale · (the head's query · the key of each position of the row's
     /// sequence up to and including its own), from the cache of `layer`. A write of the same layer comes before it.
     Scores {
-        /// Index into the graph's KV shapes.
+        /// Index into the graph's memories.
         layer: usize,
         /// As [`Attention::heads`].
         heads: usize,
@@ -94,8 +94,17 @@ pub enum Op {
     /// each times its share. Values before the first that has a share are not looked at: what a window hides does not show,
     /// were it not a number.
     Weigh {
-        /// Index into the graph's KV shapes.
+        /// Index into the graph's memories.
         layer: usize,
+    },
+    /// x `[n, channels]` → the same: each channel is convolved along its sequence with taps of its own. The output at a position is
+    /// Σ taps\[j\] · the input `width` − 1 − j positions before it, from j = 0 to `width` − 1; inputs before the first position are
+    /// 0. The state of `layer`, `[width - 1, channels]`, is the last inputs, oldest first.
+    CausalConv {
+        /// Index into the graph's memories: a recurrent layer of its own.
+        layer: usize,
+        /// The taps: `[channels, width]`, read as elements.
+        weight: WeightId,
     },
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
@@ -145,6 +154,7 @@ impl Op {
             Op::Scores { .. } => "scores",
             Op::Softmax { .. } => "softmax",
             Op::Weigh { .. } => "weigh",
+            Op::CausalConv { .. } => "causal_conv",
             Op::SelectOutputs => "select_outputs",
             Op::TopK { .. } => "top_k",
             Op::GateWeights { .. } => "gate_weights",
@@ -159,6 +169,7 @@ impl Op {
         match self {
             Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => vec![*id],
             Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => vec![*id],
+            Op::CausalConv { weight: id, .. } => vec![*id],
             Op::Product(Product { weights, biases, .. }) => {
                 weights.iter().zip(biases).flat_map(|(&weight, &bias)| [Some(weight), bias]).flatten().collect()
             }
@@ -167,10 +178,10 @@ impl Op {
         }
     }
 
-    /// The KV layer it writes, if any.
+    /// The layer whose memory it writes, if any. No two operators of a graph write the same.
     pub fn writes(&self) -> Option<usize> {
         match self {
-            Op::KvWrite { layer } | Op::RopeKvWrite { layer, .. } => Some(*layer),
+            Op::KvWrite { layer } | Op::RopeKvWrite { layer, .. } | Op::CausalConv { layer, .. } => Some(*layer),
             _ => None,
         }
     }
@@ -255,7 +266,7 @@ pub enum RopeStyle {
 /// Scaled dot-product attention over the paged cache with grouped queries.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Attention {
-    /// Index into the graph's KV shapes.
+    /// Index into the graph's memories.
     pub layer: usize,
     /// Query heads; a multiple of the layer's KV heads. Query head h reads KV head h / (heads / kv heads).
     pub heads: usize,

@@ -1,6 +1,8 @@
 //! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
 
-use crate::{Attention, Elem, End, KvShape, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo};
+use crate::{
+    Attention, Elem, End, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
+};
 
 /// A value's type, with the bound of its elements where they are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,17 +12,28 @@ pub(crate) struct Typed {
     pub(crate) below: usize,
 }
 
-/// A KV layer and whether a node has written it yet.
+/// A layer's memory and whether a node has written it yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct KvLayer {
-    pub(crate) shape: KvShape,
+pub(crate) struct Layer {
+    pub(crate) memory: Memory,
     pub(crate) written: bool,
+}
+
+impl Layer {
+    /// Whether its size is neither 0 nor beyond counting.
+    pub(crate) fn countable(&self) -> bool {
+        let numbers = match self.memory {
+            Memory::Kv(KvShape { heads, head_dim }) => heads.checked_mul(head_dim),
+            Memory::Recurrent { len } => Some(len),
+        };
+        numbers.and_then(|n| n.checked_mul(4)).is_some_and(|bytes| bytes > 0)
+    }
 }
 
 /// What the rules look at besides the inputs.
 pub(crate) struct Shapes<'a> {
     pub(crate) weights: &'a [WeightInfo],
-    pub(crate) kv: &'a [KvLayer],
+    pub(crate) layers: &'a [Layer],
 }
 
 type Checked = Result<Typed, String>;
@@ -58,6 +71,7 @@ impl Shapes<'_> {
             (Op::Softmax { window, sinks }, [scores]) => self.softmax(*window, *sinks, scores),
             (Op::Weigh { layer }, [shares]) => self.weigh(*layer, shares),
             (Op::Quantize, [x]) => quantize(x),
+            (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
             (Op::SelectOutputs, [x]) => select(x),
             (Op::TopK { k }, [scores]) => top_k(*k, scores),
             (Op::GateWeights { .. }, [scores, ids]) => gate_weights(scores, ids),
@@ -106,7 +120,9 @@ impl Shapes<'_> {
         if x.info.elem != Elem::Q8 {
             return number(x);
         }
-        require(self.weight(weight)?.quantized(), || "the input is Q8, the weight is not quantized".into())?;
+        require(self.weight(weight, WeightRole::Matrix)?.quantized(), || {
+            "the input is Q8, the weight is not quantized".into()
+        })?;
         Ok(x.info)
     }
 
@@ -125,7 +141,7 @@ impl Shapes<'_> {
     }
 
     fn kv_write(&self, layer: usize, k: &Typed, v: &Typed) -> Result<(), String> {
-        let KvLayer { shape, written } = self.layer(layer)?;
+        let (shape, written) = self.kv(layer)?;
         require(!written, || format!("layer {layer} is written twice"))?;
         let width = times("a layer's KV heads", shape.heads, shape.head_dim)?;
         for (what, value) in [("k", k), ("v", v)] {
@@ -173,7 +189,7 @@ impl Shapes<'_> {
 
     /// A layer of the cache that query heads may read.
     fn read(&self, layer: usize, heads: usize) -> Result<KvShape, String> {
-        let KvLayer { shape, written } = self.layer(layer)?;
+        let (shape, written) = self.kv(layer)?;
         require(written, || format!("layer {layer} is read before it is written; append its kv_write first"))?;
         require(divides(shape.heads, heads), || {
             format!("{heads} query heads are not a multiple of layer {layer}'s {} KV heads", shape.heads)
@@ -181,8 +197,28 @@ impl Shapes<'_> {
         Ok(shape)
     }
 
+    fn causal_conv(&self, layer: usize, taps: WeightId, x: &Typed) -> Checked {
+        let info = number(x)?;
+        let (channels, width) = self.table(taps)?;
+        require(info.rows == Rows::Tokens, || "the input does not have a row for each token".into())?;
+        require(info.width == channels, || format!("input is {} wide, the weight has {channels} rows", info.width))?;
+        require(width > 1, || "a convolution of one tap remembers nothing; multiply instead".into())?;
+        self.state(layer, times("the last inputs", channels, width - 1)?)?;
+        pass(x)
+    }
+
+    /// Checks that a layer is a recurrent one with states of `wanted` numbers that no node has updated yet.
+    fn state(&self, layer: usize, wanted: usize) -> Result<(), String> {
+        let Layer { memory, written } = self.layer(layer)?;
+        let Memory::Recurrent { len } = memory else {
+            return Err(format!("layer {layer} keeps keys and values, not a recurrent state"));
+        };
+        require(!written, || format!("layer {layer} is updated twice"))?;
+        require(len == wanted, || format!("layer {layer} has states of {len} numbers, {wanted} are needed"))
+    }
+
     fn expert_linear(&self, weight: WeightId, x: &Typed, ids: &Typed) -> Checked {
-        let shape = self.weight(weight)?.shape;
+        let shape = self.weight(weight, WeightRole::Matrix)?.shape;
         let (info, k) = (self.operand(weight, x)?, self.slots(x, ids, shape.outer)?);
         let each = times("the slots' columns", k, shape.cols)?;
         require(info.width == shape.cols || info.width == each, || {
@@ -192,7 +228,7 @@ impl Shapes<'_> {
     }
 
     fn expert_bias(&self, bias: WeightId, x: &Typed, ids: &Typed) -> Checked {
-        let (experts, width) = self.matrix(bias)?;
+        let (experts, width) = self.table(bias)?;
         let k = self.slots(x, ids, experts)?;
         let (given, wanted) = (number(x)?.width, times("the slots' widths", k, width)?);
         require(given == wanted, || format!("input is {given} wide, {k} slots of {width} need {wanted}"))?;
@@ -207,26 +243,53 @@ impl Shapes<'_> {
         Ok(info.width)
     }
 
-    fn weight(&self, id: WeightId) -> Result<&WeightInfo, String> {
-        self.weights.get(id.index()).ok_or_else(|| "its weight is not declared in this graph".to_string())
+    /// A weight that is declared for this role.
+    fn weight(&self, id: WeightId, role: WeightRole) -> Result<&WeightInfo, String> {
+        let info = self.weights.get(id.index()).ok_or("its weight is not declared in this graph")?;
+        require(info.role == role, || {
+            format!("a weight read as {role:?} is needed, it is declared as {:?}", info.role)
+        })?;
+        Ok(info)
     }
 
     /// Rows and columns of a plain matrix.
     fn matrix(&self, id: WeightId) -> Result<(usize, usize), String> {
-        let shape = self.weight(id)?.shape;
-        require(shape.outer == 1, || format!("a matrix is needed, the weight is {shape}"))?;
-        Ok((shape.rows, shape.cols))
+        plain(self.weight(id, WeightRole::Matrix)?)
+    }
+
+    /// Rows and columns of elements.
+    fn table(&self, id: WeightId) -> Result<(usize, usize), String> {
+        plain(self.weight(id, WeightRole::Elements)?)
     }
 
     fn vector(&self, id: WeightId) -> Result<usize, String> {
-        let shape = self.weight(id)?.shape;
+        let shape = self.weight(id, WeightRole::Elements)?.shape;
         require(shape.outer == 1 && shape.rows == 1, || format!("a vector is needed, the weight is {shape}"))?;
         Ok(shape.cols)
     }
 
-    fn layer(&self, layer: usize) -> Result<KvLayer, String> {
-        self.kv.get(layer).copied().ok_or_else(|| format!("KV layer {layer} is not declared in this graph"))
+    /// The shape of a layer with keys and values, and whether it is written.
+    fn kv(&self, layer: usize) -> Result<(KvShape, bool), String> {
+        match self.layer(layer)? {
+            Layer { memory: Memory::Kv(shape), written } => Ok((shape, written)),
+            Layer { memory: Memory::Recurrent { .. }, .. } => {
+                Err(format!("layer {layer} keeps a recurrent state, not keys and values"))
+            }
+        }
     }
+
+    fn layer(&self, layer: usize) -> Result<Layer, String> {
+        self.layers
+            .get(layer)
+            .copied()
+            .ok_or_else(|| format!("the memory of layer {layer} is not declared in this graph"))
+    }
+}
+
+fn plain(info: &WeightInfo) -> Result<(usize, usize), String> {
+    let shape = info.shape;
+    require(shape.outer == 1, || format!("a matrix is needed, the weight is {shape}"))?;
+    Ok((shape.rows, shape.cols))
 }
 
 /// How many inputs an operator takes.

@@ -6,6 +6,9 @@ use tensor::{DType, Shape};
 
 use crate::*;
 
+/// A layout with padding everywhere: values on lines of 16 words, 8-bit rows of an odd number of lines.
+pub const LAYOUT: Layout = Layout { align: 16, q8_words: |columns| (columns / 32 | 1) * 16, block_align: 16 };
+
 /// A toy model. Every operator but the experts' appears in every one of them, the experts' where `experts` is set.
 #[derive(Clone, Debug)]
 pub struct ToyConfig {
@@ -17,10 +20,8 @@ pub struct ToyConfig {
     pub hidden: usize,
     /// Layers.
     pub layers: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// KV heads.
-    pub kv_heads: usize,
+    /// Query heads and KV heads.
+    pub heads: (usize, usize),
     /// Width of a head.
     pub head_dim: usize,
     /// How matrices are stored; vectors, the router and expert biases are F32. Columns must be whole blocks.
@@ -33,6 +34,8 @@ pub struct ToyConfig {
     pub sinks: bool,
     /// Experts in all and experts of each token.
     pub experts: Option<(usize, usize)>,
+    /// Taps of a causal convolution, of every second layer instead of attention, the second included.
+    pub conv: Option<usize>,
 }
 
 impl Default for ToyConfig {
@@ -43,14 +46,14 @@ impl Default for ToyConfig {
             width: 64,
             hidden: 96,
             layers: 2,
-            heads: 4,
-            kv_heads: 2,
+            heads: (4, 2),
             head_dim: 32,
             dtype: DType::F32,
             window: None,
             softcap: None,
             sinks: false,
             experts: None,
+            conv: None,
         }
     }
 }
@@ -66,7 +69,10 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
     let x = toy.push(Op::Embed { table }, &[]);
     let mut x = toy.push(Op::Scale { by: 3.0 }, &[x]);
     for layer in 0..config.layers {
-        x = toy.attention(layer, x);
+        x = match config.conv {
+            Some(width) if layer % 2 == 1 => toy.conv(layer, width, x),
+            _ => toy.attention(layer, x),
+        };
         x = toy.feed_forward(layer, x);
     }
     let x = toy.norm("output_norm.weight", config.width, x);
@@ -75,7 +81,17 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
         logits = toy.push(Op::SoftCap { cap }, &[logits]);
     }
     let logits = toy.push(Op::SelectOutputs, &[logits]);
-    (toy.graph.finish(logits).expect("the toy model is well-formed"), toy.weights)
+    (toy.graph.finish("logits", logits).expect("the toy model is well-formed"), toy.weights)
+}
+
+/// Brings all weights of a graph to a backend; `bytes` are in the order of [`Graph::weights`].
+///
+/// # Panics
+/// If a weight has the wrong length or the memory is short.
+pub fn upload<B: Backend>(backend: &B, graph: &Graph, bytes: &[Vec<u8>]) -> Vec<Arc<B::Weight>> {
+    assert_eq!(bytes.len(), graph.weights().len(), "weights");
+    let upload = |(info, bytes): (&WeightInfo, &Vec<u8>)| backend.upload(info, bytes).expect("a weight that fits");
+    graph.weights().iter().zip(bytes).map(upload).map(Arc::new).collect()
 }
 
 /// Evenly distributed between -1 and 1, the same bits on every machine; `state` is the seed and what comes next.
@@ -97,7 +113,7 @@ struct Toy<'a> {
 
 impl Toy<'_> {
     fn attention(&mut self, layer: usize, x: ValueId) -> ValueId {
-        let ToyConfig { heads, kv_heads, head_dim, width, .. } = *self.c;
+        let ToyConfig { heads: (heads, kv_heads), head_dim, width, .. } = *self.c;
         let name = |part: &str| format!("blk.{layer}.{part}");
         let h = self.norm(&name("attn_norm.weight"), width, x);
         let [q, k, v] = [("attn_q", heads), ("attn_k", kv_heads), ("attn_v", kv_heads)]
@@ -119,6 +135,18 @@ impl Toy<'_> {
         let a = self.graph.attention(op, q).expect("queries fit the layer");
         let a = self.linear(&name("attn_output.weight"), width, heads * head_dim, a);
         self.push(Op::Add, &[x, a])
+    }
+
+    fn conv(&mut self, layer: usize, taps: usize, x: ValueId) -> ValueId {
+        let width = self.c.width;
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        let h = self.norm(&name("attn_norm"), width, x);
+        let h = self.linear(&name("shortconv.in_proj"), width, width, h);
+        let state = self.graph.memory(Memory::Recurrent { len: (taps - 1) * width });
+        let weight = self.elements(&name("shortconv.conv"), Shape::matrix(width, taps), 0.0);
+        let h = self.push(Op::CausalConv { layer: state, weight }, &[h]);
+        let h = self.linear(&name("shortconv.out_proj"), width, width, h);
+        self.push(Op::Add, &[x, h])
     }
 
     fn rope(&mut self, x: ValueId) -> ValueId {
@@ -147,18 +175,18 @@ impl Toy<'_> {
         let ToyConfig { width, hidden, dtype, .. } = *self.c;
         let name = |part: &str| format!("blk.{layer}.{part}");
         let shape = |rows, cols| Shape { outer: experts, rows, cols };
-        let router = self.weight(&name("ffn_gate_inp.weight"), Shape::matrix(experts, width), DType::F32, 0.0);
+        let router = self.weight(&name("ffn_gate_inp.weight"), Shape::matrix(experts, width), DType::F32);
         let scores = self.push(Op::Linear { weight: router }, &[h]);
         let ids = self.push(Op::TopK { k }, &[scores]);
         let gates = self.push(Op::GateWeights { scoring: GateScoring::SoftmaxChosen }, &[scores, ids]);
         let [gate, up] = ["ffn_gate_exps.weight", "ffn_up_exps.weight"].map(|part| {
-            let weight = self.weight(&name(part), shape(hidden, width), dtype, 0.0);
+            let weight = self.weight(&name(part), shape(hidden, width), dtype);
             self.push(Op::ExpertLinear { weight }, &[h, ids])
         });
         let y = self.push(Op::Glu { act: Activation::ClampedSilu { alpha: 1.702, limit: 7.0 } }, &[gate, up]);
-        let weight = self.weight(&name("ffn_down_exps.weight"), shape(width, hidden), dtype, 0.0);
+        let weight = self.weight(&name("ffn_down_exps.weight"), shape(width, hidden), dtype);
         let y = self.push(Op::ExpertLinear { weight }, &[y, ids]);
-        let bias = self.weight(&name("ffn_down_exps.bias"), Shape::matrix(experts, width), DType::F32, 0.0);
+        let bias = self.elements(&name("ffn_down_exps.bias"), Shape::matrix(experts, width), 0.0);
         let y = self.push(Op::ExpertBias { bias }, &[y, ids]);
         self.push(Op::ExpertSum, &[y, gates])
     }
@@ -174,21 +202,28 @@ impl Toy<'_> {
     }
 
     fn matrix(&mut self, name: &str, rows: usize, cols: usize) -> WeightId {
-        self.weight(name, Shape::matrix(rows, cols), self.c.dtype, 0.0)
+        self.weight(name, Shape::matrix(rows, cols), self.c.dtype)
     }
 
     fn vector(&mut self, name: &str, len: usize, center: f32) -> WeightId {
-        self.weight(name, Shape::vector(len), DType::F32, center)
+        self.elements(name, Shape::vector(len), center)
+    }
+
+    fn weight(&mut self, name: &str, shape: Shape, dtype: DType) -> WeightId {
+        self.declare(WeightInfo::matrix(name, shape, dtype), 0.0)
+    }
+
+    fn elements(&mut self, name: &str, shape: Shape, center: f32) -> WeightId {
+        self.declare(WeightInfo::elements(name, shape, DType::F32), center)
     }
 
     /// Declares a weight and makes its values: around `center`, of a size that keeps a product's input and output alike.
-    fn weight(&mut self, name: &str, shape: Shape, dtype: DType, center: f32) -> WeightId {
-        let info = WeightInfo { name: name.into(), shape, dtype };
-        let size = (3.0 / shape.cols as f32).sqrt();
-        let count = shape.elements().expect("toy sizes are small");
+    fn declare(&mut self, info: WeightInfo, center: f32) -> WeightId {
+        let size = (3.0 / info.shape.cols as f32).sqrt();
+        let count = info.shape.elements().expect("toy sizes are small");
         let values: Vec<f32> = (0..count).map(|_| center + size * uniform(&mut self.random)).collect();
         let mut bytes = vec![0; info.bytes().expect("columns are whole blocks of the type")];
-        tensor::encode(dtype, &values, &mut bytes).expect("a type that can be encoded");
+        tensor::encode(info.dtype, &values, &mut bytes).expect("a type that can be encoded");
         self.weights.push(bytes);
         self.graph.weight(info)
     }

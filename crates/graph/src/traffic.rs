@@ -1,9 +1,9 @@
 //! What a graph moves: the bytes that its operators read and write.
 
-use crate::{Graph, Limits, Node, Op, Plan, ValueId};
+use crate::{Graph, KvType, Layout, Limits, Node, Op, Plan, ValueId};
 
-/// Bytes moved by a decode step of one row whose logits are wanted, and which sees 512 positions: that many numbers for each
-/// head are in what attention's parts hand to each other. The KV cache, whose form the graph does not know, is not counted.
+/// Bytes moved by a decode step of one row whose output is wanted, and which sees 512 positions: that many numbers for each
+/// head are in what attention's parts hand to each other. The layers' memories are not counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Traffic {
     /// Operators, each a pass over its values.
@@ -19,17 +19,19 @@ pub struct Traffic {
 }
 
 impl Traffic {
-    /// Counts what `graph` moves.
-    pub fn new(graph: &Graph) -> Traffic {
+    /// Counts what `graph` moves on a device with this layout.
+    pub fn new(graph: &Graph, layout: &Layout) -> Traffic {
         let nodes = graph.nodes();
-        let row = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 32, block_len: 16 };
-        let bytes = |ids: &[ValueId]| ids.iter().map(|&id| 4 * graph.value(id).room(&row)).sum::<usize>();
+        let (kv_type, state_slots) = (KvType::F32, 1);
+        let row = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 32, block_len: 16, kv_type, state_slots };
+        let words = |&id: &ValueId| layout.row_words(graph.value(id), &row);
+        let bytes = |ids: &[ValueId]| 4 * ids.iter().map(words).sum::<usize>();
         Traffic {
             nodes: nodes.len(),
             read: nodes.iter().map(|node| bytes(&node.inputs)).sum(),
             written: nodes.iter().map(|node| bytes(&node.outputs)).sum(),
             weights: nodes.iter().map(|node| weight_bytes(graph, node)).sum(),
-            arena: 4 * Plan::new(graph, &row).words,
+            arena: 4 * Plan::new(graph, layout, &row).words,
         }
     }
 }

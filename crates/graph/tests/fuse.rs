@@ -1,5 +1,6 @@
 //! Each rule alone: a graph before and after it, that both compute the same, and where it leaves a graph as it is.
 
+use graph::testing::LAYOUT;
 use graph::{
     Activation, Attention, End, Graph, GraphBuilder, KvShape, Op, Product, Rope, RopeStyle, Rows, Traffic, ValueId,
     WeightId, WeightInfo, fuse, rules, validate,
@@ -19,16 +20,12 @@ impl Site {
         self.graph.push(op, inputs).unwrap()
     }
 
-    fn weight(&mut self, name: &str, shape: Shape, dtype: DType) -> WeightId {
-        self.graph.weight(WeightInfo { name: name.into(), shape, dtype })
-    }
-
     fn matrix(&mut self, name: &str, dtype: DType) -> WeightId {
-        self.weight(name, Shape::matrix(32, 32), dtype)
+        self.graph.weight(WeightInfo::matrix(name, Shape::matrix(32, 32), dtype))
     }
 
     fn vector(&mut self, name: &str, len: usize) -> WeightId {
-        self.weight(name, Shape::vector(len), DType::F32)
+        self.graph.weight(WeightInfo::elements(name, Shape::vector(len), DType::F32))
     }
 
     fn linear(&mut self, name: &str, dtype: DType, x: ValueId) -> ValueId {
@@ -91,12 +88,12 @@ type Build = fn(&mut Site, ValueId) -> ValueId;
 /// What `build` makes of an embedding, all of whose rows are then selected.
 fn graph(build: Build) -> Graph {
     let mut site = Site { graph: GraphBuilder::new() };
-    let table = site.weight("t", Shape::matrix(9, 32), DType::F32);
+    let table = site.graph.weight(WeightInfo::matrix("t", Shape::matrix(9, 32), DType::F32));
     let x = site.op(Op::Embed { table }, &[]);
     let result = build(&mut site, x);
     let logits =
         if site.graph.value(result).rows == Rows::Outputs { result } else { site.op(Op::SelectOutputs, &[result]) };
-    site.graph.finish(logits).unwrap()
+    site.graph.finish("logits", logits).unwrap()
 }
 
 /// The graph's lines but the embedding and a selection at the end, without the shapes of the matrices.
@@ -111,13 +108,13 @@ fn check(rule: &str, build: Build, before: &[&str], after: &[&str], times: usize
     let graph = graph(build);
     assert_eq!(text(&graph), before, "before {rule}");
     let others: Vec<&str> = rules().iter().map(|r| r.name).filter(|name| *name != rule).collect();
-    let fused = fuse(&graph, &others).unwrap();
+    let fused = fuse(&graph, rules(), &others).unwrap();
     assert_eq!(text(&fused.graph), after, "after {rule}");
     assert_eq!(fused.fired, [(rule, times)]);
     let (difference, rounding) =
         (validate(&graph, &fused.graph, 1).unwrap(), if rule == "quantize" { 0.02 } else { 0.0 });
     assert!(difference <= rounding, "{rule} changes the result by {difference}");
-    assert_eq!(fuse(&fused.graph, &others).unwrap().fired, [(rule, 0)]);
+    assert_eq!(fuse(&fused.graph, rules(), &others).unwrap().fired, [(rule, 0)]);
 }
 
 /// Where the rule has nothing to do.
@@ -461,14 +458,14 @@ fn what_nothing_reads_is_dropped() {
         x
     };
     let all: Vec<&str> = rules().iter().map(|rule| rule.name).collect();
-    let (before, after) = (graph(build), fuse(&graph(build), &all).unwrap().graph);
+    let (before, after) = (graph(build), fuse(&graph(build), rules(), &all).unwrap().graph);
     assert_eq!((text(&before).len(), text(&after).len()), (2, 0));
     assert_eq!((before.weights(), before.values().len(), after.values().len()), (after.weights(), 4, 2));
 }
 
 #[test]
 fn names() {
-    let error = fuse(&graph(|_, x| x), &["bias", "biases"]).unwrap_err().to_string();
+    let error = fuse(&graph(|_, x| x), rules(), &["bias", "biases"]).unwrap_err().to_string();
     assert!(error.starts_with("there is no fusion rule \"biases\"; the rules are select-early, bias, "), "{error}");
 }
 
@@ -491,9 +488,9 @@ fn traffic() {
     };
     // A row is 128 bytes, 64 as Q8; a row of the table 128, the matrix 32 times 34.
     let wanted = Traffic { nodes: 4, read: 128 + 192 + 128, written: 128 + 64 + 256, weights: 128 + 1088, arena: 256 };
-    assert_eq!(Traffic::new(&graph(build)), wanted);
+    assert_eq!(Traffic::new(&graph(build), &LAYOUT), wanted);
     // Scores of two heads and 512 positions are 4096 bytes, in whose place their shares are; rows are 128.
     let (read, written) = (3 * 128 + 2 * 4096 + 128, 128 + 2 * 4096 + 2 * 128);
     let wanted = Traffic { nodes: 6, read, written, weights: 128, arena: 4096 + 128 };
-    assert_eq!(Traffic::new(&graph(parts)), wanted);
+    assert_eq!(Traffic::new(&graph(parts), &LAYOUT), wanted);
 }

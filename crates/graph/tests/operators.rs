@@ -1,8 +1,9 @@
 //! Every operator of the reference interpreter against numbers worked out by hand.
 
+use graph::testing::upload;
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, Limits, Op,
-    Product, Rope, RopeStyle, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, KvType, Limits,
+    Memory, Op, Product, Rope, RopeStyle, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -16,14 +17,21 @@ struct Bench {
 
 impl Bench {
     fn weight(&mut self, shape: Shape, values: &[f32]) -> WeightId {
-        assert_eq!(shape.elements(), Some(values.len()));
+        self.declare(WeightInfo::matrix("w", shape, DType::F32), values)
+    }
+
+    fn elements(&mut self, shape: Shape, values: &[f32]) -> WeightId {
+        self.declare(WeightInfo::elements("w", shape, DType::F32), values)
+    }
+
+    fn declare(&mut self, info: WeightInfo, values: &[f32]) -> WeightId {
+        assert_eq!(info.shape.elements(), Some(values.len()));
         self.weights.push(values.iter().flat_map(|x| x.to_le_bytes()).collect());
-        let name = format!("w{}", self.weights.len());
-        self.graph.weight(WeightInfo { name, shape, dtype: DType::F32 })
+        self.graph.weight(info)
     }
 
     fn vector(&mut self, values: &[f32]) -> WeightId {
-        self.weight(Shape::vector(values.len()), values)
+        self.elements(Shape::vector(values.len()), values)
     }
 
     /// A value with the given rows: token i looks up row i.
@@ -46,18 +54,18 @@ fn check<const N: usize>(name: &str, rows: usize, build: impl FnOnce(&mut Bench)
     let mut bench = Bench::default();
     let result = build(&mut bench);
     let result = bench.push(Op::SelectOutputs, &[result]);
-    let given = run(&bench.graph.finish(result).unwrap(), &bench.weights, rows);
+    let given = run(&bench.graph.finish("rows", result).unwrap(), &bench.weights, rows);
     let close = given.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0));
     assert!(given.len() == N && close, "{name}: {given:?} instead of {wanted:?}");
 }
 
 fn run(graph: &Graph, weights: &[Vec<u8>], rows: usize) -> Vec<f32> {
-    let upload = |(id, bytes): (WeightId, &Vec<u8>)| Interpreter.upload(graph, id, bytes).unwrap();
-    let weights = graph.weight_ids().zip(weights).map(upload).collect();
-    let limits = Limits { max_tokens: rows, max_outputs: rows, kv_blocks: 4, block_len: 2 };
+    let weights = upload(&Interpreter, graph, weights);
+    let (kv_type, state_slots) = (KvType::F32, 1);
+    let limits = Limits { max_tokens: rows, max_outputs: rows, kv_blocks: 4, block_len: 2, kv_type, state_slots };
     let mut program = Interpreter.compile(graph, weights, limits).unwrap();
     let mut batch = Batch::default();
-    batch.push(&(0..rows as u32).collect::<Vec<_>>(), 0, [3, 1, 2, 0]);
+    batch.push_with_state(&(0..rows as u32).collect::<Vec<_>>(), 0, [3, 1, 2, 0], Some(0));
     batch.outputs.extend(0..rows as u32);
     Interpreter.run(&mut program, &batch).unwrap();
     Interpreter.download(&program).to_vec()
@@ -160,7 +168,7 @@ fn quantize() {
         let mut bytes = vec![0; 96 * 3 * 18];
         tensor::encode(DType::Q4_0, &unit, &mut bytes).unwrap();
         b.weights.push(bytes);
-        let info = WeightInfo { name: "unit".into(), shape: Shape::matrix(96, 96), dtype: DType::Q4_0 };
+        let info = WeightInfo::matrix("unit", Shape::matrix(96, 96), DType::Q4_0);
         let weight = b.graph.weight(info);
         b.push(Op::Linear { weight }, &[x])
     };
@@ -284,7 +292,7 @@ fn a_hidden_value_does_not_show() {
     let both = [b.push(Op::Attention(op.clone()), &[q]), b.graph.attention(op, q).unwrap()];
     let sum = b.push(Op::Add, &both);
     let sum = b.push(Op::SelectOutputs, &[sum]);
-    let given = run(&b.graph.finish(sum).unwrap(), &b.weights, 2);
+    let given = run(&b.graph.finish("sum", sum).unwrap(), &b.weights, 2);
     assert!(given[0].is_nan() && given[1] == 16.0, "{given:?}");
 }
 
@@ -322,6 +330,18 @@ fn attention_of_grouped_heads() {
 }
 
 #[test]
+fn causal_conv() {
+    // Two channels, three rows: taps (1, 10, 100) and (0, -1, 2), oldest input first.
+    let conv = |b: &mut Bench| {
+        let x = b.input(2, &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+        let weight = b.elements(Shape::matrix(2, 3), &[1.0, 10.0, 100.0, 0.0, -1.0, 2.0]);
+        let layer = b.graph.memory(Memory::Recurrent { len: 4 });
+        b.push(Op::CausalConv { layer, weight }, &[x])
+    };
+    check("causal_conv", 3, conv, [100.0, 8.0, 210.0, 6.0, 321.0, 7.0]);
+}
+
+#[test]
 fn experts() {
     let scores = [LN3, 0.0, LN3, -50.0, 0.0, LN3, -50.0, -50.0];
     let gates = |scoring| {
@@ -336,7 +356,7 @@ fn experts() {
     let ids = |b: &mut Bench| {
         let (scores, zero) = (b.input(4, &scores), b.input(2, &[0.0; 4]));
         let ids = b.top_k(2, scores);
-        let bias = b.weight(Shape::matrix(4, 1), &[0.0, 1.0, 2.0, 3.0]);
+        let bias = b.elements(Shape::matrix(4, 1), &[0.0, 1.0, 2.0, 3.0]);
         b.push(Op::ExpertBias { bias }, &[zero, ids])
     };
     check("of equals the lower id; bias of each", 2, ids, [0.0, 2.0, 1.0, 0.0]);

@@ -1,14 +1,16 @@
 //! The buffer plan on random graphs: what is alive at the same time never shares memory.
 
-use graph::testing::{ToyConfig, toy_model};
-use graph::{Activation, End, Graph, GraphBuilder, Limits, Op, Plan, Product, Rows, ValueId, WeightInfo, fuse};
+use graph::testing::{LAYOUT, ToyConfig, toy_model};
+use graph::{
+    Activation, End, Graph, GraphBuilder, KvType, Limits, Op, Plan, Product, Rows, ValueId, WeightInfo, fuse, rules,
+};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
 /// A graph made by `choices`: each picks an operator, a first input and a second.
 fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
     let mut b = GraphBuilder::new();
-    let weight = |b: &mut GraphBuilder, shape| b.weight(WeightInfo { name: "w".into(), shape, dtype: DType::F32 });
+    let weight = |b: &mut GraphBuilder, shape| b.weight(WeightInfo::matrix("w", shape, DType::F32));
     let product = |b: &mut GraphBuilder, end: End, rows, cols| {
         let count = if end == End::Add { 1 } else { 2 };
         let weights = (0..count).map(|_| weight(b, Shape::matrix(rows, cols))).collect();
@@ -26,7 +28,7 @@ fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
             2 => (b.push(Op::Scale { by: 2.0 }, &[x]), width, rows),
             3 if rows == Rows::Tokens => (b.push(Op::SelectOutputs, &[x]), width, Rows::Outputs),
             4 => {
-                let norm = weight(&mut b, Shape::vector(width));
+                let norm = b.weight(WeightInfo::elements("norm", Shape::vector(width), DType::F32));
                 (b.push(Op::RmsNorm { weight: norm, eps: 0.0, quantize: false }, &[x]), width, rows)
             }
             5 => {
@@ -45,16 +47,20 @@ fn random_graph(choices: &[(u8, usize, usize)]) -> Graph {
     }
     let (last, _, rows) = values[values.len() - 1];
     let logits = if rows == Rows::Outputs { last } else { b.push(Op::SelectOutputs, &[last]).unwrap() };
-    b.finish(logits).unwrap()
+    b.finish("logits", logits).unwrap()
+}
+
+fn limits((max_tokens, max_outputs): (usize, usize), (kv_blocks, block_len): (usize, usize)) -> Limits {
+    Limits { max_tokens, max_outputs, kv_blocks, block_len, kv_type: KvType::F32, state_slots: 0 }
 }
 
 /// Plays the steps: who owns each word, and whether what a node reads is still what was written.
 fn check(graph: &Graph, limits: &Limits) {
-    let plan = Plan::new(graph, limits);
+    let plan = Plan::new(graph, &LAYOUT, limits);
     assert_eq!(plan.steps.len(), graph.nodes().len());
     let size = |id: ValueId| {
         let info = graph.value(id);
-        info.room(limits) * if info.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs }
+        LAYOUT.row_words(info, limits) * if info.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs }
     };
     let mut owner: Vec<Option<ValueId>> = vec![None; plan.words];
     for (i, (step, node)) in plan.steps.iter().zip(graph.nodes()).enumerate() {
@@ -77,8 +83,9 @@ fn check(graph: &Graph, limits: &Limits) {
             assert!(owner[start..start + size(id)].iter().all(|o| *o == Some(id)), "{id} overlaps another output");
         }
     }
-    let logits = &owner[plan.logits..plan.logits + size(graph.logits())];
-    assert!(logits.iter().all(|o| *o == Some(graph.logits())), "the logits are overwritten");
+    let output = graph.output().value;
+    let owners = &owner[plan.output..plan.output + size(output)];
+    assert!(owners.iter().all(|o| *o == Some(output)), "the output is overwritten");
 }
 
 proptest! {
@@ -90,20 +97,20 @@ proptest! {
         max_tokens in 0..9_usize,
         max_outputs in 0..5_usize,
     ) {
-        check(&random_graph(&choices), &Limits { max_tokens, max_outputs, kv_blocks: 1, block_len: 1 });
+        check(&random_graph(&choices), &limits((max_tokens, max_outputs), (1, 1)));
     }
 }
 
 #[test]
 fn memory_does_not_grow_with_layers() {
-    let limits = Limits { max_tokens: 7, max_outputs: 3, kv_blocks: 3, block_len: 17 };
+    let limits = limits((7, 3), (3, 17));
     let plan = |layers| {
         let config = ToyConfig { layers, experts: Some((4, 2)), dtype: DType::Q8_0, ..ToyConfig::default() };
         let graph = toy_model(&config).0;
-        let fused = fuse(&graph, &[]).unwrap().graph;
+        let fused = fuse(&graph, rules(), &[]).unwrap().graph;
         [graph, fused].map(|graph| {
             check(&graph, &limits);
-            Plan::new(&graph, &limits).words
+            Plan::new(&graph, &LAYOUT, &limits).words
         })
     };
     assert_eq!(plan(2), plan(9));
@@ -112,7 +119,7 @@ fn memory_does_not_grow_with_layers() {
 #[test]
 fn a_chain_of_elementwise_operators_stays_in_place() {
     let graph = random_graph(&[(2, 0, 0), (2, 1, 0), (1, 2, 2), (2, 3, 0)]);
-    let plan = Plan::new(&graph, &Limits { max_tokens: 2, max_outputs: 2, kv_blocks: 1, block_len: 1 });
+    let plan = Plan::new(&graph, &LAYOUT, &limits((2, 2), (1, 1)));
     // Scale keeps its input's place; glu(x, x) must not overwrite what it reads twice.
     let starts: Vec<usize> = plan.steps.iter().flat_map(|step| step.outputs.clone()).collect();
     assert_eq!(starts, [0, 0, 0, 48, 48, 0]);
@@ -120,7 +127,7 @@ fn a_chain_of_elementwise_operators_stays_in_place() {
 
 #[test]
 fn sizes_beyond_counting_do_not_wrap() {
-    let limits = Limits { max_tokens: usize::MAX, max_outputs: usize::MAX, kv_blocks: 1, block_len: 1 };
+    let limits = limits((usize::MAX, usize::MAX), (1, 1));
     let (graph, _) = toy_model(&ToyConfig::default());
-    assert_eq!(Plan::new(&graph, &limits).words, usize::MAX);
+    assert_eq!(Plan::new(&graph, &LAYOUT, &limits).words, usize::MAX);
 }

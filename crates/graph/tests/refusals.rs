@@ -1,14 +1,14 @@
 //! What is refused, and in which words: graphs, weights, batches.
 
-use graph::testing::{ToyConfig, toy_model};
+use graph::testing::{ToyConfig, toy_model, upload};
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, GraphBuilder, GraphError, Interpreter, KvShape, Limits,
-    Op, Product, Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, GraphError, Interpreter, KvShape,
+    KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
 /// A graph of values: `x` 8 wide, `y` 6 wide, `ids` below 4 and 2 wide, `out` 8 wide of outputs. Layer 0 keeps 2 heads
-/// of 4 and is written, layer 1 is not.
+/// of 4 and is written, layer 1 is not; layer 2 is recurrent, with states of 16 numbers.
 struct Site {
     graph: GraphBuilder,
     x: ValueId,
@@ -29,12 +29,17 @@ impl Site {
         let layer = graph.kv_layer(KvShape { heads: 2, head_dim: 4 });
         graph.kv_write(layer, x, x).unwrap();
         graph.kv_layer(KvShape { heads: 2, head_dim: 4 });
+        graph.memory(Memory::Recurrent { len: 16 });
         Site { graph, x, y, ids, out }
     }
 }
 
 fn weight(graph: &mut GraphBuilder, name: &str, shape: Shape) -> WeightId {
-    graph.weight(WeightInfo { name: name.into(), shape, dtype: DType::F32 })
+    graph.weight(WeightInfo::matrix(name, shape, DType::F32))
+}
+
+fn elements(graph: &mut GraphBuilder, name: &str, shape: Shape) -> WeightId {
+    graph.weight(WeightInfo::elements(name, shape, DType::F32))
 }
 
 fn check(wanted: &str, push: impl FnOnce(&mut Site) -> Result<ValueId, GraphError>) {
@@ -45,9 +50,13 @@ fn check(wanted: &str, push: impl FnOnce(&mut Site) -> Result<ValueId, GraphErro
 /// As [`check`], for an operator with one weight `w` of `shape`, on the inputs that `inputs` picks.
 fn check_weight(wanted: &str, shape: Shape, op: fn(WeightId) -> Op, inputs: fn(&Site) -> Vec<ValueId>) {
     check(wanted, |s| {
-        let w = weight(&mut s.graph, "w", shape);
+        let [matrix, other] = [weight, elements].map(|declare| declare(&mut s.graph, "w", shape));
+        let op = match op(matrix) {
+            op @ (Op::Embed { .. } | Op::Linear { .. } | Op::ExpertLinear { .. }) => op,
+            _ => op(other),
+        };
         let inputs = inputs(s);
-        s.graph.push(op(w), &inputs)
+        s.graph.push(op, &inputs)
     });
 }
 
@@ -129,10 +138,10 @@ fn check_product(wanted: &str, width: usize, end: End, quantize: bool, of: &[(us
         let table = weight(&mut s.graph, "table", Shape::matrix(9, width));
         let x = s.graph.push(Op::Embed { table }, &[])?;
         let matrix = |&(rows, dtype, _): &(usize, DType, Option<usize>)| {
-            s.graph.weight(WeightInfo { name: "w".into(), shape: Shape::matrix(rows, 32), dtype })
+            s.graph.weight(WeightInfo::matrix("w", Shape::matrix(rows, 32), dtype))
         };
         let weights = of.iter().map(matrix).collect();
-        let bias = |of: &(usize, DType, Option<usize>)| of.2.map(|len| weight(&mut s.graph, "b", Shape::vector(len)));
+        let bias = |of: &(usize, DType, Option<usize>)| of.2.map(|len| elements(&mut s.graph, "b", Shape::vector(len)));
         let biases = of.iter().map(bias).collect();
         let inputs = if end == End::Add { vec![s.x, x] } else { vec![x] };
         s.graph.push(Op::Product(Product { weights, biases, end, quantize }), &inputs)
@@ -188,7 +197,7 @@ fn rounded_values_that_do_not_fit() {
     check("rms_norm w: quantizes rows of 64, the weight has 32 elements", |s| {
         let table = weight(&mut s.graph, "table", Shape::matrix(9, 64));
         let x = s.graph.push(Op::Embed { table }, &[])?;
-        let weight = weight(&mut s.graph, "w", Shape::vector(32));
+        let weight = elements(&mut s.graph, "w", Shape::vector(32));
         s.graph.push(Op::RmsNorm { weight, eps: 0.0, quantize: true }, &[x])
     });
 }
@@ -202,8 +211,8 @@ fn attention_and_its_cache() {
     };
     let words = "attention: layer 1 is read before it is written; append its kv_write first";
     check_plain(words, attention(|op| op.layer = 1), |s| vec![s.x]);
-    let words = "attention: KV layer 2 is not declared in this graph";
-    check_plain(words, attention(|op| op.layer = 2), |s| vec![s.x]);
+    let words = "attention: the memory of layer 3 is not declared in this graph";
+    check_plain(words, attention(|op| op.layer = 3), |s| vec![s.x]);
     let words = "attention: 3 query heads are not a multiple of layer 0's 2 KV heads";
     check_plain(words, attention(|op| op.heads = 3), |s| vec![s.x]);
     check_plain("attention: queries are 6 wide, 2 heads of 4 need 8", attention(|_| {}), |s| vec![s.y]);
@@ -239,7 +248,7 @@ fn parts_of_attention_that_do_not_fit() {
     let scores = |layer, heads, scale| Op::Scores { layer, heads, scale };
     let words = "scores: layer 1 is read before it is written; append its kv_write first";
     check_plain(words, scores(1, 2, 1.0), |s| vec![s.x]);
-    check_plain("scores: KV layer 2 is not declared in this graph", scores(2, 2, 1.0), |s| vec![s.x]);
+    check_plain("scores: the memory of layer 3 is not declared in this graph", scores(3, 2, 1.0), |s| vec![s.x]);
     let words = "scores: 3 query heads are not a multiple of layer 0's 2 KV heads";
     check_plain(words, scores(0, 3, 1.0), |s| vec![s.x]);
     check_plain("scores: queries are 6 wide, 2 heads of 4 need 8", scores(0, 2, 1.0), |s| vec![s.y]);
@@ -259,13 +268,13 @@ fn parts_of_attention_that_do_not_fit() {
     };
     check_scores("softmax: a window of 0 sees nothing", |_| (Op::Softmax { window: Some(0), sinks: None }, false));
     check_scores("softmax w: 3 sinks for 2 heads", |s| {
-        let sinks = Some(weight(&mut s.graph, "w", Shape::vector(3)));
+        let sinks = Some(elements(&mut s.graph, "w", Shape::vector(3)));
         (Op::Softmax { window: None, sinks }, false)
     });
     check_scores("soft_cap: cap -1 is not a positive number", |_| (Op::SoftCap { cap: -1.0 }, false));
     let words = "weigh: layer 1 is read before it is written; append its kv_write first";
     check_scores(words, |_| (Op::Weigh { layer: 1 }, false));
-    check_scores("weigh: 2 query heads are not a multiple of layer 2's 3 KV heads", |s| {
+    check_scores("weigh: 2 query heads are not a multiple of layer 3's 3 KV heads", |s| {
         let layer = s.graph.kv_layer(KvShape { heads: 3, head_dim: 2 });
         s.graph.kv_write(layer, s.y, s.y).unwrap();
         (Op::Weigh { layer }, false)
@@ -278,38 +287,70 @@ fn parts_of_attention_that_do_not_fit() {
 
 #[test]
 fn ends_that_do_not_fit() {
-    let check = |wanted: &str, end: fn(Site) -> Result<graph::Graph, GraphError>| {
+    let check = |wanted: &str, end: fn(Site) -> Result<Graph, GraphError>| {
         assert_eq!(end(Site::new()).expect_err(wanted).to_string(), wanted);
     };
     let words = "logits: must be numbers with a row for each output; select the outputs first";
-    check(words, |s| s.graph.finish(s.x));
+    check(words, |s| s.graph.finish("logits", s.x));
     check(words, |mut s| {
         let ids = s.graph.push(Op::SelectOutputs, &[s.ids])?;
-        s.graph.finish(ids)
+        s.graph.finish("logits", ids)
     });
     check("weight w: [3, 33] Q8_0 is empty, too large or not whole blocks", |mut s| {
-        s.graph.weight(WeightInfo { name: "w".into(), shape: Shape::matrix(3, 33), dtype: DType::Q8_0 });
-        s.graph.finish(s.out)
+        s.graph.weight(WeightInfo::matrix("w", Shape::matrix(3, 33), DType::Q8_0));
+        s.graph.finish("logits", s.out)
     });
-    check("KV layer 2: is empty or too large", |mut s| {
+    check("memory of layer 3: is empty or too large", |mut s| {
         s.graph.kv_layer(KvShape { heads: usize::MAX, head_dim: 2 });
-        s.graph.finish(s.out)
+        s.graph.finish("logits", s.out)
+    });
+    check("memory of layer 3: is empty or too large", |mut s| {
+        s.graph.memory(Memory::Recurrent { len: 0 });
+        s.graph.finish("logits", s.out)
     });
 }
 
 #[test]
+fn recurrent_layers_that_do_not_fit() {
+    fn conv(s: &mut Site, layer: usize, shape: Shape) -> Op {
+        Op::CausalConv { layer, weight: elements(&mut s.graph, "w", shape) }
+    }
+    let check_conv = |wanted: &str, layer, (channels, width), pick: fn(&Site) -> ValueId| {
+        check(wanted, |s| {
+            let op = conv(s, layer, Shape::matrix(channels, width));
+            s.graph.push(op, &[pick(s)])
+        });
+    };
+    check_conv("causal_conv w: input is 6 wide, the weight has 8 rows", 2, (8, 3), |s| s.y);
+    check_conv("causal_conv w: the input does not have a row for each token", 2, (8, 3), |s| s.out);
+    check_conv("causal_conv w: layer 0 keeps keys and values, not a recurrent state", 0, (8, 3), |s| s.x);
+    check_conv("causal_conv w: the memory of layer 3 is not declared in this graph", 3, (8, 3), |s| s.x);
+    check_conv("causal_conv w: layer 2 has states of 16 numbers, 24 are needed", 2, (8, 4), |s| s.x);
+    check_conv("causal_conv w: a convolution of one tap remembers nothing; multiply instead", 2, (8, 1), |s| s.x);
+    check("causal_conv w: layer 2 is updated twice", |s| {
+        let ops = [(); 2].map(|()| conv(s, 2, Shape::matrix(8, 3)));
+        ops.into_iter().try_fold(s.x, |x, op| s.graph.push(op, &[x]))
+    });
+    check("kv_write: layer 2 keeps a recurrent state, not keys and values", |s| {
+        s.graph.kv_write(2, s.x, s.x).map(|()| s.x)
+    });
+    check("causal_conv w: a weight read as Elements is needed, it is declared as Matrix", |s| {
+        let weight = weight(&mut s.graph, "w", Shape::matrix(8, 3));
+        s.graph.push(Op::CausalConv { layer: 2, weight }, &[s.x])
+    });
+    check("linear w: a weight read as Matrix is needed, it is declared as Elements", |s| {
+        let weight = elements(&mut s.graph, "w", Shape::matrix(3, 8));
+        s.graph.push(Op::Linear { weight }, &[s.x])
+    });
+}
+
+const LIMITS: Limits =
+    Limits { max_tokens: 8, max_outputs: 2, kv_blocks: 4, block_len: 4, kv_type: KvType::F32, state_slots: 3 };
+
+#[test]
 fn batches() {
     let (graph, _) = toy_model(&ToyConfig::default());
-    let limits = Limits { max_tokens: 8, max_outputs: 2, kv_blocks: 4, block_len: 4 };
-    let check = |wanted: &str, change: fn(&mut Batch)| {
-        let mut batch = Batch::default();
-        batch.push(&[1, 2, 3], 2, [0, 1]);
-        batch.push(&[4], 0, [3]);
-        batch.outputs.extend([2, 3]);
-        change(&mut batch);
-        let given = batch.check(&limits, &graph).map_or_else(|e| e.to_string(), |()| "fine".into());
-        assert_eq!(given.trim_start_matches("batch refused: "), wanted);
-    };
+    let check = |wanted: &str, change: fn(&mut Batch)| check_batch(&graph, wanted, change);
     check("fine", |_| {});
     check("fine", Batch::clear);
     check("9 rows, the limit is 8", |b| {
@@ -326,7 +367,7 @@ fn batches() {
     check("spans cover 3 of 4 rows", |b| {
         b.spans.pop();
     });
-    check("spans cover 5 of 4 rows", |b| b.spans.push(Span { rows: 4..5, position: 0, table: 0..1 }));
+    check("spans cover 5 of 4 rows", |b| b.spans.push(Span { rows: 4..5, position: 0, table: 0..1, state: None }));
     check("block table 2..4 of 3 blocks", |b| b.spans[1].table = 2..4);
     check("3 rows at position 6 do not fit the 8 positions of their blocks", |b| b.spans[0].position = 6);
     check("2 rows at position 16 do not fit the 16 positions of their blocks", |b| {
@@ -336,18 +377,36 @@ fn batches() {
     check(&words, |b| b.spans[0].position = usize::MAX);
     check("block 4 of 4", |b| b.blocks[1] = 4);
     check("block 9 of 4", |b| b.copies.push((0, 9)));
+    check("state slot 3 of 3", |b| b.spans[0].state = Some(3));
+    check("state slot 7 of 3", |b| b.state_copies.push((7, 0)));
+    let (graph, _) = toy_model(&ToyConfig { conv: Some(3), ..ToyConfig::default() });
+    let check = |wanted: &str, slots: [Option<u32>; 2]| {
+        check_batch(&graph, wanted, |b| b.spans.iter_mut().zip(slots).for_each(|(span, slot)| span.state = slot));
+    };
+    check("fine", [Some(2), Some(0)]);
+    check("a span has no state slot, and the model has recurrent layers", [Some(2), None]);
+    check("state slot 1 is in two spans", [Some(1), Some(1)]);
+}
+
+/// As [`check`], for a batch of two spans, changed.
+fn check_batch(graph: &Graph, wanted: &str, change: impl FnOnce(&mut Batch)) {
+    let mut batch = Batch::default();
+    batch.push(&[1, 2, 3], 2, [0, 1]);
+    batch.push(&[4], 0, [3]);
+    batch.outputs.extend([2, 3]);
+    change(&mut batch);
+    let given = batch.check(&LIMITS, graph).map_or_else(|e| e.to_string(), |()| "fine".into());
+    assert_eq!(given.trim_start_matches("batch refused: "), wanted);
 }
 
 #[test]
 fn weights_and_memory() {
     let (graph, bytes) = toy_model(&ToyConfig::default());
-    let id = graph.weight_ids().next().unwrap();
-    let error = Interpreter.upload(&graph, id, &bytes[0][1..]).unwrap_err().to_string();
+    let error = Interpreter.upload(&graph.weights()[0], &bytes[0][1..]).unwrap_err().to_string();
     assert_eq!(error, "weight token_embd.weight: 17151 bytes where 17152 are needed");
-    let limits = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: 1, block_len: 1 };
-    let error = Interpreter.compile(&graph, vec![], limits).unwrap_err().to_string();
+    let error = Interpreter.compile(&graph, vec![], LIMITS).unwrap_err().to_string();
     assert_eq!(error, "weight token_embd.weight: 0 bytes where 17152 are needed");
-    let weights = graph.weight_ids().zip(&bytes).map(|(id, b)| Interpreter.upload(&graph, id, b).unwrap()).collect();
-    let error = Interpreter.compile(&graph, weights, Limits { kv_blocks: usize::MAX, ..limits }).unwrap_err();
+    let weights = upload(&Interpreter, &graph, &bytes);
+    let error = Interpreter.compile(&graph, weights, Limits { kv_blocks: usize::MAX, ..LIMITS }).unwrap_err();
     assert!(error.to_string().starts_with("no memory for the KV cache"), "{error}");
 }

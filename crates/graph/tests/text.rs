@@ -42,7 +42,7 @@ kv_write(%9, %5) layer 0
 ";
     assert_eq!(graph.to_string(), text);
     assert_eq!(graph.nodes()[13].op.to_string(), "softmax window 9");
-    let fused = graph::fuse(&graph, &[]).unwrap().graph;
+    let fused = graph::fuse(&graph, graph::rules(), &[]).unwrap().graph;
     let attention = fused.nodes().iter().find(|node| node.op.name() == "attention").unwrap();
     let text = "attention layer 0, 4 heads, scale 0.17677669, window 9, softcap 30";
     assert_eq!(attention.op.to_string(), text);

@@ -4,9 +4,11 @@
 
 mod machine;
 
+use std::sync::Arc;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, WeightInfo};
-use kernels::{Cpu, CpuOptions, Isa, KvType, Program};
+use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, KvType, Limits, Op, WeightInfo};
+use kernels::{Cpu, CpuOptions, Isa, Program};
 use machine::Machine;
 use tensor::{DType, Shape};
 
@@ -33,10 +35,10 @@ fn attention(criterion: &mut Criterion) {
     println!("{}", Machine::measure(machine::threads(), BYTES));
     for isa in Isa::available().filter(|&isa| isa != Isa::Portable) {
         for (shape, kv) in SHAPES.iter().flat_map(|shape| KvType::all().map(move |kv| (shape, kv))) {
-            let options = CpuOptions { isa: Some(isa), kv, ..CpuOptions::default() };
+            let options = (CpuOptions { isa: Some(isa), ..CpuOptions::default() }, kv);
             let mut group = criterion.benchmark_group(format!("attention/{isa:?}/{}/{}", shape.name, kv.name()));
             for (sequences, positions) in [1, 8].into_iter().flat_map(|n| [1024, 4096, 16384].map(|len| (n, len))) {
-                let bytes = sequences * positions * kv.position_bytes(&shape.kv);
+                let bytes = sequences * positions * kv.position_bytes(shape.kv);
                 let layers = BYTES.div_ceil(bytes);
                 group.throughput(Throughput::Bytes((layers * bytes) as u64));
                 group.bench_function(BenchmarkId::new("decode", format!("{sequences} x {positions}")), |bencher| {
@@ -81,13 +83,19 @@ struct Model {
 
 impl Model {
     /// For steps of `rows`, with a cache of `positions` that are all filled.
-    fn new(options: CpuOptions, shape: &Heads, layers: usize, (rows, positions): (usize, usize)) -> Model {
+    fn new(
+        (options, kv_type): (CpuOptions, KvType),
+        shape: &Heads,
+        layers: usize,
+        (rows, positions): (usize, usize),
+    ) -> Model {
         let (cpu, graph) = (Cpu::new(options), graph(shape, layers));
         let kv_blocks = positions / BLOCK_LEN;
-        let limits = Limits { max_tokens: rows.max(BLOCK_LEN), max_outputs: 1, kv_blocks, block_len: BLOCK_LEN };
+        let (max_tokens, block_len) = (rows.max(BLOCK_LEN), BLOCK_LEN);
+        let limits = Limits { max_tokens, max_outputs: 1, kv_blocks, block_len, kv_type, state_slots: 0 };
         let upload = |id| {
             let row: Vec<u8> = (0..graph.weight(id).shape.cols).flat_map(|i| (i as f32).sin().to_le_bytes()).collect();
-            cpu.upload(&graph, id, &row).expect("memory")
+            Arc::new(cpu.upload(graph.weight(id), &row).expect("memory"))
         };
         let weights = graph.weight_ids().map(upload).collect();
         let mut program = cpu.compile(&graph, weights, limits).expect("memory");
@@ -108,7 +116,7 @@ fn graph(shape: &Heads, layers: usize) -> Graph {
     let Heads { heads, kv, .. } = *shape;
     let mut graph = GraphBuilder::new();
     let [mut x, k] = [heads * kv.head_dim, kv.width()].map(|width| {
-        let info = WeightInfo { name: format!("{width}"), shape: Shape::matrix(1, width), dtype: DType::F32 };
+        let info = WeightInfo::matrix(width.to_string(), Shape::matrix(1, width), DType::F32);
         let table = graph.weight(info);
         graph.push(Op::Embed { table }, &[]).expect("a table")
     });
@@ -120,5 +128,5 @@ fn graph(shape: &Heads, layers: usize) -> Graph {
         x = graph.push(Op::Attention(op), &[x]).expect("queries fit");
     }
     let x = graph.push(Op::SelectOutputs, &[x]).expect("rows of tokens");
-    graph.finish(x).expect("numbers")
+    graph.finish("x", x).expect("numbers")
 }

@@ -4,8 +4,10 @@
 
 mod machine;
 
+use std::sync::Arc;
+
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use graph::{Backend, Batch, Graph, GraphBuilder, Limits, Op, WeightInfo};
+use graph::{Backend, Batch, Graph, GraphBuilder, KvType, Limits, Op, WeightInfo};
 use kernels::{Cpu, CpuOptions, Isa, Program};
 use machine::Machine;
 use tensor::{DType, Shape};
@@ -41,10 +43,11 @@ fn linear(criterion: &mut Criterion) {
 }
 
 fn program(cpu: &Cpu, graph: &Graph, dtype: DType) -> Program {
-    let limits = Limits { max_tokens: 512, max_outputs: 1, kv_blocks: 1, block_len: 512 };
+    let (kv_type, state_slots) = (KvType::F16, 0);
+    let limits = Limits { max_tokens: 512, max_outputs: 1, kv_blocks: 1, block_len: 512, kv_type, state_slots };
     let upload = |id| {
         let size = graph.weight(id).bytes().expect("whole blocks");
-        cpu.upload(graph, id, &pattern(dtype, size)).expect("memory")
+        Arc::new(cpu.upload(graph.weight(id), &pattern(dtype, size)).expect("memory"))
     };
     cpu.compile(graph, graph.weight_ids().map(upload).collect(), limits).expect("memory")
 }
@@ -52,7 +55,7 @@ fn program(cpu: &Cpu, graph: &Graph, dtype: DType) -> Program {
 /// The layers, and the bytes of their weights.
 fn model(dtype: DType) -> (Graph, usize) {
     let mut graph = GraphBuilder::new();
-    let info = |name: String, rows, cols, dtype| WeightInfo { name, shape: Shape::matrix(rows, cols), dtype };
+    let info = |name: String, rows, cols, dtype| WeightInfo::matrix(name, Shape::matrix(rows, cols), dtype);
     let table = graph.weight(info("embedding".into(), 1, WIDTH, DType::F32));
     let mut x = graph.push(Op::Embed { table }, &[]).expect("a table");
     let mut bytes = 0;
@@ -64,7 +67,7 @@ fn model(dtype: DType) -> (Graph, usize) {
         x = graph.push(Op::Linear { weight }, &[x]).expect("a matrix");
     }
     let x = graph.push(Op::SelectOutputs, &[x]).expect("rows of tokens");
-    (graph.finish(x).expect("numbers"), bytes)
+    (graph.finish("x", x).expect("numbers"), bytes)
 }
 
 /// Bytes that are small numbers in every type.

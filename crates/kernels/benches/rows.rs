@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use graph::{
-    Activation, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, Rope, RopeStyle, Traffic, ValueId, WeightInfo,
+    Activation, Backend, Batch, Graph, GraphBuilder, KvShape, KvType, Limits, Op, Rope, RopeStyle, Traffic, ValueId,
+    WeightInfo,
 };
 use kernels::{Cpu, CpuOptions, Isa, Program};
 use machine::Machine;
@@ -30,7 +31,7 @@ fn rows(criterion: &mut Criterion) {
         let mut group = criterion.benchmark_group(format!("rows/{isa:?}"));
         for (name, operator) in OPERATORS {
             let graph = graph(operator);
-            let traffic = Traffic::new(&graph);
+            let traffic = Traffic::new(&graph, &Cpu::DEVICE.layout);
             group.throughput(Throughput::Bytes(((traffic.read + traffic.written) * ROWS) as u64));
             group.bench_function(BenchmarkId::from_parameter(name), |bencher| {
                 let cpu = Cpu::new(CpuOptions { isa: Some(isa), ..CpuOptions::default() });
@@ -76,7 +77,7 @@ fn push(graph: &mut GraphBuilder, op: Op, inputs: &[ValueId]) -> ValueId {
 }
 
 fn norm(graph: &mut GraphBuilder, x: ValueId, quantize: bool) -> ValueId {
-    let info = WeightInfo { name: "norm".into(), shape: Shape::vector(WIDTH), dtype: DType::F32 };
+    let info = WeightInfo::elements("norm", Shape::vector(WIDTH), DType::F32);
     let weight = graph.weight(info);
     push(graph, Op::RmsNorm { weight, eps: 1e-6, quantize }, &[x])
 }
@@ -88,7 +89,7 @@ fn rope() -> Rope {
 
 /// A table of one row, looked up for every token.
 fn table(graph: &mut GraphBuilder, width: usize) -> ValueId {
-    let info = WeightInfo { name: format!("{width}"), shape: Shape::matrix(1, width), dtype: DType::F32 };
+    let info = WeightInfo::matrix(width.to_string(), Shape::matrix(1, width), DType::F32);
     let table = graph.weight(info);
     push(graph, Op::Embed { table }, &[])
 }
@@ -100,14 +101,15 @@ fn graph(operator: Operator) -> Graph {
         x = operator(&mut graph, x);
     }
     let x = push(&mut graph, Op::SelectOutputs, &[x]);
-    graph.finish(x).expect("numbers")
+    graph.finish("x", x).expect("numbers")
 }
 
 fn program(cpu: &Cpu, graph: &Graph) -> Program {
-    let limits = Limits { max_tokens: ROWS, max_outputs: 1, kv_blocks: ROWS / BLOCK_LEN, block_len: BLOCK_LEN };
+    let (kv_blocks, kv_type) = (ROWS / BLOCK_LEN, KvType::F16);
+    let limits = Limits { max_tokens: ROWS, max_outputs: 1, kv_blocks, block_len: BLOCK_LEN, kv_type, state_slots: 0 };
     let upload = |id| {
         let elements = graph.weight(id).shape.elements().expect("few");
-        cpu.upload(graph, id, &0.5f32.to_le_bytes().repeat(elements)).expect("memory")
+        Arc::new(cpu.upload(graph.weight(id), &0.5f32.to_le_bytes().repeat(elements)).expect("memory"))
     };
     cpu.compile(graph, graph.weight_ids().map(upload).collect(), limits).expect("memory")
 }

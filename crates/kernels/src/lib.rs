@@ -8,4 +8,4 @@
 
 mod cpu;
 
-pub use cpu::{Cpu, CpuOptions, Isa, KvType, Program, Weight};
+pub use cpu::{Cpu, CpuOptions, Isa, Program, Weight};

@@ -4,8 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use graph::testing::{ToyConfig, toy_model};
-use graph::{Backend, Batch, Limits};
+use graph::testing::{ToyConfig, toy_model, upload};
+use graph::{Backend, Batch, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -32,23 +32,24 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn a_step_allocates_nothing() {
     let cpu = Cpu::new(CpuOptions { threads: Some(2), ..CpuOptions::default() });
-    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 40, block_len: 16 };
+    let (kv_type, state_slots) = (KvType::F16, 3);
+    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 40, block_len: 16, kv_type, state_slots };
     let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
     for (experts, disabled) in [(None, &all[..]), (None, &[]), (Some((5, 2)), &[])] {
-        let (graph, weights) = toy_model(&ToyConfig { experts, window: Some(9), ..ToyConfig::default() });
-        let graph = graph::fuse(&graph, disabled).expect("rules that exist").graph;
-        let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| cpu.upload(&graph, id, bytes));
-        let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
-        let mut program = cpu.compile(&graph, weights, limits).expect("memory");
+        let config = ToyConfig { experts, window: Some(9), conv: Some(4), ..ToyConfig::default() };
+        let (graph, weights) = toy_model(&config);
+        let graph = graph::fuse(&graph, graph::rules(), disabled).expect("rules that exist").graph;
+        let mut program = cpu.compile(&graph, upload(&cpu, &graph, &weights), limits).expect("memory");
         let mut batches: [Batch; 4] = Default::default();
-        batches[0].push(&[1; 5], 0, [0]);
-        batches[1].push(&[2; 30], 0, [1, 2]);
-        batches[1].push(&[3], 5, [0]);
+        batches[0].push_with_state(&[1; 5], 0, [0], Some(0));
+        batches[1].push_with_state(&[2; 30], 0, [1, 2], Some(1));
+        batches[1].push_with_state(&[3], 5, [0], Some(0));
         batches[1].outputs.extend([29, 30]);
         batches[1].copies.push((0, 3));
-        batches[2].push(&[4; 40], 0, [4, 5, 6]);
+        batches[1].state_copies.push((0, 2));
+        batches[2].push_with_state(&[4; 40], 0, [4, 5, 6], Some(2));
         batches[2].outputs.extend(0..40);
-        batches[3].push(&[5], 600, 0..38);
+        batches[3].push_with_state(&[5], 600, 0..38, Some(0));
         let mut rounds = (0..20).map(|_| {
             let before = COUNT.load(Relaxed);
             batches.iter().for_each(|batch| cpu.run(&mut program, batch).expect("a batch within limits"));

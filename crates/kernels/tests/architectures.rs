@@ -3,13 +3,13 @@
 #[path = "../../model/tests/support/golden.rs"]
 mod golden;
 
-use kernels::{Cpu, CpuOptions, Isa, KvType};
+use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
 
 #[test]
 fn logits_are_those_of_transformers() {
     for isa in Isa::available() {
-        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), kv: KvType::F32, ..CpuOptions::default() });
+        let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() });
         for name in golden::names() {
             let pairs = matches!(isa, Isa::Amx | Isa::Avx512Bf16);
             golden::check(&name, &cpu, |weight| weight.quantized() || pairs && weight.dtype == DType::BF16);

@@ -1,8 +1,9 @@
 //! Attention over many parts of the cache, as one operator and as several: against plain arithmetic on keys and values rounded as the cache rounds them,
 //! and the same bits however the rows are brought.
 
-use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, Limits, Op, WeightInfo};
-use kernels::{Cpu, CpuOptions, Isa, KvType};
+use graph::testing::upload;
+use graph::{Attention, Backend, Batch, Graph, GraphBuilder, KvShape, KvType, Limits, Op, WeightInfo};
+use kernels::{Cpu, CpuOptions, Isa};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
@@ -76,12 +77,15 @@ struct Model {
 }
 
 impl Model {
-    fn new(case: &Case, numbers: &Numbers, options: CpuOptions, fused: bool) -> Model {
+    fn new(case: &Case, numbers: &Numbers, (options, kv_type): (CpuOptions, KvType), fused: bool) -> Model {
         let mut graph = GraphBuilder::new();
         let mut bytes: Vec<Vec<u8>> = vec![];
         let mut weight = |graph: &mut GraphBuilder, shape: Shape, values: &[f32]| {
             bytes.push(values.iter().flat_map(|x| x.to_le_bytes()).collect());
-            graph.weight(WeightInfo { name: format!("{shape:?}"), shape, dtype: DType::F32 })
+            graph.weight(match shape.rows {
+                1 => WeightInfo::elements("sinks", shape, DType::F32),
+                _ => WeightInfo::matrix("table", shape, DType::F32),
+            })
         };
         let [q, k, v] = [0, 1, 2].map(|i| {
             let table = &numbers.tables[i];
@@ -94,14 +98,13 @@ impl Model {
         let op = Attention { sinks, ..case.op() };
         let x = if fused { graph.push(Op::Attention(op), &[q]) } else { graph.attention(op, q) }.expect("queries fit");
         let x = graph.push(Op::SelectOutputs, &[x]).expect("rows of tokens");
-        let graph: Graph = graph.finish(x).expect("numbers");
+        let graph: Graph = graph.finish("attention", x).expect("numbers");
         let rows = case.len().max(64) + 64;
         let kv_blocks = 4 * rows.div_ceil(case.block_len);
-        let limits = Limits { max_tokens: rows, max_outputs: rows, kv_blocks, block_len: case.block_len };
+        let (max_tokens, max_outputs, block_len) = (rows, rows, case.block_len);
+        let limits = Limits { max_tokens, max_outputs, kv_blocks, block_len, kv_type, state_slots: 0 };
         let cpu = Cpu::new(options);
-        let weights = graph.weight_ids().zip(&bytes).map(|(id, bytes)| cpu.upload(&graph, id, bytes));
-        let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
-        let program = cpu.compile(&graph, weights, limits).expect("memory");
+        let program = cpu.compile(&graph, upload(&cpu, &graph, &bytes), limits).expect("memory");
         Model { cpu, program, limits }
     }
 
@@ -129,11 +132,7 @@ impl Model {
 
 /// A head's numbers as the cache has them.
 fn rounded(kv: KvType, head: &[f32]) -> Vec<f64> {
-    let dtype = match kv {
-        KvType::F32 => DType::F32,
-        KvType::F16 => DType::F16,
-        KvType::Q8_0 => DType::Q8_0,
-    };
+    let dtype = kv.dtype();
     let mut padded = head.to_vec();
     padded.resize(head.len().next_multiple_of(32), 0.0);
     let mut bytes = vec![0; dtype.row_bytes(padded.len()).expect("whole blocks")];
@@ -175,7 +174,7 @@ fn check(case: &Case) {
     let kinds = if case.positions() < 1 << 25 { &[true, false][..] } else { &[true] };
     for ((isa, kv), &fused) in each.flat_map(|each| kinds.iter().map(move |fused| (each, fused))) {
         let what = format!("{isa:?} {kv:?} {case:?}, fused: {fused}");
-        let options = |threads| CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() };
+        let options = |threads| (CpuOptions { threads: Some(threads), isa: Some(isa), ..CpuOptions::default() }, kv);
         let mut model = Model::new(case, &numbers, options(1), fused);
         let whole = model.step(&[(0, 0, &tokens)]);
         for row in [0, tokens.len() / 3, tokens.len() - 1] {
@@ -195,7 +194,7 @@ fn check(case: &Case) {
             let rows = &got[beside * width..][..len * width];
             assert!(
                 same(rows, &whole[start * width..][..len * width]),
-                "{what}: {len} rows from {start} on, in company"
+                "{what}: {len} rows from {start} on, in a larger batch"
             );
             start += len;
         }

@@ -1,11 +1,12 @@
-//! Whole graphs: the same numbers as the reference interpreter, and the same bits whatever the company.
+//! Whole graphs: the same numbers as the reference interpreter, and the same bits whatever else is in the batch.
 
-use graph::testing::{ToyConfig, toy_model};
-use graph::{Backend, Batch, Graph, Interpreter, Limits};
-use kernels::{Cpu, CpuOptions, Isa, KvType};
+use graph::testing::{ToyConfig, toy_model, upload};
+use graph::{Backend, Batch, Interpreter, KvType, Limits};
+use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
 
-const LIMITS: Limits = Limits { max_tokens: 64, max_outputs: 64, kv_blocks: 64, block_len: 16 };
+const LIMITS: Limits =
+    Limits { max_tokens: 64, max_outputs: 64, kv_blocks: 64, block_len: 16, kv_type: KvType::F32, state_slots: 8 };
 
 /// A model on a backend, and the blocks of its KV cache not yet given to a sequence.
 struct Model<B: Backend> {
@@ -17,20 +18,19 @@ struct Model<B: Backend> {
 impl<B: Backend> Model<B> {
     /// The toy model, with the rules of fusion but `disabled` applied.
     fn new(backend: B, config: &ToyConfig, limits: Limits, disabled: &[&str]) -> Model<B> {
-        let (graph, weights): (Graph, Vec<Vec<u8>>) = toy_model(config);
-        let graph = graph::fuse(&graph, disabled).expect("rules that exist").graph;
-        let weights = graph.weight_ids().zip(&weights).map(|(id, bytes)| backend.upload(&graph, id, bytes));
-        let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
+        let (graph, weights) = toy_model(config);
+        let graph = graph::fuse(&graph, backend.device().rules, disabled).expect("rules that exist").graph;
+        let weights = upload(&backend, &graph, &weights);
         let program = backend.compile(&graph, weights, limits).expect("memory");
         Model { backend, program, limits }
     }
 
-    /// Runs spans of (sequence, position, tokens): sequence s has the blocks s, s + 4, s + 8 …. Gives all logits.
+    /// Runs spans of (sequence, position, tokens): sequence s has the blocks s, s + 4, s + 8 … and the slot s. Gives all logits.
     fn step(&mut self, spans: &[(u32, usize, &[u32])]) -> Vec<f32> {
         let mut batch = Batch::default();
         for &(sequence, position, tokens) in spans {
             let blocks = (position + tokens.len()).div_ceil(self.limits.block_len) as u32;
-            batch.push(tokens, position, (0..blocks).map(|i| sequence + 4 * i));
+            batch.push_with_state(tokens, position, (0..blocks).map(|i| sequence + 4 * i), Some(sequence));
         }
         batch.outputs = (0..batch.tokens.len() as u32).collect();
         self.backend.run(&mut self.program, &batch).expect("a batch within limits");
@@ -38,8 +38,8 @@ impl<B: Backend> Model<B> {
     }
 }
 
-fn cpu(threads: usize, isa: Isa, kv: KvType) -> Cpu {
-    Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), kv, ..CpuOptions::default() })
+fn cpu(threads: usize, isa: Isa) -> Cpu {
+    Cpu::new(CpuOptions { threads: Some(threads), isa: Some(isa), ..CpuOptions::default() })
 }
 
 fn tokens(seed: u32, n: usize) -> Vec<u32> {
@@ -49,10 +49,12 @@ fn tokens(seed: u32, n: usize) -> Vec<u32> {
 fn configs() -> Vec<ToyConfig> {
     let plain = ToyConfig::default();
     let mut all = vec![
-        ToyConfig { head_dim: 80, heads: 6, kv_heads: 2, vocab: 203, width: 48, ..plain.clone() },
+        ToyConfig { head_dim: 80, heads: (6, 2), vocab: 203, width: 48, ..plain.clone() },
         ToyConfig { window: Some(7), softcap: Some(3.0), ..plain.clone() },
-        ToyConfig { window: Some(21), sinks: true, heads: 8, kv_heads: 1, head_dim: 12, ..plain.clone() },
+        ToyConfig { window: Some(21), sinks: true, heads: (8, 1), head_dim: 12, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), ..plain.clone() },
+        ToyConfig { conv: Some(3), width: 80, layers: 3, ..plain.clone() },
+        ToyConfig { conv: Some(11), dtype: DType::Q8_0, ..plain.clone() },
         ToyConfig { experts: Some((9, 4)), sinks: true, dtype: DType::Q8_0, ..plain.clone() },
     ];
     let blocks = [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1];
@@ -70,15 +72,21 @@ fn close(got: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
 fn numbers_are_those_of_the_interpreter() {
     let (a, b) = (tokens(3, 45), tokens(5, 19));
     for (config, block_len) in configs().iter().flat_map(|config| [5, 16, 32].map(|len| (config, len))) {
-        let limits = Limits { block_len, ..LIMITS };
-        let mut reference = Model::new(Interpreter, config, limits, &[]);
-        let first = reference.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]);
-        let second = reference.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]);
+        let wanted: Vec<[Vec<f32>; 2]> = KvType::all()
+            .map(|kv_type| {
+                let limits = Limits { block_len, kv_type, ..LIMITS };
+                let mut reference = Model::new(Interpreter, config, limits, &[]);
+                let first = reference.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]);
+                [first, reference.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])])]
+            })
+            .collect();
         let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
-        let each = Isa::available().flat_map(|isa| KvType::all().map(move |kv| (isa, kv)));
-        for ((isa, kv), disabled) in each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled))) {
-            let what = format!("{isa:?} {kv:?} {config:?}, blocks of {block_len}, disabled {disabled:?}");
-            if config.experts.is_some() && config.dtype == DType::Q8_0 && kv != KvType::F32 {
+        let each = Isa::available().flat_map(|isa| KvType::all().zip(&wanted).map(move |kv| (isa, kv)));
+        for ((isa, (kv_type, wanted)), disabled) in
+            each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled)))
+        {
+            let what = format!("{isa:?} {kv_type:?} {config:?}, blocks of {block_len}, disabled {disabled:?}");
+            if config.experts.is_some() && config.dtype == DType::Q8_0 && kv_type != KvType::F32 {
                 // Rounding twice makes other experts the best now and then.
                 continue;
             }
@@ -90,28 +98,31 @@ fn numbers_are_those_of_the_interpreter() {
                 _ => 0.0,
             };
             let tolerance = rounding
-                + match kv {
+                + match kv_type {
                     KvType::F32 => 3e-5,
                     KvType::F16 => 5e-3,
                     KvType::Q8_0 => 5e-2,
                 };
-            let mut model = Model::new(cpu(2, isa, kv), config, limits, disabled);
-            close(&model.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]), &first, tolerance, &what);
-            close(&model.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]), &second, tolerance, &what);
+            let limits = Limits { block_len, kv_type, ..LIMITS };
+            let mut model = Model::new(cpu(2, isa), config, limits, disabled);
+            close(&model.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]), &wanted[0], tolerance, &what);
+            close(&model.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]), &wanted[1], tolerance, &what);
         }
     }
 }
 
 #[test]
-fn bits_do_not_depend_on_company_threads_or_chunks() {
+fn bits_do_not_depend_on_the_batch_threads_or_chunks() {
     let (a, b, c) = (tokens(3, 40), tokens(5, 40), tokens(11, 20));
     let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
     let configs = configs();
-    let each = |config| Isa::available().flat_map(move |isa| KvType::all().map(move |kv| (config, isa, kv)));
+    let each = |config| Isa::available().flat_map(move |isa| KvType::all().map(move |kv_type| (config, isa, kv_type)));
     let each = configs.iter().flat_map(each);
-    for ((config, isa, kv), disabled) in each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled))) {
-        let what = format!("{isa:?} {kv:?} {config:?}, disabled {disabled:?}");
-        let mut alone = Model::new(cpu(1, isa, kv), config, LIMITS, disabled);
+    for ((config, isa, kv_type), disabled) in each.flat_map(|each| [&[][..], &all[..]].map(|disabled| (each, disabled)))
+    {
+        let what = format!("{isa:?} {kv_type:?} {config:?}, disabled {disabled:?}");
+        let limits = Limits { kv_type, ..LIMITS };
+        let mut alone = Model::new(cpu(1, isa), config, limits, disabled);
         let wanted = alone.step(&[(0, 0, &a)]);
         let width = wanted.len() / a.len();
         let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
@@ -124,8 +135,8 @@ fn bits_do_not_depend_on_company_threads_or_chunks() {
         }
         same(&[(2, 0, &a[..13])], 0..13, 0, "the first chunk");
         same(&[(2, 13, &a[13..30])], 13..30, 0, "the second chunk");
-        same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in company");
-        let mut threads = Model::new(cpu(3, isa, kv), config, LIMITS, disabled);
+        same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in a batch of three");
+        let mut threads = Model::new(cpu(3, isa), config, limits, disabled);
         assert!(bits(&threads.step(&[(0, 0, &a)])) == bits(&wanted), "{what}: three threads");
     }
 }
@@ -135,14 +146,17 @@ fn bits(x: &[f32]) -> Vec<u32> {
 }
 
 #[test]
-fn a_copied_block_reads_as_the_original() {
+fn a_copied_block_and_state_read_as_the_originals() {
     let a = tokens(3, 20);
-    for kv in KvType::all() {
-        let mut model = Model::new(cpu(2, Isa::detect(), kv), &ToyConfig::default(), LIMITS, &[]);
+    for kv_type in KvType::all() {
+        let config = ToyConfig { conv: Some(4), ..ToyConfig::default() };
+        let mut model = Model::new(cpu(2, Isa::detect()), &config, Limits { kv_type, ..LIMITS }, &[]);
         model.step(&[(0, 0, &a[..19])]);
+        let copies = Batch { copies: vec![(4, 9)], state_copies: vec![(0, 5)], ..Batch::default() };
+        model.backend.run(&mut model.program, &copies).expect("a batch within limits");
         let wanted = model.step(&[(0, 19, &a[19..])]);
-        let mut batch = Batch { outputs: vec![0], copies: vec![(4, 9)], ..Batch::default() };
-        batch.push(&a[19..], 19, [0, 9]);
+        let mut batch = Batch { outputs: vec![0], ..Batch::default() };
+        batch.push_with_state(&a[19..], 19, [0, 9], Some(5));
         model.backend.run(&mut model.program, &batch).expect("a batch within limits");
         assert_eq!(model.backend.download(&model.program), wanted);
     }
@@ -152,16 +166,45 @@ fn a_copied_block_reads_as_the_original() {
 fn bad_calls_are_refused() {
     let (graph, weights) = toy_model(&ToyConfig::default());
     let cpu = Cpu::default();
-    let id = graph.weight_ids().next().expect("a weight");
-    assert!(cpu.upload(&graph, id, &weights[0][1..]).is_err(), "a byte is missing");
+    assert!(cpu.upload(&graph.weights()[0], &weights[0][1..]).is_err(), "a byte is missing");
     let mut model = Model::new(cpu, &ToyConfig::default(), LIMITS, &[]);
     let mut batch = Batch::default();
     batch.push(&[999], 0, [0]);
     assert!(model.backend.run(&mut model.program, &batch).is_err(), "a token that is not there");
     let huge = Limits { kv_blocks: usize::MAX / 2, ..LIMITS };
-    let weights = graph.weight_ids().zip(&weights).map(|(id, w)| model.backend.upload(&graph, id, w));
-    let weights = weights.collect::<Result<_, _>>().expect("weights of the right length");
-    assert!(model.backend.compile(&graph, weights, huge).is_err(), "more memory than there is");
+    let mut weights = upload(&model.backend, &graph, &weights);
+    assert!(model.backend.compile(&graph, weights.clone(), huge).is_err(), "more memory than there is");
+    weights.swap(0, 1);
+    let error = model.backend.compile(&graph, weights, LIMITS).expect_err("weights in another order").to_string();
+    let words =
+        "weight token_embd.weight: [64] F32 read as Elements was given where [67, 64] F32 read as Matrix is needed";
+    assert_eq!(error, words);
     let empty = model.step(&[]);
     assert!(empty.is_empty());
+}
+
+#[test]
+fn programs_share_weights_and_threads() {
+    let config = ToyConfig { conv: Some(4), dtype: DType::Q8_0, ..ToyConfig::default() };
+    let (cpu, (graph, weights)) = (cpu(3, Isa::detect()), toy_model(&config));
+    let weights = upload(&cpu, &graph, &weights);
+    let fused = graph::fuse(&graph, Cpu::DEVICE.rules, &[]).expect("no rule is disabled").graph;
+    let program = |graph| Model {
+        backend: cpu.clone(),
+        program: cpu.compile(graph, weights.clone(), LIMITS).expect("memory"),
+        limits: LIMITS,
+    };
+    let prompts = [tokens(3, 30), tokens(5, 17), tokens(11, 40), tokens(2, 1)];
+    let wanted = prompts.each_ref().map(|prompt| program(&fused).step(&[(1, 0, prompt)]));
+    std::thread::scope(|scope| {
+        for (i, (prompt, wanted)) in prompts.iter().zip(&wanted).enumerate() {
+            let mut model = program(&fused);
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let got = model.step(&[(i as u32, 0, prompt)]);
+                    assert!(bits(&got) == bits(wanted), "program {i}, round {round}");
+                }
+            });
+        }
+    });
 }

@@ -6,7 +6,7 @@ mod golden;
 use std::path::Path;
 use std::sync::Arc;
 
-use graph::{Backend, Batch, Interpreter, Limits};
+use graph::{Backend, Batch, Interpreter, KvType, Limits};
 use model::{Checkpoint, Export, GgufValue, List, Model, Value, WeightType};
 use proptest::prelude::*;
 use serde_json::json;
@@ -173,12 +173,16 @@ fn read(path: &Path) -> Result<Arc<Checkpoint>, model::ModelError> {
 fn logits(checkpoint: &Arc<Checkpoint>) -> Vec<f32> {
     let model: Model = checkpoint.bind(Some(40)).expect("bound");
     let graph = model.graph();
-    let upload = |id| Interpreter.upload(graph, id, &model.read(id).expect("readable")).expect("fits");
-    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 3, block_len: 16 };
+    let upload = |id| {
+        let bytes = model.read(id).expect("readable");
+        Arc::new(Interpreter.upload(graph.weight(id), &bytes).expect("fits"))
+    };
+    let (kv_type, state_slots) = (KvType::F32, 0);
+    let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 3, block_len: 16, kv_type, state_slots };
     let weights = graph.weight_ids().map(upload).collect();
     let mut program = Interpreter.compile(graph, weights, limits).expect("compiles");
     let mut batch = Batch::default();
-    let tokens: Vec<u32> = (0..40).map(|i| ((7 * i * i + 13 * i + 5) % graph.vocab()) as u32).collect();
+    let tokens: Vec<u32> = (0..40).map(|i| ((7 * i * i + 13 * i + 5) % graph.output_width()) as u32).collect();
     batch.push(&tokens, 0, 0..3);
     batch.outputs.extend(0..40);
     Interpreter.run(&mut program, &batch).expect("runs");

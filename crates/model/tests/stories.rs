@@ -2,7 +2,9 @@
 
 mod support;
 
-use graph::{Backend, Batch, Interpreter, Limits};
+use std::sync::Arc;
+
+use graph::{Backend, Batch, Interpreter, KvType, Limits};
 use model::{Checkpoint, List, Model};
 
 #[test]
@@ -21,8 +23,9 @@ fn stories_are_told_as_by_llama2_c() {
 /// Tokens chosen in `steps` steps after `first`, each the likeliest; the end of the text ends them too.
 fn greedy(model: &Model, first: u32, steps: usize) -> Vec<u32> {
     let graph = model.graph();
-    let upload = |id| Interpreter.upload(graph, id, &model.read(id).unwrap()).unwrap();
-    let limits = Limits { max_tokens: 1, max_outputs: 1, kv_blocks: steps.div_ceil(16), block_len: 16 };
+    let upload = |id| Arc::new(Interpreter.upload(graph.weight(id), &model.read(id).unwrap()).unwrap());
+    let (kv_blocks, kv_type, state_slots) = (steps.div_ceil(16), KvType::F32, 0);
+    let limits = Limits { max_tokens: 1, max_outputs: 1, kv_blocks, block_len: 16, kv_type, state_slots };
     let mut program = Interpreter.compile(graph, graph.weight_ids().map(upload).collect(), limits).unwrap();
     let (mut batch, mut tokens) = (Batch::default(), vec![first]);
     for position in 0..steps {

@@ -26,7 +26,7 @@ pub use answers::Answers;
 pub use builtin::{BUILTIN, builtin};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
-pub use kernels::KvType;
+pub use graph::KvType;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
 pub use sampling::SamplingDefaults;
 pub use vocab::tokenizer;

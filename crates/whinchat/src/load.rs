@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::BackendExecutor;
-use graph::{Backend, Graph, Limits};
-use kernels::{Cpu, CpuOptions, KvType};
+use graph::{Backend, Graph, KvType, Limits};
+use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound};
 
 use crate::builtin::{BUILTIN, builtin};
@@ -38,7 +38,7 @@ pub struct LoadOptions {
     pub kv_tokens: Option<usize>,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
-    /// Rules of fusion that are not applied, of [`graph::rules`] (default: all are).
+    /// Fusion rules that are not applied, of [`Cpu::DEVICE`] (default: all are).
     pub disabled_rules: Vec<String>,
 }
 
@@ -63,7 +63,6 @@ pub struct Prepared {
     graph: Graph,
     threads: Option<usize>,
     pin: bool,
-    kv_type: KvType,
 }
 
 /// Where a model's files are: a path as given, else a hub id, downloaded if need be.
@@ -106,14 +105,22 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     };
     let model = checkpoint.bind(Some(context))?;
     let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
-    let graph = graph::fuse(model.graph(), &disabled).map_err(|e| Error::Request(e.to_string()))?.graph;
+    let graph =
+        graph::fuse(model.graph(), Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph;
     let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
     let kv_tokens =
         options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
-    let limits = Limits { max_tokens, max_outputs: max_sequences, kv_blocks, block_len: BLOCK_LEN };
+    let limits = Limits {
+        max_tokens,
+        max_outputs: max_sequences,
+        kv_blocks,
+        block_len: BLOCK_LEN,
+        kv_type: options.kv_type,
+        state_slots: if graph.state_len() > 0 { max_sequences } else { 0 },
+    };
     Ok(Prepared {
         name: options.name.clone(),
         sampling_defaults: options.sampling_defaults,
@@ -124,13 +131,12 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         graph,
         threads: options.threads,
         pin: options.pin,
-        kv_type: options.kv_type,
     })
 }
 
 /// Bytes that a position takes in the KV cache, over all layers.
 pub fn kv_bytes_per_token(graph: &Graph, kv_type: KvType) -> u64 {
-    graph.kv().iter().map(|shape| kv_type.position_bytes(shape) as u64).sum()
+    graph.kv().map(|shape| kv_type.position_bytes(shape) as u64).sum()
 }
 
 /// Positions of KV cache that fit in half of the memory that the weights leave free; no bound where the system does not
@@ -149,24 +155,31 @@ impl Prepared {
         self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// Brings the weights into memory and compiles the graph.
+    /// Brings the weights into memory and compiles the graph, on threads of its own.
     ///
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let backend = Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None, kv: self.kv_type });
+        self.executor_on(Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None }), progress)
+    }
+
+    /// As [`Prepared::executor`], on a CPU whose clones other models may use: they share its threads.
+    ///
+    /// # Errors
+    /// As [`Prepared::executor`].
+    pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
         let graph = &self.graph;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();
         let mut done = 0;
         let mut weights = Vec::with_capacity(graph.weights().len());
         for id in graph.weight_ids() {
-            weights.push(backend.upload(graph, id, &self.model.read(id)?)?);
+            weights.push(Arc::new(backend.upload(graph.weight(id), &self.model.read(id)?)?));
             self.checkpoint.release();
             done += size(id);
             progress("loading", done, total);
         }
         let program = backend.compile(graph, weights, self.limits)?;
-        Ok(BackendExecutor::new(backend, program, self.limits, graph.vocab()))
+        Ok(BackendExecutor::new(backend, program, self.limits, graph.output_width()))
     }
 }

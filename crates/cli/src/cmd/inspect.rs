@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 
 use clap::Args;
-use graph::{Graph, Traffic};
+use graph::{Device, Graph, Traffic};
+use kernels::Cpu;
 use model::{Checkpoint, List, Metadata, Value};
 use whinchat::KvType;
 
@@ -147,7 +148,11 @@ fn memory(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
     KvType::all().try_for_each(|kv_type| {
         let what = format!("KV cache, a position, {}", kv_type.name());
         writeln!(out, "  {what:<38} {:>12}", size_text(whinchat::kv_bytes_per_token(graph, kv_type)))
-    })
+    })?;
+    match graph.state_len() {
+        0 => Ok(()),
+        len => writeln!(out, "  {:<38} {:>12}", "recurrent state, a sequence", size_text(4 * len as u64)),
+    }
 }
 
 /// `blk.3.attn_q.weight` → `blk.*.attn_q`.
@@ -162,14 +167,15 @@ fn part_of(name: &str) -> String {
 
 /// The graph as the model's table builds it and as it is fused, and what the rules of fusion did.
 fn graphs(out: &mut impl Write, built: &Graph, whole: bool) -> anyhow::Result<()> {
-    let fused = graph::fuse(built, &[])?;
+    let Device { rules, layout } = Cpu::DEVICE;
+    let fused = graph::fuse(built, rules, &[])?;
     graph(out, "graph", built, whole)?;
     graph(out, "graph, fused", &fused.graph, whole)?;
     writeln!(out, "\nrules of fusion")?;
-    for (rule, (_, times)) in graph::rules().iter().zip(&fused.fired) {
+    for (rule, (_, times)) in rules.iter().zip(&fused.fired) {
         writeln!(out, "  {:<14} {times:>5} times: {}", rule.name, rule.about)?;
     }
-    let (before, after) = (Traffic::new(built), Traffic::new(&fused.graph));
+    let (before, after) = (Traffic::new(built, &layout), Traffic::new(&fused.graph, &layout));
     writeln!(out, "\nmoved by a token that is decoded{:>20} {:>12}", "built", "fused")?;
     let figures: [(&str, fn(&Traffic) -> usize); 4] = [
         ("values read", |traffic| traffic.read),
@@ -200,7 +206,12 @@ fn graph(out: &mut impl Write, title: &str, graph: &Graph, whole: bool) -> io::R
     };
     for (i, line) in lines.iter().enumerate() {
         if i == hidden.start && !hidden.is_empty() {
-            writeln!(out, "  … {} more nodes of {} layers (--graph shows them)", hidden.len(), graph.kv().len() - 1)?;
+            writeln!(
+                out,
+                "  … {} more nodes of {} layers (--graph shows them)",
+                hidden.len(),
+                graph.memory().len() - 1
+            )?;
         }
         if !hidden.contains(&i) {
             writeln!(out, "  {line}")?;

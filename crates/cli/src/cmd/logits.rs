@@ -31,7 +31,7 @@ pub(crate) struct Logits {
 impl Logits {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let mut scorer = Scorer::load(&self.load, self.tokens.len())?;
-        let vocab = scorer.prepared.model.graph().vocab();
+        let vocab = scorer.prepared.model.graph().output_width();
         if let Some(bad) = self.tokens.iter().find(|id| **id as usize >= vocab) {
             anyhow::bail!("--tokens: {bad} is not in the vocabulary (0 to {})", vocab - 1);
         }

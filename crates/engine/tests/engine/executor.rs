@@ -58,7 +58,7 @@ struct Slot {
 impl Fake {
     /// With an empty cache; the vocabulary is [`VOCAB`].
     pub(crate) fn new(max_tokens: usize, max_outputs: usize, kv_blocks: usize, block_len: usize) -> Fake {
-        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, vocab: VOCAB };
+        let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots: 0, vocab: VOCAB };
         let slots = vec![None; kv_blocks * block_len];
         Fake { limits, slots, logits: Vec::new(), bench: Arc::default() }
     }

@@ -40,7 +40,8 @@ struct Stage {
 impl Stage {
     fn new(blocks: usize, policy: Box<dyn Policy>) -> Stage {
         let config = EngineConfig { max_batch_tokens: 8, max_sequences: 3, max_queue: 9, context: 32, seed: 1 };
-        let limits = ExecutorLimits { max_tokens: 64, max_outputs: 64, kv_blocks: blocks, block_len: 4, vocab: 1 };
+        let (kv_blocks, state_slots) = (blocks, 0);
+        let limits = ExecutorLimits { max_tokens: 64, max_outputs: 64, kv_blocks, block_len: 4, state_slots, vocab: 1 };
         Stage { scheduler: Scheduler::new(&config, limits, policy), next: 0, now: Duration::ZERO }
     }
 

@@ -7,8 +7,8 @@ use engine::{
     BackendExecutor, Continuation, Engine, EngineConfig, Prompt, Request, RequestId, SampledToken, SamplingParams,
     SinkState, StopRules, TokenEvent, TokenSink,
 };
-use graph::testing::{ToyConfig, toy_model};
-use graph::{Backend, Interpreter, Limits};
+use graph::testing::{ToyConfig, toy_model, upload};
+use graph::{Backend, Interpreter, KvType, Limits};
 
 /// Keeps tokens with their log-probabilities, which tell more than the tokens do.
 #[derive(Clone, Default)]
@@ -29,9 +29,9 @@ impl TokenSink for Tokens {
 /// An engine with a cache of `kv_blocks` blocks of four positions.
 fn engine(toy: &ToyConfig, kv_blocks: usize) -> Engine<BackendExecutor<Interpreter>> {
     let (graph, weights) = toy_model(toy);
-    let upload = |(id, bytes): (_, &Vec<u8>)| Interpreter.upload(&graph, id, bytes).unwrap();
-    let weights = graph.weight_ids().zip(&weights).map(upload).collect();
-    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4 };
+    let weights = upload(&Interpreter, &graph, &weights);
+    let (kv_type, state_slots) = (KvType::F32, 0);
+    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type, state_slots };
     let program = Interpreter.compile(&graph, weights, limits).unwrap();
     let config = EngineConfig { max_batch_tokens: 16, max_sequences: 8, max_queue: 99, context: 48, seed: 1 };
     Engine::new(BackendExecutor::new(Interpreter, program, limits, toy.vocab), config, ())

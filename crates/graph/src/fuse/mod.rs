@@ -11,7 +11,7 @@ use crate::Graph;
 use rewrite::{Rewrite, View, rebuild};
 
 /// A way to make a graph faster.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Rule {
     /// What it is called where it can be disabled, such as `siblings`.
     pub name: &'static str,
@@ -20,55 +20,63 @@ pub struct Rule {
     find: Find,
 }
 
-/// In the order in which they are applied: each makes what the next ones look for.
-const RULES: [Rule; 10] = [
-    row("select-early", rows::select_early, "what follows the last attention sees the sampled rows only"),
-    row("bias", products::bias, "a product adds its bias"),
-    row("siblings", products::siblings, "products of one input (Q, K, V; gate and up) become one"),
-    row("glu", products::glu, "the product of gate and up ends with the gated activation"),
-    row("residual", products::residual, "a product ends with the addition to the residual stream"),
-    row("quantize", rounding::quantize, "the input of quantized products is rounded once for all"),
-    row("norm-quantize", rounding::norm_quantize, "a norm gives its result rounded"),
-    row("mlp", rounding::mlp, "gate and up hand rounded rows to down"),
-    row("attention", attention::attention, "scores, softmax and the sum of values become one operator"),
-    row("rope-kv", attention::rope_kv, "queries and keys are turned while keys and values are cached"),
-];
-
 /// What a rule makes of the node at an index, if anything.
 type Find = for<'v> fn(&'v View<'v>, usize) -> Option<Rewrite<'v>>;
 
-const fn row(name: &'static str, find: Find, about: &'static str) -> Rule {
-    Rule { name, find, about }
+macro_rules! table {
+    ($($id:ident: $name:literal, $find:expr, $about:literal;)*) => {
+        impl Rule {
+            $(#[doc = concat!("`", $name, "`: ", $about, ".")]
+            pub const $id: Rule = Rule { name: $name, about: $about, find: $find };)*
+        }
+        /// In the order in which they are applied: each makes what the next ones look for.
+        const RULES: &[Rule] = &[$(Rule::$id),*];
+    };
 }
 
-/// Every rule, in the order in which they are applied.
-pub fn rules() -> &'static [Rule] {
-    &RULES
+table! {
+    SELECT_EARLY: "select-early", rows::select_early, "what follows the last attention sees the sampled rows only";
+    BIAS: "bias", products::bias, "a product adds its bias";
+    SIBLINGS: "siblings", products::siblings, "products of one input (Q, K, V; gate and up) become one";
+    GLU: "glu", products::glu, "the product of gate and up ends with the gated activation";
+    RESIDUAL: "residual", products::residual, "a product ends with the addition to the residual stream";
+    QUANTIZE: "quantize", rounding::quantize, "the input of quantized products is rounded once for all";
+    NORM_QUANTIZE: "norm-quantize", rounding::norm_quantize, "a norm gives its result rounded";
+    MLP: "mlp", rounding::mlp, "gate and up hand rounded rows to down";
+    ATTENTION: "attention", attention::attention, "scores, softmax and the sum of values become one operator";
+    ROPE_KV: "rope-kv", attention::rope_kv, "queries and keys are turned while keys and values are cached";
+}
+
+/// Every rule, in the order in which they are applied. A device may have kernels for the results of only some of them:
+/// [`crate::Device::rules`].
+pub const fn rules() -> &'static [Rule] {
+    RULES
 }
 
 /// A graph and what has been done to it.
 #[derive(Debug)]
 pub struct Fused {
-    /// The graph, with the weights (in their order, so that what was uploaded for one fits the other) and KV layers of
-    /// the one it was made from.
+    /// The graph, with the weights (in their order, so that what was uploaded for one fits the other) and memories of the one it
+    /// was made from.
     pub graph: Graph,
-    /// How often each rule that is not disabled was applied, in the order of [`rules`].
+    /// How often each rule that is not disabled was applied, in their order.
     pub fired: Vec<(&'static str, usize)>,
 }
 
 /// No rule has this name.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("there is no fusion rule {name:?}; the rules are {}", RULES.map(|rule| rule.name).join(", "))]
+#[error("there is no fusion rule {name:?}; the rules are {}", RULES.iter().map(|rule| rule.name).collect::<Vec<_>>().join(", "))]
 pub struct UnknownRule {
     /// The name given.
     pub name: String,
 }
 
-/// Applies every rule but the `disabled` ones, as often as it can be applied. Nodes whose result nothing reads go too.
+/// Applies every one of a device's `rules` but the `disabled` ones, as often as it can be applied. Nodes whose result nothing
+/// reads go too.
 ///
 /// # Errors
 /// If a disabled rule does not exist.
-pub fn fuse(graph: &Graph, disabled: &[&str]) -> Result<Fused, UnknownRule> {
+pub fn fuse(graph: &Graph, rules: &[Rule], disabled: &[&str]) -> Result<Fused, UnknownRule> {
     if let Some(name) = disabled.iter().find(|name| !RULES.iter().any(|rule| rule.name == **name)) {
         return Err(UnknownRule { name: (*name).into() });
     }
@@ -80,7 +88,7 @@ pub fn fuse(graph: &Graph, disabled: &[&str]) -> Result<Fused, UnknownRule> {
         }
         (rule.name, fired)
     };
-    let fired = RULES.iter().filter(|rule| !disabled.contains(&rule.name)).map(&mut apply).collect();
+    let fired = rules.iter().filter(|rule| !disabled.contains(&rule.name)).map(&mut apply).collect();
     Ok(Fused { graph, fired })
 }
 

@@ -39,7 +39,7 @@ impl View<'_> {
     /// The node that reads the value, once, if nothing else needs it: what reads it may take over what makes it.
     pub(super) fn sole_reader(&self, id: ValueId) -> Option<usize> {
         match self.readers(id) {
-            [reader] if id != self.graph.logits => Some(*reader),
+            [reader] if id != self.graph.output.value => Some(*reader),
             _ => None,
         }
     }
@@ -85,10 +85,10 @@ impl<'v> Rewrite<'v> {
     }
 }
 
-/// The nodes that give something, or write the cache.
+/// The nodes that give something, or write a memory.
 pub(super) fn live(graph: &Graph) -> Vec<Node> {
     let mut needed = vec![false; graph.values.len()];
-    needed[graph.logits.index()] = true;
+    needed[graph.output.value.index()] = true;
     let mut nodes = vec![];
     for node in graph.nodes.iter().rev() {
         if node.op.writes().is_some() || node.outputs.iter().any(|id| needed[id.index()]) {
@@ -103,16 +103,16 @@ pub(super) fn live(graph: &Graph) -> Vec<Node> {
 /// `graph` with other nodes, which may name their values as they like; all is checked again.
 ///
 /// # Panics
-/// If the nodes do not fit together or no longer make the logits: a rule is wrong.
+/// If the nodes do not fit together or no longer make the output: a rule is wrong.
 pub(super) fn rebuild(graph: &Graph, nodes: impl IntoIterator<Item = Node>) -> Graph {
     let mut builder = GraphBuilder::new();
     graph.weights.iter().for_each(|info| _ = builder.weight(info.clone()));
-    graph.kv.iter().for_each(|shape| _ = builder.kv_layer(*shape));
+    graph.memory.iter().for_each(|memory| _ = builder.memory(*memory));
     let mut names: HashMap<ValueId, ValueId> = HashMap::new();
     for Node { op, inputs, outputs } in nodes {
         let inputs: Vec<ValueId> = inputs.iter().map(|id| names[id]).collect();
         let made = builder.push_all(op, &inputs).expect("rules keep a graph well-formed");
         names.extend(outputs.into_iter().zip(made));
     }
-    builder.finish(names[&graph.logits]).expect("rules keep a graph well-formed")
+    builder.finish(&graph.output.name, names[&graph.output.value]).expect("rules keep a graph well-formed")
 }

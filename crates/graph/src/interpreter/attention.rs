@@ -1,14 +1,16 @@
 //! The KV cache and attention over it.
 
-use crate::{Attention, BackendError, Batch, KvShape, Limits, Span};
+use crate::{Attention, BackendError, Batch, Graph, KvShape, KvType, Limits, Memory, Span};
 
 use super::{dot, rowwise, zeros};
 
-/// Keys and values of every layer.
+/// Keys and values of every layer that has them.
 #[derive(Debug)]
 pub(super) struct Cache {
-    layers: Vec<Layer>,
+    /// By the index of the layer's memory.
+    layers: Vec<Option<Layer>>,
     block_len: usize,
+    kv_type: KvType,
 }
 
 /// `[kv_blocks, block_len, 2, heads, head_dim]`; the 2 are K and V.
@@ -19,19 +21,20 @@ struct Layer {
 }
 
 impl Cache {
-    pub(super) fn new(shapes: &[KvShape], limits: &Limits) -> Result<Cache, BackendError> {
-        let layer = |&shape: &KvShape| {
+    pub(super) fn new(graph: &Graph, limits: &Limits) -> Result<Cache, BackendError> {
+        let layer = |memory: &Memory| {
+            let &Memory::Kv(shape) = memory else { return Ok(None) };
             let slots = limits.kv_blocks.checked_mul(limits.block_len);
             let words = slots.and_then(|n| n.checked_mul(2)).and_then(|n| n.checked_mul(shape.width()));
-            Ok(Layer { shape, words: zeros(words, "the KV cache")? })
+            Ok(Some(Layer { shape, words: zeros(words, "the KV cache")? }))
         };
-        let layers = shapes.iter().map(layer).collect::<Result<_, BackendError>>()?;
-        Ok(Cache { layers, block_len: limits.block_len })
+        let layers = graph.memory().iter().map(layer).collect::<Result<_, BackendError>>()?;
+        Ok(Cache { layers, block_len: limits.block_len, kv_type: limits.kv_type })
     }
 
     /// Copies whole blocks, in order.
     pub(super) fn copy(&mut self, copies: &[(u32, u32)]) {
-        for layer in &mut self.layers {
+        for layer in self.layers.iter_mut().flatten() {
             let len = self.block_len * 2 * layer.shape.width();
             for &(from, to) in copies {
                 let from = from as usize * len;
@@ -41,15 +44,23 @@ impl Cache {
     }
 
     pub(super) fn write(&mut self, layer: usize, batch: &Batch, k: &[f32], v: &[f32]) {
-        let Layer { shape, words } = &mut self.layers[layer];
+        let (block_len, kv_type) = (self.block_len, self.kv_type);
+        let Layer { shape, words } = self.layers[layer].as_mut().expect(CHECKED);
         let width = shape.width();
         for span in &batch.spans {
             for (i, row) in span.rows.clone().enumerate() {
-                let at = slot(batch, span, span.position + i, self.block_len) * 2 * width;
-                words[at..at + width].copy_from_slice(&k[row * width..][..width]);
-                words[at + width..at + 2 * width].copy_from_slice(&v[row * width..][..width]);
+                let at = slot(batch, span, span.position + i, block_len) * 2 * width;
+                for (x, at) in [(k, at), (v, at + width)] {
+                    let heads = x[row * width..][..width].chunks_exact(shape.head_dim);
+                    let stored = heads.flat_map(|head| stored(kv_type, head)).collect::<Vec<_>>();
+                    words[at..at + width].copy_from_slice(&stored);
+                }
             }
         }
+    }
+
+    fn layer(&self, layer: usize) -> &Layer {
+        self.layers[layer].as_ref().expect(CHECKED)
     }
 
     /// All parts of attention, one after the other.
@@ -63,9 +74,9 @@ impl Cache {
 
     /// Queries times keys: row after row, head after head, a score for each position.
     pub(super) fn scores(&self, layer: usize, heads: usize, scale: f32, q: &[f32], batch: &Batch) -> Vec<f32> {
-        let q = q.chunks_exact(self.layers[layer].shape.head_dim);
+        let q = q.chunks_exact(self.layer(layer).shape.head_dim);
         let head = |(q, (head, slots)): (&[f32], (usize, Vec<usize>))| {
-            let score = |slot: usize| dot(q, self.stored(layer, 0, slot, (head, heads))) * scale;
+            let score = |slot: usize| dot(q, self.read(layer, 0, slot, (head, heads))) * scale;
             slots.into_iter().map(score).collect::<Vec<_>>()
         };
         q.zip(self.heads(&Ragged { batch, heads })).flat_map(head).collect()
@@ -74,9 +85,9 @@ impl Cache {
     /// Shares times values.
     pub(super) fn weigh(&self, layer: usize, shares: &[f32], of: &Ragged) -> Vec<f32> {
         let head = |(shares, (head, slots)): (&[f32], (usize, Vec<usize>))| {
-            let mut out = vec![0.0; self.layers[layer].shape.head_dim];
+            let mut out = vec![0.0; self.layer(layer).shape.head_dim];
             for (&slot, share) in slots.iter().zip(shares).skip_while(|(_, share)| **share == 0.0) {
-                for (out, v) in out.iter_mut().zip(self.stored(layer, 1, slot, (head, of.heads))) {
+                for (out, v) in out.iter_mut().zip(self.read(layer, 1, slot, (head, of.heads))) {
                     *out += share * v;
                 }
             }
@@ -94,10 +105,24 @@ impl Cache {
     }
 
     /// From a slot on, what a query head reads: its key (kind 0) or value (kind 1).
-    fn stored(&self, layer: usize, kind: usize, slot: usize, (head, heads): (usize, usize)) -> &[f32] {
-        let Layer { shape, words } = &self.layers[layer];
+    fn read(&self, layer: usize, kind: usize, slot: usize, (head, heads): (usize, usize)) -> &[f32] {
+        let Layer { shape, words } = self.layer(layer);
         &words[((slot * 2 + kind) * shape.heads + head / (heads / shape.heads)) * shape.head_dim..]
     }
+}
+
+/// The graph is built so that what reads keys and values names a layer that has them.
+const CHECKED: &str = "a layer with keys and values";
+
+/// A head's numbers as the cache keeps them.
+fn stored(kv_type: KvType, head: &[f32]) -> Vec<f32> {
+    let (dtype, len) = (kv_type.dtype(), head.len().next_multiple_of(kv_type.dtype().layout().block_len));
+    let mut numbers: Vec<f32> = head.iter().copied().chain(std::iter::repeat(0.0)).take(len).collect();
+    let mut bytes = vec![0; dtype.row_bytes(len).expect("whole blocks")];
+    tensor::encode(dtype, &numbers, &mut bytes).expect("a type that can be encoded");
+    tensor::decode(dtype, &bytes, &mut numbers).expect("whole blocks");
+    numbers.truncate(head.len());
+    numbers
 }
 
 /// How numbers by position lie: row after row, head after head, one for each position up to the row's own.

@@ -1,24 +1,37 @@
 //! The reference interpreter: every operator as plainly as it can be written, in `f32`, on one thread. Sums run from
-//! left to right. A Q8 value is kept as the numbers it stands for, one by position without room for more than there are.
+//! left to right. A Q8 value is kept as the numbers it stands for, one by position without padding.
 
 mod attention;
 mod experts;
+mod recurrent;
 mod rowwise;
 
-use crate::{Backend, BackendError, Batch, End, Graph, Limits, Node, Op, Product, WeightId};
+use std::sync::Arc;
+
+use crate::{
+    Backend, BackendError, Batch, Device, End, Graph, Layout, Limits, Node, Op, Product, WeightId, WeightInfo, rules,
+};
 use attention::{Cache, Ragged};
+use recurrent::States;
 
 /// Runs graphs slowly and plainly; the yardstick for every other backend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Interpreter;
 
+impl Interpreter {
+    /// It computes every operator, and wastes no memory.
+    pub const DEVICE: Device =
+        Device { rules: rules(), layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 } };
+}
+
 /// A graph bound to decoded weights. Every value keeps its own memory, so that no mistake of a [`crate::Plan`] is shared.
 #[derive(Debug)]
 pub struct Program {
     graph: Graph,
-    weights: Vec<Vec<f32>>,
+    weights: Vec<Arc<Vec<f32>>>,
     limits: Limits,
     cache: Cache,
+    states: States,
     /// By [`crate::ValueId::index`]; indices are kept as the bits of a number.
     values: Vec<Vec<f32>>,
 }
@@ -27,8 +40,11 @@ impl Backend for Interpreter {
     type Weight = Vec<f32>;
     type Program = Program;
 
-    fn upload(&self, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Vec<f32>, BackendError> {
-        let info = graph.weight(id);
+    fn device(&self) -> Device {
+        Interpreter::DEVICE
+    }
+
+    fn upload(&self, info: &WeightInfo, bytes: &[u8]) -> Result<Vec<f32>, BackendError> {
         let wanted = info.bytes().unwrap_or(0);
         let length = || BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted };
         if bytes.len() != wanted {
@@ -39,7 +55,7 @@ impl Backend for Interpreter {
         Ok(values)
     }
 
-    fn compile(&self, graph: &Graph, weights: Vec<Vec<f32>>, limits: Limits) -> Result<Program, BackendError> {
+    fn compile(&self, graph: &Graph, weights: Vec<Arc<Vec<f32>>>, limits: Limits) -> Result<Program, BackendError> {
         for (i, info) in graph.weights().iter().enumerate() {
             let given = weights.get(i).map_or(0, |values| values.len() * size_of::<f32>());
             let wanted = info.shape.elements().unwrap_or(0) * size_of::<f32>();
@@ -47,16 +63,17 @@ impl Backend for Interpreter {
                 return Err(BackendError::WeightLength { name: info.name.clone(), given, wanted });
             }
         }
-        let (cache, values) = (Cache::new(graph.kv(), &limits)?, vec![vec![]; graph.values().len()]);
-        Ok(Program { graph: graph.clone(), weights, limits, cache, values })
+        let (cache, states) = (Cache::new(graph, &limits)?, States::new(graph, &limits)?);
+        Ok(Program { graph: graph.clone(), weights, limits, cache, states, values: vec![vec![]; graph.values().len()] })
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
         batch.check(&program.limits, &program.graph)?;
         program.cache.copy(&batch.copies);
-        let Program { graph, weights, cache, values, .. } = program;
+        program.states.copy(&batch.state_copies);
+        let Program { graph, weights, cache, states, values, .. } = program;
         for node in graph.nodes() {
-            let made = Step { graph, weights, cache, values, batch }.compute(node);
+            let made = Step { graph, weights, cache, states, values, batch }.compute(node);
             for (id, value) in node.outputs.iter().zip(made) {
                 values[id.index()] = value;
             }
@@ -65,15 +82,16 @@ impl Backend for Interpreter {
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
-        &program.values[program.graph.logits().index()]
+        &program.values[program.graph.output().value.index()]
     }
 }
 
-/// All that one node may read, and the cache, which it may write.
+/// All that one node may read, and the memories, which it may write.
 struct Step<'a> {
     graph: &'a Graph,
-    weights: &'a [Vec<f32>],
+    weights: &'a [Arc<Vec<f32>>],
     cache: &'a mut Cache,
+    states: &'a mut States,
     values: &'a [Vec<f32>],
     batch: &'a Batch,
 }
@@ -81,7 +99,7 @@ struct Step<'a> {
 impl Step<'_> {
     /// The values that the node gives.
     fn compute(self, node: &Node) -> Vec<Vec<f32>> {
-        let Step { graph, weights, cache, values, batch } = self;
+        let Step { graph, weights, cache, states, values, batch } = self;
         let x = |i: usize| values[node.inputs[i].index()].as_slice();
         let matrix = |i| Matrix { data: x(i), width: graph.value(node.inputs[i]).width };
         let weight = |id: WeightId| weights[id.index()].as_slice();
@@ -117,6 +135,7 @@ impl Step<'_> {
                 attention::shares(*window, sinks.map(weight), x(0), &Ragged { batch, heads: matrix(0).width })
             }
             Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
+            Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
             Op::TopK { k } => experts::top_k(matrix(0), *k),
             Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),

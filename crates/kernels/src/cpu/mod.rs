@@ -10,21 +10,23 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod turns;
 mod weight;
 
 use std::num::NonZero;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use graph::{Backend, BackendError, Batch, Graph, Limits, WeightId};
+use graph::{Backend, BackendError, Batch, Device, Graph, Layout, Limits, WeightInfo};
 
-pub use ops::KvType;
 pub use program::Program;
 pub use simd::Isa;
 pub use weight::Weight;
 
 use memory::Shelf;
+use ops::activations_q8;
 use pool::{Pool, lock};
-use simd::Vector;
+use simd::{LANES, Vector};
+use turns::Turns;
 
 /// How the CPU is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,20 +37,25 @@ pub struct CpuOptions {
     pub pin: bool,
     /// Kernels to use; `None` for the best this machine has, as also if it lacks the ones named.
     pub isa: Option<Isa>,
-    /// How the KV cache is stored.
-    pub kv: KvType,
 }
 
-/// The CPU: a pool of threads and the kernels of one instruction set.
-#[derive(Debug)]
+/// The CPU: a thread pool and the kernels of one instruction set. Clones share the pool, so that several models use the same
+/// cores: their steps take turns, first come, first served.
+#[derive(Clone, Debug)]
 pub struct Cpu {
-    /// Held for a step: nothing in it takes a lock.
+    shared: Arc<SharedPool>,
+    vector: Vector,
+}
+
+/// A thread pool for several models.
+#[derive(Debug)]
+struct SharedPool {
+    turns: Turns,
+    /// Locked in its turn for a whole step: nothing in the step takes a lock.
     pool: Mutex<Pool>,
     threads: usize,
     /// Where weights are put.
     shelf: Shelf,
-    vector: Vector,
-    kv: KvType,
 }
 
 impl Cpu {
@@ -58,17 +65,30 @@ impl Cpu {
         let vector = Vector::new(options.isa.unwrap_or_else(Isa::detect));
         let cores = if options.pin { cores::all() } else { vec![] };
         let pool = Pool::new(threads.max(1), &cores);
-        Cpu { threads: pool.threads(), pool: Mutex::new(pool), shelf: Shelf::default(), vector, kv: options.kv }
+        let (turns, threads, shelf) = (Turns::default(), pool.threads(), Shelf::default());
+        Cpu { shared: Arc::new(SharedPool { turns, pool: Mutex::new(pool), threads, shelf }), vector }
     }
+
+    /// What every CPU backend says about itself. Values begin on cache lines, and so do the scores of a block of positions.
+    pub const DEVICE: Device = Device {
+        rules: graph::rules(),
+        layout: Layout { align: LANES, q8_words: activations_q8::words, block_align: LANES },
+    };
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.
     pub fn threads(&self) -> usize {
-        self.threads
+        self.shared.threads
     }
 
     /// The kernels in use.
     pub fn isa(&self) -> Isa {
         self.vector.isa()
+    }
+
+    /// Calls `work` with the pool when it is this caller's turn.
+    fn with_pool<T>(&self, work: impl FnOnce(&Pool) -> T) -> T {
+        let _turn = self.shared.turns.wait();
+        work(&lock(&self.shared.pool))
     }
 }
 
@@ -82,19 +102,23 @@ impl Backend for Cpu {
     type Weight = Weight;
     type Program = Program;
 
-    fn upload(&self, graph: &Graph, id: WeightId, bytes: &[u8]) -> Result<Weight, BackendError> {
-        Weight::new((&lock(&self.pool), &self.shelf), graph, id, bytes)
+    fn device(&self) -> Device {
+        Cpu::DEVICE
     }
 
-    fn compile(&self, graph: &Graph, weights: Vec<Weight>, limits: Limits) -> Result<Program, BackendError> {
-        Program::new(graph, weights, limits, self.kv, self.threads)
+    fn upload(&self, info: &WeightInfo, bytes: &[u8]) -> Result<Weight, BackendError> {
+        self.with_pool(|pool| Weight::new((pool, &self.shared.shelf), info, bytes))
+    }
+
+    fn compile(&self, graph: &Graph, weights: Vec<Arc<Weight>>, limits: Limits) -> Result<Program, BackendError> {
+        Program::new(graph, weights, limits, self.threads())
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
-        program.run(&lock(&self.pool), self.vector, batch)
+        self.with_pool(|pool| program.run(pool, self.vector, batch))
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
-        program.logits()
+        program.output()
     }
 }

@@ -1,24 +1,27 @@
-//! A graph made ready to run: its weights, the arena of its values, the KV cache and each thread's room.
+//! A graph made ready to run: its weights, the arena of its values, its memories and each thread's room.
+
+use std::sync::Arc;
 
 use tensor::DType;
 
 use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId, ValueInfo};
 
+use super::Cpu;
 use super::memory::{Buffer, Shared};
-use super::ops::{self, Grouping, Input, KvType, Layer, Room, Table, Tasks, Values, Worker};
+use super::ops::{self, Grouping, Input, Memories, Room, Table, Tasks, Values, Worker, activations_q8};
 use super::pool::Pool;
 use super::simd::Vector;
 use super::weight::Weight;
 
-/// A graph with its weights, scratch memory and KV cache.
+/// A graph with its weights, scratch memory, KV cache and recurrent states.
 #[derive(Debug)]
 pub struct Program {
     graph: Graph,
     plan: Plan,
     limits: Limits,
-    weights: Vec<Weight>,
+    weights: Vec<Arc<Weight>>,
     arena: Buffer<f32>,
-    layers: Vec<Layer>,
+    memories: Memories,
     scratch: Scratch,
     outputs: usize,
 }
@@ -28,7 +31,7 @@ pub struct Program {
 struct Scratch {
     tables: Vec<Table>,
     rooms: Vec<Room>,
-    eight: Buffer<f32>,
+    activations: Buffer<f32>,
     grouping: Grouping,
     tasks: Tasks,
 }
@@ -36,27 +39,33 @@ struct Scratch {
 impl Program {
     pub(crate) fn new(
         graph: &Graph,
-        weights: Vec<Weight>,
+        weights: Vec<Arc<Weight>>,
         limits: Limits,
-        kv: KvType,
         threads: usize,
     ) -> Result<Program, BackendError> {
-        let plan = Plan::new(graph, &limits);
-        let layer = |shape: &_| Layer::new(*shape, kv, limits.kv_blocks, limits.block_len);
-        let layers = graph.kv().iter().map(layer).collect::<Result<Vec<Layer>, _>>()?;
-        let scratch = Scratch::new(graph, &limits, &layers, threads)?;
+        for (i, info) in graph.weights().iter().enumerate() {
+            Weight::check(weights.get(i).map(|weight| &**weight), info)?;
+        }
+        let plan = Plan::new(graph, &Cpu::DEVICE.layout, &limits);
+        let memories = Memories::new(graph, &limits)?;
+        let scratch = Scratch::new(graph, &limits, &memories, threads)?;
         let arena = Buffer::zeroed(plan.words, "the values of a step")?.on_large_pages();
-        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, layers, scratch, outputs: 0 })
+        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, memories, scratch, outputs: 0 })
     }
 
-    /// Memory of the weights, in bytes.
+    /// Memory of the weights, in bytes; other programs may share it.
     pub fn weight_bytes(&self) -> usize {
-        self.weights.iter().map(Weight::bytes).sum()
+        self.weights.iter().map(|weight| weight.bytes()).sum()
     }
 
     /// Memory of the KV cache, in bytes.
     pub fn kv_bytes(&self) -> usize {
-        self.layers.iter().map(Layer::bytes).sum()
+        self.memories.bytes().0
+    }
+
+    /// Memory of the recurrent states, in bytes.
+    pub fn state_bytes(&self) -> usize {
+        self.memories.bytes().1
     }
 
     /// Memory of the values between operators, in bytes.
@@ -64,22 +73,22 @@ impl Program {
         self.arena.bytes()
     }
 
-    pub(crate) fn logits(&self) -> &[f32] {
-        &self.arena[self.plan.logits..][..self.outputs * self.graph.vocab()]
+    pub(crate) fn output(&self) -> &[f32] {
+        &self.arena[self.plan.output..][..self.outputs * self.graph.output_width()]
     }
 
     pub(crate) fn run(&mut self, pool: &Pool, vector: Vector, batch: &Batch) -> Result<(), BackendError> {
         batch.check(&self.limits, &self.graph)?;
-        self.layers.iter_mut().for_each(|layer| layer.copy(&batch.copies));
+        self.memories.copy(batch);
         self.outputs = batch.outputs.len();
-        let Scratch { tables, rooms, eight, grouping, tasks } = &mut self.scratch;
+        let Scratch { tables, rooms, activations, grouping, tasks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
-        let mut worker = Worker { pool, vector, rooms, eight, grouping };
+        let mut worker = Worker { pool, vector, rooms, activations, grouping };
         let mut step = ops::Step {
             batch,
             tasks,
             weights: &self.weights,
-            layers: &mut self.layers,
+            memories: &mut self.memories,
             tables,
             block_len: self.limits.block_len,
         };
@@ -94,7 +103,7 @@ impl Program {
 }
 
 impl Scratch {
-    fn new(graph: &Graph, limits: &Limits, layers: &[Layer], threads: usize) -> Result<Scratch, BackendError> {
+    fn new(graph: &Graph, limits: &Limits, memories: &Memories, threads: usize) -> Result<Scratch, BackendError> {
         let ops = || graph.nodes().iter().map(|node| &node.op);
         let mut tables: Vec<Table> = vec![];
         for op in ops() {
@@ -109,14 +118,14 @@ impl Scratch {
         let widest = |elem: Elem| graph.values().iter().filter(move |v| v.elem == elem).map(|v| v.width).max();
         let heads = widest(Elem::Positions).unwrap_or(0);
         let rooms =
-            (0..threads).map(|_| Room::new(attentions.clone(), layers, cols, heads)).collect::<Result<_, _>>()?;
+            (0..threads).map(|_| Room::new(attentions.clone(), memories, cols, heads)).collect::<Result<_, _>>()?;
         let slots = widest(Elem::U32);
         let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
-        let eight = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
-        let tasks = Tasks::new(attentions, layers, limits)?;
-        Ok(Scratch { tables, rooms, eight, grouping, tasks })
+        let activations = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
+        let tasks = Tasks::new(attentions, memories, limits)?;
+        Ok(Scratch { tables, rooms, activations, grouping, tasks })
     }
 }
 
@@ -139,7 +148,7 @@ fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
         let words = |x: ValueInfo| {
             let rows = if x.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
             rows.saturating_mul(match info.dtype {
-                _ if info.quantized() => ValueInfo { elem: Elem::Q8, ..x }.words(),
+                _ if info.quantized() => activations_q8::words(x.width),
                 DType::BF16 => x.width.div_ceil(2),
                 _ => 0,
             })
@@ -183,7 +192,7 @@ impl Arena<'_> {
             arena: self.words,
             starts: &planned.outputs,
             rows: output.map_or(0, |info| self.rows(info)),
-            words: output.map_or(1, |info| info.room(&self.limits)),
+            words: output.map_or(1, |info| self.row_words(info)),
             width: output.map_or(1, |info| info.width),
             by_position: output.is_some_and(|info| info.elem == Elem::Positions),
         }
@@ -194,8 +203,12 @@ impl Arena<'_> {
         let rows = self.rows(info);
         #[allow(unsafe_code)]
         // SAFETY: the plan keeps a node's inputs apart from its outputs, and only read views of them are made.
-        let x = unsafe { self.words.view(start, rows * info.room(&self.limits)) };
+        let x = unsafe { self.words.view(start, rows * self.row_words(info)) };
         Input { x, width: info.width, rows, rounded: info.elem == Elem::Q8 }
+    }
+
+    fn row_words(&self, info: ValueInfo) -> usize {
+        Cpu::DEVICE.layout.row_words(info, &self.limits)
     }
 
     fn rows(&self, info: ValueInfo) -> usize {

@@ -9,7 +9,7 @@ use super::codecs::Decode;
 use super::memory::{Shared, Shelf};
 use super::ops::linear::{self, Product, Room, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
-use super::ops::{Input, eight, pairs};
+use super::ops::{Input, activations_q8, pairs};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
@@ -109,10 +109,10 @@ fn every_half_precision_number_is_widened_exactly() {
 
 /// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
-    let (cols, mut eight) = (tiles.shape.cols, vec![0.0; 2 * x.len()]);
+    let (cols, mut activations) = (tiles.shape.cols, vec![0.0; 2 * x.len()]);
     let (mut room, mut out) = (Room::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
     let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
-    let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut eight);
+    let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut activations);
     let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
     for first in (0..tiles.count()).step_by(cut) {
         product.write(vector, &mut room, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
@@ -135,11 +135,11 @@ fn rows_are_rounded_to_eight_bits() {
     let mut x: Vec<f32> = random(9, 960).iter().enumerate().map(|(i, x)| x * (i / 32) as f32).collect();
     x[40..44].copy_from_slice(&[127.0, 0.5, -1.5, -127.0]);
     for vector in vectors() {
-        let mut words = vec![0.0; 2 * eight::words(480)];
-        eight::quantize(&Pool::new(2, &[]), vector, &x, 480, &mut words);
+        let mut words = vec![0.0; 2 * activations_q8::words(480)];
+        activations_q8::quantize(&Pool::new(2, &[]), vector, &x, 480, &mut words);
         for (i, wanted) in rounded(&x).chunks(480).enumerate() {
             for (k, wanted) in wanted.chunks(32).enumerate() {
-                let block = eight::blocks(&words)[eight::start(480, 480, i) + k];
+                let block = activations_q8::blocks(&words)[activations_q8::start(480, 480, i) + k];
                 let byte = |b: u8| f32::from(b as i8);
                 let bytes: Vec<f32> = block[..8].iter().flat_map(|q| q.to_le_bytes()).map(byte).collect();
                 let got: Vec<f32> = bytes.iter().map(|b| b * block[8]).collect();

@@ -1,66 +1,76 @@
-//! A weight in the forms that the graph's operators read.
+//! A weight in the form that operators read.
 
-use graph::{BackendError, Graph, Op, Product, WeightId, WeightInfo};
+use graph::{BackendError, WeightInfo, WeightRole};
+use tensor::{DType, Shape};
 
 use super::memory::{Buffer, Shelf};
 use super::pool::Pool;
 use super::tiles::Tiles;
 
-/// A weight on the CPU: packed tiles for products and embeddings, plain numbers for what is added or multiplied
-/// element by element. Only the forms that the graph uses are made.
+/// A weight on the CPU. Its form follows from its [`WeightRole`], so every graph that declares it so can use it.
 #[derive(Debug)]
 pub struct Weight {
-    tiles: Option<Tiles>,
-    values: Option<Buffer<f32>>,
+    shape: Shape,
+    dtype: DType,
+    form: Form,
+}
+
+/// How a weight lies in memory.
+#[derive(Debug)]
+enum Form {
+    /// Packed, for products and embeddings.
+    Tiles(Tiles),
+    /// Plain numbers, for what is read element by element.
+    Values(Buffer<f32>),
 }
 
 impl Weight {
-    pub(crate) fn new(
-        (pool, shelf): (&Pool, &Shelf),
-        graph: &Graph,
-        id: WeightId,
-        bytes: &[u8],
-    ) -> Result<Weight, BackendError> {
-        let info = graph.weight(id);
+    pub(crate) fn new((pool, shelf): (&Pool, &Shelf), info: &WeightInfo, bytes: &[u8]) -> Result<Weight, BackendError> {
         let wanted = info.bytes().unwrap_or(usize::MAX);
         if bytes.len() != wanted {
             return Err(BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted });
         }
-        let (in_tiles, as_values) = uses(graph, id);
-        Ok(Weight {
-            tiles: in_tiles.then(|| Tiles::pack((pool, shelf), info.dtype, info.shape, bytes)).transpose()?,
-            values: as_values.then(|| decode(shelf, info, bytes)).transpose()?,
-        })
+        let form = match info.role {
+            WeightRole::Matrix => Form::Tiles(Tiles::pack((pool, shelf), info.dtype, info.shape, bytes)?),
+            WeightRole::Elements => Form::Values(decode(shelf, info, bytes)?),
+        };
+        Ok(Weight { shape: info.shape, dtype: info.dtype, form })
+    }
+
+    /// Refuses a weight that is not what `info` declares.
+    pub(crate) fn check(given: Option<&Weight>, info: &WeightInfo) -> Result<(), BackendError> {
+        let text = |shape: Shape, dtype, role| format!("{shape} {dtype} read as {role:?}");
+        let role = |form: &Form| if let Form::Tiles(_) = form { WeightRole::Matrix } else { WeightRole::Elements };
+        let wanted = text(info.shape, info.dtype, info.role);
+        let given = given.map_or("nothing".into(), |given| text(given.shape, given.dtype, role(&given.form)));
+        if given == wanted {
+            Ok(())
+        } else {
+            Err(BackendError::WeightMismatch { name: info.name.clone(), given, wanted })
+        }
     }
 
     /// Memory it takes, in bytes.
     pub fn bytes(&self) -> usize {
-        self.tiles.as_ref().map_or(0, Tiles::bytes) + self.values.as_ref().map_or(0, Buffer::bytes)
+        match &self.form {
+            Form::Tiles(tiles) => tiles.bytes(),
+            Form::Values(values) => values.bytes(),
+        }
     }
 
     pub(crate) fn tiles(&self) -> &Tiles {
-        self.tiles.as_ref().expect("packed when it was uploaded, as the graph multiplies with it")
+        match &self.form {
+            Form::Tiles(tiles) => tiles,
+            Form::Values(_) => unreachable!("the graph declares it as a matrix, and was compared"),
+        }
     }
 
     pub(crate) fn values(&self) -> &[f32] {
-        self.values.as_ref().expect("decoded when it was uploaded, as the graph reads its elements")
-    }
-}
-
-/// Whether the graph multiplies with a weight, and whether it reads its elements.
-fn uses(graph: &Graph, id: WeightId) -> (bool, bool) {
-    let (mut in_tiles, mut as_values) = (false, false);
-    for op in graph.nodes().iter().map(|node| &node.op) {
-        match op {
-            Op::Product(Product { weights, biases, .. }) => {
-                in_tiles |= weights.contains(&id);
-                as_values |= biases.contains(&Some(id));
-            }
-            Op::Embed { .. } | Op::Linear { .. } | Op::ExpertLinear { .. } => in_tiles |= op.weights().contains(&id),
-            _ => as_values |= op.weights().contains(&id),
+        match &self.form {
+            Form::Values(values) => values,
+            Form::Tiles(_) => unreachable!("the graph declares its elements, and was compared"),
         }
     }
-    (in_tiles, as_values)
 }
 
 fn decode(shelf: &Shelf, info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {

@@ -28,7 +28,7 @@ pub(crate) fn build(
     let logits = builder.logits(table, x)?;
     builder.weights.refuse_rest()?;
     let Builder { checkpoint, weights, .. } = builder;
-    let graph = weights.graph.finish(logits).map_err(|e| broken(checkpoint, e))?;
+    let graph = weights.graph.finish("logits", logits).map_err(|e| broken(checkpoint, e))?;
     Ok((graph, weights.bindings))
 }
 

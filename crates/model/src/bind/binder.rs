@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use graph::{GraphBuilder, WeightId, WeightInfo};
+use graph::{GraphBuilder, WeightId, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
 use crate::arch::{Arch, Config};
@@ -27,6 +27,21 @@ pub(crate) struct Slice {
     pub(crate) of: &'static str,
     pub(crate) rows: usize,
     pub(crate) first: usize,
+}
+
+/// A weight before the files say how it is stored.
+struct Declared {
+    name: String,
+    shape: Shape,
+    role: WeightRole,
+}
+
+fn matrix(name: impl Into<String>, shape: Shape) -> Declared {
+    Declared { name: name.into(), shape, role: WeightRole::Matrix }
+}
+
+fn elements(name: impl Into<String>, shape: Shape) -> Declared {
+    Declared { name: name.into(), shape, role: WeightRole::Elements }
 }
 
 /// Binds tensors to weights, one after the other.
@@ -54,19 +69,19 @@ impl<'a> Binder<'a> {
     /// The embedding.
     pub(crate) fn embed(&mut self, rows: usize, cols: usize) -> Result<WeightId, ModelError> {
         let shape = Shape::matrix(rows, cols);
-        self.bind("token_embd.weight".into(), shape, None, vec![Source::whole(self.names.embed(), shape)])
+        self.bind(matrix("token_embd.weight", shape), None, vec![Source::whole(self.names.embed(), shape)])
     }
 
     /// The output matrix.
     pub(crate) fn output(&mut self, rows: usize, cols: usize) -> Result<WeightId, ModelError> {
         let (name, shape) = (self.names.output().unwrap_or("lm_head.weight").to_owned(), Shape::matrix(rows, cols));
-        self.bind("output.weight".into(), shape, None, vec![Source::whole(name, shape)])
+        self.bind(matrix("output.weight", shape), None, vec![Source::whole(name, shape)])
     }
 
     /// The norm before the output.
     pub(crate) fn output_norm(&mut self, len: usize) -> Result<WeightId, ModelError> {
         let source = Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 };
-        self.bind("output_norm.weight".into(), Shape::vector(len), Some(self.norm_shift()), vec![source])
+        self.bind(elements("output_norm.weight", Shape::vector(len)), Some(self.norm_shift()), vec![source])
     }
 
     /// A matrix of a layer, alone or as a slice of a fused one. `name` is GGUF's, without `.weight`.
@@ -78,13 +93,13 @@ impl<'a> Binder<'a> {
         slice: Option<Slice>,
     ) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, name, "weight", shape.rows, slice);
-        self.bind(format!("blk.{layer}.{name}.weight"), shape, None, sources)
+        self.bind(matrix(format!("blk.{layer}.{name}.weight"), shape), None, sources)
     }
 
     /// The matrix that chooses experts: small, and what it decides is not smooth, so always in full precision.
     pub(crate) fn router(&mut self, layer: usize, shape: Shape) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, "ffn_gate_inp", "weight", shape.rows, None);
-        self.bind(format!("blk.{layer}.ffn_gate_inp.weight"), shape, Some(0.0), sources)
+        self.bind(matrix(format!("blk.{layer}.ffn_gate_inp.weight"), shape), Some(0.0), sources)
     }
 
     /// A bias of a layer, alone or as a slice of a fused one.
@@ -96,13 +111,13 @@ impl<'a> Binder<'a> {
         slice: Option<Slice>,
     ) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, name, "bias", len, slice);
-        self.bind(format!("blk.{layer}.{name}.bias"), Shape::vector(len), Some(0.0), sources)
+        self.bind(elements(format!("blk.{layer}.{name}.bias"), Shape::vector(len)), Some(0.0), sources)
     }
 
     /// A norm of a layer.
     pub(crate) fn norm(&mut self, layer: usize, name: &str, len: usize) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, name, "weight", len, None);
-        self.bind(format!("blk.{layer}.{name}.weight"), Shape::vector(len), Some(self.norm_shift()), sources)
+        self.bind(elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len)), Some(self.norm_shift()), sources)
     }
 
     /// The sinks of a layer's heads.
@@ -110,7 +125,7 @@ impl<'a> Binder<'a> {
         let gguf = format!("blk.{layer}.attn_sinks.weight");
         let name = if self.gguf { gguf.clone() } else { self.names.module(layer, "self_attn.sinks") };
         let source = Source::Rows { tensors: vec![name], of: len, first: 0 };
-        self.bind(gguf, Shape::vector(len), Some(0.0), vec![source])
+        self.bind(elements(gguf, Shape::vector(len)), Some(0.0), vec![source])
     }
 
     /// A matrix of every expert of a layer.
@@ -119,7 +134,7 @@ impl<'a> Binder<'a> {
             true => experts::gguf(layer, role, shape),
             false => experts::safetensors(self.names, self.arch.experts, layer, role, shape),
         };
-        self.bind(format!("blk.{layer}.ffn_{}_exps.weight", role.name()), shape, None, sources)
+        self.bind(matrix(format!("blk.{layer}.ffn_{}_exps.weight", role.name()), shape), None, sources)
     }
 
     /// A bias of every expert of a layer.
@@ -129,7 +144,7 @@ impl<'a> Binder<'a> {
             true => Source::Elements { tensor: gguf.clone(), first: 0, step: 1 },
             false => experts::safetensors_bias(self.names, layer, role),
         };
-        self.bind(gguf, shape, Some(0.0), vec![source])
+        self.bind(elements(gguf, shape), Some(0.0), vec![source])
     }
 
     /// Whether the layer has that tensor, by GGUF's name.
@@ -176,13 +191,8 @@ impl<'a> Binder<'a> {
     }
 
     /// Declares a weight with the first of its places that the file has; `plus` makes it F32 with that added.
-    fn bind(
-        &mut self,
-        name: String,
-        shape: Shape,
-        plus: Option<f32>,
-        places: Vec<Source>,
-    ) -> Result<WeightId, ModelError> {
+    fn bind(&mut self, weight: Declared, plus: Option<f32>, places: Vec<Source>) -> Result<WeightId, ModelError> {
+        let Declared { name, shape, role } = weight;
         let Some(source) = places.iter().find(|p| p.exists(self.checkpoint)).or(places.first()).cloned() else {
             return Err(self.checkpoint.unsupported(&name, "this format has no name for the tensor"));
         };
@@ -191,6 +201,6 @@ impl<'a> Binder<'a> {
         let (dtype, form) = source.check(self.checkpoint, stored)?;
         let (dtype, form) = plus.map_or((dtype, form), |plus| (DType::F32, Form::F32 { plus }));
         self.bindings.push(Binding { source, shape: stored, form });
-        Ok(self.graph.weight(WeightInfo { name, shape, dtype }))
+        Ok(self.graph.weight(WeightInfo { name, shape, dtype, role }))
     }
 }

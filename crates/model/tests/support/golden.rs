@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use graph::{Backend, Batch, Graph, Limits, WeightInfo};
+use graph::{Backend, Batch, Graph, KvType, Limits, WeightInfo};
 use model::{Checkpoint, Model};
 use serde_json::Value;
 use tensor::DType;
@@ -35,7 +35,7 @@ pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -
     let (model, logits) = load(name);
     let any = |rounds: &dyn Fn(&WeightInfo) -> bool| model.graph().weights().iter().any(rounds);
     let mixed = [(0, 13), (0, 1), (1, 17), (0, 9), (1, 1), (1, 6), (0, 1), (0, 16), (1, 16)];
-    let fused = graph::fuse(model.graph(), &[]).expect("no rule is disabled").graph;
+    let fused = graph::fuse(model.graph(), backend.device().rules, &[]).expect("no rule is disabled").graph;
     for graph in [model.graph(), &fused] {
         let rounded = any(&rounds) || std::ptr::eq(graph, &fused) && any(&WeightInfo::quantized);
         let tolerance = if rounded { ROUNDED } else { EXACT };
@@ -118,13 +118,19 @@ fn run<B: Backend>(
     logits: &[f32],
     batches: &[&[(usize, usize)]],
 ) {
-    let vocab = graph.vocab();
+    let vocab = graph.output_width();
     let upload = |id| {
         let bytes = model.read(id).unwrap_or_else(|e| panic!("{name}: {e}"));
-        backend.upload(graph, id, &bytes).unwrap_or_else(|e| panic!("{name}: {e}"))
+        Arc::new(backend.upload(graph.weight(id), &bytes).unwrap_or_else(|e| panic!("{name}: {e}")))
     };
-    let limits =
-        Limits { max_tokens: LENGTH, max_outputs: LENGTH, kv_blocks: 2 * LENGTH.div_ceil(BLOCK), block_len: BLOCK };
+    let limits = Limits {
+        max_tokens: LENGTH,
+        max_outputs: LENGTH,
+        kv_blocks: 2 * LENGTH.div_ceil(BLOCK),
+        block_len: BLOCK,
+        kv_type: KvType::F32,
+        state_slots: 2,
+    };
     let weights = graph.weight_ids().map(upload).collect();
     let mut program = backend.compile(graph, weights, limits).unwrap_or_else(|e| panic!("{name}: {e}"));
     let largest = logits.iter().fold(0f32, |m, l| m.max(l.abs()));
@@ -137,7 +143,7 @@ fn run<B: Backend>(
             // Blocks of the two sequences in turn, so that neither's are next to each other.
             let table = (0..to.div_ceil(BLOCK)).map(|b| (2 * b + sequence) as u32);
             let tokens: Vec<u32> = (from..to).map(|i| ((7 * i * i + 13 * i + 5) % vocab) as u32).collect();
-            let rows = batch.push(&tokens, from, table);
+            let rows = batch.push_with_state(&tokens, from, table, Some(sequence as u32));
             batch.outputs.extend(rows.map(|r| r as u32));
             positions.extend(from..to);
             done[sequence] = to;

@@ -68,7 +68,8 @@ pub(crate) struct Scripted {
 
 impl Executor for Scripted {
     fn limits(&self) -> ExecutorLimits {
-        ExecutorLimits { max_tokens: 512, max_outputs: 64, kv_blocks: self.kv_blocks, block_len: 16, vocab: VOCAB }
+        let (kv_blocks, state_slots) = (self.kv_blocks, 0);
+        ExecutorLimits { max_tokens: 512, max_outputs: 64, kv_blocks, block_len: 16, state_slots, vocab: VOCAB }
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::parts::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, QUAD, Quads, Quant};
-use crate::cpu::ops::eight::Factor;
+use crate::cpu::ops::activations_q8::Factor;
 use crate::cpu::simd::{Ahead, AheadOf, Bytes, Simd};
 
 impl<'a> RoundedProduct<'a> {

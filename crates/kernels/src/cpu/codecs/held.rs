@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::parts::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, COLUMNS, QUAD, Quads, Quant};
-use crate::cpu::ops::eight::{Block as Rounded, Factor};
+use crate::cpu::ops::activations_q8::{Block as Rounded, Factor};
 use crate::cpu::simd::{Bytes, LANES, Line, Simd};
 
 /// Rows that go by before the next tiles: [`COLUMNS`] of them, and their sums, stay in a core's first cache.

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use tensor::DType;
 
 use super::{Quant, eight, five, for_quant, four, k_quants};
-use crate::cpu::ops::eight::{Block as Rounded, Factor};
+use crate::cpu::ops::activations_q8::{Block as Rounded, Factor};
 use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd, Vector};
 
 /// Multiplies tiles with rounded rows: row r of `sums` + t = tile t · row r.

@@ -7,68 +7,26 @@
 //! their tile of keys, and all together before the values. Filling elements are zeros. What is stored for a position
 //! depends on its own key and value alone.
 
-use graph::{BackendError, Batch, KvShape};
-use tensor::DType;
+use graph::{BackendError, Batch, KvShape, KvType, Limits};
 
 use super::Worker;
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Bytes, LANES};
 
-/// How the elements of the KV cache are stored.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum KvType {
-    /// 4 bytes, exact.
-    F32,
-    /// 2 bytes, rounded to half precision.
-    #[default]
-    F16,
-    /// A byte, and a scale in half precision for every 32 elements of a head.
-    Q8_0,
+/// Bytes of an element; also 16-byte parts of a line.
+fn element(kv: KvType) -> usize {
+    match kv {
+        KvType::F32 => 4,
+        KvType::F16 => 2,
+        KvType::Q8_0 => 1,
+    }
 }
 
-impl KvType {
-    /// All of them.
-    pub fn all() -> impl Iterator<Item = KvType> {
-        [KvType::F32, KvType::F16, KvType::Q8_0].into_iter()
-    }
-
-    /// Its name: `f32`, `f16`, `q8_0`.
-    pub fn name(self) -> &'static str {
-        match self {
-            KvType::F32 => "f32",
-            KvType::F16 => "f16",
-            KvType::Q8_0 => "q8_0",
-        }
-    }
-
-    /// Bytes that a position takes in a layer.
-    pub fn position_bytes(self, shape: &KvShape) -> usize {
-        2 * shape.heads * (shape.head_dim * self.element() + shape.head_dim.div_ceil(RUN) * self.scale())
-    }
-
-    fn dtype(self) -> DType {
-        match self {
-            KvType::F32 => DType::F32,
-            KvType::F16 => DType::F16,
-            KvType::Q8_0 => DType::Q8_0,
-        }
-    }
-
-    /// Bytes of an element; also 16-byte parts of a line.
-    fn element(self) -> usize {
-        match self {
-            KvType::F32 => 4,
-            KvType::F16 => 2,
-            KvType::Q8_0 => 1,
-        }
-    }
-
-    /// Bytes of a scale; also 16-byte parts of a line of scales.
-    fn scale(self) -> usize {
-        match self {
-            KvType::F32 | KvType::F16 => 0,
-            KvType::Q8_0 => 2,
-        }
+/// Bytes of a scale; also 16-byte parts of a line of scales.
+fn scale(kv: KvType) -> usize {
+    match kv {
+        KvType::F32 | KvType::F16 => 0,
+        KvType::Q8_0 => 2,
     }
 }
 
@@ -88,12 +46,13 @@ pub(crate) struct Layer {
 }
 
 impl Layer {
-    pub(crate) fn new(shape: KvShape, kv: KvType, blocks: usize, block_len: usize) -> Result<Layer, BackendError> {
+    pub(crate) fn new(shape: KvShape, limits: &Limits) -> Result<Layer, BackendError> {
+        let &Limits { kv_type: kv, kv_blocks, block_len, .. } = limits;
         let mut layer = Layer { shape, block_len, kv, keys_size: 0, head_size: 0, data: Buffer::empty() };
         let lines = layer.strips() * block_len;
         layer.keys_size = layer.tiles() * layer.tile_size();
-        layer.head_size = layer.keys_size + layer.tiles() * layer.scales_size() + lines * kv.element();
-        layer.data = Buffer::zeroed(blocks.saturating_mul(layer.block_size()), "the KV cache")?;
+        layer.head_size = layer.keys_size + layer.tiles() * layer.scales_size() + lines * element(kv);
+        layer.data = Buffer::zeroed(kv_blocks.saturating_mul(layer.block_size()), "the KV cache")?;
         Ok(layer)
     }
 
@@ -126,13 +85,13 @@ impl Layer {
     /// 16-byte parts of the scales of 16 positions.
     #[inline]
     pub(super) fn scales_size(&self) -> usize {
-        self.shape.head_dim.div_ceil(RUN) * self.kv.scale()
+        self.shape.head_dim.div_ceil(RUN) * scale(self.kv)
     }
 
     /// 16-byte parts of a tile of keys.
     #[inline]
     pub(super) fn tile_size(&self) -> usize {
-        self.scales_size() + self.shape.head_dim * self.kv.element()
+        self.scales_size() + self.shape.head_dim * element(self.kv)
     }
 
     /// One head's tiles of keys in a block.
@@ -160,7 +119,7 @@ impl Layer {
     /// Puts one head's key and value of a position into its part of the block.
     fn put(&self, part: &mut [Bytes], offset: usize, key: &[f32], value: &[f32]) {
         let (keys, values) = part.as_flattened_mut().split_at_mut(LANES * self.keys_size);
-        let (tile, lane, element, scale) = (offset / LANES, offset % LANES, self.kv.element(), self.kv.scale());
+        let (tile, lane, element, scale) = (offset / LANES, offset % LANES, element(self.kv), scale(self.kv));
         let tile_keys = &mut keys[LANES * tile * self.tile_size()..];
         for (i, run) in key.chunks(RUN).enumerate() {
             let bytes = self.encode(run);
@@ -188,7 +147,7 @@ impl Layer {
     fn encode(&self, run: &[f32]) -> [u8; 4 * RUN] {
         let (mut numbers, mut bytes) = ([0.0; RUN], [0; 4 * RUN]);
         numbers[..run.len()].copy_from_slice(run);
-        tensor::encoder(self.kv.dtype())(&numbers, &mut bytes[..self.kv.scale() + RUN * self.kv.element()]);
+        tensor::encoder(self.kv.dtype())(&numbers, &mut bytes[..scale(self.kv) + RUN * element(self.kv)]);
         bytes
     }
 }

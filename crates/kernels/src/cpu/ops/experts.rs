@@ -1,5 +1,7 @@
 //! Mixture of experts: choosing, weighing, and products with the chosen experts only.
 
+use std::sync::Arc;
+
 use graph::{GateScoring, Op};
 
 use crate::cpu::memory::{Shared, as_indices, as_indices_mut};
@@ -69,7 +71,7 @@ pub(super) fn route(op: &Op, values: Values) {
 }
 
 /// Computes the operators that experts do.
-pub(super) fn compute(cpu: &mut Worker, weights: &[Weight], op: &Op, values: Values) {
+pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values: Values) {
     let ([a, b, _], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
         Op::ExpertLinear { weight } => expert_linear(cpu, weights[weight.index()].tiles(), a, as_indices(b.x), out),
@@ -90,12 +92,12 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Weight], op: &Op, values: Val
 
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
 fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
-    let Worker { pool, vector, rooms, eight, grouping } = cpu;
+    let Worker { pool, vector, rooms, activations, grouping } = cpu;
     grouping.group(ids, tiles.shape.outer);
     let (grouping, out, rows) = (&**grouping, Shared::new(out), input.rows.max(1));
     // As wide as the weight: every slot of a row reads the same.
     let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
-    let x = rounded((pool, *vector), tiles, input, eight);
+    let x = rounded((pool, *vector), tiles, input, activations);
     let cut = Cut::new(tiles.count() * grouping.active.len(), 1, pool.threads());
     let across = cut.across(tiles.count());
     pool.run_with(rooms, across * grouping.active.len(), &|room, piece| {

@@ -2,7 +2,7 @@
 //! and scaled and added up in the same order.
 
 use crate::cpu::codecs::{COLUMNS, Form, QUAD, Weights};
-use crate::cpu::ops::eight::{Block, Factor};
+use crate::cpu::ops::activations_q8::{Block, Factor};
 use crate::cpu::ops::linear::{AT_ONCE, SUMS, TILES};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Sums, Unit};
 use graph::Elem;

@@ -6,7 +6,7 @@ use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduc
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
-use crate::cpu::ops::{Input, Worker, eight, pairs};
+use crate::cpu::ops::{Input, Worker, activations_q8, pairs};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
 use crate::cpu::tiles::Tiles;
@@ -22,7 +22,7 @@ pub(crate) const SUMS: usize = TILES + 1;
 const FLOATS: usize = 128;
 const FLOATS_STRIDE: usize = FLOATS + LANES;
 /// How far apart rounded rows are that are brought together, in blocks: as floats are.
-const TOGETHER: usize = FLOATS_STRIDE / Elem::Q8_WORDS;
+const TOGETHER: usize = FLOATS_STRIDE / activations_q8::WORDS;
 const _: () = assert!(TOGETHER * Elem::Q8_BLOCK >= COLUMNS);
 /// Rows of x that a piece of work is not cut below.
 const GROUP: usize = 12;
@@ -115,7 +115,7 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of x; rounded ones where the weight is quantized (see `eight.rs`) or multiplied in pairs (see `pairs.rs`).
+    /// Rows of x; rounded ones where the weight is quantized (see `activations_q8.rs`) or multiplied in pairs (see `pairs.rs`).
     pub(crate) x: &'a [f32],
     /// Columns of these rows: the matrix's, once or several times.
     pub(crate) width: usize,
@@ -139,8 +139,8 @@ pub(crate) fn rounded<'x>(
     if x.rounded || !tiles.quantized() {
         return x.x;
     }
-    let room = &mut room[..x.rows * eight::words(x.width)];
-    eight::quantize(pool, vector, x.x, x.width, room);
+    let room = &mut room[..x.rows * activations_q8::words(x.width)];
+    activations_q8::quantize(pool, vector, x.x, x.width, room);
     room
 }
 
@@ -251,7 +251,9 @@ impl Product<'_> {
     /// Makes a list of where in rounded x the rows start that some rows of the result read.
     fn starts(&self, rows: &Range<usize>, starts: &mut Vec<u32>) {
         starts.clear();
-        starts.extend(rows.clone().map(|i| eight::start(self.width, self.tiles.shape.cols, self.source(i)) as u32));
+        starts.extend(
+            rows.clone().map(|i| activations_q8::start(self.width, self.tiles.shape.cols, self.source(i)) as u32),
+        );
     }
 
     /// Whether so many rows are multiplied with tiles that are unpacked anew for each group of them: there is but one, or that
@@ -277,7 +279,7 @@ impl Product<'_> {
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
             cols: self.tiles.shape.cols,
-            x: eight::blocks(self.x),
+            x: activations_q8::blocks(self.x),
             rows: &room.starts,
             sums: &mut room.sums,
             sums_stride: SUMS,
@@ -294,11 +296,11 @@ impl Product<'_> {
         for start in (0..cols).step_by(COLUMNS) {
             let (at, blocks) = (start / Elem::Q8_BLOCK, COLUMNS.min(cols - start) / Elem::Q8_BLOCK);
             let (x, stride) = match spaced {
-                Some(stride) => (&eight::blocks(self.x)[room.starts[0] as usize + at..], stride),
+                Some(stride) => (&activations_q8::blocks(self.x)[room.starts[0] as usize + at..], stride),
                 None => {
-                    let x = eight::blocks(self.x);
-                    eight::bring_together(x, &room.starts, at..at + blocks, (&mut room.x, TOGETHER));
-                    (eight::blocks(&room.x), TOGETHER)
+                    let x = activations_q8::blocks(self.x);
+                    activations_q8::bring_together(x, &room.starts, at..at + blocks, (&mut room.x, TOGETHER));
+                    (activations_q8::blocks(&room.x), TOGETHER)
                 }
             };
             Side::read(&mut room.sides, groups, (x, stride), blocks);

@@ -1,25 +1,30 @@
 //! The operators.
 
+pub(super) mod activations_q8;
 mod attention;
 mod cache;
-pub(super) mod eight;
 mod experts;
 mod gemm;
 pub(super) mod gemm_amx;
 pub(super) mod linear;
+mod memories;
 pub(super) mod pairs;
 mod product;
+mod recurrent;
 mod rope;
 pub(super) mod rows;
 
 pub(crate) use attention::Tasks;
-pub use cache::KvType;
 pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
+pub(crate) use memories::Memories;
 use product::Fused;
+use recurrent::CausalConv;
+pub(crate) use recurrent::States;
 pub(crate) use rope::Table;
 
 use std::slice;
+use std::sync::Arc;
 
 use graph::{Attention, BackendError, Batch, End, Op};
 
@@ -34,7 +39,7 @@ pub(crate) struct Worker<'a> {
     pub(crate) vector: Vector,
     pub(crate) rooms: &'a mut [Room],
     /// Rounded rows of x.
-    pub(crate) eight: &'a mut [f32],
+    pub(crate) activations: &'a mut [f32],
     pub(crate) grouping: &'a mut Grouping,
 }
 
@@ -48,30 +53,30 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// For these attentions over the cache's layers, or their parts with up to `heads` query heads, and products of up to
+    /// For these attentions over the layers with keys and values, or their parts with up to `heads` query heads, and products of up to
     /// `cols` columns.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
-        layers: &[Layer],
+        memories: &Memories,
         cols: usize,
         heads: usize,
     ) -> Result<Room, BackendError> {
         let group = |layer: &Layer| heads.div_ceil(layer.shape.heads).max(1) * layer.strips() * LANES;
-        let widest = layers.iter().map(group).fold(cols, usize::max);
+        let widest = memories.layers().iter().map(group).fold(cols, usize::max);
         Ok(Room {
             product: linear::Room::new()?,
             row: Buffer::zeroed(widest, "scratch")?,
-            attention: attention::Room::new(attentions, layers)?,
+            attention: attention::Room::new(attentions, memories)?,
         })
     }
 }
 
-/// What operators read of the step and the model, and the cache that they write.
+/// What operators read of the step and the model, and the memories that they write.
 pub(crate) struct Step<'a> {
     pub(crate) batch: &'a Batch,
     pub(crate) tasks: &'a mut Tasks,
-    pub(crate) weights: &'a [Weight],
-    pub(crate) layers: &'a mut [Layer],
+    pub(crate) weights: &'a [Arc<Weight>],
+    pub(crate) memories: &'a mut Memories,
     pub(crate) tables: &'a [Table],
     /// Positions of a block of the cache.
     pub(crate) block_len: usize,
@@ -148,10 +153,10 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             let norm = |x: &mut [f32]| vector.run(rows::RmsNorm { x, weight, eps });
             match quantize {
                 false => each_row(cpu.pool, out, width, |_, x| norm(x)),
-                true => eight::quantize_with(cpu, a, out, norm),
+                true => activations_q8::quantize_with(cpu, a, out, norm),
             }
         }
-        Op::Quantize => eight::quantize(cpu.pool, vector, a.x, a.width, out),
+        Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::SoftCap { cap } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::SoftCap { x, cap: *cap })),
@@ -166,13 +171,17 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
         Op::RopeKvWrite { rope, layer } => {
             let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
             let turn = |i: usize, x: &mut [f32]| vector.run(table.turn(rope, i, x));
-            cache::write(cpu, &mut step.layers[*layer], step.batch, (b.x, c.x), turn);
+            cache::write(cpu, step.memories.kv_mut(*layer), step.batch, (b.x, c.x), turn);
             each_row(cpu.pool, out, width, turn);
         }
-        Op::KvWrite { layer } => cache::write(cpu, &mut step.layers[*layer], step.batch, (a.x, b.x), |_, _| {}),
+        Op::KvWrite { layer } => cache::write(cpu, step.memories.kv_mut(*layer), step.batch, (a.x, b.x), |_, _| {}),
         Op::Attention(op) => {
-            let (layer, sinks) = (&step.layers[op.layer], op.sinks.map(|id| step.weights[id.index()].values()));
+            let (layer, sinks) = (step.memories.kv(op.layer), op.sinks.map(|id| step.weights[id.index()].values()));
             attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.tasks, out);
+        }
+        Op::CausalConv { layer, weight } => {
+            let conv = CausalConv { x: a.x, taps: step.weights[weight.index()].values(), channels: width };
+            conv.run(cpu, step.memories.states_mut(*layer), step.batch, out);
         }
         Op::SelectOutputs => each_row(cpu.pool, out, width, |i, row| {
             row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);

@@ -1,19 +1,20 @@
 //! Fused products: one or several matrices with the same x, and what is done with the result while it is in the cache.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use graph::{Activation, End, WeightId};
 
 use super::linear::{Cut, Product, Room, Slots, rounded};
 use super::rows::{Add, Glu};
-use super::{Values, Worker, eight};
+use super::{Values, Worker, activations_q8};
 use crate::cpu::simd::Vector;
 use crate::cpu::weight::Weight;
 
 /// What [`graph::Product`] says, and [`graph::Op::Linear`] in the same words.
 #[derive(Clone, Copy)]
 pub(super) struct Fused<'a> {
-    pub(super) weights: &'a [Weight],
+    pub(super) weights: &'a [Arc<Weight>],
     pub(super) matrices: &'a [WeightId],
     pub(super) biases: &'a [Option<WeightId>],
     pub(super) end: &'a End,
@@ -24,10 +25,10 @@ pub(super) struct Fused<'a> {
 impl Fused<'_> {
     /// Computes all outputs.
     pub(super) fn run(&self, cpu: &mut Worker) {
-        let Worker { pool, vector, rooms, eight, .. } = cpu;
+        let Worker { pool, vector, rooms, activations, .. } = cpu;
         let x = self.values.inputs[usize::from(*self.end == End::Add)];
         let (rows, width) = (x.rows, x.width);
-        let x = rounded((pool, *vector), self.weight(0).tiles(), x, eight);
+        let x = rounded((pool, *vector), self.weight(0).tiles(), x, activations);
         let count = |i: usize| self.weight(i).tiles().count();
         let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
         let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
@@ -95,8 +96,8 @@ impl Fused<'_> {
                 let residual = &self.values.inputs[0].x[row * out.width + out.columns.start..][..sums.len()];
                 vector.run(Add { x: sums, y: residual });
             }
-            let start = out.start + row * eight::words(out.width);
-            return eight::write(vector, arena, start, out.columns.start, sums);
+            let start = out.start + row * activations_q8::words(out.width);
+            return activations_q8::write(vector, arena, start, out.columns.start, sums);
         }
         // SAFETY: a piece has its rows and columns of the result for itself.
         #[allow(unsafe_code)]

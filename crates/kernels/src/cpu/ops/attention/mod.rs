@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::AcqRel;
 
 use graph::{Attention, BackendError, Batch};
 
+use super::Memories;
 use super::Worker;
 use super::cache::Layer;
 use crate::cpu::memory::{Buffer, Shared};
@@ -32,14 +33,14 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Enough for each of `attentions` over the cache's `layers`.
+    /// Enough for each of `attentions`.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
-        layers: &[Layer],
+        memories: &Memories,
     ) -> Result<Room, BackendError> {
         let most = |f: &dyn Fn(&Layer) -> usize| {
-            let sizes = attentions.clone().map(|op| ROWS * group(op, &layers[op.layer]) * f(&layers[op.layer]));
-            sizes.max().unwrap_or(0)
+            let layers = attentions.clone().map(|op| (op, memories.kv(op.layer)));
+            layers.map(|(op, layer)| ROWS * group(op, layer) * f(layer)).max().unwrap_or(0)
         };
         Ok(Room {
             queries: Buffer::zeroed(most(&|layer| layer.shape.head_dim), "scratch")?,

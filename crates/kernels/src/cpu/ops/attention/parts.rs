@@ -13,7 +13,7 @@ use crate::cpu::simd::{LANES, Line};
 /// Computes an operator that gives or takes numbers by position.
 pub(crate) fn compute(cpu: &mut Worker, step: &Step, op: &Op, values: &ops::Values) {
     let (x, out, words) = (values.inputs[0], values.out(), values.words);
-    let layer = |i: usize| &step.layers[i];
+    let layer = |i: usize| step.memories.kv(i);
     let all = |heads, pieces, words| Positions {
         batch: step.batch,
         block_len: step.block_len,

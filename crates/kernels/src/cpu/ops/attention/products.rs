@@ -5,9 +5,11 @@
 use std::array::from_fn;
 use std::ops::Range;
 
+use graph::KvType;
+
 use crate::cpu::codecs::{Column, F16, F32};
 use crate::cpu::memory::as_numbers;
-use crate::cpu::ops::cache::{KvType, Layer, RUN};
+use crate::cpu::ops::cache::{Layer, RUN};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
 /// scores\[row\]\[tile\] ← query\[row\] · the keys of the tile's positions.

@@ -8,7 +8,7 @@ use graph::{Attention, BackendError, Limits, Span};
 
 use super::{Heads, group, state_len};
 use crate::cpu::memory::{Buffer, Shared};
-use crate::cpu::ops::cache::Layer;
+use crate::cpu::ops::Memories;
 use crate::cpu::simd::Line;
 
 /// Rows in one task at most; they share what is read of the cache.
@@ -96,11 +96,12 @@ impl Tasks {
     /// Room to share as many parts as the cache holds, rounded up for each of several sequences.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention>,
-        layers: &[Layer],
+        memories: &Memories,
         limits: &Limits,
     ) -> Result<Tasks, BackendError> {
+        let layers = memories.layers();
         let most = if layers.is_empty() { 0 } else { 2 * limits.kv_blocks.div_ceil(part_blocks(limits.block_len)) };
-        let lines = attentions.map(|op| op.heads * state_len(&layers[op.layer])).max().unwrap_or(0);
+        let lines = attentions.map(|op| op.heads * state_len(memories.kv(op.layer))).max().unwrap_or(0);
         let heads = layers.iter().map(|layer| layer.shape.heads).max().unwrap_or(0);
         Ok(Tasks {
             list: Vec::with_capacity(limits.max_tokens + most),

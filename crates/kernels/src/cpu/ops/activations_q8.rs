@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use graph::{Elem, Rows, ValueInfo};
+use graph::Elem;
 
 use super::{Input, Worker};
 use crate::cpu::memory::Shared;
@@ -18,15 +18,16 @@ const QUADS: usize = COLUMNS / 4;
 /// times the scale, negated, again for all and for each half, which a minimum is multiplied with; and -8 times the sum of all, for
 /// bytes that are 8 too large, the most frequent ones. A block is a cache line.
 pub(crate) type Block = [f32; WORDS];
-const WORDS: usize = Elem::Q8_WORDS;
+pub(crate) const WORDS: usize = LANES;
 const SCALE: usize = QUADS;
 const STARTS: usize = QUADS + 1;
 const SUMS: usize = QUADS + 4;
 const START_OF_FOUR_BITS: usize = QUADS + 7;
 
-/// Words of a rounded row.
-pub(crate) fn words(cols: usize) -> usize {
-    ValueInfo { rows: Rows::Tokens, width: cols, elem: Elem::Q8 }.words()
+/// Words of a rounded row. It is an odd number of blocks, the last one empty where the columns make an even number: rows a power
+/// of two apart would share few of a cache's sets.
+pub(crate) const fn words(cols: usize) -> usize {
+    ((cols / COLUMNS) | 1) * WORDS
 }
 
 /// Rounded rows as blocks.

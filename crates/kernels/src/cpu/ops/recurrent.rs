@@ -1,0 +1,154 @@
+//! Recurrent layers: a state for each sequence, brought forward row by row. A row depends on its own sequence's rows and state
+//! alone, in the order of the rows, so it does not matter how a prompt is cut or what else is in the batch.
+
+use graph::{BackendError, Batch, Span};
+
+use super::Worker;
+use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::simd::{Kernel, LANES, Simd};
+
+/// One layer's states, a slot for each sequence.
+#[derive(Debug)]
+pub(crate) struct States {
+    len: usize,
+    data: Buffer<f32>,
+}
+
+impl States {
+    pub(crate) fn new(len: usize, slots: usize) -> Result<States, BackendError> {
+        Ok(States { len, data: Buffer::zeroed(len.saturating_mul(slots), "recurrent states")? })
+    }
+
+    /// Memory they take, in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.data.bytes()
+    }
+
+    /// Copies whole states (from, to), in order.
+    pub(crate) fn copy(&mut self, copies: &[(u32, u32)]) {
+        for &(from, to) in copies {
+            let from = from as usize * self.len;
+            self.data.copy_within(from..from + self.len, to as usize * self.len);
+        }
+    }
+}
+
+/// Channels in one piece of work, at most: of each row some neighbouring cache lines.
+const CHANNELS: usize = 4 * LANES;
+/// Taps that are brought together at a time.
+const TAPS: usize = 8;
+
+/// What all pieces of one convolution need.
+#[derive(Clone, Copy)]
+pub(super) struct CausalConv<'a> {
+    /// Rows of `channels` inputs.
+    pub(super) x: &'a [f32],
+    /// A channel's taps, one channel after the other.
+    pub(super) taps: &'a [f32],
+    pub(super) channels: usize,
+}
+
+impl CausalConv<'_> {
+    /// out ← the convolution of every channel. A piece of work is some channels of one sequence.
+    pub(super) fn run(&self, cpu: &mut Worker, states: &mut States, batch: &Batch, out: &mut [f32]) {
+        let (vector, len) = (cpu.vector, states.len);
+        let (data, out, across) = (Shared::new(&mut states.data), Shared::new(out), self.channels.div_ceil(CHANNELS));
+        cpu.pool.run(batch.spans.len() * across, &|_, piece| {
+            let (span, start) = (&batch.spans[piece / across], piece % across * CHANNELS);
+            let state = span.state.expect("checked with the batch") as usize * len;
+            for first in (start..self.channels.min(start + CHANNELS)).step_by(LANES) {
+                let lanes = LANES.min(self.channels - first);
+                vector.run(Lanes { all: self, span, first, lanes, state: (&data, state), out: &out });
+            }
+        });
+    }
+
+    fn width(&self) -> usize {
+        self.taps.len() / self.channels
+    }
+}
+
+/// Up to 16 channels of one sequence, which nobody else reads or writes at the same time.
+struct Lanes<'a> {
+    all: &'a CausalConv<'a>,
+    span: &'a Span,
+    first: usize,
+    lanes: usize,
+    /// The layer's states, and where the sequence's begins.
+    state: (&'a Shared<'a, f32>, usize),
+    out: &'a Shared<'a, f32>,
+}
+
+impl Kernel for Lanes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let width = self.all.width();
+        if self.span.position == 0 {
+            (0..width - 1).for_each(|i| self.last(i).fill(0.0));
+        }
+        for from in (0..width).step_by(TAPS) {
+            let mut taps = [[0.0; LANES]; TAPS];
+            let count = TAPS.min(width - from);
+            for (lane, channel) in self.all.taps[self.first * width..].chunks(width).take(self.lanes).enumerate() {
+                (0..count).for_each(|j| taps[j][lane] = channel[from + j]);
+            }
+            for i in 0..self.span.rows.len() {
+                let place = (self.span.rows.start + i) * self.all.channels + self.first;
+                // SAFETY: these channels of the sequence's rows are this kernel's own.
+                #[allow(unsafe_code)]
+                let out = unsafe { self.out.part(place, self.lanes) };
+                let mut sum = if from == 0 { s.splat(0.0) } else { s.load(&padded(out)) };
+                for (j, tap) in taps[..count].iter().enumerate() {
+                    sum = s.mul_add(s.load(&padded(self.input(i, from + j))), s.load(tap), sum);
+                }
+                let mut lanes = [0.0; LANES];
+                s.store(&mut lanes, sum);
+                out.copy_from_slice(&lanes[..self.lanes]);
+            }
+        }
+        self.remember();
+    }
+}
+
+impl Lanes<'_> {
+    /// The `i`th of the state's inputs.
+    #[inline(always)]
+    fn last(&self, i: usize) -> &mut [f32] {
+        let (states, start) = self.state;
+        // SAFETY: these channels of the sequence's state are this kernel's own, and it holds one input at a time.
+        #[allow(unsafe_code)]
+        unsafe {
+            states.part(start + i * self.all.channels + self.first, self.lanes)
+        }
+    }
+
+    /// What tap `j` is multiplied with for row `i` of the span.
+    #[inline(always)]
+    fn input(&self, i: usize, j: usize) -> &[f32] {
+        match (i + j).checked_sub(self.all.width() - 1) {
+            Some(row) => &self.all.x[(self.span.rows.start + row) * self.all.channels + self.first..][..self.lanes],
+            None => self.last(i + j),
+        }
+    }
+
+    /// Brings the state forward to the end of the span.
+    #[inline(always)]
+    fn remember(&self) {
+        for i in 0..self.all.width() - 1 {
+            // Row `rows.len()` would be the next; a state's inputs lie further back than what replaces them.
+            let mut input = [0.0; LANES];
+            input[..self.lanes].copy_from_slice(self.input(self.span.rows.len(), i));
+            self.last(i).copy_from_slice(&input[..self.lanes]);
+        }
+    }
+}
+
+/// Up to 16 numbers, and zeros after them.
+#[inline(always)]
+fn padded(x: &[f32]) -> [f32; LANES] {
+    let mut all = [0.0; LANES];
+    all[..x.len()].copy_from_slice(x);
+    all
+}
