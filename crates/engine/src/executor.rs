@@ -13,7 +13,7 @@ pub struct ExecutorLimits {
     pub kv_blocks: usize,
     /// Positions in a block.
     pub block_len: usize,
-    /// Slots for recurrent states.
+    /// Slots for recurrent states; 0 if the model has no recurrent layers.
     pub state_slots: usize,
     /// Width of a row of the output: of logits, the size of the vocabulary.
     pub vocab: usize,

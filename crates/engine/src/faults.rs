@@ -45,9 +45,11 @@ impl<E: Executor> Engine<E> {
     pub(crate) fn fail(&mut self, error: &ExecutorError) {
         self.totals.failed_batches += 1;
         let reason = FinishReason::Failed(error.to_string().into());
+        let before = self.scheduler.preempted().len();
         for id in self.scheduler.abandon() {
             self.delivery.finish(id, &reason);
         }
+        self.delivery.preempted(&self.scheduler.preempted()[before..]);
         if let Some(why) = self.faults.failed(error) {
             self.give_up(why.into());
         }

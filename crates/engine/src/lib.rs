@@ -3,6 +3,7 @@
 //! Architecture invariant: this crate knows nothing of text, HTTP, JSON, async, the wall clock (time is passed in), files
 //! or metrics exporters.
 
+mod commit;
 mod delivery;
 mod driver;
 mod event;
@@ -14,10 +15,12 @@ mod mask;
 mod observer;
 mod panics;
 mod policy;
+mod refusals;
 mod report;
 mod request;
 mod sampler;
 mod scheduler;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +43,7 @@ pub use report::{EngineStats, StepReport};
 pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
 pub use sampler::{Draw, SampleError, Sampler};
 pub use scheduler::{Arrival, Scheduler, SchedulerLimits, Sequence, SequenceId};
+pub use state::{StateSlot, StateSlots};
 
 /// The settings of an engine that the executor does not fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -183,87 +187,5 @@ impl<E: Executor> Engine<E> {
         self.delivery.poll(now, &mut self.scheduler);
         self.scheduler.schedule(now);
         self.delivery.fill(now, &self.scheduler, &mut self.batch);
-    }
-
-    /// Brings the sequences of the batch up to date with what was drawn, or ends them if it failed; reports the step.
-    fn commit(&mut self, outcome: Result<(), ExecutorError>, started: Duration, ended: Duration) -> StepReport {
-        let (rows, preempted) = (self.rows(), self.scheduler.preempted().len());
-        match outcome {
-            Ok(()) => self.advance(ended),
-            Err(error) => self.fail(&error),
-        }
-        let counts = self.delivery.ledger.take_counts();
-        let report = StepReport {
-            started,
-            ended,
-            prefill_rows: rows.0,
-            decode_rows: rows.1,
-            tokens: counts.tokens,
-            finished: counts.finished,
-            cancelled: counts.cancelled,
-            preempted,
-            stalled: self.scheduler.stalled(),
-            running: self.scheduler.running().len(),
-            waiting: self.scheduler.waiting().len(),
-            blocks_used: self.scheduler.cache().blocks().used(),
-        };
-        self.totals.add(&report);
-        let _ = self.observer.call(|observer| observer.step(&report));
-        self.tell();
-        report
-    }
-
-    /// Rows of prompts and rows that decode in the current batch.
-    fn rows(&self) -> (usize, usize) {
-        let rows = |decodes| self.scheduler.batch().filter(|s| s.decodes() == decodes).map(Sequence::rows).sum();
-        (rows(false), rows(true))
-    }
-
-    fn advance(&mut self, now: Duration) {
-        let Engine { scheduler, delivery, drawn, batch, faults, .. } = self;
-        let mut drawn = drawn.drain(..);
-        scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, now, living));
-        if !batch.tokens.is_empty() {
-            faults.succeeded();
-        }
-    }
-
-    fn end(&mut self, chosen: impl Fn(RequestId) -> bool, reason: &FinishReason) {
-        for id in self.delivery.sequences(chosen) {
-            self.scheduler.remove(id);
-            self.delivery.finish(id, reason);
-        }
-        self.tell();
-    }
-
-    /// Why a request is answered at once: nothing is to be computed, or it can never be.
-    fn immediate_end(&self, request: &Request) -> Option<FinishReason> {
-        let failure = self.failure().cloned().or_else(|| self.refusal(request).map(Arc::from));
-        failure.map(FinishReason::Failed).or_else(|| (request.stop.max_tokens == 0).then_some(FinishReason::Length))
-    }
-
-    /// Why a request can never run.
-    fn refusal(&self, request: &Request) -> Option<String> {
-        let (tokens, context) = (request.prompt.tokens(), self.scheduler.limits().context);
-        let vocab = self.executor.limits().vocab;
-        if let Some(token) = tokens.iter().find(|&&token| token as usize >= vocab) {
-            let last = vocab.saturating_sub(1);
-            return Some(format!("the prompt has token {token}, but the vocabulary ends at {last}"));
-        }
-        (tokens.len() >= context).then(|| {
-            let blocks = self.scheduler.cache().blocks().total();
-            format!(
-                "the prompt has {} tokens, but prompt and answer together can have {context} (the context, or what \
-                 {blocks} blocks of KV cache hold); shorten the prompt or enlarge the context or the cache",
-                tokens.len()
-            )
-        })
-    }
-
-    /// Tells the observer whose requests have ended.
-    fn tell(&mut self) {
-        for record in self.delivery.ledger.take_ended() {
-            let _ = self.observer.call(|observer| observer.ended(&record));
-        }
     }
 }

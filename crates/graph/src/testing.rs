@@ -7,7 +7,7 @@ use tensor::{DType, Shape};
 use crate::*;
 
 /// A layout with padding everywhere: values on lines of 16 words, 8-bit rows of an odd number of lines.
-pub const LAYOUT: Layout = Layout { align: 16, q8_words: |columns| (columns / 32 | 1) * 16, block_align: 16 };
+pub const LAYOUT: Layout = Layout { align: 16, q8_words: |columns| ((columns / 32) | 1) * 16, block_align: 16 };
 
 /// A toy model. Every operator but the experts' appears in every one of them, the experts' where `experts` is set.
 #[derive(Clone, Debug)]

@@ -89,19 +89,28 @@ impl Delivery {
 
     /// Takes note of what the scheduler decided at the time `now`, and fills the batch with it.
     pub(crate) fn fill(&mut self, now: Duration, scheduler: &Scheduler, batch: &mut Batch) {
-        let Delivery { streams, ledger, .. } = self;
-        let key = |id: &SequenceId| streams[id].spec.key;
-        scheduler.started().iter().for_each(|id| ledger.started(key(id), now));
-        scheduler.preempted().iter().for_each(|id| ledger.preempted(key(id)));
+        for id in scheduler.started() {
+            self.ledger.started(self.streams[id].spec.key, now);
+        }
+        self.preempted(scheduler.preempted());
         batch.clear();
         batch.copies.extend_from_slice(scheduler.copies());
+        batch.state_copies.extend_from_slice(scheduler.state_copies());
         for sequence in scheduler.batch() {
             let positions = sequence.cached()..sequence.cached() + sequence.rows();
-            let tokens = &streams[&sequence.id()].tokens[positions];
-            let rows = batch.push(tokens, sequence.cached(), scheduler.table(sequence));
+            let tokens = &self.streams[&sequence.id()].tokens[positions];
+            let (table, state) = (scheduler.table(sequence), sequence.state());
+            let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
             if sequence.completes() {
                 batch.outputs.push(rows.end as u32 - 1);
             }
+        }
+    }
+
+    /// Takes note of sequences that lost their blocks.
+    pub(crate) fn preempted(&mut self, sequences: &[SequenceId]) {
+        for id in sequences {
+            self.ledger.preempted(self.streams[id].spec.key);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Scheduler, SchedulerLimits, Sequence};
-use crate::KvCache;
+use crate::{KvCache, StateSlots};
 
 impl Scheduler {
     /// What the settings and the executor together allow.
@@ -14,6 +14,11 @@ impl Scheduler {
     /// The blocks and who holds them.
     pub fn cache(&self) -> &KvCache {
         &self.cache
+    }
+
+    /// The slots of recurrent states and who holds them.
+    pub fn states(&self) -> &StateSlots {
+        &self.states
     }
 
     /// The sequences that hold blocks, in the policy's order.
@@ -49,7 +54,8 @@ impl Scheduler {
     pub fn check(&self) -> Result<(), String> {
         self.running.iter().try_for_each(|sequence| self.check_running(sequence))?;
         self.check_owners()?;
-        let idle = |s: &Sequence| !s.running && s.blocks.is_empty() && s.cached == 0 && s.rows == 0;
+        let idle =
+            |s: &Sequence| !s.running && s.blocks.is_empty() && s.slots.is_empty() && s.cached == 0 && s.rows == 0;
         ensure(self.waiting.iter().all(idle), || "the queue holds blocks or positions".to_owned())?;
         for list in [&self.waiting, &self.running] {
             ensure(list.is_sorted_by(|a, b| a.rank < b.rank), || "a list is out of order".to_owned())?;
@@ -64,6 +70,8 @@ impl Scheduler {
         ensure(sequence.running && sequence.started, || format!("{:?} runs unstarted", sequence.id))?;
         ensure(blocks >= self.cache.blocks_for(cached), || format!("{blocks} blocks for {cached} positions"))?;
         ensure(blocks <= self.cache.blocks_for(tokens), || format!("{blocks} blocks for {tokens} tokens"))?;
+        let (slots, due) = (sequence.slots.len(), self.states.slots_for(sequence.continuations));
+        ensure(slots == due, || format!("{slots} state slots where {due} are due"))?;
         ensure(cached < tokens && tokens <= self.limits.context, || format!("{cached} of {tokens} tokens cached"))?;
         ensure(sequence.rows == 0, || format!("{} rows are not accounted for", sequence.rows))
     }
@@ -77,7 +85,9 @@ impl Scheduler {
             ensure(references == tables, || format!("block {block}: {references} references, {tables} tables"))?;
         }
         let used = self.cache.blocks().used();
-        ensure(used == owners.len(), || format!("{used} blocks used, {} in tables", owners.len()))
+        ensure(used == owners.len(), || format!("{used} blocks used, {} in tables", owners.len()))?;
+        let (used, held) = (self.states.used(), self.running.iter().map(|s| s.slots.len()).sum::<usize>());
+        ensure(used == held, || format!("{used} state slots used, {held} held"))
     }
 }
 

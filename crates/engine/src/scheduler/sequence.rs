@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BlockId, Priority, Request, RequestId};
+use crate::{BlockId, Priority, Request, RequestId, StateSlot};
 
 /// Names a sequence. Numbers grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ impl Arrival {
 }
 
 /// A prompt and what was generated after it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sequence {
     pub(super) id: SequenceId,
     pub(super) arrival: Arc<Arrival>,
@@ -55,6 +55,9 @@ pub struct Sequence {
     /// Tokens from the front whose keys and values are in `blocks`.
     pub(super) cached: usize,
     pub(super) blocks: Vec<BlockId>,
+    /// A slot for each continuation while it runs, of models with recurrent layers. The first holds the state after the
+    /// `cached` tokens; the others are kept for the forks.
+    pub(super) slots: Vec<StateSlot>,
     /// Rows in the current batch.
     pub(super) rows: usize,
     pub(super) stalled_since: Option<Duration>,
@@ -74,6 +77,7 @@ impl Sequence {
             arrival: Arc::new(arrival),
             cached: 0,
             blocks: Vec::new(),
+            slots: Vec::new(),
             rows: 0,
             stalled_since: None,
             running: false,
@@ -122,6 +126,11 @@ impl Sequence {
         &self.blocks
     }
 
+    /// The slot of its recurrent state, if its model has one and it runs.
+    pub fn state(&self) -> Option<u32> {
+        self.slots.first().map(StateSlot::index)
+    }
+
     /// Tokens that the current batch computes.
     pub fn rows(&self) -> usize {
         self.rows
@@ -155,17 +164,53 @@ impl Sequence {
         self.continuations == 0
     }
 
-    /// Goes on with a token more as the sequences in `living`, itself among them or not; the others go to `forks` and share
-    /// what was computed.
-    pub(super) fn go_on(&mut self, living: &[SequenceId], forks: &mut Vec<Sequence>) {
+    /// Gives back everything that it holds while it runs.
+    pub(super) fn release(&mut self) {
+        self.blocks.clear();
+        self.slots.clear();
+        self.cached = 0;
+        self.running = false;
+    }
+
+    /// Stands for fewer continuations than before.
+    pub(super) fn narrow(&mut self, continuations: usize) {
+        self.continuations = continuations;
+        self.slots.truncate(continuations);
+    }
+
+    /// Goes on with a token more as the sequences in `living`, itself among them or not; the others become `forks`, which
+    /// share the blocks of what was computed and have `copies` of its state.
+    pub(super) fn go_on(&mut self, living: &[SequenceId], forks: &mut Vec<Sequence>, copies: &mut Vec<(u32, u32)>) {
         self.continuations = 0;
         self.tokens += 1;
         for &id in living {
             if id == self.id {
                 self.continuations = 1;
             } else {
-                forks.push(Sequence { id, continuations: 1, rank: (self.rank.0, id), ..self.clone() });
+                let fork = self.fork(id);
+                copies.extend(self.state().zip(fork.state()));
+                forks.push(fork);
             }
+        }
+        // Slots of continuations that have ended at once.
+        self.slots.truncate(1);
+    }
+
+    fn fork(&mut self, id: SequenceId) -> Sequence {
+        let slot = if self.slots.len() > 1 { self.slots.pop() } else { None };
+        Sequence {
+            id,
+            arrival: Arc::clone(&self.arrival),
+            continuations: 1,
+            tokens: self.tokens,
+            cached: self.cached,
+            blocks: self.blocks.clone(),
+            slots: slot.into_iter().collect(),
+            rows: 0,
+            stalled_since: None,
+            running: true,
+            started: true,
+            rank: (self.rank.0, id),
         }
     }
 }

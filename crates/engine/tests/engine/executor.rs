@@ -42,6 +42,8 @@ pub(crate) struct Bench {
 pub(crate) struct Fake {
     limits: ExecutorLimits,
     slots: Vec<Option<Slot>>,
+    /// How many tokens each recurrent state has seen, and their hash.
+    states: Vec<Option<(usize, u64)>>,
     logits: Vec<f32>,
     pub(crate) bench: Arc<Mutex<Bench>>,
 }
@@ -60,7 +62,14 @@ impl Fake {
     pub(crate) fn new(max_tokens: usize, max_outputs: usize, kv_blocks: usize, block_len: usize) -> Fake {
         let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots: 0, vocab: VOCAB };
         let slots = vec![None; kv_blocks * block_len];
-        Fake { limits, slots, logits: Vec::new(), bench: Arc::default() }
+        Fake { limits, slots, states: Vec::new(), logits: Vec::new(), bench: Arc::default() }
+    }
+
+    /// With slots for recurrent states.
+    pub(crate) fn with_states(mut self, state_slots: usize) -> Fake {
+        self.limits.state_slots = state_slots;
+        self.states = vec![None; state_slots];
+        self
     }
 
     fn compute(&mut self, batch: &Batch) -> Result<(), String> {
@@ -70,7 +79,11 @@ impl Fake {
             let from = from as usize * len;
             self.slots.copy_within(from..from + len, to as usize * len);
         }
+        for &(from, to) in &batch.state_copies {
+            self.states[to as usize] = self.states[from as usize];
+        }
         self.check_writes(batch)?;
+        self.check_states(batch)?;
         self.logits.clear();
         for span in &batch.spans {
             self.compute_span(batch, span)?;
@@ -113,6 +126,15 @@ impl Fake {
         Ok(())
     }
 
+    /// Each span has a state of its own, if there are any, which has seen what was computed.
+    fn check_states(&self, batch: &Batch) -> Result<(), String> {
+        let slots: Vec<u32> = batch.spans.iter().filter_map(|span| span.state).collect();
+        let due = if self.states.is_empty() { 0 } else { batch.spans.len() };
+        ensure(slots.len() == due, || format!("{} spans with states where {due} are due", slots.len()))?;
+        let twice = slots.iter().enumerate().find(|(i, slot)| slots[..*i].contains(slot));
+        ensure(twice.is_none(), || format!("state slot {twice:?} is in two spans"))
+    }
+
     fn compute_span(&mut self, batch: &Batch, span: &Span) -> Result<(), String> {
         let table = &batch.blocks[span.table.clone()];
         let len = self.limits.block_len;
@@ -125,6 +147,11 @@ impl Fake {
             ensure(right, || format!("position {position} of {span:?} holds {held:?}"))?;
             prefix = held.map_or(0, |held| held.prefix);
         }
+        let state = span.state.map(|slot| slot as usize);
+        if let Some(state) = state.filter(|_| span.position > 0) {
+            let seen = self.states[state];
+            ensure(seen == Some((span.position, prefix)), || format!("state {state} of {span:?} has seen {seen:?}"))?;
+        }
         for (row, position) in span.rows.clone().zip(span.position..) {
             let token = batch.tokens[row];
             prefix = chain(prefix, token);
@@ -132,6 +159,9 @@ impl Fake {
             if batch.outputs.contains(&(row as u32)) {
                 self.logits.extend(logits(prefix));
             }
+        }
+        if let Some(state) = state {
+            self.states[state] = Some((span.position + span.rows.len(), prefix));
         }
         Ok(())
     }
@@ -153,7 +183,15 @@ impl Executor for Fake {
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
-        let outcome = self.compute(batch);
+        let fault = self.bench.lock().unwrap().fault.take();
+        let fails = matches!(fault, Some(Fault::Error | Fault::Broken | Fault::Panic));
+        if fails {
+            // What the batch was to change may be anything now.
+            let to = batch.state_copies.iter().map(|(_, to)| *to);
+            to.chain(batch.spans.iter().filter_map(|span| span.state))
+                .for_each(|slot| self.states[slot as usize] = None);
+        }
+        let outcome = if fails { Ok(()) } else { self.compute(batch) };
         let seen = batch.spans.iter().map(|span| self.first_two(batch, span)).collect();
         let mut bench = self.bench.lock().unwrap();
         bench.seen = seen;
@@ -161,7 +199,6 @@ impl Executor for Fake {
         if let Err(broken) = outcome {
             bench.broken.get_or_insert(broken);
         }
-        let fault = bench.fault.take();
         drop(bench);
         match fault {
             None => {}

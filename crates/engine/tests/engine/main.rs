@@ -13,3 +13,4 @@ mod real;
 mod records;
 mod scene;
 mod simulator;
+mod states;

@@ -93,6 +93,37 @@ fn a_policy_decides_who_gives_way() {
     stage.check(&["1:8@0", "1:1@8"]);
 }
 
+/// Last come, first served, and a newcomer takes the blocks of anyone.
+struct Greedy;
+
+impl Policy for Greedy {
+    fn rank(&self, sequence: &Sequence, _: Duration) -> u64 {
+        u64::MAX - sequence.id().0
+    }
+
+    fn victim(&self, _: &Sequence, _: &Sequence, _: Duration) -> bool {
+        true
+    }
+
+    fn chunk(&self, load: &Load) -> usize {
+        load.rows
+    }
+
+    fn admit(&self, _: &Sequence, _: usize, _: &Load) -> bool {
+        true
+    }
+}
+
+#[test]
+fn nobody_loses_blocks_to_whom_it_comes_before() {
+    let mut stage = Stage::new(4, Box::new(Greedy));
+    // The last to come is first in rank, and keeps its blocks until it has ended.
+    stage.add(9, Priority::Normal).check(&["0:8@0"]).add(9, Priority::Normal);
+    stage.check(&["1:8@0 -0", "1:1@8", "1:1@9", "1:1@10"]);
+    stage.scheduler.remove(SequenceId(1));
+    stage.check(&["0:8@0", "0:1@8"]);
+}
+
 #[test]
 fn rank_may_change_with_time() {
     let mut stage = Stage::new(16, Box::new(Urgent));

@@ -30,8 +30,8 @@ impl TokenSink for Tokens {
 fn engine(toy: &ToyConfig, kv_blocks: usize) -> Engine<BackendExecutor<Interpreter>> {
     let (graph, weights) = toy_model(toy);
     let weights = upload(&Interpreter, &graph, &weights);
-    let (kv_type, state_slots) = (KvType::F32, 0);
-    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type, state_slots };
+    let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
+    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
     let program = Interpreter.compile(&graph, weights, limits).unwrap();
     let config = EngineConfig { max_batch_tokens: 16, max_sequences: 8, max_queue: 99, context: 48, seed: 1 };
     Engine::new(BackendExecutor::new(Interpreter, program, limits, toy.vocab), config, ())
@@ -66,6 +66,7 @@ fn preempted_sequences_say_what_undisturbed_ones_do() {
     let toys = [
         ToyConfig { window: Some(6), softcap: Some(5.0), sinks: true, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), ..plain.clone() },
+        ToyConfig { conv: Some(4), ..plain.clone() },
         plain,
     ];
     for toy in toys {

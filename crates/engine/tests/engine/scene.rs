@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Continuation, Engine, EngineConfig, Observer, Policy, Prompt, Request, RequestId, RequestRecord, SinkState,
-    StepReport, StopRules,
+    Continuation, Engine, EngineConfig, Observer, Prompt, Request, RequestId, RequestRecord, SinkState, StepReport,
+    StopRules,
 };
 
 use crate::executor::{Fake, Fault};
@@ -25,15 +25,19 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(rows: usize, sequences: usize, blocks: usize) -> Scene {
-        Scene::with_policy(rows, sequences, blocks, Box::new(engine::FirstCome))
+        Scene::of(Fake::new(64, 16, blocks, 4), rows, sequences)
     }
 
-    pub(crate) fn with_policy(rows: usize, sequences: usize, blocks: usize, policy: Box<dyn Policy>) -> Scene {
+    /// With a model that has recurrent layers, and so many slots for their states.
+    pub(crate) fn with_states(rows: usize, sequences: usize, blocks: usize, slots: usize) -> Scene {
+        Scene::of(Fake::new(64, 16, blocks, 4).with_states(slots), rows, sequences)
+    }
+
+    fn of(executor: Fake, rows: usize, sequences: usize) -> Scene {
         let config =
             EngineConfig { max_batch_tokens: rows, max_sequences: sequences, max_queue: 99, context: 64, seed: 1 };
         let records = Arc::default();
-        let recorder = Recorder(Arc::clone(&records));
-        let engine = Engine::with_policy(Fake::new(64, 16, blocks, 4), config, recorder, policy);
+        let engine = Engine::new(executor, config, Recorder(Arc::clone(&records)));
         Scene { engine, inboxes: Vec::new(), now: Duration::ZERO, records, requests: 0 }
     }
 
@@ -84,6 +88,11 @@ impl Scene {
         }
         assert_eq!((self.engine.is_idle(), self.engine.stats().kv_blocks_used), (true, 0));
         preempted
+    }
+
+    /// Slots of recurrent states in use.
+    pub(crate) fn slots(&self) -> usize {
+        self.engine.scheduler().states().used()
     }
 
     /// What each client has got.

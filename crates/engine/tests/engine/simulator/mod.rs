@@ -95,6 +95,7 @@ impl World {
         let (blocks, block_len) = (dice.upto(40) + 2, dice.upto(8) + 1);
         let (rows, outputs) = (dice.upto(40) + 1, dice.upto(9) + 1);
         let executor = Fake::new(rows, outputs, blocks, block_len);
+        let executor = if dice.chance(0.4) { executor.with_states(dice.upto(9) + 1) } else { executor };
         let config = EngineConfig {
             max_batch_tokens: dice.upto(40) + 1,
             max_sequences: dice.upto(9) + 1,

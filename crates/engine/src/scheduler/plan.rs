@@ -1,0 +1,155 @@
+//! How a step is decided: who gets blocks and rows, who starts, who gives way.
+
+use std::time::Duration;
+
+use super::{PATIENCE, Scheduler, Sequence, insert};
+use crate::Load;
+
+impl Scheduler {
+    /// Starts who is first in the queue at the expense of running sequences, as far as the policy wants that; these are not
+    /// planned yet.
+    pub(super) fn make_room(&mut self, now: Duration) {
+        let mut preempted = false;
+        while let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) {
+            let needy = &self.waiting[next];
+            if !self.fits(needy, now, 0) {
+                let Some(victim) = self.giving_way(needy, now) else { return };
+                self.preempt(victim);
+                preempted = true;
+            } else if std::mem::take(&mut preempted) {
+                let sequence = self.waiting.remove(next);
+                self.start(sequence, 0);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Plans a token for each running sequence that has its prompt behind it; returns how many.
+    pub(super) fn decode(&mut self, now: Duration) -> usize {
+        let (mut at, mut planned) = (0, 0);
+        while at < self.running.len() {
+            let sequence = &mut self.running[at];
+            if sequence.stalled() || !sequence.decodes() {
+                at += 1;
+            } else if self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies)
+            {
+                sequence.rows = 1;
+                (at, planned) = (at + 1, planned + 1);
+            } else {
+                let victim = self.victim(&self.running[at], now).unwrap_or(at);
+                self.preempt(victim);
+                at -= usize::from(victim < at);
+            }
+        }
+        planned
+    }
+
+    /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started.
+    pub(super) fn prefill(&mut self, mut budget: usize) -> usize {
+        for sequence in self.running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {
+            sequence.rows = sequence.pending().min(budget);
+            budget -= sequence.rows;
+        }
+        budget
+    }
+
+    /// Starts who is first in the queue while there is room.
+    pub(super) fn admit(&mut self, now: Duration, decoding: usize, mut budget: usize) {
+        while budget > 0 {
+            let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) else { return };
+            if self.fits(&self.waiting[next], now, decoding) {
+                let sequence = self.waiting.remove(next);
+                budget -= self.start(sequence, budget);
+            } else if let Some(victim) = self.victim(&self.waiting[next], now) {
+                self.preempt(victim);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Whether there is room for all its continuations and all its tokens, and the policy agrees.
+    fn fits(&self, sequence: &Sequence, now: Duration, decoding: usize) -> bool {
+        let continuations: usize = self.running.iter().map(|running| running.continuations).sum();
+        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens));
+        continuations + sequence.continuations <= self.limits.sequences
+            && blocks <= load.free_blocks
+            && self.states.fit(sequence.continuations)
+            && self.policy.admit(sequence, blocks, &load)
+    }
+
+    /// Moves a sequence that fits among the running; returns the rows it gets.
+    fn start(&mut self, mut sequence: Sequence, budget: usize) -> usize {
+        let reserved = self.cache.reserve(&mut sequence.blocks, 0, sequence.tokens, &mut Vec::new());
+        debug_assert!(reserved, "the free blocks were counted");
+        sequence.slots = self.states.take(sequence.continuations);
+        sequence.rows = sequence.pending().min(budget);
+        sequence.running = true;
+        if !std::mem::replace(&mut sequence.started, true) {
+            self.step.started.push(sequence.id);
+        }
+        let rows = sequence.rows;
+        insert(&mut self.running, sequence);
+        rows
+    }
+
+    /// Which running sequence gives way to `needy`: the last whose receiver has not read for longer than [`PATIENCE`],
+    /// else whom the policy names. Never one that is planned already.
+    fn victim(&self, needy: &Sequence, now: Duration) -> Option<usize> {
+        let overdue = |since: Duration| now.saturating_sub(since) >= PATIENCE;
+        let idle = self.running.iter().rposition(|sequence| sequence.stalled_since.is_some_and(overdue));
+        idle.or_else(|| self.giving_way(needy, now))
+    }
+
+    /// The last running sequence that gives way to `needy` by the policy, which is not asked about those before `needy`.
+    fn giving_way(&self, needy: &Sequence, now: Duration) -> Option<usize> {
+        let gives_way = |s: &Sequence| s.rows == 0 && s.rank > needy.rank && self.policy.victim(s, needy, now);
+        self.running.iter().rposition(gives_way)
+    }
+
+    /// Takes a running sequence's blocks and puts it back in the queue, to be computed again with the tokens it has.
+    fn preempt(&mut self, victim: usize) {
+        let mut sequence = self.running.remove(victim);
+        sequence.release();
+        self.step.preempted.push(sequence.id);
+        insert(&mut self.waiting, sequence);
+    }
+
+    /// States that were to be copied by a batch that failed are lost: their sequences are computed again.
+    pub(super) fn forget_states(&mut self) {
+        for (_, lost) in std::mem::take(&mut self.step.state_copies) {
+            let forked = |sequence: &Sequence| sequence.state() == Some(lost) && sequence.cached > 0;
+            if let Some(victim) = self.running.iter().position(forked) {
+                self.preempt(victim);
+            }
+        }
+    }
+
+    /// Writes down who is planned: decoding sequences first.
+    pub(super) fn collect(&mut self) {
+        for decodes in [true, false] {
+            let planned = self.running.iter().enumerate().filter(|(_, s)| s.rows > 0 && s.decodes() == decodes);
+            self.step.batch.extend(planned.map(|(at, _)| at));
+        }
+    }
+
+    pub(super) fn load(&self, now: Duration, decoding: usize) -> Load {
+        Load {
+            now,
+            rows: self.limits.rows,
+            decoding,
+            running: self.running.len(),
+            waiting: self.waiting.len(),
+            free_blocks: self.cache.blocks().free(),
+        }
+    }
+
+    /// Brings both lists into the policy's order, which may change with time.
+    pub(super) fn sort(&mut self, now: Duration) {
+        for list in [&mut self.running, &mut self.waiting] {
+            list.iter_mut().for_each(|sequence| sequence.rank.0 = self.policy.rank(sequence, now));
+            list.sort_unstable_by_key(|sequence| sequence.rank);
+        }
+    }
+}
