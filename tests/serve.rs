@@ -194,7 +194,7 @@ fn one_conversation_is_the_same_everywhere() {
 }
 
 #[test]
-fn answers_do_not_depend_on_company() {
+fn answers_do_not_depend_on_the_batch() {
     let server = Server::start();
     let alone = server.complete(&greedy("Once upon a time", 24));
     // Some that read, some that never do, some that go away.

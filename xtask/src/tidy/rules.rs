@@ -29,6 +29,7 @@ const KNOWLEDGE: &[(&str, &[&str], &str)] = &[
         &["Instant::now", "SystemTime", "std::fs", "async fn"],
         "engine is told the time and reads no files",
     ),
+    ("crates/answer/src/", &["std::fs", "std::net", "Instant::now"], "answer knows no files and no network"),
     ("crates/serve/src/", &["std::fs"], "serve knows no weight files"),
 ];
 

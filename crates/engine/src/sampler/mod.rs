@@ -132,7 +132,7 @@ fn greedy(params: &SamplingParams) -> bool {
 }
 
 /// A number in [0, 1) for the token at `index` of an answer. Each index has its own stream, so that a sequence that is
-/// computed again, or in other company, draws the same.
+/// computed again, or in another batch, draws the same.
 fn chance(seed: u64, index: usize) -> f64 {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(index as u64);
