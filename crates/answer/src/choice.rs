@@ -64,7 +64,8 @@ impl Choice {
                 out.push_back(Event::Text { choice, text: String::new(), logprobs });
             }
             let reason = if self.called && reason == Reason::Stop { Reason::ToolCalls } else { reason };
-            out.push_back(Event::Finished { choice, reason, usage: self.usage });
+            let stop = self.pipeline.stop().filter(|_| reason == Reason::Stop).map(str::to_owned);
+            out.push_back(Event::Finished { choice, reason, stop, usage: self.usage });
         }
         released.ended
     }

@@ -2,9 +2,10 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use text::ToolDelta;
 
@@ -44,6 +45,8 @@ pub enum Event {
         choice: usize,
         /// Why.
         reason: Reason,
+        /// The stop string that ended it, if one did.
+        stop: Option<String>,
         /// How many tokens it took.
         usage: Usage,
     },
@@ -81,20 +84,29 @@ pub struct Usage {
     pub generated: usize,
 }
 
-/// Tokens of a generation so far.
-#[derive(Debug, Default)]
+/// Tokens of a generation so far, and how long they took.
+#[derive(Debug)]
 pub struct Tally {
     prompt: usize,
     generated: AtomicUsize,
+    began: Instant,
+    first: OnceLock<Duration>,
+}
+
+impl Default for Tally {
+    fn default() -> Tally {
+        Tally::new(0)
+    }
 }
 
 impl Tally {
     pub(crate) fn new(prompt: usize) -> Tally {
-        Tally { prompt, generated: AtomicUsize::new(0) }
+        Tally { prompt, generated: AtomicUsize::new(0), began: Instant::now(), first: OnceLock::new() }
     }
 
     pub(crate) fn count(&self) {
         self.generated.fetch_add(1, Ordering::Relaxed);
+        self.first.get_or_init(|| self.began.elapsed());
     }
 
     /// Tokens in the prompts.
@@ -105,6 +117,16 @@ impl Tally {
     /// Tokens generated so far, over all choices.
     pub fn generated(&self) -> usize {
         self.generated.load(Ordering::Relaxed)
+    }
+
+    /// Time since the prompts were submitted.
+    pub fn elapsed(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Time from there to the first token of any choice: waiting and prefill.
+    pub fn first_token(&self) -> Option<Duration> {
+        self.first.get().copied()
     }
 }
 

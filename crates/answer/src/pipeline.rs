@@ -112,6 +112,11 @@ impl Pipeline {
         released
     }
 
+    /// The stop string that was found.
+    pub(crate) fn stop(&self) -> Option<&str> {
+        self.stops.found()
+    }
+
     /// The text of a control token, if it is shown.
     fn control(&self, id: u32) -> &str {
         let shown = match &self.shown {

@@ -188,6 +188,7 @@ impl<'a> Starter<'a> {
                 generation.begin_with(Event::Finished {
                     choice,
                     reason: Reason::Length,
+                    stop: None,
                     usage: Usage { prompt: of(choice).tokens.len(), generated: 0 },
                 });
             }

@@ -15,6 +15,8 @@ pub struct Answer {
     pub logprobs: Vec<TokenLogprob>,
     /// How it ended; `None` while it goes on.
     pub reason: Option<Reason>,
+    /// The stop string that ended it, if one did.
+    pub stop: Option<String>,
     /// How many tokens it took, known at the end.
     pub usage: Usage,
 }
@@ -45,7 +47,9 @@ impl Answer {
                 known.name += call.name.as_deref().unwrap_or_default();
                 known.arguments += &call.arguments;
             }
-            Event::Finished { reason, usage, .. } => (self.reason, self.usage) = (Some(reason), usage),
+            Event::Finished { reason, stop, usage, .. } => {
+                (self.reason, self.stop, self.usage) = (Some(reason), stop, usage);
+            }
         }
     }
 

@@ -8,13 +8,14 @@
 pub struct StopStrings {
     stops: Vec<String>,
     held: String,
+    found: Option<usize>,
 }
 
 impl StopStrings {
     /// Watches for any of `stops` (empty ones are ignored).
     pub fn new(mut stops: Vec<String>) -> StopStrings {
         stops.retain(|s| !s.is_empty());
-        StopStrings { stops, held: String::new() }
+        StopStrings { stops, held: String::new(), found: None }
     }
 
     /// Feeds text. Gives what is now certain to be no part of a stop string, and whether one was found (then nothing
@@ -25,9 +26,16 @@ impl StopStrings {
         }
         self.held.push_str(text);
         let (at, found) = self.certain();
+        self.found = found;
+        let found = found.is_some();
         let rest = self.held.split_off(at);
         let shown = std::mem::replace(&mut self.held, if found { String::new() } else { rest });
         (shown, found)
+    }
+
+    /// The stop string that was found.
+    pub fn found(&self) -> Option<&str> {
+        self.found.map(|index| self.stops[index].as_str())
     }
 
     /// What was held back, at the end.
@@ -35,18 +43,18 @@ impl StopStrings {
         std::mem::take(&mut self.held)
     }
 
-    /// How much of what is held is certain, and whether a stop string follows it.
-    fn certain(&self) -> (usize, bool) {
+    /// How much of what is held is certain, and which stop string follows it.
+    fn certain(&self) -> (usize, Option<usize>) {
         let held = self.held.as_str();
-        let whole = self.stops.iter().filter_map(|s| held.find(s.as_str()).map(|at| (at + s.len(), at)));
-        if let Some((_, at)) = whole.min() {
-            return (at, true);
+        let ends = |(i, s): (usize, &String)| held.find(s.as_str()).map(|at| (at + s.len(), at, i));
+        if let Some((_, at, i)) = self.stops.iter().enumerate().filter_map(ends).min() {
+            return (at, Some(i));
         }
         let longest = self.stops.iter().map(String::len).max().unwrap_or(0);
         let from = held.floor_char_boundary(held.len().saturating_sub(longest));
         let mut ends = held[from..].char_indices().map(|(at, _)| from + at);
         let begun = ends.find(|at| self.stops.iter().any(|s| s.starts_with(&held[*at..])));
-        (begun.unwrap_or(held.len()), false)
+        (begun.unwrap_or(held.len()), None)
     }
 }
 
@@ -62,6 +70,7 @@ mod tests {
         let given: Vec<(&str, bool)> = given.iter().map(|(t, f)| (t.as_str(), *f)).collect();
         assert_eq!(given, expected, "{stops:?} {pieces:?}");
         assert_eq!(stop.finish(), rest);
+        assert_eq!(stop.found().is_some(), given.last().is_some_and(|(_, found)| *found));
     }
 
     #[test]
@@ -91,7 +100,7 @@ mod tests {
             let mut ends = whole.char_indices().map(|(at, c)| at + c.len_utf8());
             let naive = ends.find_map(|end| {
                 let stops = stops.iter().filter(|s| !s.is_empty() && whole[..end].ends_with(s.as_str()));
-                stops.map(|s| end - s.len()).min()
+                stops.map(|s| (end - s.len(), s)).min()
             });
             let mut stop = StopStrings::new(stops.clone());
             let mut shown = String::new();
@@ -106,7 +115,8 @@ mod tests {
                 shown.push_str(&stop.finish());
             }
             prop_assert_eq!(stopped, naive.is_some());
-            prop_assert_eq!(shown, &whole[..naive.unwrap_or(whole.len())]);
+            prop_assert_eq!(shown, &whole[..naive.map_or(whole.len(), |(at, _)| at)]);
+            prop_assert_eq!(stop.found(), naive.map(|(_, stop)| stop.as_str()));
         }
     }
 }

@@ -48,9 +48,9 @@ async fn health(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn unknown_url(method: Method, uri: Uri) -> Response {
-    wire::problem(&Problem::new(Kind::UnknownUrl, format!("There is no {method} {}.", uri.path())))
+    wire::problem(uri.path(), &Problem::new(Kind::UnknownUrl, format!("There is no {method} {}.", uri.path())))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {
-    wire::problem(&Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}.", uri.path())))
+    wire::problem(uri.path(), &Problem::new(Kind::MethodNotAllowed, format!("{} does not take {method}.", uri.path())))
 }

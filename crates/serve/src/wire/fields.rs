@@ -8,6 +8,18 @@ use serde_json::{Map, Value};
 
 use answer::{Kind, Problem};
 
+/// Stop strings in a request at most.
+pub(super) const MAX_STOPS: usize = 16;
+
+/// Messages in a request at most.
+pub(super) const MAX_MESSAGES: usize = 8192;
+
+/// Tools in a request at most.
+pub(super) const MAX_TOOLS: usize = 1024;
+
+/// Token ids in `logit_bias` and in `stop_token_ids` at most.
+pub(super) const MAX_TOKEN_IDS: usize = 4096;
+
 /// An object of the request.
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
@@ -75,9 +87,61 @@ impl<'a> Fields<'a> {
         Ok(self.integer(name, low..)?.map(|value| usize::try_from(value).unwrap_or(usize::MAX)))
     }
 
+    /// Any integer of 64 bits, signed or not; -1 is by chance, as llama.cpp and others mean it.
+    pub(super) fn seed(&self) -> Result<Option<u64>, Problem> {
+        match self.get("seed").and_then(Value::as_u64) {
+            Some(seed) => Ok(Some(seed)),
+            None => Ok(self.integer("seed", ..)?.filter(|seed| *seed != -1).map(i64::cast_unsigned)),
+        }
+    }
+
+    /// A string, or an array of at most `most` of them.
+    pub(super) fn strings(&self, name: &str, most: usize) -> Result<Vec<String>, Problem> {
+        let items = match self.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::String(text)) => return Ok(vec![text.clone()]),
+            Some(Value::Array(items)) => items,
+            Some(other) => return Err(wrong_type(name, "a string or an array of strings", other)),
+        };
+        check_length(name, items.len(), most)?;
+        let read = |(i, item): (usize, &Value)| {
+            item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&format!("{name}[{i}]"), "a string", item))
+        };
+        items.iter().enumerate().map(read).collect()
+    }
+
     fn read<T>(&self, name: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Problem> {
         self.get(name).map(|value| read(value).ok_or_else(|| wrong_type(name, what, value))).transpose()
     }
+}
+
+/// A request's body, which must be a JSON object.
+pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, crate::Problem> {
+    if body.trim_ascii().is_empty() {
+        return Err(crate::Problem::new(crate::Kind::InvalidJson, "The body is empty; it must be a JSON object."));
+    }
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(Problem { param: None, ..wrong_type("The body", "a JSON object", &other) }.into()),
+        Err(e) => Err(crate::Problem::new(crate::Kind::InvalidJson, format!("The body is not valid JSON: {e}."))),
+    }
+}
+
+/// Refuses the first of these fields that asks for something.
+pub(super) fn refuse(fields: Fields<'_>, names: &[&str]) -> Result<(), Problem> {
+    let asks = |name: &&&str| fields.get(name).is_some_and(|value| !is_off(value));
+    names.iter().find(asks).map_or(Ok(()), |name| Err(unsupported(name, "")))
+}
+
+/// The error for what this server does not do.
+pub(super) fn unsupported(param: &str, what: &str) -> Problem {
+    Problem::of(Kind::Unsupported, param, format!("{param} {what} is not supported by this server.").replace("  ", " "))
+}
+
+/// A problem with a field of an object, told as one with `path.field`.
+pub(super) fn within(path: &str, problem: Problem) -> Problem {
+    let name = problem.param.unwrap_or_default();
+    Problem::of(problem.kind, format!("{path}.{name}"), format!("{path}.{}", problem.message))
 }
 
 /// Refuses a list that is too long.
@@ -103,6 +167,18 @@ pub(super) fn wrong_type(param: &str, what: &str, value: &Value) -> Problem {
         Value::Object(_) => "an object".into(),
     };
     Problem::of(Kind::InvalidType, param, format!("{param} must be {what}, but it is {is}."))
+}
+
+/// Values by which clients say that they do not want a thing.
+fn is_off(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        Value::Bool(true) => false,
+    }
 }
 
 fn integer(value: &Value) -> Option<i64> {

@@ -1,34 +1,48 @@
 //! What clients speak: a folder for each dialect. What all share is here: from a request's bytes to its answer's.
 
+mod anthropic;
+mod endpoint;
 mod fields;
 mod openai;
+mod sampling;
 mod stream;
 
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use answer::{Answer, Ask, Event, Generation, LoadedModel, Tally};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::response::Response;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
 
 use crate::http::{body, log};
 use crate::{App, Kind, Problem};
 
-pub use openai::{Endpoint, parse_request_body};
+use self::stream::Framing;
+
+pub use endpoint::{Endpoint, parse_request_body};
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    openai::routes()
+    openai::routes().merge(anthropic::routes())
 }
 
-/// The answer to a problem where no dialect is chosen.
-pub(crate) fn problem(problem: &Problem) -> Response {
-    openai::problem(problem)
+/// The answer to a problem with a path: in the dialect to whose part of the paths it belongs.
+pub(crate) fn problem(path: &str, problem: &Problem) -> Response {
+    match path {
+        _ if path.starts_with("/v1/messages") => anthropic::problem(problem),
+        _ => openai::problem(problem),
+    }
 }
 
 /// How an endpoint of an API speaks. A value of it is what matters of one request to the form of its answer.
 pub(crate) trait Dialect: Sized + Send + Unpin + 'static {
+    /// How the messages of a stream are written.
+    const FRAMING: Framing = Framing::Events { ping: None };
+
     /// Reads a request's body.
     ///
     /// # Errors
@@ -38,8 +52,13 @@ pub(crate) trait Dialect: Sized + Send + Unpin + 'static {
     /// Hears who answers, before anything of the answer is written.
     fn answered_by(&mut self, model: &LoadedModel, choices: usize);
 
-    /// The whole answer, one of `answers` for each choice.
+    /// The whole answer, one of `answers` for each choice; none where nothing was asked.
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response;
+
+    /// What a stream says before anything happens.
+    fn begin(&mut self, _: &Tally) -> Vec<Frame> {
+        Vec::new()
+    }
 
     /// What a stream says of an event.
     fn event(&mut self, event: Event, tally: &Tally) -> Vec<Frame>;
@@ -58,7 +77,8 @@ pub(crate) trait Dialect: Sized + Send + Unpin + 'static {
 pub(crate) struct Call<D> {
     /// The model's name; `None` for the first one.
     model: Option<String>,
-    ask: Ask,
+    /// `None` if it only wants the model to be there.
+    ask: Option<Ask>,
     /// Whether the answer comes event by event.
     stream: bool,
     dialect: D,
@@ -81,6 +101,11 @@ impl Frame {
     fn json(value: &impl serde::Serialize) -> Frame {
         Frame::data(serde_json::to_string(value).unwrap_or_default())
     }
+
+    /// A value as JSON, with the name of the event.
+    fn named(name: &'static str, value: &impl serde::Serialize) -> Frame {
+        Frame { name: Some(name), ..Frame::json(value) }
+    }
 }
 
 /// Answers a request. Dropping the future, or the body that it gives, drops the generation: that is cancellation.
@@ -97,7 +122,8 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
     let body = body::read(&parts.headers, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
-    let (mut generation, dialect, stream) = begin::<D>(app, body).await?;
+    let (generation, dialect, stream) = begin::<D>(app, body).await?;
+    let Some(mut generation) = generation else { return Ok(dialect.whole(Vec::new(), &Tally::default())) };
     if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
         tokens.set(generation.tally());
     }
@@ -108,19 +134,44 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
     Ok(dialect.whole(answers, generation.tally()))
 }
 
-type Begun<D> = (Generation, D, bool);
+type Begun<D> = (Option<Generation>, D, bool);
+
+async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>) -> Result<Begun<D>, Problem> {
+    blocking(app, move |app| {
+        let Call { model, ask, stream, mut dialect } = D::parse(&body)?;
+        let (model, generation) = match &ask {
+            Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,
+            None => (app.model(model.as_deref())?, None),
+        };
+        dialect.answered_by(&model, generation.as_ref().map_or(0, Generation::choices));
+        Ok((generation, dialect, stream))
+    })
+    .await
+}
+
+/// Answers a request for which nothing is generated.
+async fn reply(
+    app: Arc<App>,
+    request: Request,
+    work: fn(&App, &[u8]) -> Result<Response, Problem>,
+) -> Result<Response, Problem> {
+    app.models()?;
+    let (parts, body) = request.into_parts();
+    let body = body::read(&parts.headers, body).await?;
+    blocking(app, move |app| work(app, &body)).await
+}
 
 /// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.
-async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>) -> Result<Begun<D>, Problem> {
+async fn blocking<T: Send + 'static>(
+    app: Arc<App>,
+    work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
     let internal = || Problem::new(Kind::Internal, "The request could not be prepared; the server's log says why.");
     let permit = app.blocking.clone().acquire_owned().await.map_err(|_| internal())?;
     let work = move || {
         // It goes on when its client has gone, and so does its permit.
         let _permit = permit;
-        let Call { model, ask, stream, mut dialect } = D::parse(&body)?;
-        let (model, generation) = start(&app, model.as_deref(), &ask)?;
-        dialect.answered_by(&model, generation.choices());
-        Ok((generation, dialect, stream))
+        work(&app)
     };
     tokio::task::spawn_blocking(work).await.map_err(|e| {
         tracing::error!("preparing a request failed: {e}");
@@ -148,4 +199,20 @@ fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, 
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
+}
+
+/// A response with a status, and when to try again.
+fn response((status, retry): (StatusCode, Option<u16>), body: impl IntoResponse) -> Response {
+    let mut response = (status, body).into_response();
+    if let Some(seconds) = retry {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// A name never used before: by this process by counting, by others by chance.
+fn unique(prefix: &str) -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let chance = std::hash::RandomState::new().build_hasher().finish();
+    format!("{prefix}{chance:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -17,13 +17,33 @@ use super::{Dialect, Frame};
 /// A comment is sent after so long without a token (a long prompt, a full engine): proxies close silent connections.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
+/// How the messages of a stream are written.
+pub(crate) enum Framing {
+    /// As server-sent events. A stream that is silent sends a comment, or this event: its name and its data.
+    Events {
+        /// The event.
+        ping: Option<(&'static str, &'static str)>,
+    },
+}
+
 /// The answer as a stream; dropping it cancels the generation.
-pub(super) fn stream(dialect: impl Dialect, generation: Generation) -> Response {
-    let frames = Frames { dialect, generation: Some(generation), ready: VecDeque::new() };
-    let mut response = Sse::new(frames).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
+pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation) -> Response {
+    let ready = dialect.begin(generation.tally()).into();
+    let frames = Frames { dialect, generation: Some(generation), ready };
+    let mut response = match D::FRAMING {
+        Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping)).into_response(),
+    };
     // Asks nginx and its kin not to collect events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
+}
+
+fn keep_alive(ping: Option<(&'static str, &'static str)>) -> KeepAlive {
+    let alive = KeepAlive::new().interval(KEEP_ALIVE);
+    match ping {
+        Some((name, data)) => alive.event(Sent::default().event(name).data(data)),
+        None => alive,
+    }
 }
 
 struct Frames<D> {
@@ -33,15 +53,12 @@ struct Frames<D> {
     ready: VecDeque<Frame>,
 }
 
-impl<D: Dialect> Stream for Frames<D> {
-    type Item = Result<Sent, Infallible>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Frames { dialect, generation, ready } = &mut *self;
+impl<D: Dialect> Frames<D> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Frame>> {
+        let Frames { dialect, generation, ready } = self;
         loop {
-            if let Some(Frame { name, data }) = ready.pop_front() {
-                let sent = name.map_or_else(Sent::default, |name| Sent::default().event(name));
-                return Poll::Ready(Some(Ok(sent.data(data))));
+            if let Some(frame) = ready.pop_front() {
+                return Poll::Ready(Some(frame));
             }
             let Some(open) = generation else { return Poll::Ready(None) };
             match ready!(open.poll_next(cx)) {
@@ -56,5 +73,20 @@ impl<D: Dialect> Stream for Frames<D> {
                 }
             }
         }
+    }
+}
+
+/// Frames as server-sent events.
+struct Events<D>(Frames<D>);
+
+impl<D: Dialect> Stream for Events<D> {
+    type Item = Result<Sent, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let sent = |Frame { name, data }| {
+            let sent = name.map_or_else(Sent::default, |name| Sent::default().event(name));
+            Ok(sent.data(data))
+        };
+        self.0.poll(cx).map(|frame| frame.map(sent))
     }
 }

@@ -116,6 +116,14 @@ impl Client {
         Some(data.unwrap_or_else(|| panic!("not one event: {chunk:?}")).to_owned())
     }
 
+    /// The name and the data of the next named event; `None` at the end of the stream.
+    pub(crate) async fn named_event(&mut self) -> Option<(String, String)> {
+        let chunk = String::from_utf8(self.chunk().await?).expect("events are text");
+        let parts = chunk.strip_prefix("event: ").and_then(|rest| rest.strip_suffix("\n\n")?.split_once("\ndata: "));
+        let (name, data) = parts.unwrap_or_else(|| panic!("not one named event: {chunk:?}"));
+        Some((name.to_owned(), data.to_owned()))
+    }
+
     /// Whether the server has closed the connection.
     pub(crate) async fn closed(&mut self) -> bool {
         matches!(self.read().await, Ok(0) | Err(_))

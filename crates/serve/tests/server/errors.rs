@@ -227,7 +227,7 @@ proptest! {
     #[test]
     fn parsing_never_panics(body in prop::collection::vec(any::<u8>(), 0..64), name in "[a-z_]{1,12}", value in json_value()) {
         let known = ["messages", "prompt", "stop", "logit_bias", "tools", "stream_options", "n", "seed", "logprobs"];
-        for endpoint in [Endpoint::Chat, Endpoint::Completions] {
+        for endpoint in Endpoint::ALL.iter().copied() {
             let _ = parse_request_body(endpoint, &body);
             for field in known.iter().copied().chain([name.as_str()]) {
                 let object = json!({ "messages": [{ "role": "user", "content": value }], "prompt": "x", field: value });

@@ -1,6 +1,7 @@
 //! The server as clients see it: over HTTP on port 0, with a real engine and tokenizer and a made-up model.
 
 mod answers;
+mod anthropic;
 mod cancellation;
 mod client;
 mod documentation;

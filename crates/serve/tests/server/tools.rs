@@ -10,7 +10,7 @@ use crate::support::{Server, Setup, chat, loaded, matches, with};
 const CHAT: &str = "/v1/chat/completions";
 
 /// A server whose model says `text`, in the dialect of Hermes.
-async fn reciting(text: &'static str) -> Server {
+pub(crate) async fn reciting(text: &'static str) -> Server {
     let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
     let executor = Reciting { text, said: 0, logits: Vec::new() };
     server.app.add(loaded("reciting", Dialect::named("hermes").expect("a dialect"), executor, (8, 4096)).1);
@@ -69,8 +69,8 @@ fn call(name: &str, arguments: &str) -> Value {
     json!({ "id": "~call-", "type": "function", "function": { "name": name, "arguments": arguments } })
 }
 
-const ONE: &str = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": [1, \"}\"]}}\n</tool_call>";
-const TWO: &str = "<think>\nhm\n</think>\n\nSure.<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n\
+pub(crate) const ONE: &str = "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"x\": [1, \"}\"]}}\n</tool_call>";
+pub(crate) const TWO: &str = "<think>\nhm\n</think>\n\nSure.<tool_call>{\"name\": \"f\", \"arguments\": {}}</tool_call>\n\
                    <tool_call>{\"name\": \"g\", \"arguments\": {\"y\": 2}}</tool_call>";
 
 #[tokio::test]

@@ -6,17 +6,14 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::logprobs::ChatLogprobs;
-use super::reply::{Head, Usage, finish_reason, unique};
-use super::request::{self, Delivery, MAX_LOGPROBS, unsupported};
+use super::reply::{Head, Usage, finish_reason};
+use super::request::{self, Delivery, MAX_LOGPROBS};
 use super::{error, messages};
-use crate::wire::fields::Fields;
-use crate::wire::{Call, Dialect, Frame};
-
-/// Tools in a request at most.
-const MAX_TOOLS: usize = 1024;
+use crate::wire::fields::{self, Fields, MAX_TOOLS, unsupported};
+use crate::wire::{Call, Dialect, Frame, unique};
 
 /// The form of a chat's answer.
-pub(super) struct ChatCompletion {
+pub(crate) struct ChatCompletion {
     head: Head,
     logprobs: bool,
     delivery: Delivery,
@@ -26,7 +23,7 @@ pub(super) struct ChatCompletion {
 
 impl Dialect for ChatCompletion {
     fn parse(body: &[u8]) -> Result<Call<ChatCompletion>, crate::Problem> {
-        let map = request::object(body)?;
+        let map = fields::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
         let logprobs = logprobs(fields)?;
@@ -34,7 +31,7 @@ impl Dialect for ChatCompletion {
         let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (1, None))?;
         let head = Head::new("chatcmpl", delivery.object("chat.completion", "chat.completion.chunk"), "");
         let dialect = ChatCompletion { head, logprobs: logprobs.is_some(), delivery, begun: Vec::new() };
-        Ok(Call { model: request::model(fields)?, ask, stream: delivery.streams(), dialect })
+        Ok(Call { model: request::model(fields)?, ask: Some(ask), stream: delivery.streams(), dialect })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, choices: usize) {
@@ -124,14 +121,14 @@ impl ToolCall {
     /// The parts that belong to a call's beginning are there where its name is.
     fn new(index: Option<usize>, name: Option<String>, arguments: String) -> ToolCall {
         let begins = name.is_some();
-        let (id, r#type) = (begins.then(|| unique("call")), begins.then_some("function"));
+        let (id, r#type) = (begins.then(|| unique("call-")), begins.then_some("function"));
         ToolCall { index, id, r#type, function: Function { name, arguments } }
     }
 }
 
 impl Choice {
     fn new(index: usize, answer: Answer, logprobs: bool) -> Choice {
-        let Answer { text, reasoning, calls, logprobs: tokens, reason, usage: _ } = answer;
+        let Answer { text, reasoning, calls, logprobs: tokens, reason, stop: _, usage: _ } = answer;
         let content = Some(text).filter(|text| !text.is_empty() || calls.is_empty());
         let reasoning_content = Some(reasoning).filter(|text| !text.is_empty());
         let tool_calls = calls.into_iter().map(|call| ToolCall::new(None, Some(call.name), call.arguments)).collect();

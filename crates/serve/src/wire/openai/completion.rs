@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::error;
 use super::logprobs::TextLogprobs;
 use super::reply::{Head, Usage, finish_reason};
-use super::request::{self, Delivery, MAX_LOGPROBS, tokens, unsupported};
-use crate::wire::fields::{Fields, check_length, wrong_type};
+use super::request::{self, Delivery, MAX_LOGPROBS, tokens};
+use crate::wire::fields::{self, Fields, check_length, unsupported, wrong_type};
 use crate::wire::{Call, Dialect, Frame};
 
 /// Prompts in a request at most.
@@ -19,7 +19,7 @@ const MAX_PROMPTS: usize = 1024;
 const MAX_TOKENS: usize = 16;
 
 /// The form of a completion's answer.
-pub(super) struct Completion {
+pub(crate) struct Completion {
     head: Head,
     logprobs: bool,
     delivery: Delivery,
@@ -27,14 +27,14 @@ pub(super) struct Completion {
 
 impl Dialect for Completion {
     fn parse(body: &[u8]) -> Result<Call<Completion>, crate::Problem> {
-        let map = request::object(body)?;
+        let map = fields::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
         let logprobs = logprobs(fields)?;
         let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (0, Some(MAX_TOKENS)))?;
         let head = Head::new("cmpl", "text_completion", "");
         let dialect = Completion { head, logprobs: logprobs.is_some(), delivery };
-        Ok(Call { model: request::model(fields)?, ask, stream: delivery.streams(), dialect })
+        Ok(Call { model: request::model(fields)?, ask: Some(ask), stream: delivery.streams(), dialect })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, _: usize) {

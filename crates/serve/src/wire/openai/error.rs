@@ -2,10 +2,11 @@
 
 use answer::Kind as Asked;
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
 use serde::Serialize;
 
+use crate::wire::response;
 use crate::{Kind, Problem};
 
 /// HTTP status, OpenAI's type, OpenAI's code, and after how many seconds to try again.
@@ -38,6 +39,12 @@ fn row(kind: Kind) -> Row {
     }
 }
 
+/// The status of a problem, and after how many seconds to try again.
+pub(crate) fn status(kind: Kind) -> (StatusCode, Option<u16>) {
+    let (status, _, _, retry) = row(kind);
+    (status, retry)
+}
+
 /// An error as OpenAI writes it.
 #[derive(Debug, Serialize)]
 pub(super) struct ErrorBody<'a> {
@@ -61,10 +68,5 @@ pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
 
 /// The answer to a request that is not answered.
 pub(crate) fn problem(problem: &Problem) -> Response {
-    let (status, _, _, retry) = row(problem.kind);
-    let mut response = (status, Json(body(problem))).into_response();
-    if let Some(seconds) = retry {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-    }
-    response
+    response(status(problem.kind), Json(body(problem)))
 }

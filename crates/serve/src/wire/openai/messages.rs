@@ -2,12 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::request::unsupported;
-use crate::wire::fields::{Fields, wrong_type};
+use crate::wire::fields::{Fields, MAX_MESSAGES, unsupported, within, wrong_type};
 use answer::{Kind, Problem};
-
-/// Messages in a request at most.
-const MAX_MESSAGES: usize = 8192;
 
 /// The messages of a request.
 pub(super) fn messages(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
@@ -22,10 +18,7 @@ pub(super) fn messages(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
 /// A message as templates expect it: content is text, arguments of tool calls are objects.
 fn message(param: &str, item: &Value) -> Result<Value, Problem> {
     let Value::Object(map) = item else { return Err(wrong_type(param, "an object", item)) };
-    let within = |e: Problem| {
-        let name = e.param.unwrap_or_default();
-        Problem::of(e.kind, format!("{param}.{name}"), format!("{param}.{}", e.message))
-    };
+    let within = |e: Problem| within(param, e);
     let role = Fields(map).required("role").map_err(within)?;
     let role = role.as_str().ok_or_else(|| wrong_type(&format!("{param}.role"), "a string", role))?;
     let mut message = map.clone();

@@ -1,14 +1,11 @@
 //! What answers of all endpoints have in common. Field order is OpenAI's.
 
-use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-
 use answer::{Reason, Tally};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
-use crate::wire::{Frame, now};
+use crate::wire::{Frame, now, unique};
 
 /// What every answer and every chunk of one begins with.
 #[derive(Clone, Debug, Serialize)]
@@ -23,7 +20,7 @@ pub(super) struct Head {
 impl Head {
     pub(super) fn new(prefix: &str, object: &'static str, model: &str) -> Head {
         let system_fingerprint = concat!("whinchat-", env!("CARGO_PKG_VERSION"));
-        Head { id: unique(prefix), object, created: now(), model: model.to_owned(), system_fingerprint }
+        Head { id: unique(&format!("{prefix}-")), object, created: now(), model: model.to_owned(), system_fingerprint }
     }
 
     /// A whole answer.
@@ -69,11 +66,4 @@ pub(super) fn finish_reason(reason: Reason) -> &'static str {
         Reason::Length => "length",
         Reason::ToolCalls => "tool_calls",
     }
-}
-
-/// A name never used before: by this process by counting, by others by chance.
-pub(super) fn unique(prefix: &str) -> String {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let chance = std::hash::RandomState::new().build_hasher().finish();
-    format!("{prefix}-{chance:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,11 +1,10 @@
 //! Request bodies: what all endpoints share.
 
-use std::ops::Bound;
+use answer::{Ask, Ending, Input, Kind, Problem};
+use serde_json::Value;
 
-use answer::{Ask, Ending, Input, Kind, Problem, Sampling};
-use serde_json::{Map, Value};
-
-use crate::wire::fields::{Fields, check_length, token, wrong_type};
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported};
+use crate::wire::sampling::sampling;
 
 /// Fields that other servers know, that would change the answer and that this one does not do.
 const UNSUPPORTED: &[&str] = &[
@@ -44,12 +43,6 @@ const UNSUPPORTED: &[&str] = &[
     "xtc_probability",
     "xtc_threshold",
 ];
-
-/// Stop strings in a request at most.
-const MAX_STOPS: usize = 16;
-
-/// Token ids in `logit_bias` and in `stop_token_ids` at most.
-const MAX_TOKEN_IDS: usize = 4096;
 
 /// Log-probabilities of alternatives at most.
 pub(super) const MAX_LOGPROBS: i64 = 20;
@@ -112,77 +105,9 @@ pub(super) fn ask(
     Ok((ask, delivery))
 }
 
-/// The error for what this server does not do.
-pub(super) fn unsupported(param: &str, what: &str) -> Problem {
-    Problem::of(Kind::Unsupported, param, format!("{param} {what} is not supported by this server.").replace("  ", " "))
-}
-
-pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, crate::Problem> {
-    if body.trim_ascii().is_empty() {
-        return Err(crate::Problem::new(crate::Kind::InvalidJson, "The body is empty; it must be a JSON object."));
-    }
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(map)) => Ok(map),
-        Ok(other) => Err(Problem { param: None, ..wrong_type("The body", "a JSON object", &other) }.into()),
-        Err(e) => Err(crate::Problem::new(crate::Kind::InvalidJson, format!("The body is not valid JSON: {e}."))),
-    }
-}
-
+/// Refuses what this server does not do.
 pub(super) fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Problem> {
-    let asks = |name: &&&str| fields.get(name).is_some_and(|value| !is_off(value));
-    UNSUPPORTED.iter().find(asks).map_or(Ok(()), |name| Err(unsupported(name, "")))
-}
-
-/// Values by which clients say that they do not want a thing.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(true) => false,
-    }
-}
-
-fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
-    let share = 0.0..=1.0;
-    Ok(Sampling {
-        temperature: fields.number("temperature", 0.0..)?,
-        top_k: fields.integer("top_k", -1..)?.map(|k| usize::try_from(k).unwrap_or(0)),
-        top_p: fields.number("top_p", share.clone())?,
-        min_p: fields.number("min_p", 0.0..=1.0)?,
-        typical_p: fields.number(fields.alias("typical_p", "typical"), share)?,
-        repetition_penalty: fields
-            .number(fields.alias("repetition_penalty", "repeat_penalty"), (Bound::Excluded(0.0), Bound::Unbounded))?,
-        frequency_penalty: fields.number("frequency_penalty", -2.0..=2.0)?,
-        presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
-        logit_bias: logit_bias(fields)?,
-        seed: seed(fields)?,
-    })
-}
-
-fn logit_bias(fields: Fields<'_>) -> Result<Vec<(u32, f32)>, Problem> {
-    let Some(map) = fields.object("logit_bias")? else { return Ok(Vec::new()) };
-    check_length("logit_bias", map.len(), MAX_TOKEN_IDS)?;
-    let read = |id: &String| {
-        let token = id.parse().map_err(|_| {
-            let message = format!("logit_bias: `{id}` is not a token id. Its keys are token ids, its values biases.");
-            Problem::of(Kind::InvalidValue, "logit_bias", message)
-        })?;
-        let in_field = |e: Problem| Problem::of(e.kind, "logit_bias", format!("logit_bias: {}", e.message));
-        let bias = Fields(map).number(id, -100.0..=100.0).map_err(in_field)?;
-        Ok((token, bias.unwrap_or(0.0)))
-    };
-    map.keys().map(read).collect()
-}
-
-/// Any integer of 64 bits, signed or not; -1 is by chance, as llama.cpp and others mean it.
-fn seed(fields: Fields<'_>) -> Result<Option<u64>, Problem> {
-    match fields.get("seed").and_then(Value::as_u64) {
-        Some(seed) => Ok(Some(seed)),
-        None => Ok(fields.integer("seed", ..)?.filter(|seed| *seed != -1).map(i64::cast_unsigned)),
-    }
+    refuse(fields, UNSUPPORTED)
 }
 
 /// Most tokens; -1 is no limit but the context's, as llama.cpp and others mean it.
@@ -212,7 +137,7 @@ fn ending(fields: Fields<'_>, tokens: (i64, Option<usize>)) -> Result<Ending, Pr
             "stop_token_ids",
             fields.list("stop_token_ids", MAX_TOKEN_IDS)?.map_or(&[], Vec::as_slice),
         )?,
-        strings: stops(fields)?,
+        strings: fields.strings("stop", MAX_STOPS)?,
     })
 }
 
@@ -220,20 +145,6 @@ fn ending(fields: Fields<'_>, tokens: (i64, Option<usize>)) -> Result<Ending, Pr
 pub(super) fn tokens(param: &str, items: &[Value]) -> Result<Vec<u32>, Problem> {
     let param = |i: usize| format!("{param}[{i}]");
     items.iter().enumerate().map(|(i, item)| token(&param(i), item)).collect()
-}
-
-fn stops(fields: Fields<'_>) -> Result<Vec<String>, Problem> {
-    let items = match fields.get("stop") {
-        None => return Ok(Vec::new()),
-        Some(Value::String(stop)) => return Ok(vec![stop.clone()]),
-        Some(Value::Array(items)) => items,
-        Some(other) => return Err(wrong_type("stop", "a string or an array of strings", other)),
-    };
-    check_length("stop", items.len(), MAX_STOPS)?;
-    let read = |(i, item): (usize, &Value)| {
-        item.as_str().map(str::to_owned).ok_or_else(|| wrong_type(&format!("stop[{i}]"), "a string", item))
-    };
-    items.iter().enumerate().map(read).collect()
 }
 
 fn delivery(fields: Fields<'_>) -> Result<Delivery, Problem> {

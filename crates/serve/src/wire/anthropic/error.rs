@@ -1,0 +1,53 @@
+//! Problems in Anthropic's words.
+
+use answer::Kind as Asked;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use crate::wire::{openai, response};
+use crate::{Kind, Problem};
+
+/// An error as Anthropic writes it, as an answer and as an event.
+#[derive(Debug, Serialize)]
+pub(super) struct ErrorBody<'a> {
+    r#type: &'static str,
+    error: ErrorDetail<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorDetail<'a> {
+    r#type: &'static str,
+    message: &'a str,
+}
+
+/// The error as JSON. Messages name the field at fault themselves.
+pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
+    ErrorBody { r#type: "error", error: ErrorDetail { r#type: word(problem.kind), message: &problem.message } }
+}
+
+/// The answer to a request that is not answered.
+pub(crate) fn problem(problem: &Problem) -> Response {
+    response(status(problem.kind), Json(body(problem)))
+}
+
+/// As everywhere, but for a queue that is full: Anthropic's clients know 429 as the limit of an account.
+fn status(kind: Kind) -> (StatusCode, Option<u16>) {
+    let (status, retry) = openai::status(kind);
+    let overloaded = StatusCode::from_u16(529).ok().filter(|_| kind == Kind::Ask(Asked::Busy));
+    (overloaded.unwrap_or(status), retry)
+}
+
+fn word(kind: Kind) -> &'static str {
+    match (kind, status(kind).0.as_u16()) {
+        (Kind::Ask(Asked::Failed), _) => "api_error",
+        (_, 403) => "permission_error",
+        (_, 404) => "not_found_error",
+        (_, 408) => "timeout_error",
+        (_, 413) => "request_too_large",
+        (_, 503 | 529) => "overloaded_error",
+        (_, 500..) => "api_error",
+        _ => "invalid_request_error",
+    }
+}

@@ -1,0 +1,26 @@
+//! Anthropic's dialect: messages, their event stream, and the count of their tokens.
+
+mod count;
+mod error;
+mod events;
+mod messages;
+mod reply;
+mod request;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::post;
+
+use super::answer;
+use crate::App;
+
+pub(super) use error::problem;
+pub(super) use reply::Messages;
+
+/// The routes of this dialect.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/messages", post(answer::<Messages>))
+        .route("/v1/messages/count_tokens", post(count::count_tokens))
+}

@@ -1,0 +1,120 @@
+//! Request bodies of messages.
+
+use answer::{Ask, Chat, Ending, Input, Kind, Problem};
+use serde_json::{Map, Value, json};
+
+use super::messages;
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, refuse, unsupported, within, wrong_type};
+use crate::wire::sampling::sampling;
+
+/// Fields of the API that would change the answer and that this server does not do.
+const UNSUPPORTED: &[&str] = &["container", "context_management", "fallbacks", "mcp_servers"];
+
+/// Whether the model should think, and whether it is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Thinking {
+    wanted: bool,
+    pub(super) shown: bool,
+}
+
+/// What is asked.
+pub(super) fn ask(fields: Fields<'_>, thinking: Thinking, stream: bool) -> Result<Ask, Problem> {
+    fields.required("max_tokens")?;
+    let max_tokens = fields.count("max_tokens", 1)?;
+    let strings = fields.strings("stop_sequences", MAX_STOPS)?;
+    let ending = Ending { max_tokens, strings, ..Ending::default() };
+    let input = Input::Chat(chat(fields, thinking)?);
+    Ok(Ask { sampling: sampling(fields)?, ending, pieces: stream, ..Ask::new(input) })
+}
+
+/// The conversation.
+pub(super) fn chat(fields: Fields<'_>, thinking: Thinking) -> Result<Chat, Problem> {
+    refuse(fields, UNSUPPORTED)?;
+    let (messages, continues) = messages::messages(fields)?;
+    let (tools, parallel_tool_calls) = tools(fields)?;
+    Ok(Chat {
+        tools,
+        add_generation_prompt: !continues,
+        continue_final_message: continues,
+        parallel_tool_calls,
+        variables: variables(fields, thinking)?,
+        ..Chat::new(Value::Array(messages))
+    })
+}
+
+/// Thinking is off where nothing is said of it.
+pub(super) fn thinking(fields: Fields<'_>) -> Result<Thinking, Problem> {
+    let Some(map) = fields.object("thinking")? else { return Ok(Thinking { wanted: false, shown: false }) };
+    let thinking = Fields(map);
+    let inside = |e| within("thinking", e);
+    // Models have no budget for it; `max_tokens` bounds thinking and answer together.
+    thinking.integer("budget_tokens", 1..).map_err(inside)?;
+    let hidden = thinking.string("display").map_err(inside)? == Some("omitted");
+    let kind = thinking.required("type").map_err(inside)?;
+    match kind.as_str() {
+        Some("enabled" | "adaptive") => Ok(Thinking { wanted: true, shown: !hidden }),
+        Some("disabled") => Ok(Thinking { wanted: false, shown: false }),
+        Some(other) => Err(unsupported("thinking.type", other)),
+        None => Err(wrong_type("thinking.type", "a string", kind)),
+    }
+}
+
+/// What templates call it.
+fn variables(fields: Fields<'_>, thinking: Thinking) -> Result<Map<String, Value>, Problem> {
+    let mut variables = Map::new();
+    variables.insert("enable_thinking".into(), thinking.wanted.into());
+    let Some(output) = fields.object("output_config")? else { return Ok(variables) };
+    let output = Fields(output);
+    let inside = |e| within("output_config", e);
+    refuse(output, &["format"]).map_err(inside)?;
+    if let Some(effort) = output.string("effort").map_err(inside)? {
+        variables.insert("reasoning_effort".into(), effort.into());
+    }
+    Ok(variables)
+}
+
+/// The tools that the model is shown, as OpenAI writes them, and whether an answer may call more than one.
+fn tools(fields: Fields<'_>) -> Result<(Option<Value>, bool), Problem> {
+    let items = fields.list("tools", MAX_TOOLS)?.map_or(&[][..], Vec::as_slice);
+    let tools = items.iter().enumerate().map(|(i, item)| tool(&format!("tools[{i}]"), item));
+    let tools = tools.collect::<Result<Vec<_>, _>>()?;
+    let (hidden, parallel) = tool_choice(fields)?;
+    Ok((Some(Value::Array(tools)).filter(|_| !hidden && !items.is_empty()), parallel))
+}
+
+/// Whether tools are hidden from the model, and whether it may call several; a forced call would need a grammar.
+fn tool_choice(fields: Fields<'_>) -> Result<(bool, bool), Problem> {
+    let Some(map) = fields.object("tool_choice")? else { return Ok((false, true)) };
+    let choice = Fields(map);
+    let inside = |e| within("tool_choice", e);
+    let parallel = !choice.bool("disable_parallel_tool_use").map_err(inside)?.unwrap_or(false);
+    match choice.string("type").map_err(inside)? {
+        Some("auto") | None => Ok((false, parallel)),
+        Some("none") => Ok((true, parallel)),
+        Some(other) => Err(unsupported("tool_choice", &format!("of type {other}"))),
+    }
+}
+
+fn tool(param: &str, item: &Value) -> Result<Value, Problem> {
+    let Value::Object(map) = item else { return Err(wrong_type(param, "an object", item)) };
+    let fields = Fields(map);
+    let inside = |e| within(param, e);
+    match fields.string("type").map_err(inside)? {
+        None | Some("custom") => {}
+        Some(kind) => return Err(unsupported(param, &format!("of type {kind}"))),
+    }
+    let name = fields.required("name").map_err(inside)?;
+    let mut function = json!({ "name": name });
+    if let Some(description) = fields.string("description").map_err(inside)? {
+        function["description"] = description.into();
+    }
+    let schema = fields.object("input_schema").map_err(inside)?;
+    function["parameters"] = schema.map_or_else(|| json!({ "type": "object", "properties": {} }), |map| json!(map));
+    Ok(json!({ "type": "function", "function": function }))
+}
+
+/// Refuses a role that the API does not have.
+pub(super) fn wrong_role(param: &str, role: &Value) -> Problem {
+    let message = format!("{param}.role must be `user` or `assistant`, but it is {role}. A system prompt is `system`.");
+    Problem::of(Kind::InvalidValue, format!("{param}.role"), message)
+}
