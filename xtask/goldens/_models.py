@@ -62,10 +62,15 @@ def values(name, shape, center, exponent):
 def saved_shapes(config):
     """Names and shapes as transformers saves a model of that config.json."""
     with tempfile.TemporaryDirectory() as folder:
-        model = transformers.AutoModelForCausalLM.from_config(parsed(config), dtype=torch.float32)
+        model = auto(config).from_config(parsed(config), dtype=torch.float32)
         model.save_pretrained(folder)
         with safe_open(pathlib.Path(folder) / "model.safetensors", "np") as file:
             return {name: list(file.get_slice(name).get_shape()) for name in file.keys()}
+
+
+def auto(config):
+    seeing = "vision_config" in config
+    return transformers.AutoModelForImageTextToText if seeing else transformers.AutoModelForCausalLM
 
 
 def parsed(config):
@@ -80,7 +85,7 @@ def logits(config, tensors):
         folder = pathlib.Path(folder)
         (folder / "config.json").write_text(json.dumps(config))
         save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-        model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        model, info = auto(config).from_pretrained(
             folder, dtype=torch.float32, attn_implementation="eager", output_loading_info=True
         )
     strange = {k: v for k, v in info.items() if v and k in ("missing_keys", "unexpected_keys", "mismatched_keys")}

@@ -5,6 +5,7 @@
 
 import copy
 import json
+import sys
 
 import numpy as np
 import torch
@@ -81,15 +82,52 @@ CASES = {
         "rope_type": "yarn", "truncate": False, "beta_fast": 32.0}},
     "gpt-oss-mxfp4": GPT_OSS | {"model_type": "gpt_oss", "swiglu_limit": 1.0,
                                 "quantization_config": {"quant_method": "mxfp4"}},
+    "gemma": {"model_type": "gemma", "tie_word_embeddings": True, "hidden_act": "gelu"},
+    "seed_oss": {"model_type": "seed_oss", "attention_out_bias": False},
+    "seed_oss-out": {"model_type": "seed_oss", "attention_bias": False, "attention_out_bias": True},
+    "exaone4": {"model_type": "exaone4", "num_hidden_layers": 4, "sliding_window": 8, "sliding_window_pattern": 2,
+                "head_dim": 8},
+    "exaone4-full": {"model_type": "exaone4", "sliding_window": None, "head_dim": 8, "rope_theta": 500.0,
+                     "rope_scaling": LLAMA3 | {"rope_type": "llama3"},
+                     "layer_types": ["full_attention", "full_attention"]},
+    "glm": {"model_type": "glm"},
+    "glm4": {"model_type": "glm4", "rope_theta": 500.0, "partial_rotary_factor": 0.25},
+    "olmo3": {"model_type": "olmo3", "num_hidden_layers": 4, "sliding_window": 8,
+              "rope_scaling": YARN | {"rope_type": "yarn"}},
+    "ernie4_5": {"model_type": "ernie4_5", "tie_word_embeddings": True},
+    "hunyuan": {"model_type": "hunyuan_v1_dense", "rope_theta": 500.0,
+                "rope_scaling": {"type": "dynamic", "alpha": 20.0, "factor": 1.0}},
+    "granitemoe": MOE | {"model_type": "granitemoe", "num_local_experts": 5, "embedding_multiplier": 6.0,
+                         "residual_multiplier": 0.3, "attention_multiplier": 0.05, "logits_scaling": 2.5},
+    "olmoe": MOE | {"model_type": "olmoe", "num_experts": 6, "head_dim": 8},
     "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
 }
+# Models that see, whole: the tower's tensors are in the files and not used.
+SECTIONS = {"rope_theta": 500.0}
+QWEN2_EYE = {"depth": 1, "embed_dim": 8, "hidden_size": 48, "num_heads": 1, "mlp_ratio": 1, "patch_size": 2}
+QWEN3_EYE = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 1, "out_hidden_size": 48,
+             "patch_size": 2, "num_position_embeddings": 4, "deepstack_visual_indexes": [0]}
+QWEN3_VL_MOE = MOE | {"num_experts": 6, "moe_intermediate_size": 20, "rope_parameters": SECTIONS | {
+    "rope_type": "default", "mrope_section": [14, 14, 12]}}
+SEEING = {
+    "qwen2vl": ("qwen2_vl", QWEN2_EYE, {"head_dim": 8, "rope_scaling": SECTIONS | {"type": "mrope", "mrope_section": [1, 1, 2]}}),
+    "qwen3vl": ("qwen3_vl", QWEN3_EYE, {"rope_parameters": SECTIONS | {
+        "rope_type": "default", "mrope_interleaved": True, "mrope_section": [14, 14, 12]}}),
+    "qwen3vlmoe": ("qwen3_vl_moe", QWEN3_EYE, QWEN3_VL_MOE),
+    "qwen3vlmoe-turned": ("qwen3_vl_moe", QWEN3_EYE, QWEN3_VL_MOE),
+}
+CASES |= {name: {"model_type": family, "tie_word_embeddings": False, "vision_config": eye,
+                 "text_config": BASE | {"model_type": f"{family}_text"} | text}
+          for name, (family, eye, text) in SEEING.items()}
 TYPES = {"llama-bf16": "BF16", "qwen2": "F16"}
 
 
 def main():
     DATA.mkdir(parents=True, exist_ok=True)
     for name, case in CASES.items():
-        write(name, vision() if name == "gemma3-vision" else BASE | case)
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        write(name, vision() if name == "gemma3-vision" else case if name in SEEING else BASE | case)
 
 
 def vision():
@@ -101,17 +139,20 @@ def vision():
 
 def write(name, config):
     text = config.get("text_config", config)
-    oracle = {k: v for k, v in text.items() if k != "quantization_config"}
+    whole = config if "vision_config" in config else text
+    oracle = {k: v for k, v in whole.items() if k != "quantization_config"}
     fused = {}
     if name.endswith("fused"):
         fused = in_memory_shapes(oracle)
     shapes = fused or saved_shapes(oracle)
+    if name.endswith("turned"):
+        shapes = {n: s[:1] + s[:0:-1] if ".experts." in n else s for n, s in shapes.items()}
     if "quantization_config" in text:
         shapes = packed(shapes)
     recipe = {n: [kind(name, n, s), s, *numbers(oracle, n, s)] for n, s in sorted(shapes.items())}
     made = {n: values(n, *r[1:]) for n, r in recipe.items()}
     np.save(DATA / f"{name}.npy", logits(oracle, unpacked(made)))
-    if "text_config" in config:
+    if whole is not config:
         # The formula goes by transformers' own name of the tensor, the file's name has the prefix.
         recipe = {f"language_model.{n}": [*r, n] for n, r in recipe.items()}
     lines = [f"  {json.dumps(n)}: {json.dumps(r)}" for n, r in recipe.items()]

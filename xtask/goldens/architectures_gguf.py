@@ -4,6 +4,7 @@
 # Writes crates/model/tests/data/gguf-NAME.gguf and gguf-NAME.npy (see architectures.py).
 
 import math
+import sys
 
 import gguf
 import numpy as np
@@ -51,13 +52,37 @@ CASES = {
                                            "norm_topk_prob": True}),
     "gpt-oss": ("gpt-oss", "F16", MOE | {"model_type": "gpt_oss", "hidden_size": 32, "intermediate_size": 32,
                 "sliding_window": 8, "rope_parameters": YARN | {"truncate": False}}),
+    "gemma": ("gemma", "F16", GEMMA | {"model_type": "gemma"}),
+    "seed_oss": ("seed_oss", "F16", {"model_type": "seed_oss", "attention_out_bias": False}),
+    "exaone4": ("exaone4", "F16", {"model_type": "exaone4", "num_hidden_layers": 4, "sliding_window": 8,
+                                   "sliding_window_pattern": 4, "head_dim": 4}),
+    "glm": ("chatglm", "F16", {"model_type": "glm", "partial_rotary_factor": 0.5}),
+    "glm4": ("glm4", "F16", {"model_type": "glm4", "partial_rotary_factor": 0.5, "hidden_size": 32}),
+    "olmo3": ("olmo2", "F16", {"model_type": "olmo3", "num_hidden_layers": 4, "sliding_window": 8, "head_dim": 4,
+              "layer_types": ["sliding_attention", "full_attention"] * 2, "rope_parameters": {
+                  "full_attention": YARN | {"rope_theta": 500000.0},
+                  "sliding_attention": {"rope_type": "default", "rope_theta": 500000.0}}}),
+    "ernie4_5": ("ernie4_5", "F16", {"model_type": "ernie4_5", "tie_word_embeddings": True,
+                                     "rope_theta": 1000.0}),
+    "hunyuan": ("hunyuan-dense", "F16", {"model_type": "hunyuan_v1_dense"}),
+    "internlm2": ("internlm2", "F16", {"model_type": "llama"}),
+    "granitemoe": ("granitemoe", "F16", MOE | {"model_type": "granitemoe", "embedding_multiplier": 6.0,
+                   "residual_multiplier": 0.3, "attention_multiplier": 0.1, "logits_scaling": 2.5, "head_dim": 4}),
+    "olmoe": ("olmoe", "F16", MOE | {"model_type": "olmoe", "num_experts": 4, "head_dim": 4}),
+    "qwen3vl": ("qwen3vl", "F16", {"model_type": "qwen3", "rope_theta": 1000.0, "sections": [24, 20, 20, 0]}),
+    "qwen2vl": ("qwen2vl", "F16", {"model_type": "qwen2", "rope_theta": 1000.0, "sections": [16, 24, 24, 0]}),
+    "qwen3vlmoe": ("qwen3vlmoe", "F16", MOE | {"model_type": "qwen3_moe", "num_experts": 4, "norm_topk_prob": True,
+                   "moe_intermediate_size": 16, "sections": [24, 20, 20, 0]}),
 }
-PERMUTED = ("llama", "granite", "smollm3")
+UNSAID = ("granite", "granitemoe", "phi3")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe")
 
 
 def main():
     for name, (arch, kind, case) in CASES.items():
-        config = BASE | case
+        if len(sys.argv) > 1 and name not in sys.argv[1:]:
+            continue
+        config = BASE | {k: v for k, v in case.items() if k != "sections"}
         made = weights(config, gguf.GGMLQuantizationType[kind])
         np.save(DATA / f"gguf-{name}.npy", logits(config, plain(made)))
         writer = gguf.GGUFWriter(DATA / f"gguf-{name}.gguf", arch)
@@ -86,7 +111,7 @@ def weights(config, kind):
 
 
 def matrix(name, data):
-    return data.ndim > 1 and "bias" not in name and "router" not in name and "mlp.gate." not in name
+    return data.ndim > 1 and "bias" not in name and "router" not in name and "gate_inp" not in name and "mlp.gate." not in name
 
 
 def rounded(data, kind):
@@ -106,7 +131,7 @@ def keys(w, arch, c):
     """What the converter writes of a config."""
     rope = c.get("rope_parameters", {})
     rope = rope.get("full_attention", rope)
-    head_dim = c["hidden_size"] // c["num_attention_heads"] if arch in ("granite", "phi3") else c["head_dim"]
+    head_dim = c["hidden_size"] // c["num_attention_heads"] if arch in UNSAID else c["head_dim"]
     w.add_block_count(c["num_hidden_layers"])
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
@@ -115,18 +140,26 @@ def keys(w, arch, c):
     w.add_head_count_kv(c["num_key_value_heads"])
     w.add_layer_norm_rms_eps(c["rms_norm_eps"])
     w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", 2e6 if arch == "smollm3" else 10000.0))))
-    if arch not in ("granite", "phi3"):
+    if arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
-    if arch in PERMUTED or arch == "phi3":
+    if arch in PERMUTED or arch in ("phi3", "chatglm", "glm4"):
         w.add_rope_dimension_count(int(head_dim * c.get("partial_rotary_factor", 1.0)))
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
+    if arch in ("exaone4", "olmo2") and "sliding_window" in c:
+        w.add_sliding_window(c["sliding_window"])
+        default = ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(c["num_hidden_layers"])]
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c.get("layer_types", default)])
+    if "vl" in arch:
+        w.add_rope_dimension_sections(next(case["sections"] for a, _, case in CASES.values() if a == arch))
+    if arch.startswith("qwen3vl"):
+        w.add_num_deepstack_layers(3)
     if arch == "gemma2":
         w.add_attn_logit_softcapping(c["attn_logit_softcapping"])
         w.add_final_logit_softcapping(c["final_logit_softcapping"])
-    if arch == "granite":
+    if arch.startswith("granite"):
         w.add_attention_scale(c["attention_multiplier"])
         w.add_embedding_scale(c["embedding_multiplier"])
         w.add_residual_scale(c["residual_multiplier"])
@@ -134,7 +167,7 @@ def keys(w, arch, c):
     if "num_local_experts" in c:
         w.add_expert_count(c["num_local_experts"])
         w.add_expert_used_count(c["num_experts_per_tok"])
-    if arch in ("qwen3moe", "gpt-oss"):
+    if arch in ("qwen3moe", "qwen3vlmoe", "gpt-oss"):
         w.add_expert_feed_forward_length(c.get("moe_intermediate_size", c["intermediate_size"]))
 
 
@@ -198,6 +231,9 @@ def regrouped(name, made):
         if rest[:1].isdigit():
             expert, matrix_name, _ = rest.split(".")
             experts.setdefault((stem, matrix_name), {})[int(expert)] = data
+        elif tensor.endswith("block_sparse_moe.input_linear.weight"):
+            layer, half = tensor.split(".")[2], data.shape[1] // 2
+            out[f"blk.{layer}.ffn_gate_exps.weight"], out[f"blk.{layer}.ffn_up_exps.weight"] = data[:, :half], data[:, half:]
         elif tensor.endswith("gate_up_proj_bias"):
             out[f"{stem}.experts.gate_proj.bias"], out[f"{stem}.experts.up_proj.bias"] = data[:, ::2], data[:, 1::2]
         elif tensor.endswith("down_proj_bias"):

@@ -116,6 +116,8 @@ pub enum QkNorm {
     None,
     /// Each head alone.
     PerHead,
+    /// Each head alone, after it is turned.
+    Turned,
     /// All heads together.
     Full,
 }

@@ -45,7 +45,7 @@ fn numbers_are_checked() {
 fn what_is_not_handled_is_refused() {
     check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: llama, mistral");
     check("llama", "/config/hidden_act", json!("relu"), "hidden_act", "\"relu\"");
-    check("llama", "/config/rope_scaling", json!({"type": "mrope"}), "rope_type", "\"mrope\"");
+    check("llama", "/config/rope_scaling", json!({"type": "drope"}), "rope_type", "\"drope\"");
     check("llama-linear", "/config/rope_scaling/twist", json!(2), "rope_scaling.twist", "not supported");
     check("llama-linear", "/config/rope_scaling/factor", json!(-1), "rope_scaling.factor", "positive");
     check("llama-bf16", "/config/max_position_embeddings", json!(32), "rope_type", "a context of 32 or less");

@@ -78,14 +78,15 @@ impl Builder<'_> {
     /// Queries or keys, normalized and turned.
     fn turned(&mut self, i: usize, norm: &str, width: usize, a: &AttentionSpec, x: ValueId) -> Value {
         let x = match a.qk_norm {
-            QkNorm::None => x,
+            QkNorm::None | QkNorm::Turned => x,
             QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
             QkNorm::Full => self.norm(i, norm, width, x)?,
         };
-        match &a.rope {
-            Some(rope) => self.push(Op::Rope(rope.clone()), &[x]),
-            None => Ok(x),
-        }
+        let x = match &a.rope {
+            Some(rope) => self.push(Op::Rope(rope.clone()), &[x])?,
+            None => x,
+        };
+        if a.qk_norm == QkNorm::Turned { self.norm(i, norm, a.head_dim, x) } else { Ok(x) }
     }
 
     fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {

@@ -56,7 +56,7 @@ impl<'a> Config<'a> {
     pub(crate) fn default(&self, key: Key) -> Option<f64> {
         let (gguf, hf) = (self.gguf(), self.name(key));
         let wanted = |name: &str| if gguf { name.strip_prefix('.') == Some(key.1) } else { name == hf };
-        let mut all = self.arch.defaults.iter().chain(super::COMMON_DEFAULTS);
+        let mut all = self.arch.defaults.iter().chain(super::defaults::COMMON_DEFAULTS);
         all.find(|(name, _)| wanted(name) && !self.metadata.is_null(&hf)).map(|d| d.1)
     }
 

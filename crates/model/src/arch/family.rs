@@ -3,7 +3,9 @@
 use graph::{Activation, RopeStyle};
 
 use crate::spec::{Norms, QkNorm};
-use crate::{Checkpoint, Format, ModelError};
+use crate::{Checkpoint, Format, Metadata, ModelError};
+
+use super::config::Key;
 
 /// A row: what a model family does differently.
 pub(crate) struct Arch {
@@ -31,12 +33,16 @@ pub(crate) struct Arch {
 
 /// The attention of a family.
 pub(crate) struct Attn {
-    /// Pairs in GGUF files, as llama.cpp's converter orders the rows of queries and keys; safetensors have halves.
+    /// Pairs in GGUF files, as llama.cpp's converter orders the rows of queries and keys; most safetensors have halves.
     pub gguf_rope: RopeStyle,
+    /// In safetensors files.
+    pub hf_rope: RopeStyle,
     /// Norms of queries and keys.
     pub qk_norm: QkNorm,
     /// Whether queries, keys and values always have a bias.
     pub qkv_bias: bool,
+    /// What config.json calls the flag for a bias of the output projection.
+    pub output_bias: Key,
     /// Whether heads have sinks.
     pub sinks: bool,
     /// Whether a cap on scores is obeyed.
@@ -45,6 +51,8 @@ pub(crate) struct Attn {
     pub windows: Windows,
     /// The rope of layers with a window.
     pub local_rope: LocalRope,
+    /// Whether layers without a window are turned, where others have one.
+    pub global_rope: bool,
 }
 
 /// Which layers have the sliding window, where the file does not list them.
@@ -76,6 +84,8 @@ pub(crate) enum LocalRope {
 pub(crate) enum ExpertLayout {
     /// `[experts, rows, cols]`, the gate's rows before the up projection's.
     Rows,
+    /// `[experts, cols, rows]`, the gate's columns before the up projection's; or as rows.
+    Columns,
     /// `[experts, cols, rows]`, the gate's and the up projection's columns in turn; with biases.
     Interleaved,
 }
@@ -86,7 +96,7 @@ impl Arch {
         if self.gguf.is_empty() { &super::ARCHITECTURES[0] } else { self }
     }
 
-    /// The row of a checkpoint.
+    /// The row of a checkpoint: of its text model, where config.json describes more than text.
     ///
     /// # Errors
     /// If the checkpoint does not name its architecture or the table does not have it.
@@ -95,7 +105,11 @@ impl Arch {
             Format::Gguf => ("general.architecture", |a| a.gguf),
             Format::Safetensors => ("model_type", |a| a.model_types),
         };
-        let name: &str = checkpoint.metadata().require(key)?;
+        let root = checkpoint.metadata();
+        let text: Option<&Metadata> = if key == "model_type" { root.read("text_config")? } else { None };
+        let of_text = text.map_or(Ok(None), |text| text.read(key))?;
+        let known = |name: &&str| super::ARCHITECTURES.iter().any(|a| names(a).contains(name));
+        let name: &str = of_text.filter(known).map_or_else(|| root.require(key), Ok)?;
         super::ARCHITECTURES.iter().find(|a| names(a).contains(&name)).ok_or_else(|| {
             let known: Vec<_> = super::ARCHITECTURES.iter().flat_map(names).copied().collect();
             let problem = format!("architecture \"{name}\" is not supported; these are: {}", known.join(", "));

@@ -25,8 +25,11 @@ pub(super) struct Layers {
 
 impl Layers {
     pub(super) fn new(config: &Config<'_>, count: usize) -> Result<Layers, ModelError> {
-        let ropes = ropes(config, count)?;
+        let mut ropes = ropes(config, count)?;
         let windows = windows(config, count, &ropes)?;
+        if !config.arch.attn.global_rope && windows.iter().any(Option::is_some) {
+            ropes = windows.iter().map(Option::is_some).collect();
+        }
         Ok(Layers { windows, ropes, sparse: sparse(config, count)? })
     }
 
@@ -174,10 +177,6 @@ fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
         if other.is_some() && wide.is_some() && other != wide {
             return Err(config.unsupported(Key("", name), "must be the same as attention.key_length"));
         }
-    }
-    let sections = Key("", "rope.dimension_sections");
-    if config.read::<Vec<i64>>(sections)?.is_some_and(|s| s.iter().any(|&n| n != 0)) {
-        return Err(config.unsupported(sections, "rope of several dimensions is not supported"));
     }
     let rope = Key("", "rope.scaling.finetuned");
     if config.arch.name == "granite" && config.flag(rope)? == Some(false) {

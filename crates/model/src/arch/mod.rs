@@ -3,6 +3,7 @@
 
 mod build;
 mod config;
+mod defaults;
 mod export;
 mod family;
 mod layers;
@@ -21,6 +22,9 @@ use graph::{Activation, RopeStyle};
 
 use crate::spec::{Norms, QkNorm};
 
+use config::Key;
+use defaults::*;
+
 /// Llama itself, and what every other row starts from.
 const LLAMA: Arch = Arch {
     name: "llama",
@@ -37,18 +41,33 @@ const LLAMA: Arch = Arch {
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
+    hf_rope: RopeStyle::Halves,
     qk_norm: QkNorm::None,
     qkv_bias: false,
+    output_bias: spec::ATTENTION_BIAS,
     sinks: false,
     softcap: true,
     windows: Windows::Gguf,
     local_rope: LocalRope::Same,
+    global_rope: true,
 };
 
 const PAIRS: Attn = Attn { gguf_rope: RopeStyle::Pairs, ..ATTN };
 
+// Gemma 3 dropped the cap on attention scores; transformers reads the field and does not apply it.
+const GEMMA3_ATTN: Attn = Attn {
+    qk_norm: QkNorm::PerHead,
+    windows: Windows::Every(6),
+    local_rope: LocalRope::Unscaled,
+    softcap: false,
+    ..ATTN
+};
+
+// The first half of each head is turned, in pairs of neighbours; only queries, keys and values have a bias.
+const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
+
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 13] = [
+pub(crate) static ARCHITECTURES: [Arch; 25] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -60,16 +79,16 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
     },
     Arch {
         name: "qwen2",
-        model_types: &["qwen2"],
-        gguf: &["qwen2"],
+        model_types: &["qwen2", "qwen2_vl", "qwen2_vl_text", "qwen2_5_vl", "qwen2_5_vl_text"],
+        gguf: &["qwen2", "qwen2vl"],
         defaults: QWEN_DEFAULTS,
         attn: Attn { qkv_bias: true, windows: Windows::Last, ..ATTN },
         ..LLAMA
     },
     Arch {
         name: "qwen3",
-        model_types: &["qwen3"],
-        gguf: &["qwen3"],
+        model_types: &["qwen3", "qwen3_vl", "qwen3_vl_text"],
+        gguf: &["qwen3", "qwen3vl"],
         defaults: QWEN3_DEFAULTS,
         attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Last, ..ATTN },
         ..LLAMA
@@ -148,6 +167,94 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         ..LLAMA
     },
     Arch {
+        name: "qwen3vlmoe",
+        model_types: &["qwen3_vl_moe", "qwen3_vl_moe_text"],
+        gguf: &["qwen3vlmoe"],
+        defaults: QWEN3_VL_MOE_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::All, ..ATTN },
+        experts: ExpertLayout::Columns,
+        ..LLAMA
+    },
+    Arch {
+        name: "gemma",
+        model_types: &["gemma"],
+        gguf: &["gemma"],
+        defaults: GEMMA_DEFAULTS,
+        norm_shift: 1.0,
+        embed_sqrt: true,
+        act: Activation::GeluTanh,
+        ..LLAMA
+    },
+    Arch {
+        name: "seed_oss",
+        model_types: &["seed_oss"],
+        gguf: &["seed_oss"],
+        defaults: SEED_OSS_DEFAULTS,
+        attn: Attn { output_bias: Key("attention_out_bias", ""), ..ATTN },
+        ..LLAMA
+    },
+    Arch {
+        name: "exaone4",
+        model_types: &["exaone4"],
+        gguf: &["exaone4"],
+        defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0), ("sliding_window", 4096.0)],
+        norms: Norms::Post,
+        attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Every(4), global_rope: false, ..ATTN },
+        ..LLAMA
+    },
+    Arch { name: "glm", model_types: &["glm"], gguf: &["chatglm"], defaults: GLM_DEFAULTS, attn: GLM_ATTN, ..LLAMA },
+    Arch {
+        name: "glm4",
+        model_types: &["glm4"],
+        gguf: &["glm4"],
+        defaults: GLM_DEFAULTS,
+        norms: Norms::Both,
+        attn: GLM_ATTN,
+        ..LLAMA
+    },
+    Arch {
+        name: "olmo3",
+        model_types: &["olmo3"],
+        gguf: &["olmo2"],
+        defaults: OLMO3_DEFAULTS,
+        norms: Norms::Post,
+        attn: Attn { qk_norm: QkNorm::Full, windows: Windows::Every(4), local_rope: LocalRope::Unscaled, ..ATTN },
+        ..LLAMA
+    },
+    Arch {
+        name: "ernie4_5",
+        model_types: &["ernie4_5"],
+        gguf: &["ernie4_5"],
+        defaults: ERNIE_DEFAULTS,
+        attn: Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS },
+        ..LLAMA
+    },
+    Arch {
+        name: "hunyuan-dense",
+        model_types: &["hunyuan_v1_dense"],
+        gguf: &["hunyuan-dense"],
+        defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0)],
+        attn: Attn { qk_norm: QkNorm::Turned, ..ATTN },
+        ..LLAMA
+    },
+    Arch { name: "internlm2", model_types: &[], gguf: &["internlm2"], attn: PAIRS, ..LLAMA },
+    Arch {
+        name: "granitemoe",
+        model_types: &["granitemoe"],
+        gguf: &["granitemoe"],
+        defaults: GRANITE_MOE_DEFAULTS,
+        attn: PAIRS,
+        ..LLAMA
+    },
+    Arch {
+        name: "olmoe",
+        model_types: &["olmoe"],
+        gguf: &["olmoe"],
+        defaults: OLMOE_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::Full, ..ATTN },
+        ..LLAMA
+    },
+    Arch {
         name: "gpt-oss",
         model_types: &["gpt_oss"],
         gguf: &["gpt-oss"],
@@ -157,108 +264,4 @@ pub(crate) static ARCHITECTURES: [Arch; 13] = [
         experts: ExpertLayout::Interleaved,
         ..LLAMA
     },
-];
-
-/// What transformers assumes of every family that does not say otherwise.
-const COMMON_DEFAULTS: Defaults = &[("rms_norm_eps", 1e-6), ("num_attention_heads", 32.0)];
-
-type Defaults = &'static [(&'static str, f64)];
-
-const MISTRAL_DEFAULTS: Defaults =
-    &[("num_key_value_heads", 8.0), ("sliding_window", 4096.0), ("max_position_embeddings", 131_072.0)];
-
-const QWEN_DEFAULTS: Defaults =
-    &[("use_sliding_window", 0.0), ("max_window_layers", 28.0), ("max_position_embeddings", 32_768.0)];
-
-const QWEN3_DEFAULTS: Defaults = &[
-    ("use_sliding_window", 0.0),
-    ("max_window_layers", 28.0),
-    ("max_position_embeddings", 32_768.0),
-    ("head_dim", 128.0),
-];
-
-const PHI3_DEFAULTS: Defaults =
-    &[("rms_norm_eps", 1e-5), ("original_max_position_embeddings", 4096.0), ("max_position_embeddings", 4096.0)];
-
-const SMOLLM3_DEFAULTS: Defaults = &[
-    ("tie_word_embeddings", 1.0),
-    ("num_attention_heads", 16.0),
-    ("num_key_value_heads", 4.0),
-    ("max_position_embeddings", 32_768.0),
-    ("rope_theta", 2e6),
-    ("no_rope_layer_interval", 4.0),
-];
-
-const MIXTRAL_DEFAULTS: Defaults = &[
-    ("rms_norm_eps", 1e-5),
-    ("num_key_value_heads", 8.0),
-    ("max_position_embeddings", 131_072.0),
-    ("rope_theta", 1e6),
-    ("num_local_experts", 8.0),
-    ("num_experts_per_tok", 2.0),
-    ("norm_topk_prob", 1.0),
-];
-
-const QWEN3_MOE_DEFAULTS: Defaults = &[
-    ("use_sliding_window", 0.0),
-    ("num_key_value_heads", 4.0),
-    ("max_position_embeddings", 32_768.0),
-    ("num_experts", 128.0),
-    ("num_experts_per_tok", 8.0),
-    ("moe_intermediate_size", 768.0),
-    ("norm_topk_prob", 0.0),
-];
-
-// Gemma's published config.json leave out what transformers assumes; GGUF files leave out what llama.cpp assumes.
-const GEMMA2_DEFAULTS: Defaults = &[
-    ("tie_word_embeddings", 1.0),
-    ("num_attention_heads", 8.0),
-    ("num_key_value_heads", 4.0),
-    ("max_position_embeddings", 8192.0),
-    ("attn_logit_softcapping", 50.0),
-    ("final_logit_softcapping", 30.0),
-    ("head_dim", 256.0),
-    ("query_pre_attn_scalar", 256.0),
-    ("sliding_window", 4096.0),
-    (".attention.sliding_window", 4096.0),
-    (".attn_logit_softcapping", 50.0),
-    (".final_logit_softcapping", 30.0),
-];
-
-const GEMMA3_DEFAULTS: Defaults = &[
-    ("tie_word_embeddings", 1.0),
-    ("num_attention_heads", 8.0),
-    ("num_key_value_heads", 4.0),
-    ("head_dim", 256.0),
-    ("query_pre_attn_scalar", 256.0),
-    ("sliding_window", 4096.0),
-    ("max_position_embeddings", 131_072.0),
-    ("rope_theta", 1e6),
-    ("rope_local_base_freq", 1e4),
-    (".rope.freq_base_swa", 1e4),
-];
-
-// Gemma 3 dropped the cap on attention scores; transformers reads the field and does not apply it.
-const GEMMA3_ATTN: Attn = Attn {
-    qk_norm: QkNorm::PerHead,
-    windows: Windows::Every(6),
-    local_rope: LocalRope::Unscaled,
-    softcap: false,
-    ..ATTN
-};
-
-const GPT_OSS_DEFAULTS: Defaults = &[
-    ("rms_norm_eps", 1e-5),
-    ("num_attention_heads", 64.0),
-    ("num_key_value_heads", 8.0),
-    ("max_position_embeddings", 131_072.0),
-    ("num_local_experts", 128.0),
-    ("num_experts_per_tok", 4.0),
-    ("rope_theta", 150_000.0),
-    ("head_dim", 64.0),
-    ("attention_bias", 1.0),
-    ("norm_topk_prob", 1.0),
-    ("sliding_window", 128.0),
-    // Not in GGUF: gpt-oss was trained without rounding YaRN's bounds.
-    (".rope.scaling.yarn_truncate", 0.0),
 ];

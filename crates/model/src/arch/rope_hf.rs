@@ -28,6 +28,9 @@ const KNOWN: &[&str] = &[
     "short_factor",
     "long_factor",
     "finetuned",
+    "alpha",
+    "mrope_section",
+    "mrope_interleaved",
 ];
 
 /// The rope object of one kind of layer beside the fields outside of it.
@@ -114,11 +117,13 @@ impl<'a> Reader<'a> {
             kind => kind.unwrap_or("default"),
         };
         match kind {
-            "default" => Ok(plain),
+            // Tokens of text have the same position in each dimension.
+            "default" | "mrope" => Ok(plain),
             "linear" => Ok(RopeNumbers { scaling: Scaling::Linear(self.require("factor")?), ..plain }),
             "llama3" => Ok(RopeNumbers { scaling: self.llama3()?, ..plain }),
             "yarn" => self.yarn(plain),
             "longrope" => self.longrope(plain),
+            "dynamic" if self.number("alpha")?.is_some() => self.stretched(plain),
             "dynamic" if self.context <= self.most()? => Ok(plain),
             "dynamic" => Err(self.object.unsupported("rope_type", self.too_long()?)),
             other => Err(self.object.unsupported("rope_type", format!("\"{other}\" is not supported"))),
@@ -160,6 +165,13 @@ impl<'a> Reader<'a> {
             truncate: self.object.read("truncate")?.unwrap_or(!assumed),
         };
         Ok(RopeNumbers { scaling: Scaling::Yarn(yarn), magnitude, ..plain })
+    }
+
+    /// The base for contexts `alpha` times as long, whatever the sequence's length is.
+    fn stretched(&self, plain: RopeNumbers) -> Result<RopeNumbers, ModelError> {
+        let dims = plain.dims as f64;
+        let base = plain.base * self.require("alpha")?.powf(dims / (dims - 2.0).max(1.0));
+        Ok(RopeNumbers { base, ..plain })
     }
 
     fn longrope(&self, plain: RopeNumbers) -> Result<RopeNumbers, ModelError> {

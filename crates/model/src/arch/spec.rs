@@ -1,6 +1,6 @@
 //! From a file's numbers and the table's row to a [`ModelSpec`].
 
-use graph::{Activation, GateScoring, Rope, RopeStyle};
+use graph::{Activation, GateScoring, Rope};
 
 use crate::ModelError;
 use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Scales};
@@ -96,7 +96,7 @@ impl Reader<'_> {
     fn rope(&self, head_dim: usize, local: bool) -> Result<Rope, ModelError> {
         let (read, style): (fn(&Config<'_>, _, _, _) -> _, _) = match self.config.gguf() {
             true => (rope_gguf::read, self.config.arch.attn.gguf_rope),
-            false => (rope_hf::read, RopeStyle::Halves),
+            false => (rope_hf::read, self.config.arch.attn.hf_rope),
         };
         Ok(read(self.config, head_dim, local, self.context)?.rope(head_dim, style))
     }
@@ -137,7 +137,7 @@ impl Reader<'_> {
             qk_norm: row.qk_norm,
             sinks: row.sinks,
             qkv_bias: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
-            output_bias: bias || has("attn_output.bias"),
+            output_bias: config.flag(row.output_bias)?.unwrap_or(false) || has("attn_output.bias"),
         })
     }
 

@@ -54,9 +54,14 @@ pub(super) fn safetensors(
     if layout == ExpertLayout::Interleaved {
         let (first, step) = if role == Role::Down { (0, 1) } else { (role as usize, 2) };
         return vec![
-            Source::Columns { tensor: stem(fused), first, step },
+            Source::Columns { tensor: stem(fused), of: shape.rows * step, first, step },
             Source::Mxfp4 { stem: stem(fused), first, step },
         ];
+    }
+    let of = if role == Role::Down { shape.rows } else { 2 * shape.rows };
+    if layout == ExpertLayout::Columns && names.dims(&stem(fused)) == Some(&[shape.outer, shape.cols, of]) {
+        let first = if role == Role::Down { 0 } else { role as usize * shape.rows };
+        return vec![Source::Columns { tensor: stem(fused), of, first, step: 1 }];
     }
     let each = |module: &str, name: &str| Source::Rows {
         tensors: (0..shape.outer).map(|e| names.module(layer, &format!("{module}.{e}.{name}.weight"))).collect(),
@@ -73,6 +78,11 @@ pub(super) fn safetensors(
         each("mlp.experts", role.mixtral()),
         whole(&format!("mlp.experts.{fused}")),
         whole(&format!("block_sparse_moe.experts.{fused}")),
+        whole(if role == Role::Down {
+            "block_sparse_moe.output_linear.weight"
+        } else {
+            "block_sparse_moe.input_linear.weight"
+        }),
     ]
 }
 

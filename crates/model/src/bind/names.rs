@@ -23,15 +23,15 @@ const LAYER: &[(&str, &[&str])] = &[
     ("attn_v", &["self_attn.v_proj"]),
     ("attn_qkv", &["self_attn.qkv_proj"]),
     ("attn_output", &["self_attn.o_proj"]),
-    ("attn_q_norm", &["self_attn.q_norm"]),
-    ("attn_k_norm", &["self_attn.k_norm"]),
-    ("post_attention_norm", &["post_attention_layernorm"]),
-    ("post_ffw_norm", &["post_feedforward_layernorm"]),
+    ("attn_q_norm", &["self_attn.q_norm", "self_attn.query_layernorm"]),
+    ("attn_k_norm", &["self_attn.k_norm", "self_attn.key_layernorm"]),
+    ("post_attention_norm", &["post_self_attn_layernorm", "post_attention_layernorm"]),
+    ("post_ffw_norm", &["post_feedforward_layernorm", "post_mlp_layernorm"]),
     ("ffn_gate", &["mlp.gate_proj"]),
     ("ffn_up", &["mlp.up_proj"]),
     ("ffn_gate_up", &["mlp.gate_up_proj"]),
     ("ffn_down", &["mlp.down_proj"]),
-    ("ffn_gate_inp", &["block_sparse_moe.gate", "mlp.gate", "mlp.router"]),
+    ("ffn_gate_inp", &["block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate", "mlp.router"]),
 ];
 
 impl<'a> Names<'a> {
@@ -102,7 +102,7 @@ impl<'a> Names<'a> {
         }
         let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
         let stems: &[&str] = match (stem, self.norms) {
-            ("ffn_norm", Norms::Both) => &["pre_feedforward_layernorm"],
+            ("ffn_norm", Norms::Both) => &["pre_feedforward_layernorm", "post_attention_layernorm"],
             ("ffn_norm", _) => &["post_attention_layernorm"],
             _ => LAYER.iter().find(|(gguf, _)| *gguf == stem).map_or(&[], |(_, hf)| hf),
         };
@@ -112,6 +112,11 @@ impl<'a> Names<'a> {
     /// The full name of a tensor of a layer in safetensors files.
     pub(crate) fn module(&self, layer: usize, tensor: &str) -> String {
         format!("{}layers.{layer}.{tensor}", self.prefix)
+    }
+
+    /// The dimensions of a tensor.
+    pub(crate) fn dims(&self, tensor: &str) -> Option<&[usize]> {
+        self.checkpoint.tensor(tensor).map(|t| t.dims.as_slice())
     }
 
     /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers.

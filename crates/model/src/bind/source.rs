@@ -11,8 +11,8 @@ use crate::{Checkpoint, ModelError, TensorInfo};
 pub(crate) enum Source {
     /// From each matrix of `of` rows in the tensors, one tensor after the other, the rows from `first` on.
     Rows { tensors: Vec<String>, of: usize, first: usize },
-    /// Each matrix turned over, of the tensor's columns `first`, `first + step` …
-    Columns { tensor: String, first: usize, step: usize },
+    /// Each matrix turned over, of the tensor's `of` columns `first`, `first + step` …
+    Columns { tensor: String, of: usize, first: usize, step: usize },
     /// From each row of the tensor the elements `first`, `first + step` …
     Elements { tensor: String, first: usize, step: usize },
     /// MXFP4 as gpt-oss ships it: nibbles in `{stem}_blocks` beside `{stem}_scales`, rows `first`, `first + step` …
@@ -91,7 +91,7 @@ impl Source {
     fn wanted(&self, shape: Shape) -> Vec<usize> {
         match self {
             Source::Rows { tensors, of, .. } => vec![shape.outer / tensors.len().max(1), *of, shape.cols],
-            Source::Columns { step, .. } => vec![shape.outer, shape.cols, shape.rows * step],
+            Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
             Source::Mxfp4 { .. } => vec![],
         }
@@ -133,8 +133,8 @@ impl Source {
                     let each = Shape { outer: shape.outer / tensors.len(), ..shape };
                     pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
                 }
-                Source::Columns { first, step, .. } => {
-                    pieces.push((dtype, columns(bytes, dtype, shape, (first, step)).into()));
+                Source::Columns { of, first, step, .. } => {
+                    pieces.push((dtype, columns(bytes, dtype, shape, (of, first, step)).into()));
                 }
                 Source::Elements { first, step, .. } => {
                     let elements = bytes.chunks_exact(dtype.layout().block_bytes);
@@ -173,8 +173,8 @@ fn dims<'a>(checkpoint: &'a Checkpoint, name: &str, wanted: &[usize]) -> Result<
 }
 
 /// Element (m, r, c) is the tensor's (m, c, first + r · step).
-fn columns(bytes: &[u8], dtype: DType, shape: Shape, (first, step): (usize, usize)) -> Vec<u8> {
-    let (size, width) = (dtype.layout().block_bytes, shape.rows * step);
+fn columns(bytes: &[u8], dtype: DType, shape: Shape, (width, first, step): (usize, usize, usize)) -> Vec<u8> {
+    let size = dtype.layout().block_bytes;
     let mut out = Vec::with_capacity(shape.outer * shape.rows * shape.cols * size);
     for matrix in bytes.chunks_exact((shape.cols * width * size).max(1)) {
         for at in (0..shape.rows).map(|r| first + r * step) {

@@ -100,7 +100,7 @@ const FUSED: [(&[&str], &str); 2] =
 
 /// The tensors of a model: the weights of its graph, whose names are GGUF's.
 pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
-    let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs;
+    let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs && arch.attn.hf_rope == RopeStyle::Halves;
     let mut tensors: Vec<Tensor> = Vec::new();
     for id in model.graph().weight_ids() {
         let weight = model.graph().weight(id);
@@ -150,7 +150,7 @@ fn fused(name: &str) -> Option<(bool, String)> {
 fn renamed(name: &str, arch: &Arch) -> String {
     match arch.experts {
         ExpertLayout::Interleaved => name.replace(".ffn_norm.", ".post_attention_norm."),
-        ExpertLayout::Rows => name.to_owned(),
+        ExpertLayout::Rows | ExpertLayout::Columns => name.to_owned(),
     }
 }
 

@@ -1,0 +1,164 @@
+//! What a family's config.json and GGUF files leave out, and what is assumed then.
+
+/// What transformers assumes of every family that does not say otherwise.
+pub(super) const COMMON_DEFAULTS: Defaults = &[("rms_norm_eps", 1e-6), ("num_attention_heads", 32.0)];
+
+pub(super) type Defaults = &'static [(&'static str, f64)];
+
+pub(super) const MISTRAL_DEFAULTS: Defaults =
+    &[("num_key_value_heads", 8.0), ("sliding_window", 4096.0), ("max_position_embeddings", 131_072.0)];
+
+pub(super) const QWEN_DEFAULTS: Defaults =
+    &[("use_sliding_window", 0.0), ("max_window_layers", 28.0), ("max_position_embeddings", 32_768.0)];
+
+pub(super) const QWEN3_DEFAULTS: Defaults = &[
+    ("use_sliding_window", 0.0),
+    ("max_window_layers", 28.0),
+    ("max_position_embeddings", 32_768.0),
+    ("head_dim", 128.0),
+];
+
+pub(super) const PHI3_DEFAULTS: Defaults =
+    &[("rms_norm_eps", 1e-5), ("original_max_position_embeddings", 4096.0), ("max_position_embeddings", 4096.0)];
+
+pub(super) const SMOLLM3_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 32_768.0),
+    ("rope_theta", 2e6),
+    ("no_rope_layer_interval", 4.0),
+];
+
+pub(super) const MIXTRAL_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_key_value_heads", 8.0),
+    ("max_position_embeddings", 131_072.0),
+    ("rope_theta", 1e6),
+    ("num_local_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
+    ("norm_topk_prob", 1.0),
+];
+
+pub(super) const QWEN3_MOE_DEFAULTS: Defaults = &[
+    ("use_sliding_window", 0.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 32_768.0),
+    ("num_experts", 128.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 768.0),
+    ("norm_topk_prob", 0.0),
+];
+
+pub(super) const QWEN3_VL_MOE_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 16.0),
+    ("max_position_embeddings", 128_000.0),
+    ("num_experts", 60.0),
+    ("num_experts_per_tok", 4.0),
+    ("moe_intermediate_size", 1408.0),
+];
+
+// Gemma's published config.json leave out what transformers assumes; GGUF files leave out what llama.cpp assumes.
+pub(super) const GEMMA2_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 8.0),
+    ("num_key_value_heads", 4.0),
+    ("max_position_embeddings", 8192.0),
+    ("attn_logit_softcapping", 50.0),
+    ("final_logit_softcapping", 30.0),
+    ("head_dim", 256.0),
+    ("query_pre_attn_scalar", 256.0),
+    ("sliding_window", 4096.0),
+    (".attention.sliding_window", 4096.0),
+    (".attn_logit_softcapping", 50.0),
+    (".final_logit_softcapping", 30.0),
+];
+
+pub(super) const GEMMA3_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 8.0),
+    ("num_key_value_heads", 4.0),
+    ("head_dim", 256.0),
+    ("query_pre_attn_scalar", 256.0),
+    ("sliding_window", 4096.0),
+    ("max_position_embeddings", 131_072.0),
+    ("rope_theta", 1e6),
+    ("rope_local_base_freq", 1e4),
+    (".rope.freq_base_swa", 1e4),
+];
+
+pub(super) const GEMMA_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 16.0),
+    ("head_dim", 256.0),
+    ("max_position_embeddings", 8192.0),
+];
+
+pub(super) const SEED_OSS_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 80.0),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("attention_bias", 1.0),
+    ("max_position_embeddings", 524_288.0),
+];
+
+pub(super) const GLM_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1.5625e-7),
+    ("num_key_value_heads", 2.0),
+    ("head_dim", 128.0),
+    ("partial_rotary_factor", 0.5),
+    ("attention_bias", 1.0),
+    ("max_position_embeddings", 131_072.0),
+];
+
+pub(super) const OLMO3_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("max_position_embeddings", 2048.0),
+    ("sliding_window", 4096.0),
+    ("rope_theta", 500_000.0),
+];
+
+pub(super) const ERNIE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 2.0),
+    ("head_dim", 128.0),
+    ("rope_theta", 500_000.0),
+    ("max_position_embeddings", 131_072.0),
+];
+
+pub(super) const GRANITE_MOE_DEFAULTS: Defaults = &[
+    ("attention_multiplier", 1.0),
+    ("max_position_embeddings", 2048.0),
+    ("num_local_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
+];
+
+pub(super) const OLMOE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 16.0),
+    ("num_experts", 64.0),
+    ("num_experts_per_tok", 8.0),
+    ("norm_topk_prob", 0.0),
+    (".expert_weights_norm", 0.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+pub(super) const GPT_OSS_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 64.0),
+    ("num_key_value_heads", 8.0),
+    ("max_position_embeddings", 131_072.0),
+    ("num_local_experts", 128.0),
+    ("num_experts_per_tok", 4.0),
+    ("rope_theta", 150_000.0),
+    ("head_dim", 64.0),
+    ("attention_bias", 1.0),
+    ("norm_topk_prob", 1.0),
+    ("sliding_window", 128.0),
+    // Not in GGUF: gpt-oss was trained without rounding YaRN's bounds.
+    (".rope.scaling.yarn_truncate", 0.0),
+];
