@@ -18,6 +18,8 @@ pub struct Ask {
     pub ending: Ending,
     /// Report log-probabilities of each token and of this many most likely ones.
     pub logprobs: Option<usize>,
+    /// Only requests with the same salt use what the KV cache keeps of each other's prompts and answers.
+    pub cache_salt: Option<String>,
     /// Leave control tokens out of the text.
     pub skip_special_tokens: bool,
     /// Give the arguments of tool calls in pieces as they come, not whole.
@@ -28,7 +30,16 @@ impl Ask {
     /// One answer to `input`, by the model's own settings.
     pub fn new(input: Input) -> Ask {
         let (sampling, ending) = (Sampling::default(), Ending::default());
-        Ask { input, n: 1, sampling, ending, logprobs: None, skip_special_tokens: true, pieces: false }
+        Ask {
+            input,
+            n: 1,
+            sampling,
+            ending,
+            logprobs: None,
+            cache_salt: None,
+            skip_special_tokens: true,
+            pieces: false,
+        }
     }
 }
 

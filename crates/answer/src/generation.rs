@@ -88,6 +88,7 @@ pub struct Usage {
 #[derive(Debug)]
 pub struct Tally {
     prompt: usize,
+    cached: AtomicUsize,
     generated: AtomicUsize,
     began: Instant,
     first: OnceLock<Duration>,
@@ -101,7 +102,13 @@ impl Default for Tally {
 
 impl Tally {
     pub(crate) fn new(prompt: usize) -> Tally {
-        Tally { prompt, generated: AtomicUsize::new(0), began: Instant::now(), first: OnceLock::new() }
+        let (cached, generated) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Tally { prompt, cached, generated, began: Instant::now(), first: OnceLock::new() }
+    }
+
+    /// So many tokens of a prompt were found in the KV cache.
+    pub(crate) fn found(&self, tokens: usize) {
+        self.cached.fetch_add(tokens, Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self) {
@@ -112,6 +119,11 @@ impl Tally {
     /// Tokens in the prompts.
     pub fn prompt(&self) -> usize {
         self.prompt
+    }
+
+    /// Of these, how many were found in the KV cache and not computed; known when the first token of an answer is.
+    pub fn cached(&self) -> usize {
+        self.cached.load(Ordering::Relaxed)
     }
 
     /// Tokens generated so far, over all choices.

@@ -170,7 +170,7 @@ impl<'a> Starter<'a> {
 
     /// Submits all prompts or none.
     fn start(self, prompts: Vec<Encoded>) -> Result<Generation, Problem> {
-        let (mut sinks, reader) = queue(prompts.len() * self.ask.n, self.model.engine());
+        let (mut sinks, reader) = queue((prompts.len() * self.ask.n, self.ask.n), self.model.engine(), &self.tally);
         let computed = self.stop.max_tokens > 0;
         let mut requests = Vec::with_capacity(prompts.len());
         for encoded in &prompts {
@@ -206,7 +206,8 @@ impl<'a> Starter<'a> {
         };
         let (params, stop) = (self.params.clone(), self.stop.clone());
         let continuations = sinks.into_iter().map(Continuation::new).collect();
-        Ok(Request { params, stop, ..Request::new(self.model.next_id(), prompt, continuations) })
+        let cache_salt = self.ask.cache_salt.as_deref().map(Arc::from);
+        Ok(Request { params, stop, cache_salt, ..Request::new(self.model.next_id(), prompt, continuations) })
     }
 
     fn choice(&self, index: usize, encoded: &Encoded) -> Choice {

@@ -6,17 +6,27 @@ use std::task::{Context, Poll, Waker};
 
 use engine::{EngineHandle, SinkState, TokenEvent, TokenSink};
 
+use crate::Tally;
+
 /// Events queued for a reader that is slow; then the sequence waits. Small, since it is memory for each choice.
 const CAPACITY: usize = 32;
 
 /// What the engine said of a choice; `None` if the engine dropped it without a word.
 pub(crate) type Heard = (usize, Option<TokenEvent>);
 
-/// Sinks for so many choices, and where all they get is read.
-pub(crate) fn queue(choices: usize, engine: &EngineHandle) -> (Vec<Box<dyn TokenSink>>, Reader) {
+/// Sinks for so many choices, `n` for each prompt, and where all they get is read. What the engine found of the prompts goes
+/// to `tally` at once.
+pub(crate) fn queue(
+    (choices, n): (usize, usize),
+    engine: &EngineHandle,
+    tally: &Arc<Tally>,
+) -> (Vec<Box<dyn TokenSink>>, Reader) {
     let open = vec![Some(0); choices];
     let shared = Arc::new(Shared(Mutex::new(State { events: VecDeque::new(), open, reader: None })));
-    let sink = |choice| Box::new(Sink { choice, shared: Arc::clone(&shared), finished: false }) as Box<dyn TokenSink>;
+    let sink = |choice| {
+        let tally = (choice % n == 0).then(|| Arc::clone(tally));
+        Box::new(Sink { choice, shared: Arc::clone(&shared), tally, finished: false }) as Box<dyn TokenSink>
+    };
     ((0..choices).map(sink).collect(), Reader { shared, engine: engine.clone() })
 }
 
@@ -51,6 +61,8 @@ impl Shared {
 struct Sink {
     choice: usize,
     shared: Arc<Shared>,
+    /// Of the first choice of a prompt.
+    tally: Option<Arc<Tally>>,
     finished: bool,
 }
 
@@ -60,6 +72,12 @@ impl TokenSink for Sink {
             None => SinkState::Gone,
             Some(CAPACITY..) => SinkState::Full,
             Some(_) => SinkState::Ready,
+        }
+    }
+
+    fn started(&mut self, cached_tokens: usize) {
+        if let Some(tally) = &self.tally {
+            tally.found(cached_tokens);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Engine, Executor, ExecutorError, FinishReason, RequestId, Sequence, StepReport};
+use crate::{Engine, Executor, ExecutorError, FinishReason, RequestId, StepReport};
 
 impl<E: Executor> Engine<E> {
     /// Brings the sequences of the batch up to date with what was drawn, or ends them if it failed; reports the step.
@@ -12,7 +12,7 @@ impl<E: Executor> Engine<E> {
         started: Duration,
         ended: Duration,
     ) -> StepReport {
-        let (prefill_rows, decode_rows) = self.rows();
+        let work = self.scheduler.work();
         match outcome {
             Ok(()) => self.advance(ended),
             Err(error) => self.fail(&error),
@@ -21,8 +21,8 @@ impl<E: Executor> Engine<E> {
         let report = StepReport {
             started,
             ended,
-            prefill_rows,
-            decode_rows,
+            work,
+            found: self.scheduler.found(),
             tokens: counts.tokens,
             finished: counts.finished,
             cancelled: counts.cancelled,
@@ -38,14 +38,9 @@ impl<E: Executor> Engine<E> {
         report
     }
 
-    /// Rows of prompts and rows that decode in the current batch.
-    fn rows(&self) -> (usize, usize) {
-        let rows = |decodes| self.scheduler.batch().filter(|s| s.decodes() == decodes).map(Sequence::rows).sum();
-        (rows(false), rows(true))
-    }
-
     fn advance(&mut self, now: Duration) {
         let Engine { scheduler, delivery, drawn, batch, faults, .. } = self;
+        scheduler.share(delivery);
         let mut drawn = drawn.drain(..);
         scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, now, living));
         if !batch.tokens.is_empty() {

@@ -29,6 +29,8 @@ pub struct Finish {
     pub reason: FinishReason,
     /// Tokens in the prompt.
     pub prompt_tokens: usize,
+    /// Of these, how many were found in the cache and not computed.
+    pub cached_tokens: usize,
     /// Tokens generated, the stop token included.
     pub generated_tokens: usize,
 }
@@ -67,6 +69,9 @@ pub enum SinkState {
 pub trait TokenSink: Send {
     /// Asked before each step.
     fn state(&self) -> SinkState;
+
+    /// Its prompt is computed, and so many of its tokens were found in the cache; comes before the first token.
+    fn started(&mut self, _cached_tokens: usize) {}
 
     /// Delivers an event. `Finished` must always be accepted, full or not (keep one place for it).
     fn send(&mut self, event: TokenEvent);

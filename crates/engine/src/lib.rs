@@ -34,15 +34,15 @@ pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits};
 pub use faults::FAILURES_IN_A_ROW;
 use faults::{Faults, execute};
 pub use handle::{EngineHandle, Liveness, SubmitError};
-pub use kv::{BlockAllocator, BlockId, KvCache};
+pub use kv::{BlockAllocator, BlockId, Eviction, KvCache};
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
 pub use policy::{FirstCome, Load, Policy};
-pub use report::{EngineStats, StepReport};
+pub use report::{EngineStats, StepReport, Work};
 pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
 pub use sampler::{Draw, SampleError, Sampler};
-pub use scheduler::{Arrival, Scheduler, SchedulerLimits, Sequence, SequenceId};
+pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
 pub use state::{StateSlot, StateSlots};
 
 /// The settings of an engine that the executor does not fix.
@@ -58,6 +58,23 @@ pub struct EngineConfig {
     pub context: usize,
     /// Seeds requests that bring none.
     pub seed: u64,
+    /// By which rule prefixes are evicted that the KV cache keeps for later requests; `None` shares none. An engine computes
+    /// one model, and its cache is its own: prefixes of different models never meet. Models with recurrent layers share
+    /// none yet: a prefix of theirs is a state too.
+    pub prefix_cache: Option<Eviction>,
+}
+
+impl Default for EngineConfig {
+    fn default() -> EngineConfig {
+        EngineConfig {
+            max_batch_tokens: 512,
+            max_sequences: 32,
+            max_queue: 1024,
+            context: usize::MAX,
+            seed: 0,
+            prefix_cache: Some(Eviction::default()),
+        }
+    }
 }
 
 /// Requests, the memory they share, and what computes them.
@@ -157,6 +174,7 @@ impl<E: Executor> Engine<E> {
             waiting: self.delivery.unanswered(),
             running: self.scheduler.running().len(),
             kv_blocks_used: blocks.used(),
+            kv_blocks_kept: blocks.kept(),
             kv_blocks: blocks.total(),
             ..self.totals
         }
@@ -185,7 +203,7 @@ impl<E: Executor> Engine<E> {
     /// Decides what the step computes, and fills the batch with it.
     fn schedule(&mut self, now: Duration) {
         self.delivery.poll(now, &mut self.scheduler);
-        self.scheduler.schedule(now);
+        self.scheduler.schedule(now, &self.delivery);
         self.delivery.fill(now, &self.scheduler, &mut self.batch);
     }
 }

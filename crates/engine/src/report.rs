@@ -9,10 +9,10 @@ pub struct StepReport {
     pub started: Duration,
     /// When its tokens were chosen.
     pub ended: Duration,
-    /// Rows of prompts (or of preempted sequences) computed.
-    pub prefill_rows: usize,
-    /// Rows of running sequences computed, a token each.
-    pub decode_rows: usize,
+    /// What was computed.
+    pub work: Work,
+    /// Tokens of prompts (or of preempted sequences) found in the cache and not computed.
+    pub found: usize,
     /// Tokens chosen.
     pub tokens: usize,
     /// Continuations that ended, be it with an error, except those cancelled.
@@ -34,8 +34,19 @@ pub struct StepReport {
 impl StepReport {
     /// Rows computed.
     pub fn rows(&self) -> usize {
-        self.prefill_rows + self.decode_rows
+        self.work.prefill_rows + self.work.decode_rows
     }
+}
+
+/// What a step computes: what its time depends on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Rows of prompts (or of preempted sequences).
+    pub prefill_rows: usize,
+    /// Rows of running sequences, a token each.
+    pub decode_rows: usize,
+    /// Positions that attention reads, over all rows.
+    pub context: usize,
 }
 
 /// Counters of an engine at this moment.
@@ -47,12 +58,16 @@ pub struct EngineStats {
     pub running: usize,
     /// KV blocks in use.
     pub kv_blocks_used: usize,
+    /// KV blocks that nobody uses and that are kept for prompts that begin with the same tokens. They count as free.
+    pub kv_blocks_kept: usize,
     /// KV blocks in all.
     pub kv_blocks: usize,
     /// Steps so far.
     pub steps: u64,
     /// Prompt tokens computed so far.
     pub prompt_tokens: u64,
+    /// Prompt tokens found in the cache so far.
+    pub found_tokens: u64,
     /// Tokens generated so far.
     pub generated_tokens: u64,
     /// Batches that the executor failed to compute so far.
@@ -63,7 +78,8 @@ impl EngineStats {
     /// Counts a step.
     pub(crate) fn add(&mut self, report: &StepReport) {
         self.steps += u64::from(report.rows() > 0);
-        self.prompt_tokens += report.prefill_rows as u64;
+        self.prompt_tokens += report.work.prefill_rows as u64;
+        self.found_tokens += report.found as u64;
         self.generated_tokens += report.tokens as u64;
     }
 }

@@ -43,13 +43,16 @@ pub struct Request {
     pub deadline: Option<Duration>,
     /// On whose behalf it runs.
     pub tenant: Option<Arc<str>>,
+    /// Only requests with the same salt find each other's prefixes in the cache: without it, who measures times could find
+    /// out what others have asked.
+    pub cache_salt: Option<Arc<str>>,
     /// The n continuations, at least one. Continuation i samples with seed + i.
     pub continuations: Vec<Continuation>,
 }
 
 impl Request {
     /// A request with the default settings: sampled from the model's own distribution, of normal priority, without
-    /// deadline or tenant. It generates nothing until [`StopRules::max_tokens`] is set.
+    /// deadline, tenant or salt. It generates nothing until [`StopRules::max_tokens`] is set.
     pub fn new(id: RequestId, prompt: Prompt, continuations: Vec<Continuation>) -> Request {
         Request {
             id,
@@ -59,6 +62,7 @@ impl Request {
             priority: Priority::Normal,
             deadline: None,
             tenant: None,
+            cache_salt: None,
             continuations,
         }
     }

@@ -99,6 +99,7 @@ impl Model {
             max_queue: MAX_QUEUE,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
+            ..prepared.engine
         };
         let executor = prepared.executor(progress)?;
         let start = Instant::now();

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::BackendExecutor;
+use engine::{BackendExecutor, EngineConfig};
 use graph::{Backend, Graph, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound};
@@ -40,6 +40,8 @@ pub struct LoadOptions {
     pub kv_type: KvType,
     /// Fusion rules that are not applied, of [`Cpu::DEVICE`] (default: all are).
     pub disabled_rules: Vec<String>,
+    /// Settings of the engine. Its sizes and its seed are those of the fields above.
+    pub engine: EngineConfig,
 }
 
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
@@ -63,6 +65,7 @@ pub struct Prepared {
     graph: Graph,
     threads: Option<usize>,
     pin: bool,
+    pub(crate) engine: EngineConfig,
 }
 
 /// Where a model's files are: a path as given, else a hub id, downloaded if need be.
@@ -131,6 +134,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         graph,
         threads: options.threads,
         pin: options.pin,
+        engine: options.engine,
     })
 }
 

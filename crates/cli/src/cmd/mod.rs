@@ -14,6 +14,7 @@ mod perplexity;
 mod ready;
 mod run;
 mod sampling;
+mod scheduling;
 mod scorer;
 mod serve;
 mod tokenize;

@@ -9,6 +9,7 @@ use serve::App;
 use whinchat::{LoadOptions, LoadedModel};
 
 use super::ready::{self, Ready};
+use super::scheduling::SchedulingArgs;
 use super::{AnswerArgs, LoadArgs};
 
 /// Answer over HTTP: OpenAI's API and a chat page
@@ -41,6 +42,8 @@ pub(crate) struct Serve {
     /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
     #[arg(long, value_name = "TOKENS")]
     kv_tokens: Option<usize>,
+    #[command(flatten)]
+    scheduling: SchedulingArgs,
     /// Threads that speak with clients, beside those that compute [default: one for every eight cores, two at least]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     client_threads: Option<u16>,
@@ -119,6 +122,7 @@ impl Serve {
             max_sequences: Some(self.max_sequences as usize),
             max_batch_tokens: Some(self.max_batch_tokens as usize),
             kv_tokens: self.kv_tokens,
+            engine: self.scheduling.config(),
             ..self.answer.options(&self.load)
         };
         // What is said when it is ready says too if the model was not chosen.

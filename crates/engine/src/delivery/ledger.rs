@@ -59,6 +59,16 @@ impl Ledger {
         self.change(key, |record| record.preemptions += 1);
     }
 
+    /// Its prompt is computed; so many of its tokens were found in the cache. Of several groups of continuations the first
+    /// one counts.
+    pub(super) fn cached(&mut self, key: SequenceId, tokens: usize) {
+        self.change(key, |record| {
+            if record.tokens.generated == 0 {
+                record.tokens.cached = tokens;
+            }
+        });
+    }
+
     pub(super) fn token(&mut self, key: SequenceId, now: Duration) {
         self.counts.tokens += 1;
         self.change(key, |record| {

@@ -19,11 +19,18 @@ use stream::{Output, Spec, Stream};
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
-    Arrival, Continuation, FinishReason, Request, RequestId, SampledToken, Sampler, Scheduler, SequenceId, TokenSet,
+    Arrival, Contents, Continuation, FinishReason, Request, RequestId, SampledToken, Sampler, Scheduler, SequenceId,
+    TokenSet,
 };
 
 /// A continuation's next token, or why none can be chosen.
 pub(crate) type Drawn = Result<SampledToken, String>;
+
+impl Contents for Delivery {
+    fn tokens(&self, id: SequenceId) -> &[u32] {
+        self.streams.get(&id).map_or(&[], Stream::shareable)
+    }
+}
 
 /// The contents of all sequences.
 pub(crate) struct Delivery {
@@ -127,6 +134,7 @@ impl Delivery {
         let completed = scheduler.batch().filter(|sequence| sequence.completes());
         for (sequence, row) in completed.zip(logits.chunks_exact(vocab)) {
             if let Some(stream) = self.streams.get_mut(&sequence.id()) {
+                stream.cached = sequence.found();
                 stream.sample(row, sampler, &mut self.allowed, drawn);
             }
         }

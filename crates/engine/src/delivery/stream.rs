@@ -18,6 +18,10 @@ pub(super) struct Stream {
     pub(super) tokens: Vec<u32>,
     pub(super) outputs: Vec<Output>,
     pub(super) stalled_since: Option<Duration>,
+    /// Tokens of the prompt that were found in the cache.
+    pub(super) cached: usize,
+    /// No token could be chosen: what was computed for it may be wrong, and is not for others.
+    spoiled: bool,
 }
 
 /// What all continuations of a request have in common.
@@ -43,7 +47,12 @@ pub(super) struct Output {
 
 impl Stream {
     pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
-        Stream { spec, tokens: prompt.to_vec(), outputs, stalled_since: None }
+        Stream { spec, tokens: prompt.to_vec(), outputs, stalled_since: None, cached: 0, spoiled: false }
+    }
+
+    /// Its tokens, if what is computed of them may be used by others.
+    pub(super) fn shareable(&self) -> &[u32] {
+        if self.spoiled { &[] } else { &self.tokens }
     }
 
     pub(super) fn generated(&self) -> usize {
@@ -53,7 +62,7 @@ impl Stream {
     /// Looks after its receivers; says whether anything changed.
     pub(super) fn poll(&mut self, now: Duration, ledger: &mut Ledger) -> bool {
         let (before, mut full) = ((self.outputs.len(), self.stalled_since), false);
-        let (spec, generated) = (&self.spec, self.tokens.len() - self.spec.prompt);
+        let (key, complete) = (self.spec.key, self.end(FinishReason::Complete));
         self.outputs.retain_mut(|output| match output.state() {
             SinkState::Ready => true,
             SinkState::Full => {
@@ -61,11 +70,11 @@ impl Stream {
                 true
             }
             SinkState::Done => {
-                output.finish(spec, generated, FinishReason::Complete, ledger);
+                output.finish(key, complete.clone(), ledger);
                 false
             }
             SinkState::Gone => {
-                ledger.ended(spec.key, FinishReason::Cancelled);
+                ledger.ended(key, FinishReason::Cancelled);
                 false
             }
         });
@@ -85,10 +94,12 @@ impl Stream {
         let banned: &[u32] = if answer.len() < self.spec.stop.min_tokens { &self.spec.stop.tokens } else { &[] };
         for output in &mut self.outputs {
             let allowed = output.allowed(logits.len(), allowed);
-            drawn.push(allowed.and_then(|allowed| {
+            let token = allowed.and_then(|allowed| {
                 let draw = Draw { prompt, answer, banned, allowed, seed: output.seed };
                 sampler.sample(logits, &self.spec.params, &draw).map_err(|error| error.to_string())
-            }));
+            });
+            self.spoiled |= token.is_err();
+            drawn.push(token);
         }
     }
 
@@ -97,7 +108,8 @@ impl Stream {
         let outputs = self.outputs.drain(1..);
         let fork = |output: Output| {
             let (spec, tokens, id) = (Arc::clone(&self.spec), self.tokens.clone(), output.id);
-            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None })
+            let (cached, spoiled) = (self.cached, self.spoiled);
+            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None, cached, spoiled })
         };
         outputs.map(fork).collect()
     }
@@ -106,6 +118,9 @@ impl Stream {
     pub(super) fn take(&mut self, drawn: Drawn, now: Duration, ledger: &mut Ledger) -> bool {
         let end = match drawn {
             Ok(token) => {
+                if self.generated() == 0 {
+                    self.start(ledger);
+                }
                 ledger.token(self.spec.key, now);
                 self.push(token)
             }
@@ -119,9 +134,23 @@ impl Stream {
 
     /// Tells the end to all receivers.
     pub(super) fn finish(&mut self, reason: &FinishReason, ledger: &mut Ledger) {
-        let generated = self.generated();
+        let finish = self.end(reason.clone());
         for mut output in self.outputs.drain(..) {
-            output.finish(&self.spec, generated, reason.clone(), ledger);
+            output.finish(self.spec.key, finish.clone(), ledger);
+        }
+    }
+
+    fn end(&self, reason: FinishReason) -> Finish {
+        let (prompt_tokens, cached_tokens) = (self.spec.prompt, self.cached);
+        Finish { reason, prompt_tokens, cached_tokens, generated_tokens: self.generated() }
+    }
+
+    /// Tells its receiver that the prompt is computed.
+    fn start(&mut self, ledger: &mut Ledger) {
+        ledger.cached(self.spec.key, self.cached);
+        if let Some(output) = self.outputs.first_mut() {
+            let cached = self.cached;
+            let _ = output.sink.call(|sink| sink.started(cached));
         }
     }
 
@@ -153,9 +182,9 @@ impl Output {
         let _ = self.sink.call(|sink| sink.send(event));
     }
 
-    fn finish(&mut self, spec: &Spec, generated_tokens: usize, reason: FinishReason, ledger: &mut Ledger) {
-        ledger.ended(spec.key, reason.clone());
-        self.send(TokenEvent::Finished(Finish { reason, prompt_tokens: spec.prompt, generated_tokens }));
+    fn finish(&mut self, key: SequenceId, finish: Finish, ledger: &mut Ledger) {
+        ledger.ended(key, finish.reason.clone());
+        self.send(TokenEvent::Finished(finish));
     }
 
     /// The tokens that its mask allows, in `set`; `None` without a mask.

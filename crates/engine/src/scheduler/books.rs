@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Scheduler, SchedulerLimits, Sequence};
-use crate::{KvCache, StateSlots};
+use super::{Scheduler, SchedulerLimits, Sequence, Stage};
+use crate::{KvCache, StateSlots, Work};
 
 impl Scheduler {
     /// What the settings and the executor together allow.
@@ -38,7 +38,12 @@ impl Scheduler {
 
     /// Continuations that have not started yet.
     pub fn queued(&self) -> usize {
-        self.waiting.iter().filter(|sequence| !sequence.started).map(Sequence::continuations).sum()
+        self.waiting.iter().filter(|sequence| sequence.stage == Stage::New).map(Sequence::continuations).sum()
+    }
+
+    /// What the current batch computes.
+    pub fn work(&self) -> Work {
+        self.batch().fold(Work::default(), |work, sequence| work.and(sequence))
     }
 
     /// Sequences that wait for a receiver to make room.
@@ -54,8 +59,9 @@ impl Scheduler {
     pub fn check(&self) -> Result<(), String> {
         self.running.iter().try_for_each(|sequence| self.check_running(sequence))?;
         self.check_owners()?;
-        let idle =
-            |s: &Sequence| !s.running && s.blocks.is_empty() && s.slots.is_empty() && s.cached == 0 && s.rows == 0;
+        let idle = |s: &Sequence| {
+            s.stage != Stage::Running && s.blocks.is_empty() && s.slots.is_empty() && s.cached == 0 && s.rows == 0
+        };
         ensure(self.waiting.iter().all(idle), || "the queue holds blocks or positions".to_owned())?;
         for list in [&self.waiting, &self.running] {
             ensure(list.is_sorted_by(|a, b| a.rank < b.rank), || "a list is out of order".to_owned())?;
@@ -67,7 +73,7 @@ impl Scheduler {
 
     fn check_running(&self, sequence: &Sequence) -> Result<(), String> {
         let (blocks, tokens, cached) = (sequence.blocks.len(), sequence.tokens, sequence.cached);
-        ensure(sequence.running && sequence.started, || format!("{:?} runs unstarted", sequence.id))?;
+        ensure(sequence.is_running(), || format!("{:?} is {:?}", sequence.id, sequence.stage))?;
         ensure(blocks >= self.cache.blocks_for(cached), || format!("{blocks} blocks for {cached} positions"))?;
         ensure(blocks <= self.cache.blocks_for(tokens), || format!("{blocks} blocks for {tokens} tokens"))?;
         let (slots, due) = (sequence.slots.len(), self.states.slots_for(sequence.continuations));
@@ -87,7 +93,17 @@ impl Scheduler {
         let used = self.cache.blocks().used();
         ensure(used == owners.len(), || format!("{used} blocks used, {} in tables", owners.len()))?;
         let (used, held) = (self.states.used(), self.running.iter().map(|s| s.slots.len()).sum::<usize>());
-        ensure(used == held, || format!("{used} state slots used, {held} held"))
+        ensure(used == held, || format!("{used} state slots used, {held} held"))?;
+        self.cache.check()
+    }
+}
+
+impl Work {
+    fn and(mut self, sequence: &Sequence) -> Work {
+        let rows = sequence.rows;
+        *if sequence.decodes() { &mut self.decode_rows } else { &mut self.prefill_rows } += rows;
+        self.context += rows * sequence.cached + rows * (rows + 1) / 2;
+        self
     }
 }
 

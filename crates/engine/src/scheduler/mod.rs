@@ -1,8 +1,8 @@
 //! Who runs in a step: decoding sequences first, then prompts in chunks, in the policy's order, within the budget of rows
 //! and blocks.
 //!
-//! The scheduler works on plain numbers: names of sequences, counts of tokens, blocks. It knows neither tokens nor
-//! receivers. Both lists are kept in the policy's order. Nobody overtakes the first in the queue; when blocks run short the
+//! The scheduler works on plain numbers: names of sequences, counts of tokens, blocks. It knows no receivers, and hands
+//! tokens to the cache unread, to find blocks of others that hold them and to let others find its own. Both lists are kept in the policy's order. Nobody overtakes the first in the queue; when blocks run short the
 //! policy says who gives way and is computed again later. A sequence whose receiver is full keeps its blocks and its place,
 //! for [`PATIENCE`]; then it gives way before anyone else does.
 
@@ -13,6 +13,7 @@ mod sequence;
 use std::time::Duration;
 
 pub(crate) use books::ensure;
+use sequence::Stage;
 pub use sequence::{Arrival, Sequence, SequenceId};
 
 use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, Policy, StateSlots};
@@ -21,9 +22,23 @@ use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, Policy, StateSlots};
 /// the others; a slow one should not pay for its prompt twice.
 const PATIENCE: Duration = Duration::from_secs(1);
 
+/// Where the tokens of sequences are.
+pub trait Contents {
+    /// The tokens of a sequence; none if others shall not find them.
+    fn tokens(&self, id: SequenceId) -> &[u32];
+}
+
+/// Knows no tokens: nothing is shared.
+impl Contents for () {
+    fn tokens(&self, _: SequenceId) -> &[u32] {
+        &[]
+    }
+}
+
 /// The queue, the running sequences and their memory.
 ///
-/// A step: [`Scheduler::schedule`]; compute what [`Scheduler::batch`] names; then [`Scheduler::advance`], or
+/// A step: [`Scheduler::schedule`]; compute what [`Scheduler::batch`] names; then [`Scheduler::share`] and
+/// [`Scheduler::advance`], or
 /// [`Scheduler::abandon`] if it could not be computed.
 pub struct Scheduler {
     waiting: Vec<Sequence>,
@@ -51,6 +66,8 @@ pub struct SchedulerLimits {
 struct Step {
     /// Indices into `running`, in the order of the batch.
     batch: Vec<usize>,
+    /// Tokens found in the cache.
+    found: usize,
     copies: Vec<(u32, u32)>,
     /// From the last forks; kept until a batch is computed.
     state_copies: Vec<(u32, u32)>,
@@ -61,7 +78,9 @@ struct Step {
 impl Scheduler {
     /// An empty queue, for an executor with these limits. Settings beyond them are cut to them.
     pub fn new(config: &EngineConfig, limits: ExecutorLimits, policy: Box<dyn Policy>) -> Scheduler {
-        let cache = KvCache::new(limits.kv_blocks, limits.block_len);
+        // A prefix of a model with recurrent layers is a state too, which is not kept.
+        let prefixes = config.prefix_cache.filter(|_| limits.state_slots == 0);
+        let cache = KvCache::new(limits.kv_blocks, limits.block_len, prefixes);
         let states = StateSlots::new(limits.state_slots);
         let slots = if limits.state_slots > 0 { limits.state_slots } else { usize::MAX };
         let rows = config.max_batch_tokens.min(limits.max_tokens).max(1);
@@ -107,14 +126,15 @@ impl Scheduler {
     }
 
     /// Decides what the next step computes.
-    pub fn schedule(&mut self, now: Duration) {
+    pub fn schedule(&mut self, now: Duration, contents: &impl Contents) {
         self.step.clear();
+        self.cache.tick();
         self.sort(now);
-        self.make_room(now);
+        self.make_room(now, contents);
         let decoding = self.decode(now);
         let chunk = self.policy.chunk(&self.load(now, decoding)).min(self.limits.rows - decoding);
-        let budget = self.prefill(chunk);
-        self.admit(now, decoding, budget);
+        let budget = self.prefill(chunk, contents);
+        self.admit(now, decoding, budget, contents);
         self.collect();
     }
 
@@ -135,6 +155,11 @@ impl Scheduler {
         &self.step.state_copies
     }
 
+    /// Tokens that the step found in the cache.
+    pub fn found(&self) -> usize {
+        self.step.found
+    }
+
     /// Sequences that the step took out of the queue for the first time.
     pub fn started(&self) -> &[SequenceId] {
         &self.step.started
@@ -151,7 +176,18 @@ impl Scheduler {
         sequence.blocks[..blocks].iter().map(BlockId::index)
     }
 
-    /// Takes note that the batch was computed. Of each sequence that completes, in the order of the batch, `next` adds to
+    /// Takes note that the batch was computed: others find the blocks that it filled from now on.
+    pub fn share(&mut self, contents: &impl Contents) {
+        for &at in &self.step.batch {
+            let sequence = &mut self.running[at];
+            let filled = sequence.cached + sequence.rows;
+            let (salt, tokens) = (sequence.arrival.cache_salt.as_deref(), contents.tokens(sequence.id));
+            let shared = (sequence.prefix.shared, filled);
+            sequence.prefix.shared = self.cache.share(&mut sequence.blocks, shared, salt, tokens);
+        }
+    }
+
+    /// Lets the sequences of the batch go on. Of each sequence that completes, in the order of the batch, `next` adds to
     /// a list the sequences that go on, one for each continuation that got a token and has not ended: the sequence itself,
     /// or new ones.
     pub fn advance(&mut self, mut next: impl FnMut(SequenceId, &mut Vec<SequenceId>)) {
@@ -200,6 +236,7 @@ impl Scheduler {
 impl Step {
     fn clear(&mut self) {
         self.batch.clear();
+        self.found = 0;
         self.copies.clear();
         self.started.clear();
         self.preempted.clear();

@@ -2,25 +2,24 @@
 
 use std::time::Duration;
 
-use super::{PATIENCE, Scheduler, Sequence, insert};
-use crate::Load;
+use super::{Contents, PATIENCE, Scheduler, Sequence, Stage, insert};
+use crate::{BlockId, Load};
 
 impl Scheduler {
     /// Starts who is first in the queue at the expense of running sequences, as far as the policy wants that; these are not
     /// planned yet.
-    pub(super) fn make_room(&mut self, now: Duration) {
+    pub(super) fn make_room(&mut self, now: Duration, contents: &impl Contents) {
         let mut preempted = false;
         while let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) {
             let needy = &self.waiting[next];
-            if !self.fits(needy, now, 0) {
-                let Some(victim) = self.giving_way(needy, now) else { return };
-                self.preempt(victim);
-                preempted = true;
-            } else if std::mem::take(&mut preempted) {
-                let sequence = self.waiting.remove(next);
-                self.start(sequence, 0);
-            } else {
-                return;
+            match self.fits(needy, now, 0, contents) {
+                None => {
+                    let Some(victim) = self.giving_way(needy, now) else { return };
+                    self.preempt(victim);
+                    preempted = true;
+                }
+                Some(found) if std::mem::take(&mut preempted) => _ = self.start(next, found, 0),
+                Some(_) => return,
             }
         }
     }
@@ -46,8 +45,10 @@ impl Scheduler {
     }
 
     /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started.
-    pub(super) fn prefill(&mut self, mut budget: usize) -> usize {
-        for sequence in self.running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {
+    pub(super) fn prefill(&mut self, mut budget: usize, contents: &impl Contents) -> usize {
+        let Scheduler { running, cache, step, .. } = self;
+        for sequence in running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {
+            step.found += sequence.catch_up(cache, contents);
             sequence.rows = sequence.pending().min(budget);
             budget -= sequence.rows;
         }
@@ -55,12 +56,11 @@ impl Scheduler {
     }
 
     /// Starts who is first in the queue while there is room.
-    pub(super) fn admit(&mut self, now: Duration, decoding: usize, mut budget: usize) {
+    pub(super) fn admit(&mut self, now: Duration, decoding: usize, mut budget: usize, contents: &impl Contents) {
         while budget > 0 {
             let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) else { return };
-            if self.fits(&self.waiting[next], now, decoding) {
-                let sequence = self.waiting.remove(next);
-                budget -= self.start(sequence, budget);
+            if let Some(found) = self.fits(&self.waiting[next], now, decoding, contents) {
+                budget -= self.start(next, found, budget);
             } else if let Some(victim) = self.victim(&self.waiting[next], now) {
                 self.preempt(victim);
             } else {
@@ -69,24 +69,35 @@ impl Scheduler {
         }
     }
 
-    /// Whether there is room for all its continuations and all its tokens, and the policy agrees.
-    fn fits(&self, sequence: &Sequence, now: Duration, decoding: usize) -> bool {
+    /// If there is room for all its continuations and all its tokens, and the policy agrees: the blocks with its first
+    /// tokens that the cache has already.
+    fn fits(
+        &self,
+        sequence: &Sequence,
+        now: Duration,
+        decoding: usize,
+        contents: &impl Contents,
+    ) -> Option<Vec<BlockId>> {
         let continuations: usize = self.running.iter().map(|running| running.continuations).sum();
-        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens));
-        continuations + sequence.continuations <= self.limits.sequences
-            && blocks <= load.free_blocks
-            && self.states.fit(sequence.continuations)
-            && self.policy.admit(sequence, blocks, &load)
+        if continuations + sequence.continuations > self.limits.sequences || !self.states.fit(sequence.continuations) {
+            return None;
+        }
+        // What is found and held by nobody else is not free from here on.
+        let found = self.cache.find(&[], sequence.arrival.cache_salt.as_deref(), contents.tokens(sequence.id));
+        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens) - found.len());
+        (blocks <= load.free_blocks && self.policy.admit(sequence, blocks, &load)).then_some(found)
     }
 
-    /// Moves a sequence that fits among the running; returns the rows it gets.
-    fn start(&mut self, mut sequence: Sequence, budget: usize) -> usize {
-        let reserved = self.cache.reserve(&mut sequence.blocks, 0, sequence.tokens, &mut Vec::new());
+    /// Moves a sequence of the queue that fits among the running, with the blocks that it found; returns the rows it gets.
+    fn start(&mut self, next: usize, found: Vec<BlockId>, budget: usize) -> usize {
+        let mut sequence = self.waiting.remove(next);
+        self.step.found += sequence.take(&self.cache, found);
+        let reserved =
+            self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies);
         debug_assert!(reserved, "the free blocks were counted");
         sequence.slots = self.states.take(sequence.continuations);
         sequence.rows = sequence.pending().min(budget);
-        sequence.running = true;
-        if !std::mem::replace(&mut sequence.started, true) {
+        if std::mem::replace(&mut sequence.stage, Stage::Running) == Stage::New {
             self.step.started.push(sequence.id);
         }
         let rows = sequence.rows;

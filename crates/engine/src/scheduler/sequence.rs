@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{BlockId, Priority, Request, RequestId, StateSlot};
+use super::Contents;
+use crate::{BlockId, KvCache, Priority, Request, RequestId, StateSlot};
 
 /// Names a sequence. Numbers grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -22,6 +23,8 @@ pub struct Arrival {
     pub tenant: Option<Arc<str>>,
     /// When it came.
     pub time: Duration,
+    /// With whom it shares prefixes.
+    pub cache_salt: Option<Arc<str>>,
     /// Tokens of its prompt, at least one.
     pub prompt: usize,
     /// Continuations that share the prompt, at least one; once it is computed, each becomes a sequence of its own.
@@ -37,6 +40,7 @@ impl Arrival {
             deadline: request.deadline,
             tenant: request.tenant.clone(),
             time,
+            cache_salt: request.cache_salt.clone(),
             prompt: request.prompt.tokens().len(),
             continuations: request.continuations.len(),
         }
@@ -55,17 +59,36 @@ pub struct Sequence {
     /// Tokens from the front whose keys and values are in `blocks`.
     pub(super) cached: usize,
     pub(super) blocks: Vec<BlockId>,
+    pub(super) prefix: Prefix,
     /// A slot for each continuation while it runs, of models with recurrent layers. The first holds the state after the
     /// `cached` tokens; the others are kept for the forks.
     pub(super) slots: Vec<StateSlot>,
     /// Rows in the current batch.
     pub(super) rows: usize,
     pub(super) stalled_since: Option<Duration>,
-    pub(super) running: bool,
-    /// It has run before: it left the queue once.
-    pub(super) started: bool,
+    pub(super) stage: Stage,
     /// Its place in the order.
     pub(super) rank: (u64, SequenceId),
+}
+
+/// What a sequence and others share.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Prefix {
+    /// Blocks from the front that others can find.
+    pub(super) shared: usize,
+    /// Tokens of the prompt that were found in the cache and not computed.
+    pub(super) found: usize,
+}
+
+/// Where a sequence is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// In the queue, for the first time.
+    New,
+    /// In the queue, after others have taken its blocks.
+    Preempted,
+    /// Among the running: it holds blocks.
+    Running,
 }
 
 impl Sequence {
@@ -77,11 +100,11 @@ impl Sequence {
             arrival: Arc::new(arrival),
             cached: 0,
             blocks: Vec::new(),
+            prefix: Prefix::default(),
             slots: Vec::new(),
             rows: 0,
             stalled_since: None,
-            running: false,
-            started: false,
+            stage: Stage::New,
             rank: (0, id),
         }
     }
@@ -121,6 +144,11 @@ impl Sequence {
         self.tokens - self.cached
     }
 
+    /// Tokens of the prompt that were found in the cache and not computed.
+    pub fn found(&self) -> usize {
+        self.prefix.found
+    }
+
     /// Its blocks: block i holds positions i · block length ….
     pub fn blocks(&self) -> &[BlockId] {
         &self.blocks
@@ -148,7 +176,7 @@ impl Sequence {
 
     /// Whether it holds blocks; else it is in the queue.
     pub fn is_running(&self) -> bool {
-        self.running
+        self.stage == Stage::Running
     }
 
     /// Since when it waits for a receiver to make room.
@@ -168,8 +196,38 @@ impl Sequence {
     pub(super) fn release(&mut self) {
         self.blocks.clear();
         self.slots.clear();
-        self.cached = 0;
-        self.running = false;
+        (self.cached, self.prefix.shared) = (0, 0);
+        if self.generated() == 0 {
+            self.prefix.found = 0;
+        }
+        self.stage = Stage::Preempted;
+    }
+
+    /// Goes on from blocks that others have computed, which follow those it has filled; gives the tokens it need not compute.
+    pub(super) fn take(&mut self, cache: &KvCache, found: Vec<BlockId>) -> usize {
+        let tokens = cache.used_again(&found);
+        for block in found {
+            match self.blocks.get_mut(self.prefix.shared) {
+                Some(own) => *own = block,
+                None => self.blocks.push(block),
+            }
+            self.prefix.shared += 1;
+        }
+        self.cached += tokens;
+        if self.generated() == 0 {
+            self.prefix.found += tokens;
+        }
+        tokens
+    }
+
+    /// Goes on from blocks that others have computed since it started; gives the tokens it need not compute.
+    pub(super) fn catch_up(&mut self, cache: &KvCache, contents: &impl Contents) -> usize {
+        if !cache.filled(self.cached, self.prefix.shared) {
+            return 0;
+        }
+        let salt = self.arrival.cache_salt.as_deref();
+        let found = cache.find(&self.blocks[..self.prefix.shared], salt, contents.tokens(self.id));
+        self.take(cache, found)
     }
 
     /// Stands for fewer continuations than before.
@@ -205,11 +263,11 @@ impl Sequence {
             tokens: self.tokens,
             cached: self.cached,
             blocks: self.blocks.clone(),
+            prefix: self.prefix,
             slots: slot.into_iter().collect(),
             rows: 0,
             stalled_since: None,
-            running: true,
-            started: true,
+            stage: Stage::Running,
             rank: (self.rank.0, id),
         }
     }

@@ -33,7 +33,14 @@ impl Executor for Gated {
 
 fn start(gate: &Arc<Mutex<()>>) -> (EngineHandle, JoinHandle<()>) {
     let executor = Gated { fake: Fake::new(64, 16, 64, 4), gate: Arc::clone(gate) };
-    let config = EngineConfig { max_batch_tokens: 64, max_sequences: 4, max_queue: 2, context: 64, seed: 1 };
+    let config = EngineConfig {
+        max_batch_tokens: 64,
+        max_sequences: 4,
+        max_queue: 2,
+        context: 64,
+        seed: 1,
+        ..EngineConfig::default()
+    };
     spawn(executor, config, || Duration::ZERO, ()).unwrap()
 }
 

@@ -9,6 +9,8 @@ use engine::{Finish, SinkState, TokenEvent, TokenSink};
 pub(crate) struct Inbox {
     /// Set by the test.
     pub(crate) state: SinkState,
+    /// Tokens of the prompt that were found in the cache, once it is computed.
+    pub(crate) started: Option<usize>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) finish: Option<Finish>,
     /// The engine has dropped the sink.
@@ -20,7 +22,8 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// An empty inbox with room.
     pub(crate) fn open() -> (Box<dyn TokenSink>, Arc<Mutex<Inbox>>) {
-        let inbox = Inbox { state: SinkState::Ready, tokens: vec![], finish: None, closed: false, broken: None };
+        let inbox =
+            Inbox { state: SinkState::Ready, started: None, tokens: vec![], finish: None, closed: false, broken: None };
         let inbox = Arc::new(Mutex::new(inbox));
         (Box::new(Sink(Arc::clone(&inbox))), inbox)
     }
@@ -41,8 +44,22 @@ impl TokenSink for Sink {
         self.0.lock().unwrap().state
     }
 
+    fn started(&mut self, cached_tokens: usize) {
+        let mut inbox = self.0.lock().unwrap();
+        if inbox.started.replace(cached_tokens).is_some() || !inbox.tokens.is_empty() {
+            inbox.broken = Some("it started twice or late".to_owned());
+        }
+    }
+
     fn send(&mut self, event: TokenEvent) {
         let mut inbox = self.0.lock().unwrap();
+        let cached = match &event {
+            TokenEvent::Token(_) => inbox.started,
+            TokenEvent::Finished(finish) => inbox.started.map(|_| finish.cached_tokens),
+        };
+        if cached != inbox.started || matches!(event, TokenEvent::Token(_)) && cached.is_none() {
+            inbox.broken = Some(format!("{:?} were found, but {event:?}", inbox.started));
+        }
         if inbox.finish.is_some() {
             inbox.broken = Some(format!("{event:?} after the end"));
         }

@@ -17,7 +17,7 @@ use crate::executor::{Fake, Fault};
 use crate::inbox::Inbox;
 
 const CONFIG: EngineConfig =
-    EngineConfig { max_batch_tokens: 64, max_sequences: 2, max_queue: 8, context: 64, seed: 1 };
+    EngineConfig { max_batch_tokens: 64, max_sequences: 2, max_queue: 8, context: 64, seed: 1, prefix_cache: None };
 
 /// An executor every batch of which fails as said; `None` never fails.
 struct Always {

@@ -9,6 +9,7 @@ mod inbox;
 mod liveness;
 mod masks;
 mod policies;
+mod prefixes;
 mod real;
 mod records;
 mod scene;

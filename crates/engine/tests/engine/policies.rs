@@ -39,7 +39,14 @@ struct Stage {
 
 impl Stage {
     fn new(blocks: usize, policy: Box<dyn Policy>) -> Stage {
-        let config = EngineConfig { max_batch_tokens: 8, max_sequences: 3, max_queue: 9, context: 32, seed: 1 };
+        let config = EngineConfig {
+            max_batch_tokens: 8,
+            max_sequences: 3,
+            max_queue: 9,
+            context: 32,
+            seed: 1,
+            ..EngineConfig::default()
+        };
         let (kv_blocks, state_slots) = (blocks, 0);
         let limits = ExecutorLimits { max_tokens: 64, max_outputs: 64, kv_blocks, block_len: 4, state_slots, vocab: 1 };
         Stage { scheduler: Scheduler::new(&config, limits, policy), next: 0, now: Duration::ZERO }
@@ -47,7 +54,8 @@ impl Stage {
 
     fn add(&mut self, prompt: usize, priority: Priority) -> &mut Stage {
         let (request, time) = (RequestId(self.next), self.now);
-        let arrival = Arrival { request, priority, deadline: None, tenant: None, time, prompt, continuations: 1 };
+        let (deadline, tenant, cache_salt) = (None, None, None);
+        let arrival = Arrival { request, priority, deadline, tenant, time, cache_salt, prompt, continuations: 1 };
         self.scheduler.add(SequenceId(self.next), arrival);
         self.next += 1;
         self
@@ -57,7 +65,7 @@ impl Stage {
     /// preempted. Everyone goes on.
     fn check(&mut self, expect: &[&str]) -> &mut Stage {
         for (i, expect) in expect.iter().enumerate() {
-            self.scheduler.schedule(self.now);
+            self.scheduler.schedule(self.now, &());
             let batch = self.scheduler.batch().map(|s| format!("{}:{}@{}", s.id().0, s.rows(), s.cached()));
             let preempted = self.scheduler.preempted().iter().map(|id| format!("-{}", id.0));
             assert_eq!(batch.chain(preempted).collect::<Vec<_>>().join(" "), *expect, "step {i}");
@@ -136,11 +144,11 @@ fn rank_may_change_with_time() {
 fn forks_share_what_was_computed_and_a_failed_batch_frees_everything() {
     let mut stage = Stage::new(8, Box::new(FirstCome));
     stage.add(6, Priority::Normal);
-    stage.scheduler.schedule(stage.now);
+    stage.scheduler.schedule(stage.now, &());
     stage.scheduler.advance(|_, living| living.extend([SequenceId(0), SequenceId(5), SequenceId(6)]));
     stage.scheduler.check().unwrap();
     assert_eq!((stage.scheduler.running().len(), stage.scheduler.cache().blocks().used()), (3, 2));
-    stage.scheduler.schedule(stage.now);
+    stage.scheduler.schedule(stage.now, &());
     assert_eq!(stage.scheduler.copies().len(), 2);
     assert_eq!(stage.scheduler.abandon(), [SequenceId(0), SequenceId(5), SequenceId(6)]);
     stage.scheduler.check().unwrap();

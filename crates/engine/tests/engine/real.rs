@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    BackendExecutor, Continuation, Engine, EngineConfig, Prompt, Request, RequestId, SampledToken, SamplingParams,
-    SinkState, StopRules, TokenEvent, TokenSink,
+    BackendExecutor, Continuation, Engine, EngineConfig, Eviction, Prompt, Request, RequestId, SampledToken,
+    SamplingParams, SinkState, StopRules, TokenEvent, TokenSink,
 };
 use graph::testing::{ToyConfig, toy_model, upload};
 use graph::{Backend, Interpreter, KvType, Limits};
@@ -27,21 +27,25 @@ impl TokenSink for Tokens {
 }
 
 /// An engine with a cache of `kv_blocks` blocks of four positions.
-fn engine(toy: &ToyConfig, kv_blocks: usize) -> Engine<BackendExecutor<Interpreter>> {
+fn engine(toy: &ToyConfig, kv_blocks: usize, prefix_cache: Option<Eviction>) -> Engine<BackendExecutor<Interpreter>> {
     let (graph, weights) = toy_model(toy);
     let weights = upload(&Interpreter, &graph, &weights);
     let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
     let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
     let program = Interpreter.compile(&graph, weights, limits).unwrap();
-    let config = EngineConfig { max_batch_tokens: 16, max_sequences: 8, max_queue: 99, context: 48, seed: 1 };
+    let (max_batch_tokens, max_sequences) = (16, 8);
+    let config = EngineConfig { max_batch_tokens, max_sequences, context: 48, prefix_cache, ..EngineConfig::default() };
     Engine::new(BackendExecutor::new(Interpreter, program, limits, toy.vocab), config, ())
 }
 
 /// A request for `n` continuations; where their tokens will be.
 fn submit(engine: &mut Engine<BackendExecutor<Interpreter>>, id: u64, prompt: usize, n: usize) -> Vec<Tokens> {
+    ask(engine, id, (0..prompt as u32).map(|i| (i * i + 7 * id as u32) % 67).collect(), n)
+}
+
+fn ask(engine: &mut Engine<BackendExecutor<Interpreter>>, id: u64, tokens: Vec<u32>, n: usize) -> Vec<Tokens> {
     let sinks: Vec<Tokens> = (0..n).map(|_| Tokens::default()).collect();
     let continuations = sinks.iter().map(|sink| Continuation::new(Box::new(sink.clone()))).collect();
-    let tokens: Vec<u32> = (0..prompt as u32).map(|i| (i * i + 7 * id as u32) % 67).collect();
     let request = Request::new(RequestId(id), Prompt::new(tokens).unwrap(), continuations);
     let params = SamplingParams { seed: Some(id), logprobs: Some(4), ..SamplingParams::default() };
     let stop = StopRules { max_tokens: 14, ..StopRules::default() };
@@ -71,11 +75,11 @@ fn preempted_sequences_say_what_undisturbed_ones_do() {
     ];
     for toy in toys {
         let prompts = [(0, 5, 2), (1, 9, 1), (2, 3, 3), (3, 12, 1)];
-        let mut crowded = engine(&toy, 12);
+        let mut crowded = engine(&toy, 12, Some(Eviction::Lru));
         let answers: Vec<_> = prompts.iter().map(|&(id, prompt, n)| submit(&mut crowded, id, prompt, n)).collect();
         assert!(finish(&mut crowded) > 3, "the cache is too large to tell anything");
         for ((id, prompt, n), answers) in prompts.into_iter().zip(answers) {
-            let mut alone = engine(&toy, 64);
+            let mut alone = engine(&toy, 64, None);
             let undisturbed = submit(&mut alone, id, prompt, n);
             assert_eq!(finish(&mut alone), 0);
             for (answer, undisturbed) in answers.iter().zip(&undisturbed) {
@@ -85,5 +89,35 @@ fn preempted_sequences_say_what_undisturbed_ones_do() {
                 assert_eq!(*answer, *undisturbed, "request {id} of {toy:?}");
             }
         }
+    }
+}
+
+/// What the sink got, and its tokens.
+fn taken(tokens: &Tokens) -> (Vec<SampledToken>, Vec<u32>) {
+    let tokens = std::mem::take(&mut *tokens.0.lock().unwrap());
+    let ids = tokens.iter().map(|token| token.id).collect();
+    (tokens, ids)
+}
+
+#[test]
+fn a_conversation_that_goes_on_from_what_the_cache_kept_says_what_it_does_without() {
+    let plain = ToyConfig::default();
+    let toys = [ToyConfig { window: Some(6), ..plain.clone() }, ToyConfig { conv: Some(4), ..plain.clone() }, plain];
+    for (toy, shares) in toys.iter().zip([true, false, true]) {
+        let (mut keeping, mut forgetting) = (engine(toy, 20, Some(Eviction::Lru)), engine(toy, 20, None));
+        let mut prompt: Vec<u32> = vec![3, 1, 4, 1, 5];
+        for turn in 0..2 {
+            let answers = [&mut keeping, &mut forgetting].map(|engine| {
+                let sinks = ask(engine, turn, prompt.clone(), 2);
+                finish(engine);
+                sinks.iter().map(taken).collect::<Vec<_>>()
+            });
+            assert_eq!(answers[0], answers[1], "turn {turn} of {toy:?}");
+            prompt.extend(&answers[0][0].1);
+            prompt.extend([9, 2, 6]);
+        }
+        // The first turn had 5 + 14 tokens, the last of which nobody computed: four full blocks of four.
+        let found = (keeping.stats().found_tokens, forgetting.stats().found_tokens);
+        assert_eq!(found, (if shares { 16 } else { 0 }, 0), "{toy:?}");
     }
 }

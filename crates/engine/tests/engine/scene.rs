@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Continuation, Engine, EngineConfig, Observer, Prompt, Request, RequestId, RequestRecord, SinkState, StepReport,
-    StopRules,
+    Continuation, Engine, EngineConfig, Eviction, Observer, Prompt, Request, RequestId, RequestRecord, SinkState,
+    StepReport, StopRules, Work,
 };
 
 use crate::executor::{Fake, Fault};
@@ -14,7 +14,7 @@ use crate::inbox::Inbox;
 /// An engine with blocks of 4 positions, rows and sequences as given, and its clients.
 ///
 /// A step is written `p6 d1 r2 w0 b3`: rows of prompts and of decoding, sequences running and waiting, blocks used; copies
-/// on write follow as `c2`, preemptions as `x1`.
+/// on write follow as `c2`, preemptions as `x1`, tokens found in the cache as `f8`.
 pub(crate) struct Scene {
     pub(crate) engine: Engine<Fake>,
     pub(crate) inboxes: Vec<Arc<Mutex<Inbox>>>,
@@ -25,17 +25,28 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) fn new(rows: usize, sequences: usize, blocks: usize) -> Scene {
-        Scene::of(Fake::new(64, 16, blocks, 4), rows, sequences)
+        Scene::of(Fake::new(64, 16, blocks, 4), (rows, sequences), None)
+    }
+
+    /// With a cache that keeps prefixes for later requests.
+    pub(crate) fn keeping(rows: usize, sequences: usize, blocks: usize) -> Scene {
+        Scene::of(Fake::new(64, 16, blocks, 4), (rows, sequences), Some(Eviction::Lru))
     }
 
     /// With a model that has recurrent layers, and so many slots for their states.
     pub(crate) fn with_states(rows: usize, sequences: usize, blocks: usize, slots: usize) -> Scene {
-        Scene::of(Fake::new(64, 16, blocks, 4).with_states(slots), rows, sequences)
+        Scene::of(Fake::new(64, 16, blocks, 4).with_states(slots), (rows, sequences), Some(Eviction::Lru))
     }
 
-    fn of(executor: Fake, rows: usize, sequences: usize) -> Scene {
-        let config =
-            EngineConfig { max_batch_tokens: rows, max_sequences: sequences, max_queue: 99, context: 64, seed: 1 };
+    fn of(executor: Fake, (rows, sequences): (usize, usize), prefix_cache: Option<Eviction>) -> Scene {
+        let config = EngineConfig {
+            max_batch_tokens: rows,
+            max_sequences: sequences,
+            max_queue: 99,
+            context: 64,
+            seed: 1,
+            prefix_cache,
+        };
         let records = Arc::default();
         let engine = Engine::new(executor, config, Recorder(Arc::clone(&records)));
         Scene { engine, inboxes: Vec::new(), now: Duration::ZERO, records, requests: 0 }
@@ -130,9 +141,10 @@ impl Observer for Recorder {
 }
 
 fn shown(report: &StepReport, copies: usize) -> String {
-    let StepReport { prefill_rows, decode_rows, running, waiting, blocks_used, preempted, .. } = report;
+    let Work { prefill_rows, decode_rows, .. } = report.work;
+    let StepReport { running, waiting, blocks_used, preempted, found, .. } = report;
     let mut text = format!("p{prefill_rows} d{decode_rows} r{running} w{waiting} b{blocks_used}");
-    for (name, count) in [("c", copies), ("x", *preempted)] {
+    for (name, count) in [("c", copies), ("x", *preempted), ("f", *found)] {
         if count > 0 {
             text += &format!(" {name}{count}");
         }

@@ -12,7 +12,8 @@ async fn chats_are_answered() {
                         "logprobs": null, "finish_reason": "stop" });
     let answer = json!({ "object": "chat.completion", "model": "tiny", "id": "~chatcmpl-", "choices": [whole],
         "system_fingerprint": "~whinchat-",
-        "usage": { "prompt_tokens": 21, "completion_tokens": 12, "total_tokens": 33 } });
+        "usage": { "prompt_tokens": 21, "completion_tokens": 12, "total_tokens": 33,
+                   "prompt_tokens_details": { "cached_tokens": 0 } } });
     let says =
         |text: &str, reason: &str| json!({ "choices": [{ "message": { "content": text }, "finish_reason": reason }] });
     let all = || json!("PQRSTUVWXYZ");
@@ -163,4 +164,24 @@ async fn seeds_repeat_and_choices_differ() {
     assert_eq!(first["choices"], second["choices"], "{first:#}");
     assert_ne!(first["choices"][0]["text"], first["choices"][1]["text"], "{first:#}");
     assert_ne!(first["id"], second["id"]);
+}
+
+#[tokio::test]
+async fn a_prompt_seen_before_says_how_much_of_it_was_kept() {
+    let server = Server::start().await;
+    let path = "/v1/completions";
+    let usage = |cached: usize| json!({ "usage": { "prompt_tokens_details": { "cached_tokens": cached } } });
+    // Blocks have 16 tokens; a stop string ends the answer before the engine does.
+    let prompt = "abcdefghijklmnopqrstuvwxyzabcdefghijklmn";
+    let cases = [
+        (json!({}), usage(0)),
+        (json!({ "n": 3 }), usage(32)),
+        (json!({ "stop": "o" }), usage(32)),
+        (json!({ "cache_salt": "mine" }), usage(0)),
+        (json!({ "cache_salt": "mine" }), usage(32)),
+    ];
+    for (more, expected) in cases {
+        let body = with(completion(prompt, json!({ "max_tokens": 3 })), more);
+        server.check(path, &body, 200, &expected).await;
+    }
 }

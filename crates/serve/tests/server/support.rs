@@ -118,7 +118,8 @@ pub(crate) fn loaded(
     executor: impl Executor + 'static,
     (max_queue, context): (usize, usize),
 ) -> (EngineHandle, LoadedModel) {
-    let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, seed: 1 };
+    let config =
+        EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, ..EngineConfig::default() };
     let info = ModelInfo {
         name: name.into(),
         tokenizer: tokenizer(),

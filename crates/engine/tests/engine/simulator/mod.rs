@@ -1,5 +1,5 @@
 //! The whole engine under random load: arrivals, forks, masks, full, contented and vanishing receivers, aborts, failing
-//! batches, broken executors and too few blocks, under two policies. After every step its books are checked; at the end
+//! batches, broken executors, prompts that begin alike and too few blocks, under several policies and rules of eviction. After every step its books are checked; at the end
 //! every answer must be the one its request gets alone, and every request must have a record that says what happened.
 //!
 //! `WHINCHAT_SIMULATOR_SEEDS=100000` runs more; `WHINCHAT_SIMULATOR_SEED=17` runs one.
@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use dice::Dice;
 use engine::{
-    Continuation, Engine, EngineConfig, FinishReason, FirstCome, Observer, Policy, Prompt, Request, RequestId,
-    RequestRecord, SinkState, StepReport, TokenMask,
+    Continuation, Engine, EngineConfig, Eviction, FinishReason, FirstCome, Observer, Policy, Prompt, Request,
+    RequestId, RequestRecord, SinkState, StepReport, TokenMask,
 };
 use order::Order;
 
@@ -36,8 +36,9 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, gave_up, .. } = total;
-    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked];
+    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, gave_up, .. } =
+        total;
+    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found];
     let enough = often.iter().all(|count| *count > 100) && gave_up > 5;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
@@ -46,11 +47,12 @@ fn every_answer_is_the_one_its_request_gets_alone() {
 #[derive(Debug, Default)]
 struct Totals {
     steps: usize,
-    tokens: usize,
     forks: usize,
     preempted: usize,
     cancelled: usize,
     stalled: usize,
+    /// Tokens found in the cache.
+    found: usize,
     /// Ended by a fault of the executor.
     faults: usize,
     aborted: usize,
@@ -102,6 +104,7 @@ impl World {
             max_queue: usize::MAX,
             context: dice.upto(60) + 12,
             seed,
+            prefix_cache: dice.chance(0.7).then(|| Eviction::ALL[dice.upto(4)]),
         };
         let (bench, records) = (Arc::clone(&executor.bench), Arc::default());
         let fair = dice.chance(0.3);
@@ -161,6 +164,9 @@ impl World {
         if !self.fair && self.dice.chance(0.1) {
             order.prompt.truncate(1);
         }
+        if !self.fair && self.dice.chance(0.5) {
+            self.begin_as_another(&mut order);
+        }
         let n = if self.dice.chance(0.3) { self.dice.upto(5) + 1 } else { 1 };
         let mut continuations = Vec::new();
         for i in 0..n as u64 {
@@ -172,8 +178,19 @@ impl World {
         }
         let prompt = Prompt::new(order.prompt).expect("prompts are not empty");
         let Order { params, stop, priority, .. } = order;
+        let cache_salt = self.dice.chance(0.2).then(|| "a stranger".into());
         let request = Request::new(RequestId(id), prompt, continuations);
-        self.engine.submit(Request { params, stop, priority, ..request }, self.now);
+        self.engine.submit(Request { params, stop, priority, cache_salt, ..request }, self.now);
+    }
+
+    /// Lets a prompt begin with what an earlier request has said and heard.
+    fn begin_as_another(&mut self, order: &mut Order) {
+        let Some(past) = self.clients.get(self.dice.upto(self.clients.len())) else { return };
+        let mut prompt = past.order.prompt.clone();
+        prompt.extend(past.order.alone(self.longest).0);
+        prompt.truncate(self.dice.upto(prompt.len()) + 1);
+        prompt.extend(order.prompt.iter().take(self.dice.upto(9)));
+        order.prompt = prompt;
     }
 
     /// What clients and machines do to an engine.
@@ -218,10 +235,10 @@ impl World {
         }
         self.preempted += report.preempted;
         total.steps += 1;
-        total.tokens += report.tokens;
         total.preempted += report.preempted;
         total.cancelled += report.cancelled;
         total.stalled += report.stalled;
+        total.found += report.found;
         total.forks += bench.log.last().map_or(0, |(_, _, copies)| *copies);
         Ok(())
     }
@@ -288,6 +305,7 @@ impl World {
         let answered = [times.first_token, times.last_token].map(|time| time.is_some());
         let order = [Some(times.arrived), times.started, times.first_token, times.last_token];
         let holds = recorded == reasons
+            && (record.tokens.cached < record.tokens.prompt)
             && record.tokens.generated == generated
             && answered == [generated > 0; 2]
             && order.into_iter().flatten().is_sorted();

@@ -50,12 +50,20 @@ pub(super) struct Usage {
     prompt_tokens: usize,
     completion_tokens: usize,
     total_tokens: usize,
+    prompt_tokens_details: PromptDetails,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct PromptDetails {
+    cached_tokens: usize,
 }
 
 impl Usage {
     pub(super) fn of(tally: &Tally) -> Usage {
         let (prompt_tokens, completion_tokens) = (tally.prompt(), tally.generated());
-        Usage { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens }
+        let prompt_tokens_details = PromptDetails { cached_tokens: tally.cached() };
+        let total_tokens = prompt_tokens + completion_tokens;
+        Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details }
     }
 }
 

@@ -98,6 +98,7 @@ pub(super) fn ask(
         sampling: sampling(fields)?,
         ending: ending(fields, tokens)?,
         logprobs,
+        cache_salt: fields.string("cache_salt")?.map(str::to_owned),
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
         pieces: delivery.streams(),
         ..Ask::new(input)

@@ -1,0 +1,27 @@
+//! Flags of `serve` about who runs when, and on what memory.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use whinchat::{EngineConfig, Eviction};
+
+/// How the engine decides.
+#[derive(Args)]
+pub(super) struct SchedulingArgs {
+    /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
+    #[arg(long)]
+    no_prefix_cache: bool,
+    /// Which of what is kept of earlier prompts and answers is forgotten first when memory is needed.
+    #[arg(long, value_name = "RULE", default_value = Eviction::default().name(), conflicts_with = "no_prefix_cache",
+          value_parser = PossibleValuesParser::new(Eviction::ALL.map(Eviction::name)))]
+    eviction: String,
+}
+
+impl SchedulingArgs {
+    /// The settings of the engine.
+    pub(super) fn config(&self) -> EngineConfig {
+        EngineConfig {
+            prefix_cache: Eviction::named(&self.eviction).filter(|_| !self.no_prefix_cache),
+            ..EngineConfig::default()
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Blocks that free themselves: who holds which, which are free, and which nobody holds but the prefix cache keeps.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::evict::Eviction;
+use super::prefix::{Prefixes, Shared};
+
+/// A block of the KV cache. Cloning it shares the block; dropping the last clone frees it.
+#[derive(Debug)]
+pub struct BlockId {
+    index: u32,
+    home: Arc<Pool>,
+}
+
+impl BlockId {
+    /// Its index in the cache.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// How many hold it.
+    pub fn owners(&self) -> usize {
+        self.home.lock().owners[self.index as usize] as usize
+    }
+}
+
+impl Clone for BlockId {
+    fn clone(&self) -> BlockId {
+        self.home.lock().acquire(self.index);
+        BlockId { index: self.index, home: Arc::clone(&self.home) }
+    }
+}
+
+impl Drop for BlockId {
+    fn drop(&mut self) {
+        self.home.lock().release(self.index);
+    }
+}
+
+/// Hands out the blocks of a cache, the one that was freed last first: it is still in the processor's cache, and memory that
+/// was never touched stays untouched. Blocks find their way home from any thread.
+#[derive(Debug)]
+pub struct BlockAllocator {
+    pool: Arc<Pool>,
+    total: usize,
+}
+
+/// A mutex because a block's owners, the free list and the prefix cache change together; it is held for a few instructions.
+#[derive(Debug)]
+struct Pool(Mutex<Blocks>);
+
+impl Pool {
+    fn lock(&self) -> MutexGuard<'_, Blocks> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Debug)]
+struct Blocks {
+    /// A stack.
+    free: Vec<u32>,
+    /// How many hold each block.
+    owners: Vec<u32>,
+    /// Blocks whose contents later sequences may share; those that nobody holds are evicted when free ones run out.
+    prefixes: Prefixes,
+}
+
+impl BlockAllocator {
+    /// An allocator of blocks 0 … `total` − 1 (as many as a `u32` can name), which forgets what a block held when it is
+    /// freed.
+    pub fn new(total: usize) -> BlockAllocator {
+        BlockAllocator::with_eviction(total, Eviction::Lru)
+    }
+
+    /// An allocator whose shared blocks are evicted by a rule.
+    pub(super) fn with_eviction(total: usize, eviction: Eviction) -> BlockAllocator {
+        let total = total.min(u32::MAX as usize);
+        let blocks = Blocks {
+            free: (0..total as u32).rev().collect(),
+            owners: vec![0; total],
+            prefixes: Prefixes::new(total, eviction),
+        };
+        BlockAllocator { pool: Arc::new(Pool(Mutex::new(blocks))), total }
+    }
+
+    /// A block that nobody holds, or `None`.
+    pub fn allocate(&self) -> Option<BlockId> {
+        let index = self.pool.lock().allocate()?;
+        Some(self.own(index))
+    }
+
+    /// Blocks that nobody holds; some of them may still have contents that can be shared.
+    pub fn free(&self) -> usize {
+        self.pool.lock().available()
+    }
+
+    /// Blocks in use.
+    pub fn used(&self) -> usize {
+        self.total - self.free()
+    }
+
+    /// All blocks.
+    pub fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Blocks that nobody holds and whose contents can be shared.
+    pub fn kept(&self) -> usize {
+        self.pool.lock().prefixes.idle()
+    }
+
+    /// The block that holds `tokens` after what `parent` and the blocks before it hold, if there is one.
+    pub(super) fn find(&self, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> Option<BlockId> {
+        let mut blocks = self.pool.lock();
+        let index = blocks.prefixes.find(parent, salt, tokens)?;
+        blocks.acquire(index);
+        drop(blocks);
+        Some(self.own(index))
+    }
+
+    /// Lets others find `block`, which holds `tokens` after what `parent` and the blocks before it hold. If another one
+    /// holds the same, `block` becomes that one. Says whether it can be found now.
+    pub(super) fn share(&self, block: &mut BlockId, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> bool {
+        let mut blocks = self.pool.lock();
+        match blocks.prefixes.insert(block.index, parent, salt, tokens) {
+            Shared::Inserted => true,
+            Shared::Known(index) => {
+                blocks.acquire(index);
+                drop(blocks);
+                *block = self.own(index);
+                true
+            }
+            Shared::Refused => false,
+        }
+    }
+
+    /// Takes note that a sequence uses these blocks of others.
+    pub(super) fn used_again(&self, found: &[BlockId]) {
+        let mut blocks = self.pool.lock();
+        found.iter().for_each(|block| blocks.prefixes.hit(block.index));
+    }
+
+    /// A step begins: blocks let go from now on were used later than those before.
+    pub(super) fn tick(&self) {
+        self.pool.lock().prefixes.tick();
+    }
+
+    /// Checks that free list, owners and shared blocks fit together.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let blocks = self.pool.lock();
+        if let Some(index) = blocks.free.iter().find(|&&index| blocks.owners[index as usize] > 0) {
+            return Err(format!("block {index} is free and held"));
+        }
+        let held = blocks.owners.iter().filter(|owners| **owners > 0).count();
+        if held + blocks.available() != self.total {
+            return Err(format!("{held} blocks held and {} free of {}", blocks.available(), self.total));
+        }
+        blocks.prefixes.check(&blocks.owners)
+    }
+
+    fn own(&self, index: u32) -> BlockId {
+        BlockId { index, home: Arc::clone(&self.pool) }
+    }
+}
+
+impl Blocks {
+    fn available(&self) -> usize {
+        self.free.len() + self.prefixes.idle()
+    }
+
+    fn allocate(&mut self) -> Option<u32> {
+        let index = self.free.pop().or_else(|| self.prefixes.evict(&self.owners))?;
+        self.owners[index as usize] = 1;
+        Some(index)
+    }
+
+    fn acquire(&mut self, index: u32) {
+        let owners = &mut self.owners[index as usize];
+        *owners += 1;
+        if *owners == 1 {
+            self.prefixes.taken(index);
+        }
+    }
+
+    fn release(&mut self, index: u32) {
+        let owners = &mut self.owners[index as usize];
+        *owners -= 1;
+        if *owners == 0 && !self.prefixes.let_go(index) {
+            self.free.push(index);
+        }
+    }
+}

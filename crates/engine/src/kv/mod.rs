@@ -1,0 +1,237 @@
+//! The paged KV cache: blocks that free themselves, and the tables that name them. The memory itself is the executor's.
+
+mod blocks;
+mod evict;
+mod prefix;
+
+pub use blocks::{BlockAllocator, BlockId};
+pub use evict::Eviction;
+
+/// The blocks of a cache and how many positions each holds.
+#[derive(Debug)]
+pub struct KvCache {
+    blocks: BlockAllocator,
+    block_len: usize,
+    /// Whether full blocks are shared by who has the same tokens.
+    shares: bool,
+}
+
+impl KvCache {
+    /// A cache of `blocks` blocks of `block_len` positions (at least one). With a rule of eviction, sequences find the full
+    /// blocks of others that began with the same tokens, also after those have ended.
+    pub fn new(blocks: usize, block_len: usize, prefixes: Option<Eviction>) -> KvCache {
+        let blocks = BlockAllocator::with_eviction(blocks, prefixes.unwrap_or_default());
+        KvCache { blocks, block_len: block_len.max(1), shares: prefixes.is_some() }
+    }
+
+    /// The blocks.
+    pub fn blocks(&self) -> &BlockAllocator {
+        &self.blocks
+    }
+
+    /// Positions that all blocks together hold.
+    pub fn positions(&self) -> usize {
+        self.blocks.total().saturating_mul(self.block_len)
+    }
+
+    /// Blocks that hold `positions` positions.
+    pub fn blocks_for(&self, positions: usize) -> usize {
+        positions.div_ceil(self.block_len)
+    }
+
+    /// Makes positions `filled..positions` of a sequence writable: extends its table, and replaces a partly filled block
+    /// that is shared by a copy, named in `copies` (from, to). With too few free blocks nothing is changed and the answer
+    /// is false.
+    pub fn reserve(
+        &self,
+        table: &mut Vec<BlockId>,
+        filled: usize,
+        positions: usize,
+        copies: &mut Vec<(u32, u32)>,
+    ) -> bool {
+        let partial = table.get_mut(filled / self.block_len).filter(|block| block.owners() > 1);
+        let shared = partial.is_some();
+        let missing = self.blocks_for(positions).saturating_sub(table.len());
+        if self.blocks.free() < missing + usize::from(shared) {
+            return false;
+        }
+        if shared {
+            let copy = self.take();
+            let original = std::mem::replace(&mut table[filled / self.block_len], copy);
+            copies.push((original.index(), table[filled / self.block_len].index()));
+        }
+        table.extend((0..missing).map(|_| self.take()));
+        true
+    }
+
+    /// The blocks that follow the full blocks `before` of a sequence of these tokens and that others have computed. At
+    /// least one token is left to compute. Sequences with another salt are strangers.
+    pub fn find(&self, before: &[BlockId], salt: Option<&str>, tokens: &[u32]) -> Vec<BlockId> {
+        let (mut parent, mut found) = (before.last().map(BlockId::index), Vec::new());
+        let known = tokens.split_last().map_or(&[][..], |(_, known)| known);
+        for tokens in known.chunks_exact(self.block_len).skip(before.len()).take_while(|_| self.shares) {
+            let Some(block) = self.blocks.find(parent, salt, tokens) else { break };
+            parent = Some(block.index());
+            found.push(block);
+        }
+        found
+    }
+
+    /// Lets others find the blocks of a table, which hold the first `filled` tokens: the full ones after the first `shared`,
+    /// which can be found already. A block that another one is the same as gives way to it. Returns how many can be found.
+    pub fn share(
+        &self,
+        table: &mut [BlockId],
+        (mut shared, filled): (usize, usize),
+        salt: Option<&str>,
+        tokens: &[u32],
+    ) -> usize {
+        let full = tokens.get(..filled).unwrap_or_default().chunks_exact(self.block_len);
+        for tokens in full.skip(shared).take_while(|_| self.shares) {
+            let (before, rest) = table.split_at_mut(shared);
+            let (parent, Some(block)) = (before.last().map(BlockId::index), rest.first_mut()) else { break };
+            if !self.blocks.share(block, parent, salt, tokens) {
+                break;
+            }
+            shared += 1;
+        }
+        shared
+    }
+
+    /// Takes note that a sequence goes on from blocks that it found; gives the positions they hold.
+    pub(crate) fn used_again(&self, found: &[BlockId]) -> usize {
+        self.blocks.used_again(found);
+        found.len() * self.block_len
+    }
+
+    /// Whether so many positions are those of so many whole blocks.
+    pub(crate) fn filled(&self, positions: usize, blocks: usize) -> bool {
+        positions == blocks * self.block_len
+    }
+
+    /// A step begins: what is let go from now on was used later than what was let go before.
+    pub(crate) fn tick(&self) {
+        self.blocks.tick();
+    }
+
+    /// Checks that free list, owners and shared blocks fit together.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.blocks.check()
+    }
+
+    fn take(&self) -> BlockId {
+        self.blocks.allocate().expect("free blocks were counted before")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reserves up to `positions` of `table` with `filled` computed; gives the table and the copies as text.
+    fn check(cache: &KvCache, table: &mut Vec<BlockId>, (filled, positions): (usize, usize), expect: &str) {
+        let mut copies = Vec::new();
+        let done = cache.reserve(table, filled, positions, &mut copies);
+        let ids: Vec<u32> = table.iter().map(BlockId::index).collect();
+        assert_eq!(format!("{done} {ids:?} {copies:?}"), expect);
+    }
+
+    #[test]
+    fn a_dropped_block_is_free_again_and_a_shared_one_is_copied_on_write() {
+        let cache = KvCache::new(4, 4, None);
+        let mut a = Vec::new();
+        check(&cache, &mut a, (0, 6), "true [0, 1] []");
+        let mut b = a.clone();
+        check(&cache, &mut b, (6, 7), "true [0, 2] [(1, 2)]");
+        check(&cache, &mut a, (6, 7), "true [0, 1] []");
+        check(&cache, &mut a, (8, 17), "false [0, 1] []");
+        assert_eq!((cache.blocks().used(), a[0].owners(), a[1].owners()), (3, 2, 1));
+        drop(a);
+        assert_eq!(cache.blocks().used(), 2);
+        check(&cache, &mut b, (8, 9), "true [0, 2, 1] []");
+        drop(b);
+        assert_eq!((cache.blocks().free(), cache.blocks().total()), (4, 4));
+    }
+
+    #[test]
+    fn a_block_boundary_needs_no_copy() {
+        let cache = KvCache::new(4, 4, None);
+        let mut a = Vec::new();
+        check(&cache, &mut a, (0, 4), "true [0] []");
+        let mut b = a.clone();
+        check(&cache, &mut b, (4, 5), "true [0, 1] []");
+        check(&cache, &mut a, (4, 5), "true [0, 2] []");
+    }
+
+    #[test]
+    fn blocks_outlive_their_allocator_without_harm() {
+        let allocator = BlockAllocator::new(1);
+        let block = allocator.allocate();
+        assert!(allocator.allocate().is_none());
+        drop(allocator);
+        drop(block);
+    }
+
+    #[test]
+    fn what_was_freed_last_is_used_first() {
+        let cache = KvCache::new(100, 4, None);
+        for _ in 0..50 {
+            let mut table = Vec::new();
+            check(&cache, &mut table, (0, 9), "true [0, 1, 2] []");
+            while table.pop().is_some() {}
+        }
+    }
+
+    /// Computes a sequence of `tokens` in blocks of two: what it finds, and what it has then.
+    fn compute(cache: &KvCache, salt: Option<&str>, tokens: &[u32], expect: &str) -> Vec<BlockId> {
+        cache.tick();
+        let mut table = cache.find(&[], salt, tokens);
+        let found = table.len();
+        cache.used_again(&table);
+        assert!(cache.reserve(&mut table, found * 2, tokens.len(), &mut Vec::new()));
+        let shared = cache.share(&mut table, (found, tokens.len()), salt, tokens);
+        let ids: Vec<u32> = table.iter().map(BlockId::index).collect();
+        assert_eq!(format!("{found} {shared} {ids:?}"), expect, "{tokens:?}");
+        cache.check().unwrap();
+        table
+    }
+
+    #[test]
+    fn full_blocks_are_found_by_who_begins_with_the_same_tokens() {
+        let cache = KvCache::new(8, 2, Some(Eviction::Lru));
+        let first = compute(&cache, None, &[1, 2, 3, 4, 5], "0 2 [0, 1, 2]");
+        // While the first one runs, and after it; the last token is always computed, and its block given up again.
+        let second = compute(&cache, None, &[1, 2, 3, 4], "1 2 [0, 1]");
+        drop((first, second));
+        assert_eq!((cache.blocks().used(), cache.blocks().kept()), (0, 2));
+        drop(compute(&cache, None, &[1, 2, 3, 4, 6], "2 2 [0, 1, 2]"));
+        // Another salt, another beginning, the same tokens elsewhere.
+        drop(compute(&cache, Some("me"), &[1, 2, 3], "0 1 [2, 3]"));
+        drop(compute(&cache, Some("me"), &[1, 2, 3], "1 1 [2, 3]"));
+        drop(compute(&cache, None, &[3, 4, 1, 2], "0 2 [3, 4]"));
+        assert_eq!((cache.blocks().used(), cache.blocks().kept()), (0, 5));
+    }
+
+    #[test]
+    fn blocks_that_nobody_holds_are_evicted_from_the_leaves_up() {
+        let cache = KvCache::new(4, 2, Some(Eviction::Lru));
+        let old = compute(&cache, None, &[1, 2, 3, 4], "0 2 [0, 1]");
+        let new = compute(&cache, None, &[5, 6, 7, 8], "0 2 [2, 3]");
+        assert_eq!(cache.blocks().free(), 0);
+        drop(old);
+        let newer = compute(&cache, None, &[9, 9], "0 1 [1]");
+        assert_eq!((cache.blocks().free(), cache.blocks().kept()), (1, 1));
+        drop(new);
+        drop(compute(&cache, None, &[1, 2, 7, 8], "1 2 [0, 3]"));
+        assert_eq!((cache.blocks().free(), newer.len()), (3, 1));
+    }
+
+    #[test]
+    fn nothing_is_shared_without_a_rule_of_eviction() {
+        let cache = KvCache::new(4, 2, None);
+        let first = compute(&cache, None, &[1, 2, 3, 4, 5], "0 0 [0, 1, 2]");
+        assert!(cache.find(&[], None, &[1, 2, 3, 4, 5]).is_empty());
+        drop(first);
+        assert_eq!(cache.blocks().kept(), 0);
+    }
+}
