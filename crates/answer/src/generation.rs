@@ -5,11 +5,12 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use text::ToolDelta;
 
 use crate::choice::Choice;
+use crate::model::Clock;
 use crate::queue::Reader;
 use crate::{Answer, Kind, Problem, TokenLogprob};
 
@@ -85,25 +86,25 @@ pub struct Usage {
 }
 
 /// Tokens of a generation so far, and how long they took.
-#[derive(Debug)]
 pub struct Tally {
     prompt: usize,
     cached: AtomicUsize,
     generated: AtomicUsize,
-    began: Instant,
+    clock: Clock,
+    began: Duration,
     first: OnceLock<Duration>,
 }
 
 impl Default for Tally {
     fn default() -> Tally {
-        Tally::new(0)
+        Tally::new(0, Arc::new(|| Duration::ZERO))
     }
 }
 
 impl Tally {
-    pub(crate) fn new(prompt: usize) -> Tally {
+    pub(crate) fn new(prompt: usize, clock: Clock) -> Tally {
         let (cached, generated) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally { prompt, cached, generated, began: Instant::now(), first: OnceLock::new() }
+        Tally { prompt, cached, generated, began: clock(), clock, first: OnceLock::new() }
     }
 
     /// So many tokens of a prompt were found in the KV cache.
@@ -113,7 +114,7 @@ impl Tally {
 
     pub(crate) fn count(&self) {
         self.generated.fetch_add(1, Ordering::Relaxed);
-        self.first.get_or_init(|| self.began.elapsed());
+        self.first.get_or_init(|| self.elapsed());
     }
 
     /// Tokens in the prompts.
@@ -133,7 +134,7 @@ impl Tally {
 
     /// Time since the prompts were submitted.
     pub fn elapsed(&self) -> Duration {
-        self.began.elapsed()
+        (self.clock)().saturating_sub(self.began)
     }
 
     /// Time from there to the first token of any choice: waiting and prefill.

@@ -10,6 +10,9 @@ use text::{ChatTemplate, Dialect, EncodeOptions, Tokenizer};
 
 use crate::Sampling;
 
+/// Gives the time since some fixed moment.
+pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
+
 /// What is known of a model apart from its weights.
 pub struct ModelInfo {
     /// What it is called.
@@ -37,6 +40,7 @@ pub struct LoadedModel {
     context: usize,
     streams: usize,
     engine: EngineHandle,
+    pub(crate) clock: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
     ids: AtomicU64,
 }
@@ -54,9 +58,11 @@ impl LoadedModel {
         observer: impl Observer + 'static,
     ) -> std::io::Result<LoadedModel> {
         let (context, streams) = (config.context, config.max_sequences);
-        let (engine, thread) = engine::spawn(executor, config, clock, observer)?;
+        let clock: Clock = Arc::new(clock);
+        let engines = Arc::clone(&clock);
+        let (engine, thread) = engine::spawn(executor, config, move || engines(), observer)?;
         let (thread, ids) = (Mutex::new(Some(thread)), AtomicU64::new(0));
-        Ok(LoadedModel { markers: markers(&info), info, context, streams, engine, thread, ids })
+        Ok(LoadedModel { markers: markers(&info), info, context, streams, engine, clock, thread, ids })
     }
 
     /// Its engine: counters, liveness, draining and stopping.

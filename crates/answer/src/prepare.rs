@@ -164,7 +164,8 @@ struct Starter<'a> {
 impl<'a> Starter<'a> {
     fn new(model: &'a LoadedModel, ask: &'a Ask, prompts: &[Encoded]) -> Starter<'a> {
         let params = ask.sampling.or(&model.info.sampling).params(ask.logprobs);
-        let tally = Arc::new(Tally::new(prompts.iter().map(|prompt| prompt.tokens.len()).sum()));
+        let tokens = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
+        let tally = Arc::new(Tally::new(tokens, Arc::clone(&model.clock)));
         Starter { model, ask, params, stop: stop_rules(model, ask), tally }
     }
 
