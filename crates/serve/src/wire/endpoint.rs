@@ -1,6 +1,7 @@
 //! Request bodies of every endpoint that generates, for who only wants to know what they ask for.
 
 use super::anthropic::Messages;
+use super::ollama::{Chat, Generate};
 use super::openai::{ChatCompletion, Completion};
 use super::{Dialect, Problem};
 
@@ -13,11 +14,16 @@ pub enum Endpoint {
     Completions,
     /// `POST /v1/messages`.
     Messages,
+    /// `POST /api/chat`.
+    OllamaChat,
+    /// `POST /api/generate`.
+    OllamaGenerate,
 }
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: &[Endpoint] = &[Endpoint::Chat, Endpoint::Completions, Endpoint::Messages];
+    pub const ALL: &[Endpoint] =
+        &[Endpoint::Chat, Endpoint::Completions, Endpoint::Messages, Endpoint::OllamaChat, Endpoint::OllamaGenerate];
 }
 
 /// Reads the body of a request and gives what it asks for, if anything. Never panics, whatever the bytes.
@@ -29,5 +35,7 @@ pub fn parse_request_body(endpoint: Endpoint, body: &[u8]) -> Result<Option<answ
         Endpoint::Chat => ChatCompletion::parse(body).map(|call| call.ask),
         Endpoint::Completions => Completion::parse(body).map(|call| call.ask),
         Endpoint::Messages => Messages::parse(body).map(|call| call.ask),
+        Endpoint::OllamaChat => Chat::parse(body).map(|call| call.ask),
+        Endpoint::OllamaGenerate => Generate::parse(body).map(|call| call.ask),
     }
 }

@@ -3,6 +3,8 @@
 mod anthropic;
 mod endpoint;
 mod fields;
+mod logprobs;
+mod ollama;
 mod openai;
 mod sampling;
 mod stream;
@@ -27,13 +29,14 @@ pub use endpoint::{Endpoint, parse_request_body};
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    openai::routes().merge(anthropic::routes())
+    openai::routes().merge(anthropic::routes()).merge(ollama::routes())
 }
 
 /// The answer to a problem with a path: in the dialect to whose part of the paths it belongs.
 pub(crate) fn problem(path: &str, problem: &Problem) -> Response {
     match path {
         _ if path.starts_with("/v1/messages") => anthropic::problem(problem),
+        _ if path.starts_with("/api/") => ollama::problem(problem),
         _ => openai::problem(problem),
     }
 }

@@ -1,4 +1,4 @@
-//! A generation as server-sent events, as soon as there is something to say.
+//! A generation as a stream of messages, as soon as there is something to say.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -7,7 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use answer::Generation;
-use axum::http::{HeaderName, HeaderValue};
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
@@ -24,6 +25,8 @@ pub(crate) enum Framing {
         /// The event.
         ping: Option<(&'static str, &'static str)>,
     },
+    /// A line each. There is nothing that a silent stream could send.
+    Lines,
 }
 
 /// The answer as a stream; dropping it cancels the generation.
@@ -32,6 +35,10 @@ pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation) -> Resp
     let frames = Frames { dialect, generation: Some(generation), ready };
     let mut response = match D::FRAMING {
         Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping)).into_response(),
+        Framing::Lines => {
+            let kind = HeaderValue::from_static("application/x-ndjson");
+            ([(header::CONTENT_TYPE, kind)], Body::from_stream(Lines(frames))).into_response()
+        }
     };
     // Asks nginx and its kin not to collect events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
@@ -88,5 +95,16 @@ impl<D: Dialect> Stream for Events<D> {
             Ok(sent.data(data))
         };
         self.0.poll(cx).map(|frame| frame.map(sent))
+    }
+}
+
+/// Frames as lines.
+struct Lines<D>(Frames<D>);
+
+impl<D: Dialect> Stream for Lines<D> {
+    type Item = Result<String, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll(cx).map(|frame| frame.map(|Frame { data, .. }| Ok(data + "\n")))
     }
 }

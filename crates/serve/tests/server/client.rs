@@ -124,6 +124,13 @@ impl Client {
         Some((name.to_owned(), data.to_owned()))
     }
 
+    /// The next line of a stream of lines of JSON; `None` at its end. A line must arrive in one chunk.
+    pub(crate) async fn line(&mut self) -> Option<Value> {
+        let chunk = String::from_utf8(self.chunk().await?).expect("lines are text");
+        let line = chunk.strip_suffix('\n').filter(|line| !line.contains('\n'));
+        Some(serde_json::from_str(line.unwrap_or_else(|| panic!("not one line: {chunk:?}"))).expect("JSON"))
+    }
+
     /// Whether the server has closed the connection.
     pub(crate) async fn closed(&mut self) -> bool {
         matches!(self.read().await, Ok(0) | Err(_))

@@ -29,6 +29,11 @@ fn check(page: &str, sources: &[&str], least: usize) {
 fn pages_name_fields() {
     check("http.md", &["openai/chat", "openai/completion", "openai/request", "sampling"], 60);
     check("anthropic.md", &["anthropic/request", "anthropic/messages", "anthropic/reply", "anthropic/count"], 25);
+    check(
+        "ollama.md",
+        &["ollama/request", "ollama/messages", "ollama/models", "ollama/reply", "logprobs", "sampling"],
+        38,
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod errors;
 mod lifecycle;
 mod model;
 mod models;
+mod ollama;
 mod page;
 mod python;
 mod specification;

@@ -32,3 +32,8 @@ async fn openai_is_served() {
 async fn anthropic_is_served() {
     check("anthropic", "anthropic_client.py", "").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ollama_is_served() {
+    check("ollama", "ollama_client.py", "").await;
+}

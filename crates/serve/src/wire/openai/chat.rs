@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 
 use super::logprobs::ChatLogprobs;
 use super::reply::{Head, Usage, finish_reason};
-use super::request::{self, Delivery, MAX_LOGPROBS};
+use super::request::{self, Delivery};
 use super::{error, messages};
 use crate::wire::fields::{self, Fields, MAX_TOOLS, unsupported};
+use crate::wire::logprobs::logprobs;
 use crate::wire::{Call, Dialect, Frame, unique};
 
 /// The form of a chat's answer.
@@ -197,19 +198,6 @@ fn input(fields: Fields<'_>) -> Result<Input, Problem> {
         parallel_tool_calls: fields.bool("parallel_tool_calls")?.unwrap_or(true),
         variables: variables(fields)?,
     }))
-}
-
-fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
-    let wanted = fields.bool("logprobs")?.unwrap_or(false);
-    let top = fields.integer("top_logprobs", 0..=MAX_LOGPROBS)?;
-    match (wanted, top) {
-        (false, Some(1..)) => {
-            let message = "top_logprobs needs logprobs to be true.";
-            Err(Problem::of(Kind::InvalidValue, "top_logprobs", message))
-        }
-        (false, _) => Ok(None),
-        (true, top) => Ok(Some(usize::try_from(top.unwrap_or(0)).unwrap_or(0))),
-    }
 }
 
 fn refuse_formats(fields: Fields<'_>) -> Result<(), Problem> {

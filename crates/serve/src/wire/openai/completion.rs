@@ -8,8 +8,9 @@ use serde_json::Value;
 use super::error;
 use super::logprobs::TextLogprobs;
 use super::reply::{Head, Usage, finish_reason};
-use super::request::{self, Delivery, MAX_LOGPROBS, tokens};
+use super::request::{self, Delivery, tokens};
 use crate::wire::fields::{self, Fields, check_length, unsupported, wrong_type};
+use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::{Call, Dialect, Frame};
 
 /// Prompts in a request at most.

@@ -1,31 +1,14 @@
 //! Log-probabilities as OpenAI writes them, for chats and for completions.
 
-use std::borrow::Cow;
-
 use answer::{TokenLogprob, TokenText};
 use serde::{Serialize, Serializer};
 
-/// Stands for log-probabilities that JSON cannot write (OpenAI's own convention).
-const VERY_UNLIKELY: f32 = -9999.0;
+use crate::wire::logprobs::{Token, VERY_UNLIKELY, name};
 
 #[derive(Debug, Serialize)]
 pub(super) struct ChatLogprobs {
-    content: Vec<ChatToken>,
+    content: Vec<Token>,
     refusal: Option<()>,
-}
-
-#[derive(Debug, Serialize)]
-struct ChatToken {
-    #[serde(flatten)]
-    token: OneToken,
-    top_logprobs: Vec<OneToken>,
-}
-
-#[derive(Debug, Serialize)]
-struct OneToken {
-    token: String,
-    logprob: f32,
-    bytes: Vec<u8>,
 }
 
 /// Log-probabilities as completions have them: arrays side by side.
@@ -49,16 +32,7 @@ impl Serialize for Top {
 
 impl ChatLogprobs {
     pub(super) fn new(tokens: &[TokenLogprob]) -> ChatLogprobs {
-        let one = |token: &TokenText, logprob: f32| OneToken {
-            token: name(token).into_owned(),
-            logprob: logprob.max(VERY_UNLIKELY),
-            bytes: token.0.clone(),
-        };
-        let entry = |entry: &TokenLogprob| ChatToken {
-            token: one(&entry.token, entry.logprob),
-            top_logprobs: entry.top.iter().map(|(token, logprob)| one(token, *logprob)).collect(),
-        };
-        ChatLogprobs { content: tokens.iter().map(entry).collect(), refusal: None }
+        ChatLogprobs { content: Token::all(tokens), refusal: None }
     }
 }
 
@@ -80,13 +54,5 @@ impl TextLogprobs {
             all.text_offset.push(entry.offset);
         }
         all
-    }
-}
-
-/// A token as a string; bytes that are no text are written out, as OpenAI does, so that they stay distinct.
-fn name(token: &TokenText) -> Cow<'_, str> {
-    match std::str::from_utf8(&token.0) {
-        Ok(text) => text.into(),
-        Err(_) => token.0.iter().fold("bytes:".to_owned(), |text, byte| text + &format!("\\x{byte:02x}")).into(),
     }
 }

@@ -44,9 +44,6 @@ const UNSUPPORTED: &[&str] = &[
     "xtc_threshold",
 ];
 
-/// Log-probabilities of alternatives at most.
-pub(super) const MAX_LOGPROBS: i64 = 20;
-
 /// How the answer is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Delivery {

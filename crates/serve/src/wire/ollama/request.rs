@@ -1,0 +1,155 @@
+//! Request bodies: what is asked, by a chat or by a completion.
+
+use answer::{Ask, Ending, Input, Problem, Sampling};
+use serde_json::{Map, Value, json};
+
+use super::messages;
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, refuse, unsupported, within, wrong_type};
+use crate::wire::logprobs::logprobs;
+use crate::wire::sampling::sampling;
+
+/// Fields of Ollama's that would change the answer and that this server does not do.
+const UNSUPPORTED: &[&str] = &["context", "format", "height", "images", "steps", "suffix", "template", "width"];
+
+/// One of the endpoints that generate.
+pub(crate) trait Endpoint: Send + Unpin + 'static {
+    /// Whether text comes as a message.
+    const MESSAGE: bool;
+
+    /// What is to be continued; `None` if only the model is to be there.
+    ///
+    /// # Errors
+    /// If a field is not what the API says.
+    fn input(fields: Fields<'_>, think: Think) -> Result<Option<Input>, Problem>;
+}
+
+/// `POST /api/chat`.
+pub(crate) struct ChatEndpoint;
+
+/// `POST /api/generate`.
+pub(crate) struct GenerateEndpoint;
+
+impl Endpoint for ChatEndpoint {
+    const MESSAGE: bool = true;
+
+    fn input(fields: Fields<'_>, think: Think) -> Result<Option<Input>, Problem> {
+        let tools = fields.list("tools", MAX_TOOLS)?.filter(|tools| !tools.is_empty());
+        let messages = messages::messages(fields)?;
+        Ok((!messages.is_empty()).then(|| chat(messages, tools.map(|tools| json!(tools)), think)))
+    }
+}
+
+impl Endpoint for GenerateEndpoint {
+    const MESSAGE: bool = false;
+
+    fn input(fields: Fields<'_>, think: Think) -> Result<Option<Input>, Problem> {
+        let system = fields.string("system")?.filter(|system| !system.is_empty());
+        let raw = fields.bool("raw")?.unwrap_or(false);
+        let Some(prompt) = fields.string("prompt")?.filter(|prompt| !prompt.is_empty()) else { return Ok(None) };
+        if raw {
+            return match system {
+                None => Ok(Some(Input::text(prompt))),
+                Some(_) => Err(unsupported("system", "together with raw")),
+            };
+        }
+        let system = system.map(|system| json!({ "role": "system", "content": system }));
+        let asked = json!({ "role": "user", "content": prompt });
+        Ok(Some(chat(system.into_iter().chain([asked]).collect(), None, think)))
+    }
+}
+
+/// A conversation that the model answers, or whose last message, an assistant's, it continues.
+fn chat(messages: Vec<Value>, tools: Option<Value>, think: Think) -> Input {
+    let continues = messages.last().is_some_and(|last| last["role"] == "assistant" && last["content"] != "");
+    Input::Chat(answer::Chat {
+        tools,
+        add_generation_prompt: !continues,
+        continue_final_message: continues,
+        variables: think.variables,
+        ..answer::Chat::new(Value::Array(messages))
+    })
+}
+
+/// What is asked of the model, if anything.
+pub(super) fn ask<E: Endpoint>(fields: Fields<'_>, think: Think) -> Result<Option<Ask>, Problem> {
+    refuse(fields, UNSUPPORTED)?;
+    let none = Map::new();
+    let options = Fields(fields.object("options")?.unwrap_or(&none));
+    let inside = |e| within("options", e);
+    check_options(options).map_err(inside)?;
+    let (sampling, ending) = (sampled(options).map_err(inside)?, ending(options).map_err(inside)?);
+    let (input, logprobs) = (E::input(fields, think)?, logprobs(fields)?);
+    Ok(input.map(|input| Ask { sampling, ending, logprobs, ..Ask::new(input) }))
+}
+
+/// What is said of thinking.
+pub(crate) struct Think {
+    /// Whether it is shown.
+    pub(super) shown: bool,
+    /// What templates are told.
+    variables: Map<String, Value>,
+}
+
+/// Models that reason think and show it unless they are told not to.
+pub(super) fn think(fields: Fields<'_>) -> Result<Think, Problem> {
+    let mut variables = Map::new();
+    let shown = match fields.get("think") {
+        None => return Ok(Think { shown: true, variables }),
+        Some(Value::Bool(think)) => *think,
+        Some(Value::String(effort)) => {
+            variables.insert("reasoning_effort".into(), effort.as_str().into());
+            true
+        }
+        Some(other) => return Err(wrong_type("think", "true, false or an effort", other)),
+    };
+    variables.insert("enable_thinking".into(), shown.into());
+    Ok(Think { shown, variables })
+}
+
+/// Whether the client does not want the model kept in memory. A model stays as long as the server runs; the answer says what
+/// was asked.
+pub(super) fn leaves(fields: Fields<'_>) -> Result<bool, Problem> {
+    match fields.get("keep_alive") {
+        None => Ok(false),
+        Some(Value::Number(seconds)) => Ok(seconds.as_f64() == Some(0.0)),
+        Some(Value::String(time)) => Ok(time.trim_end_matches(['s', 'm', 'h']) == "0"),
+        Some(other) => Err(wrong_type("keep_alive", "a number of seconds or a duration", other)),
+    }
+}
+
+/// Refuses options that would change the answer.
+fn check_options(options: Fields<'_>) -> Result<(), Problem> {
+    refuse(options, &["mirostat"])?;
+    if options.number("tfs_z", ..)?.is_some_and(|z| z != 1.0 && z != 0.0) {
+        return Err(unsupported("tfs_z", ""));
+    }
+    if options.bool("penalize_newline")? == Some(false) {
+        return Err(unsupported("penalize_newline", "of false"));
+    }
+    Ok(())
+}
+
+/// Penalties look at everything: a window matters, and is refused, where there is a penalty.
+fn sampled(options: Fields<'_>) -> Result<Sampling, Problem> {
+    let sampling = sampling(options)?;
+    let on = |penalty: Option<f32>, off: f32| penalty.is_some_and(|penalty| penalty != off);
+    let penalties = on(sampling.repetition_penalty, 1.0)
+        || on(sampling.presence_penalty, 0.0)
+        || on(sampling.frequency_penalty, 0.0);
+    match options.integer("repeat_last_n", -1..)? {
+        Some(0) => Ok(Sampling {
+            repetition_penalty: Some(1.0),
+            presence_penalty: Some(0.0),
+            frequency_penalty: Some(0.0),
+            ..sampling
+        }),
+        Some(1..) if penalties => Err(unsupported("repeat_last_n", "other than -1 and 0, where there is a penalty,")),
+        _ => Ok(sampling),
+    }
+}
+
+/// Below zero is no limit but the context's.
+fn ending(options: Fields<'_>) -> Result<Ending, Problem> {
+    let max_tokens = options.integer("num_predict", -2..)?.and_then(|most| usize::try_from(most).ok());
+    Ok(Ending { max_tokens, strings: options.strings("stop", MAX_STOPS)?, ..Ending::default() })
+}
