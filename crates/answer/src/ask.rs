@@ -1,5 +1,8 @@
 //! What is asked of a model, whoever asks.
 
+use std::time::Duration;
+
+use engine::Priority;
 use serde_json::{Map, Value};
 
 use crate::Sampling;
@@ -18,8 +21,8 @@ pub struct Ask {
     pub ending: Ending,
     /// Report log-probabilities of each token and of this many most likely ones.
     pub logprobs: Option<usize>,
-    /// Only requests with the same salt use what the KV cache keeps of each other's prompts and answers.
-    pub cache_salt: Option<String>,
+    /// How it is served among others.
+    pub service: Service,
     /// Leave control tokens out of the text.
     pub skip_special_tokens: bool,
     /// Give the arguments of tool calls in pieces as they come, not whole.
@@ -36,11 +39,24 @@ impl Ask {
             sampling,
             ending,
             logprobs: None,
-            cache_salt: None,
+            service: Service::default(),
             skip_special_tokens: true,
             pieces: false,
         }
     }
+}
+
+/// How a request is served among others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Service {
+    /// How urgent it is.
+    pub priority: Priority,
+    /// How long it may take from the moment it is submitted; then it ends with an error.
+    pub time_limit: Option<Duration>,
+    /// On whose behalf it is asked.
+    pub tenant: Option<String>,
+    /// Only requests with the same salt use what the KV cache keeps of each other's prompts and answers.
+    pub cache_salt: Option<String>,
 }
 
 /// What to continue.

@@ -91,6 +91,11 @@ fn reason(reason: FinishReason) -> Result<Reason, Problem> {
         FinishReason::Aborted | FinishReason::Cancelled => {
             Err(Problem::new(Kind::Draining, "The model was stopped before the answer was complete."))
         }
+        FinishReason::Deadline => {
+            let message = "The answer was not complete in the time that the request gave it (deadline_ms or \
+                           X-Request-Timeout-Ms). Give it more, ask for less, or try again when less is going on.";
+            Err(Problem::new(Kind::TimeLimit, message))
+        }
         FinishReason::Failed(why) => {
             Err(Problem::new(Kind::Internal, format!("The model could not be computed: {why}")))
         }

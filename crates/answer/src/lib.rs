@@ -16,7 +16,8 @@ mod queue;
 mod sampling;
 mod whole;
 
-pub use ask::{Ask, Chat, Ending, Input, PromptText};
+pub use ask::{Ask, Chat, Ending, Input, PromptText, Service};
+pub use engine::Priority;
 pub use generation::{Event, Generation, Reason, Tally, Usage};
 pub use model::{LoadedModel, ModelInfo};
 pub use pipeline::{TokenLogprob, TokenText};

@@ -10,7 +10,9 @@ use text::{CallOptions, EncodeOptions, Parser, TemplateError};
 use crate::choice::Choice;
 use crate::pipeline::{Pipeline, Shown};
 use crate::queue::queue;
-use crate::{Ask, Chat, Event, Generation, Input, Kind, LoadedModel, Problem, PromptText, Reason, Tally, Usage};
+use crate::{
+    Ask, Chat, Event, Generation, Input, Kind, LoadedModel, Problem, PromptText, Reason, Service, Tally, Usage,
+};
 
 impl LoadedModel {
     /// Starts what `ask` asks for. Blocks while it renders and tokenizes, not while the engine computes.
@@ -207,8 +209,16 @@ impl<'a> Starter<'a> {
         };
         let (params, stop) = (self.params.clone(), self.stop.clone());
         let continuations = sinks.into_iter().map(Continuation::new).collect();
-        let cache_salt = self.ask.cache_salt.as_deref().map(Arc::from);
-        Ok(Request { params, stop, cache_salt, ..Request::new(self.model.next_id(), prompt, continuations) })
+        let Service { priority, time_limit, tenant, cache_salt } = &self.ask.service;
+        Ok(Request {
+            params,
+            stop,
+            priority: *priority,
+            deadline: time_limit.map(|limit| self.model.engine().now().saturating_add(limit)),
+            tenant: tenant.as_deref().map(Arc::from),
+            cache_salt: cache_salt.as_deref().map(Arc::from),
+            ..Request::new(self.model.next_id(), prompt, continuations)
+        })
     }
 
     fn choice(&self, index: usize, encoded: &Encoded) -> Choice {

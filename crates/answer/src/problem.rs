@@ -19,6 +19,8 @@ pub enum Kind {
     Draining,
     /// The model's engine has failed and answers nobody.
     Failed,
+    /// The answer was not complete in the time that the request gave it.
+    TimeLimit,
     /// Computing the answer failed.
     Internal,
 }

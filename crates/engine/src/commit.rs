@@ -57,6 +57,14 @@ impl<E: Executor> Engine<E> {
         self.tell();
     }
 
+    /// Ends what should have been complete by now.
+    pub(crate) fn expire(&mut self, now: Duration) {
+        for id in self.delivery.overdue(now) {
+            self.scheduler.remove(id);
+            self.delivery.finish(id, &FinishReason::Deadline);
+        }
+    }
+
     /// Tells the observer whose requests have ended.
     pub(crate) fn tell(&mut self) {
         for record in self.delivery.ledger.take_ended() {

@@ -46,6 +46,8 @@ pub enum FinishReason {
     Length,
     /// Its receiver is gone. Only records say so: nobody is left to be told.
     Cancelled,
+    /// It was not complete by its deadline.
+    Deadline,
     /// Aborted by command, or the engine was stopped.
     Aborted,
     /// It could not be computed, or no token could be chosen; the text says why.

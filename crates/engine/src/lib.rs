@@ -38,7 +38,7 @@ pub use kv::{BlockAllocator, BlockId, Eviction, KvCache};
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
-pub use policy::{FirstCome, Load, Policy};
+pub use policy::{Ageing, EarliestDeadline, FairShare, FirstCome, Load, Policy, PolicyName, ShortestPrefill};
 pub use report::{EngineStats, StepReport, Work};
 pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
 pub use sampler::{Draw, SampleError, Sampler};
@@ -62,6 +62,8 @@ pub struct EngineConfig {
     /// one model, and its cache is its own: prefixes of different models never meet. Models with recurrent layers share
     /// none yet: a prefix of theirs is a state too.
     pub prefix_cache: Option<Eviction>,
+    /// Who runs first.
+    pub policy: PolicyName,
 }
 
 impl Default for EngineConfig {
@@ -73,6 +75,7 @@ impl Default for EngineConfig {
             context: usize::MAX,
             seed: 0,
             prefix_cache: Some(Eviction::default()),
+            policy: PolicyName::default(),
         }
     }
 }
@@ -91,12 +94,12 @@ pub struct Engine<E> {
 }
 
 impl<E: Executor> Engine<E> {
-    /// An idle engine that serves requests as they come. Settings beyond what the executor can take are cut to it.
+    /// An idle engine. Settings beyond what the executor can take are cut to it.
     pub fn new(executor: E, config: EngineConfig, observer: impl Observer + 'static) -> Engine<E> {
-        Engine::with_policy(executor, config, observer, Box::new(FirstCome))
+        Engine::with_policy(executor, config, observer, config.policy.policy())
     }
 
-    /// An idle engine that serves requests in the order of `policy`.
+    /// An idle engine that serves requests in the order of `policy`, whatever the settings name.
     pub fn with_policy(
         executor: E,
         config: EngineConfig,
@@ -202,6 +205,7 @@ impl<E: Executor> Engine<E> {
 
     /// Decides what the step computes, and fills the batch with it.
     fn schedule(&mut self, now: Duration) {
+        self.expire(now);
         self.delivery.poll(now, &mut self.scheduler);
         self.scheduler.schedule(now, &self.delivery);
         self.delivery.fill(now, &self.scheduler, &mut self.batch);

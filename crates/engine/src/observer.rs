@@ -61,8 +61,9 @@ fn gravity(reason: &FinishReason) -> u8 {
         FinishReason::Complete => 1,
         FinishReason::Length => 2,
         FinishReason::Cancelled => 3,
-        FinishReason::Aborted => 4,
-        FinishReason::Failed(_) => 5,
+        FinishReason::Deadline => 4,
+        FinishReason::Aborted => 5,
+        FinishReason::Failed(_) => 6,
     }
 }
 

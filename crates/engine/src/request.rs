@@ -39,7 +39,7 @@ pub struct Request {
     pub stop: StopRules,
     /// How urgent it is.
     pub priority: Priority,
-    /// When it should be complete, by the engine's clock.
+    /// When it must be complete, by the engine's clock; then it ends as [`crate::FinishReason::Deadline`].
     pub deadline: Option<Duration>,
     /// On whose behalf it runs.
     pub tenant: Option<Arc<str>>,

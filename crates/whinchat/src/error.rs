@@ -46,7 +46,9 @@ impl From<answer::Problem> for Error {
             Kind::InvalidType | Kind::InvalidValue | Kind::Missing | Kind::Unsupported | Kind::ContextLength => {
                 Error::Request(problem.message)
             }
-            Kind::Busy | Kind::Draining | Kind::Failed | Kind::Internal => Error::Engine(problem.message),
+            Kind::Busy | Kind::Draining | Kind::Failed | Kind::TimeLimit | Kind::Internal => {
+                Error::Engine(problem.message)
+            }
         }
     }
 }

@@ -2,11 +2,16 @@
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use whinchat::{EngineConfig, Eviction};
+use whinchat::{EngineConfig, Eviction, PolicyName};
 
 /// How the engine decides.
 #[derive(Args)]
 pub(super) struct SchedulingArgs {
+    /// Who runs first: who came first, who is more urgent (but nobody waits for ever), whose deadline is nearest, whose
+    /// prompt is shortest, or whose tenant (the field user) was served least.
+    #[arg(long, value_name = "NAME", default_value = PolicyName::default().name(),
+          value_parser = PossibleValuesParser::new(PolicyName::ALL.map(PolicyName::name)))]
+    policy: String,
     /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
     #[arg(long)]
     no_prefix_cache: bool,
@@ -20,6 +25,7 @@ impl SchedulingArgs {
     /// The settings of the engine.
     pub(super) fn config(&self) -> EngineConfig {
         EngineConfig {
+            policy: PolicyName::named(&self.policy).unwrap_or_default(),
             prefix_cache: Eviction::named(&self.eviction).filter(|_| !self.no_prefix_cache),
             ..EngineConfig::default()
         }

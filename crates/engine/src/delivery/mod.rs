@@ -67,10 +67,10 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived);
-        let Request { id, prompt, params, stop, continuations, .. } = request;
+        let Request { id, prompt, params, stop, deadline, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = prompt.len().saturating_add(stop.max_tokens).min(limits.context);
-        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), params, stop, longest });
+        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), deadline, params, stop, longest });
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
         while !outputs.is_empty() {
@@ -168,6 +168,12 @@ impl Delivery {
     /// The sequences of the requests that `chosen` names.
     pub(crate) fn sequences(&self, chosen: impl Fn(RequestId) -> bool) -> Vec<SequenceId> {
         self.streams.iter().filter(|(_, stream)| chosen(stream.spec.request)).map(|(id, _)| *id).collect()
+    }
+
+    /// The sequences that must be complete by `now` and are not.
+    pub(crate) fn overdue(&self, now: Duration) -> Vec<SequenceId> {
+        let overdue = |stream: &Stream| stream.spec.deadline.is_some_and(|deadline| deadline <= now);
+        self.streams.iter().filter(|(_, stream)| overdue(stream)).map(|(id, _)| *id).collect()
     }
 
     /// Sequences that have no token yet.

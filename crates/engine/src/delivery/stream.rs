@@ -30,6 +30,7 @@ pub(super) struct Spec {
     /// The request's name in the ledger.
     pub(super) key: SequenceId,
     pub(super) prompt: usize,
+    pub(super) deadline: Option<Duration>,
     pub(super) params: SamplingParams,
     pub(super) stop: StopRules,
     /// Longest prompt and answer.

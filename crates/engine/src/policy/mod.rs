@@ -1,15 +1,22 @@
 //! The order of service: which sequence runs, which gives way, how large a prompt's share of a step is, who is let in.
 
+mod by_name;
 mod first_come;
 
 use std::time::Duration;
 
+pub use by_name::{Ageing, EarliestDeadline, FairShare, PolicyName, ShortestPrefill};
 pub use first_come::FirstCome;
 
 use crate::Sequence;
 
+/// Rows of prompts in a step in which others decode: this share of the rows, but so many at least. Chunks of a few dozen
+/// rows run at nearly the speed of large ones, and a stream pauses for a quarter of the time.
+const BESIDE_DECODING: (usize, usize) = (4, 32);
+
 /// Decides between sequences. The scheduler does the rest: it keeps both lists in the policy's order, never exceeds the
-/// limits, and takes blocks from sequences whose receivers have stopped reading before it asks who gives way.
+/// limits, and takes blocks from sequences whose receivers have stopped reading before it asks who gives way. Only the order
+/// must be decided; the rest has defaults.
 pub trait Policy: Send {
     /// Where a sequence stands in the queue and among the running: the lowest comes first. Among equals the order of
     /// arrival decides.
@@ -17,14 +24,26 @@ pub trait Policy: Send {
 
     /// Whether the running sequence `holder` gives up its blocks to `needy`, which is running too or first in the queue,
     /// and comes before it in rank. If several do, the last in rank is preempted; if none does, a running `needy` is
-    /// preempted itself and a queued one waits.
-    fn victim(&self, holder: &Sequence, needy: &Sequence, now: Duration) -> bool;
+    /// preempted itself and a queued one waits. By default blocks go to anyone earlier that is running; the queue waits.
+    fn victim(&self, _holder: &Sequence, needy: &Sequence, _now: Duration) -> bool {
+        needy.is_running()
+    }
 
-    /// Rows of prompts in a step, with so much going on. The scheduler cuts them to what the step has left.
-    fn chunk(&self, load: &Load) -> usize;
+    /// Rows of prompts in a step, with so much going on. The scheduler cuts them to what the step has left. By default all
+    /// if nobody decodes, else a quarter.
+    fn chunk(&self, load: &Load) -> usize {
+        let (share, least) = BESIDE_DECODING;
+        if load.decoding == 0 { load.rows } else { (load.rows / share).max(least) }
+    }
 
-    /// Whether the first in the queue, whose tokens need `blocks` blocks that are free, may start.
-    fn admit(&self, sequence: &Sequence, blocks: usize, load: &Load) -> bool;
+    /// Whether the first in the queue, whose tokens need `blocks` blocks that are free, may start. By default if a block is
+    /// left for each running sequence to grow into, lest the newcomer be sent away again at once.
+    fn admit(&self, _sequence: &Sequence, blocks: usize, load: &Load) -> bool {
+        blocks + load.running <= load.free_blocks
+    }
+
+    /// Hears what a step has computed: [`Sequence::rows`] of each of these.
+    fn computed(&mut self, _batch: &mut dyn Iterator<Item = &Sequence>) {}
 }
 
 /// What goes on in an engine at this moment.

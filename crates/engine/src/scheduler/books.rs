@@ -43,7 +43,7 @@ impl Scheduler {
 
     /// What the current batch computes.
     pub fn work(&self) -> Work {
-        self.batch().fold(Work::default(), |work, sequence| work.and(sequence))
+        self.batch().fold(Work::default(), Work::and)
     }
 
     /// Sequences that wait for a receiver to make room.

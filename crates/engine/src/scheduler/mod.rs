@@ -185,6 +185,7 @@ impl Scheduler {
             let shared = (sequence.prefix.shared, filled);
             sequence.prefix.shared = self.cache.share(&mut sequence.blocks, shared, salt, tokens);
         }
+        self.policy.computed(&mut self.step.batch.iter().map(|&at| &self.running[at]));
     }
 
     /// Lets the sequences of the batch go on. Of each sequence that completes, in the order of the batch, `next` adds to

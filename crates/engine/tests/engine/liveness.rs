@@ -8,16 +8,23 @@ use std::time::Duration;
 
 use engine::{
     Continuation, EngineConfig, EngineHandle, Executor, ExecutorError, ExecutorLimits, FinishReason, Liveness,
-    Observer, Prompt, Request, RequestId, RequestRecord, SinkState, StepReport, StopRules, SubmitError, TokenEvent,
-    TokenSink, spawn,
+    Observer, PolicyName, Prompt, Request, RequestId, RequestRecord, SinkState, StepReport, StopRules, SubmitError,
+    TokenEvent, TokenSink, spawn,
 };
 use graph::Batch;
 
 use crate::executor::{Fake, Fault};
 use crate::inbox::Inbox;
 
-const CONFIG: EngineConfig =
-    EngineConfig { max_batch_tokens: 64, max_sequences: 2, max_queue: 8, context: 64, seed: 1, prefix_cache: None };
+const CONFIG: EngineConfig = EngineConfig {
+    max_batch_tokens: 64,
+    max_sequences: 2,
+    max_queue: 8,
+    context: 64,
+    seed: 1,
+    prefix_cache: None,
+    policy: PolicyName::FirstCome,
+};
 
 /// An executor every batch of which fails as said; `None` never fails.
 struct Always {

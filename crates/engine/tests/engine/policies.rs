@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use engine::{
-    Arrival, EngineConfig, ExecutorLimits, FirstCome, Load, Policy, Priority, RequestId, Scheduler, Sequence,
-    SequenceId,
+    Arrival, EngineConfig, ExecutorLimits, FirstCome, Load, Policy, PolicyName, Priority, RequestId, Scheduler,
+    Sequence, SequenceId,
 };
 
 /// The urgent first; they take the blocks of those that are less so, and prompts get two rows beside others.
@@ -69,6 +69,7 @@ impl Stage {
             let batch = self.scheduler.batch().map(|s| format!("{}:{}@{}", s.id().0, s.rows(), s.cached()));
             let preempted = self.scheduler.preempted().iter().map(|id| format!("-{}", id.0));
             assert_eq!(batch.chain(preempted).collect::<Vec<_>>().join(" "), *expect, "step {i}");
+            self.scheduler.share(&());
             self.scheduler.advance(|id, living| living.push(id));
             self.scheduler.check().unwrap();
         }
@@ -153,4 +154,62 @@ fn forks_share_what_was_computed_and_a_failed_batch_frees_everything() {
     assert_eq!(stage.scheduler.abandon(), [SequenceId(0), SequenceId(5), SequenceId(6)]);
     stage.scheduler.check().unwrap();
     assert_eq!((stage.scheduler.is_idle(), stage.scheduler.cache().blocks().used()), (true, 0));
+}
+
+/// Arrivals that a policy is asked about: when, what, and for whom.
+fn add(stage: &mut Stage, millis: u64, (priority, deadline, tenant, prompt): (Priority, Option<u64>, &str, usize)) {
+    let time = Duration::from_millis(millis);
+    let arrival = Arrival {
+        request: RequestId(stage.next),
+        priority,
+        deadline: deadline.map(Duration::from_millis),
+        tenant: Some(tenant.into()),
+        time,
+        cache_salt: None,
+        prompt,
+        continuations: 1,
+    };
+    stage.scheduler.add(SequenceId(stage.next), arrival);
+    stage.next += 1;
+}
+
+#[test]
+fn each_policy_has_its_order() {
+    let orders = [
+        (PolicyName::FirstCome, "0 1 2 3 4"),
+        (PolicyName::Priority, "3 1 4 0 2"),
+        (PolicyName::Deadline, "4 2 0 1 3"),
+        (PolicyName::ShortestPrefill, "0 4 3 1 2"),
+        (PolicyName::FairShare, "0 1 2 3 4"),
+    ];
+    for (name, order) in orders {
+        let mut stage = Stage::new(16, name.policy());
+        add(&mut stage, 0, (Priority::Low, None, "a", 2));
+        add(&mut stage, 1, (Priority::Normal, None, "a", 20));
+        add(&mut stage, 2, (Priority::Low, Some(9000), "a", 30));
+        add(&mut stage, 100, (Priority::High, None, "a", 8));
+        add(&mut stage, 101, (Priority::Normal, Some(5000), "b", 2));
+        let waiting: Vec<String> = stage.scheduler.waiting().iter().map(|s| s.id().0.to_string()).collect();
+        assert_eq!((waiting.join(" ").as_str(), PolicyName::named(name.name())), (order, Some(name)));
+    }
+}
+
+#[test]
+fn nobody_is_overtaken_for_ever() {
+    for (name, late) in [(PolicyName::Priority, 61_000), (PolicyName::Deadline, 61_000)] {
+        let mut stage = Stage::new(16, name.policy());
+        add(&mut stage, 0, (Priority::Low, None, "a", 2));
+        add(&mut stage, late, (Priority::High, Some(late + 1), "a", 2));
+        stage.check(&["0:2@0 1:2@0"]);
+    }
+}
+
+#[test]
+fn tenants_share_what_there_is() {
+    let mut stage = Stage::new(64, PolicyName::FairShare.policy());
+    (0..4).for_each(|_| add(&mut stage, 0, (Priority::Normal, None, "many", 8)));
+    stage.check(&["0:8@0"]);
+    // Who comes later begins with what the others have had when their step began, and then takes turns.
+    add(&mut stage, 1, (Priority::Normal, None, "few", 8));
+    stage.check(&["0:1@8 4:7@0", "0:1@9 4:1@7 1:6@0"]);
 }

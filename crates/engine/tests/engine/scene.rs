@@ -46,6 +46,7 @@ impl Scene {
             context: 64,
             seed: 1,
             prefix_cache,
+            ..EngineConfig::default()
         };
         let records = Arc::default();
         let engine = Engine::new(executor, config, Recorder(Arc::clone(&records)));

@@ -6,7 +6,7 @@ use std::ops::{Bound, RangeBounds};
 
 use serde_json::{Map, Value};
 
-use answer::{Kind, Problem};
+use answer::{Kind, Priority, Problem};
 
 /// Stop strings in a request at most.
 pub(super) const MAX_STOPS: usize = 16;
@@ -154,6 +154,19 @@ pub(super) fn check_length(name: &str, length: usize, most: usize) -> Result<(),
 pub(super) fn token(param: &str, value: &Value) -> Result<u32, Problem> {
     let id = integer(value).ok_or_else(|| wrong_type(param, "a token id", value))?;
     u32::try_from(id).map_err(|_| outside(param, id, &(0..=i64::from(u32::MAX))))
+}
+
+/// A priority in a word.
+pub(super) fn urgency(param: &str, word: &str) -> Result<Priority, Problem> {
+    match word.to_ascii_lowercase().as_str() {
+        "high" => Ok(Priority::High),
+        "normal" | "" => Ok(Priority::Normal),
+        "low" => Ok(Priority::Low),
+        _ => {
+            let message = format!("{param} must be high, normal or low, but it is `{word}`.");
+            Err(Problem::of(Kind::InvalidValue, param, message))
+        }
+    }
 }
 
 /// The error for a value of the wrong type.

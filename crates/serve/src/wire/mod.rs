@@ -3,6 +3,7 @@
 mod anthropic;
 mod endpoint;
 mod fields;
+mod headers;
 mod logprobs;
 mod ollama;
 mod openai;
@@ -20,6 +21,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use self::headers::Urgency;
 use crate::http::{body, log};
 use crate::{App, Kind, Problem};
 
@@ -125,7 +127,8 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
     let body = body::read(&parts.headers, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
-    let (generation, dialect, stream) = begin::<D>(app, body).await?;
+    let urgency = Urgency::of(&parts.headers)?;
+    let (generation, dialect, stream) = begin::<D>(app, body, urgency).await?;
     let Some(mut generation) = generation else { return Ok(dialect.whole(Vec::new(), &Tally::default())) };
     if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
         tokens.set(generation.tally());
@@ -139,9 +142,10 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
 
 type Begun<D> = (Option<Generation>, D, bool);
 
-async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>) -> Result<Begun<D>, Problem> {
+async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>, urgency: Urgency) -> Result<Begun<D>, Problem> {
     blocking(app, move |app| {
-        let Call { model, ask, stream, mut dialect } = D::parse(&body)?;
+        let Call { model, mut ask, stream, mut dialect } = D::parse(&body)?;
+        ask.iter_mut().for_each(|ask| urgency.apply(ask));
         let (model, generation) = match &ask {
             Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,
             None => (app.model(model.as_deref())?, None),

@@ -1,11 +1,13 @@
 //! What is refused, and in which words.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use serve::{Endpoint, parse_request_body};
 
 use crate::client::{Client, fetch};
-use crate::support::{Server, Setup, chat, completion, gate};
+use crate::support::{Server, Setup, chat, completion, gate, with};
 
 const CHAT: &str = "/v1/chat/completions";
 const TEXT: &str = "/v1/completions";
@@ -252,4 +254,57 @@ fn json_value() -> impl Strategy<Value = Value> {
                 .prop_map(|map| map.into_iter().collect()),
         ]
     })
+}
+
+#[tokio::test]
+async fn an_answer_that_is_late_is_an_error() {
+    let cases = [("", json!({ "deadline_ms": 1 })), ("x-request-timeout-ms: 1\r\n", json!({ "priority": -1 }))];
+    for (header, more) in cases {
+        let (step, gate) = gate();
+        let server = Server::with(Setup { gate: Some(gate), ..Setup::default() }).await;
+        // More tokens than there are permits for steps.
+        let body = with(completion("x", json!({ "max_tokens": 1500, "ignore_eos": true })), more).to_string();
+        let mut client = Client::connect(server.address).await;
+        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: test\r\n{header}content-length: {}\r\n\r\n", body.len());
+        client.write(head.as_bytes()).await;
+        client.write(body.as_bytes()).await;
+        let late = tokio::spawn(async move { client.answer().await });
+        while !late.is_finished() {
+            let permitted = server.engine.now();
+            // A full queue of permits is as good as another one.
+            let _ = step.try_send(());
+            while server.engine.now() < permitted + Duration::from_millis(2) {
+                tokio::task::yield_now().await;
+            }
+        }
+        let answer = late.await.expect("an answer");
+        let code = &answer.json()["error"]["code"];
+        assert_eq!((answer.head.status, code), (504, &json!("deadline_exceeded")), "{header}");
+    }
+}
+
+#[tokio::test]
+async fn urgency_is_checked() {
+    let server = Server::start().await;
+    let bad = |param: &str, message: &str| error("invalid_value", json!(param), message);
+    for (more, expected) in [
+        (json!({ "priority": "urgent" }), bad("priority", "high, normal or low")),
+        (json!({ "priority": 1.5 }), error("invalid_type", json!("priority"), "an integer")),
+        (json!({ "deadline_ms": 0 }), bad("deadline_ms", "at least 1")),
+        (json!({ "cache_salt": 1 }), error("invalid_type", json!("cache_salt"), "a string")),
+    ] {
+        server.check(TEXT, &completion("x", more), 400, &expected).await;
+    }
+    for more in [json!({ "priority": "high" }), json!({ "priority": 3, "user": "me", "deadline_ms": 600_000 })] {
+        let expected = json!({ "choices": [{ "finish_reason": "length" }] });
+        server.check(TEXT, &completion("x", with(more, json!({ "max_tokens": 2 }))), 200, &expected).await;
+    }
+    for header in ["X-Priority: soon", "X-Request-Timeout-Ms: never"] {
+        let mut client = Client::connect(server.address).await;
+        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: test\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}");
+        client.write(head.as_bytes()).await;
+        let answer = client.answer().await;
+        let named = header.split(':').next();
+        assert_eq!((answer.head.status, answer.json()["error"]["param"].as_str()), (400, named));
+    }
 }

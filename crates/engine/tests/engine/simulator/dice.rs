@@ -1,5 +1,7 @@
 //! Random numbers.
 
+use std::time::Duration;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
@@ -18,6 +20,11 @@ impl Dice {
 
     pub(super) fn upto(&mut self, end: usize) -> usize {
         (self.number() % end.max(1) as u64) as usize
+    }
+
+    /// Less than so many milliseconds.
+    pub(super) fn time(&mut self, millis: usize) -> Duration {
+        Duration::from_millis(self.upto(millis) as u64)
     }
 
     pub(super) fn unit(&mut self) -> f64 {

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use dice::Dice;
 use engine::{
-    Continuation, Engine, EngineConfig, Eviction, FinishReason, FirstCome, Observer, Policy, Prompt, Request,
-    RequestId, RequestRecord, SinkState, StepReport, TokenMask,
+    Ageing, Continuation, EarliestDeadline, Engine, EngineConfig, Eviction, FairShare, FinishReason, FirstCome,
+    Observer, Policy, Prompt, Request, RequestId, RequestRecord, SequenceId, ShortestPrefill, SinkState, StepReport,
+    TokenMask,
 };
 use order::Order;
 
-use crate::executor::{Bench, Fake, Fault, VOCAB};
+use crate::executor::{Fake, Fault, VOCAB};
 use crate::inbox::Inbox;
 use crate::policies::Urgent;
 
@@ -36,17 +37,15 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, gave_up, .. } =
-        total;
-    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found];
-    let enough = often.iter().all(|count| *count > 100) && gave_up > 5;
+    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, .. } = total;
+    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, total.overdue];
+    let enough = often.iter().all(|count| *count > 100) && total.gave_up > 5;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
 
 /// What happened in all runs, to know that the simulator reaches everything.
 #[derive(Debug, Default)]
 struct Totals {
-    steps: usize,
     forks: usize,
     preempted: usize,
     cancelled: usize,
@@ -56,6 +55,7 @@ struct Totals {
     /// Ended by a fault of the executor.
     faults: usize,
     aborted: usize,
+    overdue: usize,
     whole: usize,
     /// The receiver had all it wanted.
     done: usize,
@@ -70,7 +70,6 @@ struct World {
     dice: Dice,
     config: EngineConfig,
     engine: Engine<Fake>,
-    bench: Arc<Mutex<Bench>>,
     records: Arc<Mutex<Vec<RequestRecord>>>,
     /// Longest sequence: the context, or what all blocks hold.
     longest: usize,
@@ -78,6 +77,8 @@ struct World {
     fair: bool,
     /// How often a batch fails.
     faulty: f64,
+    /// Nobody starts before who has come so much earlier and can start too.
+    bound: Option<Duration>,
     clients: Vec<Client>,
     requests: u64,
     preempted: usize,
@@ -89,6 +90,23 @@ struct Client {
     request: u64,
     inbox: Arc<Mutex<Inbox>>,
     order: Order,
+}
+
+/// How many policies there are.
+const POLICIES: usize = 6;
+
+/// A policy with delays as short as the runs are, and the bound on waiting that it promises. A prompt has at most 72 tokens,
+/// or it is refused at once.
+fn by_name(number: usize) -> (Box<dyn Policy>, Option<Duration>) {
+    let time = Duration::from_millis;
+    match number {
+        0 => (Box::new(FirstCome), Some(Duration::ZERO)),
+        1 => (Box::new(Ageing { normal: time(200), low: time(900) }), Some(time(900))),
+        2 => (Box::new(EarliestDeadline { patience: time(800) }), Some(time(800))),
+        3 => (Box::new(ShortestPrefill { per_token: time(10) }), Some(time(720))),
+        4 => (Box::new(FairShare::default()), None),
+        _ => (Box::new(Urgent), None),
+    }
 }
 
 impl World {
@@ -105,19 +123,19 @@ impl World {
             context: dice.upto(60) + 12,
             seed,
             prefix_cache: dice.chance(0.7).then(|| Eviction::ALL[dice.upto(4)]),
+            ..EngineConfig::default()
         };
-        let (bench, records) = (Arc::clone(&executor.bench), Arc::default());
+        let records = Arc::default();
         let fair = dice.chance(0.3);
-        let urgent = !fair && dice.chance(0.4);
-        let policy: Box<dyn Policy> = if urgent { Box::new(Urgent) } else { Box::new(FirstCome) };
+        let (policy, bound) = if fair { by_name(0) } else { by_name(dice.upto(POLICIES)) };
         let faulty = if dice.chance(0.1) { 0.4 } else { 0.006 };
         World {
             fair,
             faulty: if fair { 0.0 } else { faulty },
+            bound,
             dice,
             engine: Engine::with_policy(executor, config, Recorder(Arc::clone(&records)), policy),
             config,
-            bench,
             records,
             longest: config.context.min(blocks * block_len),
             clients: Vec::new(),
@@ -178,9 +196,11 @@ impl World {
         }
         let prompt = Prompt::new(order.prompt).expect("prompts are not empty");
         let Order { params, stop, priority, .. } = order;
+        let deadline = (!self.fair && self.dice.chance(0.2)).then(|| self.now + self.dice.time(3000));
+        let tenant = Some(["a", "b", "c"][self.dice.upto(3)].into());
         let cache_salt = self.dice.chance(0.2).then(|| "a stranger".into());
         let request = Request::new(RequestId(id), prompt, continuations);
-        self.engine.submit(Request { params, stop, priority, cache_salt, ..request }, self.now);
+        self.engine.submit(Request { params, stop, priority, deadline, tenant, cache_salt, ..request }, self.now);
     }
 
     /// Lets a prompt begin with what an earlier request has said and heard.
@@ -210,23 +230,25 @@ impl World {
         }
         let faults = [Fault::Error, Fault::Panic, Fault::Nan, Fault::Short];
         let fault = if dice.chance(0.01) { Fault::Broken } else { faults[dice.upto(faults.len())] };
-        self.bench.lock().unwrap().fault = dice.chance(self.faulty).then_some(fault);
-        self.now += Duration::from_millis(dice.upto(150) as u64);
+        self.engine.executor().bench.lock().unwrap().fault = dice.chance(self.faulty).then_some(fault);
+        self.now += dice.time(150);
     }
 
     /// A step, and what must hold after any.
     fn step(&mut self, total: &mut Totals) -> Result<(), String> {
         let oldest = self.clients.iter().find(|client| client.live()).map(|client| client.order.prompt.clone());
+        let waiting = self.waiting();
         let report = self.engine.step(&|| self.now);
         self.engine.check()?;
         self.check_report(&report)?;
+        self.check_waiting(&waiting)?;
         for client in &self.clients {
             let inbox = client.inbox.lock().unwrap();
             ensure(inbox.broken.is_none(), || format!("{:?}", inbox.broken))?;
             let over = inbox.finish.is_some() || inbox.state == SinkState::Gone;
             ensure(over == inbox.closed, || format!("over: {over}, but sink dropped: {}", inbox.closed))?;
         }
-        let bench = self.bench.lock().unwrap();
+        let bench = self.engine.executor().bench.lock().unwrap();
         ensure(bench.broken.is_none(), || format!("batch: {:?}", bench.broken))?;
         if let Some(prompt) = oldest.filter(|_| self.fair) {
             ensure(bench.seen.iter().any(|seen| prompt.starts_with(seen)), || {
@@ -234,13 +256,30 @@ impl World {
             })?;
         }
         self.preempted += report.preempted;
-        total.steps += 1;
         total.preempted += report.preempted;
         total.cancelled += report.cancelled;
         total.stalled += report.stalled;
         total.found += report.found;
         total.forks += bench.log.last().map_or(0, |(_, _, copies)| *copies);
         Ok(())
+    }
+
+    /// When the sequences came that wait for their turn and could run.
+    fn waiting(&self) -> Vec<(SequenceId, Duration)> {
+        let waiting = self.engine.scheduler().waiting().iter().filter(|sequence| sequence.stalled_since().is_none());
+        waiting.map(|sequence| (sequence.id(), sequence.arrival().time)).collect()
+    }
+
+    /// Nobody has started before who came so much earlier that the policy forbids it.
+    fn check_waiting(&self, before: &[(SequenceId, Duration)]) -> Result<(), String> {
+        let Some(bound) = self.bound else { return Ok(()) };
+        let started = self.engine.scheduler().started();
+        let latest = before.iter().filter(|(id, _)| started.contains(id)).map(|(_, time)| *time).max();
+        let passed = self
+            .waiting()
+            .into_iter()
+            .find(|(id, time)| before.contains(&(*id, *time)) && latest.is_some_and(|latest| latest > *time + bound));
+        ensure(passed.is_none(), || format!("{passed:?} is overtaken by one that came at {latest:?}"))
     }
 
     fn check_report(&self, report: &StepReport) -> Result<(), String> {
@@ -271,6 +310,7 @@ impl World {
         let whole = right && inbox.tokens == tokens;
         let count = match &finish.reason {
             FinishReason::Aborted => &mut total.aborted,
+            FinishReason::Deadline => &mut total.overdue,
             FinishReason::Failed(text) if is_fault(text) => &mut total.faults,
             FinishReason::Complete if inbox.state == SinkState::Done => &mut total.done,
             FinishReason::Complete | FinishReason::Failed(_) if whole => &mut total.masked,

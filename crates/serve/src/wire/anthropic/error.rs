@@ -44,7 +44,7 @@ fn word(kind: Kind) -> &'static str {
         (Kind::Ask(Asked::Failed), _) => "api_error",
         (_, 403) => "permission_error",
         (_, 404) => "not_found_error",
-        (_, 408) => "timeout_error",
+        (_, 408 | 504) => "timeout_error",
         (_, 413) => "request_too_large",
         (_, 503 | 529) => "overloaded_error",
         (_, 500..) => "api_error",

@@ -25,6 +25,7 @@ fn row(kind: Kind) -> Row {
         Kind::Ask(Asked::Busy)          => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", Some(1)),
         Kind::Ask(Asked::Draining)      => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
         Kind::Ask(Asked::Failed)        => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_failed", None),
+        Kind::Ask(Asked::TimeLimit)     => (StatusCode::GATEWAY_TIMEOUT, OURS, "deadline_exceeded", None),
         Kind::Ask(Asked::Internal)      => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
         Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),

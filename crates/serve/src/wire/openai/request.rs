@@ -1,9 +1,10 @@
 //! Request bodies: what all endpoints share.
 
-use answer::{Ask, Ending, Input, Kind, Problem};
+use answer::{Ask, Ending, Input, Kind, Priority, Problem, Service};
 use serde_json::Value;
+use std::time::Duration;
 
-use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported};
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported, urgency};
 use crate::wire::sampling::sampling;
 
 /// Fields that other servers know, that would change the answer and that this one does not do.
@@ -95,12 +96,36 @@ pub(super) fn ask(
         sampling: sampling(fields)?,
         ending: ending(fields, tokens)?,
         logprobs,
-        cache_salt: fields.string("cache_salt")?.map(str::to_owned),
+        service: service(fields)?,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
         pieces: delivery.streams(),
         ..Ask::new(input)
     };
     Ok((ask, delivery))
+}
+
+/// How it is served among others.
+fn service(fields: Fields<'_>) -> Result<Service, Problem> {
+    let limit = fields.integer("deadline_ms", 1..)?;
+    Ok(Service {
+        priority: priority(fields)?,
+        time_limit: limit.map(|millis| Duration::from_millis(millis.unsigned_abs())),
+        tenant: fields.get("user").and_then(Value::as_str).map(str::to_owned),
+        cache_salt: fields.string("cache_salt")?.map(str::to_owned),
+    })
+}
+
+/// A word, or a number as vLLM has them: the lower the more urgent, and 0 is the usual.
+fn priority(fields: Fields<'_>) -> Result<Priority, Problem> {
+    match fields.get("priority") {
+        None => Ok(Priority::Normal),
+        Some(Value::String(word)) => urgency("priority", word),
+        Some(_) => Ok(match fields.integer("priority", ..)?.unwrap_or(0) {
+            ..0 => Priority::High,
+            0 => Priority::Normal,
+            1.. => Priority::Low,
+        }),
+    }
 }
 
 /// Refuses what this server does not do.
