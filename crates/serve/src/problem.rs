@@ -19,6 +19,8 @@ pub enum Kind {
     BodyEncoding,
     /// The body is too large.
     TooLarge,
+    /// The server has as many connections as it takes.
+    Connections,
     /// Our fault.
     Internal,
     /// No model is loaded yet.

@@ -122,7 +122,7 @@ async fn answer<D: Dialect>(State(app): State<Arc<App>>, request: Request) -> Re
 async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Response, Problem> {
     app.models()?;
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body).await?;
+    let body = body::read(&parts, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
     let (generation, dialect, stream) = begin::<D>(app, body).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use serve::http::Settings;
 
 use crate::client::Client;
 use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, matches, served};
@@ -98,7 +99,7 @@ async fn draining_finishes_what_has_begun() {
 /// After the grace, answers are cut off and say so.
 #[tokio::test]
 async fn the_grace_ends() {
-    let mut server = Server::with(Setup { grace: Duration::ZERO, ..Setup::default() }).await;
+    let mut server = Server::with(Setup { settings: Settings { grace: Duration::ZERO, ..Settings::default() }, ..Setup::default() }).await;
     let body = json!({ "prompt": "a", "stream": true, "max_tokens": CONTEXT, "ignore_eos": true });
     let mut open = Client::connect(server.address).await;
     open.send("POST", "/v1/completions", body.to_string().as_bytes()).await;
@@ -130,4 +131,32 @@ async fn connections_are_kept() {
     assert_eq!(odd.head().await.status, 400);
     assert!(tokio::time::timeout(DEADLINE, odd.closed()).await.expect("it is closed"));
     assert_eq!(server.get("/health").await.head.status, 200);
+}
+
+/// Who comes when all places are taken is told so at once; /health answers; a place that becomes free is given away.
+#[tokio::test]
+async fn connections_are_bounded() {
+    let settings = Settings { max_connections: 2, ..Settings::default() };
+    let server = Server::with(Setup { settings, ..Setup::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(server.address).await;
+        client.send("GET", "/health", b"").await;
+        assert_eq!(client.answer().await.head.status, 200);
+        held.push(client);
+    }
+    let body = completion("X", json!({}));
+    let refused = server.post("/v1/completions", &body).await;
+    assert_eq!((refused.head.status, &refused.json()["error"]["code"]), (503, &json!("too_many_connections")));
+    assert_eq!((refused.head.header("retry-after"), refused.head.header("connection")), (Some("1"), Some("close")));
+    let large = server.post("/v1/completions", &json!({ "prompt": "x".repeat(8 << 20) })).await;
+    assert_eq!(large.head.status, 503, "a large body is no reason to be cut off");
+    assert_eq!(server.get("/health").await.head.status, 200);
+
+    drop(held.pop());
+    while server.post("/v1/completions", &body).await.head.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    held[0].send("POST", "/v1/completions", body.to_string().as_bytes()).await;
+    assert_eq!(held[0].answer().await.head.status, 200, "who is inside stays");
 }
