@@ -15,6 +15,8 @@ pub(super) struct Ready {
     pub(super) name: String,
     /// Its model's size; see [`size`].
     pub(super) size: String,
+    /// What it may take of the memory; see [`memory`].
+    pub(super) memory: String,
     /// Whether its model has a chat template.
     pub(super) chats: bool,
     /// Whether its model was not chosen.
@@ -28,6 +30,7 @@ impl fmt::Display for Ready {
         if self.builtin {
             writeln!(f, "          (built in, small, to try things out; --model takes {})", super::MODELS)?;
         }
+        writeln!(f, "  memory  {}", self.memory)?;
         writeln!(f, "  page    {url}/")?;
         writeln!(f, "  API     {url}/v1")?;
         if self.address.ip().is_unspecified() {
@@ -78,6 +81,14 @@ pub(super) fn size(prepared: &Prepared) -> String {
     format!("{} parameters, {most}, {bytes}, context {}", rounded(parameters), prepared.context)
 }
 
+/// What a model may take of the memory, in words.
+pub(super) fn memory(prepared: &Prepared) -> String {
+    let [weights, pool] = [prepared.memory.weights, prepared.memory.kv_pool].map(indicatif::HumanBytes);
+    let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
+    let left = prepared.memory.available.map(|bytes| format!("; {} were left", indicatif::HumanBytes(bytes)));
+    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){}", left.unwrap_or_default())
+}
+
 /// Three digits and a letter for the thousands.
 fn rounded(count: u64) -> String {
     let units = [(1e9, "B"), (1e6, "M"), (1e3, "K")];
@@ -95,7 +106,7 @@ mod tests {
 
     fn ready(address: &str, name: &str) -> Ready {
         let address = address.parse().expect("an address");
-        Ready { address, name: name.into(), size: "small".into(), chats: true, builtin: false }
+        Ready { address, name: name.into(), size: "small".into(), memory: "little".into(), chats: true, builtin: false }
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::io::{ErrorKind, IsTerminal};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use serve::App;
+use serve::http::Settings;
 use whinchat::{LoadOptions, LoadedModel};
 
 use super::ready::{self, Ready};
@@ -47,6 +49,10 @@ pub(crate) struct Serve {
     /// Threads that speak with clients, beside those that compute [default: one for every eight cores, two at least]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     client_threads: Option<u16>,
+    /// Connections at once; clients beyond that are answered 503 and may try again [default: 4096, or what the limit of open
+    /// files allows]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    max_connections: Option<u32>,
     /// Seconds that open answers have to finish after SIGTERM or Ctrl-C.
     #[arg(long, default_value_t = 30, value_name = "SECONDS")]
     grace: u64,
@@ -64,8 +70,7 @@ impl Serve {
             .unwrap_or_else(|_| if self.quiet { "warn" } else { "info" }.into());
         let colours = std::io::stderr().is_terminal();
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.client_threads.map_or((cores / 8).max(2), usize::from);
+        let threads = self.client_threads.map_or((whinchat::machine::cores() / 8).max(2), usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let served = runtime.block_on(self.listen_and_serve());
         runtime.shutdown_background();
@@ -82,12 +87,8 @@ impl Serve {
         if self.any_model_name {
             app.answer_to_any_name();
         }
-        let server = tokio::spawn(serve::http::serve(
-            listener,
-            std::sync::Arc::clone(&app),
-            stop_signals(1),
-            Duration::from_secs(self.grace),
-        ));
+        let server = serve::http::serve(vec![listener.into()], Arc::clone(&app), stop_signals(1), self.settings());
+        let server = tokio::spawn(server);
         let quiet = self.quiet;
         let loading = tokio::task::spawn_blocking(move || self.load_model(address));
         tokio::select! {
@@ -116,6 +117,19 @@ impl Serve {
         Ok(())
     }
 
+    fn settings(&self) -> Settings {
+        let default = Settings::default();
+        let files = open_files().saturating_sub(OTHER_FILES).max(1);
+        let max_connections = match self.max_connections {
+            None => default.max_connections.min(files),
+            Some(asked) => asked as usize,
+        };
+        if max_connections > files {
+            tracing::warn!("{max_connections} connections, but the system allows {files} beside other files (ulimit -n)");
+        }
+        Settings { max_connections, grace: Duration::from_secs(self.grace), ..default }
+    }
+
     fn load_model(self, address: SocketAddr) -> anyhow::Result<Loaded> {
         let options = LoadOptions {
             name: self.alias,
@@ -128,10 +142,34 @@ impl Serve {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;
         let model = self.load.start(&prepared)?;
-        let (name, size, chats) = (model.name().to_owned(), ready::size(&prepared), model.chats());
-        let ready = Ready { address, name, size, chats, builtin: self.load.model.model.is_none() };
+        let ready = Ready {
+            address,
+            name: model.name().to_owned(),
+            size: ready::size(&prepared),
+            memory: ready::memory(&prepared),
+            chats: model.chats(),
+            builtin: self.load.model.model.is_none(),
+        };
         Ok((model.into_loaded(), ready))
     }
+}
+
+/// Files that are open beside connections: the model's parts, listeners, the runtime's own.
+const OTHER_FILES: usize = 128;
+
+/// Files that this process may have open. The soft limit is for programs that use `select`; it is raised to the hard one.
+#[cfg(unix)]
+fn open_files() -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok();
+    let limit = if raised { maximum } else { current };
+    limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(not(unix))]
+fn open_files() -> usize {
+    usize::MAX
 }
 
 /// What helps against an error of listening.
