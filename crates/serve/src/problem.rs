@@ -9,6 +9,10 @@ pub enum Kind {
     InvalidJson,
     /// No model has this name.
     ModelNotFound,
+    /// The server does not go by the name that the request calls it.
+    ForeignHost,
+    /// The page that asks may not.
+    ForeignOrigin,
     /// No such path.
     UnknownUrl,
     /// The path exists, the method does not.

@@ -47,7 +47,11 @@ fn limited_folders(root: &Path) -> Vec<(PathBuf, Version)> {
         for (mounted, point) in mounts.lines().filter_map(|line| mount(line, version)) {
             // A container may see the whole hierarchy's path but only its own part of it mounted.
             let inside = Path::new(group).strip_prefix(&mounted).unwrap_or(Path::new(""));
-            let inside = if inside.components().all(|part| matches!(part, Component::Normal(_))) { inside } else { Path::new("") };
+            let inside = if inside.components().all(|part| matches!(part, Component::Normal(_))) {
+                inside
+            } else {
+                Path::new("")
+            };
             let top = root.join(point.trim_start_matches('/'));
             folders.extend(inside.ancestors().map(|part| (top.join(part), version)));
         }
@@ -167,9 +171,8 @@ mod tests {
     fn version_one() {
         let folder = "sys/fs/cgroup/memory";
         let member = [("proc/self/cgroup", "9:cpu:/x\n4:memory:/docker/abc\n0::/\n")];
-        let files = |at: &str| {
-            ["limit_in_bytes", "usage_in_bytes", "stat"].map(|file| format!("{folder}{at}/memory.{file}"))
-        };
+        let files =
+            |at: &str| ["limit_in_bytes", "usage_in_bytes", "stat"].map(|file| format!("{folder}{at}/memory.{file}"));
         let stat = "cache 7\ninactive_file 1\ntotal_inactive_file 31457280\ntotal_active_file 20971520\n";
         let [a, b, c] = &files("/docker/abc");
         let [d, e, f] = &files("/docker");
@@ -191,7 +194,8 @@ mod tests {
         case(&part, &[(g, bytes(512)), (h, bytes(200)), (i, stat.into())], 362);
         // The mount point has a space; both versions are mounted, and version 1 has the memory.
         let odd = "35 31 0:32 / /sys/fs/my\\040groups rw - cgroup cgroup rw,memory\n".to_owned() + V2;
-        let (g, h) = ("sys/fs/my groups/docker/abc/memory.limit_in_bytes", "sys/fs/my groups/docker/abc/memory.usage_in_bytes");
+        let (g, h) =
+            ("sys/fs/my groups/docker/abc/memory.limit_in_bytes", "sys/fs/my groups/docker/abc/memory.usage_in_bytes");
         case(&odd, &[(g, bytes(512)), (h, bytes(200))], 312);
     }
 

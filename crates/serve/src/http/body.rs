@@ -1,7 +1,6 @@
 //! Bodies: a request's is read whole, of limited size, in limited time; an answer's takes along what must live as long.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
@@ -22,7 +21,7 @@ const DISCARD: usize = 8;
 /// If it is compressed, is too large, does not arrive in time, or its sender goes away.
 pub(crate) async fn read(head: &Parts, body: Body) -> Result<Vec<u8>, Problem> {
     check_encoding(&head.headers)?;
-    let settings = head.extensions.get::<Arc<Settings>>().cloned().unwrap_or_default();
+    let settings = Settings::of(&head.extensions);
     let (limit, patience) = (settings.max_body, settings.body_timeout);
     // Who waits for a "100 Continue" has not sent anything yet.
     if body.size_hint().lower() > limit as u64 && head.headers.contains_key(header::EXPECT) {
@@ -85,16 +84,14 @@ fn too_large(limit: usize) -> Problem {
     Problem::new(Kind::TooLarge, format!("The body is larger than {size}."))
 }
 
-/// The body of an answer, and what is dropped with it.
-pub(super) struct With<T> {
-    body: Body,
-    _kept: T,
+/// The body, with something that is dropped when it is.
+pub(super) fn with<T: Send + Unpin + 'static>(body: Body, kept: T) -> Body {
+    Body::new(With { body, _kept: kept })
 }
 
-impl<T: Send + Unpin + 'static> With<T> {
-    pub(super) fn new(body: Body, kept: T) -> Body {
-        Body::new(With { body, _kept: kept })
-    }
+struct With<T> {
+    body: Body,
+    _kept: T,
 }
 
 impl<T: Unpin> HttpBody for With<T> {

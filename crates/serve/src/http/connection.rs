@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::access::Local;
 use super::patient::{Patient, Requests};
 use super::{Settings, body};
 use crate::{Kind, Problem, wire};
@@ -24,6 +25,8 @@ use crate::{Kind, Problem, wire};
 /// How a connection is served.
 pub(super) struct Terms {
     pub(super) settings: Arc<Settings>,
+    /// Where it came to.
+    pub(super) local: Local,
     /// It is one too many: each request but for /health is answered 503.
     pub(super) refused: bool,
     /// Its place among the connections.
@@ -35,7 +38,7 @@ pub(super) async fn run<S>(stream: S, router: Router, terms: Terms, closing: Can
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Terms { settings, refused, place: _place } = terms;
+    let Terms { settings, local, refused, place: _place } = terms;
     let requests = Requests::default();
     let stream = Patient::new(stream, Arc::clone(&settings), requests.clone());
     let mut http = http1::Builder::new();
@@ -45,8 +48,9 @@ where
         let open = requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&settings));
+        request.extensions_mut().insert(local);
         let answer = answer(request, router.clone(), refused);
-        async move { Ok::<_, Infallible>(answer.await.map(|body| body::With::new(body, open))) }
+        async move { Ok::<_, Infallible>(answer.await.map(|body| body::with(body, open))) }
     });
     let mut connection = pin!(http.serve_connection(TokioIo::new(stream), service));
     let served = tokio::select! {
@@ -63,7 +67,8 @@ where
 
 async fn answer(request: Request, router: Router, refused: bool) -> Response {
     if refused && request.uri().path() != "/health" {
-        return wire::problem(&refuse(request).await);
+        let path = request.uri().path().to_owned();
+        return wire::problem(&path, &refuse(request).await);
     }
     match router.oneshot(request).await {
         Ok(response) => response,

@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, Terms};
 use super::Settings;
+use super::access::Local;
+use super::connection::{self, Terms};
 
 /// Connections beyond the bound that are told so at once; more wait in the kernel's queue.
 const REFUSALS: usize = 64;
@@ -51,6 +52,19 @@ enum Stream {
     Unix(UnixStream),
 }
 
+impl Stream {
+    fn local(&self) -> Local {
+        match self {
+            // A connection that is gone already has no address; nor will it have requests.
+            Stream::Tcp(stream) => {
+                stream.local_addr().map_or(Local::Unix, |address| Local::Tcp(address.ip().to_canonical()))
+            }
+            #[cfg(unix)]
+            Stream::Unix(_) => Local::Unix,
+        }
+    }
+}
+
 /// Accepts connections and serves them.
 pub(super) struct Entrance<'a> {
     pub(super) listeners: &'a [Listener],
@@ -82,7 +96,8 @@ impl Entrance<'_> {
             }
             was_full = full;
             let settings = Arc::clone(if full { &hurried } else { &self.settings });
-            self.serve(stream, Terms { settings, refused: full, place: place.unwrap_or(refusal) });
+            let local = stream.local();
+            self.serve(stream, Terms { settings, local, refused: full, place: place.unwrap_or(refusal) });
         }
     }
 

@@ -12,7 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-use super::body::With;
+use super::body;
 use crate::App;
 use crate::app::State as AppState;
 
@@ -38,7 +38,7 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
     if app.state() == AppState::Draining {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| With::new(body, entry))
+    response.map(|body| body::with(body, entry))
 }
 
 /// Where a handler leaves the tally of its generation, for the log.

@@ -1,7 +1,9 @@
 //! HTTP/1: listening, the drain at its end, and what each request goes through.
 
+mod access;
 pub(crate) mod body;
 mod connection;
+mod hints;
 mod listener;
 pub(crate) mod log;
 mod page;
@@ -18,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::access::Access;
 pub use self::listener::Listener;
 pub use self::settings::Settings;
 use crate::App;

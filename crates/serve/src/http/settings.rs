@@ -1,6 +1,11 @@
 //! What a client may take of the server: time, bytes and connections.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use axum::http::Extensions;
+
+use super::Access;
 
 /// Limits of connections and requests. Times are of tokio's clock, which tests pause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +24,15 @@ pub struct Settings {
     /// A client that takes no byte of its answer for so long is gone (default 60 s). Until then its sequence waits and
     /// keeps its blocks.
     pub stall_timeout: Duration,
+    /// A stream of events without a token for so long (a long prompt, a full engine) sends a comment or its API's ping
+    /// (default 15 s): proxies close silent connections.
+    pub ping_interval: Duration,
     /// Bytes sent and not yet read, in hyper and again in the kernel (default 64 KiB): what a client that reads slowly costs.
     pub buffer: usize,
     /// TCP asks hosts that are silent so often whether they are still there (default 30 s).
     pub probe_interval: Duration,
+    /// The names the server goes by and the pages that may ask it, beside the usual.
+    pub access: Access,
     /// How long open answers have to finish once the server drains (default 30 s).
     pub grace: Duration,
 }
@@ -36,14 +46,21 @@ impl Default for Settings {
             max_body: 32 << 20,
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
+            ping_interval: Duration::from_secs(15),
             buffer: 64 << 10,
             probe_interval: Duration::from_secs(30),
+            access: Access::default(),
             grace: Duration::from_secs(30),
         }
     }
 }
 
 impl Settings {
+    /// Those of the connection that a request came by, which are among its extensions.
+    pub(crate) fn of(extensions: &Extensions) -> Arc<Settings> {
+        extensions.get::<Arc<Settings>>().cloned().unwrap_or_default()
+    }
+
     /// For connections beyond the bound, which must make room soon: no time limit is over five seconds.
     pub(super) fn hurried(&self) -> Settings {
         let short = |time: Duration| time.min(Duration::from_secs(5));

@@ -20,7 +20,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-use crate::http::{body, log};
+use crate::http::{Settings, body, log};
 use crate::{App, Kind, Problem};
 
 use self::stream::Framing;
@@ -131,7 +131,8 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
         tokens.set(generation.tally());
     }
     if stream {
-        return Ok(stream::stream(dialect, generation));
+        let pings = Settings::of(&parts.extensions).ping_interval;
+        return Ok(stream::stream(dialect, generation, pings));
     }
     let answers = generation.whole().await?;
     Ok(dialect.whole(answers, generation.tally()))

@@ -54,9 +54,7 @@ impl<'a> Client<'a> {
         let (id, endpoint) = (what.to_owned(), self.hub.endpoint.clone());
         match response.status().as_u16() {
             200 | 206 => Ok(response),
-            status @ (401 | 403 | 404 | 410) => {
-                Err(Trouble::Lasting(HubError::Refused { id, endpoint, status }))
-            }
+            status @ (401 | 403 | 404 | 410) => Err(Trouble::Lasting(HubError::Refused { id, endpoint, status })),
             status @ (408 | 429 | 500..) => Err(Trouble::Busy { status, after: retry_after(response.headers()) }),
             status => {
                 let why = format!("HTTP {status} for {url}");

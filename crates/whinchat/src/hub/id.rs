@@ -115,9 +115,17 @@ mod tests {
         check("org/name:sub/file.gguf", Some(("org/name", Some("sub/file.gguf"), "main")));
         check("org/name:Q8_0", Some(("org/name", Some("Q8_0"), "main")));
         check("org/name:latest", Some(("org/name", None, "main")));
-        for path in
-            ["models/file.gguf", "./org/name", "../name", "a/b/c", "/etc/passwd", "name", "org/", "org/name:", "C:/org/x"]
-        {
+        for path in [
+            "models/file.gguf",
+            "./org/name",
+            "../name",
+            "a/b/c",
+            "/etc/passwd",
+            "name",
+            "org/",
+            "org/name:",
+            "C:/org/x",
+        ] {
             check(path, None);
         }
     }
@@ -137,9 +145,14 @@ mod tests {
             check("org/name/tree/refs%2Fpr%2F1", Some(("org/name", None, "refs/pr/1")));
             check("org/name/blob/v1/a/b%20c.gguf", Some(("org/name", Some("a/b c.gguf"), "v1")));
             check("org/name/resolve/main/a.gguf?download=true", Some(("org/name", Some("a.gguf"), "main")));
-            for other in
-                ["datasets/org/name", "org", "", "org/name/discussions", "org/name/tree/..%2Fx", "org/name/blob/main/%ff"]
-            {
+            for other in [
+                "datasets/org/name",
+                "org",
+                "",
+                "org/name/discussions",
+                "org/name/tree/..%2Fx",
+                "org/name/blob/main/%ff",
+            ] {
                 check(other, None);
             }
         }

@@ -79,9 +79,8 @@ fn is_type(word: &str) -> bool {
 /// Whether `words` stand in `stem`, not as a part of longer ones.
 fn has_words(stem: &str, words: &str) -> bool {
     let joins = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
-    stem.match_indices(words).any(|(at, _)| {
-        !joins(stem[..at].chars().next_back()) && !joins(stem[at + words.len()..].chars().next())
-    })
+    stem.match_indices(words)
+        .any(|(at, _)| !joins(stem[..at].chars().next_back()) && !joins(stem[at + words.len()..].chars().next()))
 }
 
 fn choices(id: &ModelId, why: &str, names: &[&str]) -> HubError {
@@ -151,7 +150,9 @@ mod tests {
     fn check(id: &str, names: &[&str], wanted: Result<(&[&str], Option<&str>), &str>) {
         let parsed = ModelId::parse(id).expect("an id");
         match (select(&parsed, names), wanted) {
-            (Ok(got), Ok((files, open))) => assert_eq!((got.files.as_slice(), got.open), (files, open), "{id} {names:?}"),
+            (Ok(got), Ok((files, open))) => {
+                assert_eq!((got.files.as_slice(), got.open), (files, open), "{id} {names:?}");
+            }
             (Err(e), Err(part)) => assert!(e.to_string().contains(part), "{id}: {e}"),
             (got, wanted) => panic!("{id} {names:?}: {got:?}, wanted {wanted:?}"),
         }

@@ -28,6 +28,8 @@ fn row(kind: Kind) -> Row {
         Kind::Ask(Asked::Internal)      => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
         Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),
+        Kind::ForeignHost               => (StatusCode::FORBIDDEN, ASKED, "host_not_allowed", None),
+        Kind::ForeignOrigin             => (StatusCode::FORBIDDEN, ASKED, "origin_not_allowed", None),
         Kind::UnknownUrl                => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),
         Kind::MethodNotAllowed          => (StatusCode::METHOD_NOT_ALLOWED, ASKED, "method_not_allowed", None),
         Kind::BodyTimeout               => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
