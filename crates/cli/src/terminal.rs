@@ -41,9 +41,10 @@ impl Bars {
         Bars::default()
     }
 
-    /// Shows that `done` of `total` bytes of `stage` are done.
+    /// Shows that `done` of `total` bytes of `stage` are done; only its name where there is nothing to count.
     pub(crate) fn show(&self, stage: &str, done: u64, total: u64) {
-        self.advance(stage, done, total, "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+        let counted = "{msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        self.advance(stage, done, total, if total == 0 { "{msg}" } else { counted });
     }
 
     /// Shows that `done` of `total` things of `stage` are done.
@@ -57,11 +58,14 @@ impl Bars {
         }
         let mut current = self.current.borrow_mut();
         if current.as_ref().is_none_or(|(name, _)| name != stage) {
+            if let Some((_, bar)) = current.take() {
+                bar.finish_and_clear();
+            }
             *current = Some((stage.to_owned(), bar(stage, total, template)));
         }
         if let Some((_, bar)) = current.as_ref() {
             bar.set_position(done);
-            if done >= total {
+            if done >= total && total > 0 {
                 bar.finish_and_clear();
             }
         }

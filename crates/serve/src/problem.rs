@@ -9,6 +9,10 @@ pub enum Kind {
     InvalidJson,
     /// No model has this name.
     ModelNotFound,
+    /// The server does not go by the name that the request calls it.
+    ForeignHost,
+    /// The page that asks may not.
+    ForeignOrigin,
     /// No such path.
     UnknownUrl,
     /// The path exists, the method does not.
@@ -19,6 +23,8 @@ pub enum Kind {
     BodyEncoding,
     /// The body is too large.
     TooLarge,
+    /// The server has as many connections as it takes.
+    Connections,
     /// Our fault.
     Internal,
     /// No model is loaded yet.

@@ -15,6 +15,8 @@ mod error;
 mod generate;
 pub mod hub;
 mod load;
+pub mod machine;
+mod memory;
 mod sampling;
 mod vocab;
 
@@ -28,6 +30,7 @@ pub use engine::{EngineConfig, Eviction, PolicyName};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;
-pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, kv_bytes_per_token, locate, open, prepare};
+pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare};
+pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
 pub use vocab::tokenizer;

@@ -9,8 +9,9 @@ use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound};
 
 use crate::builtin::{BUILTIN, builtin};
-use crate::hub::{Hub, ModelId};
-use crate::{Error, SamplingDefaults};
+use crate::hub::Hub;
+use crate::memory::{Memory, Room};
+use crate::{Error, SamplingDefaults, machine};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -22,8 +23,8 @@ pub struct LoadOptions {
     pub name: Option<String>,
     /// Whose sampling settings hold where neither a request nor the model says anything (default: by the files' format).
     pub sampling_defaults: Option<SamplingDefaults>,
-    /// Longest sequence, prompt and answer (default: the model's own, at most 8,192). More than the model's own is allowed;
-    /// what it then says is the asker's risk.
+    /// Longest sequence, prompt and answer (default: the model's own, at most 8,192 and what the memory holds). More than
+    /// the model's own is allowed; what it then says is the asker's risk.
     pub context: Option<usize>,
     /// Threads that compute (default: every core).
     pub threads: Option<usize>,
@@ -34,7 +35,7 @@ pub struct LoadOptions {
     /// Rows computed in a step at most (default: 512).
     pub max_batch_tokens: Option<usize>,
     /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
-    /// use a part of it).
+    /// use a part of it, within half of the memory that the weights leave free).
     pub kv_tokens: Option<usize>,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
@@ -61,6 +62,8 @@ pub struct Prepared {
     pub context: usize,
     /// What will be compiled for; a row with logits for each sequence that runs at once.
     pub limits: Limits,
+    /// What it takes of the memory.
+    pub memory: Memory,
     /// What is computed: the model's graph, fused.
     graph: Graph,
     threads: Option<usize>,
@@ -78,9 +81,17 @@ pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
         return Err(Error::Request(why));
     }
     let path = Path::new(source);
-    match ModelId::parse(source) {
-        Some(id) if !path.exists() => Ok(Hub::from_env().fetch(&id, progress)?),
-        _ => Ok(path.to_owned()),
+    if path.exists() {
+        return Ok(path.to_owned());
+    }
+    let hub = Hub::from_env();
+    match hub.parse(source) {
+        Some(id) => Ok(hub.fetch(&id, progress)?),
+        None if source.contains("://") => Err(Error::Request(format!(
+            "{source} is no address of a model on {}; give one, or download the file and give its path",
+            hub.endpoint
+        ))),
+        None => Ok(path.to_owned()),
     }
 }
 
@@ -101,20 +112,25 @@ pub fn open(source: &str, progress: Progress) -> Result<Arc<Checkpoint>, Error> 
 /// # Errors
 /// If the files cannot be used or an option contradicts the model.
 pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Error> {
+    let available = machine::memory_available();
+    let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let context = match options.context {
         Some(0) => return Err(Error::Request("--context 0: a sequence has at least one position".into())),
         Some(context) => context,
-        None => checkpoint.bind(None)?.spec().context.min(8192),
+        None => {
+            let model = checkpoint.bind(None)?;
+            let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
+            model.spec().context.min(8192).min(room.longest())
+        }
     };
     let model = checkpoint.bind(Some(context))?;
     let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
     let graph =
         graph::fuse(model.graph(), Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph;
-    let max_sequences = options.max_sequences.unwrap_or(32).max(1);
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
-    let kv_tokens =
-        options.kv_tokens.unwrap_or_else(|| fair.min(affordable(model.graph(), options.kv_type))).max(context);
+    let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
+    let kv_tokens = options.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
         max_tokens,
@@ -124,6 +140,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         kv_type: options.kv_type,
         state_slots: if graph.state_len() > 0 { max_sequences } else { 0 },
     };
+    let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
         name: options.name.clone(),
         sampling_defaults: options.sampling_defaults,
@@ -131,6 +148,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         model,
         context,
         limits,
+        memory,
         graph,
         threads: options.threads,
         pin: options.pin,
@@ -138,25 +156,10 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     })
 }
 
-/// Bytes that a position takes in the KV cache, over all layers.
-pub fn kv_bytes_per_token(graph: &Graph, kv_type: KvType) -> u64 {
-    graph.kv().map(|shape| kv_type.position_bytes(shape) as u64).sum()
-}
-
-/// Positions of KV cache that fit in half of the memory that the weights leave free; no bound where the system does not
-/// say how much is free.
-fn affordable(graph: &Graph, kv_type: KvType) -> usize {
-    let info = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = info.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB"));
-    let Some(kib) = available.and_then(|n| n.trim().parse::<u64>().ok()) else { return usize::MAX };
-    let weights: u64 = graph.weights().iter().filter_map(graph::WeightInfo::bytes).map(|b| b as u64).sum();
-    ((kib * 1024).saturating_sub(weights) / 2 / kv_bytes_per_token(graph, kv_type).max(1)) as usize
-}
-
 impl Prepared {
     /// Threads that will compute.
     pub fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+        self.threads.unwrap_or_else(machine::cores)
     }
 
     /// Brings the weights into memory and compiles the graph, on threads of its own.

@@ -1,27 +1,36 @@
-//! Downloads from a hub played by a local server: cache layout, resume, checksums, refusals.
+//! Downloads from a hub played by a local server: cache layout, resume, checksums, pauses, refusals.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use whinchat::hub::{Hub, HubError, ModelId};
+use whinchat::hub::{Hub, HubError, ModelId, Patience};
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 /// What the server does wrong.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
     None,
     /// The first answer breaks off half way.
     Breaks,
+    /// The first answer stops half way, and the line stays open.
+    Stalls,
+    /// Every answer of a file stops at once, and the line stays open.
+    StallsAlways,
     /// Other bytes than promised.
     WrongBytes,
-    /// Every answer is 401.
-    Refuses,
+    /// This many answers have this status and these headers.
+    Status(usize, u16, &'static str),
+    /// The same, but only of files.
+    FileStatus(usize, u16, &'static str),
 }
+
+const ALWAYS: usize = usize::MAX;
 
 struct Server {
     endpoint: String,
@@ -42,36 +51,55 @@ fn start(fault: Fault) -> Server {
     let requests = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&requests);
     std::thread::spawn(move || {
+        let mut open = Vec::new();
         for stream in listener.incoming().flatten() {
-            let _ = answer(stream, fault, &seen);
+            if answer(&stream, fault, &seen).is_ok_and(|whole| !whole) {
+                open.push(stream);
+            }
         }
     });
     Server { endpoint, requests }
 }
 
-fn answer(mut stream: TcpStream, fault: Fault, seen: &Mutex<Vec<String>>) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
+/// Whether the answer is whole, so that the line may be closed.
+fn answer(mut stream: &TcpStream, fault: Fault, seen: &Mutex<Vec<String>>) -> std::io::Result<bool> {
+    let mut lines = BufReader::new(stream).lines();
     let head: Vec<String> = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
     let path = head[0].split(' ').nth(1).unwrap_or_default().to_owned();
     let header = |name: &str| head.iter().find_map(|l| l.to_lowercase().strip_prefix(name).map(str::to_owned));
     let from = header("range: bytes=").map_or(0, |r| r.trim_end_matches('-').parse::<usize>().unwrap_or(0));
-    let first = {
+    let is_file = path.contains("/resolve/");
+    let (all, files) = {
         let mut seen = seen.lock().expect("no panic while locked");
         seen.push(format!("{path} from {from} {}", header("authorization: ").unwrap_or_default()));
-        seen.iter().filter(|line| line.contains("resolve")).count() == 1
+        (seen.len(), seen.iter().filter(|line| line.contains("/resolve/")).count())
     };
+    let refusal = match fault {
+        Fault::Status(count, status, headers) if all <= count => Some((status, headers)),
+        Fault::FileStatus(count, status, headers) if is_file && files <= count => Some((status, headers)),
+        _ => None,
+    };
+    if let Some((status, headers)) = refusal {
+        write!(stream, "HTTP/1.1 {status} No\r\n{headers}Content-Length: 0\r\nConnection: close\r\n\r\n")?;
+        return Ok(true);
+    }
     let body = match path.as_str() {
-        _ if fault == Fault::Refuses => return stream.write_all(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"),
-        p if p.starts_with("/api/models/org/name/") => listing().into_bytes(),
+        p if p.starts_with("/api/models/org/name/revision/") => listing().into_bytes(),
         p if p.ends_with("model.gguf") && fault == Fault::WrongBytes => vec![7; weights().len()],
         p if p.ends_with("model.gguf") => weights(),
-        _ => return stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+        _ => panic!("nobody should ask for {path}"),
     };
     let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
     let body = &body[from..];
     write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len())?;
-    let whole = !(fault == Fault::Breaks && first && path.ends_with(".gguf"));
-    stream.write_all(if whole { body } else { &body[..body.len() / 2] })
+    let (sent, whole) = match fault {
+        Fault::Breaks if is_file && files == 1 => (body.len() / 2, true),
+        Fault::Stalls if is_file && files == 1 => (body.len() / 2, false),
+        Fault::StallsAlways if is_file => (0, false),
+        _ => (body.len(), true),
+    };
+    stream.write_all(&body[..sent])?;
+    Ok(whole)
 }
 
 fn listing() -> String {
@@ -83,68 +111,122 @@ fn listing() -> String {
     .to_string()
 }
 
-fn hub(server: &Server, cache: &Path) -> Hub {
-    Hub { endpoint: server.endpoint.clone(), token: Some("secret".into()), cache: cache.to_owned(), offline: false }
+/// What a fetch gave, what was asked for it, and how many seconds it would have waited.
+struct Fetched {
+    path: Result<PathBuf, HubError>,
+    requests: Vec<String>,
+    waits: Vec<u64>,
 }
 
-fn id() -> ModelId {
-    ModelId::parse("org/name").expect("an id")
-}
-
-/// Fetches from a server with `fault` and returns what came and what was asked.
-fn check(fault: Fault, cache: &Path) -> (Result<std::path::PathBuf, HubError>, Vec<String>) {
+/// Fetches from a server with `fault`.
+fn fetch(name: &str, fault: Fault, cache: &Path) -> Fetched {
     let server = start(fault);
-    let fetched = hub(&server, cache).fetch(&id(), &|_, _, _| {});
+    let waits = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&waits);
+    let wait = Arc::new(move |pause: Duration| heard.lock().expect("no panic while locked").push(pause.as_secs()));
+    let hub = Hub {
+        endpoint: server.endpoint.clone(),
+        token: Some("secret".into()),
+        cache: cache.to_owned(),
+        offline: false,
+        patience: Patience { stall: Duration::from_millis(50), wait, ..Patience::default() },
+    };
+    let id = hub.parse(&name.replace("HUB", &server.endpoint)).expect("an id");
+    let path = hub.fetch(&id, &|_, _, _| {});
     let requests = server.requests.lock().expect("no panic while locked").clone();
-    (fetched, requests)
+    let waits = waits.lock().expect("no panic while locked").clone();
+    Fetched { path, requests, waits }
 }
 
 #[test]
 fn a_model_is_fetched_once_into_the_standard_layout() {
     let cache = tempfile::tempdir().expect("a folder");
-    let (fetched, requests) = check(Fault::None, cache.path());
-    let path = fetched.expect("fetched");
+    let fetched = fetch("org/name", Fault::None, cache.path());
+    let path = fetched.path.expect("fetched");
     assert_eq!(path, cache.path().join("models--org--name/snapshots").join(COMMIT).join("model.gguf"));
     assert_eq!(std::fs::read(&path).expect("readable"), weights());
     assert!(cache.path().join("models--org--name/blobs").join(hex(&weights())).is_file());
-    assert!(requests.iter().all(|r| r.ends_with("bearer secret")), "{requests:?}");
-    let (again, requests) = check(Fault::None, cache.path());
-    assert_eq!(again.expect("cached"), path);
-    assert!(!requests.iter().any(|r| r.contains("resolve")), "{requests:?}");
+    assert!(fetched.requests.iter().all(|r| r.ends_with("bearer secret")), "{:?}", fetched.requests);
+    for same in ["org/name", "hf.co/org/name", "HUB/org/name", "HUB/org/name/blob/main/model.gguf", "org/name:model"] {
+        let again = fetch(same, Fault::None, cache.path());
+        assert_eq!(again.path.expect("cached"), path, "{same}");
+        assert!(!again.requests.iter().any(|r| r.contains("resolve")), "{:?}", again.requests);
+    }
 }
 
 #[test]
-fn a_broken_download_goes_on_where_it_broke() {
+fn a_revision_has_its_own_commit() {
     let cache = tempfile::tempdir().expect("a folder");
-    let (fetched, requests) = check(Fault::Breaks, cache.path());
-    assert_eq!(std::fs::read(fetched.expect("fetched")).expect("readable"), weights());
-    assert!(requests.iter().any(|r| r.contains(&format!("model.gguf from {}", weights().len() / 2))), "{requests:?}");
+    let fetched = fetch("HUB/org/name/tree/refs%2Fpr%2F1", Fault::None, cache.path());
+    assert!(fetched.path.is_ok() && fetched.requests[0].contains("/revision/refs%2Fpr%2F1?"), "{:?}", fetched.requests);
+    let refs = cache.path().join("models--org--name/refs");
+    assert_eq!(std::fs::read_to_string(refs.join("refs/pr/1")).expect("written"), COMMIT);
+    assert!(!refs.join("main").exists());
+}
+
+/// A fault that passes costs these pauses and no more; one that lasts is told in these words.
+#[test]
+fn what_passes_is_waited_out_and_what_lasts_is_told() {
+    let half = format!("model.gguf from {}", weights().len() / 2);
+    let check = |fault: Fault, waits: &[u64], wanted: Result<&str, &[&str]>| {
+        let cache = tempfile::tempdir().expect("a folder");
+        let fetched = fetch("org/name", fault, cache.path());
+        assert_eq!(fetched.waits, waits, "{fault:?}");
+        match (fetched.path, wanted) {
+            (Ok(path), Ok(asked)) => {
+                assert_eq!(std::fs::read(path).expect("readable"), weights(), "{fault:?}");
+                assert!(fetched.requests.iter().any(|r| r.contains(asked)), "{fault:?}: {:?}", fetched.requests);
+            }
+            (Err(error), Err(parts)) => {
+                let said = error.to_string();
+                parts.iter().for_each(|part| assert!(said.contains(part), "{fault:?}: {said} has no {part:?}"));
+            }
+            (got, _) => panic!("{fault:?}: {got:?}"),
+        }
+    };
+    check(Fault::Breaks, &[1], Ok(&half));
+    check(Fault::Stalls, &[1], Ok(&half));
+    check(Fault::StallsAlways, &[1, 2, 4, 8], Err(&["cannot reach", "nothing came for 0.05 s"]));
+    check(Fault::Status(1, 429, "Retry-After: 7\r\n"), &[7], Ok("model.gguf from 0"));
+    check(Fault::Status(2, 503, ""), &[1, 2], Ok("model.gguf from 0"));
+    check(Fault::FileStatus(1, 429, "Retry-After: 0\r\n"), &[0], Ok("model.gguf from 0"));
+    let date = "Date: Fri, 31 Dec 1999 23:59:50 GMT\r\nRetry-After: Fri, 31 Dec 1999 23:59:59 GMT\r\n";
+    check(Fault::FileStatus(2, 502, date), &[9, 9], Ok("model.gguf from 0"));
+    let limited = ["HTTP 429, Too Many Requests", "try again in 7 s", "HF_TOKEN"];
+    check(Fault::Status(ALWAYS, 429, "Retry-After: 7\r\n"), &[7, 7, 7, 7], Err(&limited));
+    check(Fault::FileStatus(ALWAYS, 429, "Retry-After: 3600\r\n"), &[], Err(&["429", "try again in 3600 s"]));
+    check(Fault::Status(ALWAYS, 503, ""), &[1, 2, 4, 8], Err(&["HTTP 503, Service Unavailable", "try again later"]));
+    check(Fault::Status(ALWAYS, 401, ""), &[], Err(&["HTTP 401", "HF_TOKEN"]));
+    check(Fault::Status(ALWAYS, 404, ""), &[], Err(&["HTTP 404", "check the spelling"]));
+    check(Fault::Status(ALWAYS, 418, ""), &[], Err(&["cannot be used", "HTTP 418"]));
 }
 
 #[test]
 fn wrong_bytes_are_refused_and_removed() {
     let cache = tempfile::tempdir().expect("a folder");
-    let (fetched, _) = check(Fault::WrongBytes, cache.path());
-    assert!(matches!(fetched, Err(HubError::Checksum { .. })));
+    assert!(matches!(fetch("org/name", Fault::WrongBytes, cache.path()).path, Err(HubError::Checksum { .. })));
     assert_eq!(std::fs::read_dir(cache.path().join("models--org--name/blobs")).expect("a folder").count(), 0);
-}
-
-#[test]
-fn a_refusal_says_what_to_do() {
-    let cache = tempfile::tempdir().expect("a folder");
-    let (fetched, _) = check(Fault::Refuses, cache.path());
-    assert!(fetched.expect_err("refused").to_string().contains("HF_TOKEN"));
 }
 
 #[test]
 fn without_a_network_the_cache_serves() {
     let cache = tempfile::tempdir().expect("a folder");
-    let path = check(Fault::None, cache.path()).0.expect("fetched");
-    let gone = Hub { endpoint: "http://127.0.0.1:9".into(), token: None, cache: cache.path().into(), offline: false };
-    assert_eq!(gone.fetch(&id(), &|_, _, _| {}).expect("from the cache"), path);
+    let path = fetch("org/name", Fault::None, cache.path()).path.expect("fetched");
+    for fault in [Fault::Status(ALWAYS, 429, "Retry-After: 3600\r\n"), Fault::Status(ALWAYS, 500, "")] {
+        assert_eq!(fetch("org/name", fault, cache.path()).path.expect("from the cache"), path);
+    }
+    let id = ModelId::parse("org/name").expect("an id");
+    let gone = Hub {
+        endpoint: "http://127.0.0.1:9".into(),
+        token: None,
+        cache: cache.path().into(),
+        offline: false,
+        patience: Patience::default(),
+    };
+    assert_eq!(gone.fetch(&id, &|_, _, _| {}).expect("from the cache"), path);
     let offline = Hub { offline: true, ..gone };
-    assert_eq!(offline.fetch(&id(), &|_, _, _| {}).expect("from the cache"), path);
+    assert_eq!(offline.fetch(&id, &|_, _, _| {}).expect("from the cache"), path);
     let empty = tempfile::tempdir().expect("a folder");
     let nothing = Hub { cache: empty.path().into(), ..offline };
-    assert!(matches!(nothing.fetch(&id(), &|_, _, _| {}), Err(HubError::Offline { .. })));
+    assert!(matches!(nothing.fetch(&id, &|_, _, _| {}), Err(HubError::Offline { .. })));
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use graph::{Device, Graph, Traffic};
 use kernels::Cpu;
 use model::{Checkpoint, List, Metadata, Value};
-use whinchat::KvType;
+use whinchat::{KvType, LoadOptions, Prepared};
 
 use super::ModelArg;
 
@@ -54,13 +54,13 @@ impl Inspect {
             tensors(&mut out, &checkpoint)?;
         }
         if all || self.memory || self.graph {
-            match checkpoint.bind(None) {
-                Ok(model) => {
+            match whinchat::prepare(checkpoint, &LoadOptions::default()) {
+                Ok(prepared) => {
                     if all || self.memory {
-                        memory(&mut out, model.graph())?;
+                        memory(&mut out, &prepared)?;
                     }
                     if all || self.graph {
-                        graphs(&mut out, model.graph(), self.graph)?;
+                        graphs(&mut out, prepared.model.graph(), self.graph)?;
                     }
                 }
                 Err(e) if all => writeln!(out, "\nno graph: {e}")?,
@@ -131,8 +131,10 @@ fn tensors(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
     Ok(())
 }
 
-/// Bytes of the weights by the part of the model they belong to, and what a position costs in the KV cache.
-fn memory(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
+/// Bytes of the weights by the part of the model they belong to, what a position costs in the KV cache, and what all of it
+/// may take.
+fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
+    let graph = prepared.model.graph();
     let mut parts: BTreeMap<String, (usize, u64)> = BTreeMap::new();
     for weight in graph.weights() {
         let part = parts.entry(part_of(&weight.name)).or_default();
@@ -149,10 +151,14 @@ fn memory(out: &mut impl Write, graph: &Graph) -> io::Result<()> {
         let what = format!("KV cache, a position, {}", kv_type.name());
         writeln!(out, "  {what:<38} {:>12}", size_text(whinchat::kv_bytes_per_token(graph, kv_type)))
     })?;
-    match graph.state_len() {
-        0 => Ok(()),
-        len => writeln!(out, "  {:<38} {:>12}", "recurrent state, a sequence", size_text(4 * len as u64)),
+    if graph.state_len() > 0 {
+        writeln!(out, "  {:<38} {:>12}", "recurrent state, a sequence", size_text(4 * graph.state_len() as u64))?;
     }
+    let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
+    let what = format!("KV cache of serve, at most, {}", KvType::default().name());
+    writeln!(out, "  {what:<38} {:>12}  {tokens} tokens", size_text(prepared.memory.kv_pool))?;
+    let Some(available) = prepared.memory.available else { return Ok(()) };
+    writeln!(out, "  {:<38} {:>12}", "left of the memory now", size_text(available))
 }
 
 /// `blk.3.attn_q.weight` → `blk.*.attn_q`.

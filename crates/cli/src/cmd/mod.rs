@@ -8,8 +8,10 @@ mod convert;
 mod documented;
 mod eval;
 mod inspect;
+mod listen;
 mod logits;
 mod man;
+mod network;
 mod perplexity;
 mod ready;
 mod run;
@@ -142,7 +144,7 @@ fn text_or_stdin(text: String) -> anyhow::Result<String> {
 struct LoadArgs {
     #[command(flatten)]
     model: ModelArg,
-    /// Longest sequence, prompt and answer [default: the model's own, at most 8192]
+    /// Longest sequence, prompt and answer [default: the model's own, at most 8192 and what the memory holds]
     #[arg(long, short, value_name = "TOKENS", allow_negative_numbers = true)]
     context: Option<usize>,
     /// Threads that compute [default: every core]
@@ -216,6 +218,11 @@ impl LoadArgs {
         let own = prepared.model.spec().context;
         if prepared.context > own {
             eprintln!("warning: a context of {}, but the model was made for {own} positions", prepared.context);
+        }
+        if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
+            let [weights, pool, left] =
+                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
+            eprintln!("warning: weights take {weights} and the KV cache up to {pool}, but {left} of memory are left");
         }
         Ok(prepared)
     }

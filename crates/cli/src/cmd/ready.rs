@@ -7,14 +7,18 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::json;
 use whinchat::Prepared;
 
+use super::listen::Place;
+
 /// A server that is ready.
 pub(super) struct Ready {
-    /// Where it listens.
-    pub(super) address: SocketAddr,
+    /// Where it listens; at least one.
+    pub(super) places: Vec<Place>,
     /// The id of its model.
     pub(super) name: String,
     /// Its model's size; see [`size`].
     pub(super) size: String,
+    /// What it may take of the memory; see [`memory`].
+    pub(super) memory: String,
     /// Whether its model has a chat template.
     pub(super) chats: bool,
     /// Whether its model was not chosen.
@@ -23,23 +27,26 @@ pub(super) struct Ready {
 
 impl fmt::Display for Ready {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let url = format!("http://{}", reachable(self.address));
         writeln!(f, "\n  model   {}: {}", self.name, self.size)?;
         if self.builtin {
             writeln!(f, "          (built in, small, to try things out; --model takes {})", super::MODELS)?;
         }
-        writeln!(f, "  page    {url}/")?;
-        writeln!(f, "  API     {url}/v1")?;
-        if self.address.ip().is_unspecified() {
+        writeln!(f, "  memory  {}", self.memory)?;
+        let urls = || self.places.iter().filter_map(url);
+        let sockets = self.places.iter().filter(|place| matches!(place, Place::Unix(_)));
+        urls().try_for_each(|url| writeln!(f, "  page    {url}/"))?;
+        urls().try_for_each(|url| writeln!(f, "  API     {url}/v1"))?;
+        sockets.clone().try_for_each(|place| writeln!(f, "  socket  {place}"))?;
+        if self.places.iter().any(|place| matches!(place, Place::Tcp(address) if address.ip().is_unspecified())) {
             writeln!(f, "          (from elsewhere with this machine's name or address)")?;
         }
-        writeln!(f, "  try     {}\n", self.curl(&url))
+        writeln!(f, "  try     {}\n", self.curl())
     }
 }
 
 impl Ready {
     /// A request for a shell to make.
-    fn curl(&self, url: &str) -> String {
+    fn curl(&self) -> String {
         let (path, body) = match self.chats {
             true => {
                 let message = json!({ "role": "user", "content": "Who are you?" });
@@ -47,20 +54,31 @@ impl Ready {
             }
             false => ("completions", json!({ "model": self.name, "prompt": "Once upon a time" })),
         };
+        let socket = self.places.iter().find_map(|place| match place {
+            Place::Unix(path) => Some(format!("--unix-socket {} http://localhost", quoted(&path.to_string_lossy()))),
+            Place::Tcp(_) => None,
+        });
+        let url = self.places.iter().find_map(url).or(socket).unwrap_or_default();
         // Some shells take brackets for a pattern; curl takes them for one too where they are no address.
         let url = if url.contains('[') { format!("'{url}/v1/{path}'") } else { format!("{url}/v1/{path}") };
-        format!("curl {url} -d '{}'", body.to_string().replace('\'', r"'\''"))
+        format!("curl {url} -d {}", quoted(&body.to_string()))
     }
 }
 
-/// The address by which this machine reaches who listens on `address`.
-fn reachable(address: SocketAddr) -> SocketAddr {
+/// A word that a shell takes as it is.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// The URL by which this machine reaches who listens there.
+fn url(place: &Place) -> Option<String> {
+    let Place::Tcp(address) = place else { return None };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    SocketAddr::new(ip, address.port())
+    Some(format!("http://{}", SocketAddr::new(ip, address.port())))
 }
 
 /// A model's size in words: parameters, the type of most of them, bytes, context.
@@ -78,6 +96,14 @@ pub(super) fn size(prepared: &Prepared) -> String {
     format!("{} parameters, {most}, {bytes}, context {}", rounded(parameters), prepared.context)
 }
 
+/// What a model may take of the memory, in words.
+pub(super) fn memory(prepared: &Prepared) -> String {
+    let [weights, pool] = [prepared.memory.weights, prepared.memory.kv_pool].map(indicatif::HumanBytes);
+    let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
+    let left = prepared.memory.available.map(|bytes| format!("; {} were left", indicatif::HumanBytes(bytes)));
+    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){}", left.unwrap_or_default())
+}
+
 /// Three digits and a letter for the thousands.
 fn rounded(count: u64) -> String {
     let units = [(1e9, "B"), (1e6, "M"), (1e3, "K")];
@@ -93,32 +119,43 @@ fn rounded(count: u64) -> String {
 mod tests {
     use super::*;
 
-    fn ready(address: &str, name: &str) -> Ready {
-        let address = address.parse().expect("an address");
-        Ready { address, name: name.into(), size: "small".into(), chats: true, builtin: false }
+    fn ready(places: &[&str], name: &str) -> Ready {
+        let place = |text: &&str| text.parse().map_or_else(|_| Place::Unix(text.into()), Place::Tcp);
+        Ready {
+            places: places.iter().map(place).collect(),
+            name: name.into(),
+            size: "small".into(),
+            memory: "little".into(),
+            chats: true,
+            builtin: false,
+        }
     }
 
     #[test]
     fn a_client_on_this_machine_gets_an_address_that_it_reaches() {
-        let check = |address: &str, url: &str, elsewhere: bool| {
-            let said = ready(address, "a").to_string();
-            assert!(said.contains(&format!(" {url}/\n")), "{said}");
-            assert!(said.contains(&format!("{url}/v1/chat/completions")), "{said}");
+        let check = |places: &[&str], urls: &[&str], elsewhere: bool| {
+            let said = ready(places, "a").to_string();
+            for url in urls {
+                assert!(said.contains(&format!(" {url}/\n")) && said.contains(&format!(" {url}/v1\n")), "{said}");
+            }
+            assert_eq!(said.matches("  page ").count(), urls.len(), "{said}");
+            let tried = urls.first().map_or("curl --unix-socket '/run/a b' http://localhost", |url| url);
+            assert!(said.contains(&format!("{tried}/v1/chat/completions")), "{said}");
             assert_eq!(said.contains("from elsewhere"), elsewhere, "{said}");
         };
-        check("127.0.0.1:8000", "http://127.0.0.1:8000", false);
-        check("0.0.0.0:8000", "http://127.0.0.1:8000", true);
-        check("[::]:80", "http://[::1]:80", true);
-        check("10.1.2.3:9", "http://10.1.2.3:9", false);
+        check(&["127.0.0.1:8000"], &["http://127.0.0.1:8000"], false);
+        check(&["0.0.0.0:8000"], &["http://127.0.0.1:8000"], true);
+        check(&["[::]:80"], &["http://[::1]:80"], true);
+        check(&["10.1.2.3:9", "/run/a b", "[::1]:9"], &["http://10.1.2.3:9", "http://[::1]:9"], false);
+        check(&["/run/a b"], &[], false);
     }
 
     #[test]
     fn the_shell_gets_the_name_as_it_is() {
-        let url = "http://[::1]:80";
         let wanted = r#"curl 'http://[::1]:80/v1/chat/completions' -d '{"model":"it'\''s","messages":"#;
-        assert!(ready("[::]:80", "it's").curl(url).starts_with(wanted));
-        let bare = Ready { chats: false, ..ready("[::]:80", "a") };
-        assert!(bare.curl(url).ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
+        assert!(ready(&["[::]:80"], "it's").curl().starts_with(wanted));
+        let bare = Ready { chats: false, ..ready(&["[::]:80"], "a") };
+        assert!(bare.curl().ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
     }
 
     #[test]

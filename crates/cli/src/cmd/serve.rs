@@ -1,13 +1,14 @@
 //! `whinchat serve`: answer over HTTP.
 
-use std::io::{ErrorKind, IsTerminal};
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::io::IsTerminal;
+use std::sync::Arc;
 
 use clap::Args;
 use serve::App;
 use whinchat::{LoadOptions, LoadedModel};
 
+use super::listen::{Listening, Place};
+use super::network::NetworkArgs;
 use super::ready::{self, Ready};
 use super::scheduling::SchedulingArgs;
 use super::{AnswerArgs, LoadArgs};
@@ -18,15 +19,15 @@ use super::{AnswerArgs, LoadArgs};
 #[derive(Args)]
 #[command(after_help = "Examples:
   whinchat serve
-  whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096")]
+  whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096
+  whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock")]
 pub(crate) struct Serve {
     #[command(flatten)]
     load: LoadArgs,
     #[command(flatten)]
     answer: AnswerArgs,
-    /// Where to listen; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8000", value_name = "HOST:PORT", env = "WHINCHAT_LISTEN")]
-    listen: String,
+    #[command(flatten)]
+    network: NetworkArgs,
     /// The name clients use [default: the model's own]
     #[arg(long, value_name = "NAME")]
     alias: Option<String>,
@@ -44,12 +45,6 @@ pub(crate) struct Serve {
     kv_tokens: Option<usize>,
     #[command(flatten)]
     scheduling: SchedulingArgs,
-    /// Threads that speak with clients, beside those that compute [default: one for every eight cores, two at least]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
-    client_threads: Option<u16>,
-    /// Seconds that open answers have to finish after SIGTERM or Ctrl-C.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
-    grace: u64,
     /// Say nothing but warnings and errors.
     #[arg(long, short)]
     quiet: bool,
@@ -64,8 +59,7 @@ impl Serve {
             .unwrap_or_else(|_| if self.quiet { "warn" } else { "info" }.into());
         let colours = std::io::stderr().is_terminal();
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let threads = self.client_threads.map_or((cores / 8).max(2), usize::from);
+        let threads = self.network.client_threads();
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let served = runtime.block_on(self.listen_and_serve());
         runtime.shutdown_background();
@@ -73,23 +67,18 @@ impl Serve {
     }
 
     async fn listen_and_serve(self) -> anyhow::Result<()> {
-        let listener = tokio::net::TcpListener::bind(&self.listen)
-            .await
-            .map_err(|e| anyhow::anyhow!("cannot listen on {}: {e}; {}", self.listen, advice(&e, &self.listen)))?;
-        let address = listener.local_addr()?;
-        tracing::info!("listening on http://{address}");
+        let settings = self.network.settings()?;
+        let mut listening = Listening::on(&self.network.listen).await?;
         let app = App::new();
         if self.any_model_name {
             app.answer_to_any_name();
         }
-        let server = tokio::spawn(serve::http::serve(
-            listener,
-            std::sync::Arc::clone(&app),
-            stop_signals(1),
-            Duration::from_secs(self.grace),
-        ));
+        let listeners = std::mem::take(&mut listening.listeners);
+        let places = listening.places.clone();
+        let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), settings);
+        let server = tokio::spawn(server);
         let quiet = self.quiet;
-        let loading = tokio::task::spawn_blocking(move || self.load_model(address));
+        let loading = tokio::task::spawn_blocking(move || self.load_model(places));
         tokio::select! {
             loaded = loading => {
                 let (model, ready) = loaded??;
@@ -116,7 +105,7 @@ impl Serve {
         Ok(())
     }
 
-    fn load_model(self, address: SocketAddr) -> anyhow::Result<Loaded> {
+    fn load_model(self, places: Vec<Place>) -> anyhow::Result<Loaded> {
         let options = LoadOptions {
             name: self.alias,
             max_sequences: Some(self.max_sequences as usize),
@@ -128,21 +117,15 @@ impl Serve {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;
         let model = self.load.start(&prepared)?;
-        let (name, size, chats) = (model.name().to_owned(), ready::size(&prepared), model.chats());
-        let ready = Ready { address, name, size, chats, builtin: self.load.model.model.is_none() };
+        let ready = Ready {
+            places,
+            name: model.name().to_owned(),
+            size: ready::size(&prepared),
+            memory: ready::memory(&prepared),
+            chats: model.chats(),
+            builtin: self.load.model.model.is_none(),
+        };
         Ok((model.into_loaded(), ready))
-    }
-}
-
-/// What helps against an error of listening.
-fn advice(error: &std::io::Error, listen: &str) -> String {
-    let host = listen.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
-    match error.kind() {
-        ErrorKind::AddrInUse => {
-            format!("another program listens there: stop it, or take another port (--listen {host}:0 takes a free one)")
-        }
-        ErrorKind::PermissionDenied => "take a port from 1024 on".into(),
-        _ => "write HOST:PORT, as 127.0.0.1:8000, with a host of this machine".into(),
     }
 }
 

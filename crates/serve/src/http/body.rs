@@ -1,40 +1,38 @@
-//! Reading request bodies: whole, of limited size, in limited time.
+//! Bodies: a request's is read whole, of limited size, in limited time; an answer's takes along what must live as long.
 
 use std::pin::Pin;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use hyper::body::Body as _;
+use hyper::body::{Body as HttpBody, Frame, SizeHint};
 
+use super::Settings;
 use crate::{Kind, Problem};
 
-/// Bytes in a body at most.
-const LIMIT: usize = 32 << 20;
+/// A body that is too large is read on up to so many times the limit, so that its sender reads our answer rather than a
+/// closed connection.
+const DISCARD: usize = 8;
 
-/// A body that is too large is read on up to this, so that its sender reads our answer rather than a closed connection.
-const DISCARD: usize = 8 * LIMIT;
-
-/// How long a body may take.
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Reads a body.
+/// Reads the body of the request with this head, whose connection has left its [`Settings`] there.
 ///
 /// # Errors
 /// If it is compressed, is too large, does not arrive in time, or its sender goes away.
-pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Problem> {
-    check_encoding(headers)?;
-    let length = body.size_hint().lower();
+pub(crate) async fn read(head: &Parts, body: Body) -> Result<Vec<u8>, Problem> {
+    check_encoding(&head.headers)?;
+    let settings = Settings::of(&head.extensions);
+    let (limit, patience) = (settings.max_body, settings.body_timeout);
     // Who waits for a "100 Continue" has not sent anything yet.
-    if length > LIMIT as u64 && headers.contains_key(header::EXPECT) {
-        return Err(too_large());
+    if body.size_hint().lower() > limit as u64 && head.headers.contains_key(header::EXPECT) {
+        return Err(too_large(limit));
     }
-    match tokio::time::timeout(PATIENCE, collect(body)).await {
+    match tokio::time::timeout(patience, collect(body, limit)).await {
         Ok(result) => result,
-        Err(_) => Err(Problem::new(
-            Kind::BodyTimeout,
-            format!("The body did not arrive within {} seconds.", PATIENCE.as_secs()),
-        )),
+        Err(_) => {
+            let message = format!("The body did not arrive within {} seconds.", patience.as_secs_f64());
+            Err(Problem::new(Kind::BodyTimeout, message))
+        }
     }
 }
 
@@ -47,21 +45,21 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::BodyEncoding, message))
 }
 
-async fn collect(mut body: Body) -> Result<Vec<u8>, Problem> {
+async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
     let mut whole = Vec::new();
     let mut length = 0;
     while let Some(chunk) = next(&mut body).await? {
         length += chunk.len();
-        if length <= LIMIT {
+        if length <= limit {
             whole.extend_from_slice(&chunk);
         } else {
             whole = Vec::new();
         }
-        if length > DISCARD {
+        if length > limit.saturating_mul(DISCARD) {
             break;
         }
     }
-    if length > LIMIT { Err(too_large()) } else { Ok(whole) }
+    if length > limit { Err(too_large(limit)) } else { Ok(whole) }
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
@@ -78,6 +76,37 @@ async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
     }
 }
 
-fn too_large() -> Problem {
-    Problem::new(Kind::TooLarge, format!("The body is larger than {} MiB.", LIMIT >> 20))
+fn too_large(limit: usize) -> Problem {
+    let size = match limit >> 20 {
+        0 => format!("{limit} bytes"),
+        mib => format!("{mib} MiB"),
+    };
+    Problem::new(Kind::TooLarge, format!("The body is larger than {size}."))
+}
+
+/// The body, with something that is dropped when it is.
+pub(super) fn with<T: Send + Unpin + 'static>(body: Body, kept: T) -> Body {
+    Body::new(With { body, _kept: kept })
+}
+
+struct With<T> {
+    body: Body,
+    _kept: T,
+}
+
+impl<T: Unpin> HttpBody for With<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

@@ -1,21 +1,18 @@
 //! One line in the log for each request, written when its answer has gone out (or its client has).
 
 use std::hash::{BuildHasher, Hasher};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Instant;
 
 use answer::Tally;
-use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use super::body;
 use crate::App;
 use crate::app::State as AppState;
 
@@ -41,7 +38,7 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
     if app.state() == AppState::Draining {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    response.map(|body| Body::new(Logged { body, _entry: entry }))
+    response.map(|body| body::with(body, entry))
 }
 
 /// Where a handler leaves the tally of its generation, for the log.
@@ -81,28 +78,5 @@ impl Drop for Entry {
         // As nginx writes it: the client has gone before there was an answer.
         let status = self.status.map_or(499, |status| status.as_u16());
         tracing::info!(id, %method, path, status, prompt, generated, ms, "request");
-    }
-}
-
-/// A body that takes its request's entry along.
-struct Logged {
-    body: Body,
-    _entry: Entry,
-}
-
-impl HttpBody for Logged {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }

@@ -1,77 +1,69 @@
-//! The listening loop and the drain at its end.
+//! HTTP/1: listening, the drain at its end, and what each request goes through.
 
+mod access;
 pub(crate) mod body;
 mod connection;
+mod hints;
+mod listener;
 pub(crate) mod log;
 mod page;
+mod patient;
 mod routes;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub use self::access::Access;
+pub use self::listener::Listener;
+pub use self::settings::Settings;
 use crate::App;
 
 /// After the grace: how long to wait for bytes on their way.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// A grace as good as without end; an instant can hold it.
+/// A time as good as without end; an instant can hold it.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// Serves until `shutdown` ends, then drains: open answers are finished (up to `grace`), new requests get 503.
+/// Serves until `shutdown` ends, then drains: open answers are finished (up to the grace), new requests get 503.
+///
+/// Over [`Settings::max_connections`] a client is told so: 503 with `Retry-After`, after which its connection is closed.
+/// `/health` is still answered, so that a server with much to do is not taken for a dead one.
 ///
 /// # Errors
-/// If the socket fails.
+/// If a socket fails.
 pub async fn serve(
-    listener: TcpListener,
+    listeners: Vec<Listener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    grace: Duration,
+    settings: Settings,
 ) -> std::io::Result<()> {
     let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
+    let grace = settings.grace;
+    let entrance = listener::Entrance {
+        listeners: &listeners,
+        router: routes::router(Arc::clone(&app)),
+        settings: Arc::new(settings),
+        closing: &closing,
+        connections: &mut connections,
+    };
     let deadline = tokio::select! {
-        never = accept(&listener, app.clone(), &closing, &mut connections) => match never {},
+        never = entrance.run() => match never {},
         deadline = drained(&app, shutdown, grace) => deadline,
     };
-    drop(listener);
+    drop(listeners);
     closing.cancel();
     let all_closed = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout_at(deadline.max(Instant::now() + LINGER), all_closed).await;
     connections.shutdown().await;
     Ok(())
-}
-
-async fn accept(
-    listener: &TcpListener,
-    app: Arc<App>,
-    closing: &CancellationToken,
-    connections: &mut JoinSet<()>,
-) -> std::convert::Infallible {
-    let router = routes::router(app);
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => drop(connections.spawn(connection::run(stream, router.clone(), closing.clone()))),
-                Err(e) => wait_after(&e).await,
-            },
-            Some(_) = connections.join_next() => {}
-        }
-    }
-}
-
-/// A connection that failed before it was accepted is nobody's business; without file descriptors, trying again at once
-/// would only burn a core.
-async fn wait_after(error: &std::io::Error) {
-    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    if !matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset) {
-        tracing::warn!("cannot accept connections: {error}");
-        tokio::time::sleep_until(Instant::now() + Duration::from_millis(200)).await;
-    }
 }
 
 /// Ends when `shutdown` has ended and no answer is open; gives the end of the grace.

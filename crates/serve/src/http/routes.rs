@@ -9,7 +9,7 @@ use axum::routing::get;
 use axum::{Json, Router, middleware};
 use serde_json::{Map, Value, json};
 
-use super::{log, page};
+use super::{access, hints, log, page};
 use crate::app::State as AppState;
 use crate::{App, Kind, Problem, wire};
 
@@ -19,8 +19,9 @@ pub(super) fn router(app: Arc<App>) -> Router {
         .route("/health", get(health))
         .merge(wire::routes())
         .merge(page::routes())
-        .fallback(unknown_url)
+        .fallback(hints::unknown_url)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(access::guard))
         .layer(middleware::from_fn_with_state(app.clone(), log::requests))
         .with_state(app)
 }
@@ -45,10 +46,6 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
-}
-
-async fn unknown_url(method: Method, uri: Uri) -> Response {
-    wire::problem(uri.path(), &Problem::new(Kind::UnknownUrl, format!("There is no {method} {}.", uri.path())))
 }
 
 async fn wrong_method(method: Method, uri: Uri) -> Response {

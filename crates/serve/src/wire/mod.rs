@@ -22,7 +22,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use self::headers::Urgency;
-use crate::http::{body, log};
+use crate::http::{Settings, body, log};
 use crate::{App, Kind, Problem};
 
 use self::stream::Framing;
@@ -124,7 +124,7 @@ async fn answer<D: Dialect>(State(app): State<Arc<App>>, request: Request) -> Re
 async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Response, Problem> {
     app.models()?;
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body).await?;
+    let body = body::read(&parts, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
     let urgency = Urgency::of(&parts.headers)?;
@@ -134,7 +134,8 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
         tokens.set(generation.tally());
     }
     if stream {
-        return Ok(stream::stream(dialect, generation));
+        let pings = Settings::of(&parts.extensions).ping_interval;
+        return Ok(stream::stream(dialect, generation, pings));
     }
     let answers = generation.whole().await?;
     Ok(dialect.whole(answers, generation.tally()))
@@ -164,7 +165,7 @@ async fn reply(
 ) -> Result<Response, Problem> {
     app.models()?;
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts.headers, body).await?;
+    let body = body::read(&parts, body).await?;
     blocking(app, move |app| work(app, &body)).await
 }
 

@@ -15,9 +15,6 @@ use futures_core::Stream;
 
 use super::{Dialect, Frame};
 
-/// A comment is sent after so long without a token (a long prompt, a full engine): proxies close silent connections.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
-
 /// How the messages of a stream are written.
 pub(crate) enum Framing {
     /// As server-sent events. A stream that is silent sends a comment, or this event: its name and its data.
@@ -29,12 +26,12 @@ pub(crate) enum Framing {
     Lines,
 }
 
-/// The answer as a stream; dropping it cancels the generation.
-pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation) -> Response {
+/// The answer as a stream, which is never silent for longer than `pings`; dropping it cancels the generation.
+pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation, pings: Duration) -> Response {
     let ready = dialect.begin(generation.tally()).into();
     let frames = Frames { dialect, generation: Some(generation), ready };
     let mut response = match D::FRAMING {
-        Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping)).into_response(),
+        Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping, pings)).into_response(),
         Framing::Lines => {
             let kind = HeaderValue::from_static("application/x-ndjson");
             ([(header::CONTENT_TYPE, kind)], Body::from_stream(Lines(frames))).into_response()
@@ -45,8 +42,8 @@ pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation) -> Resp
     response
 }
 
-fn keep_alive(ping: Option<(&'static str, &'static str)>) -> KeepAlive {
-    let alive = KeepAlive::new().interval(KEEP_ALIVE);
+fn keep_alive(ping: Option<(&'static str, &'static str)>, every: Duration) -> KeepAlive {
+    let alive = KeepAlive::new().interval(every);
     match ping {
         Some((name, data)) => alive.event(Sent::default().event(name).data(data)),
         None => alive,

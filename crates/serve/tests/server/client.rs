@@ -57,7 +57,7 @@ impl Client {
 
     pub(crate) async fn send(&mut self, method: &str, path: &str, body: &[u8]) {
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             body.len()
         );
         self.write(head.as_bytes()).await;

@@ -143,12 +143,14 @@ async fn fields_are_checked() {
 async fn requests_are_checked() {
     let server = Server::start().await;
     let bad = |message| error("invalid_json", Value::Null, message);
-    let cases: [(&str, &str, &[u8], u16, Value); 11] = [
+    let cases: [(&str, &str, &[u8], u16, Value); 13] = [
         ("POST", CHAT, b"", 400, bad("The body is empty")),
         ("POST", CHAT, b"{\"messages\": [}", 400, bad("line 1 column 15")),
         ("POST", CHAT, b"\xff\xfe", 400, bad("not valid JSON")),
         ("POST", CHAT, b"{\"messages\": \"\\ud800\"}", 400, bad("not valid JSON")),
         ("GET", "/v1/nothing", b"", 404, error("unknown_url", Value::Null, "There is no GET /v1/nothing")),
+        ("POST", "/chat/completions", b"{}", 404, error("unknown_url", Value::Null, "There is /v1/chat/completions")),
+        ("GET", "/v1/v1/models/", b"", 404, error("unknown_url", Value::Null, "There is /v1/models")),
         ("POST", "/v2", b"{}", 404, error("unknown_url", Value::Null, "There is no POST /v2")),
         ("POST", "/", b"{}", 405, error("method_not_allowed", Value::Null, "does not take POST")),
         ("GET", CHAT, b"", 405, error("method_not_allowed", Value::Null, "does not take GET")),
@@ -178,7 +180,8 @@ async fn compressed_bodies_are_refused_and_other_types_are_read_as_json() {
     for (header, status) in cases {
         let mut client = Client::connect(server.address).await;
         let length = body.len();
-        let request = format!("POST {TEXT} HTTP/1.1\r\nhost: a\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}");
+        let request =
+            format!("POST {TEXT} HTTP/1.1\r\nhost: localhost\r\n{header}\r\ncontent-length: {length}\r\n\r\n{body}");
         client.write(request.as_bytes()).await;
         let answer = client.answer().await;
         assert_eq!(answer.head.status, status, "{header}");
@@ -194,8 +197,9 @@ async fn large_bodies_are_refused() {
     assert_eq!((answer.head.status, &answer.json()["error"]["code"]), (413, &json!("request_too_large")));
 
     let mut polite = Client::connect(server.address).await;
-    let head =
-        format!("POST {CHAT} HTTP/1.1\r\nhost: test\r\nexpect: 100-continue\r\ncontent-length: 99999999999\r\n\r\n");
+    let head = format!(
+        "POST {CHAT} HTTP/1.1\r\nhost: localhost\r\nexpect: 100-continue\r\ncontent-length: 99999999999\r\n\r\n"
+    );
     polite.write(head.as_bytes()).await;
     assert_eq!(polite.answer().await.head.status, 413);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use serve::http::Settings;
 
 use crate::client::Client;
 use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, matches, served};
@@ -98,7 +99,9 @@ async fn draining_finishes_what_has_begun() {
 /// After the grace, answers are cut off and say so.
 #[tokio::test]
 async fn the_grace_ends() {
-    let mut server = Server::with(Setup { grace: Duration::ZERO, ..Setup::default() }).await;
+    let mut server =
+        Server::with(Setup { settings: Settings { grace: Duration::ZERO, ..Settings::default() }, ..Setup::default() })
+            .await;
     let body = json!({ "prompt": "a", "stream": true, "max_tokens": CONTEXT, "ignore_eos": true });
     let mut open = Client::connect(server.address).await;
     open.send("POST", "/v1/completions", body.to_string().as_bytes()).await;
@@ -122,7 +125,9 @@ async fn connections_are_kept() {
         client.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
         assert_eq!(client.answer().await.head.status, 200);
     }
-    client.write(b"GET /health HTTP/1.1\r\nhost: a\r\n\r\nGET /health HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client
+        .write(b"GET /health HTTP/1.1\r\nhost: localhost\r\n\r\nGET /health HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        .await;
     assert_eq!((client.answer().await.head.status, client.answer().await.head.status), (200, 200));
 
     let mut odd = Client::connect(server.address).await;
@@ -130,4 +135,63 @@ async fn connections_are_kept() {
     assert_eq!(odd.head().await.status, 400);
     assert!(tokio::time::timeout(DEADLINE, odd.closed()).await.expect("it is closed"));
     assert_eq!(server.get("/health").await.head.status, 200);
+}
+
+/// Who comes when all places are taken is told so at once; /health answers; a place that becomes free is given away.
+#[tokio::test]
+async fn connections_are_bounded() {
+    let settings = Settings { max_connections: 2, ..Settings::default() };
+    let server = Server::with(Setup { settings, ..Setup::default() }).await;
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::connect(server.address).await;
+        client.send("GET", "/health", b"").await;
+        assert_eq!(client.answer().await.head.status, 200);
+        held.push(client);
+    }
+    let body = completion("X", json!({}));
+    let refused = server.post("/v1/completions", &body).await;
+    assert_eq!((refused.head.status, &refused.json()["error"]["code"]), (503, &json!("too_many_connections")));
+    assert_eq!((refused.head.header("retry-after"), refused.head.header("connection")), (Some("1"), Some("close")));
+    let large = server.post("/v1/completions", &json!({ "prompt": "x".repeat(8 << 20) })).await;
+    assert_eq!(large.head.status, 503, "a large body is no reason to be cut off");
+    assert_eq!(server.get("/health").await.head.status, 200);
+
+    drop(held.pop());
+    while server.post("/v1/completions", &body).await.head.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    held[0].send("POST", "/v1/completions", body.to_string().as_bytes()).await;
+    assert_eq!(held[0].answer().await.head.status, 200, "who is inside stays");
+}
+
+/// One server listens in several places, a unix socket among them.
+#[cfg(unix)]
+#[tokio::test]
+async fn there_may_be_several_listeners() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("socket");
+    let unix = tokio::net::UnixListener::bind(&path).expect("a socket");
+    let mut tcp = Vec::new();
+    for _ in 0..2 {
+        tcp.push(tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port"));
+    }
+    let addresses: Vec<_> = tcp.iter().map(|listener| listener.local_addr().expect("an address")).collect();
+    let app = serve::App::new();
+    app.add(served(None, 8, CONTEXT).1);
+    let listeners = tcp.into_iter().map(Into::into).chain([unix.into()]).collect();
+    tokio::spawn(serve::http::serve(listeners, app, std::future::pending(), Settings::default()));
+    for address in addresses {
+        assert_eq!(crate::client::fetch(address, "GET", "/health", b"").await.head.status, 200);
+    }
+    let mut stream = tokio::net::UnixStream::connect(&path).await.expect("it listens");
+    // Whoever reaches the socket has a name for it.
+    stream
+        .write_all(b"GET /v1/models HTTP/1.1\r\nhost: whatever\r\nconnection: close\r\n\r\n")
+        .await
+        .expect("it reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains("\"tiny\""), "{answer}");
 }

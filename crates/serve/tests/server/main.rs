@@ -1,5 +1,6 @@
 //! The server as clients see it: over HTTP on port 0, with a real engine and tokenizer and a made-up model.
 
+mod access;
 mod answers;
 mod anthropic;
 mod cancellation;

@@ -9,6 +9,7 @@ use answer::{LoadedModel, ModelInfo, Sampling};
 use engine::{EngineConfig, EngineHandle, EngineStats, Executor};
 use serde_json::{Value, json};
 use serve::App;
+use serve::http::Settings;
 use text::Dialect;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -37,13 +38,14 @@ pub(crate) struct Setup {
     pub(crate) queue: usize,
     pub(crate) context: usize,
     pub(crate) gate: Option<Receiver<()>>,
-    pub(crate) grace: Duration,
+    pub(crate) settings: Settings,
     pub(crate) loaded: bool,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
-        Setup { queue: 64, context: CONTEXT, gate: None, grace: DEADLINE, loaded: true }
+        let settings = Settings { grace: DEADLINE, ..Settings::default() };
+        Setup { queue: 64, context: CONTEXT, gate: None, settings, loaded: true }
     }
 }
 
@@ -63,7 +65,7 @@ impl Server {
         }
         let (shutdown, asked) = oneshot::channel();
         let asked = async { drop(asked.await) };
-        let task = tokio::spawn(serve::http::serve(listener, app.clone(), asked, setup.grace));
+        let task = tokio::spawn(serve::http::serve(vec![listener.into()], app.clone(), asked, setup.settings));
         Server { address, app, engine, shutdown: Some(shutdown), task: Some(task) }
     }
 

@@ -29,16 +29,16 @@ impl Repo {
         self.root.join("blobs").join(name)
     }
 
-    /// Remembers that `main` is at `commit`.
-    pub(super) fn point_to(&self, commit: &str) -> Result<(), HubError> {
-        let file = self.root.join("refs").join("main");
+    /// Remembers that `revision` is at `commit`.
+    pub(super) fn point_to(&self, revision: &str, commit: &str) -> Result<(), HubError> {
+        let file = self.root.join("refs").join(revision);
         create_parent(&file)?;
         fs::write(&file, commit).map_err(HubError::io(&file))
     }
 
     /// What the cache has of `id` at the commit seen last, if it is a whole model.
     pub(super) fn cached(&self, id: &ModelId) -> Option<PathBuf> {
-        let commit = fs::read_to_string(self.root.join("refs").join("main")).ok()?;
+        let commit = fs::read_to_string(self.root.join("refs").join(id.revision())).ok()?;
         let folder = self.snapshot(commit.trim());
         let mut names = Vec::new();
         list(&folder, "", &mut names);

@@ -1,26 +1,31 @@
-//! Asking the hub and fetching files: resumed where they broke off, checked against the promised SHA-256.
+//! Fetching a repository's files: resumed where they broke off, checked against the promised SHA-256.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
-use std::time::Duration;
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::cache::{Repo, create_parent};
-use super::{Hub, HubError, Listing, ModelId, RemoteFile};
-use crate::Progress;
+use super::client::{Client, Trouble, line_text};
+use super::{HubError, Listing, ModelId, RemoteFile};
 
-/// How often a broken download is taken up again before giving up.
-const TRIES: usize = 5;
+/// Bytes that a try must bring to count as getting further.
+const STEP: u64 = 1 << 20;
 
-impl Hub {
-    /// The repository's head: its commit and files.
+impl Client<'_> {
+    /// The commit and the files of the revision asked for.
     pub(super) fn listing(&self, id: &ModelId) -> Result<Listing, HubError> {
-        let url = format!("{}/api/models/{}/revision/main?blobs=true", self.endpoint, id.repo);
-        let mut response = self.get(&url, 0).map_err(|e| self.failed(&id.to_string(), e))?;
-        let answer = |why: String| HubError::Answer { id: id.to_string(), why };
+        let revision = id.revision().replace('/', "%2F");
+        let url = format!("{}/api/models/{}/revision/{revision}?blobs=true", self.hub.endpoint, id.repo);
+        let name = id.to_string();
+        let mut response = self.insist(&name, || match self.get(&name, &url, 0) {
+            // Without a network the cache is asked, and soon.
+            Err(line @ Trouble::Line(_)) => Err((Trouble::Lasting(self.failed(&name, line)), false)),
+            other => other.map_err(|trouble| (trouble, false)),
+        })?;
+        let answer = |why: String| HubError::Answer { id: name.clone(), why };
         let body: Value = response.body_mut().read_json().map_err(|e| answer(e.to_string()))?;
         let commit = body["sha"].as_str().filter(|sha| is_hash(sha)).ok_or_else(|| answer("no commit".into()))?;
         let siblings = body["siblings"].as_array().ok_or_else(|| answer("no list of files".into()))?;
@@ -28,18 +33,12 @@ impl Hub {
     }
 
     /// Brings `files` into the cache and links them into the commit's snapshot.
-    pub(super) fn download(
-        &self,
-        repo: &Repo,
-        commit: &str,
-        files: &[&RemoteFile],
-        progress: Progress,
-    ) -> Result<(), HubError> {
+    pub(super) fn download(&self, repo: &Repo, commit: &str, files: &[&RemoteFile]) -> Result<(), HubError> {
         for file in files {
             let blob = repo.blob(&file.blob);
             if !blob.exists() {
-                let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, repo.id(), escape(&file.name));
-                self.fetch_blob(&url, file, &blob, progress)?;
+                let url = format!("{}/{}/resolve/{commit}/{}", self.hub.endpoint, repo.id(), escape(&file.name));
+                self.fetch_blob(&url, file, &blob)?;
             }
             repo.link(commit, &file.name, &file.blob)?;
         }
@@ -47,7 +46,7 @@ impl Hub {
     }
 
     /// Downloads next to `blob` and moves it there when it is whole and right. A lock keeps other processes out.
-    fn fetch_blob(&self, url: &str, file: &RemoteFile, blob: &Path, progress: Progress) -> Result<(), HubError> {
+    fn fetch_blob(&self, url: &str, file: &RemoteFile, blob: &Path) -> Result<(), HubError> {
         create_parent(blob)?;
         let part = blob.with_extension("incomplete");
         let io = || HubError::io(&part);
@@ -57,17 +56,13 @@ impl Hub {
         if blob.exists() {
             return Ok(());
         }
-        for attempt in 1.. {
-            match self.fetch_rest(url, file, &mut out, progress) {
-                Ok(()) => break,
-                Err(Broken::File(e)) => return Err(io()(e)),
-                Err(Broken::Refused(e)) => return Err(e),
-                Err(Broken::Line(_)) if attempt < TRIES => {}
-                Err(Broken::Line(why)) => {
-                    return Err(HubError::Unreachable { id: file.name.clone(), endpoint: self.endpoint.clone(), why });
-                }
-            }
-        }
+        self.insist(&file.name, || {
+            let mut got = 0;
+            self.fetch_rest(url, file, &mut out, &mut got).map_err(|broken| match broken {
+                Broken::File(e) => (Trouble::Lasting(io()(e)), false),
+                Broken::Hub(trouble) => (trouble, got >= STEP),
+            })
+        })?;
         out.flush().map_err(io())?;
         if let Some(wanted) = &file.sha256 {
             let got = sha256(&mut out).map_err(io())?;
@@ -79,68 +74,52 @@ impl Hub {
         fs::rename(&part, blob).map_err(io())
     }
 
-    /// Appends what is missing.
-    fn fetch_rest(&self, url: &str, file: &RemoteFile, out: &mut File, progress: Progress) -> Result<(), Broken> {
-        let mut done = out.seek(SeekFrom::End(0)).map_err(Broken::File)?;
+    /// Appends what is missing, and counts it in `got`.
+    fn fetch_rest(&self, url: &str, file: &RemoteFile, out: &mut File, got: &mut u64) -> Result<(), Broken> {
+        let mut done = out.seek(SeekFrom::End(0))?;
         if done == file.size {
             return Ok(());
         }
-        let mut response = self.get(url, done).map_err(|e| match e {
-            ureq::Error::StatusCode(_) => Broken::Refused(self.failed(&file.name, e)),
-            e => Broken::Line(e.to_string()),
-        })?;
+        let mut response = self.get(&file.name, url, if done < file.size { done } else { 0 })?;
         if response.status() != 206 || done > file.size {
             done = 0;
-            out.set_len(0).and_then(|()| out.rewind()).map_err(Broken::File)?;
+            out.set_len(0)?;
+            out.rewind()?;
         }
         let mut body = response.body_mut().as_reader();
         let mut buffer = vec![0; 1 << 20];
         while done < file.size {
-            let n = body.read(&mut buffer).map_err(|e| Broken::Line(e.to_string()))?;
+            let n = body.read(&mut buffer).map_err(|e| Trouble::Line(line_text(&e, self.hub.patience.stall)))?;
             if n == 0 {
-                return Err(Broken::Line(format!("the line broke after {done} of {} bytes", file.size)));
+                return Err(Trouble::Line(format!("the line broke after {done} of {} bytes", file.size)).into());
             }
-            out.write_all(&buffer[..n]).map_err(Broken::File)?;
+            out.write_all(&buffer[..n])?;
             done += n as u64;
-            progress(&file.name, done, file.size);
+            *got += n as u64;
+            (self.progress)(&file.name, done, file.size);
         }
         Ok(())
-    }
-
-    fn get(&self, url: &str, from: u64) -> Result<ureq::http::Response<ureq::Body>, ureq::Error> {
-        let agent = ureq::Agent::config_builder()
-            .user_agent(concat!("whinchat/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(Duration::from_secs(15)))
-            .timeout_recv_response(Some(Duration::from_secs(60)))
-            .build()
-            .new_agent();
-        let mut request = agent.get(url);
-        if let Some(token) = &self.token {
-            request = request.header("Authorization", format!("Bearer {token}"));
-        }
-        if from > 0 {
-            request = request.header("Range", format!("bytes={from}-"));
-        }
-        request.call()
-    }
-
-    fn failed(&self, id: &str, error: ureq::Error) -> HubError {
-        let (id, endpoint) = (id.to_owned(), self.endpoint.clone());
-        match error {
-            ureq::Error::StatusCode(status @ (401 | 403 | 404)) => HubError::Refused { id, endpoint, status },
-            error => HubError::Unreachable { id, endpoint, why: error.to_string() },
-        }
     }
 }
 
 /// Why a download stopped.
 enum Broken {
-    /// The file could not be written: trying again will not help.
+    /// The file could not be written.
     File(std::io::Error),
-    /// The server said no.
-    Refused(HubError),
-    /// The line broke: to be taken up again.
-    Line(String),
+    /// The hub did not give the rest.
+    Hub(Trouble),
+}
+
+impl From<std::io::Error> for Broken {
+    fn from(error: std::io::Error) -> Broken {
+        Broken::File(error)
+    }
+}
+
+impl From<Trouble> for Broken {
+    fn from(trouble: Trouble) -> Broken {
+        Broken::Hub(trouble)
+    }
 }
 
 fn remote_file(sibling: &Value) -> Option<RemoteFile> {

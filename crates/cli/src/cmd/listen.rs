@@ -1,0 +1,166 @@
+//! Where `serve` listens: addresses of TCP and paths of unix sockets.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serve::http::Listener;
+use tokio::net::TcpListener;
+
+/// A place that is listened on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::Tcp(address) => write!(f, "http://{address}"),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// Sockets that listen. Dropped, it takes the files of its unix sockets away.
+pub(super) struct Listening {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) places: Vec<Place>,
+}
+
+impl Listening {
+    /// Listens on each of `asked`: `HOST:PORT` or `unix:PATH`.
+    pub(super) async fn on(asked: &[OsString]) -> anyhow::Result<Listening> {
+        let mut all = Listening { listeners: Vec::new(), places: Vec::new() };
+        for one in asked {
+            let name = one.display();
+            let bound = match path_of(one) {
+                Some(path) => unix(&path).map(|listener| (listener, Place::Unix(path))),
+                None => tcp(one).await,
+            };
+            let (listener, place) =
+                bound.map_err(|e| anyhow::anyhow!("cannot listen on {name}: {e}; {}", advice(&e, one)))?;
+            tracing::info!("listening on {place}");
+            all.listeners.push(listener);
+            all.places.push(place);
+        }
+        Ok(all)
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        for place in &self.places {
+            if let Place::Unix(path) = place {
+                let _ = std::fs::remove_file(path);
+            }
+        }
+    }
+}
+
+/// Names of hosts in `asked`: who writes one there wants to be found by it.
+pub(super) fn names(asked: &[OsString]) -> impl Iterator<Item = String> {
+    let hosts = asked.iter().filter(|one| path_of(one).is_none()).filter_map(|one| one.to_str()?.rsplit_once(':'));
+    hosts.map(|(host, _)| host.trim_matches(['[', ']']).to_owned()).filter(|host| !host.is_empty())
+}
+
+async fn tcp(asked: &OsStr) -> io::Result<(Listener, Place)> {
+    let text = asked.to_str().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it is not text"))?;
+    let listener = TcpListener::bind(text).await?;
+    let place = Place::Tcp(listener.local_addr()?);
+    Ok((listener.into(), place))
+}
+
+/// The path in `unix:PATH`, also written as a URL with three slashes.
+fn path_of(asked: &OsStr) -> Option<PathBuf> {
+    let bytes = asked.as_encoded_bytes().strip_prefix(b"unix:")?;
+    let bytes = bytes.strip_prefix(b"//").unwrap_or(bytes);
+    #[cfg(unix)]
+    return Some(PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)));
+    #[cfg(not(unix))]
+    return Some(PathBuf::from(String::from_utf8_lossy(bytes).into_owned()));
+}
+
+/// Takes the place of a socket that nobody listens on any more: a program that was killed leaves one.
+#[cfg(unix)]
+fn unix(path: &Path) -> io::Result<Listener> {
+    let bind = || tokio::net::UnixListener::bind(path).map(Listener::from);
+    match bind() {
+        Err(e) if e.kind() == ErrorKind::AddrInUse && is_dead(path) => {
+            std::fs::remove_file(path)?;
+            bind()
+        }
+        bound => bound,
+    }
+}
+
+#[cfg(unix)]
+fn is_dead(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    use std::os::unix::net::UnixStream;
+    let socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
+    socket && UnixStream::connect(path).is_err_and(|e| e.kind() == ErrorKind::ConnectionRefused)
+}
+
+#[cfg(not(unix))]
+fn unix(_: &Path) -> io::Result<Listener> {
+    Err(io::Error::new(ErrorKind::Unsupported, "this system has no unix sockets"))
+}
+
+/// What helps against an error of listening.
+fn advice(error: &io::Error, asked: &OsStr) -> String {
+    let text = asked.to_string_lossy();
+    let host = text.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
+    match (error.kind(), path_of(asked)) {
+        (ErrorKind::AddrInUse, None) => {
+            format!("another program listens there: stop it, or take another port (--listen {host}:0 takes a free one)")
+        }
+        (ErrorKind::AddrInUse, Some(_)) => "another program listens there, or it is a file: take another path".into(),
+        (ErrorKind::PermissionDenied, None) => "take a port from 1024 on".into(),
+        (_, Some(_)) => "write unix:PATH, in a folder that exists and where you may write".into(),
+        (_, None) => "write HOST:PORT, as 127.0.0.1:8000, with a host of this machine, or unix:PATH".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_and_addresses_are_told_apart() {
+        let check = |asked: &str, path: Option<&str>, name: Option<&str>| {
+            let asked = [OsString::from(asked)];
+            assert_eq!(path_of(&asked[0]).as_deref(), path.map(Path::new), "{asked:?}");
+            assert_eq!(names(&asked).next().as_deref(), name, "{asked:?}");
+        };
+        check("unix:/run/w.sock", Some("/run/w.sock"), None);
+        check("unix:w.sock", Some("w.sock"), None);
+        check("unix:///run/w.sock", Some("/run/w.sock"), None);
+        check("127.0.0.1:8000", None, Some("127.0.0.1"));
+        check("[::1]:8000", None, Some("::1"));
+        check("gpu-box:8000", None, Some("gpu-box"));
+        check("nonsense", None, None);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("socket");
+        let asked = [OsString::from("unix:".to_owned() + path.to_str().expect("text"))];
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
+        assert!(path.exists(), "a killed program leaves it");
+        let listening = Listening::on(&asked).await.expect("it is replaced");
+        let second = Listening::on(&asked).await.err().expect("it is in use").to_string();
+        assert!(second.contains("another program listens there"), "{second}");
+        assert!(path.exists());
+        drop(listening);
+        assert!(!path.exists());
+        std::fs::write(&path, "precious").expect("written");
+        assert!(Listening::on(&asked).await.is_err());
+        assert_eq!(std::fs::read(&path).expect("it is left alone"), b"precious");
+    }
+}
