@@ -4,6 +4,7 @@ mod anthropic;
 mod endpoint;
 mod fields;
 mod headers;
+mod inference;
 mod logprobs;
 mod ollama;
 mod openai;
@@ -31,7 +32,7 @@ pub use endpoint::{Endpoint, parse_request_body};
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    openai::routes().merge(anthropic::routes()).merge(ollama::routes())
+    openai::routes().merge(anthropic::routes()).merge(ollama::routes()).merge(inference::routes())
 }
 
 /// The answer to a problem with a path: in the dialect to whose part of the paths it belongs.

@@ -28,6 +28,7 @@ fn check(page: &str, sources: &[&str], least: usize) {
 #[test]
 fn pages_name_fields() {
     check("http.md", &["openai/chat", "openai/completion", "openai/request", "sampling"], 60);
+    check("http.md", &["inference/mod", "inference/tokens"], 8);
     check("anthropic.md", &["anthropic/request", "anthropic/messages", "anthropic/reply", "anthropic/count"], 25);
     check(
         "ollama.md",

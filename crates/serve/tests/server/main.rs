@@ -16,4 +16,5 @@ mod python;
 mod specification;
 mod streams;
 mod support;
+mod tokens;
 mod tools;

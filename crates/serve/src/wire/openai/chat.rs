@@ -27,9 +27,10 @@ impl Dialect for ChatCompletion {
         let map = fields::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
+        refuse_formats(fields)?;
         let logprobs = logprobs(fields)?;
         // As with OpenAI: an answer is as long as the context allows, and has at least one token.
-        let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (1, None))?;
+        let (ask, delivery) = request::ask(fields, Input::Chat(chat(fields)?), logprobs, (1, None))?;
         let head = Head::new("chatcmpl", delivery.object("chat.completion", "chat.completion.chunk"), "");
         let dialect = ChatCompletion { head, logprobs: logprobs.is_some(), delivery, begun: Vec::new() };
         Ok(Call { model: request::model(fields)?, ask: Some(ask), stream: delivery.streams(), dialect })
@@ -182,22 +183,22 @@ impl ChoiceDelta {
     }
 }
 
-fn input(fields: Fields<'_>) -> Result<Input, Problem> {
-    refuse_formats(fields)?;
+/// The conversation of a request.
+pub(crate) fn chat(fields: Fields<'_>) -> Result<Chat, Problem> {
     let continue_final_message = fields.bool("continue_final_message")?.unwrap_or(false);
     let add_generation_prompt = fields.bool("add_generation_prompt")?.unwrap_or(!continue_final_message);
     let messages = messages::messages(fields)?;
     if continue_final_message {
         check_continued(&messages, add_generation_prompt)?;
     }
-    Ok(Input::Chat(Chat {
+    Ok(Chat {
         messages: Value::Array(messages),
         tools: tools(fields)?,
         add_generation_prompt,
         continue_final_message,
         parallel_tool_calls: fields.bool("parallel_tool_calls")?.unwrap_or(true),
         variables: variables(fields)?,
-    }))
+    })
 }
 
 fn refuse_formats(fields: Fields<'_>) -> Result<(), Problem> {

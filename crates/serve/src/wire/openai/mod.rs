@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use super::answer;
 use crate::App;
 
-pub(super) use chat::ChatCompletion;
+pub(super) use chat::{ChatCompletion, chat};
 pub(super) use completion::Completion;
 pub(super) use error::{problem, status};
 
