@@ -14,7 +14,10 @@ impl<E: Executor> Engine<E> {
     ) -> StepReport {
         let work = self.scheduler.work();
         match outcome {
-            Ok(()) => self.advance(ended),
+            Ok(()) => {
+                self.scheduler.learn(ended.saturating_sub(started));
+                self.advance(ended);
+            }
             Err(error) => self.fail(&error),
         }
         let counts = self.delivery.ledger.take_counts();

@@ -11,6 +11,7 @@ mod executor;
 mod faults;
 mod handle;
 mod kv;
+mod latency;
 mod mask;
 mod observer;
 mod panics;
@@ -35,6 +36,7 @@ pub use faults::FAILURES_IN_A_ROW;
 use faults::{Faults, execute};
 pub use handle::{EngineHandle, Liveness, SubmitError};
 pub use kv::{BlockAllocator, BlockId, Eviction, KvCache};
+pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
@@ -64,6 +66,9 @@ pub struct EngineConfig {
     pub prefix_cache: Option<Eviction>,
     /// Who runs first.
     pub policy: PolicyName,
+    /// How long a step may take in which somebody decodes: prompts get the rows that fit, by what the engine has learnt of
+    /// its steps. `None` leaves it to the policy.
+    pub max_step: Option<Duration>,
 }
 
 impl Default for EngineConfig {
@@ -76,6 +81,7 @@ impl Default for EngineConfig {
             seed: 0,
             prefix_cache: Some(Eviction::default()),
             policy: PolicyName::default(),
+            max_step: None,
         }
     }
 }

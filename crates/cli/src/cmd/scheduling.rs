@@ -1,5 +1,7 @@
 //! Flags of `serve` about who runs when, and on what memory.
 
+use std::time::Duration;
+
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use whinchat::{EngineConfig, Eviction, PolicyName};
@@ -12,6 +14,10 @@ pub(super) struct SchedulingArgs {
     #[arg(long, value_name = "NAME", default_value = PolicyName::default().name(),
           value_parser = PossibleValuesParser::new(PolicyName::ALL.map(PolicyName::name)))]
     policy: String,
+    /// Milliseconds that a step may take in which somebody is answered: longer prompts wait in smaller pieces [default: a
+    /// quarter of --max-batch-tokens beside others, whatever they take]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    max_step_ms: Option<u64>,
     /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
     #[arg(long)]
     no_prefix_cache: bool,
@@ -25,6 +31,7 @@ impl SchedulingArgs {
     /// The settings of the engine.
     pub(super) fn config(&self) -> EngineConfig {
         EngineConfig {
+            max_step: self.max_step_ms.map(Duration::from_millis),
             policy: PolicyName::named(&self.policy).unwrap_or_default(),
             prefix_cache: Eviction::named(&self.eviction).filter(|_| !self.no_prefix_cache),
             ..EngineConfig::default()

@@ -99,10 +99,15 @@ impl Scheduler {
 }
 
 impl Work {
-    fn and(mut self, sequence: &Sequence) -> Work {
-        let rows = sequence.rows;
-        *if sequence.decodes() { &mut self.decode_rows } else { &mut self.prefill_rows } += rows;
-        self.context += rows * sequence.cached + rows * (rows + 1) / 2;
+    /// With what a sequence computes besides.
+    pub(super) fn and(mut self, sequence: &Sequence) -> Work {
+        *if sequence.decodes() { &mut self.decode_rows } else { &mut self.prefill_rows } += sequence.rows;
+        self.reading(sequence.rows, sequence.cached)
+    }
+
+    /// With the positions that so many rows after a position read.
+    pub(crate) fn reading(mut self, rows: usize, position: usize) -> Work {
+        self.context += rows * position + rows * (rows + 1) / 2;
         self
     }
 }

@@ -16,7 +16,7 @@ pub(crate) use books::ensure;
 use sequence::Stage;
 pub use sequence::{Arrival, Sequence, SequenceId};
 
-use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, Policy, StateSlots};
+use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, LatencyModel, Policy, StateSlots};
 
 /// How long a sequence may hold blocks that others need while its receiver does not read. A stopped client must not stop
 /// the others; a slow one should not pay for its prompt twice.
@@ -47,6 +47,9 @@ pub struct Scheduler {
     states: StateSlots,
     limits: SchedulerLimits,
     policy: Box<dyn Policy>,
+    /// How long a step may take in which somebody decodes.
+    goal: Option<Duration>,
+    latency: LatencyModel,
     step: Step,
 }
 
@@ -90,7 +93,8 @@ impl Scheduler {
             context: config.context.min(cache.positions()),
         };
         let (waiting, running, step) = (Vec::new(), Vec::new(), Step::default());
-        Scheduler { waiting, running, cache, states, limits, policy, step }
+        let (goal, latency) = (config.max_step, LatencyModel::default());
+        Scheduler { waiting, running, cache, states, limits, policy, goal, latency, step }
     }
 
     /// Queues a sequence. `id` is above all that came before; it has at most [`SchedulerLimits::sequences`] continuations
@@ -132,7 +136,7 @@ impl Scheduler {
         self.sort(now);
         self.make_room(now, contents);
         let decoding = self.decode(now);
-        let chunk = self.policy.chunk(&self.load(now, decoding)).min(self.limits.rows - decoding);
+        let chunk = self.chunk(now, decoding);
         let budget = self.prefill(chunk, contents);
         self.admit(now, decoding, budget, contents);
         self.collect();
@@ -174,6 +178,11 @@ impl Scheduler {
     pub fn table(&self, sequence: &Sequence) -> impl Iterator<Item = u32> {
         let blocks = self.cache.blocks_for(sequence.cached + sequence.rows);
         sequence.blocks[..blocks].iter().map(BlockId::index)
+    }
+
+    /// Takes note of how long the batch took.
+    pub fn learn(&mut self, time: Duration) {
+        self.latency.learn(self.work(), time);
     }
 
     /// Takes note that the batch was computed: others find the blocks that it filled from now on.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Contents, PATIENCE, Scheduler, Sequence, Stage, insert};
-use crate::{BlockId, Load};
+use crate::{BlockId, Load, Work};
+
+/// Rows of prompts in a step that misses its goal in any case.
+const LEAST_ROWS: usize = 8;
 
 impl Scheduler {
     /// Starts who is first in the queue at the expense of running sequences, as far as the policy wants that; these are not
@@ -42,6 +45,17 @@ impl Scheduler {
             }
         }
         planned
+    }
+
+    /// Rows of prompts beside so many that decode: as many as fit the goal, if there is one, but so many that prompts go on;
+    /// else as the policy says.
+    pub(super) fn chunk(&self, now: Duration, decoding: usize) -> usize {
+        let left = self.limits.rows - decoding;
+        let goal = self.goal.filter(|_| decoding > 0);
+        let decode = self.running.iter().filter(|s| s.rows > 0).fold(Work::default(), Work::and);
+        let next = self.running.iter().find(|s| s.rows == 0 && !s.stalled()).map_or(0, Sequence::cached);
+        let fit = goal.and_then(|goal| self.latency.rows_within(goal, decode, next, left));
+        fit.map_or_else(|| self.policy.chunk(&self.load(now, decoding)), |rows| rows.max(LEAST_ROWS)).min(left)
     }
 
     /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started.

@@ -24,6 +24,7 @@ const CONFIG: EngineConfig = EngineConfig {
     seed: 1,
     prefix_cache: None,
     policy: PolicyName::FirstCome,
+    max_step: None,
 };
 
 /// An executor every batch of which fails as said; `None` never fails.

@@ -213,3 +213,49 @@ fn tenants_share_what_there_is() {
     add(&mut stage, 1, (Priority::Normal, None, "few", 8));
     stage.check(&["0:1@8 4:7@0", "0:1@9 4:1@7 1:6@0"]);
 }
+
+#[test]
+fn prompts_get_the_rows_that_a_goal_leaves() {
+    for goal in [None, Some(4), Some(3)] {
+        let max_step = goal.map(Duration::from_millis);
+        let config = EngineConfig { max_batch_tokens: 64, max_sequences: 3, max_step, ..EngineConfig::default() };
+        let (kv_blocks, state_slots) = (99, 0);
+        let limits = ExecutorLimits { max_tokens: 64, max_outputs: 64, kv_blocks, block_len: 4, state_slots, vocab: 1 };
+        let (policy, now) = (Box::new(Sevens), Duration::ZERO);
+        let mut stage = Stage { scheduler: Scheduler::new(&config, limits, policy), next: 0, now };
+        stage.add(1, Priority::Normal);
+        for step in 0..200 {
+            if step % 5 == 0 {
+                add(&mut stage, 0, (Priority::Low, None, "a", 5 + step % 17));
+            }
+            stage.scheduler.schedule(now, &());
+            // A millisecond, and a tenth for each row.
+            let work = stage.scheduler.work();
+            let rows = (work.prefill_rows + work.decode_rows) as u64;
+            stage.scheduler.learn(Duration::from_micros(1000 + 100 * rows));
+            stage.scheduler.advance(|id, living| living.extend([id].into_iter().filter(|id| id.0 == 0)));
+        }
+        while stage.scheduler.running().len() + stage.scheduler.waiting().len() > 1 {
+            stage.scheduler.schedule(now, &());
+            stage.scheduler.advance(|id, living| living.extend([id].into_iter().filter(|id| id.0 == 0)));
+        }
+        stage.add(60, Priority::Normal);
+        stage.scheduler.schedule(now, &());
+        let work = stage.scheduler.work();
+        let due = goal.map_or(7, |millis| ((millis * 1000 - 1000) / 100 - 1) as usize);
+        assert!(work.prefill_rows.abs_diff(due) <= 1, "{work:?}, not {due} rows");
+    }
+}
+
+/// Prompts get seven rows.
+struct Sevens;
+
+impl Policy for Sevens {
+    fn rank(&self, sequence: &Sequence, _: Duration) -> u64 {
+        sequence.id().0
+    }
+
+    fn chunk(&self, _: &Load) -> usize {
+        7
+    }
+}
