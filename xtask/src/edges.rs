@@ -22,7 +22,7 @@ const FILES: &[&str] = &["safetensors", "tempfile"];
 const MAPS: &[&str] = &["memmap2"];
 const METRICS: &[&str] = &["tracing", "tracing-subscriber", "log", "prometheus-client", "metrics", "opentelemetry"];
 const TEXT: &[&str] = &["tokenizers", "minijinja", "fancy-regex"];
-const TERMINAL: &[&str] = &["clap", "rustyline", "indicatif", "comfy-table", "anyhow"];
+const TERMINAL: &[&str] = &["clap", "rustyline", "indicatif", "comfy-table"];
 const THREADS: &[&str] = &["rayon", "crossbeam-channel", "parking_lot"];
 
 const TABLE: &[Row] = &[

@@ -5,7 +5,7 @@ use std::time::Duration;
 use engine::Priority;
 use serde_json::{Map, Value};
 
-use crate::Sampling;
+use crate::{Constrained, Sampling, ToolChoice};
 
 /// A request to a model. Values are within their ranges; what depends on the model is checked by
 /// [`crate::LoadedModel::begin`].
@@ -19,6 +19,8 @@ pub struct Ask {
     pub sampling: Sampling,
     /// When to stop.
     pub ending: Ending,
+    /// What each answer has to fit, once it has done with reasoning.
+    pub constrained: Option<Constrained>,
     /// Report log-probabilities of each token and of this many most likely ones.
     pub logprobs: Option<usize>,
     /// How it is served among others.
@@ -38,6 +40,7 @@ impl Ask {
             n: 1,
             sampling,
             ending,
+            constrained: None,
             logprobs: None,
             service: Service::default(),
             skip_special_tokens: true,
@@ -87,6 +90,8 @@ pub struct Chat {
     pub messages: Value,
     /// OpenAI's tools, an array.
     pub tools: Option<Value>,
+    /// Whether an answer has to call them; if so, this is what it has to fit, and nothing else.
+    pub tool_choice: ToolChoice,
     /// End the prompt with the start of an answer.
     pub add_generation_prompt: bool,
     /// The last message is the beginning of the answer.
@@ -103,6 +108,7 @@ impl Chat {
         Chat {
             messages,
             tools: None,
+            tool_choice: ToolChoice::Auto,
             add_generation_prompt: true,
             continue_final_message: false,
             parallel_tool_calls: true,

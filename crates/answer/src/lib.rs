@@ -7,6 +7,7 @@
 
 mod ask;
 mod choice;
+mod constraint;
 mod generation;
 mod model;
 mod pipeline;
@@ -17,11 +18,12 @@ mod sampling;
 mod whole;
 
 pub use ask::{Ask, Chat, Ending, Input, PromptText, Service};
+pub use constraint::{Constrained, ToolChoice};
 pub use engine::Priority;
 pub use generation::{Event, Generation, Reason, Tally, Usage};
 pub use model::{LoadedModel, ModelInfo};
 pub use pipeline::{TokenLogprob, TokenText};
 pub use problem::{Kind, Problem};
 pub use sampling::Sampling;
-pub use text::ToolDelta;
+pub use text::{Constraint, ToolDelta};
 pub use whole::{Answer, ToolCall};

@@ -1,12 +1,12 @@
 //! A model that answers: what is known of it, its engine, and the thread on which the engine runs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use engine::{EngineConfig, EngineHandle, Executor, Observer, RequestId};
-use text::{ChatTemplate, Dialect, EncodeOptions, Tokenizer};
+use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, EncodeOptions, Tokenizer};
 
 use crate::Sampling;
 
@@ -37,6 +37,8 @@ pub struct LoadedModel {
     pub info: ModelInfo,
     /// Control tokens that its dialect has to see.
     pub(crate) markers: Arc<[u32]>,
+    /// Its vocabulary as constraints need it; made when it is first asked for.
+    pub(crate) constrainer: OnceLock<Result<Constrainer, ConstraintError>>,
     context: usize,
     streams: usize,
     engine: EngineHandle,
@@ -62,7 +64,17 @@ impl LoadedModel {
         let engines = Arc::clone(&clock);
         let (engine, thread) = engine::spawn(executor, config, move || engines(), observer)?;
         let (thread, ids) = (Mutex::new(Some(thread)), AtomicU64::new(0));
-        Ok(LoadedModel { markers: markers(&info), info, context, streams, engine, clock, thread, ids })
+        Ok(LoadedModel {
+            markers: markers(&info),
+            constrainer: OnceLock::new(),
+            info,
+            context,
+            streams,
+            engine,
+            clock,
+            thread,
+            ids,
+        })
     }
 
     /// Its engine: counters, liveness, draining and stopping.

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenSink};
+use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
 use serde_json::Value;
-use text::{CallOptions, EncodeOptions, Parser, TemplateError};
+use text::{CallOptions, ConstraintMatcher, EncodeOptions, Parser, TemplateError};
 
 use crate::choice::Choice;
+use crate::constraint::Mask;
 use crate::pipeline::{Pipeline, Shown};
 use crate::queue::queue;
 use crate::{
@@ -25,7 +26,7 @@ impl LoadedModel {
         self.check_vocabulary(ask)?;
         let room = ask.ending.max_tokens != Some(0);
         prompts.iter().try_for_each(|prompt| self.check_length(prompt.tokens.len(), room))?;
-        Starter::new(self, ask, &prompts).start(prompts)
+        Starter { matcher: self.matcher(ask)?, ..Starter::new(self, ask, &prompts) }.start(prompts)
     }
 
     /// The prompt that the model's chat template makes of a conversation.
@@ -161,6 +162,8 @@ struct Starter<'a> {
     params: SamplingParams,
     stop: StopRules,
     tally: Arc<Tally>,
+    /// At the beginning of what the answers have to fit.
+    matcher: Option<ConstraintMatcher>,
 }
 
 impl<'a> Starter<'a> {
@@ -168,7 +171,7 @@ impl<'a> Starter<'a> {
         let params = ask.sampling.or(&model.info.sampling).params(ask.logprobs);
         let tokens = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let tally = Arc::new(Tally::new(tokens, Arc::clone(&model.clock)));
-        Starter { model, ask, params, stop: stop_rules(model, ask), tally }
+        Starter { model, ask, params, stop: stop_rules(model, ask), tally, matcher: None }
     }
 
     /// Submits all prompts or none.
@@ -208,7 +211,7 @@ impl<'a> Starter<'a> {
             return Err(Problem::of(Kind::InvalidValue, encoded.param.as_str(), message));
         };
         let (params, stop) = (self.params.clone(), self.stop.clone());
-        let continuations = sinks.into_iter().map(Continuation::new).collect();
+        let continuations = sinks.into_iter().map(|sink| Continuation { sink, mask: self.mask(encoded) }).collect();
         let Service { priority, time_limit, tenant, cache_salt } = &self.ask.service;
         Ok(Request {
             params,
@@ -234,6 +237,13 @@ impl<'a> Starter<'a> {
 }
 
 impl Starter<'_> {
+    /// An answer that begins within reasoning is free until that ends.
+    fn mask(&self, encoded: &Encoded) -> Option<Box<dyn TokenMask>> {
+        let matcher = self.matcher.clone()?;
+        let ends = self.parser(encoded).map(|parser| parser.reasoning_ends()).unwrap_or_default();
+        Some(Box::new(Mask(matcher.after(&ends))))
+    }
+
     fn parser(&self, encoded: &Encoded) -> Option<Parser> {
         let (Some(text), Input::Chat(chat)) = (&encoded.rendered, &self.ask.input) else { return None };
         let options =

@@ -1,4 +1,5 @@
-//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, dialects, grammars.
+//! Text to tokens and back: tokenizers, chat templates, streaming decode, stop strings, dialects, grammars,
+//! constraints.
 //!
 //! Architecture invariant: this crate knows nothing of models, tensors, HTTP or async.
 
@@ -7,6 +8,7 @@ mod alphabet;
 mod bpe;
 mod charsmap;
 mod classes;
+mod constraint;
 mod decode;
 mod dialects;
 mod export;
@@ -30,6 +32,7 @@ mod unigram;
 mod vocab;
 mod wordpiece;
 
+pub use constraint::{Calls, Constrainer, Constraint, ConstraintError, ConstraintMatcher};
 pub use decode::StreamDecoder;
 pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};

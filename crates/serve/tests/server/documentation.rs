@@ -17,6 +17,8 @@ fn check(page: &str, sources: &[&str], least: usize) {
         names.extend(source.split('.').skip(1).filter_map(first_argument));
         let refused = source.split_once("UNSUPPORTED: &[&str] = &[").and_then(|(_, rest)| rest.split_once("];"));
         names.extend(refused.into_iter().flat_map(|(list, _)| list.split('"').skip(1).step_by(2)));
+        let lists = source.split("one_of(").skip(1).filter_map(|rest| rest.split_once("&[")?.1.split_once("])"));
+        names.extend(lists.flat_map(|(list, _)| list.split('"').skip(1).step_by(2)));
     }
     assert!(names.len() >= least, "the source is no longer read as it is written: {names:?}");
     for name in names {
@@ -27,7 +29,7 @@ fn check(page: &str, sources: &[&str], least: usize) {
 
 #[test]
 fn pages_name_fields() {
-    check("http.md", &["openai/chat", "openai/completion", "openai/request", "sampling"], 60);
+    check("http.md", &["openai/chat", "openai/completion", "openai/constraint", "openai/request", "sampling"], 70);
     check("http.md", &["inference/mod", "inference/tokens"], 8);
     check("anthropic.md", &["anthropic/request", "anthropic/messages", "anthropic/reply", "anthropic/count"], 25);
     check(

@@ -15,6 +15,7 @@ mod page;
 mod python;
 mod specification;
 mod streams;
+mod structured;
 mod support;
 mod tokens;
 mod tools;

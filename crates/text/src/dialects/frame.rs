@@ -222,6 +222,11 @@ impl Machine for Frame {
         let space = std::mem::take(&mut self.space);
         self.show(&space, output);
     }
+
+    fn reasoning_ends(&self) -> Vec<&'static str> {
+        let Place::Reasoning = self.place else { return Vec::new() };
+        self.tags.reasoning.iter().filter(|(_, to)| matches!(to, To::Text)).map(|(tag, _)| *tag).collect()
+    }
 }
 
 /// Where what may be the beginning of one of `tags` stands at the end of `text`; its length if nothing may.

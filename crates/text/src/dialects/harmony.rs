@@ -16,6 +16,8 @@ const MESSAGE: &str = "<|message|>";
 const ENDS: [&str; 3] = ["<|end|>", "<|call|>", "<|return|>"];
 /// All of them.
 pub(super) const MARKERS: &[&str] = &[START, CHANNEL, MESSAGE, "<|constrain|>", "<|end|>", "<|call|>", "<|return|>"];
+/// Begins the answer proper.
+const FINAL: &str = "<|channel|>final<|message|>";
 /// Longest header.
 const LONGEST: usize = 512;
 
@@ -251,6 +253,14 @@ impl Machine for Harmony {
             }
             // A header that breaks off says nothing.
             Place::Header | Place::Between => {}
+        }
+    }
+
+    /// Whatever channels come first: the answer is what is in the last one.
+    fn reasoning_ends(&self) -> Vec<&'static str> {
+        match self.place {
+            Place::First | Place::Header | Place::Between | Place::Message(Kind::Reasoning) => vec![FINAL],
+            _ => Vec::new(),
         }
     }
 }

@@ -14,6 +14,7 @@
 
 mod arguments;
 mod code;
+mod forms;
 mod frame;
 mod functionary;
 mod gemma;
@@ -35,6 +36,7 @@ mod xml;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::{Calls, ConstraintError, Tokenizer};
 pub use parser::{CallOptions, Parser, Part, ToolDelta};
 use table::{FAMILIES, Family};
 use tools::Tools;
@@ -69,6 +71,23 @@ impl Dialect {
     /// Special tokens that mean something to the parser: an answer is decoded with these as text.
     pub fn markers(self) -> &'static [&'static str] {
         self.0.markers
+    }
+
+    /// A constraint under which an answer is calls of `tools` (OpenAI's array; only `tool`, if it is given), and one call
+    /// unless `parallel`. The tokenizer tells which of the dialect's markers are control tokens. `None` if the dialect
+    /// has no form of calls that a grammar can say.
+    ///
+    /// # Errors
+    /// If a tool has no name or no schema that could be used; paths are relative to the tools.
+    pub fn calls(
+        self,
+        tools: &serde_json::Value,
+        tool: Option<&str>,
+        parallel: bool,
+        tokenizer: &Tokenizer,
+    ) -> Result<Option<Calls>, ConstraintError> {
+        let form = forms::of(self, tokenizer);
+        form.map(|form| form.calls(tools, tool, parallel, (self.markers(), tokenizer))).transpose()
     }
 
     /// A parser of one answer. The end of its prompt (`prompt_tail`, or all of it) tells whether the answer begins within

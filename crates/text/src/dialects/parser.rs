@@ -64,6 +64,9 @@ pub(super) trait Machine: Debug + Send {
 
     /// Reads the last of the text.
     fn finish(&mut self, text: &str, output: &mut Output);
+
+    /// What ends the reasoning that it is within; nothing if it is not.
+    fn reasoning_ends(&self) -> Vec<&'static str>;
 }
 
 impl Parser {
@@ -93,6 +96,11 @@ impl Parser {
     /// vain then.
     pub fn has_enough(&self) -> bool {
         self.output.has_enough()
+    }
+
+    /// The texts any of which ends the reasoning that the answer is within now; none if it is within none.
+    pub fn reasoning_ends(&self) -> Vec<&'static str> {
+        self.machine.reasoning_ends()
     }
 
     /// How many calls were given or begun.

@@ -141,7 +141,7 @@ pub(super) const FAMILIES: &[Family] = &[
     Family {
         names: &["granite"],
         recognise: |source| source.contains("<|start_of_role|>") && !source.contains("<tool_call>"),
-        markers: &["<think>", "</think>", "<|tool_call|>", "<tool_call>", "<response>", "</response>"],
+        markers: &["<think>", "</think>", "<|tool_call|>", "<tool_call>", "</tool_call>", "<response>", "</response>"],
         machine: |tail, tools| framed(&GRANITE, tail, tools),
     },
     Family {

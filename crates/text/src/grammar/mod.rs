@@ -9,6 +9,7 @@
 
 mod compile;
 mod cursor;
+mod lark;
 mod order;
 mod parse;
 

@@ -4,7 +4,25 @@ use super::{Grammar, GrammarError, Node};
 
 /// The places of all rules, each after those it refers to.
 pub(super) fn bottom_up(grammar: &Grammar) -> Result<Vec<usize>, GrammarError> {
-    let uses: Vec<Vec<usize>> = grammar.rules.iter().map(|rule| references(&rule.body)).collect();
+    let uses = uses(grammar);
+    let (order, open) = sorted(&uses);
+    match (0..open.len()).find(|&rule| open[rule] > 0) {
+        None => Ok(order),
+        Some(stuck) => Err(circle(grammar, &uses, &open, stuck)),
+    }
+}
+
+/// Whether each rule leads to one that refers to itself.
+pub(super) fn circular(grammar: &Grammar) -> Vec<bool> {
+    sorted(&uses(grammar)).1.into_iter().map(|open| open > 0).collect()
+}
+
+fn uses(grammar: &Grammar) -> Vec<Vec<usize>> {
+    grammar.rules.iter().map(|rule| references(&rule.body)).collect()
+}
+
+/// The rules in order as far as there is one, and how many references of each lead to a circle.
+fn sorted(uses: &[Vec<usize>]) -> (Vec<usize>, Vec<usize>) {
     let mut users = vec![Vec::new(); uses.len()];
     for (user, used) in uses.iter().enumerate() {
         used.iter().for_each(|&used| users[used].push(user));
@@ -21,10 +39,7 @@ pub(super) fn bottom_up(grammar: &Grammar) -> Result<Vec<usize>, GrammarError> {
             }
         }
     }
-    match (0..open.len()).find(|&rule| open[rule] > 0) {
-        None => Ok(order),
-        Some(stuck) => Err(circle(grammar, &uses, &open, stuck)),
-    }
+    (order, open)
 }
 
 /// Every rule that a node refers to, once for each time.

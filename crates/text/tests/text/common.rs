@@ -132,3 +132,13 @@ impl Reader<'_> {
         }
     }
 }
+
+/// How byte-level vocabularies write a byte: printable Latin-1 as it is, the others moved up to U+0100 in order.
+pub(crate) fn letter(byte: u8) -> char {
+    let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+    if printable(byte) {
+        return byte.into();
+    }
+    let before = (0..byte).filter(|b| !printable(*b)).count() as u32;
+    char::from_u32(0x100 + before).unwrap_or('?')
+}

@@ -1,6 +1,7 @@
 //! The crate from outside: vectors, oracles, goldens, hostile input.
 
 mod common;
+mod constraints;
 mod converted;
 mod dialects;
 mod gguf_small;
@@ -8,5 +9,6 @@ mod gguf_vectors;
 mod grammar;
 mod hostile;
 mod json_oracle;
+mod schema_suite;
 mod small;
 mod templates;

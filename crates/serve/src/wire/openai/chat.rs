@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Problem, Reason, Tally};
+use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Problem, Reason, Tally, ToolChoice};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -27,7 +27,7 @@ impl Dialect for ChatCompletion {
         let map = fields::object(body)?;
         let fields = Fields(&map);
         request::refuse_unsupported(fields)?;
-        refuse_formats(fields)?;
+        refuse_modalities(fields)?;
         let logprobs = logprobs(fields)?;
         // As with OpenAI: an answer is as long as the context allows, and has at least one token.
         let (ask, delivery) = request::ask(fields, Input::Chat(chat(fields)?), logprobs, (1, None))?;
@@ -191,9 +191,11 @@ pub(crate) fn chat(fields: Fields<'_>) -> Result<Chat, Problem> {
     if continue_final_message {
         check_continued(&messages, add_generation_prompt)?;
     }
+    let (tools, tool_choice) = tools(fields)?;
     Ok(Chat {
         messages: Value::Array(messages),
-        tools: tools(fields)?,
+        tools,
+        tool_choice,
         add_generation_prompt,
         continue_final_message,
         parallel_tool_calls: fields.bool("parallel_tool_calls")?.unwrap_or(true),
@@ -201,13 +203,7 @@ pub(crate) fn chat(fields: Fields<'_>) -> Result<Chat, Problem> {
     })
 }
 
-fn refuse_formats(fields: Fields<'_>) -> Result<(), Problem> {
-    if let Some(format) = fields.object("response_format")? {
-        match Fields(format).string("type")? {
-            None | Some("text") => {}
-            Some(kind) => return Err(unsupported("response_format", &format!("of type {kind}"))),
-        }
-    }
+fn refuse_modalities(fields: Fields<'_>) -> Result<(), Problem> {
     let modalities = fields.array("modalities")?.map_or(&[][..], Vec::as_slice);
     match modalities.iter().find(|item| *item != "text") {
         None => Ok(()),
@@ -228,16 +224,20 @@ fn check_continued(messages: &[Value], add_generation_prompt: bool) -> Result<()
     Err(Problem::of(Kind::InvalidValue, param, format!("{param} {problem}.")))
 }
 
-/// `none` hides them from the model; a forced call would need a grammar.
-fn tools(fields: Fields<'_>) -> Result<Option<Value>, Problem> {
+/// The tools, and whether they must be called; `none` hides them from the model.
+fn tools(fields: Fields<'_>) -> Result<(Option<Value>, ToolChoice), Problem> {
     let tools = fields.list("tools", MAX_TOOLS)?.filter(|tools| !tools.is_empty());
-    match fields.get("tool_choice") {
-        None => {}
-        Some(Value::String(choice)) if choice == "auto" => {}
-        Some(Value::String(choice)) if choice == "none" => return Ok(None),
-        Some(_) => return Err(unsupported("tool_choice", "other than auto and none")),
-    }
-    Ok(tools.map(|tools| Value::Array(tools.clone())))
+    let choice = match fields.get("tool_choice") {
+        None => ToolChoice::Auto,
+        Some(Value::String(choice)) if choice == "auto" => ToolChoice::Auto,
+        Some(Value::String(choice)) if choice == "none" => return Ok((None, ToolChoice::Auto)),
+        Some(Value::String(choice)) if choice == "required" => ToolChoice::Required,
+        Some(choice) => match choice.pointer("/function/name").and_then(Value::as_str) {
+            Some(name) if choice["type"] == "function" => ToolChoice::Named(name.to_owned()),
+            _ => return Err(unsupported("tool_choice", "other than auto, none, required and a function by its name")),
+        },
+    };
+    Ok((tools.map(|tools| Value::Array(tools.clone())), choice))
 }
 
 fn variables(fields: Fields<'_>) -> Result<Map<String, Value>, Problem> {

@@ -2,6 +2,7 @@
 
 mod chat;
 mod completion;
+mod constraint;
 mod error;
 mod logprobs;
 mod messages;

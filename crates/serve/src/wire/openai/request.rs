@@ -4,6 +4,7 @@ use answer::{Ask, Ending, Input, Kind, Priority, Problem, Service};
 use serde_json::Value;
 use std::time::Duration;
 
+use super::constraint;
 use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported, urgency};
 use crate::wire::sampling::sampling;
 
@@ -22,18 +23,11 @@ const UNSUPPORTED: &[&str] = &[
     "ebnf",
     "format",
     "functions",
-    "grammar",
-    "guided_choice",
-    "guided_grammar",
-    "guided_json",
-    "guided_regex",
     "include_stop_str_in_output",
-    "json_schema",
     "logits_processors",
     "mirostat",
     "prompt_logprobs",
     "regex",
-    "structured_outputs",
     "suffix",
     "tfs_z",
     "top_a",
@@ -95,6 +89,7 @@ pub(super) fn ask(
         n: usize::try_from(n).unwrap_or(1),
         sampling: sampling(fields)?,
         ending: ending(fields, tokens)?,
+        constrained: constraint::constrained(fields)?,
         logprobs,
         service: service(fields)?,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
