@@ -28,6 +28,8 @@ LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_e
 GEMMA = {"tie_word_embeddings": True, "sliding_window": 8, "hidden_activation": "gelu_pytorch_tanh",
          "query_pre_attn_scalar": 16}
 
+SPARSE = MOE | {"moe_intermediate_size": 16}
+
 # Name: GGUF's architecture, type of the matrices, config.
 CASES = {
     "llama": ("llama", "F16", {"model_type": "llama", "rope_parameters": LLAMA3, "attention_bias": True}),
@@ -73,9 +75,23 @@ CASES = {
     "qwen2vl": ("qwen2vl", "F16", {"model_type": "qwen2", "rope_theta": 1000.0, "sections": [16, 24, 24, 0]}),
     "qwen3vlmoe": ("qwen3vlmoe", "F16", MOE | {"model_type": "qwen3_moe", "num_experts": 4, "norm_topk_prob": True,
                    "moe_intermediate_size": 16, "sections": [24, 20, 20, 0]}),
+    "ministral3": ("mistral3", "F16", {"model_type": "ministral3", "rope_parameters": YARN | {
+        "mscale": 1.0, "mscale_all_dim": 1.0, "original_max_position_embeddings": 8, "llama_4_scaling_beta": 0.3}}),
+    "qwen2moe": ("qwen2moe", "F16", SPARSE | {"model_type": "qwen2_moe", "num_experts": 4, "head_dim": 4,
+                 "shared_expert_intermediate_size": 32}),
+    "glm4moe": ("glm4moe", "F16", SPARSE | {"model_type": "glm4_moe", "n_routed_experts": 4, "n_shared_experts": 1,
+                "use_qk_norm": True, "routed_scaling_factor": 2.5, "partial_rotary_factor": 0.5}),
+    "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
+              "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
+    "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
+    "ernie4_5-moe": ("ernie4_5-moe", "F16", SPARSE | {"model_type": "ernie4_5_moe", "moe_num_experts": 4, "moe_k": 2,
+                     "moe_num_shared_experts": 1, "rope_theta": 1000.0, "head_dim": 4}),
+    "hunyuan-moe": ("hunyuan-moe", "F16", SPARSE | {"model_type": "hunyuan_v1_moe", "num_experts": 4, "moe_topk": 2}),
+    "afmoe": ("afmoe", "F16", SPARSE | {"model_type": "afmoe", "num_experts": 4, "num_shared_experts": 1,
+              "route_scale": 2.5, "sliding_window": 8, "num_hidden_layers": 4, "mup_enabled": True}),
 }
 UNSAID = ("granite", "granitemoe", "phi3")
-PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3")
 
 
 def main():
@@ -111,7 +127,7 @@ def weights(config, kind):
 
 
 def matrix(name, data):
-    return data.ndim > 1 and "bias" not in name and "router" not in name and "gate_inp" not in name and "mlp.gate." not in name
+    return data.ndim > 1 and "bias" not in name and "router" not in name and "gate_inp" not in name and "shared_expert_gate" not in name and "mlp.gate." not in name
 
 
 def rounded(data, kind):
@@ -132,7 +148,7 @@ def keys(w, arch, c):
     rope = c.get("rope_parameters", {})
     rope = rope.get("full_attention", rope)
     head_dim = c["hidden_size"] // c["num_attention_heads"] if arch in UNSAID else c["head_dim"]
-    w.add_block_count(c["num_hidden_layers"])
+    w.add_block_count(c["num_hidden_layers"] + (arch == "glm4moe"))
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
     w.add_feed_forward_length(c["intermediate_size"])
@@ -143,8 +159,8 @@ def keys(w, arch, c):
     if arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
-    if arch in PERMUTED or arch in ("phi3", "chatglm", "glm4"):
-        w.add_rope_dimension_count(int(head_dim * c.get("partial_rotary_factor", 1.0)))
+    if arch in PERMUTED or arch in ("phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
+        w.add_rope_dimension_count(c.get("rotary_dim", int(head_dim * c.get("partial_rotary_factor", 1.0))))
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
@@ -167,7 +183,20 @@ def keys(w, arch, c):
     if "num_local_experts" in c:
         w.add_expert_count(c["num_local_experts"])
         w.add_expert_used_count(c["num_experts_per_tok"])
-    if arch in ("qwen3moe", "qwen3vlmoe", "gpt-oss"):
+    if "shared_expert_intermediate_size" in c or arch == "hunyuan-moe":
+        w.add_expert_shared_feed_forward_length(c.get("shared_expert_intermediate_size", c["intermediate_size"]))
+    if arch in ("glm4moe", "dots1", "afmoe", "minimax-m2"):
+        w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+    if arch in ("glm4moe", "dots1", "afmoe"):
+        w.add_leading_dense_block_count(1)
+        w.add_expert_weights_norm(True)
+        w.add_expert_weights_scale(c.get("routed_scaling_factor", c.get("route_scale")))
+        w.add_expert_shared_count(c.get("n_shared_experts", c.get("num_shared_experts")))
+    if arch == "glm4moe":
+        w.add_nextn_predict_layers(1)
+    if arch == "afmoe":
+        w.add_sliding_window(c["sliding_window"])
+    if arch in ("qwen3moe", "qwen3vlmoe", "gpt-oss") or "moe_intermediate_size" in c:
         w.add_expert_feed_forward_length(c.get("moe_intermediate_size", c["intermediate_size"]))
 
 
@@ -180,6 +209,9 @@ def scaling(w, c, rope):
             w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
             w.add_rope_scaling_factor(rope["factor"])
             w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+            if "mscale_all_dim" in rope:
+                w.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
+                w.add_attn_temperature_scale(rope["llama_4_scaling_beta"])
         case "longrope":
             original = rope["original_max_position_embeddings"]
             w.add_rope_scaling_orig_ctx_len(original)
@@ -192,10 +224,15 @@ def converted(name, arch, c, made):
     known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)
+    if arch == "glm4moe":
+        # A layer that guesses the token after the next.
+        out["blk.2.nextn.enorm.weight"] = (np.ones(24, np.float32), gguf.GGMLQuantizationType.F32)
     for tensor, data in regrouped(name, made).items():
         if isinstance(data, tuple):
             out[renamed(known, tensor)] = (mxfp4(*data), gguf.GGMLQuantizationType.MXFP4)
             continue
+        if tensor.endswith("e_score_correction_bias"):
+            data = data.reshape(-1)
         if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
             data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
         if "gemma" in arch and tensor.endswith("norm.weight"):
@@ -213,6 +250,8 @@ def renamed(known, tensor):
     if tensor.startswith("blk."):
         return tensor
     tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight")
+    if tensor.endswith(("e_score_correction_bias", "expert_bias")):
+        return f"blk.{tensor.split('.')[2]}.exp_probs_b.bias"
     found = known.get_name(tensor, try_suffixes=(".weight", ".bias"))
     assert found, tensor
     return found

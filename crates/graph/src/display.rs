@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::{Attention, Elem, End, Graph, Node, Op, Product, Rope, Rows, ValueId, ValueInfo};
+use crate::{Attention, Elem, End, Graph, Growth, Node, Op, Product, Rope, Rows, ValueId, ValueInfo};
 
 /// One line per node: `%4 = linear(%3) blk.0.attn_q.weight [64, 32] Q8_0 -> [tokens, 64]`.
 impl Display for Graph {
@@ -75,6 +75,7 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
     match op {
         Op::RmsNorm { eps, quantize, .. } => write!(f, " eps {eps}{}", if *quantize { ", to Q8" } else { "" }),
         Op::Scale { by } => write!(f, " by {by}"),
+        Op::Grow(Growth { rate, every }) => write!(f, " rate {rate}, every {every}"),
         Op::SoftCap { cap } => write!(f, " at {cap}"),
         Op::Glu { act } => write!(f, " {act:?}"),
         Op::Product(product) => product_parameters(product, f),
@@ -87,6 +88,7 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
         Op::Scores { layer, heads, scale } => write!(f, " layer {layer}, {heads} heads, scale {scale}"),
         Op::Softmax { window: Some(window), .. } => write!(f, " window {window}"),
         Op::Attention(attention) => attention_parameters(attention, f),
+        Op::Squash(squash) => write!(f, " {squash:?}"),
         Op::TopK { k } => write!(f, " k {k}"),
         Op::GateWeights { scoring } => write!(f, " {scoring:?}"),
         _ => Ok(()),

@@ -42,6 +42,8 @@ pub enum Op {
         /// The factor.
         by: f32,
     },
+    /// x → x · the growth at its row's position.
+    Grow(Growth),
     /// x → cap · tanh(x / cap). x is numbers or numbers by position.
     SoftCap {
         /// The bound.
@@ -108,6 +110,8 @@ pub enum Op {
     },
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
+    /// x → the same: what a router's products are as scores.
+    Squash(Squash),
     /// scores `[n, experts]` → ids `[n, k]` (U32): the k largest, largest first; of equals the lower id.
     TopK {
         /// How many.
@@ -143,6 +147,7 @@ impl Op {
             Op::RmsNorm { .. } => "rms_norm",
             Op::Add => "add",
             Op::Scale { .. } => "scale",
+            Op::Grow(_) => "grow",
             Op::SoftCap { .. } => "soft_cap",
             Op::Glu { .. } => "glu",
             Op::Quantize => "quantize",
@@ -156,6 +161,7 @@ impl Op {
             Op::Weigh { .. } => "weigh",
             Op::CausalConv { .. } => "causal_conv",
             Op::SelectOutputs => "select_outputs",
+            Op::Squash(_) => "squash",
             Op::TopK { .. } => "top_k",
             Op::GateWeights { .. } => "gate_weights",
             Op::ExpertLinear { .. } => "expert_linear",
@@ -189,10 +195,10 @@ impl Op {
     /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
-        use Op::{Add, AddBias, Glu, Rope, RopeKvWrite, Scale, SoftCap, Softmax};
+        use Op::{Add, AddBias, Glu, Grow, Rope, RopeKvWrite, Scale, SoftCap, Softmax};
         match self {
             Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } => true,
-            Scale { .. } | SoftCap { .. } | Softmax { .. } => true,
+            Grow(_) | Scale { .. } | SoftCap { .. } | Softmax { .. } => true,
             Op::Product(product) => product.end == End::Add && !product.quantize,
             _ => false,
         }
@@ -228,6 +234,8 @@ pub enum End {
 pub enum Activation {
     /// x · sigmoid(x).
     Silu,
+    /// sigmoid(x): how gates of attention are applied.
+    Sigmoid,
     /// The tanh approximation of GELU.
     GeluTanh,
     /// GELU by the error function.
@@ -252,6 +260,25 @@ pub struct Rope {
     pub magnitude: f32,
     /// Which elements form a pair.
     pub style: RopeStyle,
+}
+
+/// A factor that grows step by step with the position, as Llama 4 and Ministral 3 scale queries.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Growth {
+    /// How fast.
+    pub rate: f32,
+    /// Positions of a step.
+    pub every: usize,
+}
+
+impl Growth {
+    /// 1 + rate · ln(1 + ⌊position / every⌋).
+    ///
+    /// # Panics
+    /// If a step has no positions.
+    pub fn at(self, position: usize) -> f32 {
+        1.0 + self.rate * ((1 + position / self.every) as f32).ln()
+    }
 }
 
 /// Which elements of a head form a pair.
@@ -280,6 +307,15 @@ pub struct Attention {
     pub sinks: Option<WeightId>,
 }
 
+/// Functions that bring a router's products between 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Squash {
+    /// Each alone.
+    Sigmoid,
+    /// Softmax over the row.
+    Softmax,
+}
+
 /// How router scores become the weights of the chosen experts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GateScoring {
@@ -287,4 +323,8 @@ pub enum GateScoring {
     SoftmaxChosen,
     /// Softmax over all experts; the chosen ones keep their share (`norm_topk_prob` false).
     SoftmaxAll,
+    /// The scores as they are.
+    Kept,
+    /// The chosen scores, each divided by their sum. None is below 0.
+    Shared,
 }

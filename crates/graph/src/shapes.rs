@@ -1,7 +1,7 @@
 //! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
 
 use crate::{
-    Attention, Elem, End, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
+    Attention, Elem, End, Growth, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
 };
 
 /// A value's type, with the bound of its elements where they are indices.
@@ -60,6 +60,7 @@ impl Shapes<'_> {
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
+            (Op::Grow(growth), [x]) => grow(*growth, x),
             (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(if by_position(x) { Ok(*x) } else { pass(x) }),
             (Op::Rope(rope), [x]) => turn(rope, x),
             (Op::RopeKvWrite { rope, layer }, [q, k, v]) => {
@@ -73,6 +74,7 @@ impl Shapes<'_> {
             (Op::Quantize, [x]) => quantize(x),
             (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
             (Op::SelectOutputs, [x]) => select(x),
+            (Op::Squash(_), [x]) => pass(x),
             (Op::TopK { k }, [scores]) => top_k(*k, scores),
             (Op::GateWeights { .. }, [scores, ids]) => gate_weights(scores, ids),
             (Op::ExpertLinear { weight }, [x, ids]) => self.expert_linear(*weight, x, ids),
@@ -317,6 +319,13 @@ fn turn(rope: &Rope, x: &Typed) -> Checked {
     require(pairs <= head_dim / 2, || format!("{pairs} frequencies turn {} of {head_dim} elements", 2 * pairs))?;
     require(rope.magnitude.is_finite(), || format!("magnitude {} is not finite", rope.magnitude))?;
     require(rope.freqs.iter().all(|f| f.is_finite()), || "a frequency is not finite".into())?;
+    pass(x)
+}
+
+fn grow(growth: Growth, x: &Typed) -> Checked {
+    require(x.info.rows == Rows::Tokens, || "only rows of tokens have positions".into())?;
+    require(growth.every > 0, || "a step of the growth has no positions".into())?;
+    require(growth.rate.is_finite(), || format!("rate {} is not finite", growth.rate))?;
     pass(x)
 }
 

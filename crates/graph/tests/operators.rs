@@ -2,8 +2,8 @@
 
 use graph::testing::upload;
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Interpreter, KvShape, KvType, Limits,
-    Memory, Op, Product, Rope, RopeStyle, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Growth, Interpreter, KvShape, KvType,
+    Limits, Memory, Op, Product, Rope, RopeStyle, Squash, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -342,6 +342,16 @@ fn causal_conv() {
 }
 
 #[test]
+fn grow() {
+    // Rows at positions 0, 1 and 2: the step of two positions begins at 2.
+    let grow = |b: &mut Bench| {
+        let x = b.input(1, &[1.0, 2.0, 3.0]);
+        b.push(Op::Grow(Growth { rate: 2.0, every: 2 }), &[x])
+    };
+    check("grow", 3, grow, [1.0, 2.0, 3.0 + 6.0 * std::f32::consts::LN_2]);
+}
+
+#[test]
 fn experts() {
     let scores = [LN3, 0.0, LN3, -50.0, 0.0, LN3, -50.0, -50.0];
     let gates = |scoring| {
@@ -352,6 +362,21 @@ fn experts() {
         }
     };
     check("softmax of the chosen", 2, gates(GateScoring::SoftmaxChosen), [0.5, 0.5, 0.75, 0.25]);
+    check("as they are", 2, gates(GateScoring::Kept), [LN3, LN3, LN3, 0.0]);
+    let squashed = |squash| {
+        move |b: &mut Bench| {
+            let x = b.input(2, &[LN3, 0.0, 0.0, 0.0]);
+            b.push(Op::Squash(squash), &[x])
+        }
+    };
+    check("sigmoid of each", 2, squashed(Squash::Sigmoid), [0.75, 0.5, 0.5, 0.5]);
+    check("softmax of a row", 2, squashed(Squash::Softmax), [0.75, 0.25, 0.5, 0.5]);
+    let shared = |b: &mut Bench| {
+        let scores = b.input(2, &[0.5, 0.25, 0.0, 0.0]);
+        let ids = b.top_k(2, scores);
+        b.push(Op::GateWeights { scoring: GateScoring::Shared }, &[scores, ids])
+    };
+    check("shares of the chosen", 2, shared, [2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]);
     check("softmax of all", 2, gates(GateScoring::SoftmaxAll), [3.0 / 7.0, 3.0 / 7.0, 0.75, 0.25]);
     let ids = |b: &mut Bench| {
         let (scores, zero) = (b.input(4, &scores), b.input(2, &[0.0; 4]));

@@ -1,6 +1,6 @@
 //! The numbers of a model, read once and never changed.
 
-use graph::{Activation, GateScoring, Rope};
+use graph::{Activation, GateScoring, Growth, Rope, Squash};
 
 /// Immutable numbers of a model; everything its graph is made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,8 +99,12 @@ pub struct AttentionSpec {
     pub softcap: Option<f32>,
     /// How positions enter; `None` if they do not.
     pub rope: Option<Rope>,
+    /// What queries are multiplied with by their positions.
+    pub growth: Option<Growth>,
     /// Norms of queries and keys.
     pub qk_norm: QkNorm,
+    /// Whether its output is multiplied with a sigmoid of its input's own.
+    pub gated: bool,
     /// Whether each head's softmax has a sink.
     pub sinks: bool,
     /// Whether queries, keys and values have a bias.
@@ -136,12 +140,29 @@ pub struct FfnSpec {
 }
 
 /// A mixture of experts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ExpertSpec {
     /// How many there are.
     pub count: usize,
     /// How many each token uses.
     pub used: usize,
+    /// What is applied to the router's products, if anything.
+    pub squash: Option<Squash>,
+    /// Whether a bias decides, with the scores, who is chosen.
+    pub selection_bias: bool,
     /// How router scores become weights.
     pub scoring: GateScoring,
+    /// Multiplied with the weights.
+    pub scale: f32,
+    /// The expert that every token uses.
+    pub shared: Option<SharedSpec>,
+}
+
+/// An expert that every token uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedSpec {
+    /// Width of its hidden values.
+    pub width: usize,
+    /// Whether a sigmoid of the token's own says how much it counts.
+    pub gated: bool,
 }

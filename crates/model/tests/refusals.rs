@@ -43,7 +43,7 @@ fn numbers_are_checked() {
 
 #[test]
 fn what_is_not_handled_is_refused() {
-    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: llama, mistral");
+    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, dots1");
     check("llama", "/config/hidden_act", json!("relu"), "hidden_act", "\"relu\"");
     check("llama", "/config/rope_scaling", json!({"type": "drope"}), "rope_type", "\"drope\"");
     check("llama-linear", "/config/rope_scaling/twist", json!(2), "rope_scaling.twist", "not supported");
@@ -88,7 +88,7 @@ fn gguf_keys_are_checked() {
         let error = error.to_string();
         assert!(error.contains(&format!("{field}: ")) && error.contains(problem), "{error}");
     };
-    check(base.clone().text("general.architecture", "mamba"), "general.architecture", "these are: llama, qwen2");
+    check(base.clone().text("general.architecture", "mamba"), "general.architecture", "these are: afmoe, chatglm");
     let base = base.text("general.architecture", "llama");
     check(base.clone(), "llama.context_length", "is missing");
     let eps = 1e-5f32.to_le_bytes();
@@ -101,7 +101,7 @@ fn gguf_keys_are_checked() {
     check(whole.clone().text("llama.rope.scaling.type", "dynamic"), "llama.rope.scaling.type", "\"dynamic\"");
     check(whole.clone().u32("llama.rope.dimension_count", 6), "llama.rope.dimension_count", "a head of 4");
     check(whole.clone().key("llama.attention.causal", support::BOOL, [0]), "llama.attention.causal", "not supported");
-    check(whole.clone().u32("llama.expert_shared_count", 1), "llama.expert_shared_count", "not supported");
+    check(whole.clone().u32("llama.expert_group_count", 8), "llama.expert_group_count", "not supported");
     check(whole.tensor("rope_freqs.weight", &[3], 0, 12), "rope_freqs.weight", "must hold 2 positive numbers");
 }
 

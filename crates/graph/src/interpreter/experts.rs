@@ -2,10 +2,22 @@
 
 use tensor::Shape;
 
-use crate::GateScoring;
+use crate::{GateScoring, Squash};
 
 use super::attention::softmax;
 use super::{Matrix, rowwise};
+
+pub(super) fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
+    let row = |row: &[f32]| match squash {
+        Squash::Sigmoid => row.iter().map(|&x| rowwise::sigmoid(x)).collect(),
+        Squash::Softmax => {
+            let mut shares = row.to_vec();
+            softmax(&mut shares);
+            shares
+        }
+    };
+    x.rows().flat_map(row).collect()
+}
 
 pub(super) fn top_k(scores: Matrix, k: usize) -> Vec<f32> {
     scores.rows().flat_map(|scores| largest(scores, k)).map(f32::from_bits).collect()
@@ -27,6 +39,12 @@ pub(super) fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) ->
             let mut chosen: Vec<f32> = ids.iter().map(|&id| scores[index(id)]).collect();
             softmax(&mut chosen);
             chosen
+        }
+        GateScoring::Kept => ids.iter().map(|&id| scores[index(id)]).collect(),
+        GateScoring::Shared => {
+            let chosen: Vec<f32> = ids.iter().map(|&id| scores[index(id)]).collect();
+            let total: f32 = chosen.iter().sum();
+            chosen.iter().map(|x| x / total.max(f32::MIN_POSITIVE)).collect()
         }
         GateScoring::SoftmaxAll => {
             let mut shares = scores.to_vec();

@@ -116,6 +116,7 @@ impl Step<'_> {
             }
             Op::Add => rowwise::add(x(0), x(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
+            Op::Grow(growth) => rowwise::grow(*growth, matrix(0), batch),
             Op::SoftCap { cap } => rowwise::soft_cap(*cap, x(0)),
             Op::Glu { act } => rowwise::glu(*act, x(0), x(1)),
             Op::Quantize => rowwise::quantize(x(0)),
@@ -137,6 +138,7 @@ impl Step<'_> {
             Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
+            Op::Squash(squash) => experts::squash(*squash, matrix(0)),
             Op::TopK { k } => experts::top_k(matrix(0), *k),
             Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),
             Op::ExpertLinear { weight: id } => experts::linear(matrix(0), matrix(1), weight(*id), shape(*id)),

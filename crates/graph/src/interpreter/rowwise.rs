@@ -1,6 +1,6 @@
 //! Operators that take each row for itself.
 
-use crate::{Activation, Batch, Elem, Rope, RopeStyle};
+use crate::{Activation, Batch, Elem, Growth, Rope, RopeStyle};
 
 use super::{Matrix, dot};
 
@@ -50,6 +50,7 @@ pub(super) fn glu(act: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {
 fn gated(act: Activation, gate: f32, up: f32) -> f32 {
     match act {
         Activation::Silu => gate * sigmoid(gate) * up,
+        Activation::Sigmoid => sigmoid(gate) * up,
         Activation::GeluTanh => {
             let inner = (2.0 / std::f32::consts::PI).sqrt() * (gate + 0.044715 * gate * gate * gate);
             0.5 * gate * (1.0 + inner.tanh()) * up
@@ -62,7 +63,7 @@ fn gated(act: Activation, gate: f32, up: f32) -> f32 {
     }
 }
 
-fn sigmoid(x: f32) -> f32 {
+pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + (-x).exp())
 }
 
@@ -101,6 +102,11 @@ fn turn(rope: &Rope, head: &mut [f32], position: f32) {
         let (sin, cos) = (sin * rope.magnitude, cos * rope.magnitude);
         (head[a], head[b]) = (head[a] * cos - head[b] * sin, head[b] * cos + head[a] * sin);
     }
+}
+
+pub(super) fn grow(growth: Growth, x: Matrix, batch: &Batch) -> Vec<f32> {
+    let grown = |(row, position): (&[f32], usize)| row.iter().map(|x| x * growth.at(position)).collect::<Vec<_>>();
+    x.rows().zip(positions(batch)).flat_map(grown).collect()
 }
 
 /// The position of every row.

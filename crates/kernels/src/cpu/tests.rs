@@ -303,6 +303,7 @@ fn activation(act: Activation, gate: f32, up: f32) -> f32 {
     let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
     let y = match act {
         Activation::Silu => g * sigmoid(g) * u,
+        Activation::Sigmoid => sigmoid(g) * u,
         Activation::GeluTanh => 0.5 * g * (1.0 + (0.797_884_560_802_865_4 * (g + 0.044715 * g * g * g)).tanh()) * u,
         Activation::ClampedSilu { alpha, limit } => {
             let (g, limit) = (g.min(f64::from(limit)), f64::from(limit));
@@ -337,7 +338,7 @@ fn rows_are_right_at_every_width() {
         let mean = x.iter().map(|x| x * x).sum::<f32>() / n as f32;
         check(&|x| vector.run(RmsNorm { x, weight: &y, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt() * y[i]);
         let clamped = Activation::ClampedSilu { alpha: 1.702, limit: 0.7 };
-        for act in [Activation::Silu, Activation::GeluTanh, Activation::GeluErf, clamped] {
+        for act in [Activation::Silu, Activation::Sigmoid, Activation::GeluTanh, Activation::GeluErf, clamped] {
             check(&|gate| vector.run(Glu { act, gate, up: &y }), &|i| activation(act, x[i], y[i]));
         }
     }

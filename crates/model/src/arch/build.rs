@@ -1,10 +1,10 @@
 //! One graph for all: what a [`ModelSpec`] says, block after block.
 
-use graph::{Attention, Graph, GraphError, KvShape, Op, ValueId, WeightId};
+use graph::{Activation, Attention, Graph, GraphError, KvShape, Op, Squash, ValueId, WeightId};
 use tensor::Shape;
 
 use crate::bind::{Binder, Binding, Role, Slice};
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, ModelSpec, QkNorm};
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, ModelSpec, QkNorm, SharedSpec};
 use crate::{Checkpoint, ModelError};
 
 type Value = Result<ValueId, ModelError>;
@@ -26,7 +26,7 @@ pub(crate) fn build(
         x = builder.layer(layer, x)?;
     }
     let logits = builder.logits(table, x)?;
-    builder.weights.refuse_rest()?;
+    builder.weights.refuse_rest(spec.layers)?;
     let Builder { checkpoint, weights, .. } = builder;
     let graph = weights.graph.finish("logits", logits).map_err(|e| broken(checkpoint, e))?;
     Ok((graph, weights.bindings))
@@ -48,6 +48,7 @@ impl Builder<'_> {
         let spec = self.spec;
         let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
         let a = self.attention(i, &spec.layer(i).attention, h)?;
+        let a = if spec.layer(i).attention.gated { self.gated(i, h, a)? } else { a };
         let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.output_bias, a)?;
         let x = self.add(i, "post_attention_norm", x, a)?;
         let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
@@ -66,6 +67,7 @@ impl Builder<'_> {
         let k = self.project(i, "attn_k", (narrow, slice(wide)), a.qkv_bias, x)?;
         let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.qkv_bias, x)?;
         let q = self.turned(i, "attn_q_norm", wide, a, q)?;
+        let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
         let k = self.turned(i, "attn_k_norm", narrow, a, k)?;
         let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
         self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
@@ -73,6 +75,12 @@ impl Builder<'_> {
         let &AttentionSpec { heads, scale, window, softcap, .. } = a;
         let attention = Attention { layer, heads, scale, window, softcap, sinks };
         self.weights.graph.attention(attention, q).map_err(|e| broken(self.checkpoint, e))
+    }
+
+    /// sigmoid(gate · h) times what attention found.
+    fn gated(&mut self, i: usize, h: ValueId, a: ValueId) -> Value {
+        let gate = self.project(i, "attn_gate", (self.weights.graph.value(a).width, None), false, h)?;
+        self.push(Op::Glu { act: Activation::Sigmoid }, &[gate, a])
     }
 
     /// Queries or keys, normalized and turned.
@@ -89,6 +97,21 @@ impl Builder<'_> {
         if a.qk_norm == QkNorm::Turned { self.norm(i, norm, a.head_dim, x) } else { Ok(x) }
     }
 
+    /// The expert that every token uses, times a sigmoid of the token's own if it is gated.
+    fn shared(&mut self, i: usize, act: Activation, shared: SharedSpec, x: ValueId) -> Value {
+        let slice = |first| Some(Slice { of: "ffn_gate_up_shexp", rows: 2 * shared.width, first });
+        let gate = self.project(i, "ffn_gate_shexp", (shared.width, slice(0)), false, x)?;
+        let up = self.project(i, "ffn_up_shexp", (shared.width, slice(shared.width)), false, x)?;
+        let h = self.push(Op::Glu { act }, &[gate, up])?;
+        let y = self.project(i, "ffn_down_shexp", (self.spec.width, None), false, h)?;
+        if !shared.gated {
+            return Ok(y);
+        }
+        let part = self.project(i, "ffn_gate_inp_shexp", (1, None), false, x)?;
+        let part = self.push(Op::Squash(Squash::Sigmoid), &[part])?;
+        self.push(Op::ExpertSum, &[y, part])
+    }
+
     fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {
         let of = if self.weights.fuses_up(i) { "ffn_up" } else { "ffn_gate_up" };
         let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first });
@@ -100,22 +123,46 @@ impl Builder<'_> {
     }
 
     fn experts(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, x: ValueId) -> Value {
-        let ExpertSpec { count, used, scoring } = *experts;
-        let router = self.weights.router(i, Shape::matrix(count, self.spec.width))?;
-        let mut scores = self.push(Op::Linear { weight: router }, &[x])?;
-        if ffn.bias {
-            let bias = self.weights.bias(i, "ffn_gate_inp", count, None)?;
-            scores = self.push(Op::AddBias { bias }, &[scores])?;
-        }
-        let ids = self.push(Op::TopK { k: used }, &[scores])?;
-        let shares = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        let [ids, shares] = self.choose(i, ffn, experts, x)?;
+        let count = experts.count;
         let inner = Shape { outer: count, rows: ffn.width, cols: self.spec.width };
         let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
         let up = self.chosen(i, Role::Up, inner, ffn.bias, [x, ids])?;
         let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
         let outer = Shape { outer: count, rows: self.spec.width, cols: ffn.width };
         let down = self.chosen(i, Role::Down, outer, ffn.bias, [h, ids])?;
-        self.push(Op::ExpertSum, &[down, shares])
+        let y = self.push(Op::ExpertSum, &[down, shares])?;
+        let Some(shared) = experts.shared else { return Ok(y) };
+        let shared = self.shared(i, ffn.act, shared, x)?;
+        self.push(Op::Add, &[y, shared])
+    }
+
+    /// Which experts each token uses, and how much each counts.
+    fn choose(
+        &mut self,
+        i: usize,
+        ffn: &FfnSpec,
+        experts: &ExpertSpec,
+        x: ValueId,
+    ) -> Result<[ValueId; 2], ModelError> {
+        let ExpertSpec { count, used, squash, selection_bias, scoring, scale, .. } = *experts;
+        let router = self.weights.router(i, Shape::matrix(count, self.spec.width))?;
+        let mut scores = self.push(Op::Linear { weight: router }, &[x])?;
+        if ffn.bias {
+            let bias = self.weights.bias(i, "ffn_gate_inp", count, None)?;
+            scores = self.push(Op::AddBias { bias }, &[scores])?;
+        }
+        if let Some(squash) = squash {
+            scores = self.push(Op::Squash(squash), &[scores])?;
+        }
+        let mut merits = scores;
+        if selection_bias {
+            let bias = self.weights.selection_bias(i, count)?;
+            merits = self.push(Op::AddBias { bias }, &[scores])?;
+        }
+        let ids = self.push(Op::TopK { k: used }, &[merits])?;
+        let shares = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        Ok([ids, self.scale(scale, shares)?])
     }
 
     /// One matrix of each chosen expert.

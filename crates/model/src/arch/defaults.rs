@@ -162,3 +162,76 @@ pub(super) const GPT_OSS_DEFAULTS: Defaults = &[
     // Not in GGUF: gpt-oss was trained without rounding YaRN's bounds.
     (".rope.scaling.yarn_truncate", 0.0),
 ];
+
+pub(super) const QWEN2_MOE_DEFAULTS: Defaults = &[
+    ("use_sliding_window", 0.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 16.0),
+    ("max_window_layers", 28.0),
+    ("max_position_embeddings", 32_768.0),
+    ("num_experts", 60.0),
+    ("num_experts_per_tok", 4.0),
+    ("moe_intermediate_size", 1408.0),
+    ("norm_topk_prob", 0.0),
+    (".expert_weights_norm", 0.0),
+];
+
+pub(super) const GLM4_MOE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 96.0),
+    ("num_key_value_heads", 8.0),
+    ("partial_rotary_factor", 0.5),
+    ("max_position_embeddings", 131_072.0),
+    ("n_routed_experts", 128.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 1408.0),
+];
+
+pub(super) const DOTS1_DEFAULTS: Defaults = &[
+    ("max_position_embeddings", 2048.0),
+    ("sliding_window", 4096.0),
+    ("max_window_layers", 62.0),
+    ("moe_intermediate_size", 1408.0),
+    ("norm_topk_prob", 0.0),
+];
+
+pub(super) const MINIMAX_M2_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 48.0),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("max_position_embeddings", 196_608.0),
+    ("rope_theta", 5e6),
+    ("num_local_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+];
+
+pub(super) const ERNIE_MOE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 20.0),
+    ("num_key_value_heads", 4.0),
+    ("rope_theta", 500_000.0),
+    ("max_position_embeddings", 131_072.0),
+    ("moe_num_experts", 64.0),
+    ("moe_k", 6.0),
+    ("moe_intermediate_size", 1536.0),
+];
+
+pub(super) const AFMOE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 16.0),
+    ("head_dim", 128.0),
+    ("max_position_embeddings", 16_384.0),
+    ("sliding_window", 1024.0),
+    ("num_experts", 64.0),
+    ("num_experts_per_tok", 6.0),
+    ("moe_intermediate_size", 1408.0),
+    ("mup_enabled", 0.0),
+];
+
+pub(super) const MINISTRAL3_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("max_position_embeddings", 262_144.0),
+];

@@ -1,7 +1,7 @@
 //! A model's numbers as the keys of a GGUF file: what the reader of `spec.rs` makes the same [`ModelSpec`] of, under the
 //! names that llama.cpp reads.
 
-use graph::GateScoring;
+use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
@@ -110,6 +110,9 @@ impl Keys {
         self.size(spec::KV_HEADS, attention.kv_heads);
         self.size(spec::HEAD_DIM, attention.head_dim);
         self.size(Key("", "attention.value_length"), attention.head_dim);
+        if let Some(growth) = attention.growth {
+            self.f32(rope_gguf::GROWTH, growth.rate.into());
+        }
         let usual = (attention.head_dim as f64).powf(-0.5) as f32;
         if attention.scale != usual {
             self.f32(spec::ATTENTION_SCALE, attention.scale.into());
@@ -162,8 +165,21 @@ impl Keys {
         } else if config.size(spec::FFN)?.is_none() {
             self.size(spec::FFN, width);
         }
-        if experts.scoring != GateScoring::SoftmaxChosen {
-            self.set(spec::NORM_TOP, GgufValue::Bool(false));
+        let renormalized = matches!(experts.scoring, GateScoring::SoftmaxChosen | GateScoring::Shared);
+        if !renormalized || experts.squash.is_some() {
+            self.set(spec::NORM_TOP, GgufValue::Bool(renormalized));
+        }
+        match experts.squash {
+            Some(Squash::Sigmoid) => self.size(spec::GATING, 2),
+            Some(Squash::Softmax) => self.size(spec::GATING, 1),
+            None => {}
+        }
+        if experts.scale != 1.0 {
+            self.f32(spec::EXPERTS_SCALE, experts.scale.into());
+        }
+        if let Some(shared) = experts.shared {
+            self.size(Key("", "expert_shared_feed_forward_length"), shared.width);
+            self.size(Key("", "expert_shared_count"), 1);
         }
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! What a row of the table of architectures can say.
 
-use graph::{Activation, RopeStyle};
+use std::collections::BTreeSet;
+
+use graph::{Activation, RopeStyle, Squash};
 
 use crate::spec::{Norms, QkNorm};
 use crate::{Checkpoint, Format, Metadata, ModelError};
@@ -29,6 +31,8 @@ pub(crate) struct Arch {
     pub attn: Attn,
     /// How safetensors files keep matrices of all experts in one tensor.
     pub experts: ExpertLayout,
+    /// What is applied to the router's products, where the file does not say.
+    pub squash: Option<Squash>,
 }
 
 /// The attention of a family.
@@ -39,6 +43,10 @@ pub(crate) struct Attn {
     pub hf_rope: RopeStyle,
     /// Norms of queries and keys.
     pub qk_norm: QkNorm,
+    /// Whether some of the family's models have none.
+    pub qk_norm_optional: bool,
+    /// Whether the output is multiplied with a sigmoid.
+    pub gated: bool,
     /// Whether queries, keys and values always have a bias.
     pub qkv_bias: bool,
     /// What config.json calls the flag for a bias of the output projection.
@@ -111,8 +119,9 @@ impl Arch {
         let known = |name: &&str| super::ARCHITECTURES.iter().any(|a| names(a).contains(name));
         let name: &str = of_text.filter(known).map_or_else(|| root.require(key), Ok)?;
         super::ARCHITECTURES.iter().find(|a| names(a).contains(&name)).ok_or_else(|| {
-            let known: Vec<_> = super::ARCHITECTURES.iter().flat_map(names).copied().collect();
-            let problem = format!("architecture \"{name}\" is not supported; these are: {}", known.join(", "));
+            let known: BTreeSet<_> = super::ARCHITECTURES.iter().flat_map(names).copied().collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            let problem = format!("architecture \"{name}\" is not supported; these are: {known}");
             checkpoint.metadata().unsupported(key, problem)
         })
     }

@@ -13,14 +13,11 @@ const OLD_PATTERN: Key = Key("_sliding_window_pattern", "");
 const TYPES: Key = Key("layer_types", "");
 pub(super) const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
 const ROPE_INTERVAL: Key = Key("no_rope_layer_interval", "");
-const SPARSE_STEP: Key = Key("decoder_sparse_step", "");
-const DENSE_LAYERS: Key = Key("mlp_only_layers", "");
 
 /// What each layer has.
 pub(super) struct Layers {
     windows: Vec<Option<usize>>,
     ropes: Vec<bool>,
-    sparse: Vec<bool>,
 }
 
 impl Layers {
@@ -30,7 +27,7 @@ impl Layers {
         if !config.arch.attn.global_rope && windows.iter().any(Option::is_some) {
             ropes = windows.iter().map(Option::is_some).collect();
         }
-        Ok(Layers { windows, ropes, sparse: sparse(config, count)? })
+        Ok(Layers { windows, ropes })
     }
 
     pub(super) fn count(&self) -> usize {
@@ -43,11 +40,6 @@ impl Layers {
 
     pub(super) fn has_rope(&self, layer: usize) -> bool {
         self.ropes[layer]
-    }
-
-    /// Whether config.json gives the layer experts.
-    pub(super) fn sparse(&self, layer: usize) -> bool {
-        self.sparse[layer]
     }
 }
 
@@ -119,13 +111,6 @@ fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool
         .collect())
 }
 
-/// Which layers config.json gives experts, if it has any.
-fn sparse(config: &Config<'_>, count: usize) -> Result<Vec<bool>, ModelError> {
-    let step = config.size(SPARSE_STEP)?.unwrap_or(1);
-    let dense: Vec<usize> = config.read(DENSE_LAYERS)?.unwrap_or_default();
-    Ok((0..count).map(|i| !dense.contains(&i) && (i + 1) % step == 0).collect())
-}
-
 fn long_enough(config: &Config<'_>, key: Key, list: Vec<bool>, count: usize) -> Result<Vec<bool>, ModelError> {
     if list.len() < count {
         return Err(config.invalid(key, format!("has {} values for {count} layers", list.len())));
@@ -139,14 +124,9 @@ const REFUSED: &[(Key, f64)] = &[
     (Key("", "attention.causal"), 1.0),
     (Key("", "attention.clamp_kqv"), 0.0),
     (Key("", "attention.max_alibi_bias"), 0.0),
-    (Key("", "attention.temperature_scale"), 0.0),
     (Key("", "attention.output_scale"), 0.0),
     (Key("", "attention.value_scale"), 0.0),
-    (Key("", "expert_weights_scale"), 1.0),
-    (Key("", "expert_group_count"), 1.0),
-    (Key("", "expert_shared_count"), 0.0),
-    (Key("", "expert_shared_feed_forward_length"), 0.0),
-    (Key("", "nextn_predict_layers"), 0.0),
+    (Key("n_group", "expert_group_count"), 1.0),
     (Key("", "rope.scaling.alpha"), 0.0),
 ];
 

@@ -16,9 +16,9 @@ pub(crate) use build::build;
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, ExpertLayout, LocalRope, Windows};
-pub(crate) use spec::read_spec;
+pub(crate) use spec::{guessing, read_spec};
 
-use graph::{Activation, RopeStyle};
+use graph::{Activation, RopeStyle, Squash};
 
 use crate::spec::{Norms, QkNorm};
 
@@ -37,12 +37,15 @@ const LLAMA: Arch = Arch {
     act: Activation::Silu,
     attn: ATTN,
     experts: ExpertLayout::Rows,
+    squash: None,
 };
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
     hf_rope: RopeStyle::Halves,
     qk_norm: QkNorm::None,
+    qk_norm_optional: false,
+    gated: false,
     qkv_bias: false,
     output_bias: spec::ATTENTION_BIAS,
     sinks: false,
@@ -67,7 +70,7 @@ const GEMMA3_ATTN: Attn = Attn {
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 25] = [
+pub(crate) static ARCHITECTURES: [Arch; 34] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -75,6 +78,14 @@ pub(crate) static ARCHITECTURES: [Arch; 25] = [
         gguf: &[],
         defaults: MISTRAL_DEFAULTS,
         attn: Attn { windows: Windows::All, ..ATTN },
+        ..LLAMA
+    },
+    Arch {
+        name: "ministral3",
+        model_types: &["ministral3"],
+        gguf: &["mistral3"],
+        defaults: MINISTRAL3_DEFAULTS,
+        attn: Attn { windows: Windows::All, ..PAIRS },
         ..LLAMA
     },
     Arch {
@@ -238,6 +249,77 @@ pub(crate) static ARCHITECTURES: [Arch; 25] = [
         ..LLAMA
     },
     Arch { name: "internlm2", model_types: &[], gguf: &["internlm2"], attn: PAIRS, ..LLAMA },
+    Arch {
+        name: "qwen2moe",
+        model_types: &["qwen2_moe"],
+        gguf: &["qwen2moe"],
+        defaults: QWEN2_MOE_DEFAULTS,
+        attn: Attn { qkv_bias: true, output_bias: Key("", ""), windows: Windows::Last, ..ATTN },
+        ..LLAMA
+    },
+    Arch {
+        name: "glm4moe",
+        model_types: &["glm4_moe"],
+        gguf: &["glm4moe"],
+        defaults: GLM4_MOE_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::PerHead, qk_norm_optional: true, output_bias: Key("", ""), ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        ..LLAMA
+    },
+    Arch {
+        name: "dots1",
+        model_types: &["dots1"],
+        gguf: &["dots1"],
+        defaults: DOTS1_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Last, ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        ..LLAMA
+    },
+    Arch {
+        name: "minimax-m2",
+        model_types: &["minimax_m2"],
+        gguf: &["minimax-m2"],
+        defaults: MINIMAX_M2_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::Full, ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        ..LLAMA
+    },
+    Arch {
+        name: "ernie4_5-moe",
+        model_types: &["ernie4_5_moe"],
+        gguf: &["ernie4_5-moe"],
+        defaults: ERNIE_MOE_DEFAULTS,
+        attn: Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS },
+        squash: Some(Squash::Softmax),
+        ..LLAMA
+    },
+    Arch {
+        name: "hunyuan-moe",
+        model_types: &["hunyuan_v1_moe"],
+        gguf: &["hunyuan-moe"],
+        defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0)],
+        attn: Attn { qk_norm: QkNorm::Turned, ..ATTN },
+        ..LLAMA
+    },
+    Arch {
+        name: "afmoe",
+        model_types: &["afmoe"],
+        gguf: &["afmoe"],
+        defaults: AFMOE_DEFAULTS,
+        norms: Norms::Both,
+        embed_sqrt: true,
+        attn: Attn { qk_norm: QkNorm::PerHead, gated: true, windows: Windows::Every(4), global_rope: false, ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        ..LLAMA
+    },
+    Arch {
+        name: "granitemoeshared",
+        model_types: &["granitemoeshared"],
+        gguf: &["granitemoe"],
+        defaults: GRANITE_MOE_DEFAULTS,
+        attn: PAIRS,
+        ..LLAMA
+    },
     Arch {
         name: "granitemoe",
         model_types: &["granitemoe"],

@@ -1,5 +1,7 @@
 //! The rope of a GGUF file: `rope.*` keys, and factors of frequencies in tensors of their own.
 
+use graph::Growth;
+
 use crate::{Checkpoint, ModelError};
 
 use super::LocalRope;
@@ -20,6 +22,7 @@ pub(super) const YARN_MIX: Key = Key("", "rope.scaling.yarn_ext_factor");
 pub(super) const YARN_LOG: Key = Key("", "rope.scaling.yarn_log_multiplier");
 pub(super) const YARN_FAST: Key = Key("", "rope.scaling.yarn_beta_fast");
 pub(super) const YARN_SLOW: Key = Key("", "rope.scaling.yarn_beta_slow");
+pub(super) const GROWTH: Key = Key("", "attention.temperature_scale");
 pub(super) const YARN_TRUNCATE: Key = Key("", "rope.scaling.yarn_truncate");
 
 /// The rope of layers with (`local`) or without a window, for sequences up to `context`.
@@ -74,6 +77,13 @@ fn yarn(config: &Config<'_>, numbers: RopeNumbers, factor: f64, original: f64) -
         truncate: config.number(YARN_TRUNCATE)?.unwrap_or(1.0) != 0.0,
     };
     Ok(RopeNumbers { scaling: Scaling::Yarn(yarn), magnitude, ..numbers })
+}
+
+/// What queries are multiplied with by their positions.
+pub(super) fn growth(config: &Config<'_>) -> Result<Option<Growth>, ModelError> {
+    let Some(rate) = config.positive(GROWTH)? else { return Ok(None) };
+    let every = config.size(ORIGINAL)?.map_or_else(|| config.require(CONTEXT), Ok)?;
+    Ok(Some(Growth { rate: rate as f32, every }))
 }
 
 /// What frequencies are divided by: Llama 3's tensor, or long rope's for a long or short context.

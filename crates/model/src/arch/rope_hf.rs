@@ -3,6 +3,8 @@
 
 use std::sync::LazyLock;
 
+use graph::Growth;
+
 use crate::{Metadata, ModelError};
 
 use super::config::{Config, Key};
@@ -29,6 +31,8 @@ const KNOWN: &[&str] = &[
     "long_factor",
     "finetuned",
     "alpha",
+    "llama_4_scaling_beta",
+    "max_position_embeddings",
     "mrope_section",
     "mrope_interleaved",
 ];
@@ -63,7 +67,7 @@ pub(super) fn read(
     if !(partial > 0.0 && partial <= 1.0) {
         return Err(config.invalid(PARTIAL, format!("must be above 0 and at most 1, not {partial}")));
     }
-    let dims = (head_dim as f64 * partial) as usize;
+    let dims = config.size(ROTARY)?.unwrap_or((head_dim as f64 * partial) as usize).min(head_dim);
     if dims % 2 == 1 {
         let problem = format!("{dims} elements of a head of {head_dim} cannot be turned in pairs");
         return Err(config.unsupported(PARTIAL, problem));
@@ -77,6 +81,14 @@ pub(super) fn original(config: &Config<'_>) -> Result<f64, ModelError> {
     Reader::new(config, false, 0)?.original()
 }
 
+/// What queries are multiplied with by their positions.
+pub(super) fn growth(config: &Config<'_>) -> Result<Option<Growth>, ModelError> {
+    let reader = Reader::new(config, false, 0)?;
+    let Some(rate) = reader.number("llama_4_scaling_beta")? else { return Ok(None) };
+    Ok(Some(Growth { rate: rate as f32, every: reader.original()? as usize }))
+}
+
+const ROTARY: Key = Key("rotary_dim", "");
 const THETA: Key = Key("rope_theta", "");
 const LOCAL_THETA: Key = Key("rope_local_base_freq", "");
 const PARTIAL: Key = Key("partial_rotary_factor", "");

@@ -1,9 +1,9 @@
 //! From a file's numbers and the table's row to a [`ModelSpec`].
 
-use graph::{Activation, GateScoring, Rope};
+use graph::{Activation, GateScoring, Rope, Squash};
 
 use crate::ModelError;
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Scales};
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm, Scales, SharedSpec};
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
@@ -19,8 +19,16 @@ pub(super) const EPS: Key = Key("rms_norm_eps", "attention.layer_norm_rms_epsilo
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
 pub(super) const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
 pub(super) const EXPERTS: Key = Key("num_local_experts", "expert_count");
-pub(super) const EXPERTS_OTHER: Key = Key("num_experts", "");
+const EXPERTS_OTHERS: [Key; 4] =
+    [EXPERTS, Key("num_experts", ""), Key("n_routed_experts", ""), Key("moe_num_experts", "")];
 pub(super) const EXPERTS_USED: Key = Key("num_experts_per_tok", "expert_used_count");
+const EXPERTS_USED_OTHERS: [Key; 3] = [EXPERTS_USED, Key("moe_k", ""), Key("moe_topk", "")];
+pub(super) const EXPERTS_SCALE: Key = Key("routed_scaling_factor", "expert_weights_scale");
+const EXPERTS_SCALE_OTHER: Key = Key("route_scale", "");
+/// In GGUF: 1 is softmax, 2 is sigmoid.
+pub(super) const GATING: Key = Key("", "expert_gating_func");
+const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
+const SCALED_EMBED: Key = Key("mup_enabled", "");
 pub(super) const NORM_TOP: Key = Key("norm_topk_prob", "expert_weights_norm");
 pub(super) const SCORE_CAP: Key = Key("attn_logit_softcapping", "attn_logit_softcapping");
 pub(super) const LOGIT_CAP: Key = Key("final_logit_softcapping", "final_logit_softcapping");
@@ -44,10 +52,13 @@ pub(super) const LIMIT: Key = Key("swiglu_limit", "");
 pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<ModelSpec, ModelError> {
     refuse(config)?;
     let (most, width, layers) = (config.require(CONTEXT)?, config.require(WIDTH)?, config.require(LAYERS)?);
+    // GGUF files count the layers that guess tokens ahead.
+    let layers = if config.gguf() { layers.saturating_sub(guessing(config)?) } else { layers };
     if layers > config.checkpoint.tensors().len() {
         return Err(config.invalid(LAYERS, format!("{layers} layers are more than the file has tensors")));
     }
-    let embed = if config.arch.embed_sqrt { (width as f64).sqrt() } else { 1.0 };
+    let embed =
+        if config.arch.embed_sqrt && config.flag(SCALED_EMBED)? != Some(false) { (width as f64).sqrt() } else { 1.0 };
     let reader = Reader { config, layers: Layers::new(config, layers)?, width, context: context.unwrap_or(most) };
     Ok(ModelSpec {
         architecture: config.arch.name,
@@ -76,6 +87,14 @@ fn tied(config: &Config<'_>) -> Result<bool, ModelError> {
     }
     let root = config.checkpoint.metadata().read::<bool>(TIED.0)?;
     Ok(root.map_or_else(|| config.flag(TIED), |tied| Ok(Some(tied)))?.unwrap_or(false) && config.names.same_output())
+}
+
+/// How many layers after the last guess tokens ahead; they are not run.
+///
+/// # Errors
+/// If the number is not a size.
+pub(crate) fn guessing(config: &Config<'_>) -> Result<usize, ModelError> {
+    Ok(config.size(GUESSING)?.unwrap_or(0))
 }
 
 struct Reader<'a> {
@@ -134,7 +153,15 @@ impl Reader<'_> {
             window,
             softcap: if row.softcap { config.positive(SCORE_CAP)?.map(|cap| cap as f32) } else { None },
             rope: self.layers.has_rope(i).then(|| ropes[usize::from(window.is_some())].clone()),
-            qk_norm: row.qk_norm,
+            growth: match config.gguf() {
+                true => rope_gguf::growth(config)?,
+                false => rope_hf::growth(config)?,
+            },
+            qk_norm: match row.qk_norm_optional && !config.names.has(i, "attn_q_norm.weight") {
+                true => QkNorm::None,
+                false => row.qk_norm,
+            },
+            gated: row.gated,
             sinks: row.sinks,
             qkv_bias: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
             output_bias: config.flag(row.output_bias)?.unwrap_or(false) || has("attn_output.bias"),
@@ -175,18 +202,50 @@ impl Reader<'_> {
 
     fn experts(&self, i: usize) -> Result<Option<ExpertSpec>, ModelError> {
         let config = self.config;
-        let Some(count) = config.size(EXPERTS)?.or(config.size(EXPERTS_OTHER)?) else { return Ok(None) };
-        let sparse = if config.gguf() { config.names.has(i, "ffn_gate_inp.weight") } else { self.layers.sparse(i) };
-        if !sparse {
+        let Some(count) = self.first_size(&EXPERTS_OTHERS, i)? else { return Ok(None) };
+        if !config.names.has(i, "ffn_gate_inp.weight") {
             return Ok(None);
         }
-        let used = config.require(EXPERTS_USED)?;
+        let used = self.first_size(&EXPERTS_USED_OTHERS, i)?.ok_or_else(|| config.missing(EXPERTS_USED))?;
         if used > count {
             return Err(config.invalid(EXPERTS_USED, format!("{used} experts of {count} cannot be chosen")));
         }
         let renormalized = config.flag(NORM_TOP)?.unwrap_or(true);
-        let scoring = if renormalized { GateScoring::SoftmaxChosen } else { GateScoring::SoftmaxAll };
-        Ok(Some(ExpertSpec { count, used, scoring }))
+        let squash = match config.size(GATING)? {
+            Some(2) => Some(Squash::Sigmoid),
+            _ => config.arch.squash,
+        };
+        let scale = config.positive(EXPERTS_SCALE)?.or(config.positive(EXPERTS_SCALE_OTHER)?);
+        Ok(Some(ExpertSpec {
+            count,
+            used,
+            squash,
+            selection_bias: config.names.has_selection_bias(i),
+            scoring: match (squash, renormalized) {
+                (None, true) => GateScoring::SoftmaxChosen,
+                (None, false) => GateScoring::SoftmaxAll,
+                (Some(_), true) => GateScoring::Shared,
+                (Some(_), false) => GateScoring::Kept,
+            },
+            scale: scale.unwrap_or(1.0) as f32,
+            shared: self.shared(i),
+        }))
+    }
+
+    /// Its width is its matrices': files have it under many names, and as a multiple of other numbers.
+    fn shared(&self, i: usize) -> Option<SharedSpec> {
+        let names = &self.config.names;
+        let width = *names.layer(i, "ffn_down_shexp.weight").iter().find_map(|name| names.dims(name))?.last()?;
+        Some(SharedSpec { width, gated: names.has(i, "ffn_gate_inp_shexp.weight") })
+    }
+
+    fn first_size(&self, keys: &[Key], layer: usize) -> Result<Option<usize>, ModelError> {
+        for &key in keys {
+            if let Some(size) = self.config.layer_size(key, layer)? {
+                return Ok(Some(size));
+            }
+        }
+        Ok(None)
     }
 
     fn activation(&self) -> Result<Activation, ModelError> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use graph::{GraphBuilder, WeightId, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
-use crate::arch::{Arch, Config};
+use crate::arch::{self, Arch, Config};
 use crate::{Checkpoint, ModelError};
 
 use super::experts::{self, Role};
@@ -50,20 +50,23 @@ pub(crate) struct Binder<'a> {
     arch: &'static Arch,
     names: &'a Names<'a>,
     gguf: bool,
+    /// How many layers after the last guess tokens ahead.
+    guessing: usize,
     pub(crate) graph: GraphBuilder,
     pub(crate) bindings: Vec<Binding>,
 }
 
 impl<'a> Binder<'a> {
-    pub(crate) fn new(config: &'a Config<'a>) -> Binder<'a> {
-        Binder {
+    pub(crate) fn new(config: &'a Config<'a>) -> Result<Binder<'a>, ModelError> {
+        Ok(Binder {
             checkpoint: config.checkpoint,
             arch: config.arch,
             names: &config.names,
             gguf: config.gguf(),
+            guessing: arch::guessing(config)?,
             graph: GraphBuilder::new(),
             bindings: vec![],
-        }
+        })
     }
 
     /// The embedding.
@@ -128,6 +131,13 @@ impl<'a> Binder<'a> {
         self.bind(elements(gguf, Shape::vector(len)), Some(0.0), vec![source])
     }
 
+    /// What is added to the scores of a layer's experts before some are chosen.
+    pub(crate) fn selection_bias(&mut self, layer: usize, len: usize) -> Result<WeightId, ModelError> {
+        let places = self.names.selection_bias(layer).into_iter();
+        let sources = places.map(|name| Source::Rows { tensors: vec![name], of: len, first: 0 }).collect();
+        self.bind(elements(format!("blk.{layer}.exp_probs_b.bias"), Shape::vector(len)), Some(0.0), sources)
+    }
+
     /// A matrix of every expert of a layer.
     pub(crate) fn experts(&mut self, layer: usize, role: Role, shape: Shape) -> Result<WeightId, ModelError> {
         let sources = match self.gguf {
@@ -158,10 +168,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Refuses tensors of the text model that no weight was made from: they would change the numbers.
-    pub(crate) fn refuse_rest(&self) -> Result<(), ModelError> {
+    pub(crate) fn refuse_rest(&self, layers: usize) -> Result<(), ModelError> {
         let used: HashSet<_> = self.bindings.iter().flat_map(|b| b.source.tensors()).collect();
         let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
-        match rest.filter(|name| self.names.matters(name)).find(|name| !used.contains(*name)) {
+        match rest
+            .filter(|name| self.names.matters(name, layers..layers + self.guessing))
+            .find(|name| !used.contains(*name))
+        {
             None => Ok(()),
             Some(name) => {
                 let problem = format!("architecture \"{}\" has no place for this tensor", self.arch.name);
@@ -196,7 +209,10 @@ impl<'a> Binder<'a> {
         let Some(source) = places.iter().find(|p| p.exists(self.checkpoint)).or(places.first()).cloned() else {
             return Err(self.checkpoint.unsupported(&name, "this format has no name for the tensor"));
         };
-        let vector = shape.outer == 1 && shape.rows == 1 && matches!(source, Source::Rows { .. });
+        let vector = role == WeightRole::Elements
+            && shape.outer == 1
+            && shape.rows == 1
+            && matches!(source, Source::Rows { .. });
         let stored = if vector { Shape::matrix(shape.cols, 1) } else { shape };
         let (dtype, form) = source.check(self.checkpoint, stored)?;
         let (dtype, form) = plus.map_or((dtype, form), |plus| (DType::F32, Form::F32 { plus }));

@@ -32,7 +32,7 @@ impl Model {
     pub(crate) fn bind(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, ModelError> {
         let config = Config::new(checkpoint)?;
         let spec = arch::read_spec(&config, context)?;
-        let (graph, bindings) = arch::build(checkpoint, &spec, Binder::new(&config))?;
+        let (graph, bindings) = arch::build(checkpoint, &spec, Binder::new(&config)?)?;
         Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings })
     }
 

@@ -1,5 +1,7 @@
 //! What the two formats call a tensor.
 
+use std::ops::Range;
+
 use crate::arch::Arch;
 use crate::spec::Norms;
 use crate::{Checkpoint, Format, ModelError};
@@ -31,7 +33,38 @@ const LAYER: &[(&str, &[&str])] = &[
     ("ffn_up", &["mlp.up_proj"]),
     ("ffn_gate_up", &["mlp.gate_up_proj"]),
     ("ffn_down", &["mlp.down_proj"]),
-    ("ffn_gate_inp", &["block_sparse_moe.gate", "block_sparse_moe.router.layer", "mlp.gate", "mlp.router"]),
+    (
+        "ffn_gate_inp",
+        &[
+            "block_sparse_moe.gate",
+            "block_sparse_moe.router.layer",
+            "mlp.gate",
+            "mlp.router",
+            "mlp.gate.wg",
+            "mlp.router.gate",
+        ],
+    ),
+    ("ffn_gate_shexp", &["mlp.shared_expert.gate_proj", "mlp.shared_experts.gate_proj", "mlp.shared_mlp.gate_proj"]),
+    ("ffn_up_shexp", &["mlp.shared_expert.up_proj", "mlp.shared_experts.up_proj", "mlp.shared_mlp.up_proj"]),
+    ("ffn_gate_up_shexp", &["shared_mlp.input_linear"]),
+    (
+        "ffn_down_shexp",
+        &[
+            "mlp.shared_expert.down_proj",
+            "mlp.shared_experts.down_proj",
+            "mlp.shared_mlp.down_proj",
+            "shared_mlp.output_linear",
+        ],
+    ),
+    ("ffn_gate_inp_shexp", &["mlp.shared_expert_gate"]),
+    ("attn_gate", &["self_attn.gate_proj"]),
+];
+
+const SELECTION_BIAS: &[&str] = &[
+    "mlp.gate.e_score_correction_bias",
+    "block_sparse_moe.e_score_correction_bias",
+    "mlp.moe_statics.e_score_correction_bias",
+    "mlp.expert_bias",
 ];
 
 impl<'a> Names<'a> {
@@ -102,11 +135,26 @@ impl<'a> Names<'a> {
         }
         let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
         let stems: &[&str] = match (stem, self.norms) {
-            ("ffn_norm", Norms::Both) => &["pre_feedforward_layernorm", "post_attention_layernorm"],
+            ("ffn_norm", Norms::Both) => {
+                &["pre_feedforward_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"]
+            }
             ("ffn_norm", _) => &["post_attention_layernorm"],
             _ => LAYER.iter().find(|(gguf, _)| *gguf == stem).map_or(&[], |(_, hf)| hf),
         };
         stems.iter().map(|stem| self.module(layer, &format!("{stem}.{ending}"))).collect()
+    }
+
+    /// What the bias that decides on a layer's experts may be called.
+    pub(crate) fn selection_bias(&self, layer: usize) -> Vec<String> {
+        if self.gguf() {
+            return vec![format!("blk.{layer}.exp_probs_b.bias")];
+        }
+        SELECTION_BIAS.iter().map(|name| self.module(layer, name)).collect()
+    }
+
+    /// Whether the layer has such a bias.
+    pub(crate) fn has_selection_bias(&self, layer: usize) -> bool {
+        self.selection_bias(layer).iter().any(|name| self.checkpoint.tensor(name).is_some())
     }
 
     /// The full name of a tensor of a layer in safetensors files.
@@ -119,10 +167,16 @@ impl<'a> Names<'a> {
         self.checkpoint.tensor(tensor).map(|t| t.dims.as_slice())
     }
 
-    /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers.
-    pub(crate) fn matters(&self, tensor: &str) -> bool {
+    /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers. Those of the
+    /// layers `guessing`, which guess tokens ahead, and of towers for images and sound do not.
+    pub(crate) fn matters(&self, tensor: &str, guessing: Range<usize>) -> bool {
+        let stem = if self.gguf() { "blk." } else { &format!("{}layers.", self.prefix) };
+        let number = tensor.strip_prefix(stem).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
+        if number.is_some_and(|layer| guessing.contains(&layer)) {
+            return false;
+        }
         if self.gguf() {
-            return !tensor.starts_with("rope_f");
+            return !["rope_f", "v.", "a.", "mm."].iter().any(|start| tensor.starts_with(start));
         }
         tensor.starts_with(&self.prefix)
             && tensor.len() > self.prefix.len()

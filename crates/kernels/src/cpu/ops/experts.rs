@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use graph::{GateScoring, Op};
+use graph::{GateScoring, Op, Squash};
 
 use crate::cpu::memory::{Shared, as_indices, as_indices_mut};
 use crate::cpu::ops::linear::{Cut, Product, Slots, rounded};
@@ -64,6 +64,7 @@ impl Grouping {
 pub(super) fn route(op: &Op, values: Values) {
     let ([a, b, _], width, out) = (values.inputs, values.words, values.out());
     match op {
+        Op::Squash(by) => squash(*by, a.x, a.width, out),
         Op::TopK { k } => top_k(a.x, a.width, *k, as_indices_mut(out)),
         Op::GateWeights { scoring } => gate_weights(*scoring, a.x, (a.width, width), as_indices(b.x), out),
         _ => unreachable!("chooses no experts"),
@@ -108,6 +109,21 @@ fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out
     });
 }
 
+/// out ← each row of x between 0 and 1.
+fn squash(by: Squash, x: &[f32], width: usize, out: &mut [f32]) {
+    for (x, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        match by {
+            Squash::Sigmoid => out.iter_mut().zip(x).for_each(|(out, x)| *out = 1.0 / (1.0 + (-x).exp())),
+            Squash::Softmax => {
+                let max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                out.iter_mut().zip(x).for_each(|(out, x)| *out = (x - max).exp());
+                let total: f32 = out.iter().sum();
+                out.iter_mut().for_each(|x| *x /= total);
+            }
+        }
+    }
+}
+
 /// ids ← the k highest scores of each row, highest first; of equals the lower id.
 fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
     for (scores, ids) in scores.chunks_exact(experts).zip(ids.chunks_exact_mut(k)) {
@@ -127,8 +143,12 @@ fn gate_weights(scoring: GateScoring, scores: &[f32], (experts, k): (usize, usiz
             *out = scores[id as usize];
         }
         let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        out.iter_mut().for_each(|x| *x = (*x - max).exp());
+        if matches!(scoring, GateScoring::SoftmaxChosen | GateScoring::SoftmaxAll) {
+            out.iter_mut().for_each(|x| *x = (*x - max).exp());
+        }
         let total: f32 = match scoring {
+            GateScoring::Kept => continue,
+            GateScoring::Shared => out.iter().sum::<f32>().max(f32::MIN_POSITIVE),
             GateScoring::SoftmaxChosen => out.iter().sum(),
             GateScoring::SoftmaxAll => scores.iter().map(|x| (x - max).exp()).sum(),
         };

@@ -129,7 +129,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
     match op {
         Op::Linear { weight } => fused(slice::from_ref(weight), &[None], &End::Store, false).run(cpu),
         Op::Product(p) => fused(&p.weights, &p.biases, &p.end, p.quantize).run(cpu),
-        Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
+        Op::Squash(_) | Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => experts::compute(cpu, weights, op, values),
         Op::Scores { .. } | Op::Softmax { .. } | Op::Weigh { .. } => attention::parts::compute(cpu, step, op, &values),
         Op::SoftCap { .. } if values.by_position => attention::parts::compute(cpu, step, op, &values),
@@ -159,6 +159,13 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
         Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
+        Op::Grow(growth) => {
+            for span in &step.batch.spans {
+                let part = &mut out[span.rows.start * width..span.rows.end * width];
+                let by = |i| growth.at(span.position + i);
+                each_row(cpu.pool, part, width, |i, x| vector.run(rows::Scale { x, by: by(i) }));
+            }
+        }
         Op::SoftCap { cap } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::SoftCap { x, cap: *cap })),
         Op::Glu { act } => {
             let up = |i: usize| &b.x[i * width..][..width];

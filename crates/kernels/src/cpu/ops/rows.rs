@@ -147,6 +147,7 @@ impl Kernel for Glu<'_> {
     fn run<S: Simd>(self, s: S) {
         match self.act {
             Activation::Silu => map!(s, [g = self.gate, u = self.up] s.mul(s.mul(g, sigmoid(s, g)), u)),
+            Activation::Sigmoid => map!(s, [g = self.gate, u = self.up] s.mul(sigmoid(s, g), u)),
             Activation::GeluTanh => map!(s, [g = self.gate, u = self.up] s.mul(gelu_tanh(s, g), u)),
             Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
             Activation::ClampedSilu { alpha, limit } => map!(s, [g = self.gate, u = self.up] {
