@@ -24,5 +24,5 @@ pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
-pub use spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec};
+pub use spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec};
 pub use texts::Texts;

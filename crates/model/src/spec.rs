@@ -107,10 +107,17 @@ pub struct AttentionSpec {
     pub gated: bool,
     /// Whether each head's softmax has a sink.
     pub sinks: bool,
-    /// Whether queries, keys and values have a bias.
-    pub qkv_bias: bool,
-    /// Whether the output projection has a bias.
-    pub output_bias: bool,
+    /// Which of its projections have a bias.
+    pub biases: Biases,
+}
+
+/// Which projections of attention have a bias.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Biases {
+    /// Those of queries, keys and values.
+    pub qkv: bool,
+    /// That of the output.
+    pub output: bool,
 }
 
 /// Norms of queries and keys.

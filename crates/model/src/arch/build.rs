@@ -49,7 +49,7 @@ impl Builder<'_> {
         let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
         let a = self.attention(i, &spec.layer(i).attention, h)?;
         let a = if spec.layer(i).attention.gated { self.gated(i, h, a)? } else { a };
-        let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.output_bias, a)?;
+        let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.biases.output, a)?;
         let x = self.add(i, "post_attention_norm", x, a)?;
         let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
         let ffn = &spec.layer(i).ffn;
@@ -63,9 +63,9 @@ impl Builder<'_> {
     fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
         let (wide, narrow) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
         let slice = |first| Some(Slice { of: "attn_qkv", rows: wide + 2 * narrow, first });
-        let q = self.project(i, "attn_q", (wide, slice(0)), a.qkv_bias, x)?;
-        let k = self.project(i, "attn_k", (narrow, slice(wide)), a.qkv_bias, x)?;
-        let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.qkv_bias, x)?;
+        let q = self.project(i, "attn_q", (wide, slice(0)), a.biases.qkv, x)?;
+        let k = self.project(i, "attn_k", (narrow, slice(wide)), a.biases.qkv, x)?;
+        let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.biases.qkv, x)?;
         let q = self.turned(i, "attn_q_norm", wide, a, q)?;
         let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
         let k = self.turned(i, "attn_k_norm", narrow, a, k)?;

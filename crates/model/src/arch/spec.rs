@@ -3,7 +3,7 @@
 use graph::{Activation, GateScoring, Rope, Squash};
 
 use crate::ModelError;
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm, Scales, SharedSpec};
+use crate::spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm, Scales, SharedSpec};
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
@@ -163,8 +163,10 @@ impl Reader<'_> {
             },
             gated: row.gated,
             sinks: row.sinks,
-            qkv_bias: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
-            output_bias: config.flag(row.output_bias)?.unwrap_or(false) || has("attn_output.bias"),
+            biases: Biases {
+                qkv: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
+                output: config.flag(row.output_bias)?.unwrap_or(false) || has("attn_output.bias"),
+            },
         })
     }
 
