@@ -298,7 +298,7 @@ async fn an_answer_that_is_late_is_an_error() {
         // More tokens than there are permits for steps.
         let body = with(completion("x", json!({ "max_tokens": 1500, "ignore_eos": true })), more).to_string();
         let mut client = Client::connect(server.address).await;
-        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: test\r\n{header}content-length: {}\r\n\r\n", body.len());
+        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: localhost\r\n{header}content-length: {}\r\n\r\n", body.len());
         client.write(head.as_bytes()).await;
         client.write(body.as_bytes()).await;
         let late = tokio::spawn(async move { client.answer().await });
@@ -334,7 +334,7 @@ async fn urgency_is_checked() {
     }
     for header in ["X-Priority: soon", "X-Request-Timeout-Ms: never"] {
         let mut client = Client::connect(server.address).await;
-        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: test\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}");
+        let head = format!("POST {TEXT} HTTP/1.1\r\nhost: localhost\r\n{header}\r\ncontent-length: 2\r\n\r\n{{}}");
         client.write(head.as_bytes()).await;
         let answer = client.answer().await;
         let named = header.split(':').next();
