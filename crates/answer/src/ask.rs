@@ -64,6 +64,8 @@ pub struct Service {
 
 /// What to continue.
 #[derive(Clone, Debug, PartialEq)]
+// It is moved a few times for each request: a box would save nothing.
+#[allow(clippy::large_enum_variant)]
 pub enum Input {
     /// A conversation.
     Chat(Chat),
