@@ -101,10 +101,10 @@ impl Batch {
             require(table.start <= table.end && table.end <= self.blocks.len(), || {
                 format!("block table {table:?} of {} blocks", self.blocks.len())
             })?;
-            // No block holds two of a sequence's positions, so that there are never more than the cache has.
-            let room = table.len().min(limits.kv_blocks).saturating_mul(limits.block_len);
-            require(position.checked_add(rows.len()).is_some_and(|end| end <= room), || {
-                format!("{} rows at position {position} do not fit the {room} positions of their blocks", rows.len())
+            // A sequence's blocks are all different, so it has no more than the cache.
+            let held = table.len().min(limits.kv_blocks).saturating_mul(limits.block_len);
+            require(position.checked_add(rows.len()).is_some_and(|end| end <= held), || {
+                format!("{} rows at position {position} do not fit the {held} positions of their blocks", rows.len())
             })?;
         }
         require(next == self.tokens.len(), || format!("spans cover {next} of {} rows", self.tokens.len()))

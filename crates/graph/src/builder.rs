@@ -86,8 +86,8 @@ impl GraphBuilder {
         if let Some(cap) = softcap {
             scores = self.push(Op::SoftCap { cap }, &[scores])?;
         }
-        let shares = self.push(Op::Softmax { window, sinks }, &[scores])?;
-        self.push(Op::Weigh { layer }, &[shares])
+        let weights = self.push(Op::Softmax { window, sinks }, &[scores])?;
+        self.push(Op::Weigh { layer }, &[weights])
     }
 
     /// Ends the graph: `value` is its result, called `name`, such as `logits`.

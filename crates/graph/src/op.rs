@@ -44,7 +44,7 @@ pub enum Op {
     },
     /// x → x · the growth at its row's position.
     Grow(Growth),
-    /// x → cap · tanh(x / cap). x is numbers or numbers by position.
+    /// x → cap · tanh(x / cap). x is F32 or [`crate::Elem::Positions`].
     SoftCap {
         /// The bound.
         cap: f32,
@@ -58,9 +58,9 @@ pub enum Op {
     Quantize,
     /// Products with one or several matrices, and what is done with them at once.
     Product(Product),
-    /// x `[n, heads · head_dim]` → the same, each head turned by its row's position.
+    /// x `[n, heads · head_dim]` → the same, each head rotated by its row's position.
     Rope(Rope),
-    /// q, k, v → q turned: [`Op::Rope`] of q and of k, and [`Op::KvWrite`] of k turned and v, in one.
+    /// q, k, v → q rotated: [`Op::Rope`] of q and of k, and [`Op::KvWrite`] of the rotated k and v, in one.
     RopeKvWrite {
         /// Of q and k.
         rope: Rope,
@@ -85,16 +85,15 @@ pub enum Op {
         /// Multiplied with the products.
         scale: f32,
     },
-    /// scores `[n, heads, positions]` → the same: each head's shares, which add up to 1 with that of its sink.
+    /// scores `[n, heads, positions]` → the same: each head's softmax weights. They add up to 1 with that of its sink.
     Softmax {
-        /// As [`Attention::window`]; all other positions have a share of 0.
+        /// As [`Attention::window`]; all other positions have a weight of 0.
         window: Option<usize>,
         /// As [`Attention::sinks`].
         sinks: Option<WeightId>,
     },
-    /// shares `[n, heads, positions]` → `[n, heads · head_dim]`: the sum of the positions' values, from the cache of `layer`,
-    /// each times its share. Values before the first that has a share are not looked at: what a window hides does not show,
-    /// were it not a number.
+    /// weights `[n, heads, positions]` → `[n, heads · head_dim]`: the weighted sum of the positions' values, from the cache of `layer`.
+    /// Values before the first weight that is not 0 are not read: those that a window hides may be NaN.
     Weigh {
         /// Index into the graph's memories.
         layer: usize,
@@ -254,7 +253,7 @@ pub enum Activation {
 pub struct Rope {
     /// Width of a head.
     pub head_dim: usize,
-    /// Radians per position of each pair; twice its length is how many of a head's elements are turned, the rest pass.
+    /// Radians per position of each pair; twice its length is how many of a head's elements are rotated. The rest stay as they are.
     pub freqs: Arc<[f32]>,
     /// What sine and cosine are multiplied with (YaRN's attention factor); 1 for most.
     pub magnitude: f32,
@@ -303,7 +302,7 @@ pub struct Attention {
     pub window: Option<usize>,
     /// Scores become cap · tanh(score / cap).
     pub softcap: Option<f32>,
-    /// `[heads]`: one more score in each head's softmax, whose share is dropped (gpt-oss).
+    /// `[heads]`: one more score in each head's softmax, whose weight is dropped (gpt-oss).
     pub sinks: Option<WeightId>,
 }
 
@@ -321,7 +320,7 @@ pub enum Squash {
 pub enum GateScoring {
     /// Softmax over the chosen ones (equal to softmax over all, then renormalized).
     SoftmaxChosen,
-    /// Softmax over all experts; the chosen ones keep their share (`norm_topk_prob` false).
+    /// Softmax over all experts. The chosen ones keep their weights (`norm_topk_prob` false).
     SoftmaxAll,
     /// The scores as they are.
     Kept,

@@ -30,7 +30,7 @@ impl Layer {
     }
 }
 
-/// What the rules look at besides the inputs.
+/// What the rules read apart from the inputs.
 pub(crate) struct Shapes<'a> {
     pub(crate) weights: &'a [WeightInfo],
     pub(crate) layers: &'a [Layer],
@@ -62,15 +62,15 @@ impl Shapes<'_> {
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
             (Op::Grow(growth), [x]) => grow(*growth, x),
             (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(if by_position(x) { Ok(*x) } else { pass(x) }),
-            (Op::Rope(rope), [x]) => turn(rope, x),
+            (Op::Rope(rope), [x]) => rotate(rope, x),
             (Op::RopeKvWrite { rope, layer }, [q, k, v]) => {
-                let [q, k] = [turn(rope, q)?, turn(rope, k)?];
+                let [q, k] = [rotate(rope, q)?, rotate(rope, k)?];
                 self.kv_write(*layer, &k, v).map(|()| q)
             }
             (Op::Attention(attention), [q]) => self.attention(attention, q),
             (Op::Scores { layer, heads, scale }, [q]) => self.scores(*layer, *heads, *scale, q),
             (Op::Softmax { window, sinks }, [scores]) => self.softmax(*window, *sinks, scores),
-            (Op::Weigh { layer }, [shares]) => self.weigh(*layer, shares),
+            (Op::Weigh { layer }, [weights]) => self.weigh(*layer, weights),
             (Op::Quantize, [x]) => quantize(x),
             (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
             (Op::SelectOutputs, [x]) => select(x),
@@ -183,8 +183,8 @@ impl Shapes<'_> {
         Ok(*scores)
     }
 
-    fn weigh(&self, layer: usize, shares: &Typed) -> Checked {
-        let info = positions(shares)?;
+    fn weigh(&self, layer: usize, weights: &Typed) -> Checked {
+        let info = positions(weights)?;
         let head_dim = self.read(layer, info.width)?.head_dim;
         floats(info.rows, times("query heads", info.width, head_dim)?)
     }
@@ -311,12 +311,12 @@ fn same(a: &Typed, b: &Typed) -> Checked {
     pass(a)
 }
 
-fn turn(rope: &Rope, x: &Typed) -> Checked {
+fn rotate(rope: &Rope, x: &Typed) -> Checked {
     let info = number(x)?;
     let (head_dim, pairs) = (rope.head_dim, rope.freqs.len());
     require(info.rows == Rows::Tokens, || "only rows of tokens have positions".into())?;
     require(divides(head_dim, info.width), || format!("heads of {head_dim} do not divide the width {}", info.width))?;
-    require(pairs <= head_dim / 2, || format!("{pairs} frequencies turn {} of {head_dim} elements", 2 * pairs))?;
+    require(pairs <= head_dim / 2, || format!("{pairs} frequencies rotate {} of {head_dim} elements", 2 * pairs))?;
     require(rope.magnitude.is_finite(), || format!("magnitude {} is not finite", rope.magnitude))?;
     require(rope.freqs.iter().all(|f| f.is_finite()), || "a frequency is not finite".into())?;
     pass(x)

@@ -94,6 +94,18 @@ pub fn upload<B: Backend>(backend: &B, graph: &Graph, bytes: &[Vec<u8>]) -> Vec<
     graph.weights().iter().zip(bytes).map(upload).map(Arc::new).collect()
 }
 
+/// The largest difference between two lists of numbers, relative to the largest of `wanted`; NaN if a number of either is NaN or
+/// one list is longer.
+pub fn difference(got: &[f32], wanted: &[f32]) -> f32 {
+    // `total_cmp` puts NaN above all other magnitudes, where `f32::max` would drop it.
+    let largest = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(f32::abs).max_by(f32::total_cmp).unwrap_or(0.0);
+    if got.len() != wanted.len() {
+        return f32::NAN;
+    }
+    let worst = largest(&mut got.iter().zip(wanted).map(|(a, b)| a - b));
+    worst / largest(&mut wanted.iter().copied()).max(f32::MIN_POSITIVE)
+}
+
 /// Evenly distributed between -1 and 1, the same bits on every machine; `state` is the seed and what comes next.
 /// SplitMix64 (Steele, Lea and Flood 2014).
 pub fn uniform(state: &mut u64) -> f32 {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::testing::uniform;
+use crate::testing::{difference, uniform};
 use crate::{Backend, BackendError, Batch, Graph, Interpreter, KvType, Limits};
 
 /// The number of rows and the position of each sequence in a batch, and the rows whose outputs are compared.
@@ -21,10 +21,7 @@ pub fn validate(before: &Graph, after: &Graph, seed: u64) -> Result<f32, Backend
     let mut state = seed;
     let weights = weights(before, &mut state);
     let [before, after] = [outputs(before, weights.clone(), state)?, outputs(after, weights, state)?];
-    let largest = |numbers: &mut dyn Iterator<Item = f32>| numbers.map(f32::abs).max_by(f32::total_cmp).unwrap_or(0.0);
-    let after = after.into_iter().chain(std::iter::repeat(f32::NAN));
-    let difference = largest(&mut before.iter().zip(after).map(|(a, b)| a - b));
-    Ok(difference / largest(&mut before.iter().copied()).max(f32::MIN_POSITIVE))
+    Ok(difference(&after, &before))
 }
 
 /// The outputs of every batch, one after the other.

@@ -73,8 +73,8 @@ impl Site {
         (layer, self.op(Op::Scores { layer, heads: 2, scale: 0.5 }, &[q]))
     }
 
-    fn weigh(&mut self, layer: usize, shares: ValueId) -> ValueId {
-        self.op(Op::Weigh { layer }, &[shares])
+    fn weigh(&mut self, layer: usize, weights: ValueId) -> ValueId {
+        self.op(Op::Weigh { layer }, &[weights])
     }
 
     fn rope(&mut self, pairs: usize, x: ValueId) -> ValueId {
@@ -333,8 +333,8 @@ fn mlp() {
 /// Attention of `x` to itself.
 fn parts(s: &mut Site, x: ValueId) -> ValueId {
     let (layer, scores) = s.scores(x, x, x);
-    let shares = s.op(SOFTMAX, &[scores]);
-    s.weigh(layer, shares)
+    let weights = s.op(SOFTMAX, &[scores]);
+    s.weigh(layer, weights)
 }
 
 #[test]
@@ -368,20 +368,20 @@ fn what_is_not_attention() {
     // The values of another layer.
     check_stays("attention", |s, x| {
         let (other, (_, scores)) = (s.kv(x, x), s.scores(x, x, x));
-        let shares = s.op(SOFTMAX, &[scores]);
-        s.weigh(other, shares)
+        let weights = s.op(SOFTMAX, &[scores]);
+        s.weigh(other, weights)
     });
     // Shares, or scores, that something else reads too.
     check_stays("attention", |s, x| {
         let (layer, scores) = s.scores(x, x, x);
-        let shares = s.op(SOFTMAX, &[scores]);
-        let [a, b] = [shares, shares].map(|shares| s.weigh(layer, shares));
+        let weights = s.op(SOFTMAX, &[scores]);
+        let [a, b] = [weights, weights].map(|weights| s.weigh(layer, weights));
         s.op(Op::Add, &[a, b])
     });
     check_stays("attention", |s, x| {
         let (layer, scores) = s.scores(x, x, x);
-        let shares = s.op(SOFTMAX, &[scores]);
-        let [a, b] = [scores, shares].map(|shares| s.weigh(layer, shares));
+        let weights = s.op(SOFTMAX, &[scores]);
+        let [a, b] = [scores, weights].map(|weights| s.weigh(layer, weights));
         s.op(Op::Add, &[a, b])
     });
     // Capped twice.
@@ -390,8 +390,8 @@ fn what_is_not_attention() {
         for cap in [2.0, 3.0] {
             scores = s.op(Op::SoftCap { cap }, &[scores]);
         }
-        let shares = s.op(SOFTMAX, &[scores]);
-        s.weigh(layer, shares)
+        let weights = s.op(SOFTMAX, &[scores]);
+        s.weigh(layer, weights)
     });
 }
 
@@ -489,7 +489,7 @@ fn traffic() {
     // A row is 128 bytes, 64 as Q8; a row of the table 128, the matrix 32 times 34.
     let wanted = Traffic { nodes: 4, read: 128 + 192 + 128, written: 128 + 64 + 256, weights: 128 + 1088, arena: 256 };
     assert_eq!(Traffic::new(&graph(build), &LAYOUT), wanted);
-    // Scores of two heads and 512 positions are 4096 bytes, in whose place their shares are; rows are 128.
+    // Scores of two heads and 512 positions are 4096 bytes, in whose place their weights are; rows are 128.
     let (read, written) = (3 * 128 + 2 * 4096 + 128, 128 + 2 * 4096 + 2 * 128);
     let wanted = Traffic { nodes: 6, read, written, weights: 128, arena: 4096 + 128 };
     assert_eq!(Traffic::new(&graph(parts), &LAYOUT), wanted);

@@ -266,20 +266,20 @@ fn parts_of_attention() {
     check("scores, scaled", 2, attend(3.0, scores(-0.5, None)), [0.0, -12.0]);
     check("scores, capped", 2, attend(10.0 * LN3, scores(1.0, Some(10.0))), [0.0, 64.0]);
     // As in `attention_of_one_head`; scores are 0 and ln 3, or 0 and 0 where nothing is said.
-    let shares = |window, sink: Option<f32>| {
+    let weights = |window, sink: Option<f32>| {
         move |b: &mut Bench, Attention { layer, heads, scale, .. }: Attention, q| {
             let sinks = sink.map(|sink| b.vector(&[sink]));
             let scores = b.push(Op::Scores { layer, heads, scale }, &[q]);
-            let shares = b.push(Op::Softmax { window, sinks }, &[scores]);
-            b.push(Op::Weigh { layer }, &[shares])
+            let weights = b.push(Op::Softmax { window, sinks }, &[scores]);
+            b.push(Op::Weigh { layer }, &[weights])
         }
     };
-    check("softmax", 2, attend(LN3, shares(None, None)), [4.0, 7.0]);
-    check("softmax, window of one", 2, attend(LN3, shares(Some(1), None)), [4.0, 8.0]);
-    check("softmax, window of two", 2, attend(LN3, shares(Some(2), None)), [4.0, 7.0]);
-    check("softmax, sink", 2, attend(LN3, shares(None, Some(4_f32.ln()))), [0.8, 3.5]);
-    check("softmax, window and sink", 2, attend(LN3, shares(Some(1), Some(LN3))), [1.0, 4.0]);
-    check("softmax, far from overflow", 2, attend(1e4, shares(None, None)), [4.0, 8.0]);
+    check("softmax", 2, attend(LN3, weights(None, None)), [4.0, 7.0]);
+    check("softmax, window of one", 2, attend(LN3, weights(Some(1), None)), [4.0, 8.0]);
+    check("softmax, window of two", 2, attend(LN3, weights(Some(2), None)), [4.0, 7.0]);
+    check("softmax, sink", 2, attend(LN3, weights(None, Some(4_f32.ln()))), [0.8, 3.5]);
+    check("softmax, window and sink", 2, attend(LN3, weights(Some(1), Some(LN3))), [1.0, 4.0]);
+    check("softmax, far from overflow", 2, attend(1e4, weights(None, None)), [4.0, 8.0]);
 }
 
 #[test]
@@ -299,7 +299,7 @@ fn a_hidden_value_does_not_show() {
 #[test]
 fn rope_kv_write() {
     // At position 1 queries and keys turn by a quarter: q (1, 0) to (0, 1), k (ln 3, 0) to (0, ln 3); values do not.
-    let turned = |show: fn(&mut Bench, ValueId, usize) -> ValueId| {
+    let rotated = |show: fn(&mut Bench, ValueId, usize) -> ValueId| {
         move |b: &mut Bench| {
             let [q, k, v] =
                 [[1.0, 0.0, 1.0, 0.0], [0.0, 0.0, LN3, 0.0], [4.0, 0.0, 8.0, 0.0]].map(|rows| b.input(2, &rows));
@@ -310,11 +310,11 @@ fn rope_kv_write() {
             show(b, q, layer)
         }
     };
-    check("queries", 2, turned(|_, q, _| q), [1.0, 0.0, 0.0, 1.0]);
+    check("queries", 2, rotated(|_, q, _| q), [1.0, 0.0, 0.0, 1.0]);
     let attend = |b: &mut Bench, q, layer| {
         b.push(Op::Attention(Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
     };
-    check("attention", 2, turned(attend), [4.0, 0.0, 7.0, 0.0]);
+    check("attention", 2, rotated(attend), [4.0, 0.0, 7.0, 0.0]);
 }
 
 #[test]

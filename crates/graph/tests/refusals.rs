@@ -123,7 +123,7 @@ fn values_that_do_not_fit() {
     };
     check_plain("rope: heads of 3 do not divide the width 8", rope(3, 1), |s| vec![s.x]);
     check_plain("rope: heads of 0 do not divide the width 8", rope(0, 0), |s| vec![s.x]);
-    check_plain("rope: 3 frequencies turn 6 of 4 elements", rope(4, 3), |s| vec![s.x]);
+    check_plain("rope: 3 frequencies rotate 6 of 4 elements", rope(4, 3), |s| vec![s.x]);
     let freqs = [1.0, f32::NAN].into();
     let nan = Op::Rope(Rope { head_dim: 4, freqs, magnitude: 1.0, style: RopeStyle::Pairs });
     check_plain("rope: a frequency is not finite", nan, |s| vec![s.x]);

@@ -1,7 +1,7 @@
 //! Whole graphs: the same numbers as the reference interpreter, and the same bits whatever else is in the batch.
 
-use graph::testing::{ToyConfig, toy_model, upload};
-use graph::{Backend, Batch, Interpreter, KvType, Limits};
+use graph::testing::{ToyConfig, difference, toy_model, upload};
+use graph::{Backend, Batch, Graph, Interpreter, KvType, Limits};
 use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
 
@@ -16,11 +16,14 @@ struct Model<B: Backend> {
 }
 
 impl<B: Backend> Model<B> {
-    /// The toy model, with the rules of fusion but `disabled` applied.
+    /// The toy model, with the fusion rules but `disabled` applied.
     fn new(backend: B, config: &ToyConfig, limits: Limits, disabled: &[&str]) -> Model<B> {
-        let (graph, weights) = toy_model(config);
-        let graph = graph::fuse(&graph, backend.device().rules, disabled).expect("rules that exist").graph;
-        let weights = upload(&backend, &graph, &weights);
+        Model::of(backend, &toy_model(config), limits, disabled)
+    }
+
+    fn of(backend: B, (graph, weights): &(Graph, Vec<Vec<u8>>), limits: Limits, disabled: &[&str]) -> Model<B> {
+        let graph = graph::fuse(graph, backend.device().rules, disabled).expect("rules that exist").graph;
+        let weights = upload(&backend, &graph, weights);
         let program = backend.compile(&graph, weights, limits).expect("memory");
         Model { backend, program, limits }
     }
@@ -63,9 +66,8 @@ fn configs() -> Vec<ToyConfig> {
 }
 
 fn close(got: &[f32], wanted: &[f32], tolerance: f32, what: &str) {
-    let largest = wanted.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
-    let worst = got.iter().zip(wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-    assert!(got.len() == wanted.len() && worst <= tolerance * largest, "{what}: {worst} of {largest}");
+    let worst = difference(got, wanted);
+    assert!(worst <= tolerance, "{what}: off by {worst} of the largest");
 }
 
 #[test]
@@ -141,6 +143,33 @@ fn bits_do_not_depend_on_the_batch_threads_or_chunks() {
     }
 }
 
+#[test]
+fn bits_do_not_depend_on_the_batch_in_any_storage_type_or_many_rows() {
+    let limits = Limits { max_tokens: 200, max_outputs: 200, kv_type: KvType::F16, ..LIMITS };
+    let (a, b, c) = (tokens(3, 72), tokens(5, 90), tokens(11, 37));
+    let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
+    for dtype in DType::all() {
+        let shape = ToyConfig { width: 256, hidden: 256, layers: 1, head_dim: 64, ..ToyConfig::default() };
+        let toy = toy_model(&ToyConfig { dtype, ..shape });
+        for (isa, disabled) in Isa::available().flat_map(|isa| [&[][..], &all[..]].map(|disabled| (isa, disabled))) {
+            let mut model = Model::of(cpu(2, isa), &toy, limits, disabled);
+            let wanted = model.step(&[(0, 0, &a)]);
+            let width = wanted.len() / a.len();
+            assert!(wanted.iter().all(|x| x.is_finite()), "{dtype} {isa:?}");
+            let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize| {
+                let got = &model.step(spans)[at * width..][..rows.len() * width];
+                let what = format!("{dtype} {isa:?}, disabled {disabled:?}: rows {rows:?} after {at} others");
+                assert!(bits(got) == bits(&wanted[rows.start * width..rows.end * width]), "{what}");
+            };
+            same(&[(2, 0, &b), (1, 0, &a), (3, 0, &c)], 0..72, 90);
+            same(&[(0, 0, &a[..65])], 0..65, 0);
+            for (i, token) in a.iter().enumerate().skip(65) {
+                same(&[(2, 90, &b[..i % 5 * 16]), (0, i, &[*token])][usize::from(i % 5 == 0)..], i..i + 1, i % 5 * 16);
+            }
+        }
+    }
+}
+
 fn bits(x: &[f32]) -> Vec<u32> {
     x.iter().map(|x| x.to_bits()).collect()
 }
@@ -173,6 +202,9 @@ fn bad_calls_are_refused() {
     assert!(model.backend.run(&mut model.program, &batch).is_err(), "a token that is not there");
     let huge = Limits { kv_blocks: usize::MAX / 2, ..LIMITS };
     let mut weights = upload(&model.backend, &graph, &weights);
+    let uncounted = Limits { max_tokens: 1 << 31, ..LIMITS };
+    let error = model.backend.compile(&graph, weights.clone(), uncounted).expect_err("too many rows").to_string();
+    assert!(error.starts_with("no memory for the rows of a batch"), "{error}");
     assert!(model.backend.compile(&graph, weights.clone(), huge).is_err(), "more memory than there is");
     weights.swap(0, 1);
     let error = model.backend.compile(&graph, weights, LIMITS).expect_err("weights in another order").to_string();

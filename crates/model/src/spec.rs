@@ -127,8 +127,8 @@ pub enum QkNorm {
     None,
     /// Each head alone.
     PerHead,
-    /// Each head alone, after it is turned.
-    Turned,
+    /// Each head alone, after it is rotated.
+    AfterRope,
     /// All heads together.
     Full,
 }

@@ -6,6 +6,7 @@ mod golden;
 use std::path::Path;
 use std::sync::Arc;
 
+use graph::testing::difference;
 use graph::{Backend, Batch, Interpreter, KvType, Limits};
 use model::{Checkpoint, Export, GgufValue, List, Model, Value, WeightType};
 use proptest::prelude::*;
@@ -30,9 +31,8 @@ fn every_architecture_is_the_same_model_afterwards() {
         // Rows of queries and keys in another order are summed in another order; some numbers of ropes are rounded to F32.
         let ropes = [&checkpoint, &again].map(|c| c.bind(None).expect("bound").spec().layer(0).attention.rope.clone());
         let exact = ropes[0] == ropes[1];
-        let (largest, worst) = (largest(&own, &[]), largest(&own, &other));
-        let most = if exact { 0.0 } else { 1e-5 * largest };
-        assert!(worst <= most, "{name}: off by {worst}, largest {largest}");
+        let worst = difference(&other, &own);
+        assert!(worst <= if exact { 0.0 } else { 1e-5 }, "{name}: off by {worst} of the largest");
         if !changed {
             golden::check_model(&name, &Interpreter, &again.bind(Some(40)).expect("bound before"));
         }
@@ -187,9 +187,4 @@ fn logits(checkpoint: &Arc<Checkpoint>) -> Vec<f32> {
     batch.outputs.extend(0..40);
     Interpreter.run(&mut program, &batch).expect("runs");
     Interpreter.download(&program).to_vec()
-}
-
-/// The largest difference; of nothing else, the largest value.
-fn largest(a: &[f32], b: &[f32]) -> f32 {
-    a.iter().zip(b.iter().chain(std::iter::repeat(&0.0))).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }

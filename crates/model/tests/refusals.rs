@@ -32,7 +32,7 @@ fn numbers_are_checked() {
     check("llama", "/config/num_attention_heads", json!(usize::MAX), "num_attention_heads", "more than any model");
     check("llama", "/config/num_key_value_heads", json!(4), "model.layers.0.self_attn.k_proj.weight", "[160, 48]");
     check("llama", "/config/head_dim", json!(82), "model.layers.0.self_attn.q_proj.weight", "[492, 48]");
-    check("llama", "/config/head_dim", json!(81), "head_dim", "81 cannot be turned in pairs");
+    check("llama", "/config/head_dim", json!(81), "head_dim", "81 cannot be rotated in pairs");
     check("llama", "/config/rms_norm_eps", json!(0), "rms_norm_eps", "is missing");
     check("llama", "/config/hidden_size", json!(1e300), "hidden_size", "not 1e300; the file is damaged");
     check("gpt-oss-mxfp4", "/config/rope_theta", json!(1), "rope", "a frequency is not finite");

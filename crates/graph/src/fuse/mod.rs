@@ -44,7 +44,7 @@ table! {
     NORM_QUANTIZE: "norm-quantize", rounding::norm_quantize, "a norm gives its result rounded";
     MLP: "mlp", rounding::mlp, "gate and up hand rounded rows to down";
     ATTENTION: "attention", attention::attention, "scores, softmax and the sum of values become one operator";
-    ROPE_KV: "rope-kv", attention::rope_kv, "queries and keys are turned while keys and values are cached";
+    ROPE_KV: "rope-kv", attention::rope_kv, "queries and keys are rotated while keys and values are cached";
 }
 
 /// Every rule, in the order in which they are applied. A device may have kernels for the results of only some of them:

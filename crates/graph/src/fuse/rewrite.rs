@@ -50,8 +50,8 @@ impl View<'_> {
     }
 }
 
-/// Nodes by their index, and what stands in their place: nothing, one node or several. Values keep their names; whoever
-/// reads one finds it made by another node.
+/// Nodes by their index, and what replaces them: nothing, one node or several. Values keep their names, but another node may make
+/// them.
 #[derive(Debug)]
 pub(super) struct Rewrite<'v> {
     view: &'v View<'v>,

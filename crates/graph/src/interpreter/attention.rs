@@ -69,7 +69,7 @@ impl Cache {
         let scores = self.scores(layer, heads, scale, q, batch);
         let scores = softcap.map(|cap| rowwise::soft_cap(cap, &scores)).unwrap_or(scores);
         let of = Ragged { batch, heads };
-        self.weigh(layer, &shares(window, sinks, &scores, &of), &of)
+        self.weigh(layer, &softmax_weights(window, sinks, &scores, &of), &of)
     }
 
     /// Queries times keys: row after row, head after head, a score for each position.
@@ -82,18 +82,18 @@ impl Cache {
         q.zip(self.heads(&Ragged { batch, heads })).flat_map(head).collect()
     }
 
-    /// Shares times values.
-    pub(super) fn weigh(&self, layer: usize, shares: &[f32], of: &Ragged) -> Vec<f32> {
-        let head = |(shares, (head, slots)): (&[f32], (usize, Vec<usize>))| {
+    /// Softmax weights times values.
+    pub(super) fn weigh(&self, layer: usize, weights: &[f32], of: &Ragged) -> Vec<f32> {
+        let head = |(weights, (head, slots)): (&[f32], (usize, Vec<usize>))| {
             let mut out = vec![0.0; self.layer(layer).shape.head_dim];
-            for (&slot, share) in slots.iter().zip(shares).skip_while(|(_, share)| **share == 0.0) {
+            for (&slot, weight) in slots.iter().zip(weights).skip_while(|(_, weight)| **weight == 0.0) {
                 for (out, v) in out.iter_mut().zip(self.read(layer, 1, slot, (head, of.heads))) {
-                    *out += share * v;
+                    *out += weight * v;
                 }
             }
             out
         };
-        of.rows(shares).zip(self.heads(of)).flat_map(head).collect()
+        of.rows(weights).zip(self.heads(of)).flat_map(head).collect()
     }
 
     /// Every head of every row, and the cache's slots of the positions up to the row's own.
@@ -125,7 +125,7 @@ fn stored(kv_type: KvType, head: &[f32]) -> Vec<f32> {
     numbers
 }
 
-/// How numbers by position lie: row after row, head after head, one for each position up to the row's own.
+/// The layout of numbers by position: row after row, head after head, one for each position up to the row's own.
 pub(super) struct Ragged<'a> {
     pub(super) batch: &'a Batch,
     pub(super) heads: usize,
@@ -148,21 +148,21 @@ impl Ragged<'_> {
     }
 }
 
-/// Scores to shares, within the window.
-pub(super) fn shares(window: Option<usize>, sinks: Option<&[f32]>, scores: &[f32], of: &Ragged) -> Vec<f32> {
+/// Scores to softmax weights, within the window.
+pub(super) fn softmax_weights(window: Option<usize>, sinks: Option<&[f32]>, scores: &[f32], of: &Ragged) -> Vec<f32> {
     let head = |(head, scores): (usize, &[f32])| {
         let hidden = scores.len().saturating_sub(window.unwrap_or(scores.len()));
         let sink = sinks.map(|sinks| sinks[head % of.heads]);
-        let mut shares: Vec<f32> = scores[hidden..].iter().copied().chain(sink).collect();
-        softmax(&mut shares);
+        let mut weights: Vec<f32> = scores[hidden..].iter().copied().chain(sink).collect();
+        softmax(&mut weights);
         let mut all = vec![0.0; hidden];
-        all.extend_from_slice(&shares[..scores.len() - hidden]);
+        all.extend_from_slice(&weights[..scores.len() - hidden]);
         all
     };
     of.rows(scores).enumerate().flat_map(head).collect()
 }
 
-/// Scores to shares.
+/// Scores to softmax weights.
 pub(super) fn softmax(scores: &mut [f32]) {
     let max = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     scores.iter_mut().for_each(|score| *score = (*score - max).exp());

@@ -11,9 +11,9 @@ pub(super) fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
     let row = |row: &[f32]| match squash {
         Squash::Sigmoid => row.iter().map(|&x| rowwise::sigmoid(x)).collect(),
         Squash::Softmax => {
-            let mut shares = row.to_vec();
-            softmax(&mut shares);
-            shares
+            let mut weights = row.to_vec();
+            softmax(&mut weights);
+            weights
         }
     };
     x.rows().flat_map(row).collect()
@@ -47,9 +47,9 @@ pub(super) fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) ->
             chosen.iter().map(|x| x / total.max(f32::MIN_POSITIVE)).collect()
         }
         GateScoring::SoftmaxAll => {
-            let mut shares = scores.to_vec();
-            softmax(&mut shares);
-            ids.iter().map(|&id| shares[index(id)]).collect()
+            let mut weights = scores.to_vec();
+            softmax(&mut weights);
+            ids.iter().map(|&id| weights[index(id)]).collect()
         }
     };
     scores.rows().zip(ids.rows()).flat_map(weigh).collect()

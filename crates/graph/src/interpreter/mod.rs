@@ -1,5 +1,5 @@
 //! The reference interpreter: every operator as plainly as it can be written, in `f32`, on one thread. Sums run from
-//! left to right. A Q8 value is kept as the numbers it stands for, one by position without padding.
+//! left to right. Q8 values are kept as the numbers they stand for. Values by position have no padding.
 
 mod attention;
 mod experts;
@@ -133,7 +133,7 @@ impl Step<'_> {
             Op::Attention(op) => cache.attend(op, x(0), op.sinks.map(weight), batch),
             Op::Scores { layer, heads, scale } => cache.scores(*layer, *heads, *scale, x(0), batch),
             Op::Softmax { window, sinks } => {
-                attention::shares(*window, sinks.map(weight), x(0), &Ragged { batch, heads: matrix(0).width })
+                attention::softmax_weights(*window, sinks.map(weight), x(0), &Ragged { batch, heads: matrix(0).width })
             }
             Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),

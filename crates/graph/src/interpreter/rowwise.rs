@@ -86,13 +86,13 @@ pub(super) fn rope(rope: &Rope, x: Matrix, batch: &Batch) -> Vec<f32> {
     let mut out = x.data.to_vec();
     for (row, position) in out.chunks_exact_mut(x.width).zip(positions(batch)) {
         for head in row.chunks_exact_mut(rope.head_dim) {
-            turn(rope, head, position as f32);
+            rotate(rope, head, position as f32);
         }
     }
     out
 }
 
-fn turn(rope: &Rope, head: &mut [f32], position: f32) {
+fn rotate(rope: &Rope, head: &mut [f32], position: f32) {
     for (i, freq) in rope.freqs.iter().enumerate() {
         let (a, b) = match rope.style {
             RopeStyle::Halves => (i, i + rope.freqs.len()),

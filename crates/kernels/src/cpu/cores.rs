@@ -1,4 +1,4 @@
-//! Cores, and threads that stay on one. Only Linux has both; elsewhere there are none to bind to.
+//! Cores, and binding threads to them. Only Linux offers both; on other systems no thread is bound.
 
 /// A core, by the system's number.
 pub(crate) type Core = usize;
@@ -11,7 +11,7 @@ pub(crate) fn all() -> Vec<Core> {
     (0..CpuSet::MAX_CPU).filter(|&core| set.is_set(core)).collect()
 }
 
-/// Binds the calling thread to a core; if the system refuses, it runs wherever it likes.
+/// Binds the calling thread to a core. If the system refuses, the thread stays unbound.
 #[cfg(target_os = "linux")]
 pub(crate) fn bind(core: Core) {
     use rustix::thread::{CpuSet, sched_setaffinity};

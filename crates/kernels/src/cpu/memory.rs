@@ -1,4 +1,4 @@
-//! Zeroed, aligned memory that says when it cannot be had, and the shared views that pieces of work write through.
+//! Zeroed, aligned memory whose allocation may fail, and shared views that tasks write through.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -11,10 +11,10 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::simd::{Bytes, Line};
 
-/// Types of which any bytes, zeros too, are a value.
+/// Types for which any bytes, zeros too, are a value.
 ///
 /// # Safety
-/// Exactly that must hold, and the alignment be at most 64.
+/// Exactly that must hold, and the alignment must be at most 64.
 pub(crate) unsafe trait Plain: Copy + Send + Sync {}
 // SAFETY: numbers and arrays of numbers.
 unsafe impl Plain for u8 {}
@@ -25,11 +25,11 @@ unsafe impl Plain for Bytes {}
 // SAFETY: as above.
 unsafe impl Plain for Line {}
 
-/// A slice of its own. It starts as zeros that cost nothing until they are touched.
+/// An owned slice. It starts as zeros, which take no memory until they are touched.
 #[derive(Debug)]
 pub(crate) struct Buffer<T: Plain> {
     pages: Option<Arc<MmapRaw>>,
-    /// Bytes before it in the pages.
+    /// Where it begins in the pages, in bytes.
     start: usize,
     len: usize,
     of: PhantomData<T>,
@@ -50,7 +50,7 @@ impl<T: Plain> Buffer<T> {
         Ok(Buffer { pages: Some(Arc::new(map(bytes, what)?)), start: 0, len, of: PhantomData })
     }
 
-    /// On large pages where the system has them: for what is long and read from end to end.
+    /// Asks the system for large pages: for what is long and read from end to end.
     pub(crate) fn on_large_pages(self) -> Buffer<T> {
         self.pages.iter().for_each(|pages| prefer_large(pages));
         self
@@ -86,43 +86,42 @@ impl<T: Plain> DerefMut for Buffer<T> {
     }
 }
 
-/// Memory for slices that stay for long, side by side, so that the small ones too lie on large pages. A board of them is given
-/// back when its last slice goes.
+/// Allocates long-lived slices next to each other, so that even small ones lie on large pages. A slab is freed with its last slice.
 #[derive(Debug, Default)]
-pub(crate) struct Shelf(Mutex<Board>);
+pub(crate) struct SlabAllocator(Mutex<Slab>);
 
-/// Pages, and how many bytes of them are taken.
+/// Some pages, and how many bytes of them are taken.
 #[derive(Debug, Default)]
-struct Board {
+struct Slab {
     pages: Weak<MmapRaw>,
     taken: usize,
 }
 
-/// Bytes of a board, if no slice is longer. What is not touched costs nothing.
-const BOARD: usize = 128 << 20;
-/// As most systems have them.
+/// Bytes of a slab, if no slice is longer. What is not touched takes no memory.
+const SLAB: usize = 128 << 20;
+/// The size of large pages on most systems.
 const LARGE_PAGE: usize = 2 << 20;
 
-impl Shelf {
+impl SlabAllocator {
     /// `len` zeros for `what`.
     pub(crate) fn zeroed<T: Plain>(&self, len: usize, what: &'static str) -> Result<Buffer<T>, BackendError> {
         let bytes = len.saturating_mul(size_of::<T>());
         if bytes == 0 {
             return Ok(Buffer::empty());
         }
-        let mut board = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let pages = match board.pages.upgrade().filter(|pages| pages.len() - board.taken >= bytes) {
+        let mut slab = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let pages = match slab.pages.upgrade().filter(|pages| pages.len() - slab.taken >= bytes) {
             Some(pages) => pages,
             None => {
-                let pages = Arc::new(map(bytes.saturating_add(LARGE_PAGE).max(BOARD), what)?);
+                let pages = Arc::new(map(bytes.saturating_add(LARGE_PAGE).max(SLAB), what)?);
                 prefer_large(&pages);
                 let taken = pages.as_mut_ptr().align_offset(LARGE_PAGE);
-                *board = Board { pages: Arc::downgrade(&pages), taken };
+                *slab = Slab { pages: Arc::downgrade(&pages), taken };
                 pages
             }
         };
-        let start = board.taken;
-        board.taken = pages.len().min((start + bytes).next_multiple_of(size_of::<Line>()));
+        let start = slab.taken;
+        slab.taken = pages.len().min((start + bytes).next_multiple_of(size_of::<Line>()));
         Ok(Buffer { pages: Some(pages), start, len, of: PhantomData })
     }
 }
@@ -134,16 +133,16 @@ fn map(bytes: usize, what: &'static str) -> Result<MmapRaw, BackendError> {
     Ok(pages.ok_or(BackendError::Memory { what, bytes })?.into())
 }
 
-/// Only a wish: without large pages memory is as good, but slower to walk through.
-#[cfg(target_os = "linux")]
+/// Only a hint: without large pages memory works as well, but walking through it is slower.
+#[cfg(all(target_os = "linux", not(miri)))]
 fn prefer_large(pages: &MmapRaw) {
     let _ = pages.advise(memmap2::Advice::HugePage);
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn prefer_large(_: &MmapRaw) {}
 
-/// A slice whose parts several pieces of work write at the same time.
+/// A slice whose parts several tasks write at the same time.
 #[derive(Clone, Copy)]
 pub(crate) struct Shared<'a, T> {
     start: *mut T,
@@ -205,10 +204,10 @@ pub(crate) fn as_lines(bytes: &[Bytes]) -> &[Line] {
     lines
 }
 
-/// Numbers as the lines that they fill.
+/// Numbers as whole lines.
 ///
 /// # Panics
-/// If they do not begin and end with a line.
+/// If they do not begin and end at lines.
 pub(crate) fn in_lines(x: &[f32]) -> &[Line] {
     // SAFETY: any 64 bytes are a line; `align_to` sees to the alignment.
     let (head, lines, tail) = unsafe { x.align_to::<Line>() };
@@ -241,10 +240,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_of_a_shelf_are_each_ones_own() {
-        let shelf = Shelf::default();
-        let take = |len: usize| shelf.zeroed::<u8>(len, "a test").expect("memory");
-        let mut slices: Vec<Buffer<u8>> = [1, 0, 64, 65, 3 << 20, BOARD, 7, BOARD - 64, 1].map(take).into();
+    fn slices_do_not_overlap() {
+        let allocator = SlabAllocator::default();
+        let take = |len: usize| allocator.zeroed::<u8>(len, "a test").expect("memory");
+        let mut slices: Vec<Buffer<u8>> = [1, 0, 64, 65, 3 << 20, SLAB, 7, SLAB - 64, 1].map(take).into();
         for (i, slice) in slices.iter_mut().enumerate() {
             assert_eq!(slice.as_ptr() as usize % if slice.is_empty() { 1 } else { size_of::<Line>() }, 0);
             for end in [0, slice.len().saturating_sub(1)] {
@@ -256,16 +255,18 @@ mod tests {
         for (i, slice) in slices.iter().enumerate() {
             assert!(slice.first().into_iter().chain(slice.last()).all(|&x| x == i as u8 + 1), "slice {i}");
         }
-        assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), 138 + (3 << 20) + 2 * BOARD - 64);
-        assert!(matches!(shelf.zeroed::<u8>(usize::MAX, "a test"), Err(BackendError::Memory { .. })));
+        assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), 138 + (3 << 20) + 2 * SLAB - 64);
+        assert!(matches!(allocator.zeroed::<u8>(usize::MAX, "a test"), Err(BackendError::Memory { .. })));
     }
 
     #[test]
-    fn a_board_goes_with_its_last_slice() {
-        let shelf = Shelf::default();
-        let (a, b) =
-            (shelf.zeroed::<f32>(5, "a test").expect("memory"), shelf.zeroed::<f32>(5, "a test").expect("memory"));
-        let pages = shelf.0.lock().expect("no panics").pages.clone();
+    fn a_slab_is_freed_with_its_last_slice() {
+        let allocator = SlabAllocator::default();
+        let (a, b) = (
+            allocator.zeroed::<f32>(5, "a test").expect("memory"),
+            allocator.zeroed::<f32>(5, "a test").expect("memory"),
+        );
+        let pages = allocator.0.lock().expect("no panics").pages.clone();
         drop(a);
         assert!(pages.upgrade().is_some() && b.iter().all(|&x| x == 0.0));
         drop(b);

@@ -22,7 +22,7 @@ pub use program::Program;
 pub use simd::Isa;
 pub use weight::Weight;
 
-use memory::Shelf;
+use memory::SlabAllocator;
 use ops::activations_q8;
 use pool::{Pool, lock};
 use simd::{LANES, Vector};
@@ -33,9 +33,9 @@ use turns::Turns;
 pub struct CpuOptions {
     /// Threads that compute; `None` for as many as the system offers.
     pub threads: Option<usize>,
-    /// Binds each thread to a core of its own, the one that calls [`Backend::run`] too.
+    /// Binds each thread to a core of its own, including those that call [`Backend::run`], which share one.
     pub pin: bool,
-    /// Kernels to use; `None` for the best this machine has, as also if it lacks the ones named.
+    /// Kernels to use; `None` for the best this machine has. They are also used if the machine lacks the ones named.
     pub isa: Option<Isa>,
 }
 
@@ -54,19 +54,19 @@ struct SharedPool {
     /// Locked in its turn for a whole step: nothing in the step takes a lock.
     pool: Mutex<Pool>,
     threads: usize,
-    /// Where weights are put.
-    shelf: Shelf,
+    /// Allocates weights.
+    allocator: SlabAllocator,
 }
 
 impl Cpu {
-    /// Chooses the kernels and starts the threads; where the system refuses threads, fewer.
+    /// Chooses the kernels and starts the threads; fewer of them if the system refuses some.
     pub fn new(options: CpuOptions) -> Cpu {
         let threads = options.threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, NonZero::get));
         let vector = Vector::new(options.isa.unwrap_or_else(Isa::detect));
         let cores = if options.pin { cores::all() } else { vec![] };
         let pool = Pool::new(threads.max(1), &cores);
-        let (turns, threads, shelf) = (Turns::default(), pool.threads(), Shelf::default());
-        Cpu { shared: Arc::new(SharedPool { turns, pool: Mutex::new(pool), threads, shelf }), vector }
+        let (turns, threads, allocator) = (Turns::default(), pool.threads(), SlabAllocator::default());
+        Cpu { shared: Arc::new(SharedPool { turns, pool: Mutex::new(pool), threads, allocator }), vector }
     }
 
     /// What every CPU backend says about itself. Values begin on cache lines, and so do the scores of a block of positions.
@@ -107,7 +107,7 @@ impl Backend for Cpu {
     }
 
     fn upload(&self, info: &WeightInfo, bytes: &[u8]) -> Result<Weight, BackendError> {
-        self.with_pool(|pool| Weight::new((pool, &self.shared.shelf), info, bytes))
+        self.with_pool(|pool| Weight::new((pool, &self.shared.allocator), info, bytes))
     }
 
     fn compile(&self, graph: &Graph, weights: Vec<Arc<Weight>>, limits: Limits) -> Result<Program, BackendError> {

@@ -1,4 +1,4 @@
-//! A graph made ready to run: its weights, the arena of its values, its memories and each thread's room.
+//! A graph made ready to run: its weights, the arena of its values, its layers' memories and each thread's scratch.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step
 
 use super::Cpu;
 use super::memory::{Buffer, Shared};
-use super::ops::{self, Grouping, Input, Memories, Room, Table, Tasks, Values, Worker, activations_q8};
+use super::ops::{self, Grouping, Input, Memories, QueryChunks, Table, ThreadScratch, Values, Worker, activations_q8};
 use super::pool::Pool;
 use super::simd::Vector;
 use super::weight::Weight;
@@ -26,14 +26,14 @@ pub struct Program {
     outputs: usize,
 }
 
-/// What is kept from step to step only so that a step allocates nothing.
+/// What is allocated once so that a step allocates nothing.
 #[derive(Debug)]
 struct Scratch {
     tables: Vec<Table>,
-    rooms: Vec<Room>,
+    threads: Vec<ThreadScratch>,
     activations: Buffer<f32>,
     grouping: Grouping,
-    tasks: Tasks,
+    chunks: QueryChunks,
 }
 
 impl Program {
@@ -46,6 +46,7 @@ impl Program {
         for (i, info) in graph.weights().iter().enumerate() {
             Weight::check(weights.get(i).map(|weight| &**weight), info)?;
         }
+        check_sizes(graph, &limits)?;
         let plan = Plan::new(graph, &Cpu::DEVICE.layout, &limits);
         let memories = Memories::new(graph, &limits)?;
         let scratch = Scratch::new(graph, &limits, &memories, threads)?;
@@ -81,12 +82,12 @@ impl Program {
         batch.check(&self.limits, &self.graph)?;
         self.memories.copy(batch);
         self.outputs = batch.outputs.len();
-        let Scratch { tables, rooms, activations, grouping, tasks } = &mut self.scratch;
+        let Scratch { tables, threads: scratch, activations, grouping, chunks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
-        let mut worker = Worker { pool, vector, rooms, activations, grouping };
+        let mut worker = Worker { pool, vector, scratch, activations, grouping };
         let mut step = ops::Step {
             batch,
-            tasks,
+            chunks,
             weights: &self.weights,
             memories: &mut self.memories,
             tables,
@@ -117,25 +118,43 @@ impl Scratch {
         let cols = graph.weights().iter().map(|weight| weight.shape.cols).max().unwrap_or(0);
         let widest = |elem: Elem| graph.values().iter().filter(move |v| v.elem == elem).map(|v| v.width).max();
         let heads = widest(Elem::Positions).unwrap_or(0);
-        let rooms =
-            (0..threads).map(|_| Room::new(attentions.clone(), memories, cols, heads)).collect::<Result<_, _>>()?;
+        let thread = |_| ThreadScratch::new(attentions.clone(), memories, cols, heads);
+        let threads = (0..threads).map(thread).collect::<Result<_, _>>()?;
         let slots = widest(Elem::U32);
         let experts = graph.weights().iter().map(|weight| weight.shape.outer).max();
         let slots = limits.max_tokens.saturating_mul(slots.unwrap_or(0));
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
         let activations = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
-        let tasks = Tasks::new(attentions, memories, limits)?;
-        Ok(Scratch { tables, rooms, activations, grouping, tasks })
+        let chunks = QueryChunks::new(attentions, memories, limits)?;
+        Ok(Scratch { tables, threads, activations, grouping, chunks })
     }
 }
 
-/// Blocks of the sequence that has most of those in the batch.
+/// Refuses limits by which a value has more words than lists of places in it can count.
+fn check_sizes(graph: &Graph, limits: &Limits) -> Result<(), BackendError> {
+    let words = |info: &ValueInfo| rows(info, limits).saturating_mul(Cpu::DEVICE.layout.row_words(*info, limits));
+    let most = graph.values().iter().filter(|info| info.elem != Elem::Positions).map(words).max().unwrap_or(0);
+    match u32::try_from(most) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(BackendError::Memory { what: "the rows of a batch", bytes: most.saturating_mul(4) }),
+    }
+}
+
+/// The most rows of a value.
+fn rows(info: &ValueInfo, limits: &Limits) -> usize {
+    match info.rows {
+        Rows::Tokens => limits.max_tokens,
+        Rows::Outputs => limits.max_outputs,
+    }
+}
+
+/// The most blocks that a sequence of the batch has.
 fn longest(batch: &Batch, block_len: usize) -> usize {
     let blocks = batch.spans.iter().map(|span| (span.position + span.rows.len()).div_ceil(block_len));
     blocks.max().unwrap_or(0)
 }
 
-/// Words of the longest x that a product rounds for itself.
+/// The most words that a product needs to round its x itself.
 fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
     let words = graph.nodes().iter().map(|node| {
         let weight = match &node.op {
@@ -146,8 +165,7 @@ fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
         let xs = node.inputs.iter().map(|&x| graph.value(x)).filter(|x| x.elem == Elem::F32);
         let info = graph.weight(weight);
         let words = |x: ValueInfo| {
-            let rows = if x.rows == Rows::Tokens { limits.max_tokens } else { limits.max_outputs };
-            rows.saturating_mul(match info.dtype {
+            rows(&x, limits).saturating_mul(match info.dtype {
                 _ if info.quantized() => activations_q8::words(x.width),
                 DType::BF16 => x.width.div_ceil(2),
                 _ => 0,
@@ -162,14 +180,14 @@ fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
 struct Arena<'a> {
     graph: &'a Graph,
     batch: &'a Batch,
-    /// The program's, with only so many blocks as a sequence of the batch has: what is by position lies close together.
+    /// The program's limits, but only as many blocks as a sequence of the batch has, so that values by position lie close together.
     limits: Limits,
     words: Shared<'a, f32>,
 }
 
 impl Arena<'_> {
-    /// What a node works on. The plan puts outputs where no input is, but for the first input of the operators that start
-    /// from it; that one is then in the output and not among the inputs.
+    /// What a node works on. The plan keeps outputs apart from inputs, except for operators that work in place: their first input is
+    /// in the output and not among the inputs.
     fn of<'s>(&'s mut self, node: &Node, planned: &'s Step) -> Values<'s> {
         let mut inputs = [Input::default(); 3];
         let given = usize::from(ops::in_output(&node.op));

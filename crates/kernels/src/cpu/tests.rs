@@ -6,10 +6,10 @@ use proptest::prelude::*;
 use tensor::{DType, Shape};
 
 use super::codecs::Decode;
-use super::memory::{Shared, Shelf};
-use super::ops::linear::{self, Product, Room, Slots};
+use super::memory::{Shared, SlabAllocator};
+use super::ops::linear::{self, Product, ProductScratch, Slots};
 use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
-use super::ops::{Input, activations_q8, pairs};
+use super::ops::{Input, activations_bf16, activations_q8};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
@@ -80,10 +80,10 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
         let bytes = random_blocks(dtype, 7, 2 * 21 * shape.cols);
         let mut wanted = vec![0.0; 2 * 21 * shape.cols];
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
-        let tiles = Tiles::pack((&pool, &Shelf::default()), dtype, shape, &bytes).expect("memory");
+        let tiles = Tiles::pack((&pool, &SlabAllocator::default()), dtype, shape, &bytes).expect("memory");
         for (vector, matrix, row) in vectors().flat_map(|v| (0..2).flat_map(move |m| (0..21).map(move |r| (v, m, r)))) {
-            let (mut out, mut room) = (vec![0.0; shape.cols], Room::new().expect("memory"));
-            room.decode(vector, &tiles, (matrix, row), &mut out);
+            let (mut out, mut scratch) = (vec![0.0; shape.cols], ProductScratch::new().expect("memory"));
+            scratch.decode(vector, &tiles, (matrix, row), &mut out);
             let wanted = &wanted[(matrix * 21 + row) * shape.cols..][..shape.cols];
             let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
             assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
@@ -95,7 +95,8 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
 fn every_half_precision_number_is_widened_exactly() {
     let pool = Pool::new(1, &[]);
     let all: Vec<u8> = (0..=u16::MAX).flat_map(u16::to_le_bytes).collect();
-    let tiles = Tiles::pack((&pool, &Shelf::default()), DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
+    let tiles =
+        Tiles::pack((&pool, &SlabAllocator::default()), DType::F16, Shape::matrix(16, 4096), &all).expect("memory");
     for vector in vectors() {
         let mut out = vec![Line::default(); 4096];
         vector.run(Decode { dtype: DType::F16, columns: tiles.tiles(0, 0, 1), out: &mut out });
@@ -107,15 +108,15 @@ fn every_half_precision_number_is_widened_exactly() {
     }
 }
 
-/// Rows `slots` of x times one of two matrices, cut into pieces of `tiles`.
+/// Rows `slots` of x times one of two matrices, cut into tasks of `tiles`.
 fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -> Vec<f32> {
     let (cols, mut activations) = (tiles.shape.cols, vec![0.0; 2 * x.len()]);
-    let (mut room, mut out) = (Room::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
+    let (mut scratch, mut out) = (ProductScratch::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
     let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
     let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut activations);
     let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
     for first in (0..tiles.count()).step_by(cut) {
-        product.write(vector, &mut room, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
+        product.write(vector, &mut scratch, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
     }
     out
 }
@@ -162,14 +163,14 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let mut weights = vec![0.0; 2 * rows * shape.cols];
     tensor::decode(dtype, &bytes, &mut weights).expect("whole blocks");
     let largest = weights.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
-    let tiles = Tiles::pack((&Pool::new(1, &[]), &Shelf::default()), dtype, shape, &bytes).expect("memory");
+    let tiles = Tiles::pack((&Pool::new(1, &[]), &SlabAllocator::default()), dtype, shape, &bytes).expect("memory");
     let x = random(seed + 1, n * shape.cols);
     let matrix = &weights[rows * shape.cols..];
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
     for vector in vectors() {
         let read = match () {
             () if tiles.quantized() => rounded(&x),
-            () if pairs::suit(vector, &tiles) => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
+            () if activations_bf16::suit(vector, &tiles) => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
             () => x.clone(),
         };
         let wanted: Vec<f32> = read
@@ -191,7 +192,7 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
 }
 
 #[test]
-fn products_are_right_and_do_not_depend_on_company() {
+fn products_are_right_and_do_not_depend_on_the_batch() {
     for dtype in DType::all() {
         check_product(dtype, (37, 3, 15), 11);
         check_product(dtype, (37, 9, 70), 12);

@@ -1,8 +1,8 @@
-//! Weights as the kernels read them: tiles of 16 rows, quantized as they came.
+//! Weights as the kernels read them: tiles of 16 rows, in the storage type of the file.
 //!
-//! A tile is its blocks, one after the other. A block of a quantized type is lines (four columns of each row in a line) and then
-//! its side: scales and what else there is, field by field; one of floats is a line, of a field for each column or of one for two.
-//! In every field the rows 0 to 15 stand side by side. A matrix's last tile is filled up with zeros, and so is a row's last block.
+//! A tile is its blocks, one after the other. A block of a quantized type is lines, with four columns of each row, and then fields
+//! beside them: scales and the like. A block of floats is a line, with a field for each column or one for two. In every field the
+//! rows 0 to 15 are next to each other. A matrix's last tile and a row's last block are padded with zeros.
 
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use graph::BackendError;
 use tensor::{DType, Shape};
 
 use super::codecs::{COLUMNS, Layout, QUAD};
-use super::memory::{Buffer, Shelf};
+use super::memory::{Buffer, SlabAllocator};
 use super::pool::Pool;
 use super::simd::{Bytes, LANES};
 
@@ -26,14 +26,14 @@ pub(crate) struct Tiles {
 impl Tiles {
     /// Packs the matrices of `shape`; `bytes` has the length that shape and type ask for.
     pub(crate) fn pack(
-        (pool, shelf): (&Pool, &Shelf),
+        (pool, allocator): (&Pool, &SlabAllocator),
         dtype: DType,
         shape: Shape,
         bytes: &[u8],
     ) -> Result<Tiles, BackendError> {
         let mut tiles = Tiles { dtype, shape, layout: Layout::of(dtype), data: Buffer::empty() };
         let (count, len) = (tiles.count(), tiles.tile_len());
-        let mut data = shelf.zeroed(shape.outer * count * len, "a weight")?;
+        let mut data = allocator.zeroed(shape.outer * count * len, "a weight")?;
         let matrix_bytes = bytes.len() / shape.outer.max(1);
         pool.chunks(&mut data, len.max(1), |i, tile| {
             let matrix = &bytes[i / count * matrix_bytes..][..matrix_bytes];
@@ -43,7 +43,7 @@ impl Tiles {
         Ok(tiles)
     }
 
-    /// Whether products are of integers, with rounded rows.
+    /// Whether products are of integers, with activations in 8 bits.
     pub(crate) fn quantized(&self) -> bool {
         self.layout.quants > 0
     }
@@ -53,7 +53,7 @@ impl Tiles {
         self.shape.rows.div_ceil(LANES)
     }
 
-    /// Fields from tile to tile: whole cache lines.
+    /// Distance between tiles, in fields: whole cache lines.
     pub(crate) fn tile_len(&self) -> usize {
         (self.blocks(self.shape.cols) * self.layout.block_len()).next_multiple_of(QUAD)
     }
@@ -64,7 +64,7 @@ impl Tiles {
         &self.data[(matrix * self.count() + first) * len..][..n * len]
     }
 
-    /// The blocks of those columns that a tile has; the first begins a block.
+    /// A tile's blocks of these columns, as far as it has them. The first column begins a block.
     pub(crate) fn columns(&self, matrix: usize, tile: usize, columns: Range<usize>) -> &[Bytes] {
         let (from, to) = (self.blocks(columns.start), self.blocks(columns.end.min(self.shape.cols)));
         let len = self.layout.block_len();
@@ -77,11 +77,11 @@ impl Tiles {
     }
 
     fn blocks(&self, columns: usize) -> usize {
-        // A power of two, for which there is an instruction that is faster than a division.
+        // A shift, as a block's length is a power of two: divisions are slow.
         (columns + self.layout.columns - 1) >> self.layout.columns.trailing_zeros()
     }
 
-    /// Packs up to 16 rows, those that `rows` begins with.
+    /// Packs the first rows of `rows`, up to 16.
     fn pack_tile(&self, rows: &[u8], tile: &mut [Bytes]) {
         let in_file = self.dtype.layout();
         let bytes = |columns: usize| columns / in_file.block_len * in_file.block_bytes;
@@ -105,7 +105,7 @@ impl Tiles {
     }
 }
 
-/// Puts one row's fields of `width` bytes at its places.
+/// Writes one row's fields of `width` bytes to its lane.
 fn put(row: &[u8], width: usize, lane: usize, fields: &mut [Bytes]) {
     let fields = fields.as_flattened_mut().chunks_exact_mut(LANES * width);
     for (field, from) in fields.zip(row.chunks_exact(width)) {

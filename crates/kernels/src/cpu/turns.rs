@@ -1,11 +1,11 @@
-//! Taking turns: who came first goes first, so that one model's steps do not keep another's waiting.
+//! Taking turns: first come, first served, so that one model's steps do not starve another's.
 
 use std::sync::{Condvar, Mutex};
 
 use super::pool::lock;
 
-/// A queue in which each waits until all who came before have left. A plain `Mutex` would let a thread that comes back at once
-/// overtake one that has yet to wake up.
+/// A queue in which each thread waits for all that came before it. A plain `Mutex` lets a thread that comes back at once overtake
+/// one that has yet to wake up.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     queue: Mutex<Queue>,

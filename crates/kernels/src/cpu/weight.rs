@@ -3,7 +3,7 @@
 use graph::{BackendError, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
-use super::memory::{Buffer, Shelf};
+use super::memory::{Buffer, SlabAllocator};
 use super::pool::Pool;
 use super::tiles::Tiles;
 
@@ -25,14 +25,18 @@ enum Form {
 }
 
 impl Weight {
-    pub(crate) fn new((pool, shelf): (&Pool, &Shelf), info: &WeightInfo, bytes: &[u8]) -> Result<Weight, BackendError> {
+    pub(crate) fn new(
+        (pool, allocator): (&Pool, &SlabAllocator),
+        info: &WeightInfo,
+        bytes: &[u8],
+    ) -> Result<Weight, BackendError> {
         let wanted = info.bytes().unwrap_or(usize::MAX);
         if bytes.len() != wanted {
             return Err(BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted });
         }
         let form = match info.role {
-            WeightRole::Matrix => Form::Tiles(Tiles::pack((pool, shelf), info.dtype, info.shape, bytes)?),
-            WeightRole::Elements => Form::Values(decode(shelf, info, bytes)?),
+            WeightRole::Matrix => Form::Tiles(Tiles::pack((pool, allocator), info.dtype, info.shape, bytes)?),
+            WeightRole::Elements => Form::Values(decode(allocator, info, bytes)?),
         };
         Ok(Weight { shape: info.shape, dtype: info.dtype, form })
     }
@@ -73,8 +77,8 @@ impl Weight {
     }
 }
 
-fn decode(shelf: &Shelf, info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {
-    let mut values = shelf.zeroed(info.shape.elements().unwrap_or(usize::MAX), "a weight")?;
+fn decode(allocator: &SlabAllocator, info: &WeightInfo, bytes: &[u8]) -> Result<Buffer<f32>, BackendError> {
+    let mut values = allocator.zeroed(info.shape.elements().unwrap_or(usize::MAX), "a weight")?;
     tensor::decode(info.dtype, bytes, &mut values).expect("the lengths were compared");
     Ok(values)
 }

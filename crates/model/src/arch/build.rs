@@ -66,9 +66,9 @@ impl Builder<'_> {
         let q = self.project(i, "attn_q", (wide, slice(0)), a.biases.qkv, x)?;
         let k = self.project(i, "attn_k", (narrow, slice(wide)), a.biases.qkv, x)?;
         let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.biases.qkv, x)?;
-        let q = self.turned(i, "attn_q_norm", wide, a, q)?;
+        let q = self.rotated(i, "attn_q_norm", wide, a, q)?;
         let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
-        let k = self.turned(i, "attn_k_norm", narrow, a, k)?;
+        let k = self.rotated(i, "attn_k_norm", narrow, a, k)?;
         let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
         self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
         let sinks = if a.sinks { Some(self.weights.sinks(i, a.heads)?) } else { None };
@@ -83,10 +83,10 @@ impl Builder<'_> {
         self.push(Op::Glu { act: Activation::Sigmoid }, &[gate, a])
     }
 
-    /// Queries or keys, normalized and turned.
-    fn turned(&mut self, i: usize, norm: &str, width: usize, a: &AttentionSpec, x: ValueId) -> Value {
+    /// Queries or keys, normalized and rotated.
+    fn rotated(&mut self, i: usize, norm: &str, width: usize, a: &AttentionSpec, x: ValueId) -> Value {
         let x = match a.qk_norm {
-            QkNorm::None | QkNorm::Turned => x,
+            QkNorm::None | QkNorm::AfterRope => x,
             QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
             QkNorm::Full => self.norm(i, norm, width, x)?,
         };
@@ -94,7 +94,7 @@ impl Builder<'_> {
             Some(rope) => self.push(Op::Rope(rope.clone()), &[x])?,
             None => x,
         };
-        if a.qk_norm == QkNorm::Turned { self.norm(i, norm, a.head_dim, x) } else { Ok(x) }
+        if a.qk_norm == QkNorm::AfterRope { self.norm(i, norm, a.head_dim, x) } else { Ok(x) }
     }
 
     /// The expert that every token uses, times a sigmoid of the token's own if it is gated.
@@ -123,7 +123,7 @@ impl Builder<'_> {
     }
 
     fn experts(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, x: ValueId) -> Value {
-        let [ids, shares] = self.choose(i, ffn, experts, x)?;
+        let [ids, gates] = self.choose(i, ffn, experts, x)?;
         let count = experts.count;
         let inner = Shape { outer: count, rows: ffn.width, cols: self.spec.width };
         let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
@@ -131,7 +131,7 @@ impl Builder<'_> {
         let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
         let outer = Shape { outer: count, rows: self.spec.width, cols: ffn.width };
         let down = self.chosen(i, Role::Down, outer, ffn.bias, [h, ids])?;
-        let y = self.push(Op::ExpertSum, &[down, shares])?;
+        let y = self.push(Op::ExpertSum, &[down, gates])?;
         let Some(shared) = experts.shared else { return Ok(y) };
         let shared = self.shared(i, ffn.act, shared, x)?;
         self.push(Op::Add, &[y, shared])
@@ -161,8 +161,8 @@ impl Builder<'_> {
             merits = self.push(Op::AddBias { bias }, &[scores])?;
         }
         let ids = self.push(Op::TopK { k: used }, &[merits])?;
-        let shares = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
-        Ok([ids, self.scale(scale, shares)?])
+        let gates = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        Ok([ids, self.scale(scale, gates)?])
     }
 
     /// One matrix of each chosen expert.

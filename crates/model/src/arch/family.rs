@@ -59,7 +59,7 @@ pub(crate) struct Attn {
     pub windows: Windows,
     /// The rope of layers with a window.
     pub local_rope: LocalRope,
-    /// Whether layers without a window are turned, where others have one.
+    /// Whether layers without a window are rotated, where others have one.
     pub global_rope: bool,
 }
 

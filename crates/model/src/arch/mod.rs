@@ -66,7 +66,7 @@ const GEMMA3_ATTN: Attn = Attn {
     ..ATTN
 };
 
-// The first half of each head is turned, in pairs of neighbours; only queries, keys and values have a bias.
+// The first half of each head is rotated, in pairs of neighbours; only queries, keys and values have a bias.
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
 /// Every architecture that Whinchat runs.
@@ -245,7 +245,7 @@ pub(crate) static ARCHITECTURES: [Arch; 34] = [
         model_types: &["hunyuan_v1_dense"],
         gguf: &["hunyuan-dense"],
         defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0)],
-        attn: Attn { qk_norm: QkNorm::Turned, ..ATTN },
+        attn: Attn { qk_norm: QkNorm::AfterRope, ..ATTN },
         ..LLAMA
     },
     Arch { name: "internlm2", model_types: &[], gguf: &["internlm2"], attn: PAIRS, ..LLAMA },
@@ -298,7 +298,7 @@ pub(crate) static ARCHITECTURES: [Arch; 34] = [
         model_types: &["hunyuan_v1_moe"],
         gguf: &["hunyuan-moe"],
         defaults: &[("rms_norm_eps", 1e-5), ("max_position_embeddings", 2048.0)],
-        attn: Attn { qk_norm: QkNorm::Turned, ..ATTN },
+        attn: Attn { qk_norm: QkNorm::AfterRope, ..ATTN },
         ..LLAMA
     },
     Arch {

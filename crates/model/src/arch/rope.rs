@@ -7,7 +7,7 @@ use graph::{Rope, RopeStyle};
 pub(crate) struct RopeNumbers {
     /// Base of the geometric row of frequencies.
     pub base: f64,
-    /// How many elements of a head are turned.
+    /// How many elements of a head are rotated.
     pub dims: usize,
     /// Each frequency is divided by its factor; empty for none.
     pub factors: Vec<f64>,

@@ -35,7 +35,7 @@ pub(super) fn read(
     let base = config.positive(BASE)?.unwrap_or(10_000.0);
     let dims = config.size(DIMS)?.unwrap_or(head_dim);
     if dims > head_dim || dims % 2 == 1 {
-        return Err(config.invalid(DIMS, format!("{dims} elements of a head of {head_dim} cannot be turned in pairs")));
+        return Err(config.invalid(DIMS, format!("{dims} elements of a head of {head_dim} cannot be rotated in pairs")));
     }
     let plain = RopeNumbers { base, dims, factors: vec![], scaling: Scaling::None, magnitude: 1.0 };
     if local && config.arch.attn.local_rope == LocalRope::Unscaled {

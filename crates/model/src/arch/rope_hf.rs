@@ -69,7 +69,7 @@ pub(super) fn read(
     }
     let dims = config.size(ROTARY)?.unwrap_or((head_dim as f64 * partial) as usize).min(head_dim);
     if dims % 2 == 1 {
-        let problem = format!("{dims} elements of a head of {head_dim} cannot be turned in pairs");
+        let problem = format!("{dims} elements of a head of {head_dim} cannot be rotated in pairs");
         return Err(config.unsupported(PARTIAL, problem));
     }
     let plain = RopeNumbers { base, dims, factors: vec![], scaling: Scaling::None, magnitude: 1.0 };

@@ -126,7 +126,7 @@ impl Reader<'_> {
         match head_dim {
             0 => Err(self.config.invalid(HEADS, format!("is more than the width, {}", self.width))),
             n if n % 2 == 1 => {
-                Err(self.config.unsupported(HEAD_DIM, format!("heads of {n} cannot be turned in pairs")))
+                Err(self.config.unsupported(HEAD_DIM, format!("heads of {n} cannot be rotated in pairs")))
             }
             n => Ok(n),
         }

@@ -89,9 +89,9 @@ impl<'a> Reader<'a> {
     /// A number of things of which each takes `min_bytes` or more in what follows.
     pub(super) fn count(&mut self, min_bytes: usize, field: &str) -> Result<usize, ModelError> {
         let count = self.u64(field)?;
-        let room = (self.bytes.len() - self.at) / min_bytes;
-        usize::try_from(count).ok().filter(|&n| n <= room).ok_or_else(|| {
-            let problem = format!("{count} entries cannot fit in the rest of the file (at most {room} can)");
+        let most = (self.bytes.len() - self.at) / min_bytes;
+        usize::try_from(count).ok().filter(|&n| n <= most).ok_or_else(|| {
+            let problem = format!("{count} entries cannot fit in the rest of the file (at most {most} can)");
             self.invalid(field, problem + "; the download was cut short or the file is damaged, fetch it again")
         })
     }

@@ -133,7 +133,8 @@ fn run<B: Backend>(
     };
     let weights = graph.weight_ids().map(upload).collect();
     let mut program = backend.compile(graph, weights, limits).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let largest = logits.iter().fold(0f32, |m, l| m.max(l.abs()));
+    let largest = logits.iter().map(|l| l.abs()).max_by(f32::total_cmp).expect("logits");
+    assert!(largest.is_finite(), "{name}: {largest} among the logits");
     let (mut batch, mut done) = (Batch::default(), [0; 2]);
     for spans in batches {
         batch.clear();

@@ -1,16 +1,16 @@
-//! Products of rounded rows with tiles as they lie. Their lines are unpacked in registers, each time anew, by instructions for
-//! which the products leave room.
+//! Products of 8-bit rows with packed tiles. Lines are unpacked in registers again for each group of rows, by instructions that run
+//! beside the products.
 
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use super::parts::{Lines, RoundedProduct, Typed, multiply};
+use super::rounded::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, QUAD, Quads, Quant};
 use crate::cpu::ops::activations_q8::Factor;
 use crate::cpu::simd::{Ahead, AheadOf, Bytes, Simd};
 
 impl<'a> RoundedProduct<'a> {
-    /// The first fields of `n` tiles, the first of them again where there are not N.
+    /// The first fields of `n` tiles; those of the first tile again where there are fewer than N.
     #[inline(always)]
     fn tiles<const N: usize>(&self, first: usize, n: usize, len: usize) -> [&'a [Bytes]; N] {
         let mut tiles = [&self.tiles[first * self.stride..][..len]; N];
@@ -26,7 +26,7 @@ impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: u
 where
     T: Quant<LINES, QUANTS, SIDE>,
 {
-    /// Rows that registers have no place for at the same time take turns at each tile, or two of them, before the next.
+    /// If registers cannot hold all rows, groups of rows take turns at each tile, or two of them, before the next.
     #[inline(always)]
     pub(super) fn dot<S: Simd>(&mut self, s: S) {
         let (count, tiles) = (self.job.rows.len(), self.job.tiles.len() / self.job.stride);
@@ -36,7 +36,7 @@ where
             let tiles = first..tiles.min(first + at_once);
             let mut row = 0;
             for turn in 0..turns {
-                // Rows are shared out evenly: 9 as 5 and 4, not as 7 and 2.
+                // Groups of even size: 9 rows as 5 and 4, not as 7 and 2.
                 let rows = row..row + (count - row).div_ceil(turns - turn);
                 row = rows.end;
                 macro_rules! rows {
@@ -70,11 +70,11 @@ where
         let blocks = job.cols / (T::PARTS * LINES * QUAD);
         let rows = job.rows[row..].first_chunk::<R>().expect("so many");
         Factor::check(job.x, rows, job.cols);
-        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+        // Parts with the same remainder by 8 are alike, so only the remainder is a compile-time constant.
         let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
         let lines = len.div_ceil(groups * QUAD);
         let (bytes, next) = (len * size_of::<Bytes>(), N * job.stride * size_of::<Bytes>());
-        // Where no rows take turns. Where they do, each asks for its share of the next tiles. The first part may read a block's last field.
+        // If rows take turns, each turn prefetches its share of the next tiles. The first part may read a block's last field.
         let ahead = Ahead { near: ahead.near + bytes, far: ahead.far + bytes };
         let ahead = AheadOf::new(ahead, (blocks, bytes), (N - 1) * job.stride * size_of::<Bytes>());
         for first in tiles.clone().step_by(N) {
@@ -119,7 +119,7 @@ where
     }
 }
 
-/// Asks for lines as far ahead of a place.
+/// Prefetches lines at these distances from a place.
 #[inline(always)]
 fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
     for line in lines {
@@ -144,7 +144,7 @@ impl<'a, T, const QUANTS: usize, const SIDE: usize> Part<'a, T, QUANTS, SIDE> {
     }
 }
 
-// Derived ones would ask the same of `T`.
+// Not derived, because a derived one requires the same of `T`.
 impl<T, const QUANTS: usize, const SIDE: usize> Clone for Part<'_, T, QUANTS, SIDE> {
     #[inline(always)]
     fn clone(&self) -> Self {

@@ -1,4 +1,4 @@
-//! Elements that stand alone, or in pairs: tiles to lines of numbers, and their product with few rows.
+//! Floats, alone or in pairs: decoding tiles, and their products with few rows.
 
 use std::ops::Range;
 
@@ -7,22 +7,22 @@ use tensor::DType;
 use super::Quads;
 use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Line, Simd};
 
-/// Decodes columns of one tile into `out`: a line for each.
+/// Decodes columns of one tile into `out`, a line for each.
 pub(crate) struct Decode<'a> {
     pub(crate) dtype: DType,
     pub(crate) columns: &'a [Bytes],
     pub(crate) out: &'a mut [Line],
 }
 
-/// Multiplies tiles with some rows of x, decoding them in registers: row r of `sums` + t = tile t · row r. Rows take turns as
-/// those of [`RoundedProduct`](super::RoundedProduct) do that are not held.
+/// Multiplies tiles with some rows of x, decoding them in registers: row r of `sums` + t = tile t · row r. Groups of rows take turns
+/// as in `dot.rs`.
 pub(crate) struct DotFloats<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
     pub(crate) tiles: &'a [Bytes],
-    /// Fields from tile to tile.
+    /// Distance between tiles, in fields.
     pub(crate) stride: usize,
-    /// Numbers; pairs of BF16 where the instruction set has them and the weights are.
+    /// Numbers, or pairs of BF16 if the weights are BF16 and the instruction set has products of pairs.
     pub(crate) x: &'a [f32],
     /// Where each row starts in `x`, and how many numbers or pairs it has.
     pub(crate) rows: &'a [u32],
@@ -81,7 +81,7 @@ impl Columns<2> for F16 {
     }
 }
 
-/// A number is the upper half of a single's bits.
+/// A number is the upper half of an `f32`'s bits.
 impl Columns<2> for BF16 {
     #[inline(always)]
     fn load<S: Simd>(s: S, fields: &Quads) -> [S::F; 2] {
@@ -90,7 +90,7 @@ impl Columns<2> for BF16 {
     }
 }
 
-/// Two columns of BF16 as they lie, to be multiplied with pairs.
+/// Two columns of BF16, as they are multiplied with pairs.
 struct Pairs;
 
 impl Columns<1> for Pairs {
@@ -152,7 +152,7 @@ impl DotFloats<'_> {
             let tiles = first..tiles.min(first + at_once);
             let mut row = 0;
             for turn in 0..turns {
-                // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
+                // Groups of even size: 13 rows as 7 and 6, not as 12 and 1.
                 let rows = row..row + (count - row).div_ceil(turns - turn);
                 row = rows.end;
                 macro_rules! rows {
@@ -168,7 +168,7 @@ impl DotFloats<'_> {
         }
     }
 
-    /// Goes through two tiles at a time if registers hold the sums: one that is alone waits for each addition.
+    /// Takes two tiles at a time if registers hold the sums: a single one would wait for each addition.
     #[inline(always)]
     fn rows<S: Simd, C: Columns<N>, const N: usize, const R: usize>(
         &mut self,
@@ -212,7 +212,7 @@ impl DotFloats<'_> {
                     if turns == 1 {
                         s.prefetch(&columns[block], near);
                     }
-                    // Each turn asks for its share of the next tiles.
+                    // Each turn prefetches its share of the next tiles.
                     s.prefetch_far(&columns[block], if turns == 1 { far } else { T * stride });
                 }
                 wait = turns;
@@ -231,7 +231,7 @@ impl DotFloats<'_> {
     }
 }
 
-/// Adds the products of a block of columns, of which rows of x have `n`. [`DotFloats::all`] has compared the rows with x.
+/// Adds the products of a block of columns, `n` of which rows of x have. [`DotFloats::all`] has compared the rows with x.
 #[inline(always)]
 fn add<S: Simd, C: Columns<N>, const N: usize, const R: usize, const T: usize>(
     s: S,

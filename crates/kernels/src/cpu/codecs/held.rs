@@ -1,14 +1,14 @@
-//! Products of many rounded rows with tiles as they lie: 32 columns of one or two tiles are unpacked into registers and held there
-//! while the rows go by. Sums wait in memory meanwhile.
+//! Products of many 8-bit rows with packed tiles: 32 columns of one or two tiles are unpacked into registers and stay there for all
+//! rows. The sums are in memory meanwhile.
 
 use std::ops::Range;
 
-use super::parts::{Lines, RoundedProduct, Typed, multiply};
+use super::rounded::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, COLUMNS, QUAD, Quads, Quant};
 use crate::cpu::ops::activations_q8::{Block as Rounded, Factor};
 use crate::cpu::simd::{Bytes, LANES, Line, Simd};
 
-/// Rows that go by before the next tiles: [`COLUMNS`] of them, and their sums, stay in a core's first cache.
+/// Rows that are multiplied before the next tiles: [`COLUMNS`] of them, and their sums, stay in the first-level cache.
 const ROWS: usize = 32;
 
 impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize>
@@ -29,7 +29,7 @@ where
             let columns = start..(start + COLUMNS).min(cols);
             let mut row = 0;
             for group in 0..groups {
-                // Rows are shared out evenly: 40 as 20 and 20, not as 32 and 8.
+                // Groups of even size: 40 rows as 20 and 20, not as 32 and 8.
                 let rows = row..row + (rows.len() - row).div_ceil(groups - group);
                 row = rows.end;
                 let mut tile = 0;
@@ -46,7 +46,7 @@ where
         }
     }
 
-    /// Some columns of N tiles times some rows.
+    /// Multiplies some columns of N tiles with some rows.
     #[inline(always)]
     fn tiles<S: Simd, const N: usize>(&mut self, s: S, first: usize, columns: &Range<usize>, rows: &Range<usize>) {
         let job = &mut self.job;
@@ -57,7 +57,7 @@ where
         for (i, w) in w.iter_mut().enumerate() {
             *w = &job.tiles[(first + i) * job.stride..][fields.clone()];
         }
-        // The same columns of the next tiles, or the first tiles' next ones; asked for once, by the first rows.
+        // The same columns of the next tiles, or the first tiles' next ones, are prefetched once, by the first rows.
         let ahead = match first + N < job.tiles.len() / job.stride {
             true => N * job.stride,
             false => fields.len().wrapping_sub(first * job.stride),
@@ -71,7 +71,7 @@ where
             stride: job.sums_stride,
             form: (T::ZERO, T::WIDE),
         };
-        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+        // Parts with the same remainder by 8 are alike, so only the remainder is a compile-time constant.
         let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
         let lines = len.div_ceil(groups * QUAD);
         for (b, block) in blocks.enumerate() {
@@ -82,7 +82,7 @@ where
             for group in 0..groups {
                 macro_rules! parts {
                     ($($i:literal)*) => {$(
-                        // A short part goes along with the one before.
+                        // A short part is held together with the one before it.
                         if $i < parts && (LINES == 8 || $i % 2 == 0) {
                             let p = 8 * group + $i;
                             let step = 8 / LINES;
@@ -157,7 +157,7 @@ impl<S: Simd, const LINES: usize> Lines<S, LINES> for Held<S, LINES> {
     }
 }
 
-/// The rows that go by.
+/// The rows that are multiplied with what is held.
 struct Pass<'a> {
     x: &'a [Rounded],
     rows: &'a [u32],
@@ -170,8 +170,8 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// Adds the products with a part, and with the next if it is held too, to the sums of all rows: of two at a time, so that
-    /// neither's sums wait for each other.
+    /// Adds the products with a part, and with the next if it is held too, to the sums of all rows: two rows at a time, so that
+    /// their sums do not wait for each other.
     #[inline(always)]
     fn run<S: Simd, const N: usize, const LINES: usize>(
         &mut self,

@@ -67,7 +67,7 @@ impl Quant<4, 24, 18> for Q3K {
     }
 }
 
-/// Side of Q4_K and Q5_K: eight scales and eight minima, which the file packs into 12 bytes of 6 bits each, then d, dmin.
+/// Fields of Q4_K and Q5_K: eight scales and eight minima, which the file packs into 12 bytes of 6 bits each, then d, dmin.
 fn pack_side(block: &[u8], side: &mut [u8]) {
     let packed = &block[4..16];
     for p in 0..8 {

@@ -1,25 +1,25 @@
-//! What tiles of each storage type hold, and how kernels read them, written once for every instruction set.
+//! How tiles of each storage type are packed and read, written once for every instruction set.
 //!
-//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of unsigned bytes, four
-//! columns of each row in a lane, with a scale and a minimum for each part of a block: an element is
-//! scale · (byte − [`Quant::ZERO`]) − minimum, the same bits as `tensor::decode` gives. Products with rows of signed
-//! bytes are then sums of integers.
+//! A vector's lanes are 16 rows. Floats are read as numbers. Quantized types are read as lines of unsigned bytes, with four columns
+//! of each row in a lane. A block consists of parts, each with its own scale and minimum: an element is
+//! scale · (byte − [`Quant::ZERO`]) − minimum, with the same bits as `tensor::decode` gives. So products with rows of signed bytes
+//! are sums of integers.
 
 mod dot;
-mod eight;
-mod five;
 mod float;
-mod four;
 mod held;
 mod k_quants;
-mod parts;
+mod q4;
+mod q5;
+mod q8;
+mod rounded;
 mod unpack;
 
 use tensor::DType;
 
 use super::simd::{Bytes, Simd};
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
-pub(crate) use parts::RoundedProduct;
+pub(crate) use rounded::RoundedProduct;
 pub(crate) use unpack::{Unpack, Weights};
 
 /// Columns unpacked at a time; the longest block of any type.
@@ -30,21 +30,21 @@ pub(crate) const QUAD: usize = 4;
 /// 64 bytes: four columns of 16 rows.
 pub(crate) type Quads = [Bytes; QUAD];
 
-/// A quantized type. A block of a tile is `QUANTS` lines of bytes or smaller numbers and `SIDE` fields (of 16 bytes: one of
-/// each row) beside them; it is read in parts of `LINES` · 4 columns, each with its own scale.
+/// A quantized type. A block of a tile is `QUANTS` lines of packed elements and `SIDE` fields beside them, of 16 bytes: one for each
+/// row. It is read in parts of `LINES` · 4 columns, each with its own scale.
 trait Quant<const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     /// Parts of a block.
     const PARTS: usize;
-    /// What is taken from a byte, a power of two; 0 where there is a minimum.
+    /// What is subtracted from a byte, a power of two; 0 where there is a minimum.
     const ZERO: u32 = 0;
-    /// Whether bytes reach 128 and more.
+    /// Whether bytes can be 128 or more.
     const WIDE: bool = false;
-    /// What it takes to unpack a line.
+    /// The cost of unpacking a line.
     const EFFORT: Effort = Effort::Much;
-    /// The widths of the side's fields, in order: (bytes, how many).
+    /// The widths of the fields beside the lines, in order: (bytes, how many).
     const FIELDS: &'static [(usize, usize)];
 
-    /// Parts one row's block, as the file has it, into the bytes of its lines and of its side.
+    /// Separates one row's block, as the file has it, into the bytes of its lines and of the fields beside them.
     fn pack(block: &[u8], quants: &mut [u8], side: &mut [u8]);
 
     /// Line `i` of part `part` of a block.
@@ -83,14 +83,14 @@ impl<'a, const QUANTS: usize, const SIDE: usize> Block<'a, QUANTS, SIDE> {
 macro_rules! for_quant {
     ($dtype:expr, $do:ident [$($s:ident)?] ($($arg:expr),*)) => {
         match $dtype {
-            DType::Q8_0 => $do::<$($s,)? eight::Q8_0, 8, 8, 2>($($arg),*),
-            DType::Q4_0 => $do::<$($s,)? four::Q4_0, 8, 4, 2>($($arg),*),
-            DType::Q4_1 => $do::<$($s,)? four::Q4_1, 8, 4, 4>($($arg),*),
-            DType::Q5_0 => $do::<$($s,)? five::Q5_0, 8, 5, 2>($($arg),*),
-            DType::Q5_1 => $do::<$($s,)? five::Q5_1, 8, 5, 4>($($arg),*),
-            DType::IQ4_NL => $do::<$($s,)? four::IQ4NL, 8, 4, 2>($($arg),*),
-            DType::IQ4_XS => $do::<$($s,)? four::IQ4XS, 8, 32, 10>($($arg),*),
-            DType::MXFP4 => $do::<$($s,)? four::MXFP4, 8, 4, 1>($($arg),*),
+            DType::Q8_0 => $do::<$($s,)? q8::Q8_0, 8, 8, 2>($($arg),*),
+            DType::Q4_0 => $do::<$($s,)? q4::Q4_0, 8, 4, 2>($($arg),*),
+            DType::Q4_1 => $do::<$($s,)? q4::Q4_1, 8, 4, 4>($($arg),*),
+            DType::Q5_0 => $do::<$($s,)? q5::Q5_0, 8, 5, 2>($($arg),*),
+            DType::Q5_1 => $do::<$($s,)? q5::Q5_1, 8, 5, 4>($($arg),*),
+            DType::IQ4_NL => $do::<$($s,)? q4::IQ4NL, 8, 4, 2>($($arg),*),
+            DType::IQ4_XS => $do::<$($s,)? q4::IQ4XS, 8, 32, 10>($($arg),*),
+            DType::MXFP4 => $do::<$($s,)? q4::MXFP4, 8, 4, 1>($($arg),*),
             DType::Q2_K => $do::<$($s,)? k_quants::Q2K, 4, 16, 20>($($arg),*),
             DType::Q3_K => $do::<$($s,)? k_quants::Q3K, 4, 24, 18>($($arg),*),
             DType::Q4_K => $do::<$($s,)? k_quants::Q4K, 8, 32, 20>($($arg),*),
@@ -107,14 +107,14 @@ use for_quant;
 pub(crate) struct Form {
     /// Lines of a part: 4 or 8.
     pub(crate) lines: usize,
-    /// What is taken from each byte; 0 if there are minima.
+    /// What is subtracted from each byte; 0 if there are minima.
     pub(crate) zero: u32,
 }
 
-/// What it takes to make vectors of packed weights.
+/// The cost of making vectors of packed weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Effort {
-    /// They lie there as they are multiplied.
+    /// None: they are stored as they are multiplied.
     None,
     /// An instruction or two.
     Little,
@@ -132,9 +132,9 @@ pub(crate) struct Layout {
     pub(crate) fields: &'static [(usize, usize)],
     /// How parts are multiplied.
     pub(crate) form: Form,
-    /// What it takes to unpack a line.
+    /// The cost of unpacking a line.
     pub(crate) effort: Effort,
-    /// One row's block into the bytes of its lines and of its side.
+    /// Separates one row's block into the bytes of its lines and of the fields beside them.
     pub(crate) pack: fn(&[u8], &mut [u8], &mut [u8]),
 }
 
@@ -163,7 +163,7 @@ impl Layout {
         match dtype {
             DType::F32 => float(1, &[(4, 1)], Effort::None),
             DType::F16 => float(2, &[(2, 2)], Effort::Little),
-            // Both columns of a row side by side, as the instructions for pairs want it.
+            // Both columns of a row next to each other, as the instructions for pairs want them.
             DType::BF16 => float(2, &[(4, 1)], Effort::Little),
             _ => for_quant!(dtype, quant[]()),
         }
@@ -174,7 +174,7 @@ impl Layout {
         self.quants * QUAD + self.side()
     }
 
-    /// Those beside the lines.
+    /// Fields beside the lines.
     pub(crate) fn side(&self) -> usize {
         self.fields.iter().map(|(width, count)| width * count).sum()
     }

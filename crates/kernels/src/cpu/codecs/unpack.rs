@@ -1,8 +1,8 @@
-//! Columns of a tile unpacked in memory: for a matrix unit, and to read single rows.
+//! Unpacks columns of a tile into memory: for a matrix unit, and to read single rows.
 
 use tensor::DType;
 
-use super::{Block, COLUMNS, Form, QUAD, Quads, Quant, eight, five, for_quant, four, k_quants};
+use super::{Block, COLUMNS, Form, QUAD, Quads, Quant, for_quant, k_quants, q4, q5, q8};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
 /// Lines that [`COLUMNS`] take.
@@ -26,21 +26,21 @@ impl Weights {
         mins: [Line([0.0; LANES]); PARTS],
     };
 
-    /// The elements of one row, with what was taken from each byte.
+    /// The elements of one row; `zero` was subtracted from each byte.
     pub(crate) fn row(&self, lane: usize, form: Form, zero: u32, out: &mut [f32]) {
         for (k, out) in out.iter_mut().enumerate() {
             let (line, part) = (k / QUAD, k / QUAD / form.lines);
-            let byte = i32::from(self.bytes[line].as_flattened()[QUAD * lane + k % QUAD]) - zero as i32;
+            let byte = i32::from(self.bytes[line].as_flattened()[QUAD * lane + k % QUAD]) - zero.cast_signed();
             let min = if form.zero == 0 { self.mins[part].0[lane] } else { 0.0 };
             *out = self.scales[part].0[lane] * byte as f32 - min;
         }
     }
 }
 
-/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, 128 is what is
-/// taken from each byte, whatever the type. Returns what is taken, 0 if there are minima.
+/// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, bytes are shifted so
+/// that 128 is subtracted from each, whatever the type. Returns what is to be subtracted; 0 if there are minima.
 pub(crate) struct Unpack<'a> {
-    /// Takes it, so that bytes are signed; only where wide ones are free.
+    /// Subtracts it, so that bytes are signed; only where wide ones are free.
     pub(crate) signed: bool,
     pub(crate) dtype: DType,
     /// Blocks.
@@ -70,7 +70,7 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
     let parts = job.out.scales.chunks_exact_mut(T::PARTS).zip(job.out.mins.chunks_exact_mut(T::PARTS));
     for ((block, bytes), (scales, mins)) in blocks.zip(bytes).zip(parts) {
         let block = Block::new(block);
-        // Parts of the same remainder by 8 are alike, so the others are told apart when this is compiled.
+        // Parts with the same remainder by 8 are alike, so only the remainder is a compile-time constant.
         for group in 0..T::PARTS.div_ceil(8) {
             macro_rules! parts {
                 ($($i:literal)*) => {$(

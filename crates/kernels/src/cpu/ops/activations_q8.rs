@@ -1,4 +1,4 @@
-//! Rows rounded to 8 bits, in blocks of 32 columns with a scale each: what integer products multiply weights with.
+//! Activations rounded to 8 bits, in blocks of 32 columns with a scale each: integer products multiply quantized weights with them.
 
 use std::ops::Range;
 
@@ -13,19 +13,21 @@ use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 const COLUMNS: usize = Elem::Q8_BLOCK;
 const QUADS: usize = COLUMNS / 4;
 
-/// 32 columns of a rounded row: four signed bytes in the bits of each word; their scale; an integer, -128 times the sum of
-/// the bytes, for all of them and for each half, which makes up for a byte of weights being 128 too large; a number, the sum
-/// times the scale, negated, again for all and for each half, which a minimum is multiplied with; and -8 times the sum of all, for
-/// bytes that are 8 too large, the most frequent ones. A block is a cache line.
+/// 32 columns of a rounded row, on a cache line:
+/// - signed bytes, four in the bits of each word;
+/// - their scale;
+/// - -128 times the sum of the bytes, as integers: of all, and of each half. It corrects for bytes of weights that are 128 too large;
+/// - -scale times the sum of the bytes, as numbers: of all, and of each half. A block's minimum is multiplied with it;
+/// - -8 times the sum of all bytes, as an integer, for bytes of weights that are 8 too large, the most frequent case.
 pub(crate) type Block = [f32; WORDS];
 pub(crate) const WORDS: usize = LANES;
 const SCALE: usize = QUADS;
 const STARTS: usize = QUADS + 1;
 const SUMS: usize = QUADS + 4;
-const START_OF_FOUR_BITS: usize = QUADS + 7;
+const START_OF_Q4: usize = QUADS + 7;
 
-/// Words of a rounded row. It is an odd number of blocks, the last one empty where the columns make an even number: rows a power
-/// of two apart would share few of a cache's sets.
+/// Words of a rounded row. It is an odd number of blocks, the last of them padding if need be: rows a power of two apart would use
+/// few sets of a cache.
 pub(crate) const fn words(cols: usize) -> usize {
     ((cols / COLUMNS) | 1) * WORDS
 }
@@ -35,25 +37,25 @@ pub(crate) fn blocks(rows: &[f32]) -> &[Block] {
     rows.as_chunks().0
 }
 
-/// The first block of part `i` of rounded rows of `width` columns, each of which is one or several parts of `cols`.
+/// The first block of part `i`, where each rounded row of `width` columns consists of one or several parts of `cols`.
 pub(crate) fn start(width: usize, cols: usize, i: usize) -> usize {
     let parts = width / cols;
     i / parts * (words(width) / WORDS) + i % parts * (cols / COLUMNS)
 }
 
 /// Copies some blocks of rows that start at `rows` to every `stride`th block of `out`.
-pub(crate) fn bring_together(x: &[Block], rows: &[u32], blocks: Range<usize>, (out, stride): (&mut [f32], usize)) {
+pub(crate) fn gather(x: &[Block], rows: &[u32], blocks: Range<usize>, (out, stride): (&mut [f32], usize)) {
     for (&row, out) in rows.iter().zip(out.as_chunks_mut::<WORDS>().0.chunks_exact_mut(stride)) {
         out[..blocks.len()].copy_from_slice(&x[row as usize..][blocks.clone()]);
     }
 }
 
-/// What `LINES` · 4 columns of weights are multiplied with. Its fields are loaded where they are used.
+/// `LINES` · 4 columns of a row: the factor of as many columns of weights. Its fields are loaded where they are used.
 #[derive(Clone, Copy)]
 pub(crate) struct Factor<'a, const LINES: usize> {
     pub(crate) quads: &'a [f32; LINES],
     block: &'a Block,
-    /// Which of a block's integers and sums are its own.
+    /// Which of the block's sums are its own.
     which: usize,
 }
 
@@ -67,7 +69,7 @@ impl Factor<'_, 0> {
 }
 
 impl<'a, const LINES: usize> Factor<'a, LINES> {
-    /// Part `part` of each row, as [`Factor::check`] has seen them with as many columns.
+    /// Part `part` of each row. [`Factor::check`] must have seen the rows.
     #[inline(always)]
     pub(crate) fn all<const R: usize>(x: &'a [Block], rows: &[u32; R], part: usize) -> [Factor<'a, LINES>; R] {
         let mut factors = [Factor { quads: &[0.0; LINES], block: &[0.0; WORDS], which: 0 }; R];
@@ -77,7 +79,7 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
         factors
     }
 
-    /// Part `part` of the row that starts at `row`, likewise.
+    /// Part `part` of the row that starts at `row`. [`Factor::check`] must have seen it.
     #[inline(always)]
     pub(crate) fn new(x: &'a [Block], row: usize, part: usize) -> Factor<'a, LINES> {
         let (at, part) = (row + part * LINES / QUADS, part % (QUADS / LINES));
@@ -93,43 +95,43 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
         self.block[SCALE]
     }
 
-    /// What sums of products start from if `zero`, a power of two, is taken from each byte of weights.
+    /// The initial value of a sum of products if `zero`, a power of two, is subtracted from each byte of weights.
     #[inline(always)]
     pub(crate) fn start<S: Simd>(&self, s: S, zero: u32) -> S::I {
-        let start = |at: usize| self.block[at].to_bits() as i32;
+        let start = |at: usize| self.block[at].to_bits().cast_signed();
         match zero {
-            8 if self.which == 0 => s.splat_int(start(START_OF_FOUR_BITS)),
+            8 if self.which == 0 => s.splat_int(start(START_OF_Q4)),
             128 => s.splat_int(start(STARTS + self.which)),
             _ => s.sar(s.splat_int(start(STARTS + self.which)), 128u32.ilog2() - zero.ilog2()),
         }
     }
 
-    /// What a minimum is multiplied with.
+    /// The factor of a minimum.
     #[inline(always)]
     pub(crate) fn sum(&self) -> f32 {
         self.block[SUMS + self.which]
     }
 }
 
-/// Rows that are rounded in one piece of work.
+/// Rows that are rounded in one task.
 const GRAIN: usize = 4;
 
 /// Rounds rows of `cols` columns.
 pub(crate) fn quantize(pool: &Pool, vector: Vector, x: &[f32], cols: usize, out: &mut [f32]) {
     let (rows, words, out) = (x.len() / cols, words(cols), Shared::new(out));
-    pool.run(rows.div_ceil(GRAIN), &|_, piece| {
-        for i in piece * GRAIN..rows.min((piece + 1) * GRAIN) {
+    pool.run(rows.div_ceil(GRAIN), &|_, task| {
+        for i in task * GRAIN..rows.min((task + 1) * GRAIN) {
             write(vector, out, i * words, 0, &x[i * cols..][..cols]);
         }
     });
 }
 
-/// Rounds what `work` makes of each row.
+/// Applies `work` to a copy of each row and rounds the result.
 pub(super) fn quantize_with(cpu: &mut Worker, x: Input, out: &mut [f32], work: impl Fn(&mut [f32]) + Sync) {
     let (vector, cols, words, out) = (cpu.vector, x.width, words(x.width), Shared::new(out));
-    cpu.pool.run_with(cpu.rooms, x.rows.div_ceil(GRAIN), &|room, piece| {
-        for i in piece * GRAIN..x.rows.min((piece + 1) * GRAIN) {
-            let row = &mut room.row[..cols];
+    cpu.pool.run_with(cpu.scratch, x.rows.div_ceil(GRAIN), &|scratch, task| {
+        for i in task * GRAIN..x.rows.min((task + 1) * GRAIN) {
+            let row = &mut scratch.row[..cols];
             row.copy_from_slice(&x.x[i * cols..][..cols]);
             work(row);
             write(vector, out, i * words, 0, row);
@@ -146,8 +148,8 @@ pub(crate) fn write(vector: Vector, out: Shared<f32>, start: usize, first: usize
     vector.run(Quantize { x, out: out.as_chunks_mut().0 });
 }
 
-/// Rounds whole blocks: the largest number of each becomes 127 or -127. Halves go to even; numbers that are not finite make
-/// a scale that is not.
+/// Rounds whole blocks: the largest number of each becomes 127 or -127, halves go to even. If a number is not finite, neither is the
+/// scale.
 struct Quantize<'a> {
     x: &'a [f32],
     out: &'a mut [Block],
@@ -175,10 +177,10 @@ impl Kernel for Quantize<'_> {
             }
             sums[0] = sums[1] + sums[2];
             for (i, sum) in sums.into_iter().enumerate() {
-                out[STARTS + i] = f32::from_bits((-128 * sum) as u32);
+                out[STARTS + i] = f32::from_bits((-128 * sum).cast_unsigned());
                 out[SUMS + i] = -(scale * sum as f32);
             }
-            out[START_OF_FOUR_BITS] = f32::from_bits((-8 * sums[0]) as u32);
+            out[START_OF_Q4] = f32::from_bits((-8 * sums[0]).cast_unsigned());
         }
     }
 }

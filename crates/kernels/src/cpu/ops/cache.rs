@@ -1,11 +1,10 @@
 //! The paged KV cache, in the order that attention reads it.
 //!
-//! A block holds, head by head, a page of keys and a page of values. Keys are tiles of 16 positions with a line of 16
-//! elements for each dimension; values are strips of 16 dimensions with a line for each position: both of attention's
-//! products then take line after line, multiply each with one number and add. In Q8_0 a block is 32 dimensions of one
-//! position, for keys and values alike, and the scales of 16 positions stand side by side as a line of their own: before
-//! their tile of keys, and all together before the values. Filling elements are zeros. What is stored for a position
-//! depends on its own key and value alone.
+//! A block holds a page of keys and a page of values for each head. Keys are tiles of 16 positions: a line of 16 elements for
+//! each dimension. Values are strips of 16 dimensions: a line for each position. So both of attention's products read line after
+//! line, multiply each with one number and add. In Q8_0, 32 dimensions of one position share a scale. The scales of 16 positions
+//! are a line of their own: before their tile of keys, and all together before the values. Padding is zeros. What is stored for a
+//! position depends on its own key and value alone.
 
 use graph::{BackendError, Batch, KvShape, KvType, Limits};
 
@@ -13,7 +12,7 @@ use super::Worker;
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Bytes, LANES};
 
-/// Bytes of an element; also 16-byte parts of a line.
+/// Bytes of an element; also the size of a line of 16, in units of 16 bytes.
 fn element(kv: KvType) -> usize {
     match kv {
         KvType::F32 => 4,
@@ -22,7 +21,7 @@ fn element(kv: KvType) -> usize {
     }
 }
 
-/// Bytes of a scale; also 16-byte parts of a line of scales.
+/// Bytes of a scale; also the size of a line of 16, in units of 16 bytes.
 fn scale(kv: KvType) -> usize {
     match kv {
         KvType::F32 | KvType::F16 => 0,
@@ -39,7 +38,7 @@ pub(crate) struct Layer {
     pub(super) shape: KvShape,
     pub(super) block_len: usize,
     pub(super) kv: KvType,
-    /// 16-byte parts of one head's keys in a block, and of its keys and values.
+    /// Size of one head's keys in a block, and of its keys and values, in units of 16 bytes.
     keys_size: usize,
     head_size: usize,
     data: Buffer<Bytes>,
@@ -82,13 +81,13 @@ impl Layer {
         self.shape.head_dim.div_ceil(LANES)
     }
 
-    /// 16-byte parts of the scales of 16 positions.
+    /// Size of the scales of 16 positions, in units of 16 bytes.
     #[inline]
     pub(super) fn scales_size(&self) -> usize {
         self.shape.head_dim.div_ceil(RUN) * scale(self.kv)
     }
 
-    /// 16-byte parts of a tile of keys.
+    /// Size of a tile of keys, in units of 16 bytes.
     #[inline]
     pub(super) fn tile_size(&self) -> usize {
         self.scales_size() + self.shape.head_dim * element(self.kv)
@@ -143,7 +142,7 @@ impl Layer {
         }
     }
 
-    /// A run of a head's dimensions, filled up with zeros: the scale, if there is one, and the elements.
+    /// A run of a head's dimensions, padded with zeros: the scale, if there is one, and the elements.
     fn encode(&self, run: &[f32]) -> [u8; 4 * RUN] {
         let (mut numbers, mut bytes) = ([0.0; RUN], [0; 4 * RUN]);
         numbers[..run.len()].copy_from_slice(run);
@@ -152,32 +151,32 @@ impl Layer {
     }
 }
 
-/// Elements written in one piece of work, at least: fewer are not worth another thread.
+/// Elements written in one task, at least: fewer are not worth another thread.
 const GRAIN: usize = 1024;
 
-/// Writes rows of keys, which `turn` finishes (a row's number, one of its heads), and values at their positions. A piece of
-/// work is some heads: even if two spans name the same block, no two threads write the same place.
+/// Writes rows of keys and values at their positions. Each key head first goes through `finish`, with the number of its row. A task
+/// is some heads of all rows, so no two threads write the same place, even if two spans name the same block.
 pub(super) fn write(
     cpu: &mut Worker,
     layer: &mut Layer,
     batch: &Batch,
     (k, v): (&[f32], &[f32]),
-    turn: impl Fn(usize, &mut [f32]) + Sync,
+    finish: impl Fn(usize, &mut [f32]) + Sync,
 ) {
     let (KvShape { heads, head_dim }, size, block_size) = (layer.shape, layer.head_size, layer.block_size());
     let mut data = std::mem::replace(&mut layer.data, Buffer::empty());
     let (shared, layer_ref) = (Shared::new(&mut data), &*layer);
-    let pieces = (k.len() / GRAIN).clamp(1, heads);
-    cpu.pool.run_with(cpu.rooms, pieces, &|room, piece| {
-        let key = &mut room.row[..head_dim];
-        for head in (piece..heads).step_by(pieces) {
+    let tasks = (k.len() / GRAIN).clamp(1, heads);
+    cpu.pool.run_with(cpu.scratch, tasks, &|scratch, task| {
+        let key = &mut scratch.row[..head_dim];
+        for head in (task..heads).step_by(tasks) {
             for (row, position, block) in places(batch, layer_ref.block_len) {
-                // SAFETY: only this piece touches this head's parts.
+                // SAFETY: only this task touches this head's parts.
                 #[allow(unsafe_code)]
                 let part = unsafe { shared.part(block * block_size + head * size, size) };
                 let at = (row * heads + head) * head_dim;
                 key.copy_from_slice(&k[at..at + head_dim]);
-                turn(row, key);
+                finish(row, key);
                 layer_ref.put(part, position % layer_ref.block_len, key, &v[at..at + head_dim]);
             }
         }

@@ -1,4 +1,4 @@
-//! Mixture of experts: choosing, weighing, and products with the chosen experts only.
+//! Mixture of experts: choosing, weighting, and products with the chosen experts only.
 
 use std::sync::Arc;
 
@@ -7,12 +7,12 @@ use graph::{GateScoring, Op, Squash};
 use crate::cpu::memory::{Shared, as_indices, as_indices_mut};
 use crate::cpu::ops::linear::{Cut, Product, Slots, rounded};
 use crate::cpu::ops::rows::{Add, AddScaled};
-use crate::cpu::ops::{Input, Values, Worker, each_row};
+use crate::cpu::ops::{Input, Values, Worker, each_row, index};
 use crate::cpu::simd::Vector;
 use crate::cpu::tiles::Tiles;
 use crate::cpu::weight::Weight;
 
-/// Slots in the order of their experts. Its memory is kept from step to step.
+/// Slots, grouped by their experts. Its memory is kept from step to step.
 #[derive(Debug, Default)]
 pub(crate) struct Grouping {
     /// Slots, those of the same expert side by side.
@@ -24,7 +24,7 @@ pub(crate) struct Grouping {
 }
 
 impl Grouping {
-    /// Room for so many slots and experts.
+    /// For so many slots and experts.
     pub(crate) fn new(slots: usize, experts: usize) -> Grouping {
         Grouping {
             slots: Vec::with_capacity(slots),
@@ -39,17 +39,17 @@ impl Grouping {
         self.ends.resize(experts, 0);
         ids.iter().for_each(|&id| self.ends[id as usize] += 1);
         self.active.clear();
-        self.active.extend((0..experts as u32).filter(|&id| self.ends[id as usize] > 0));
+        self.active.extend((0..index(experts)).filter(|&id| self.ends[id as usize] > 0));
         let mut next = 0;
         for end in &mut self.ends {
-            // For now the start: placing a slot moves it on, and it arrives at the end.
+            // For now the start. Each slot that is placed moves it on, until it is the end.
             (*end, next) = (next, next + *end);
         }
         self.slots.clear();
         self.slots.resize(ids.len(), 0);
         for (slot, &id) in ids.iter().enumerate() {
             let place = &mut self.ends[id as usize];
-            self.slots[*place as usize] = slot as u32;
+            self.slots[*place as usize] = index(slot);
             *place += 1;
         }
     }
@@ -71,7 +71,7 @@ pub(super) fn route(op: &Op, values: Values) {
     }
 }
 
-/// Computes the operators that experts do.
+/// Computes the operators of the experts themselves.
 pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values: Values) {
     let ([a, b, _], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
@@ -93,19 +93,19 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
 
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
 fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
-    let Worker { pool, vector, rooms, activations, grouping } = cpu;
+    let Worker { pool, vector, scratch, activations, grouping } = cpu;
     grouping.group(ids, tiles.shape.outer);
     let (grouping, out, rows) = (&**grouping, Shared::new(out), input.rows.max(1));
-    // As wide as the weight: every slot of a row reads the same.
+    // If x is as wide as the weight, all slots of a row read the same.
     let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
     let x = rounded((pool, *vector), tiles, input, activations);
     let cut = Cut::new(tiles.count() * grouping.active.len(), 1, pool.threads());
     let across = cut.across(tiles.count());
-    pool.run_with(rooms, across * grouping.active.len(), &|room, piece| {
-        let matrix = grouping.active[piece / across] as usize;
+    pool.run_with(scratch, across * grouping.active.len(), &|scratch, task| {
+        let matrix = grouping.active[task / across] as usize;
         let slots = Slots::Some(grouping.slots(matrix));
         let product = Product { tiles, matrix, x, width: input.width, slots, share };
-        product.write(*vector, &mut room.product, &cut.tiles(piece % across, tiles.count()), out);
+        product.write(*vector, &mut scratch.product, &cut.tiles(task % across, tiles.count()), out);
     });
 }
 
@@ -129,7 +129,7 @@ fn top_k(scores: &[f32], experts: usize, k: usize, ids: &mut [u32]) {
     for (scores, ids) in scores.chunks_exact(experts).zip(ids.chunks_exact_mut(k)) {
         for j in 0..k {
             let (chosen, rest) = ids.split_at_mut(j);
-            let free = (0..experts as u32).filter(|id| !chosen.contains(id));
+            let free = (0..index(experts)).filter(|id| !chosen.contains(id));
             let best = free.reduce(|a, b| if scores[b as usize] > scores[a as usize] { b } else { a });
             rest[0] = best.expect("k is at most the number of experts");
         }

@@ -1,5 +1,5 @@
-//! The product's inner loop: rows of x times lines of weights, each output element one chain of additions in the order
-//! of the columns, so that neither tile nor company nor chunk shows in its bits.
+//! The inner loop of float products: rows of x times lines of weights. Each result is one chain of additions in the order of the
+//! columns, so its bits depend on neither the tile, nor the rest of the batch, nor how a prompt is cut.
 
 use crate::cpu::codecs::QUAD;
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
@@ -19,9 +19,9 @@ pub(crate) struct Gemm<'a> {
     /// Row r starts at r · `acc_stride`.
     pub(crate) acc: &'a mut [Line],
     pub(crate) acc_stride: usize,
-    /// Goes on from what is in `acc`; else starts from zero.
+    /// Adds to what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
-    /// What will be decoded next, asked for bit by bit.
+    /// What will be decoded next; it is prefetched bit by bit.
     pub(crate) next: [&'a [Bytes]; 2],
 }
 
@@ -36,7 +36,7 @@ impl Kernel for Gemm<'_> {
             let tiles = (self.tiles - tile).min(S::TILES);
             let mut row = 0;
             while row < self.rows {
-                // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
+                // Groups of even size: 13 rows as 7 and 6, not as 12 and 1.
                 let left = self.rows - row;
                 let groups = left.div_ceil(S::ROWS);
                 let rows = left.div_ceil(groups);
@@ -63,7 +63,7 @@ impl Gemm<'_> {
         }
     }
 
-    /// Asks for a part of what is left of `next`, one of `parts`.
+    /// Prefetches one of `parts` of what is left of `next`.
     #[inline(always)]
     fn ask<S: Simd>(&mut self, s: S, parts: usize) {
         for next in &mut self.next {

@@ -1,5 +1,5 @@
-//! The integer product's inner loop with a matrix unit. It gives the same bits as the one without: the sums are exact there as here,
-//! and scaled and added up in the same order.
+//! The inner loop of integer products with a matrix unit. It gives the same bits as the one without: both sums are exact, and they are
+//! scaled and added up in the same order.
 
 use crate::cpu::codecs::{COLUMNS, Form, QUAD, Weights};
 use crate::cpu::ops::activations_q8::{Block, Factor};
@@ -7,24 +7,24 @@ use crate::cpu::ops::linear::{AT_ONCE, SUMS, TILES};
 use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd, Sums, Unit};
 use graph::Elem;
 
-/// Rows below which [`RoundedProduct`](crate::cpu::codecs::RoundedProduct) is faster: what the unit saves is then less than what it
-/// costs to give it work.
+/// With fewer rows than this [`RoundedProduct`](crate::cpu::codecs::RoundedProduct) is faster: the unit saves less than its setup
+/// costs.
 const FEWEST: usize = 64;
-/// Parts of a tile whose sums are made in one turn: with x and weights they stay in a core's first cache.
+/// Parts of a tile whose sums are computed at a time: with x and weights they stay in the first-level cache.
 pub(crate) const BLOCKS: usize = COLUMNS / Elem::Q8_BLOCK;
 
-/// Whether a unit is to multiply so many rows with weights of this form, whose parts must be a block's columns.
+/// Whether the unit multiplies so many rows with weights of this form: their parts must be as long as a block of activations.
 pub(crate) fn suits(form: Form, rows: usize) -> bool {
     form.lines * QUAD == Elem::Q8_BLOCK && rows >= FEWEST
 }
 
-/// How far apart numbers are, if evenly.
+/// The distance between numbers, if it is always the same.
 pub(crate) fn spaced(rows: &[u32]) -> Option<usize> {
     let stride = rows[1].checked_sub(rows[0])?;
     rows.windows(2).all(|pair| pair[0].checked_add(stride) == Some(pair[1])).then_some(stride as usize)
 }
 
-/// Rows of x are multiplied in groups.
+/// The groups in which rows of x are multiplied.
 #[derive(Clone, Copy)]
 pub(crate) struct Groups {
     count: usize,
@@ -36,12 +36,12 @@ impl Groups {
         Groups { count: rows.div_ceil(LANES), rows }
     }
 
-    /// The most rows of one group: all have as many, or one less.
+    /// The most rows of a group. All groups have as many, or one less.
     pub(crate) fn most(self) -> usize {
         self.rows.div_ceil(self.count)
     }
 
-    /// The first row of group `i`, and how many there are; those with less come first.
+    /// The first row of group `i` and the number of its rows. Groups with one row less come first.
     fn get(self, i: usize) -> (usize, usize) {
         let (least, more) = (self.rows / self.count, self.rows % self.count);
         let first = i * least + (i + more).saturating_sub(self.count);
@@ -49,18 +49,18 @@ impl Groups {
     }
 }
 
-/// The scales and sums of a group's rows, row by row, for each block of columns.
+/// The scales and sums of a group's rows for each block of columns.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Side {
     scales: [Line; BLOCKS],
-    /// What a minimum is multiplied with.
+    /// The factors of minima.
     sums: [Line; BLOCKS],
 }
 
 impl Side {
     pub(crate) const ZERO: Side = Side { scales: [Line([0.0; LANES]); BLOCKS], sums: [Line([0.0; LANES]); BLOCKS] };
 
-    /// Reads the sides of some blocks of rows of x that are `stride` blocks apart.
+    /// Reads those of some blocks of rows of x that are `stride` blocks apart.
     pub(crate) fn read(sides: &mut [Side], groups: Groups, (x, stride): (&[Block], usize), blocks: usize) {
         for (i, side) in sides[..groups.count].iter_mut().enumerate() {
             let (first, n) = groups.get(i);
@@ -81,7 +81,7 @@ pub(crate) struct GemmAmx<'a> {
     pub(crate) unit: &'a Unit,
     pub(crate) groups: Groups,
     pub(crate) has_min: bool,
-    /// Few enough to stay in a core's first cache; their bytes are signed.
+    /// Few enough to stay in the first-level cache; their bytes are signed.
     pub(crate) w: &'a [Weights],
     /// Rows of x, and how many blocks they are apart.
     pub(crate) x: (&'a [Block], usize),
@@ -89,14 +89,14 @@ pub(crate) struct GemmAmx<'a> {
     pub(crate) blocks: usize,
     /// Of each group.
     pub(crate) sides: &'a [Side],
-    /// Room for the sums of two tiles' parts.
+    /// Scratch memory for the sums of two tiles' parts.
     pub(crate) sums: &'a mut [[Sums; 2]; BLOCKS],
     /// Rows of [`SUMS`]; the tiles' are from `first` on.
     pub(crate) acc: &'a mut [Line],
     pub(crate) first: usize,
-    /// Goes on from what is in `acc`; else starts from zero.
+    /// Adds to what is in `acc`; else starts from zero.
     pub(crate) resume: bool,
-    /// Blocks that will be unpacked next, a tile each, asked for bit by bit.
+    /// Blocks that will be unpacked next, a tile each; they are prefetched bit by bit.
     pub(crate) next: [&'a [Bytes]; AT_ONCE],
 }
 
@@ -105,7 +105,7 @@ impl Kernel for GemmAmx<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        // Known when this is compiled: no code is made for other instruction sets.
+        // Known at compile time, so no code is generated for other instruction sets.
         assert!(S::WIDE_IS_FREE, "signed bytes of weights");
         let ask = (self.next[0].len() / QUAD).div_ceil(self.groups.count);
         for group in 0..self.groups.count {
@@ -123,7 +123,7 @@ impl Kernel for GemmAmx<'_> {
 }
 
 impl GemmAmx<'_> {
-    /// A group of rows times one or two tiles, whose first has place `tile` in rows of sums.
+    /// Multiplies a group of rows with one or two tiles, whose sums begin at place `tile` of their rows.
     #[inline(always)]
     fn group<S: Simd>(&mut self, s: S, group: usize, w: &[Weights], tile: usize) {
         let ((row, n), sums) = (self.groups.get(group), &mut self.sums[..self.blocks]);
@@ -150,7 +150,7 @@ impl GemmAmx<'_> {
     }
 }
 
-/// Sums of parts of a tile, which wait to be scaled and added up.
+/// Sums of parts of a tile that are yet to be scaled and added up.
 struct Scaled<'a> {
     w: &'a Weights,
     side: &'a Side,
@@ -160,7 +160,7 @@ struct Scaled<'a> {
 }
 
 impl Scaled<'_> {
-    /// Adds the parts of R rows, all totals in registers, to place `tile` in rows of sums.
+    /// Adds the parts of R rows, with all totals in registers, to place `tile` of their rows of sums.
     #[inline(always)]
     fn add<S: Simd, const R: usize, const MIN: bool>(&self, s: S, acc: &mut [[Line; SUMS]], tile: usize, resume: bool) {
         let (acc, tile) = (acc.first_chunk_mut::<R>().expect("a row of sums for each"), tile % TILES);

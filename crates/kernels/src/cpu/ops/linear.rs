@@ -1,4 +1,4 @@
-//! Products with packed weights, and rows of them.
+//! Products of rows of activations (x) with packed weights, and lookups of their rows.
 
 use std::ops::Range;
 
@@ -6,45 +6,45 @@ use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduc
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
-use crate::cpu::ops::{Input, Worker, activations_q8, pairs};
+use crate::cpu::ops::{Input, Worker, activations_bf16, activations_q8, index};
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
 use crate::cpu::tiles::Tiles;
 use graph::{BackendError, Elem};
 
-/// The most tiles and rows of x in one piece of work: what is decoded and added up then stays in a core's own cache.
+/// The most tiles and rows of x in one task: decoded weights and sums then stay in a core's own cache.
 pub(crate) const TILES: usize = 16;
 const ROWS: usize = 264;
-/// Tiles from row to row of sums: one more, so that rows do not share few sets of a cache.
+/// Tiles from row to row of sums: one more than needed, so that rows do not compete for few sets of a cache.
 pub(crate) const SUMS: usize = TILES + 1;
-/// Columns of floats in one turn, and how far apart the rows of x are brought together: not by a power of two, which would
-/// share few cache sets.
+/// Columns of floats computed at a time, and the distance of the gathered rows of x: not a power of two, which would use few sets
+/// of a cache.
 const FLOATS: usize = 128;
 const FLOATS_STRIDE: usize = FLOATS + LANES;
-/// How far apart rounded rows are that are brought together, in blocks: as floats are.
-const TOGETHER: usize = FLOATS_STRIDE / activations_q8::WORDS;
-const _: () = assert!(TOGETHER * Elem::Q8_BLOCK >= COLUMNS);
-/// Rows of x that a piece of work is not cut below.
+/// The distance of gathered 8-bit rows, in blocks: as that of floats.
+const GATHERED: usize = FLOATS_STRIDE / activations_q8::WORDS;
+const _: () = assert!(GATHERED * Elem::Q8_BLOCK >= COLUMNS);
+/// Tasks are not cut below this many rows of x.
 const GROUP: usize = 12;
-/// The most tiles that are unpacked at a time; so many fit into a core's first cache.
+/// The most tiles that are unpacked at a time: as many as fit into a core's first-level cache.
 pub(crate) const AT_ONCE: usize = 4;
-/// Rows of x for which a tile of floats is decoded in registers even if there are few of them.
+/// Up to this many rows of x, a tile of floats is decoded in registers for each group of rows.
 const FEW: usize = 4;
-/// Pieces wanted for each thread, so that one that comes late costs little: more where the weights' way from memory is what
-/// takes time than where many rows share what a piece has unpacked.
-const PIECES_EACH: usize = 4;
-const PIECES_OF_FEW_ROWS: usize = 16;
+/// Tasks wanted for each thread, so that one that comes late costs little. With few rows, reading the weights takes the time and
+/// small tasks cost nothing; with many, rows share what a task has unpacked.
+const TASKS_EACH: usize = 4;
+const TASKS_OF_FEW_ROWS: usize = 16;
 const FEW_ROWS: usize = 64;
 
-/// A thread's room for a product.
+/// A thread's scratch memory for products.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct ProductScratch {
     lines: Buffer<Line>,
     x: Buffer<f32>,
     weights: Vec<Weights>,
     /// Where rows of x start.
     starts: Vec<u32>,
-    /// What a matrix unit works with: of groups of rows of x, and of two tiles.
+    /// What a matrix unit works with: the scales and sums of groups of rows, and the sums of two tiles.
     sides: Vec<Side>,
     parts: Box<[[Sums; 2]; BLOCKS]>,
     /// A row of tiles for each row of x.
@@ -52,9 +52,9 @@ pub(crate) struct Room {
     kept: Buffer<Line>,
 }
 
-impl Room {
-    pub(crate) fn new() -> Result<Room, BackendError> {
-        Ok(Room {
+impl ProductScratch {
+    pub(crate) fn new() -> Result<ProductScratch, BackendError> {
+        Ok(ProductScratch {
             lines: Buffer::zeroed(2 * FLOATS.max(COLUMNS), "scratch")?,
             x: Buffer::zeroed(ROWS * FLOATS_STRIDE, "scratch")?,
             weights: vec![Weights::ZERO; AT_ONCE],
@@ -71,12 +71,12 @@ impl Room {
         as_numbers_mut(&mut self.sums).chunks_exact_mut(SUMS * LANES).map(move |row| &mut row[..n])
     }
 
-    /// Puts the sums aside, so that others can be made.
+    /// Keeps the sums, so that others can be computed.
     pub(crate) fn keep(&mut self) {
         std::mem::swap(&mut self.sums, &mut self.kept);
     }
 
-    /// The first `n` numbers of each row that was put aside, and of each row of sums.
+    /// The first `n` numbers of each kept row, and of each row of sums.
     pub(crate) fn both(&mut self, n: usize) -> impl Iterator<Item = (&mut [f32], &mut [f32])> {
         let kept = as_numbers_mut(&mut self.kept).chunks_exact_mut(SUMS * LANES);
         let sums = as_numbers_mut(&mut self.sums).chunks_exact_mut(SUMS * LANES);
@@ -84,8 +84,7 @@ impl Room {
     }
 }
 
-/// Which rows of x go into which rows of the result: those of `slots`, slot by slot. Row of the result = slot, row of
-/// x = slot / `share`.
+/// Rows of the result. Row `slot` reads row `slot / share` of x.
 #[derive(Clone, Copy)]
 pub(crate) enum Slots<'a> {
     /// 0, 1, 2 …
@@ -115,36 +114,37 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of x; rounded ones where the weight is quantized (see `activations_q8.rs`) or multiplied in pairs (see `pairs.rs`).
+    /// Rows of x: rounded to 8 bits if the weight is quantized (`activations_q8.rs`), to BF16 if it is multiplied in pairs
+    /// (`activations_bf16.rs`).
     pub(crate) x: &'a [f32],
-    /// Columns of these rows: the matrix's, once or several times.
+    /// Columns of these rows: those of the matrix, once or several times.
     pub(crate) width: usize,
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
     pub(crate) share: usize,
 }
 
-/// x as the product with `tiles` reads it: itself, or rounded in `room`.
+/// x as the product with `tiles` reads it: itself, or rounded in `scratch`.
 pub(crate) fn rounded<'x>(
     (pool, vector): (&Pool, Vector),
     tiles: &Tiles,
     x: Input<'x>,
-    room: &'x mut [f32],
+    scratch: &'x mut [f32],
 ) -> &'x [f32] {
-    if pairs::suit(vector, tiles) {
-        let room = &mut room[..x.x.len() / 2];
-        pairs::round((pool, vector), x, room);
-        return room;
+    if activations_bf16::suit(vector, tiles) {
+        let scratch = &mut scratch[..x.x.len() / 2];
+        activations_bf16::round((pool, vector), x, scratch);
+        return scratch;
     }
     if x.rounded || !tiles.quantized() {
         return x.x;
     }
-    let room = &mut room[..x.rows * activations_q8::words(x.width)];
-    activations_q8::quantize(pool, vector, x.x, x.width, room);
-    room
+    let scratch = &mut scratch[..x.rows * activations_q8::words(x.width)];
+    activations_q8::quantize(pool, vector, x.x, x.width, scratch);
+    scratch
 }
 
-/// How products are cut into pieces: as tiles × rows. It does not show in the result.
+/// How products are cut into tasks of tiles × rows. The result does not depend on it.
 #[derive(Clone, Copy)]
 pub(super) struct Cut {
     rows: usize,
@@ -152,11 +152,11 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// For products of some rows and `tiles` tiles altogether.
+    /// For products of `rows` rows with `tiles` tiles altogether.
     pub(super) fn new(tiles: usize, rows: usize, threads: usize) -> Cut {
         let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
         let mut cut = Cut { rows, each: (TILES, each_rows) };
-        let wanted = threads * if rows <= FEW_ROWS { PIECES_OF_FEW_ROWS } else { PIECES_EACH };
+        let wanted = threads * if rows <= FEW_ROWS { TASKS_OF_FEW_ROWS } else { TASKS_EACH };
         while cut.across(tiles) * cut.down() < wanted && cut.each.0 > 2 {
             cut.each.0 /= 2;
         }
@@ -166,51 +166,51 @@ impl Cut {
         cut
     }
 
-    /// Pieces of the same rows of a matrix of `tiles` tiles.
+    /// Tasks with the same rows, for a matrix of `tiles` tiles.
     pub(super) fn across(&self, tiles: usize) -> usize {
         tiles.div_ceil(self.each.0)
     }
 
-    /// Pieces of the same tiles.
+    /// Tasks with the same tiles.
     pub(super) fn down(&self) -> usize {
         self.rows.div_ceil(self.each.1)
     }
 
-    /// Of a matrix of `tiles` tiles, those of piece `i` across.
+    /// The tiles of task `i` across a matrix of `tiles` tiles.
     pub(super) fn tiles(&self, i: usize, tiles: usize) -> Range<usize> {
         i * self.each.0..((i + 1) * self.each.0).min(tiles)
     }
 
-    /// The rows of piece `i` down.
+    /// The rows of task `i` down.
     pub(super) fn rows(&self, i: usize) -> Range<usize> {
         i * self.each.1..((i + 1) * self.each.1).min(self.rows)
     }
 }
 
 impl Product<'_> {
-    /// Some of the tiles for some of the rows, to the room's sums.
-    pub(crate) fn sums(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    /// Computes some tiles of some rows, into the scratch's sums.
+    pub(crate) fn sums(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
         match (rows.len(), self.tiles.quantized()) {
             (0, _) => {}
             (n, true) => match vector.amx() {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
-                    self.rows_by_unit((vector, amx), room, tiles, rows);
+                    self.rows_by_unit((vector, amx), scratch, tiles, rows);
                 }
-                _ => self.rounded_rows(vector, room, tiles, rows),
+                _ => self.rounded_rows(vector, scratch, tiles, rows),
             },
-            (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, room, tiles, rows),
-            (_, false) => self.rows(vector, room, tiles, rows),
+            (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, scratch, tiles, rows),
+            (_, false) => self.rows(vector, scratch, tiles, rows),
         }
     }
 
-    /// Some of the tiles for all rows, to their slots' places in `out`, rows of the matrix's rows.
-    pub(crate) fn write(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, out: Shared<f32>) {
+    /// Computes some tiles of all rows, into their slots of `out`, whose rows are as wide as the matrix has rows.
+    pub(crate) fn write(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, out: Shared<f32>) {
         let columns = self.columns(tiles);
         for first in (0..self.slots.len()).step_by(ROWS) {
             let rows = first..(first + ROWS).min(self.slots.len());
-            self.sums(vector, room, tiles, &rows);
-            for (i, sums) in rows.zip(room.rows(columns.len())) {
-                // SAFETY: a slot's columns are written by one piece alone.
+            self.sums(vector, scratch, tiles, &rows);
+            for (i, sums) in rows.zip(scratch.rows(columns.len())) {
+                // SAFETY: a slot's columns are written by one task alone.
                 #[allow(unsafe_code)]
                 let out = unsafe { out.part(self.slots.get(i) * self.tiles.shape.rows + columns.start, columns.len()) };
                 out.copy_from_slice(sums);
@@ -223,44 +223,43 @@ impl Product<'_> {
         tiles.start * LANES..(tiles.end * LANES).min(self.tiles.shape.rows)
     }
 
-    /// Which row of x the `i`th row of the result reads.
+    /// The row of x that the `i`th row of the result reads.
     fn source(&self, i: usize) -> usize {
         self.slots.get(i) / self.share
     }
 
-    /// The tiles are decoded in registers.
-    fn rows_of_packed(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        let pairs = pairs::suit(vector, self.tiles);
+    /// Decodes the tiles in registers.
+    fn rows_of_packed(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
+        let pairs = activations_bf16::suit(vector, self.tiles);
         let cols = if pairs { self.tiles.shape.cols / 2 } else { self.tiles.shape.cols };
-        room.starts.clear();
-        room.starts.extend(rows.clone().map(|i| (self.source(i) * cols) as u32));
+        scratch.starts.clear();
+        scratch.starts.extend(rows.clone().map(|i| index(self.source(i) * cols)));
         let kernel = DotFloats {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
             x: self.x,
-            rows: &room.starts,
+            rows: &scratch.starts,
             cols,
-            sums: &mut room.sums,
+            sums: &mut scratch.sums,
             sums_stride: SUMS,
             ahead: vector.ahead(),
         };
         if pairs { vector.run_pairs(kernel) } else { vector.run(kernel) }
     }
 
-    /// Makes a list of where in rounded x the rows start that some rows of the result read.
+    /// Lists where the 8-bit rows start that some rows of the result read.
     fn starts(&self, rows: &Range<usize>, starts: &mut Vec<u32>) {
         starts.clear();
-        starts.extend(
-            rows.clone().map(|i| activations_q8::start(self.width, self.tiles.shape.cols, self.source(i)) as u32),
-        );
+        let start = |i| activations_q8::start(self.width, self.tiles.shape.cols, self.source(i));
+        starts.extend(rows.clone().map(|i| index(start(i))));
     }
 
-    /// Whether so many rows are multiplied with tiles that are unpacked anew for each group of them: there is but one, or that
-    /// takes less than to hold or keep what is unpacked. Half the registers leave no room for it.
+    /// Whether tiles are unpacked again for each group of rows: there is only one group, or unpacking again costs less than keeping
+    /// the result. With half the registers there is only ever one group.
     fn packed_suits(&self, vector: Vector, rows: usize) -> bool {
         let (at_once, tiles) = if self.tiles.quantized() { vector.quants() } else { (FEW, vector.tiles()) };
-        let effort = if pairs::suit(vector, self.tiles) { Effort::None } else { self.tiles.layout.effort };
+        let effort = if activations_bf16::suit(vector, self.tiles) { Effort::None } else { self.tiles.layout.effort };
         let most = match effort {
             _ if tiles == 1 => at_once,
             Effort::None => usize::MAX,
@@ -271,52 +270,58 @@ impl Product<'_> {
         rows <= most
     }
 
-    /// The tiles are unpacked in registers, anew for each group of rows or held there for many.
-    fn rounded_rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
-        self.starts(rows, &mut room.starts);
+    /// Unpacks the tiles in registers, again for each group of rows or once for many.
+    fn rounded_rows(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
+        self.starts(rows, &mut scratch.starts);
         let product = RoundedProduct {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
             cols: self.tiles.shape.cols,
             x: activations_q8::blocks(self.x),
-            rows: &room.starts,
-            sums: &mut room.sums,
+            rows: &scratch.starts,
+            sums: &mut scratch.sums,
             sums_stride: SUMS,
         };
         product.run(vector, !self.packed_suits(vector, rows.len()));
     }
 
-    /// Some columns of a few tiles are unpacked to where a matrix unit finds them in a core's first cache.
-    fn rows_by_unit(&self, (vector, amx): (Vector, Amx), room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    /// Unpacks some columns of a few tiles at a time into the first-level cache, from where a matrix unit multiplies them.
+    fn rows_by_unit(
+        &self,
+        (vector, amx): (Vector, Amx),
+        scratch: &mut ProductScratch,
+        tiles: &Range<usize>,
+        rows: &Range<usize>,
+    ) {
         let (cols, groups) = (self.tiles.shape.cols, Groups::new(rows.len()));
         let unit = amx.unit(groups.most());
-        self.starts(rows, &mut room.starts);
-        let spaced = gemm_amx::spaced(&room.starts);
+        self.starts(rows, &mut scratch.starts);
+        let spaced = gemm_amx::spaced(&scratch.starts);
         for start in (0..cols).step_by(COLUMNS) {
             let (at, blocks) = (start / Elem::Q8_BLOCK, COLUMNS.min(cols - start) / Elem::Q8_BLOCK);
             let (x, stride) = match spaced {
-                Some(stride) => (&activations_q8::blocks(self.x)[room.starts[0] as usize + at..], stride),
+                Some(stride) => (&activations_q8::blocks(self.x)[scratch.starts[0] as usize + at..], stride),
                 None => {
                     let x = activations_q8::blocks(self.x);
-                    activations_q8::bring_together(x, &room.starts, at..at + blocks, (&mut room.x, TOGETHER));
-                    (activations_q8::blocks(&room.x), TOGETHER)
+                    activations_q8::gather(x, &scratch.starts, at..at + blocks, (&mut scratch.x, GATHERED));
+                    (activations_q8::blocks(&scratch.x), GATHERED)
                 }
             };
-            Side::read(&mut room.sides, groups, (x, stride), blocks);
+            Side::read(&mut scratch.sides, groups, (x, stride), blocks);
             for first in tiles.clone().step_by(AT_ONCE) {
                 let now = first..(first + AT_ONCE).min(tiles.end);
-                self.unpack(vector, &mut room.weights, &now, start);
+                self.unpack(vector, &mut scratch.weights, &now, start);
                 vector.run(GemmAmx {
                     unit: &unit,
                     groups,
                     has_min: self.tiles.layout.form.zero == 0,
-                    w: &room.weights[..now.len()],
+                    w: &scratch.weights[..now.len()],
                     x: (x, stride),
                     blocks,
-                    sides: &room.sides,
-                    sums: &mut room.parts,
-                    acc: &mut room.sums,
+                    sides: &scratch.sides,
+                    sums: &mut scratch.parts,
+                    acc: &mut scratch.sums,
                     first: first - tiles.start,
                     resume: start > 0,
                     next: self.next(tiles, now.end, (start, COLUMNS)),
@@ -333,26 +338,26 @@ impl Product<'_> {
         }
     }
 
-    /// Some columns of a few tiles are decoded to where all rows then find them in a core's first cache.
-    fn rows(&self, vector: Vector, room: &mut Room, tiles: &Range<usize>, rows: &Range<usize>) {
+    /// Decodes some columns of a few tiles at a time into the first-level cache, for all rows.
+    fn rows(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
         let (cols, at_once) = (self.tiles.shape.cols, vector.tiles());
         for start in (0..cols).step_by(FLOATS) {
             let columns = start..(start + FLOATS).min(cols);
-            for (i, x) in rows.clone().zip(room.x.chunks_exact_mut(FLOATS_STRIDE)) {
+            for (i, x) in rows.clone().zip(scratch.x.chunks_exact_mut(FLOATS_STRIDE)) {
                 x[..columns.len()].copy_from_slice(&self.x[self.source(i) * cols..][columns.clone()]);
             }
             for first in tiles.clone().step_by(at_once) {
                 let now = first..(first + at_once).min(tiles.end);
-                let (w, w_stride) = self.weights(vector, &mut room.lines, &now, &columns);
+                let (w, w_stride) = self.weights(vector, &mut scratch.lines, &now, &columns);
                 vector.run(Gemm {
                     w,
                     w_stride,
                     tiles: now.len(),
-                    x: &room.x,
+                    x: &scratch.x,
                     x_stride: FLOATS_STRIDE,
                     rows: rows.len(),
                     k: columns.len(),
-                    acc: &mut room.sums[first - tiles.start..],
+                    acc: &mut scratch.sums[first - tiles.start..],
                     acc_stride: SUMS,
                     resume: start > 0,
                     next: self.next(tiles, now.end, (start, FLOATS)),
@@ -361,8 +366,8 @@ impl Product<'_> {
         }
     }
 
-    /// What is decoded after the columns from `start` on of the tiles before `tile`, `step` columns at a time: the same
-    /// columns of the tiles that follow, or the first tiles' next columns.
+    /// The columns that are decoded next, to be prefetched: the same columns (`step` of them, from `start` on) of the tiles from
+    /// `tile` on, or the next columns of the first tiles.
     fn next<const N: usize>(&self, tiles: &Range<usize>, tile: usize, (start, step): (usize, usize)) -> [&[Bytes]; N] {
         let (tile, start) = if tile < tiles.end { (tile, start) } else { (tiles.start, start + step) };
         let mut next: [&[Bytes]; N] = [&[]; N];
@@ -374,11 +379,11 @@ impl Product<'_> {
         next
     }
 
-    /// The columns of the tiles as lines, and the distance between tiles; F32 is read where it lies.
+    /// The columns of the tiles as lines, and the distance between tiles. F32 needs no decoding.
     fn weights<'w>(
         &'w self,
         vector: Vector,
-        room: &'w mut [Line],
+        scratch: &'w mut [Line],
         tiles: &Range<usize>,
         columns: &Range<usize>,
     ) -> (&'w [Line], usize) {
@@ -387,27 +392,27 @@ impl Product<'_> {
             let lines = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()));
             return (&lines[columns.start..], self.tiles.tile_len() / QUAD);
         }
-        for (tile, out) in tiles.clone().zip(room.chunks_exact_mut(FLOATS)) {
+        for (tile, out) in tiles.clone().zip(scratch.chunks_exact_mut(FLOATS)) {
             let columns = self.tiles.columns(self.matrix, tile, columns.clone());
             vector.run(Decode { dtype, columns, out });
         }
-        (room, FLOATS)
+        (scratch, FLOATS)
     }
 }
 
 /// out\[i\] = row ids\[i\] of the weight.
 pub(super) fn embed(cpu: &mut Worker, tiles: &Tiles, ids: &[u32], out: &mut [f32]) {
     let (cols, vector, out) = (tiles.shape.cols, cpu.vector, Shared::new(out));
-    cpu.pool.run_with(cpu.rooms, ids.len(), &|room, i| {
-        // SAFETY: each piece is a row of its own.
+    cpu.pool.run_with(cpu.scratch, ids.len(), &|scratch, i| {
+        // SAFETY: each task is a row of its own.
         #[allow(unsafe_code)]
         let out = unsafe { out.part(i * cols, cols) };
-        room.product.decode(vector, tiles, (0, ids[i] as usize), out);
+        scratch.product.decode(vector, tiles, (0, ids[i] as usize), out);
     });
 }
 
-impl Room {
-    /// Decodes one row of a matrix: its tile, of which it keeps a lane.
+impl ProductScratch {
+    /// Decodes one row of a matrix: a lane of its tile.
     pub(crate) fn decode(&mut self, vector: Vector, tiles: &Tiles, (matrix, row): (usize, usize), out: &mut [f32]) {
         let (tile, lane, dtype) = (row / LANES, row % LANES, tiles.dtype);
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {

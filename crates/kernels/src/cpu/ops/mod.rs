@@ -1,5 +1,6 @@
 //! The operators.
 
+pub(super) mod activations_bf16;
 pub(super) mod activations_q8;
 mod attention;
 mod cache;
@@ -8,13 +9,12 @@ mod gemm;
 pub(super) mod gemm_amx;
 pub(super) mod linear;
 mod memories;
-pub(super) mod pairs;
 mod product;
 mod recurrent;
 mod rope;
 pub(super) mod rows;
 
-pub(crate) use attention::Tasks;
+pub(crate) use attention::QueryChunks;
 pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
 pub(crate) use memories::Memories;
@@ -33,40 +33,39 @@ use super::pool::Pool;
 use super::simd::{LANES, Vector};
 use super::weight::Weight;
 
-/// What computes: the threads, the kernels and the room that operators need besides their values.
+/// What computes: the thread pool, the kernels and the scratch memory that operators need besides their values.
 pub(crate) struct Worker<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) vector: Vector,
-    pub(crate) rooms: &'a mut [Room],
+    pub(crate) scratch: &'a mut [ThreadScratch],
     /// Rounded rows of x.
     pub(crate) activations: &'a mut [f32],
     pub(crate) grouping: &'a mut Grouping,
 }
 
-/// A thread's room.
+/// A thread's scratch memory.
 #[derive(Debug)]
-pub(crate) struct Room {
-    product: linear::Room,
-    /// A row, or some heads of one, on its way.
+pub(crate) struct ThreadScratch {
+    product: linear::ProductScratch,
+    /// A row, or some heads of one, between two passes.
     row: Buffer<f32>,
-    attention: attention::Room,
+    attention: attention::AttentionScratch,
 }
 
-impl Room {
-    /// For these attentions over the layers with keys and values, or their parts with up to `heads` query heads, and products of up to
-    /// `cols` columns.
+impl ThreadScratch {
+    /// For these attentions, unfused attention with up to `heads` query heads, and products of up to `cols` columns.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
         memories: &Memories,
         cols: usize,
         heads: usize,
-    ) -> Result<Room, BackendError> {
+    ) -> Result<ThreadScratch, BackendError> {
         let group = |layer: &Layer| heads.div_ceil(layer.shape.heads).max(1) * layer.strips() * LANES;
         let widest = memories.layers().iter().map(group).fold(cols, usize::max);
-        Ok(Room {
-            product: linear::Room::new()?,
+        Ok(ThreadScratch {
+            product: linear::ProductScratch::new()?,
             row: Buffer::zeroed(widest, "scratch")?,
-            attention: attention::Room::new(attentions, memories)?,
+            attention: attention::AttentionScratch::new(attentions, memories)?,
         })
     }
 }
@@ -74,7 +73,7 @@ impl Room {
 /// What operators read of the step and the model, and the memories that they write.
 pub(crate) struct Step<'a> {
     pub(crate) batch: &'a Batch,
-    pub(crate) tasks: &'a mut Tasks,
+    pub(crate) chunks: &'a mut QueryChunks,
     pub(crate) weights: &'a [Arc<Weight>],
     pub(crate) memories: &'a mut Memories,
     pub(crate) tables: &'a [Table],
@@ -85,7 +84,7 @@ pub(crate) struct Step<'a> {
 /// Rows of an input.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Input<'a> {
-    /// Their words: numbers, or what [`graph::Elem::Q8`] says.
+    /// Their words: numbers, or blocks of [`graph::Elem::Q8`] (`activations_q8.rs`).
     pub(crate) x: &'a [f32],
     /// Columns.
     pub(crate) width: usize,
@@ -94,7 +93,8 @@ pub(crate) struct Input<'a> {
     pub(crate) rounded: bool,
 }
 
-/// Whether the operator starts from a copy of its first input in its output (or finds it there) and gets no view of it.
+/// Whether the operator works on its first input where its output is: it is copied there first if the plan has it elsewhere. Such
+/// an operator gets no view of that input.
 pub(crate) fn in_output(op: &Op) -> bool {
     op.in_place() || matches!(op, Op::RmsNorm { quantize: false, .. } | Op::ExpertBias { .. })
 }
@@ -108,7 +108,7 @@ pub(crate) struct Values<'a> {
     /// Rows of the first output, and words in each of them; 0 and 1 if there is none.
     pub(crate) rows: usize,
     pub(crate) words: usize,
-    /// Columns of the first output, and whether each is numbers by position.
+    /// Columns of the first output, and whether it is [`graph::Elem::Positions`].
     pub(crate) width: usize,
     pub(crate) by_position: bool,
 }
@@ -131,13 +131,15 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         Op::Product(p) => fused(&p.weights, &p.biases, &p.end, p.quantize).run(cpu),
         Op::Squash(_) | Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => experts::compute(cpu, weights, op, values),
-        Op::Scores { .. } | Op::Softmax { .. } | Op::Weigh { .. } => attention::parts::compute(cpu, step, op, &values),
-        Op::SoftCap { .. } if values.by_position => attention::parts::compute(cpu, step, op, &values),
+        Op::Scores { .. } | Op::Softmax { .. } | Op::Weigh { .. } => {
+            attention::unfused::compute(cpu, step, op, &values);
+        }
+        Op::SoftCap { .. } if values.by_position => attention::unfused::compute(cpu, step, op, &values),
         _ => rows_of(cpu, step, op, values),
     }
 }
 
-/// Computes an operator that goes row by row, or head by head.
+/// Computes an operator that works row by row, or head by head.
 fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
     let ([a, b, c], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
@@ -173,18 +175,18 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
         }
         Op::Rope(rope) => {
             let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
-            each_row(cpu.pool, out, width, |i, x| vector.run(table.turn(rope, i, x)));
+            each_row(cpu.pool, out, width, |i, x| vector.run(table.rotate(rope, i, x)));
         }
         Op::RopeKvWrite { rope, layer } => {
             let table = step.tables.iter().find(|table| table.is_for(rope)).expect("a table for every rope");
-            let turn = |i: usize, x: &mut [f32]| vector.run(table.turn(rope, i, x));
-            cache::write(cpu, step.memories.kv_mut(*layer), step.batch, (b.x, c.x), turn);
-            each_row(cpu.pool, out, width, turn);
+            let rotate = |i: usize, x: &mut [f32]| vector.run(table.rotate(rope, i, x));
+            cache::write(cpu, step.memories.kv_mut(*layer), step.batch, (b.x, c.x), rotate);
+            each_row(cpu.pool, out, width, rotate);
         }
         Op::KvWrite { layer } => cache::write(cpu, step.memories.kv_mut(*layer), step.batch, (a.x, b.x), |_, _| {}),
         Op::Attention(op) => {
             let (layer, sinks) = (step.memories.kv(op.layer), op.sinks.map(|id| step.weights[id.index()].values()));
-            attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.tasks, out);
+            attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.chunks, out);
         }
         Op::CausalConv { layer, weight } => {
             let conv = CausalConv { x: a.x, taps: step.weights[weight.index()].values(), channels: width };
@@ -197,7 +199,12 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
     }
 }
 
-/// Calls `work(i, row)` for every row, in pieces that are worth handing to a thread.
+/// A place among a step's values, as lists of them hold it.
+fn index(place: usize) -> u32 {
+    u32::try_from(place).expect("a program refuses limits by which a value has more words")
+}
+
+/// Calls `work(i, row)` for every row, in chunks that are worth handing to a thread.
 fn each_row(pool: &Pool, out: &mut [f32], width: usize, work: impl Fn(usize, &mut [f32]) + Sync) {
     const GRAIN: usize = 8192;
     let rows = GRAIN.div_ceil(width);

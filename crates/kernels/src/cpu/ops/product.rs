@@ -1,17 +1,17 @@
-//! Fused products: one or several matrices with the same x, and what is done with the result while it is in the cache.
+//! Fused products: one or several matrices with the same x, and what follows while the sums are in the cache.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use graph::{Activation, End, WeightId};
 
-use super::linear::{Cut, Product, Room, Slots, rounded};
+use super::linear::{Cut, Product, ProductScratch, Slots, rounded};
 use super::rows::{Add, Glu};
 use super::{Values, Worker, activations_q8};
 use crate::cpu::simd::Vector;
 use crate::cpu::weight::Weight;
 
-/// What [`graph::Product`] says, and [`graph::Op::Linear`] in the same words.
+/// A [`graph::Product`], or a [`graph::Op::Linear`] as one.
 #[derive(Clone, Copy)]
 pub(super) struct Fused<'a> {
     pub(super) weights: &'a [Arc<Weight>],
@@ -25,16 +25,16 @@ pub(super) struct Fused<'a> {
 impl Fused<'_> {
     /// Computes all outputs.
     pub(super) fn run(&self, cpu: &mut Worker) {
-        let Worker { pool, vector, rooms, activations, .. } = cpu;
+        let Worker { pool, vector, scratch, activations, .. } = cpu;
         let x = self.values.inputs[usize::from(*self.end == End::Add)];
         let (rows, width) = (x.rows, x.width);
         let x = rounded((pool, *vector), self.weight(0).tiles(), x, activations);
         let count = |i: usize| self.weight(i).tiles().count();
         let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
         let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
-        pool.run_with(rooms, across * cut.down(), &|room, piece| {
-            // Neighbours have the same rows, which then stay in the cache.
-            let (mut i, mut at) = (0, piece % across);
+        pool.run_with(scratch, across * cut.down(), &|scratch, task| {
+            // Neighbouring tasks have the same rows, which then stay in the cache.
+            let (mut i, mut at) = (0, task % across);
             while at >= cut.across(count(i)) {
                 at -= cut.across(count(i));
                 i += 1;
@@ -42,11 +42,11 @@ impl Fused<'_> {
             let product =
                 Product { tiles: self.weight(i).tiles(), matrix: 0, x, width, slots: Slots::All(rows), share: 1 };
             let tiles = cut.tiles(at, count(i));
-            self.piece(*vector, &mut room.product, (i, product), (tiles, cut.rows(piece / across)));
+            self.task(*vector, &mut scratch.product, (i, product), (tiles, cut.rows(task / across)));
         });
     }
 
-    /// Matrices that are cut into pieces one after the other; up is in the same pieces as its gate.
+    /// Matrices that are cut into tasks one after the other. An up projection shares the tasks of its gate.
     fn groups(&self) -> usize {
         if let End::Glu(_) = self.end { 1 } else { self.matrices.len() }
     }
@@ -59,28 +59,28 @@ impl Fused<'_> {
         self.biases[i].map(|id| &self.weights[id.index()].values()[columns.clone()])
     }
 
-    fn piece(
+    fn task(
         &self,
         vector: Vector,
-        room: &mut Room,
+        scratch: &mut ProductScratch,
         (i, product): (usize, Product),
         (tiles, rows): (Range<usize>, Range<usize>),
     ) {
         let columns = product.columns(&tiles);
         let out = Out { start: self.values.starts[i], width: product.tiles.shape.rows, columns: columns.clone() };
-        product.sums(vector, room, &tiles, &rows);
+        product.sums(vector, scratch, &tiles, &rows);
         if let End::Glu(act) = *self.end {
-            room.keep();
-            Product { tiles: self.weight(1).tiles(), ..product }.sums(vector, room, &tiles, &rows);
+            scratch.keep();
+            Product { tiles: self.weight(1).tiles(), ..product }.sums(vector, scratch, &tiles, &rows);
             let biases = [0, 1].map(|i| self.bias(i, &columns));
-            for (row, (gate, up)) in rows.zip(room.both(columns.len())) {
+            for (row, (gate, up)) in rows.zip(scratch.both(columns.len())) {
                 glu(vector, act, biases, (gate, up));
                 self.write(vector, &out, row, gate);
             }
             return;
         }
         let bias = self.bias(i, &columns);
-        for (row, sums) in rows.zip(room.rows(columns.len())) {
+        for (row, sums) in rows.zip(scratch.rows(columns.len())) {
             if let Some(y) = bias {
                 vector.run(Add { x: sums, y });
             }
@@ -88,7 +88,7 @@ impl Fused<'_> {
         }
     }
 
-    /// Brings some columns of a row to their place.
+    /// Writes some columns of a row.
     fn write(&self, vector: Vector, out: &Out, row: usize, sums: &mut [f32]) {
         let arena = self.values.arena;
         if self.quantize {
@@ -99,7 +99,7 @@ impl Fused<'_> {
             let start = out.start + row * activations_q8::words(out.width);
             return activations_q8::write(vector, arena, start, out.columns.start, sums);
         }
-        // SAFETY: a piece has its rows and columns of the result for itself.
+        // SAFETY: a task has its rows and columns of the result for itself.
         #[allow(unsafe_code)]
         let to = unsafe { arena.part(out.start + row * out.width + out.columns.start, sums.len()) };
         match self.end {

@@ -1,5 +1,5 @@
-//! Recurrent layers: a state for each sequence, brought forward row by row. A row depends on its own sequence's rows and state
-//! alone, in the order of the rows, so it does not matter how a prompt is cut or what else is in the batch.
+//! Recurrent layers: a state for each sequence, updated row by row. A row's result depends on its own sequence's rows and state
+//! alone, and on their order. So it does not matter how a prompt is cut or what else is in the batch.
 
 use graph::{BackendError, Batch, Span};
 
@@ -33,12 +33,12 @@ impl States {
     }
 }
 
-/// Channels in one piece of work, at most: of each row some neighbouring cache lines.
+/// Channels in one task, at most: some neighbouring cache lines of each row.
 const CHANNELS: usize = 4 * LANES;
-/// Taps that are brought together at a time.
+/// Taps that are gathered at a time.
 const TAPS: usize = 8;
 
-/// What all pieces of one convolution need.
+/// What all tasks of one convolution need.
 #[derive(Clone, Copy)]
 pub(super) struct CausalConv<'a> {
     /// Rows of `channels` inputs.
@@ -49,16 +49,16 @@ pub(super) struct CausalConv<'a> {
 }
 
 impl CausalConv<'_> {
-    /// out ← the convolution of every channel. A piece of work is some channels of one sequence.
+    /// out ← the convolution of every channel. A task is some channels of one sequence.
     pub(super) fn run(&self, cpu: &mut Worker, states: &mut States, batch: &Batch, out: &mut [f32]) {
         let (vector, len) = (cpu.vector, states.len);
         let (data, out, across) = (Shared::new(&mut states.data), Shared::new(out), self.channels.div_ceil(CHANNELS));
-        cpu.pool.run(batch.spans.len() * across, &|_, piece| {
-            let (span, start) = (&batch.spans[piece / across], piece % across * CHANNELS);
+        cpu.pool.run(batch.spans.len() * across, &|_, task| {
+            let (span, start) = (&batch.spans[task / across], task % across * CHANNELS);
             let state = span.state.expect("checked with the batch") as usize * len;
             for first in (start..self.channels.min(start + CHANNELS)).step_by(LANES) {
                 let lanes = LANES.min(self.channels - first);
-                vector.run(Lanes { all: self, span, first, lanes, state: (&data, state), out: &out });
+                vector.run(Lanes { all: self, span, first, lanes, state: (data, state), out });
             }
         });
     }
@@ -68,15 +68,15 @@ impl CausalConv<'_> {
     }
 }
 
-/// Up to 16 channels of one sequence, which nobody else reads or writes at the same time.
+/// Up to 16 channels of one sequence. No other task reads or writes them at the same time.
 struct Lanes<'a> {
     all: &'a CausalConv<'a>,
     span: &'a Span,
     first: usize,
     lanes: usize,
     /// The layer's states, and where the sequence's begins.
-    state: (&'a Shared<'a, f32>, usize),
-    out: &'a Shared<'a, f32>,
+    state: (Shared<'a, f32>, usize),
+    out: Shared<'a, f32>,
 }
 
 impl Kernel for Lanes<'_> {
@@ -112,10 +112,10 @@ impl Kernel for Lanes<'_> {
     }
 }
 
-impl Lanes<'_> {
+impl<'a> Lanes<'a> {
     /// The `i`th of the state's inputs.
     #[inline(always)]
-    fn last(&self, i: usize) -> &mut [f32] {
+    fn last(&self, i: usize) -> &'a mut [f32] {
         let (states, start) = self.state;
         // SAFETY: these channels of the sequence's state are this kernel's own, and it holds one input at a time.
         #[allow(unsafe_code)]
@@ -124,20 +124,20 @@ impl Lanes<'_> {
         }
     }
 
-    /// What tap `j` is multiplied with for row `i` of the span.
+    /// The input that tap `j` is multiplied with for row `i` of the span.
     #[inline(always)]
-    fn input(&self, i: usize, j: usize) -> &[f32] {
+    fn input(&self, i: usize, j: usize) -> &'a [f32] {
         match (i + j).checked_sub(self.all.width() - 1) {
             Some(row) => &self.all.x[(self.span.rows.start + row) * self.all.channels + self.first..][..self.lanes],
             None => self.last(i + j),
         }
     }
 
-    /// Brings the state forward to the end of the span.
+    /// Updates the state to the end of the span.
     #[inline(always)]
     fn remember(&self) {
         for i in 0..self.all.width() - 1 {
-            // Row `rows.len()` would be the next; a state's inputs lie further back than what replaces them.
+            // The taps of the row after the span read what the state must hold. Each input is read before its place is written.
             let mut input = [0.0; LANES];
             input[..self.lanes].copy_from_slice(self.input(self.span.rows.len(), i));
             self.last(i).copy_from_slice(&input[..self.lanes]);

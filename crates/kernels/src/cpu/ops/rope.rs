@@ -1,4 +1,4 @@
-//! Rotary position embedding: a table of sines and cosines for the rows of a step, and the turning.
+//! Rotary position embedding: a table of sines and cosines for the rows of a step, and the rotation.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ pub(crate) struct Table {
     freqs: Arc<[f32]>,
     magnitude: f32,
     /// For each row: the cosines, then the sines.
-    turns: Buffer<f32>,
+    rotations: Buffer<f32>,
 }
 
 impl Table {
     pub(crate) fn new(rope: &Rope, rows: usize) -> Result<Table, BackendError> {
-        let turns = Buffer::zeroed(rows.saturating_mul(2 * rope.freqs.len()), "scratch")?;
-        Ok(Table { freqs: rope.freqs.clone(), magnitude: rope.magnitude, turns })
+        let rotations = Buffer::zeroed(rows.saturating_mul(2 * rope.freqs.len()), "scratch")?;
+        Ok(Table { freqs: rope.freqs.clone(), magnitude: rope.magnitude, rotations })
     }
 
-    /// If it holds what `rope` needs.
+    /// Whether it is the table that `rope` needs.
     pub(crate) fn is_for(&self, rope: &Rope) -> bool {
         self.freqs == rope.freqs && self.magnitude == rope.magnitude
     }
@@ -35,7 +35,7 @@ impl Table {
             return;
         }
         for span in &batch.spans {
-            let rows = &mut self.turns[span.rows.start * width..span.rows.end * width];
+            let rows = &mut self.rotations[span.rows.start * width..span.rows.end * width];
             pool.chunks(rows, 16 * width, |i, rows| {
                 for (j, row) in rows.chunks_exact_mut(width).enumerate() {
                     let position = (span.position + 16 * i + j) as f32;
@@ -49,33 +49,33 @@ impl Table {
         }
     }
 
-    /// Turns heads of a row.
-    pub(super) fn turn<'a>(&'a self, rope: &Rope, row: usize, x: &'a mut [f32]) -> Turn<'a> {
-        Turn { x, head_dim: rope.head_dim, style: rope.style, turns: self.row(row) }
+    /// Rotates heads of a row.
+    pub(super) fn rotate<'a>(&'a self, rope: &Rope, row: usize, x: &'a mut [f32]) -> Rotate<'a> {
+        Rotate { x, head_dim: rope.head_dim, style: rope.style, rotations: self.row(row) }
     }
 
     /// Cosines and sines of a row.
     fn row(&self, row: usize) -> (&[f32], &[f32]) {
         let half = self.freqs.len();
-        self.turns[row * 2 * half..][..2 * half].split_at(half)
+        self.rotations[row * 2 * half..][..2 * half].split_at(half)
     }
 }
 
-/// Turns every head of one row.
-pub(super) struct Turn<'a> {
+/// Rotates every head of one row.
+pub(super) struct Rotate<'a> {
     x: &'a mut [f32],
     head_dim: usize,
     style: RopeStyle,
-    turns: (&'a [f32], &'a [f32]),
+    rotations: (&'a [f32], &'a [f32]),
 }
 
-impl Kernel for Turn<'_> {
+impl Kernel for Rotate<'_> {
     type Output = ();
 
-    /// Plain loops: the compiler makes vectors of them.
+    /// Plain loops, which the compiler vectorizes.
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
-        let (cosines, sines) = self.turns;
+        let (cosines, sines) = self.rotations;
         let half = cosines.len();
         for head in self.x.chunks_exact_mut(self.head_dim) {
             let head = &mut head[..2 * half];

@@ -4,8 +4,8 @@ use graph::Activation;
 
 use crate::cpu::simd::{Kernel, LANES, Simd, sigmoid, sum_lanes, tanh};
 
-/// Sets every vector of `$x` to `$f` of it, and of the vector of `$y` at the same place if there is one. (A closure would not
-/// always be inlined, and code that is not is compiled without the instruction set.)
+/// Sets every vector of `$x` to `$f` of it, and of the vector of `$y` at the same place if there is one. (A macro, because a closure
+/// is not always inlined, and then it is compiled without the instruction set.)
 macro_rules! map {
     ($s:expr, [$a:ident = $x:expr $(, $b:ident = $y:expr)?] $f:expr) => {{
         let (chunks, tail) = $x.as_chunks_mut::<LANES>();
@@ -55,7 +55,7 @@ impl Kernel for RmsNorm<'_> {
 
 #[inline(always)]
 fn sum_of_squares<S: Simd>(s: S, x: &[f32]) -> f32 {
-    // Four chains, joined pairwise: columns of 64 in turn.
+    // Four chains, joined pairwise, take the vectors in turn.
     let mut sums = [s.splat(0.0); 4];
     let (chunks, tail) = x.as_chunks::<LANES>();
     for (i, chunk) in chunks.iter().enumerate() {
@@ -152,7 +152,7 @@ impl Kernel for Glu<'_> {
             Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
             Activation::ClampedSilu { alpha, limit } => map!(s, [g = self.gate, u = self.up] {
                 let (limit, lowest) = (s.splat(limit), s.splat(-limit));
-                // Operands so that a value that is not a number stays one.
+                // In this order of operands NaN stays NaN.
                 let (g, u) = (s.min(limit, g), s.max(lowest, s.min(limit, u)));
                 let gate = s.mul(g, sigmoid(s, s.mul(g, s.splat(alpha))));
                 s.mul(gate, s.add(u, s.splat(1.0)))
@@ -169,7 +169,7 @@ fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(x, sigmoid(s, s.mul(s.add(x, cubic), s.splat(TWICE_SQRT_2_OVER_PI))))
 }
 
-/// x/2 · (1 + erf(x / √2)), one by one: no model in the table is fast or slow by it.
+/// x/2 · (1 + erf(x / √2)), one by one: too few models use it for a vector form.
 fn gelu_erf(x: f32) -> f32 {
     let z = f64::from(x) * std::f64::consts::FRAC_1_SQRT_2;
     let tail = erfc(z.abs());

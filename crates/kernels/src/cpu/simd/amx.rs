@@ -43,7 +43,7 @@ impl Amx {
     }
 }
 
-/// A thread's unit, set up; free again when dropped.
+/// A thread's unit, set up; released when dropped.
 #[derive(Debug)]
 pub(crate) struct Unit {
     rows: usize,
@@ -51,8 +51,8 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// The sums, exact, of each of some parts of two tiles with the unit's rows of x. A row has its signed bytes in the first
-    /// halves of as many blocks; rows are `stride` blocks apart.
+    /// The exact sums of some parts of two tiles with the unit's rows of x. A row has its signed bytes in the first halves of as many
+    /// blocks. Rows are `stride` blocks apart.
     #[inline(always)]
     pub(crate) fn multiply(&self, x: &[[f32; 16]], stride: usize, [v, w]: [&[Part]; 2], out: &mut [[Sums; 2]]) {
         assert!(v.len() >= out.len() && w.len() >= out.len(), "parts of weights");
@@ -97,7 +97,7 @@ mod machine {
         pub(super) rows: [u8; 16],
     }
 
-    /// Asks the system, which keeps the unit's large state only for those who want it.
+    /// Asks the system, which saves the unit's large state only for processes that want it.
     pub(super) fn permitted() -> bool {
         const ARCH_PRCTL: i64 = 158;
         const REQUEST: usize = 0x1023;

@@ -26,8 +26,8 @@ impl Avx2 {
     }
 }
 
-/// acc + the four products in each lane. Pairs are added up in 16 bits, which the upper bit of a wide byte would overflow,
-/// so that it is multiplied apart.
+/// acc + the four products in each lane. Pairs are added up in 16 bits. The upper bit of a wide byte would overflow them, so it is
+/// multiplied separately.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
 fn dot(acc: __m256i, u: __m256i, x: __m256i, wide: bool) -> __m256i {

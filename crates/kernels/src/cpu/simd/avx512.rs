@@ -1,4 +1,4 @@
-//! AVX-512: a vector is one register. There are two of it: with the instructions for BF16, and without.
+//! AVX-512: a vector is one register. There are two variants: with the instructions for BF16, and without.
 #![allow(unsafe_code)]
 
 use std::arch::x86_64::*;

@@ -12,7 +12,7 @@ pub(crate) fn exp<S: Simd>(s: S, x: S::F) -> S::F {
     const LN2_LOW: f32 = -2.121_944_4e-4;
     // 1/n! from the highest: on |r| ≤ ln 2 / 2 the series is exact to 5e-9 after eight terms.
     const TERMS: [f32; 8] = [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];
-    // Operands so that a value that is not a number stays one.
+    // In this order of operands NaN stays NaN.
     let x = s.max(s.splat(-88.0), s.min(s.splat(89.0), x));
     let n = s.round(s.mul(x, s.splat(std::f32::consts::LOG2_E)));
     let exponent = s.float(n);

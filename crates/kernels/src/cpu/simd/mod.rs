@@ -1,4 +1,4 @@
-//! Vectors of 16 lanes: what an instruction set must offer, the list of them, and the one place that chooses.
+//! Vectors of 16 lanes: the operations of an instruction set, the list of instruction sets, and the one place that chooses.
 
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 mod amx;
@@ -28,8 +28,8 @@ pub(crate) type Bytes = [u8; LANES];
 #[repr(C, align(64))]
 pub(crate) struct Line(pub(crate) [f32; LANES]);
 
-/// An instruction set, as vectors of 16 `f32` and 16 `i32`. A value of an implementing type is the proof that this
-/// machine has it, so the methods are safe. All are lane by lane unless they say otherwise.
+/// An instruction set, as operations on vectors of 16 `f32` and 16 `i32`. A value of an implementing type proves that this machine
+/// has it, so the methods are safe. All work lane by lane unless they say otherwise.
 pub(crate) trait Simd: Copy {
     /// 16 numbers.
     type F: Copy;
@@ -55,9 +55,9 @@ pub(crate) trait Simd: Copy {
     fn sub(self, a: Self::F, b: Self::F) -> Self::F;
     fn mul(self, a: Self::F, b: Self::F) -> Self::F;
     fn div(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The lesser; `b` if either is not a number.
+    /// The lesser; `b` if either is NaN.
     fn min(self, a: Self::F, b: Self::F) -> Self::F;
-    /// The greater; `b` if either is not a number.
+    /// The greater; `b` if either is NaN.
     fn max(self, a: Self::F, b: Self::F) -> Self::F;
     /// a · b + c, rounded once where the machine can.
     fn mul_add(self, a: Self::F, b: Self::F, c: Self::F) -> Self::F;
@@ -82,19 +82,19 @@ pub(crate) trait Simd: Copy {
     /// Shifts zeros in.
     fn shr(self, a: Self::I, by: u32) -> Self::I;
 
-    /// Asks for the cache line that lies `ahead` bytes after a place, which need not be memory of ours.
+    /// Prefetches the cache line `ahead` bytes after a place, which need not be valid memory.
     fn prefetch<T>(self, place: &T, ahead: usize);
-    /// As [`Simd::prefetch`], not into the first cache.
+    /// As [`Simd::prefetch`], into the second-level cache.
     fn prefetch_far<T>(self, place: &T, ahead: usize);
     /// 64 bytes, four in each lane.
     fn bytes(self, from: &[Bytes; 4]) -> Self::I;
     fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);
     /// Each byte b becomes table\[b\]; bytes are 0 to 15.
     fn lookup(self, table: &Bytes, index: Self::I) -> Self::I;
-    /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that
-    /// bytes of `u` may reach 128; those of `x` are never -128.
+    /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that bytes of `u`
+    /// may be 128 or more. Bytes of `x` are never -128.
     fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
-    /// x. What is handed to it is computed in the order of the calls, whatever the compiler thinks of that order.
+    /// Returns x. The compiler keeps the order of the calls, and so that in which their arguments are computed.
     #[inline(always)]
     fn in_turn(self, x: Self::I) -> Self::I {
         x
@@ -103,7 +103,7 @@ pub(crate) trait Simd: Copy {
     fn narrow(self, x: Self::I) -> Bytes;
     /// The sum of signed bytes.
     fn sum(self, x: Bytes) -> i32;
-    /// The greatest lane where all are numbers; not a number where none is.
+    /// The greatest lane if none is NaN; NaN if all are.
     fn largest(self, x: Self::F) -> f32;
     /// 32 numbers, those of `x` and then those of `y`, rounded to BF16: two in each lane, the first in its lower half.
     fn pairs(self, _x: Self::F, _y: Self::F) -> Self::F {
@@ -115,34 +115,34 @@ pub(crate) trait Simd: Copy {
     }
 }
 
-/// How far ahead of what is read next memory is asked for, in bytes.
+/// How far ahead of what is read memory is prefetched, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ahead {
-    /// Into the first cache.
+    /// Into the first-level cache.
     pub(crate) near: usize,
-    /// Into the second, before that: as long as memory takes to answer.
+    /// Into the second-level cache, earlier: as long before as memory takes to answer.
     pub(crate) far: usize,
 }
 
-/// How far ahead tiles of some blocks ask for what is read after them, where several are read side by side.
+/// How far ahead to prefetch where several tiles are read side by side.
 #[derive(Clone, Copy)]
 pub(crate) struct AheadOf {
     ahead: Ahead,
-    /// The block from which on it lies in the next tiles, and how much further those are then.
+    /// From these blocks on, what is prefetched lies in the next tiles, which are `jump` bytes further.
     near_jumps: usize,
     far_jumps: usize,
     jump: usize,
 }
 
 impl AheadOf {
-    /// For tiles of `blocks` of `len` bytes; `jump` bytes of other tiles are read beside each.
+    /// For tiles of `blocks` blocks of `len` bytes, with `jump` bytes of other tiles between a tile and the next to be read.
     #[inline(always)]
     pub(crate) fn new(ahead: Ahead, (blocks, len): (usize, usize), jump: usize) -> AheadOf {
         let jumps = |ahead: usize| blocks.saturating_sub(ahead / len);
         AheadOf { ahead, near_jumps: jumps(ahead.near), far_jumps: jumps(ahead.far), jump }
     }
 
-    /// From that block.
+    /// The distances at a block.
     #[inline(always)]
     pub(crate) fn at(&self, block: usize) -> Ahead {
         let jump = |from: usize| if block >= from { self.jump } else { 0 };
@@ -153,16 +153,16 @@ impl AheadOf {
 /// Work written once for every instruction set.
 pub(crate) trait Kernel {
     type Output;
-    /// Mark it and all it calls `#[inline(always)]`: only then is it compiled with the instruction set.
+    /// It and all it calls must be `#[inline(always)]`: only then is it compiled with the instruction set.
     fn run<S: Simd>(self, s: S) -> Self::Output;
 }
 
 /// The instruction sets this backend has kernels for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Isa {
-    /// As [`Isa::Avx512Bf16`], and AMX for bytes where many rows are multiplied with quantized weights.
+    /// As [`Isa::Avx512Bf16`], and AMX for products of many rows with quantized weights.
     Amx,
-    /// As [`Isa::Avx512`], and BF16 where the weights are.
+    /// As [`Isa::Avx512`], and BF16 products for BF16 weights.
     Avx512Bf16,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
@@ -192,7 +192,7 @@ impl Isa {
     }
 }
 
-/// The chosen instruction set: a proof that it is there, and the door to its kernels.
+/// The chosen instruction set: proves that the machine has it and runs kernels with it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Vector {
     #[cfg(target_arch = "x86_64")]
@@ -284,8 +284,8 @@ impl Vector {
         }
     }
 
-    /// How far ahead memory is asked for. By measurement: Intel's first cache has few lines under way at a time, so they must
-    /// soon be used; AMD's takes them from as far away as the second.
+    /// How far ahead memory is prefetched, by measurement. Intel's first-level cache has few lines in flight, so they must be used
+    /// soon. AMD's prefetches from as far ahead as the second level does.
     pub(crate) fn ahead(self) -> Ahead {
         static AHEAD: LazyLock<Ahead> = LazyLock::new(|| match vendor::is_amd() {
             true => Ahead { near: 4096, far: 8192 },
@@ -294,14 +294,14 @@ impl Vector {
         *AHEAD
     }
 
-    /// Whether weights are widened and unpacked by other parts of the processor than multiply, so that it takes no time: so on
-    /// AMD's processors, by measurement; Intel's ports for vectors of this length do both.
+    /// Whether widening and unpacking weights takes no time beside the products, by measurement. AMD's processors have execution units
+    /// of their own for it; Intel's ports for vectors of this length do both.
     pub(crate) fn unpacks_beside(self) -> bool {
         static BESIDE: LazyLock<bool> = LazyLock::new(vendor::is_amd);
         *BESIDE
     }
 
-    /// The matrix unit beside it.
+    /// The matrix unit, if there is one.
     pub(crate) fn amx(self) -> Option<Amx> {
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -310,7 +310,7 @@ impl Vector {
         }
     }
 
-    /// Tiles that the product's inner loop takes at once.
+    /// Tiles in the registers of the float product's inner loop.
     pub(crate) fn tiles(self) -> usize {
         struct Tiles;
         impl Kernel for Tiles {
@@ -322,7 +322,7 @@ impl Vector {
         self.run(Tiles)
     }
 
-    /// Rows and tiles that the integer product's inner loop takes at once.
+    /// Rows and tiles in the registers of the integer product's inner loop.
     pub(crate) fn quants(self) -> (usize, usize) {
         struct Quants;
         impl Kernel for Quants {

@@ -6,7 +6,7 @@ use std::arch::{asm, is_aarch64_feature_detected};
 
 use super::{Bytes, Kernel, LANES, Simd};
 
-/// Proof that this machine has NEON and DOTPROD, and is little-endian: fields of several bytes are read as they lie.
+/// Proof that this machine has NEON and DOTPROD, and is little-endian, as fields of several bytes are read without conversion.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Neon(());
 
@@ -46,8 +46,8 @@ fn sdot(mut acc: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
     acc
 }
 
-/// acc + the four products in each lane. Both factors are signed here, so that 128 is taken from a wide byte; its products
-/// are added apart.
+/// acc + the four products in each lane. Both factors are signed here, so 128 is subtracted from a wide byte and its products are
+/// added separately.
 #[inline]
 #[target_feature(enable = "neon,dotprod")]
 fn dot(acc: int32x4_t, u: int32x4_t, x: int32x4_t, wide: bool) -> int32x4_t {
@@ -93,7 +93,7 @@ impl Simd for Neon {
         fn sub(a: F, b: F) -> F { four!(|i| vsubq_f32(a[i], b[i])) }
         fn mul(a: F, b: F) -> F { four!(|i| vmulq_f32(a[i], b[i])) }
         fn div(a: F, b: F) -> F { four!(|i| vdivq_f32(a[i], b[i])) }
-        // The machine's own would give what is not a number, whichever it is.
+        // The machine's own gives NaN whichever operand is NaN.
         fn min(a: F, b: F) -> F { four!(|i| vbslq_f32(vcltq_f32(a[i], b[i]), a[i], b[i])) }
         fn max(a: F, b: F) -> F { four!(|i| vbslq_f32(vcgtq_f32(a[i], b[i]), a[i], b[i])) }
         fn mul_add(a: F, b: F, c: F) -> F { four!(|i| vfmaq_f32(c[i], a[i], b[i])) }

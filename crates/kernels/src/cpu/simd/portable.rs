@@ -1,4 +1,4 @@
-//! Plain Rust on arrays of 16: every machine has it, and the compiler makes of it what the target allows.
+//! Plain Rust on arrays of 16. Every machine has it, and the compiler vectorizes it as the target allows.
 
 use std::array::from_fn;
 
@@ -17,8 +17,8 @@ fn half_bits(from: &[Bytes; 2], i: usize) -> u16 {
     u16::from_le_bytes([line[at], line[at + 1]])
 }
 
-/// The half-precision number with these bits, without branches: its exponent and mantissa are moved to where a single's
-/// are, and the product makes up for the difference of the exponents' zeros, subnormal numbers included.
+/// The half-precision number with these bits, without branches. Its exponent and mantissa are moved to their places in an `f32`. A
+/// product corrects for the difference of the exponents' biases, for subnormal numbers too.
 #[inline(always)]
 fn widen(bits: u32) -> f32 {
     const TWO_TO_112: f32 = f32::from_bits((112 + 127) << 23);
@@ -88,7 +88,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn round(self, x: F) -> I {
-        // Adding and taking away 1.5 · 2^23 rounds to even without a call; the kernels' values are far below 2^22.
+        // Adding and subtracting 1.5 · 2^23 rounds to even without a call. The kernels' values are far below 2^22.
         const SHIFT: f32 = 12_582_912.0;
         x.map(|x| ((x + SHIFT) - SHIFT) as i32)
     }

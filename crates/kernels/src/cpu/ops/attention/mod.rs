@@ -1,51 +1,50 @@
-//! Attention over the paged cache, part by part of the positions (Dao et al. 2022). Parts begin at fixed positions and are
-//! merged in their order, whoever does them: what a row gets depends on its own position and cache alone.
+//! Attention over the paged cache, split by split of the positions (split-KV; Dao et al. 2022). Splits begin at fixed positions
+//! and are merged in their order, whichever thread computes them. So a row's result depends on its own position and cache alone.
 
-pub(super) mod parts;
 mod products;
+mod query_chunks;
 mod softmax;
-mod tasks;
+pub(super) mod unfused;
 
-pub(crate) use tasks::Tasks;
+pub(crate) use query_chunks::QueryChunks;
 
 use std::ops::Range;
 use std::sync::atomic::Ordering::AcqRel;
 
 use graph::{Attention, BackendError, Batch};
 
-use super::Memories;
-use super::Worker;
 use super::cache::Layer;
+use super::{Memories, Worker};
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Line, Vector};
 use products::{Pages, Scores, Values};
+use query_chunks::{Partials, QueryChunk, ROWS, split_blocks, split_len};
 use softmax::{Finish, Merge, Softmax};
-use tasks::{ROWS, Shares, Task, part_blocks, part_len};
 
-/// A thread's room for attention. Its rows are those of a task, each head of the group after the other.
+/// A thread's scratch memory for attention. Its rows are those of a chunk, each head of the group after the other.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct AttentionScratch {
     queries: Buffer<f32>,
     scores: Buffer<Line>,
-    /// What each row has from one part, and from all parts so far.
-    part: Buffer<Line>,
+    /// Each row's state from one split, and from all splits so far.
+    split: Buffer<Line>,
     states: Buffer<Line>,
 }
 
-impl Room {
+impl AttentionScratch {
     /// Enough for each of `attentions`.
     pub(crate) fn new<'a>(
         attentions: impl Iterator<Item = &'a Attention> + Clone,
         memories: &Memories,
-    ) -> Result<Room, BackendError> {
+    ) -> Result<AttentionScratch, BackendError> {
         let most = |f: &dyn Fn(&Layer) -> usize| {
             let layers = attentions.clone().map(|op| (op, memories.kv(op.layer)));
             layers.map(|(op, layer)| ROWS * group(op, layer) * f(layer)).max().unwrap_or(0)
         };
-        Ok(Room {
+        Ok(AttentionScratch {
             queries: Buffer::zeroed(most(&|layer| layer.shape.head_dim), "scratch")?,
-            scores: Buffer::zeroed(most(&part_tiles), "scratch")?,
-            part: Buffer::zeroed(most(&state_len), "scratch")?,
+            scores: Buffer::zeroed(most(&split_tiles), "scratch")?,
+            split: Buffer::zeroed(most(&state_len), "scratch")?,
             states: Buffer::zeroed(most(&state_len), "scratch")?,
         })
     }
@@ -61,8 +60,8 @@ pub(super) fn state_len(layer: &Layer) -> usize {
     layer.strips() + softmax::REST
 }
 
-fn part_tiles(layer: &Layer) -> usize {
-    part_blocks(layer.block_len) * layer.tiles()
+fn split_tiles(layer: &Layer) -> usize {
+    split_blocks(layer.block_len) * layer.tiles()
 }
 
 /// What every task of one attention needs.
@@ -77,55 +76,55 @@ pub(super) struct Heads<'a> {
 
 impl Heads<'_> {
     /// out ← the attention of all rows.
-    pub(super) fn run(&self, cpu: &mut Worker, tasks: &mut Tasks, out: &mut [f32]) {
+    pub(super) fn run(&self, cpu: &mut Worker, chunks: &mut QueryChunks, out: &mut [f32]) {
         let (heads, vector, out) = (self.layer.shape.heads, cpu.vector, Shared::new(out));
-        let (tasks, shares) = tasks.cut(self, cpu.pool.threads());
-        cpu.pool.run_with(cpu.rooms, tasks.len() * heads, &|room, i| {
-            let piece = |i: usize| Piece { all: self, task: &tasks[i / heads], head: i % heads, vector };
-            let then = piece((i + 1).min(tasks.len() * heads - 1));
-            piece(i).run(&mut room.attention, &shares, &out, then.pages(then.task.first()));
+        let (chunks, partials) = chunks.cut(self, cpu.pool.threads());
+        cpu.pool.run_with(cpu.scratch, chunks.len() * heads, &|scratch, i| {
+            let task = |i: usize| HeadTask { all: self, chunk: &chunks[i / heads], head: i % heads, vector };
+            let then = task((i + 1).min(chunks.len() * heads - 1));
+            task(i).run(&mut scratch.attention, &partials, &out, then.pages(then.chunk.first()));
         });
     }
 }
 
-/// The query heads of one KV head, for the rows of one task. Row r's head g is row r · group + g of the room.
-struct Piece<'a> {
+/// The query heads of one KV head, for the rows of one chunk. Row r's head g is row r · group + g of the scratch.
+struct HeadTask<'a> {
     all: &'a Heads<'a>,
-    task: &'a Task,
+    chunk: &'a QueryChunk,
     head: usize,
     vector: Vector,
 }
 
-impl Piece<'_> {
+impl HeadTask<'_> {
     /// `then` is what is read after it.
-    fn run(&self, room: &mut Room, shares: &Shares, out: &Shared<f32>, then: Pages) {
-        self.bring_queries(&mut room.queries);
-        let len = self.rows(0..self.task.len).len() * self.state_len();
-        let states = &mut room.states[..len];
-        match self.task.share {
+    fn run(&self, scratch: &mut AttentionScratch, partials: &Partials, out: &Shared<f32>, then: Pages) {
+        self.scale_queries(&mut scratch.queries);
+        let len = self.rows(0..self.chunk.len).len() * self.state_len();
+        let states = &mut scratch.states[..len];
+        match self.chunk.only {
             None => {
-                let part_states = &mut room.part[..len];
+                let split_states = &mut scratch.split[..len];
                 self.start(states);
-                for part in self.task.parts.clone() {
-                    let then = if part + 1 < self.task.parts.end { self.pages(part + 1) } else { then };
-                    self.part(part, &room.queries, &mut room.scores, part_states, then);
-                    self.merge(part, states, part_states);
+                for split in self.chunk.splits.clone() {
+                    let then = if split + 1 < self.chunk.splits.end { self.pages(split + 1) } else { then };
+                    self.split(split, &scratch.queries, &mut scratch.scores, split_states, then);
+                    self.merge(split, states, split_states);
                 }
             }
-            Some(share) => {
-                let place = |part| shares.place(share, part, self.head, len);
-                // SAFETY: only this piece writes this part's states, and nobody reads them before it is counted below.
+            Some(only) => {
+                let place = |split| partials.place(only, split, self.head, len);
+                // SAFETY: only this task writes this split's states, and nobody reads them before it is counted below.
                 #[allow(unsafe_code)]
-                let part_states = unsafe { shares.states.part(place(share.part), len) };
-                self.part(share.part, &room.queries, &mut room.scores, part_states, then);
-                if shares.left(share, self.head).fetch_sub(1, AcqRel) > 1 {
+                let split_states = unsafe { partials.states.part(place(only.number), len) };
+                self.split(only.number, &scratch.queries, &mut scratch.scores, split_states, then);
+                if partials.left(only, self.head).fetch_sub(1, AcqRel) > 1 {
                     return;
                 }
                 self.start(states);
-                for part in self.task.parts.clone() {
-                    // SAFETY: all parts are counted, so their writers are done.
+                for split in self.chunk.splits.clone() {
+                    // SAFETY: all splits are counted, so their writers are done.
                     #[allow(unsafe_code)]
-                    self.merge(part, states, unsafe { shares.states.view(place(part), len) });
+                    self.merge(split, states, unsafe { partials.states.view(place(split), len) });
                 }
             }
         }
@@ -141,23 +140,23 @@ impl Piece<'_> {
         state_len(self.all.layer)
     }
 
-    /// The room's rows of rows of the task.
+    /// The scratch's rows of rows of the chunk.
     fn rows(&self, rows: Range<usize>) -> Range<usize> {
         rows.start * self.group()..rows.end * self.group()
     }
 
-    /// The query heads of one row of the task among all queries, and their results among all results.
+    /// The query heads of one row of the chunk among all queries, and their results among all results.
     fn place(&self, row: usize) -> Range<usize> {
         let (heads, head_dim) = (self.group(), self.all.layer.shape.head_dim);
-        let first = (self.task.row + row) * self.all.op.heads + self.head * heads;
+        let first = (self.chunk.row + row) * self.all.op.heads + self.head * heads;
         first * head_dim..(first + heads) * head_dim
     }
 
     /// The queries, scaled.
-    fn bring_queries(&self, room: &mut [f32]) {
-        for row in 0..self.task.len {
+    fn scale_queries(&self, scratch: &mut [f32]) {
+        for row in 0..self.chunk.len {
             let queries = &self.all.queries[self.place(row)];
-            for (to, from) in room[row * queries.len()..].iter_mut().zip(queries) {
+            for (to, from) in scratch[row * queries.len()..].iter_mut().zip(queries) {
                 *to = from * self.all.op.scale;
             }
         }
@@ -170,86 +169,96 @@ impl Piece<'_> {
         }
     }
 
-    /// Where a part lies, and what comes after it.
-    fn pages(&self, part: usize) -> Pages<'_> {
-        let blocks = &self.all.batch.blocks[self.task.table + part * part_blocks(self.all.layer.block_len)..];
+    /// Where a split lies, and what comes after it.
+    fn pages(&self, split: usize) -> Pages<'_> {
+        let blocks = &self.all.batch.blocks[self.chunk.table + split * split_blocks(self.all.layer.block_len)..];
         Pages { head: self.head, blocks }
     }
 
-    /// The positions of a part that a row of the task sees, from the part's first on.
-    fn seen(&self, part: usize, row: usize) -> Range<usize> {
-        let Range { start, end } = self.task.sees(self.all.op, row);
-        let len = part_len(self.all.layer.block_len);
-        let within = |position: usize| position.saturating_sub(part * len).min(len);
+    /// The positions of a split that a row of the chunk sees, counted from the split's first.
+    fn seen(&self, split: usize, row: usize) -> Range<usize> {
+        let Range { start, end } = self.chunk.sees(self.all.op, row);
+        let len = split_len(self.all.layer.block_len);
+        let within = |position: usize| position.saturating_sub(split * len).min(len);
         within(start)..within(end)
     }
 
-    /// The rows of the task that see something of a part; they are neighbours.
-    fn seeing(&self, part: usize) -> Range<usize> {
-        let sees = |row: &usize| !self.seen(part, *row).is_empty();
-        let first = (0..self.task.len).find(sees).unwrap_or(0);
-        first..(first..self.task.len).find(|row| !sees(row)).unwrap_or(self.task.len)
+    /// The rows of the chunk that see something of a split. They are neighbours.
+    fn seeing(&self, split: usize) -> Range<usize> {
+        let sees = |row: &usize| !self.seen(split, *row).is_empty();
+        let first = (0..self.chunk.len).find(sees).unwrap_or(0);
+        first..(first..self.chunk.len).find(|row| !sees(row)).unwrap_or(self.chunk.len)
     }
 
-    /// states ← what the rows that see something of a part have from it.
-    fn part(&self, part: usize, queries: &[f32], scores: &mut [Line], states: &mut [Line], then: Pages) {
-        let (op, layer, rows) = (self.all.op, self.all.layer, self.seeing(part));
-        let (stride, state_len, block_len) = (part_tiles(layer), self.state_len(), layer.block_len);
-        let room_rows = self.rows(rows.clone());
-        let table = self.pages(part).blocks;
-        let seen = self.seen(part, rows.start).start..self.seen(part, rows.end - 1).end;
+    /// Computes the states that the rows of the chunk have from one split.
+    fn split(&self, split: usize, queries: &[f32], scores: &mut [Line], states: &mut [Line], then: Pages) {
+        let (op, layer, rows) = (self.all.op, self.all.layer, self.seeing(split));
+        let (stride, state_len, block_len) = (split_tiles(layer), self.state_len(), layer.block_len);
+        let scratch_rows = self.rows(rows.clone());
+        let table = self.pages(split).blocks;
+        let seen = self.seen(split, rows.start).start..self.seen(split, rows.end - 1).end;
         let tiles = seen.start / block_len * layer.tiles()..seen.end.div_ceil(block_len) * layer.tiles();
-        let scores = &mut scores[..room_rows.len() * stride];
-        let queries = &queries[room_rows.start * layer.shape.head_dim..];
-        let states = &mut states[room_rows.start * state_len..room_rows.end * state_len];
+        let scores = &mut scores[..scratch_rows.len() * stride];
+        let queries = &queries[scratch_rows.start * layer.shape.head_dim..];
+        let states = &mut states[scratch_rows.start * state_len..scratch_rows.end * state_len];
         let (head, first) = (self.head, tiles.start);
         self.vector.run(Scores { layer, head, blocks: table, tiles: tiles.clone(), queries, scores, stride });
         let each = scores.chunks_exact_mut(stride).zip(states.chunks_exact_mut(state_len));
         for (i, (scores, state)) in each.enumerate() {
             state.fill(Line::default());
             let (scores, softcap) = (&mut scores[tiles.clone()], op.softcap);
-            let seen = self.seen(part, rows.start + i / self.group());
+            let seen = self.seen(split, rows.start + i / self.group());
             self.vector.run(Softmax { scores, first, block_len, seen, softcap, state });
         }
-        self.weigh(part, rows, scores, states, then);
+        self.weigh(split, rows, scores, states, then);
     }
 
-    /// Adds up the values of a part. Only what a row sees is touched for it, so that no other value, were it not a number,
-    /// shows; what all rows see is read once.
-    fn weigh(&self, part: usize, rows: Range<usize>, shares: &[Line], states: &mut [Line], then: Pages) {
+    /// Adds up the values of a split. A row reads only the values that it sees: another one may be NaN. What all rows see is read
+    /// once.
+    fn weigh(&self, split: usize, rows: Range<usize>, weights: &[Line], states: &mut [Line], then: Pages) {
         let (layer, first) = (self.all.layer, self.rows(0..rows.start).end);
-        let (shares_stride, stride) = (part_tiles(layer), self.state_len());
-        let blocks = self.pages(part).blocks;
+        let (weights_stride, stride) = (split_tiles(layer), self.state_len());
+        let blocks = self.pages(split).blocks;
         let mut values = |rows: Range<usize>, positions: Range<usize>| {
             if !positions.is_empty() {
                 let Range { start, end } = self.rows(rows);
                 let (start, end) = (start - first, end - first);
-                let shares = &shares[start * shares_stride..end * shares_stride];
+                let weights = &weights[start * weights_stride..end * weights_stride];
                 let values = &mut states[start * stride..end * stride];
                 let (layer, head) = (layer, self.head);
-                self.vector.run(Values { layer, head, blocks, positions, shares, shares_stride, values, stride, then });
+                self.vector.run(Values {
+                    layer,
+                    head,
+                    blocks,
+                    positions,
+                    weights,
+                    weights_stride,
+                    values,
+                    stride,
+                    then,
+                });
             }
         };
-        // Both ends of what a row sees move up from row to row.
-        let (start, end) = (self.seen(part, rows.end - 1).start, self.seen(part, rows.start).end);
+        // From row to row, both the first and the last position seen move up.
+        let (start, end) = (self.seen(split, rows.end - 1).start, self.seen(split, rows.start).end);
         let end = end.max(start);
         for row in rows.clone() {
-            let seen = self.seen(part, row);
+            let seen = self.seen(split, row);
             values(row..row + 1, seen.start..seen.end.min(start));
         }
         values(rows.clone(), start..end);
         for row in rows {
-            let seen = self.seen(part, row);
+            let seen = self.seen(split, row);
             values(row..row + 1, seen.start.max(end)..seen.end);
         }
     }
 
-    /// Adds a part's states to the states of the parts before it.
-    fn merge(&self, part: usize, states: &mut [Line], part_states: &[Line]) {
+    /// Merges a split's states into those of the splits before it.
+    fn merge(&self, split: usize, states: &mut [Line], split_states: &[Line]) {
         let len = self.state_len();
-        for row in self.rows(self.seeing(part)) {
-            let (state, part) = (&mut states[row * len..][..len], &part_states[row * len..][..len]);
-            self.vector.run(Merge { state, part });
+        for row in self.rows(self.seeing(split)) {
+            let (state, split) = (&mut states[row * len..][..len], &split_states[row * len..][..len]);
+            self.vector.run(Merge { state, split });
         }
     }
 
@@ -257,7 +266,7 @@ impl Piece<'_> {
         let (head_dim, heads) = (self.all.layer.shape.head_dim, self.group());
         for (row, states) in states.chunks_exact(heads * self.state_len()).enumerate() {
             let place = self.place(row);
-            // SAFETY: a piece has its rows' heads in the result for itself.
+            // SAFETY: a task has its rows' heads in the result for itself.
             #[allow(unsafe_code)]
             let out = unsafe { out.part(place.start, place.len()) };
             for (state, out) in states.chunks_exact(self.state_len()).zip(out.chunks_exact_mut(head_dim)) {

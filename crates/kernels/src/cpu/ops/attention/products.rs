@@ -1,6 +1,6 @@
-//! Attention's two products, straight from the cache: a line becomes numbers in registers, and all rows that are in
-//! registers beside it take it. Each element is one chain of additions in the order of the dimensions or positions (where
-//! elements have scales, of runs of dimensions), so that neither tile nor company shows in its bits.
+//! Attention's two products, straight from the cache. A line is decoded in registers and multiplied with all rows that registers
+//! hold beside it. Each result is one chain of additions in the order of the dimensions or positions (of runs of dimensions, where
+//! elements have scales), so its bits depend on neither the tile nor the rest of the batch.
 
 use std::array::from_fn;
 use std::ops::Range;
@@ -16,9 +16,9 @@ use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 pub(super) struct Scores<'a> {
     pub(super) layer: &'a Layer,
     pub(super) head: usize,
-    /// The part's blocks.
+    /// The split's blocks.
     pub(super) blocks: &'a [u32],
-    /// Tiles of the part.
+    /// Tiles of the split.
     pub(super) tiles: Range<usize>,
     /// Rows of a head's dimensions.
     pub(super) queries: &'a [f32],
@@ -27,21 +27,21 @@ pub(super) struct Scores<'a> {
     pub(super) stride: usize,
 }
 
-/// values\[row\] += Σ share\[row\]\[position\] · the position's value.
+/// values\[row\] += Σ weight\[row\]\[position\] · the position's value.
 pub(super) struct Values<'a> {
     pub(super) layer: &'a Layer,
     pub(super) head: usize,
-    /// The part's blocks.
+    /// The split's blocks.
     pub(super) blocks: &'a [u32],
-    /// Positions of the part.
+    /// Positions of the split.
     pub(super) positions: Range<usize>,
-    /// Rows of `shares_stride`, by tiles of the part.
-    pub(super) shares: &'a [Line],
-    pub(super) shares_stride: usize,
+    /// Softmax weights: rows of `weights_stride`, by tiles of the split.
+    pub(super) weights: &'a [Line],
+    pub(super) weights_stride: usize,
     /// Rows of `stride`; how many there are is how many rows there are.
     pub(super) values: &'a mut [Line],
     pub(super) stride: usize,
-    /// Whose keys are multiplied next: they are asked for meanwhile.
+    /// The keys that are multiplied next; they are prefetched.
     pub(super) then: Pages<'a>,
 }
 
@@ -79,7 +79,7 @@ impl Format<1> for Q8_0 {
     const SCALED: bool = true;
 }
 
-/// What both products have in common: rows times tiles, some of both at a time.
+/// What both products have in common: some rows times some tiles at a time.
 trait Product {
     /// R rows times T tiles (or strips), all sums in registers. They stay there only if the loops over R and T are
     /// unrolled, which a check of bounds in them prevents.
@@ -106,7 +106,7 @@ trait Product {
             let at_once = (tiles.end - tile).min(S::TILES);
             let mut row = 0;
             while row < rows {
-                // Rows are shared out evenly: 13 as 7 and 6, not as 12 and 1.
+                // Groups of even size: 13 rows as 7 and 6, not as 12 and 1.
                 let left = rows - row;
                 let some = left.div_ceil(left.div_ceil(S::ROWS));
                 match at_once {
@@ -161,7 +161,7 @@ impl<'a> Product for Scores<'a> {
         let head_dim = self.layer.shape.head_dim;
         let tiles: [_; T] = from_fn(|t| self.tile::<PARTS>(tile + t));
         let next: [_; T] = from_fn(|t| self.tile::<PARTS>((tile + T + t).min(self.tiles.end - 1)).1);
-        // Both products read as much; each asks memory for what the other will read, so that memory is never idle.
+        // Both products read equally much. Each prefetches what the other will read, so that memory is never idle.
         let values: [_; T] = from_fn(|t| {
             let (block, part) = ((tile + t) / self.layer.tiles(), (tile + t) % self.layer.tiles());
             &self.layer.values(self.blocks[block] as usize, self.head)[part * head_dim * PARTS]
@@ -189,7 +189,7 @@ impl<'a> Product for Scores<'a> {
                     }
                 }
             }
-            // A run with scales is added to those before it, so that a scale is multiplied with once.
+            // A run is summed up before it is multiplied with its scale.
             if !F::SCALED && run + 1 < runs {
                 continue;
             }
@@ -227,9 +227,9 @@ impl Kernel for Values<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let (rows, strips) = (self.values.len() / self.stride, self.layer.strips());
-        assert!(rows * self.shares_stride <= self.shares.len(), "shares");
+        assert!(rows * self.weights_stride <= self.weights.len(), "weights");
         let blocks = self.positions.end.div_ceil(self.layer.block_len);
-        assert!(blocks * self.layer.tiles() <= self.shares_stride, "shares");
+        assert!(blocks * self.layer.tiles() <= self.weights_stride, "weights");
         assert!(strips <= self.stride, "values");
         self.all(s, self.layer.kv, rows, 0..strips);
     }
@@ -244,23 +244,23 @@ impl<'a> Product for Values<'a> {
         strip: usize,
     ) {
         let mut sums: [[S::F; T]; R] = self.load(s, row, strip);
-        let (shares, block_len) = (as_numbers(self.shares), self.layer.block_len);
+        let (weights, block_len) = (as_numbers(self.weights), self.layer.block_len);
         let Range { start, end } = self.positions;
         for block in start / block_len..end.div_ceil(block_len) {
             let (scales, lines) = self.strips::<PARTS>(block, strip);
             let next = self.strips::<PARTS>((block + 1).min(end.div_ceil(block_len) - 1), strip).1;
             let then = self.then.blocks[block.min(self.then.blocks.len() - 1)] as usize;
             let then = &self.layer.keys(then, self.then.head)[strip * block_len * PARTS];
-            let share = block * self.layer.tiles() * LANES;
+            let weight = block * self.layer.tiles() * LANES;
             let within = |position: usize| position.saturating_sub(block * block_len).min(block_len);
             let mut at = within(start);
             while at < within(end) {
-                // Scales come for a tile of positions at a time, and go into their shares.
+                // Scales come for a tile of positions at a time and are multiplied into the softmax weights.
                 let stop = if F::SCALED { (at / LANES + 1) * LANES } else { block_len }.min(within(end));
                 let mut scaled = [[0.0; LANES]; R];
                 for (r, scaled) in scaled.iter_mut().enumerate().filter(|_| F::SCALED) {
-                    let tile = (row + r) * self.shares_stride + block * self.layer.tiles() + at / LANES;
-                    s.store(scaled, s.mul(s.load(&self.shares[tile].0), s.f16(&scales[at / LANES])));
+                    let tile = (row + r) * self.weights_stride + block * self.layer.tiles() + at / LANES;
+                    s.store(scaled, s.mul(s.load(&self.weights[tile].0), s.f16(&scales[at / LANES])));
                 }
                 for position in at..stop {
                     let w: [S::F; T] = from_fn(|t| {
@@ -275,11 +275,11 @@ impl<'a> Product for Values<'a> {
                         F::load(s, line)
                     });
                     for (r, sums) in sums.iter_mut().enumerate() {
-                        let share = (row + r) * self.shares_stride * LANES + share + position;
-                        // SAFETY: `run` has compared the positions' blocks with the shares.
+                        let weight = (row + r) * self.weights_stride * LANES + weight + position;
+                        // SAFETY: `run` has compared the positions' blocks with the weights.
                         #[allow(unsafe_code)]
-                        let share = unsafe { shares.get_unchecked(share) };
-                        let x = s.splat(if F::SCALED { scaled[r][position % LANES] } else { *share });
+                        let weight = unsafe { weights.get_unchecked(weight) };
+                        let x = s.splat(if F::SCALED { scaled[r][position % LANES] } else { *weight });
                         for (sum, w) in sums.iter_mut().zip(w) {
                             *sum = s.mul_add(w, x, *sum);
                         }

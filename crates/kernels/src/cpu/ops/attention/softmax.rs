@@ -1,14 +1,14 @@
-//! The online softmax of attention (Milakov and Gimelshein 2018): each part of the positions alone, then part by part.
+//! The online softmax of attention (Milakov and Gimelshein 2018): each split of the positions alone, then merged one by one.
 
 use std::ops::Range;
 
 use crate::cpu::memory::as_numbers;
 use crate::cpu::simd::{Kernel, LANES, Line, Simd, exp, sum_lanes, tanh};
 
-/// Lines of a state behind its values: the sum of shares lane by lane, and the greatest score in every lane.
+/// Lines of a state after its values: the sum of softmax weights, lane by lane, and the greatest score in every lane.
 pub(super) const REST: usize = 2;
 
-/// Makes `state` that of a row that has seen nothing but, if there is one, the sink: the values weighted so far, then
+/// Makes `state` that of a row that has seen nothing but its sink, if it has one. A state is the weighted sum of values so far, then
 /// [`REST`].
 pub(super) fn start(state: &mut [Line], sink: Option<f32>) {
     state.fill(Line::default());
@@ -18,22 +18,22 @@ pub(super) fn start(state: &mut [Line], sink: Option<f32>) {
     }
 }
 
-/// One row's attention to one part of the positions: scores become shares, and begin its state.
+/// One row's softmax over one split. The scores become weights, and their sum and maximum begin the row's state.
 pub(super) struct Softmax<'a> {
-    /// Scores by tiles of a block's positions; become their shares, 0 outside `seen`.
+    /// Scores by tiles of a block's positions. They become weights, which are 0 outside `seen`.
     pub(super) scores: &'a mut [Line],
-    /// The tile of the part that `scores` begin with.
+    /// The tile of the split that `scores` begin with.
     pub(super) first: usize,
     /// Positions of a block.
     pub(super) block_len: usize,
-    /// Positions of the part that the row sees; not empty.
+    /// Positions of the split that the row sees; not empty.
     pub(super) seen: Range<usize>,
     pub(super) softcap: Option<f32>,
     /// Its values stay as they are.
     pub(super) state: &'a mut [Line],
 }
 
-/// Bounds for `min`: a window of 16 over it, moved back by n, lets the first n lanes pass.
+/// Bounds for `min`: 16 of them from 16 - n on let the first n lanes pass.
 const FIRST: [f32; 2 * LANES] = bounds(f32::INFINITY, f32::NEG_INFINITY);
 /// As above; lets all but the first n lanes pass.
 const LAST: [f32; 2 * LANES] = bounds(f32::NEG_INFINITY, f32::INFINITY);
@@ -79,9 +79,9 @@ impl Kernel for Softmax<'_> {
         let max = s.splat(s.largest(max));
         let mut total = s.splat(0.0);
         for line in self.scores {
-            let share = exp(s, s.sub(s.load(&line.0), max));
-            total = s.add(total, share);
-            s.store(&mut line.0, share);
+            let weight = exp(s, s.sub(s.load(&line.0), max));
+            total = s.add(total, weight);
+            s.store(&mut line.0, weight);
         }
         if let [.., to_total, to_max] = self.state {
             s.store(&mut to_total.0, total);
@@ -90,10 +90,10 @@ impl Kernel for Softmax<'_> {
     }
 }
 
-/// Adds a part's state to the state of the parts before it: both are brought to the greater of their maxima.
+/// Merges a split's state into that of the splits before it: both are scaled to the greater of their maxima.
 pub(super) struct Merge<'a> {
     pub(super) state: &'a mut [Line],
-    pub(super) part: &'a [Line],
+    pub(super) split: &'a [Line],
 }
 
 impl Kernel for Merge<'_> {
@@ -101,26 +101,27 @@ impl Kernel for Merge<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (Some((to_max, sums)), Some((part_max, part_sums))) = (self.state.split_last_mut(), self.part.split_last())
+        let (Some((to_max, sums)), Some((split_max, split_sums))) =
+            (self.state.split_last_mut(), self.split.split_last())
         else {
             return;
         };
-        let (before, part) = (s.load(&to_max.0), s.load(&part_max.0));
-        let max = s.max(part, before);
-        let (shrink, by) = (exp(s, s.sub(before, max)), exp(s, s.sub(part, max)));
-        for (sum, part) in sums.iter_mut().zip(part_sums) {
-            let y = s.mul_add(s.load(&part.0), by, s.mul(s.load(&sum.0), shrink));
+        let (before, split) = (s.load(&to_max.0), s.load(&split_max.0));
+        let max = s.max(split, before);
+        let (shrink, by) = (exp(s, s.sub(before, max)), exp(s, s.sub(split, max)));
+        for (sum, split) in sums.iter_mut().zip(split_sums) {
+            let y = s.mul_add(s.load(&split.0), by, s.mul(s.load(&sum.0), shrink));
             s.store(&mut sum.0, y);
         }
         s.store(&mut to_max.0, max);
     }
 }
 
-/// What began a state as its `part` becomes shares of all that the state has seen.
+/// Scales the weights of `split` to those of all that `state` has seen.
 pub(super) struct Normalize<'a> {
-    pub(super) shares: &'a mut [Line],
+    pub(super) weights: &'a mut [Line],
     /// [`REST`] of both.
-    pub(super) part: &'a [Line; REST],
+    pub(super) split: &'a [Line; REST],
     pub(super) state: &'a [Line; REST],
 }
 
@@ -129,16 +130,17 @@ impl Kernel for Normalize<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let ([_, part_max], [total, max]) = (self.part, self.state);
-        let (by, total) = (exp(s, s.sub(s.load(&part_max.0), s.load(&max.0))), s.splat(sum_lanes(s, s.load(&total.0))));
-        for line in self.shares {
-            let share = s.div(s.mul(s.load(&line.0), by), total);
-            s.store(&mut line.0, share);
+        let ([_, split_max], [total, max]) = (self.split, self.state);
+        let (by, total) =
+            (exp(s, s.sub(s.load(&split_max.0), s.load(&max.0))), s.splat(sum_lanes(s, s.load(&total.0))));
+        for line in self.weights {
+            let weight = s.div(s.mul(s.load(&line.0), by), total);
+            s.store(&mut line.0, weight);
         }
     }
 }
 
-/// out ← values / sum of shares.
+/// out ← values / sum of weights.
 pub(super) struct Finish<'a> {
     pub(super) state: &'a [Line],
     pub(super) out: &'a mut [f32],

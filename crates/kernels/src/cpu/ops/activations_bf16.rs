@@ -1,5 +1,5 @@
-//! Rows rounded to BF16, two columns in a word: what weights in BF16 are multiplied with where there are instructions for it. The
-//! numbers of such a model were made so that eight bits of precision do.
+//! Activations rounded to BF16, two columns in a word. Instruction sets with BF16 products multiply BF16 weights with them. Models
+//! in BF16 were trained with activations of this precision.
 
 use tensor::DType;
 
@@ -8,12 +8,12 @@ use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 use crate::cpu::tiles::Tiles;
 
-/// Whether products with these weights are of pairs.
+/// Whether products with these weights are of pairs of BF16.
 pub(crate) fn suit(vector: Vector, tiles: &Tiles) -> bool {
     vector.has_pairs() && tiles.dtype == DType::BF16 && tiles.shape.cols.is_multiple_of(2)
 }
 
-/// Numbers that are rounded in one piece of work.
+/// Numbers that are rounded in one task.
 const GRAIN: usize = 1 << 14;
 
 /// Rounds rows of x, whose width is even, to half as many words.

@@ -9,9 +9,9 @@ pub(super) struct IQ4NL;
 pub(super) struct IQ4XS;
 pub(super) struct MXFP4;
 
-/// The levels of IQ4_NL and IQ4_XS, and 128.
+/// The levels of IQ4_NL and IQ4_XS, plus 128.
 const LEVELS: Bytes = [1, 24, 45, 63, 79, 93, 106, 118, 129, 141, 153, 166, 181, 197, 217, 241];
-/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa), and 16.
+/// Twice the numbers of the 4-bit float of the OCP microscaling formats (sign, two bits of exponent, one of mantissa), plus 16.
 const FLOATS: Bytes = [16, 17, 18, 19, 20, 22, 24, 28, 16, 15, 14, 13, 12, 10, 8, 4];
 
 /// Line `i` of 32 columns from the nibbles of four lines.
@@ -116,7 +116,7 @@ impl Quant<8, 4, 1> for MXFP4 {
     }
 }
 
-/// 2^(e - 128): half of what the exponent byte says, for a table of doubles. The two smallest are subnormal.
+/// 2^(e - 128): half of what the exponent byte says, as the table has twice the numbers. The two smallest are subnormal.
 #[inline(always)]
 fn half_power(e: u8) -> f32 {
     f32::from_bits(if e < 2 { 0x0020_0000 << e } else { (u32::from(e) - 1) << 23 })

@@ -1,21 +1,21 @@
-//! Products of rounded rows with tiles as they lie, and of parts of them: a part's products are added up exactly; the parts, each
-//! times its scale, in the order of the columns, so that neither tile nor company nor chunk shows in the bits.
+//! Products of 8-bit rows with packed tiles. The products of a part are summed exactly. The parts, each times its scale, are added
+//! up in the order of the columns, so the bits depend on neither the tile, nor the rest of the batch, nor how a prompt is cut.
 
 use std::marker::PhantomData;
 
 use tensor::DType;
 
-use super::{Quant, eight, five, for_quant, four, k_quants};
+use super::{Quant, for_quant, k_quants, q4, q5, q8};
 use crate::cpu::ops::activations_q8::{Block as Rounded, Factor};
 use crate::cpu::simd::{Ahead, Bytes, Kernel, Line, Simd, Vector};
 
-/// Multiplies tiles with rounded rows: row r of `sums` + t = tile t · row r.
+/// Multiplies tiles with 8-bit rows: row r of `sums` + t = tile t · row r.
 #[derive(Debug)]
 pub(crate) struct RoundedProduct<'a> {
     pub(crate) dtype: DType,
     /// The tiles, one after the other.
     pub(crate) tiles: &'a [Bytes],
-    /// Fields from tile to tile.
+    /// Distance between tiles, in fields.
     pub(crate) stride: usize,
     pub(crate) cols: usize,
     pub(crate) x: &'a [Rounded],
@@ -26,7 +26,7 @@ pub(crate) struct RoundedProduct<'a> {
 }
 
 impl RoundedProduct<'_> {
-    /// As `dot.rs` does it, which suits few rows and weights that take little to unpack; or as `held.rs` does.
+    /// Runs it as `held.rs` does if `held`, else as `dot.rs` does, which is better for few rows and weights that are cheap to unpack.
     pub(crate) fn run(self, vector: Vector, held: bool) {
         for_quant!(self.dtype, run[](vector, self, held));
     }
@@ -43,10 +43,10 @@ where
     }
 }
 
-/// [`RoundedProduct`] of one type, in one of the ways.
+/// [`RoundedProduct`] of one type, in one of the two ways.
 pub(super) struct Typed<'a, T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     pub(super) job: RoundedProduct<'a>,
-    /// How far ahead memory is asked for.
+    /// How far ahead memory is prefetched.
     pub(super) ahead: Ahead,
     of: PhantomData<T>,
 }
@@ -66,8 +66,8 @@ where
 
 /// A part of columns of a tile.
 pub(super) trait Lines<S: Simd, const LINES: usize> {
-    /// Whether sums are made line by line, in the order they are written: where lines are held in registers the compiler would
-    /// else make one sum after the other, which waits for each product, and put lines into memory meanwhile.
+    /// Whether the compiler must keep the order in which sums are written, line by line. Where lines are held in registers it would
+    /// otherwise compute one sum after the other, wait for each product and move lines to memory.
     const IN_TURN: bool = false;
 
     /// Line `i`.
@@ -76,8 +76,8 @@ pub(super) trait Lines<S: Simd, const LINES: usize> {
     fn min(&self, s: S) -> Option<S::F>;
 }
 
-/// Adds the products of R rows with a part of T tiles, from whose bytes, `wide` or not, `zero` is taken, to the total of each
-/// pair. All pairs take turns: each one's sum waits for its last product, the others' meanwhile go on.
+/// Adds the products of R rows with a part of T tiles to the total of each pair. `zero` is subtracted from the tiles' bytes, which
+/// may be `wide`. The pairs take turns, so that while one waits for its product the others proceed.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, L: Lines<S, LINES>, const R: usize, const T: usize, const LINES: usize>(
     s: S,
@@ -98,7 +98,7 @@ pub(super) fn multiply<S: Simd, L: Lines<S, LINES>, const R: usize, const T: usi
             *line = tile.line(s, i);
         }
         for (sums, x) in sums.iter_mut().zip(x) {
-            let x = s.splat_int(x.quads[i].to_bits() as i32);
+            let x = s.splat_int(x.quads[i].to_bits().cast_signed());
             for (sum, line) in sums.iter_mut().zip(lines) {
                 *sum = s.dot(*sum, line, x, wide);
                 if L::IN_TURN {

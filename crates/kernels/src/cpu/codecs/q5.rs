@@ -1,13 +1,13 @@
-//! Five bits an element in blocks of 32: four as in `four.rs`; bit i of the last line's bytes is the fifth of line i.
+//! Five bits an element in blocks of 32: four as in `q4.rs`, and bit i of the last line's bytes is the fifth bit of line i.
 
-use super::four::nibble;
+use super::q4::nibble;
 use super::{Block, Quads, Quant, bits, half};
 use crate::cpu::simd::Simd;
 
 pub(super) struct Q5_0;
 pub(super) struct Q5_1;
 
-/// Nibbles, then the fifth bits, which the file has in the order of the columns.
+/// Packs nibbles, then the fifth bits, which the file has in the order of the columns.
 fn pack(high: &[u8], nibbles: &[u8], quants: &mut [u8]) {
     quants[..16].copy_from_slice(nibbles);
     quants[16..].fill(0);
