@@ -9,21 +9,22 @@
 use std::sync::Arc;
 
 use model::{Checkpoint, ModelError};
-use serde_json::{Map, json};
+use serde_json::json;
 use serve::Endpoint;
-use text::{ChatTemplate, EncodeOptions, Grammar, Tokenizer};
+use text::{CallOptions, ChatTemplate, Conversation, Dialect, EncodeOptions, Grammar, Part, Tokenizer};
 
 /// What a target does with some bytes; whether they were accepted.
 pub type Body = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 6] = [
+pub const TARGETS: [(&str, Body); 7] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("tokenizer_json", tokenizer_json),
     ("chat_template", chat_template),
     ("request_body", request_body),
     ("grammar", grammar),
+    ("dialects", dialects),
 ];
 
 /// A GGUF file.
@@ -83,7 +84,7 @@ pub fn chat_template(data: &[u8]) -> bool {
         {"role": "tool", "tool_call_id": "1", "content": "2"},
     ]);
     let tools = json!([{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]);
-    template.render(&messages, Some(&tools), true, &Map::new()).is_ok()
+    template.render(&Conversation { tools: Some(&tools), ..Conversation::new(&messages) }).is_ok()
 }
 
 /// The body of a request.
@@ -98,4 +99,46 @@ pub fn grammar(data: &[u8]) -> bool {
     let Ok(matcher) = Grammar::parse(source).and_then(|grammar| grammar.matcher()) else { return false };
     matcher.matches(&source[..source.floor_char_boundary(64)]);
     true
+}
+
+/// A dialect's name in the first line, and an answer. However the answer is cut, its parts are the same.
+pub fn dialects(data: &[u8]) -> bool {
+    let Some((name, answer)) = std::str::from_utf8(data).ok().and_then(|text| text.split_once('\n')) else {
+        return false;
+    };
+    let Some(dialect) = Dialect::named(name) else { return false };
+    let tools = json!([{"function": {"name": "f", "parameters": {"properties": {"a": {"type": "string"}}}}}]);
+    let mut separated = false;
+    for pieces in [false, true] {
+        let options = CallOptions { tools: Some(&tools), parallel: true, pieces };
+        let parts = |step: usize| {
+            let mut parser = dialect.parser("", &options);
+            let chars: Vec<char> = answer.chars().collect();
+            let mut parts: Vec<Part> =
+                chars.chunks(step).flat_map(|cut| parser.push(&cut.iter().collect::<String>())).collect();
+            parts.extend(parser.finish());
+            separated |= parts.iter().any(|part| !matches!(part, Part::Text(_)));
+            joined(&parts)
+        };
+        let cuts = [usize::MAX, 1, 7].map(parts);
+        assert!(cuts.iter().all(|cut| *cut == cuts[0]), "{cuts:?}");
+    }
+    separated
+}
+
+/// Parts of a kind put together: texts, reasoning and each call's arguments.
+fn joined(parts: &[Part]) -> Vec<(usize, String)> {
+    let mut joined: Vec<(usize, String)> = Vec::new();
+    for part in parts {
+        let (kind, text) = match part {
+            Part::Text(text) => (0, text.clone()),
+            Part::Reasoning(text) => (1, text.clone()),
+            Part::ToolCall(delta) => (2 + delta.index, delta.name.clone().unwrap_or_default() + &delta.arguments),
+        };
+        match joined.last_mut() {
+            Some((last, before)) if *last == kind => before.push_str(&text),
+            _ => joined.push((kind, text)),
+        }
+    }
+    joined
 }
