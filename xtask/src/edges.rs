@@ -21,7 +21,7 @@ const FILES: &[&str] = &["safetensors", "tempfile"];
 /// Maps of files; `kernels` takes pages without a file.
 const MAPS: &[&str] = &["memmap2"];
 const METRICS: &[&str] = &["tracing", "tracing-subscriber", "log", "prometheus-client", "metrics", "opentelemetry"];
-const TEXT: &[&str] = &["tokenizers", "minijinja", "fancy-regex"];
+const TEXT: &[&str] = &["tokenizers", "fancy-regex"];
 const TERMINAL: &[&str] = &["clap", "rustyline", "indicatif", "comfy-table"];
 const THREADS: &[&str] = &["rayon", "crossbeam-channel", "parking_lot"];
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
-use serde_json::Value;
-use text::{CallOptions, ConstraintMatcher, EncodeOptions, Parser, TemplateError};
+use text::{
+    CallOptions, ChatPrompt, ConstraintMatcher, Conversation, EncodeOptions, MessageError, MessageErrorKind, Parser,
+    TemplateError,
+};
 
 use crate::choice::Choice;
 use crate::constraint::Mask;
@@ -33,18 +35,21 @@ impl LoadedModel {
     ///
     /// # Errors
     /// If the model has no template or it refuses the conversation.
-    pub fn render(&self, chat: &Chat) -> Result<String, Problem> {
+    pub fn render(&self, chat: &Chat) -> Result<ChatPrompt, Problem> {
         let template = self.info.template.as_ref().map_err(|why| {
             let message = format!("The model {} cannot chat: {why}.", self.info.name);
             Problem::of(Kind::Unsupported, "messages", message)
         })?;
-        let mut variables = chat.variables.clone();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        variables.entry("now").or_insert_with(|| now.as_secs().into());
-        let text = template
-            .render(&chat.messages, chat.tools.as_ref(), chat.add_generation_prompt, &variables)
-            .map_err(|e: TemplateError| Problem::of(Kind::InvalidValue, "messages", e.to_string()))?;
-        if chat.continue_final_message { cut_after_last(&chat.messages, text) } else { Ok(text) }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let prompt = template.render(&Conversation {
+            messages: &chat.messages,
+            tools: chat.tools.as_ref(),
+            add_generation_prompt: chat.add_generation_prompt,
+            continue_final_message: chat.continue_final_message,
+            variables: Some(&chat.variables),
+            now: i64::try_from(now).ok(),
+        })?;
+        Ok(prompt)
     }
 
     /// The tokens of what [`LoadedModel::render`] gives.
@@ -52,19 +57,15 @@ impl LoadedModel {
     /// # Errors
     /// As [`LoadedModel::render`].
     pub fn chat_tokens(&self, chat: &Chat) -> Result<Vec<u32>, Problem> {
-        Ok(self.encode_chat(&self.render(chat)?))
-    }
-
-    fn encode_chat(&self, text: &str) -> Vec<u32> {
-        self.info.tokenizer.encode(text, EncodeOptions { add_special: false, parse_special: true })
+        Ok(self.info.tokenizer.encode_chat(&self.render(chat)?))
     }
 
     fn prompts(&self, input: &Input) -> Result<Vec<Encoded>, Problem> {
         match input {
             Input::Chat(chat) => {
-                let text = self.render(chat)?;
-                let tokens = self.encode_chat(&text);
-                Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, rendered: Some(text) }])
+                let prompt = self.render(chat)?;
+                let tokens = self.info.tokenizer.encode_chat(&prompt);
+                Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, rendered: Some(prompt.into_text()) }])
             }
             Input::Prompts { items, echo } => {
                 items.iter().enumerate().map(|(i, item)| self.encode(item, i, *echo, items.len())).collect()
@@ -143,16 +144,25 @@ struct Encoded {
     rendered: Option<String>,
 }
 
-/// Ends the prompt where the last message's text does, dropping what the template puts after a message.
-fn cut_after_last(messages: &Value, mut text: String) -> Result<String, Problem> {
-    let last = messages.as_array().and_then(|all| all.last());
-    let content = last.and_then(|message| message["content"].as_str()).unwrap_or_default().trim_end();
-    let Some(at) = text.rfind(content) else {
-        let message = "The model's chat template changes the last message, so that it cannot be continued.";
-        return Err(Problem::of(Kind::InvalidValue, "continue_final_message", message));
-    };
-    text.truncate(at + content.len());
-    Ok(text)
+impl From<MessageError> for Problem {
+    fn from(error: MessageError) -> Problem {
+        let kind = match error.kind {
+            MessageErrorKind::Missing => Kind::Missing,
+            MessageErrorKind::Type => Kind::InvalidType,
+            MessageErrorKind::Value => Kind::InvalidValue,
+            MessageErrorKind::Unsupported => Kind::Unsupported,
+        };
+        Problem::of(kind, error.field, error.problem)
+    }
+}
+
+impl From<TemplateError> for Problem {
+    fn from(error: TemplateError) -> Problem {
+        match error {
+            TemplateError::Message(error) => error.into(),
+            other => Problem::of(Kind::InvalidValue, "messages", other.to_string()),
+        }
+    }
 }
 
 /// What all prompts of a request share.

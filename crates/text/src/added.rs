@@ -1,7 +1,10 @@
 //! Tokens found in the text as written, before anything else is done to it.
 
-use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
+use std::ops::Range;
 
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, Input, MatchKind};
+
+use crate::ChatPrompt;
 use crate::classes::WORD;
 
 /// A token to look for.
@@ -28,6 +31,37 @@ pub(crate) enum Fragment<'a> {
     Text(&'a str),
     /// A token.
     Token(u32),
+}
+
+/// Where special tokens are recognised.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Special<'a> {
+    /// Nowhere.
+    None,
+    /// Everywhere.
+    All,
+    /// Where the template wrote them in the prompt that is cut.
+    In(&'a ChatPrompt),
+}
+
+impl Special<'_> {
+    /// Whether a token in a range of bytes is one.
+    fn at(self, range: Range<usize>) -> bool {
+        match self {
+            Special::None => false,
+            Special::All => true,
+            Special::In(prompt) => prompt.is_control(range),
+        }
+    }
+
+    /// The same for a part of the text, which is special as a whole or not at all once it is moved.
+    pub(crate) fn within(self, range: Range<usize>) -> Self {
+        match self {
+            Special::In(prompt) if prompt.is_template(&range) => Special::All,
+            Special::In(_) => Special::None,
+            other => other,
+        }
+    }
 }
 
 /// Which of two overlapping tokens is found.
@@ -65,8 +99,8 @@ impl AddedTokens {
         Ok(AddedTokens { tokens, search, order })
     }
 
-    /// Cuts `text` at the tokens found; special ones only with `special`.
-    pub(crate) fn cut<'a>(&self, text: &'a str, special: bool) -> Vec<Fragment<'a>> {
+    /// Cuts `text` at the tokens found; special ones only where `special` says so.
+    pub(crate) fn cut<'a>(&self, text: &'a str, special: Special<'_>) -> Vec<Fragment<'a>> {
         match (&self.search, self.order) {
             _ if text.is_empty() => Vec::new(),
             (None, _) => vec![Fragment::Text(text)],
@@ -75,16 +109,21 @@ impl AddedTokens {
         }
     }
 
-    fn leftmost<'a>(&self, search: &AhoCorasick, text: &'a str, special: bool) -> Vec<Fragment<'a>> {
+    fn leftmost<'a>(&self, search: &AhoCorasick, text: &'a str, special: Special<'_>) -> Vec<Fragment<'a>> {
         let mut fragments = Vec::new();
-        let mut done = 0;
-        for found in search.find_iter(text) {
+        let (mut done, mut from) = (0, 0);
+        while let Some(found) = search.find(Input::new(text).range(from..)) {
             let token = &self.tokens[found.pattern().as_usize()];
             let (before, after) = (&text[..found.start()], &text[found.end()..]);
             let in_word = token.single_word
                 && (before.chars().next_back().is_some_and(|c| WORD.has(c))
                     || after.chars().next().is_some_and(|c| WORD.has(c)));
-            if in_word || token.special && !special {
+            from = found.end();
+            if in_word || token.special && !special.at(found.range()) {
+                // Where some are recognised and others not, what is none must not hide what begins within it.
+                if matches!(special, Special::In(_)) {
+                    from = text.ceil_char_boundary(found.start() + 1);
+                }
                 continue;
             }
             let start = if token.lstrip { before.trim_end().len() } else { before.len() }.max(done);
@@ -102,15 +141,20 @@ impl AddedTokens {
 
     /// Token by token, the longest first, each in all the text that is left. One pass over the text first finds out which
     /// tokens are there at all.
-    fn longest<'a>(&self, search: &AhoCorasick, text: &'a str, special: bool) -> Vec<Fragment<'a>> {
+    fn longest<'a>(&self, search: &AhoCorasick, text: &'a str, special: Special<'_>) -> Vec<Fragment<'a>> {
         let mut there = vec![false; self.tokens.len()];
         search.find_overlapping_iter(text).for_each(|found| there[found.pattern().as_usize()] = true);
+        let none = matches!(special, Special::None);
         let mut fragments = vec![Fragment::Text(text)];
-        for (token, _) in self.tokens.iter().zip(there).filter(|(t, there)| *there && (special || !t.special)) {
+        for (token, _) in self.tokens.iter().zip(there).filter(|(t, there)| *there && !(none && t.special)) {
+            let is = |at: usize| !token.special || special.at(at..at + token.text.len());
             let mut cut = Vec::with_capacity(fragments.len());
             for fragment in fragments {
                 match fragment {
-                    Fragment::Text(text) => token.cut(text, &mut cut),
+                    Fragment::Text(part) => {
+                        let offset = part.as_ptr() as usize - text.as_ptr() as usize;
+                        token.cut(part, |at| is(offset + at), &mut cut);
+                    }
                     token => cut.push(token),
                 }
             }
@@ -121,22 +165,30 @@ impl AddedTokens {
 }
 
 impl AddedToken {
-    fn cut<'a>(&self, mut text: &'a str, out: &mut Vec<Fragment<'a>>) {
+    /// Cuts `text` where the token stands, if it is one there.
+    fn cut<'a>(&self, text: &'a str, is: impl Fn(usize) -> bool, out: &mut Vec<Fragment<'a>>) {
         // What C calls space: this is where llama.cpp strips.
         let space = |c: char| matches!(c, ' ' | '\t'..='\r');
-        while let Some(at) = text.find(&self.text) {
-            let before = if self.lstrip { text[..at].trim_end_matches(space) } else { &text[..at] };
+        let (mut done, mut from) = (0, 0);
+        while let Some(at) = text[from..].find(&self.text).map(|at| from + at) {
+            if !is(at) {
+                from = text.ceil_char_boundary(at + 1);
+                continue;
+            }
+            let before = &text[done..at];
+            let before = if self.lstrip { before.trim_end_matches(space) } else { before };
             if !before.is_empty() {
                 out.push(Fragment::Text(before));
             }
             out.push(Fragment::Token(self.id));
-            text = &text[at + self.text.len()..];
+            done = at + self.text.len();
             if self.rstrip {
-                text = text.trim_start_matches(space);
+                done = text.len() - text[done..].trim_start_matches(space).len();
             }
+            from = done;
         }
-        if !text.is_empty() {
-            out.push(Fragment::Text(text));
+        if done < text.len() {
+            out.push(Fragment::Text(&text[done..]));
         }
     }
 }
@@ -144,6 +196,7 @@ impl AddedToken {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jinja::Origin;
 
     fn token(id: u32, text: &str) -> AddedToken {
         AddedToken { id, text: text.into(), ..AddedToken::default() }
@@ -151,6 +204,7 @@ mod tests {
 
     fn check(tokens: &[AddedToken], order: Order, text: &str, special: bool, expected: &str) {
         let tokens = AddedTokens::new(tokens.to_vec(), order).expect("few");
+        let special = if special { Special::All } else { Special::None };
         let found: Vec<String> = (tokens.cut(text, special).iter())
             .map(|f| match f {
                 Fragment::Text(t) => format!("{t:?}"),
@@ -178,6 +232,18 @@ mod tests {
             check(&tokens, order, "a <m>\n b<s><u>", true, r#""a" 2 "b" 1 3"#);
             check(&tokens, order, "a <m>\n b<s><u>", false, r#""a" 2 "b<s>" 3"#);
             check(&tokens, order, "", true, "");
+        }
+    }
+
+    #[test]
+    fn special_where_they_may_be() {
+        let tokens =
+            [AddedToken { special: true, ..token(1, "<s>") }, AddedToken { special: true, ..token(2, "<s><s>") }];
+        for order in [Order::Leftmost, Order::Longest] {
+            let tokens = AddedTokens::new(tokens.to_vec(), order).expect("few");
+            let prompt = ChatPrompt::new("a<s><s><s>".into(), vec![(4, Origin::Data), (10, Origin::Template)]);
+            let fragments = tokens.cut(prompt.text(), Special::In(&prompt));
+            assert_eq!(fragments, [Fragment::Text("a<s>"), Fragment::Token(2)], "{order:?}");
         }
     }
 

@@ -19,6 +19,9 @@ pub(crate) static DIGIT: LazyLock<CharSet> = LazyLock::new(|| CharSet::new(r"\p{
 /// What words are made of (`\w`).
 pub(crate) static WORD: LazyLock<CharSet> = LazyLock::new(|| CharSet::new(r"\w"));
 
+/// What Python prints as it is in a quoted text, besides the space.
+pub(crate) static PRINTABLE: LazyLock<CharSet> = LazyLock::new(|| CharSet::new(r"[^\p{C}\p{Z}]"));
+
 /// Sorted ranges of characters.
 pub(crate) struct CharSet(Vec<(char, char)>);
 
@@ -71,6 +74,7 @@ mod tests {
         check(&CONTROL, "\u{1}\u{AD}\u{E000}", "a ");
         check(&DIGIT, "09٣", "½Ⅷa");
         check(&WORD, "aé_9", " -!");
+        check(&PRINTABLE, "aé~😀", " \u{a0}\u{ad}\u{7f}\u{e000}");
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod dialects;
 mod export;
 mod gguf;
 mod grammar;
+mod jinja;
 mod json;
 mod merge;
 mod normalize;
@@ -37,5 +38,8 @@ pub use decode::StreamDecoder;
 pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};
 pub use stop::StopStrings;
-pub use template::{ChatTemplate, TemplateError};
+pub use template::{
+    ChatPrompt, ChatTemplate, Conversation, MessageError, MessageErrorKind, TemplateError, builtin_template,
+    builtin_template_names, normalized_messages,
+};
 pub use tokenizer::{EncodeOptions, GgufVocab, TokenKind, Tokenizer, TokenizerError};

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
-use crate::added::{AddedTokens, Fragment};
+use crate::added::{AddedTokens, Fragment, Special};
 use crate::alphabet;
 use crate::bpe::Bpe;
 use crate::normalize::Normalizer;
@@ -54,21 +54,22 @@ const CACHED_PIECE: usize = 64;
 const CACHED_PIECES: usize = 1 << 16;
 
 impl Pipeline {
-    /// Appends the ids of `text`; special tokens written in it are recognised only with `special`.
-    pub(crate) fn encode(&self, text: &str, special: bool, out: &mut Vec<u32>) {
+    /// Appends the ids of `text`; special tokens written in it are recognised only where `special` says so.
+    pub(crate) fn encode(&self, text: &str, special: Special<'_>, out: &mut Vec<u32>) {
         let mut cache = Cache::default();
         for fragment in self.added.cut(text, special) {
             match fragment {
                 Fragment::Token(id) => out.push(id),
                 Fragment::Text(part) => {
-                    let first = std::ptr::eq(part.as_ptr(), text.as_ptr());
-                    self.encode_text(part, first, special, &mut cache, out);
+                    let offset = part.as_ptr() as usize - text.as_ptr() as usize;
+                    let special = special.within(offset..offset + part.len());
+                    self.encode_text(part, offset == 0, special, &mut cache, out);
                 }
             }
         }
     }
 
-    fn encode_text(&self, text: &str, first: bool, special: bool, cache: &mut Cache, out: &mut Vec<u32>) {
+    fn encode_text(&self, text: &str, first: bool, special: Special<'_>, cache: &mut Cache, out: &mut Vec<u32>) {
         let text = self.normalizers.iter().fold(Cow::Borrowed(text), |text, step| step.apply(text));
         let fragments = match &self.normalized {
             Some(added) => added.cut(&text, special),

@@ -1,5 +1,7 @@
 //! Tokenizers behind one type: from tokenizer.json or from the vocabulary of a GGUF file.
 
+use crate::ChatPrompt;
+use crate::added::Special;
 use crate::pipeline::Pipeline;
 use crate::vocab::Vocab;
 use crate::{gguf, json};
@@ -131,9 +133,25 @@ impl Tokenizer {
         if options.add_special {
             ids.extend(&self.around.0);
         }
-        self.pipeline.encode(text, options.parse_special, &mut ids);
+        let special = if options.parse_special { Special::All } else { Special::None };
+        self.pipeline.encode(text, special, &mut ids);
         if options.add_special {
             ids.extend(&self.around.1);
+        }
+        ids
+    }
+
+    /// Token ids of a rendered conversation. Only what the template wrote becomes a control token: `<|im_end|>` in a message
+    /// is text. A begin of sequence is added if the vocabulary wants one and the template wrote none; there are never two.
+    pub fn encode_chat(&self, prompt: &ChatPrompt) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(prompt.text().len() / 3 + 2);
+        let begin = self.bos.filter(|bos| self.around.0.contains(bos));
+        ids.extend(begin);
+        self.pipeline.encode(prompt.text(), Special::In(prompt), &mut ids);
+        if let Some(bos) = self.bos {
+            let written = ids[usize::from(begin.is_some())..].iter().take_while(|id| **id == bos).count();
+            let wanted = usize::from(begin.is_some() || written > 0);
+            ids.drain(wanted..written + usize::from(begin.is_some()));
         }
         ids
     }

@@ -6,7 +6,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Sampling};
 use engine::EngineConfig;
 use model::GenerationConfig;
-use text::{ChatTemplate, Dialect, Tokenizer};
+use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
 
 use crate::sampling::suggested;
 use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, load, vocab};
@@ -149,7 +149,7 @@ impl Model {
     ///
     /// # Errors
     /// If the model has no template or it refuses the conversation.
-    pub fn render(&self, chat: &Chat) -> Result<String, Error> {
+    pub fn render(&self, chat: &Chat) -> Result<ChatPrompt, Error> {
         Ok(self.loaded.render(chat)?)
     }
 

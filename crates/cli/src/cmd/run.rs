@@ -88,7 +88,7 @@ impl Run {
 /// The text that the model sees.
 fn prompt(model: &Model, input: &Input) -> anyhow::Result<String> {
     match input {
-        Input::Chat(chat) => Ok(model.render(chat)?),
+        Input::Chat(chat) => Ok(model.render(chat)?.into_text()),
         Input::Prompts { items, .. } => Ok(items.iter().filter_map(text_of).collect()),
     }
 }

@@ -14,6 +14,7 @@
 
 mod arguments;
 mod code;
+mod either;
 mod forms;
 mod frame;
 mod functionary;
@@ -23,7 +24,6 @@ mod headed;
 mod json;
 mod json_calls;
 mod llama;
-mod mistral;
 mod object;
 mod output;
 mod parser;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::either::EitherCalls;
 use super::frame::{Body, Frame, Tags, To};
 use super::functionary::FunctionaryCall;
 use super::gemma::GemmaCall;
@@ -9,7 +10,6 @@ use super::harmony::{Harmony, MARKERS};
 use super::headed::{HeadedCalls, Heading};
 use super::json_calls::JsonCalls;
 use super::llama::LlamaCalls;
-use super::mistral::MistralCalls;
 use super::parser::Machine;
 use super::python::PythonCalls;
 use super::tools::Tools;
@@ -207,7 +207,8 @@ const COMMAND: Tags = Tags {
     quoted: false,
 };
 
-const MISTRAL_CALL: (&str, To) = ("[TOOL_CALLS]", To::Call(|_| Box::new(MistralCalls::Begin)));
+const MISTRAL_CALL: (&str, To) =
+    ("[TOOL_CALLS]", To::Call(|tools| either("", |_| Box::new(HeadedCalls::new(&MISTRAL_HEADING)), tools)));
 const MISTRAL: Tags = Tags {
     text: &[("[THINK]", To::Reasoning), MISTRAL_CALL],
     reasoning: &[("[/THINK]", To::Text), MISTRAL_CALL],
@@ -228,6 +229,14 @@ const LFM: Tags = Tags {
     text: &[THINK, ("<|tool_call_start|>", To::Call(|_| Box::new(PythonCalls::new("<|tool_call_end|>"))))],
     reasoning: &[THOUGHT],
     quoted: false,
+};
+
+const MISTRAL_HEADING: Heading = Heading {
+    open: "",
+    // `name[ARGS]`, `name[CALL_ID]id[ARGS]`, or the name alone.
+    name: |header| header.split('[').next().map(str::trim),
+    end: "",
+    close: "",
 };
 
 /// Llama writes JSON with a marker or none, the function's name in a tag where its makers' documents say so, and lists of
@@ -277,7 +286,10 @@ const KIMI_HEADING: Heading = Heading {
 const QWEN_CODER: Tags = Tags {
     text: &[
         THINK,
-        ("<tool_call>", To::Call(|tools| Box::new(XmlCalls::new(&QWEN_ELEMENTS, tools)))),
+        (
+            "<tool_call>",
+            To::Call(|tools| either("</tool_call>", |tools| Box::new(XmlCalls::new(&QWEN_ELEMENTS, tools)), tools)),
+        ),
         // The tag around functions is sometimes forgotten.
         ("<function=", To::Call(|tools| Box::new(XmlCalls::named(&QWEN_ELEMENTS, tools)))),
     ],
@@ -318,7 +330,13 @@ const MINIMAX_ELEMENTS: Elements = Elements {
 };
 
 const GLM: Tags = Tags {
-    text: &[THINK, ("<tool_call>", To::Call(|tools| Box::new(XmlCalls::new(&GLM_ELEMENTS, tools))))],
+    text: &[
+        THINK,
+        (
+            "<tool_call>",
+            To::Call(|tools| either("</tool_call>", |tools| Box::new(XmlCalls::new(&GLM_ELEMENTS, tools)), tools)),
+        ),
+    ],
     reasoning: &[THOUGHT],
     quoted: true,
 };
@@ -333,4 +351,9 @@ const GLM_ELEMENTS: Elements = Elements {
 
 fn json(close: &'static str) -> Box<dyn Body> {
     Box::new(JsonCalls::new(close))
+}
+
+/// Calls as JSON up to `close`, or in a form of the family's own.
+fn either(close: &'static str, other: fn(&Arc<Tools>) -> Box<dyn Body>, tools: &Arc<Tools>) -> Box<dyn Body> {
+    Box::new(EitherCalls::new(close, other, tools))
 }

@@ -1,24 +1,18 @@
 //! Chat templates: the model's own Jinja, rendered with limits as Hugging Face renders it.
 
-mod json;
+mod adapt;
+mod builtin;
 mod messages;
-mod time;
+mod prompt;
 
-use std::io;
+use serde_json::{Map, Value};
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Kwargs, Value};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
-
-/// Instructions a template may run: a thousand for each of a thousand messages.
-const FUEL: u64 = 1_000_000;
-/// Stack for one rendering, memory only as far as it is used. With its fuel a template can nest lists 300,000 deep, and
-/// printing or dropping those takes some hundred bytes of stack for each.
-const STACK: usize = 256 << 20;
-/// Bytes a template may write.
-const LONGEST: usize = 64 << 20;
-/// The name under which the template is kept.
-const NAME: &str = "chat";
+use crate::Dialect;
+use crate::jinja::{Jinja, JinjaError, LIMITS, Limits, Variable};
+use adapt::Needs;
+pub use builtin::{builtin_template, builtin_template_names};
+pub use messages::{MessageError, MessageErrorKind, normalized_messages};
+pub use prompt::ChatPrompt;
 
 /// Why a template cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,189 +20,185 @@ pub enum TemplateError {
     /// It is not valid Jinja.
     #[error("the model's chat template is not valid: {0}")]
     Syntax(String),
+    /// The messages are not what they should be, whatever the template.
+    #[error(transparent)]
+    Message(#[from] MessageError),
     /// It refused the conversation (raise_exception) or failed on it.
     #[error("the model's chat template does not take this conversation: {0}")]
     Render(String),
 }
 
-/// A compiled chat template. Shared between threads.
-#[derive(Clone, Debug)]
-pub struct ChatTemplate {
-    env: Environment<'static>,
-    special: Vec<(String, String)>,
-    source: String,
-    takes_parts: bool,
+/// A conversation to render.
+#[derive(Clone, Copy, Debug)]
+pub struct Conversation<'a> {
+    /// OpenAI's messages.
+    pub messages: &'a Value,
+    /// OpenAI's tools.
+    pub tools: Option<&'a Value>,
+    /// End the prompt with the start of an answer.
+    pub add_generation_prompt: bool,
+    /// The last message is the beginning of the answer: the prompt ends with its text.
+    pub continue_final_message: bool,
+    /// Further variables (`chat_template_kwargs`).
+    pub variables: Option<&'a Map<String, Value>>,
+    /// The time for templates that ask for it (`strftime_now`, UTC), in seconds since 1970.
+    pub now: Option<i64>,
 }
 
+impl<'a> Conversation<'a> {
+    /// A conversation that is to be answered.
+    pub fn new(messages: &'a Value) -> Conversation<'a> {
+        Conversation {
+            messages,
+            tools: None,
+            add_generation_prompt: true,
+            continue_final_message: false,
+            variables: None,
+            now: None,
+        }
+    }
+}
+
+/// A chat template that can be rendered. Shared between threads.
+///
+/// ```
+/// use text::{ChatTemplate, Conversation, builtin_template};
+///
+/// let template = ChatTemplate::new(builtin_template("chatml").unwrap(), &[]).unwrap();
+/// let messages = serde_json::json!([{"role": "user", "content": "Hello"}]);
+/// let prompt = template.render(&Conversation::new(&messages)).unwrap();
+/// assert_eq!(prompt.text(), "<|im_start|>user\nHello<|im_end|>\n<|im_start|>assistant\n");
+/// ```
+#[derive(Clone, Debug)]
+pub struct ChatTemplate {
+    jinja: Jinja,
+    special: Vec<(String, String)>,
+    source: String,
+    needs: Needs,
+}
+
+/// What a trial of a template may take: it renders three short messages.
+const TRIAL: Limits = Limits { steps: 200_000, bytes: 4 << 20, times: 64 };
+
+/// Where a message that is continued ends. The space at its end tells whether the template drops white space.
+const CONTINUED: &str = "\u{e000}continued\u{e001} ";
+
 impl ChatTemplate {
-    /// Compiles `source`; `special` are the texts of the special tokens it may name (`bos_token`, `eos_token` …).
+    /// Parses `source` and finds out what messages it takes; `special` are the texts of the special tokens that it may
+    /// name (`bos_token`, `eos_token` …).
     ///
     /// # Errors
     /// If it is not valid Jinja.
     pub fn new(source: &str, special: &[(&str, &str)]) -> Result<ChatTemplate, TemplateError> {
-        let mut env = environment()?;
-        let compiled = env.add_template_owned(NAME, without_generation_tags(source));
-        compiled.map_err(|e| TemplateError::Syntax(reason(&e)))?;
+        let jinja = Jinja::new(source).map_err(|e| TemplateError::Syntax(e.to_string()))?;
         let special = special.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        Ok(ChatTemplate { env, special, source: source.to_owned(), takes_parts: messages::takes_parts(source) })
+        let all = Needs { lists: true, texts: true, null: true, system: true, text_arguments: false, short_ids: false };
+        let mut template = ChatTemplate { jinja, special, source: source.to_owned(), needs: all };
+        template.needs = Needs::of(&|messages| {
+            let trial = Conversation { now: Some(0), ..Conversation::new(messages) };
+            Some(template.render_as_given(&trial, (messages, None), TRIAL).ok()?.into_text())
+        });
+        Ok(template)
     }
 
-    /// Renders a conversation. `messages` and `tools` are OpenAI's JSON; `extra` are further variables
-    /// (`chat_template_kwargs`). `extra["now"]`, seconds since 1970, is the time for templates that ask for it
-    /// (`strftime_now`, UTC); without it they find no such function.
-    ///
-    /// A message whose content is a list of text parts is given as text (parts by lines) to a template that cannot take
-    /// lists. Arguments of tool calls that are JSON in a text, as on OpenAI's wire, are given as the object they are, or as
-    /// text to a template that fails on objects.
+    /// Renders a conversation. Messages are checked ([`normalized_messages`]) and given in the form that the template takes:
+    /// contents as texts or lists, null or empty, arguments as objects or JSON, the system's words in the first of the
+    /// user's messages where the template does not let the system speak. A conversation that the template refuses is tried
+    /// in a plainer form before it is an error.
     ///
     /// # Errors
-    /// If the template refuses the conversation, fails, or runs too long.
-    pub fn render(
-        &self,
-        messages: &serde_json::Value,
-        tools: Option<&serde_json::Value>,
-        add_generation_prompt: bool,
-        extra: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<String, TemplateError> {
-        let first = self.render_messages(
-            messages::value(messages, self.takes_parts, true),
-            tools,
-            add_generation_prompt,
-            extra,
-        );
-        match first {
-            Err(_) if messages::has_text_arguments(messages) => {
-                let as_given = messages::value(messages, self.takes_parts, false);
-                self.render_messages(as_given, tools, add_generation_prompt, extra)
-            }
-            first => first,
+    /// If the messages are wrong, or the template refuses the conversation, fails, or takes too much time or memory.
+    pub fn render(&self, conversation: &Conversation<'_>) -> Result<ChatPrompt, TemplateError> {
+        let mut messages = normalized_messages(conversation.messages)?;
+        if conversation.continue_final_message {
+            mark_end(&mut messages, conversation.add_generation_prompt)?;
         }
+        let prompt = self.render_somehow(conversation, &messages)?;
+        if conversation.continue_final_message { cut_at_end(prompt) } else { Ok(prompt) }
     }
 
-    fn render_messages(
-        &self,
-        messages: Value,
-        tools: Option<&serde_json::Value>,
-        add_generation_prompt: bool,
-        extra: &serde_json::Map<String, serde_json::Value>,
-    ) -> Result<String, TemplateError> {
-        let now = extra.get("now").and_then(serde_json::Value::as_i64);
-        let mut context: Vec<(String, Value)> = Vec::new();
-        context.extend(self.special.iter().map(|(name, text)| (name.clone(), Value::from(text.as_str()))));
-        context.extend(extra.iter().filter(|(name, _)| *name != "now").map(|(n, v)| (n.clone(), json::value(v))));
-        if let Some(now) = now {
-            let strftime = move |format: &str| time::strftime(format, now);
-            context.push(("strftime_now".into(), Value::from_function(strftime)));
-        }
-        context.push(("messages".into(), messages));
-        context.push(("tools".into(), tools.map_or(Value::from(()), json::value)));
-        context.push(("documents".into(), extra.get("documents").map_or(Value::from(()), json::value)));
-        context.push(("add_generation_prompt".into(), Value::from(add_generation_prompt)));
-        let failed = |why: &dyn std::fmt::Display| TemplateError::Render(why.to_string());
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new().name("chat template".into()).stack_size(STACK);
-            let rendering = thread.spawn_scoped(scope, || self.render_context(context)).map_err(|e| failed(&e))?;
-            rendering.join().map_err(|_| failed(&"the template engine gave up"))?
-        })
+    fn render_somehow(&self, conversation: &Conversation<'_>, messages: &Value) -> Result<ChatPrompt, TemplateError> {
+        let render = |messages: &Value, tools: Option<&Value>| {
+            self.render_as_given(conversation, (&self.needs.apply(messages), tools), LIMITS)
+        };
+        let refused = |error: JinjaError| TemplateError::Render(error.to_string());
+        let error = match render(messages, conversation.tools) {
+            Err(error) if !error.exhausted => error,
+            done => return done.map_err(refused),
+        };
+        let tools = adapt::complete(conversation.tools);
+        let plain = adapt::plainer(messages, true);
+        let mut others = vec![(messages, Some(&tools)), (&plain, conversation.tools), (&plain, Some(&tools))];
+        let in_text = adapt::plainer(messages, false);
+        others.extend([(&in_text, conversation.tools), (&in_text, Some(&tools))]);
+        others.iter().find_map(|(messages, tools)| render(messages, *tools).ok()).ok_or(refused(error))
     }
 
-    fn render_context(&self, context: Vec<(String, Value)>) -> Result<String, TemplateError> {
-        let failed = |e: Error| TemplateError::Render(reason(&e));
-        let mut out = Limited(Vec::new());
-        let template = self.env.get_template(NAME).map_err(failed)?;
-        template.render_captured_to(Value::from_pairs(context), &mut out).map_err(failed)?;
-        Ok(String::from_utf8_lossy(&out.0).into_owned())
+    fn render_as_given(
+        &self,
+        conversation: &Conversation<'_>,
+        (messages, tools): (&Value, Option<&Value>),
+        limits: Limits,
+    ) -> Result<ChatPrompt, JinjaError> {
+        let prompt = Value::Bool(conversation.add_generation_prompt);
+        // Of two with a name the first counts.
+        let mut variables: Vec<(&str, Variable<'_>)> = vec![
+            ("messages", Variable::Data(messages)),
+            ("tools", Variable::Data(tools.unwrap_or(&Value::Null))),
+            ("add_generation_prompt", Variable::Data(&prompt)),
+        ];
+        let others = conversation.variables.into_iter().flatten();
+        variables.extend(others.map(|(name, value)| (name.as_str(), Variable::Data(value))));
+        variables.extend(self.special.iter().map(|(name, text)| (name.as_str(), Variable::Template(text))));
+        variables.push(("documents", Variable::Data(&Value::Null)));
+        let (text, parts) = self.jinja.render(&variables, conversation.now, limits)?;
+        Ok(ChatPrompt::new(text, parts))
+    }
+
+    /// Its source.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The dialect of the models that it is written for.
+    pub fn dialect(&self) -> Dialect {
+        Dialect::of_template(&self.source)
     }
 
     /// Whether its source has this word in it: a template that never says `tool_calls` has no place for them.
     pub fn mentions(&self, word: &str) -> bool {
         self.source.contains(word)
     }
-
-    /// Whether the template itself takes messages whose content is a list of parts.
-    pub fn takes_parts(&self) -> bool {
-        self.takes_parts
-    }
 }
 
-fn environment() -> Result<Environment<'static>, TemplateError> {
-    let mut env = Environment::new();
-    let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-    env.set_syntax(syntax.map_err(|e| TemplateError::Syntax(reason(&e)))?);
-    env.set_undefined_behavior(UndefinedBehavior::Lenient);
-    env.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-    env.set_fuel(Some(FUEL));
-    env.set_debug(false);
-    env.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-    env.add_filter("tojson", tojson);
-    // As in Python, where None is not iterable; templates ask this of `tools`.
-    env.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
-    env.add_function("raise_exception", |message: Value| -> Result<Value, Error> {
-        Err(Error::new(ErrorKind::InvalidOperation, message.to_string()))
+/// Marks the end of the last message's text.
+fn mark_end(messages: &mut Value, add_generation_prompt: bool) -> Result<(), MessageError> {
+    let wrong = |problem: &str| MessageError::new("continue_final_message", MessageErrorKind::Value, problem);
+    if add_generation_prompt {
+        return Err(wrong("contradicts add_generation_prompt"));
+    }
+    let last = messages.as_array_mut().and_then(|all| all.last_mut()).filter(|last| last["role"] == "assistant");
+    let content = last.and_then(|message| match &mut message["content"] {
+        Value::Array(parts) => parts.last_mut().map(|part| &mut part["text"]),
+        content => Some(content),
     });
-    Ok(env)
-}
-
-/// Hugging Face's `tojson`: Python's json.dumps, nothing escaped for HTML.
-fn tojson(value: &Value, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let line = if indent.is_some() { "," } else { ", " };
-    let (item, key) = match options.get::<Option<Vec<String>>>("separators")?.as_deref() {
-        None => (line.to_owned(), ": ".to_owned()),
-        Some([item, key]) => (item.clone(), key.clone()),
-        Some(_) => return Err(Error::new(ErrorKind::InvalidOperation, "separators are two texts")),
+    let text = content.filter(|content| content.as_str().is_some_and(|text| !text.trim().is_empty()));
+    let Some(Value::String(text)) = text else {
+        return Err(wrong("needs a last message of the assistant with text"));
     };
-    let ascii = options.get::<Option<bool>>("ensure_ascii")?.unwrap_or(false);
-    let sorted = options.get::<Option<bool>>("sort_keys")?.unwrap_or(false);
-    options.assert_all_used()?;
-    json::write(value, &json::Style { indent, item, key, ascii, sorted })
+    text.push_str(CONTINUED);
+    Ok(())
 }
 
-/// The tags that mark what the model said change nothing in what is rendered, but what they enclose has its own scope.
-fn without_generation_tags(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(at) = rest.find("{%") {
-        let (before, tag) = rest.split_at(at);
-        out.push_str(before);
-        let Some(end) = tag[2..].find("%}").map(|at| at + 2) else {
-            rest = tag;
-            break;
-        };
-        let inside = &tag[2..end];
-        let name = inside.trim_matches(|c: char| c.is_whitespace() || c == '-' || c == '+');
-        match name {
-            "generation" => out.push_str(&format!("{{%{}%}}", inside.replace("generation", "with"))),
-            "endgeneration" => out.push_str(&format!("{{%{}%}}", inside.replace("endgeneration", "endwith"))),
-            _ => out.push_str(&tag[..end + 2]),
-        }
-        rest = &tag[end + 2..];
-    }
-    out + rest
-}
-
-/// What went wrong and in which line, without the engine's own words for where a template comes from.
-fn reason(error: &Error) -> String {
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    match error.line() {
-        Some(line) => format!("{detail} (line {line})"),
-        None => detail,
-    }
-}
-
-/// Takes what a template writes up to a limit.
-struct Limited(Vec<u8>);
-
-impl io::Write for Limited {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.0.len() + bytes.len() > LONGEST {
-            return Err(io::Error::other("it writes too much"));
-        }
-        self.0.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+/// Ends the prompt where the last message's text does.
+fn cut_at_end(mut prompt: ChatPrompt) -> Result<ChatPrompt, TemplateError> {
+    let Some(at) = prompt.text().rfind(CONTINUED.trim_end()) else {
+        let problem = "is not possible: the model's chat template changes the last message";
+        return Err(MessageError::new("continue_final_message", MessageErrorKind::Value, problem).into());
+    };
+    // A template that drops the space at the end would have dropped what stands before it too.
+    let kept = prompt.text()[at..].starts_with(CONTINUED);
+    let end = if kept { at } else { prompt.text()[..at].trim_end().len() };
+    prompt.truncate(end);
+    Ok(prompt)
 }

@@ -193,6 +193,7 @@ fn qwen_coder_writes_elements() {
         &["c f {}", "c g {}"],
     );
     check("qwen3-coder", "", "<function=f>\n</function>\n</tool_call>", &["c f {}"]);
+    check("qwen3-coder", "", "<tool_call>\n{\"name\": \"f\"}\n</tool_call>", &["c f {}"]);
     check(
         "qwen3-coder",
         "<think>\n",

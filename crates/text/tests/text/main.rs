@@ -1,5 +1,6 @@
 //! The crate from outside: vectors, oracles, goldens, hostile input.
 
+mod chat;
 mod common;
 mod constraints;
 mod converted;

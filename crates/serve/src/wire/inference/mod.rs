@@ -39,5 +39,5 @@ fn apply_template(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let fields = Fields(&map);
     let chat = openai::chat(fields)?;
     let prompt = app.model(fields.string("model")?)?.render(&chat)?;
-    Ok(Json(json!({ "prompt": prompt })).into_response())
+    Ok(Json(json!({ "prompt": prompt.text() })).into_response())
 }

@@ -63,7 +63,7 @@ fn encoded(fields: Fields<'_>, model: &LoadedModel) -> Result<Vec<u32>, Problem>
         (Some(text), None) => (text.to_owned(), add_special.unwrap_or(true)),
         (None, Some(text)) => (text.to_owned(), add_special.unwrap_or(false)),
         (None, None) if fields.get("messages").is_some() => {
-            (model.render(&openai::chat(fields)?)?, add_special.unwrap_or(false))
+            return Ok(model.chat_tokens(&openai::chat(fields)?)?);
         }
         (None, None) => {
             let message = "prompt is missing. Write it, or content, or messages.";

@@ -1,6 +1,6 @@
 //! `POST /v1/chat/completions`.
 
-use answer::{Answer, Chat, Event, Input, Kind, LoadedModel, Problem, Reason, Tally, ToolChoice};
+use answer::{Answer, Chat, Event, Input, LoadedModel, Problem, Reason, Tally, ToolChoice};
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -188,12 +188,9 @@ pub(crate) fn chat(fields: Fields<'_>) -> Result<Chat, Problem> {
     let continue_final_message = fields.bool("continue_final_message")?.unwrap_or(false);
     let add_generation_prompt = fields.bool("add_generation_prompt")?.unwrap_or(!continue_final_message);
     let messages = messages::messages(fields)?;
-    if continue_final_message {
-        check_continued(&messages, add_generation_prompt)?;
-    }
     let (tools, tool_choice) = tools(fields)?;
     Ok(Chat {
-        messages: Value::Array(messages),
+        messages,
         tools,
         tool_choice,
         add_generation_prompt,
@@ -209,19 +206,6 @@ fn refuse_modalities(fields: Fields<'_>) -> Result<(), Problem> {
         None => Ok(()),
         Some(other) => Err(unsupported("modalities", &format!("with {other}"))),
     }
-}
-
-fn check_continued(messages: &[Value], add_generation_prompt: bool) -> Result<(), Problem> {
-    let last = messages.last().unwrap_or(&Value::Null);
-    let problem = if add_generation_prompt {
-        "contradicts add_generation_prompt"
-    } else if last["role"] != "assistant" || last["content"].as_str().is_none_or(|text| text.trim().is_empty()) {
-        "needs a last message of the assistant with text"
-    } else {
-        return Ok(());
-    };
-    let param = "continue_final_message";
-    Err(Problem::of(Kind::InvalidValue, param, format!("{param} {problem}.")))
 }
 
 /// The tools, and whether they must be called; `none` hides them from the model.

@@ -1,6 +1,6 @@
 //! `strftime` for templates that put a date into their prompt. The time is the caller's.
 
-use minijinja::{Error, ErrorKind};
+use super::JinjaError;
 
 const MONTHS: [&str; 12] = [
     "January",
@@ -19,7 +19,7 @@ const MONTHS: [&str; 12] = [
 const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
 
 /// `now`, seconds since 1970, in UTC, as `format` has it (English names).
-pub(super) fn strftime(format: &str, now: i64) -> Result<String, Error> {
+pub(super) fn strftime(format: &str, now: i64) -> Result<String, JinjaError> {
     let mut out = String::new();
     let mut chars = format.chars();
     while let Some(c) = chars.next() {
@@ -27,9 +27,8 @@ pub(super) fn strftime(format: &str, now: i64) -> Result<String, Error> {
             '%' => {
                 let code = chars.next().unwrap_or('%');
                 let (plain, code) = if code == '-' { (true, chars.next().unwrap_or('%')) } else { (false, code) };
-                let field = field(code, now).ok_or_else(|| {
-                    Error::new(ErrorKind::InvalidOperation, format!("strftime_now does not know %{code}"))
-                })?;
+                let unknown = || JinjaError::new(format!("strftime_now does not know %{code}"));
+                let field = field(code, now).ok_or_else(unknown)?;
                 let bare = field.trim_start_matches('0');
                 out.push_str(if plain && !bare.is_empty() { bare } else { &field });
             }

@@ -1,0 +1,75 @@
+//! A rendered conversation, and which of its text the template wrote.
+
+use std::fmt;
+use std::ops::Range;
+
+use crate::jinja::Origin;
+
+/// The text of a prompt. It knows which of its bytes the template wrote: only they can be control tokens
+/// ([`crate::Tokenizer::encode_chat`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChatPrompt {
+    text: String,
+    /// The end of each part, and who wrote it.
+    parts: Vec<(usize, Origin)>,
+}
+
+impl ChatPrompt {
+    pub(crate) fn new(text: String, parts: Vec<(usize, Origin)>) -> ChatPrompt {
+        ChatPrompt { text, parts }
+    }
+
+    /// A text of which every byte counts as the template's: control tokens written in it are control tokens.
+    pub fn trusted(text: impl Into<String>) -> ChatPrompt {
+        let text = text.into();
+        ChatPrompt { parts: vec![(text.len(), Origin::Template)], text }
+    }
+
+    /// The text.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The text.
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    /// Whether a control token at this place is one: the template wrote it, but for letters within it, which may be a role
+    /// (`<|` + role + `|>`).
+    pub(crate) fn is_control(&self, at: Range<usize>) -> bool {
+        let (first, last) = (at.start, at.end.saturating_sub(1));
+        let letters = |part: Range<usize>| self.text[part].chars().all(|c| c.is_alphanumeric() || c == '_');
+        self.data(&at).all(|part| part.start > first && part.end <= last && letters(part))
+    }
+
+    /// Whether the template wrote all of a range.
+    pub(crate) fn is_template(&self, range: &Range<usize>) -> bool {
+        self.data(range).next().is_none()
+    }
+
+    /// The parts of a range that others wrote.
+    fn data(&self, range: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let first = self.parts.partition_point(|(end, _)| *end <= range.start);
+        let mut start = range.start;
+        let end = range.end;
+        let parts = self.parts[first..].iter().map(move |(to, origin)| {
+            let part = start.min(end)..(*to).min(end);
+            start = *to;
+            (part, *origin)
+        });
+        let within = parts.take_while(|(part, _)| !part.is_empty());
+        within.filter(|(_, origin)| *origin == Origin::Data).map(|(part, _)| part)
+    }
+
+    /// Drops what follows `end`.
+    pub(super) fn truncate(&mut self, end: usize) {
+        self.text.truncate(end);
+    }
+}
+
+impl fmt::Display for ChatPrompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
