@@ -287,6 +287,96 @@ fn check_error(args: &[&str], parts: &[&str]) {
     assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
 }
 
+/// What a file calls itself reaches the terminal as text only.
+#[test]
+fn names_cannot_command_the_terminal() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("odd.gguf").display().to_string();
+    stdout(&["convert", &tiny(), "--out", &file, "--name", "\u{1b}[31mred\u{7}\u{9b}1m\r\nx"]);
+    let shown = stdout(&["inspect", &file]);
+    assert!(shown.starts_with("[31mred  1m  x\n"), "{shown:.80}");
+    assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "{shown:?}");
+}
+
+/// File systems know bytes, not text.
+#[cfg(target_os = "linux")]
+#[test]
+fn paths_need_not_be_text() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let copy = folder.path().join(OsStr::from_bytes(b"m\xff"));
+    std::fs::create_dir(&copy).expect("a folder");
+    for file in std::fs::read_dir(tiny()).expect("the fixture").flatten() {
+        std::fs::copy(file.path(), copy.join(file.file_name())).expect("copied");
+    }
+    let written = copy.join(OsStr::from_bytes(b"\xfe.gguf"));
+    let text = copy.join("tokenizer.json");
+    let runs: [(&[&str], &[&OsStr]); 5] = [
+        (&["inspect"], &[copy.as_os_str()]),
+        (&["run", "x", "-n", "1", "--model"], &[copy.as_os_str()]),
+        (&["convert"], &[copy.as_os_str(), OsStr::new("--out"), written.as_os_str()]),
+        (&["inspect", "--model"], &[written.as_os_str()]),
+        (
+            &["perplexity", "--context", "16", "--model"],
+            &[written.as_os_str(), text.as_os_str()],
+        ),
+    ];
+    for (args, more) in runs {
+        let output = command(args).args(more).output().expect("the program starts");
+        assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+/// A proxy of SOCKS 5 that hears a host's name and then plays a hub that knows no model.
+#[test]
+fn downloads_go_by_a_socks_proxy() {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let proxy = format!("socks5h://{}", listener.local_addr().expect("an address"));
+    let played = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("it connects");
+        let mut take = |length: usize| {
+            let mut bytes = vec![0; length];
+            stream.read_exact(&mut bytes).expect("it speaks");
+            bytes
+        };
+        // RFC 1928: methods, then the address as a name.
+        let methods = take(2)[1];
+        take(methods.into());
+        stream.write_all(&[5, 0]).expect("it reads");
+        let mut take = |length: usize| {
+            let mut bytes = vec![0; length];
+            stream.read_exact(&mut bytes).expect("it speaks");
+            bytes
+        };
+        let head = take(5);
+        assert_eq!(head[..4], [5, 1, 0, 3], "it asks for a name");
+        let name = String::from_utf8(take(head[4].into())).expect("text");
+        take(2);
+        stream.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).expect("it reads");
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).expect("it asks");
+            head.push(byte[0]);
+        }
+        stream.write_all(b"HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n").expect("it reads");
+        (name, String::from_utf8(head).expect("text"))
+    });
+    let cache = tempfile::tempdir().expect("a folder");
+    let mut command = command(&["inspect", "https://huggingface.co/org/name"]);
+    for proxy in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "all_proxy", "NO_PROXY", "no_proxy"] {
+        command.env_remove(proxy);
+    }
+    command.env("ALL_PROXY", proxy).env("HF_ENDPOINT", "http://hub.example").env("HF_HOME", cache.path());
+    let output = command.env_remove("HF_HUB_OFFLINE").env_remove("HF_HUB_CACHE").output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("http://hub.example has no org/name for you (HTTP 404)"), "{said}");
+    let (name, head) = played.join().expect("no panic");
+    assert!(name == "hub.example" && head.starts_with("GET /api/models/org/name/revision/main"), "{name}: {head}");
+}
+
 #[test]
 fn mistakes_get_a_clear_error() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -294,6 +384,11 @@ fn mistakes_get_a_clear_error() {
     std::fs::write(&junk, b"<html>not a model</html>").expect("written");
     check_error(&["run", "--model", "no/such/file.gguf", "x"], &["no/such/file.gguf"]);
     check_error(&["run", "--model", "org/name", "x"], &["org/name", "HF_HUB_OFFLINE"]);
+    check_error(&["run", "--model", "https://example.com/m.gguf", "x"], &["no address of a model", "give its path"]);
+    check_error(&["serve", "--port", "80"], &["--listen 127.0.0.1:80"]);
+    check_error(&["serve", "--host", "0.0.0.0"], &["--listen 0.0.0.0:8000"]);
+    check_error(&["serve", "--allowed-origins", "example.com"], &["\"example.com\" is no origin", "http://HOST:PORT"]);
+    check_error(&["serve", "--listen", "unix:/no/such/folder/x"], &["unix:/no/such/folder/x", "a folder that exists"]);
     check_error(&["run", "--model", &junk, "x"], &["junk.gguf"]);
     check_error(&["run", "--model", &tiny(), "--temperature", "-1", "x"], &["--temperature"]);
     check_error(&["run", "--model", &tiny(), "--context", "0", "x"], &["--context 0"]);

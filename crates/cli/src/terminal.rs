@@ -84,7 +84,8 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|e| e.downcast_ref::<std::io::Error>()).any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
-/// The error with its causes; a cause that the message before it already tells is not told again.
+/// The error with its causes; a cause that the message before it already tells is not told again. What it quotes of files
+/// cannot command the terminal.
 pub(crate) fn whole_message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
@@ -92,5 +93,10 @@ pub(crate) fn whole_message(error: &anyhow::Error) -> String {
             message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
         }
     }
-    message
+    message.chars().map(visible).collect()
+}
+
+/// A name that a file gives, on one line and without commands to the terminal.
+pub(crate) fn one_line(name: &str) -> String {
+    name.chars().map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect()
 }

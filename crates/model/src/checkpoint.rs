@@ -128,10 +128,17 @@ impl Checkpoint {
         self.files.files.iter().for_each(|(_, bytes)| bytes.release());
     }
 
-    /// A name for people: `general.name`, else the file's or folder's name.
+    /// A name for people: `general.name`, else the file's or folder's name. It is one line: control characters, which would
+    /// command the terminal that shows it, are spaces.
     pub fn name(&self) -> String {
-        let own = self.metadata().read::<&str>("general.name").ok().flatten().filter(|name| !name.trim().is_empty());
-        own.map(str::to_owned).unwrap_or_else(|| side::name(&self.path))
+        let own = self
+            .metadata()
+            .read::<&str>("general.name")
+            .ok()
+            .flatten()
+            .filter(|name| !name.trim_matches(|c: char| c.is_whitespace() || c.is_control()).is_empty());
+        let name = own.map(str::to_owned).unwrap_or_else(|| side::name(&self.path));
+        name.replace(char::is_control, " ").trim().to_owned()
     }
 
     /// That `field` (a key, a tensor) of this model is wrong. For a key prefer [`Metadata::invalid`], which knows

@@ -21,7 +21,7 @@ pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
 pub use convert::FromValue;
 pub use error::ModelError;
-pub use export::{Export, Going, Mix, Planned, WeightType};
+pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec};

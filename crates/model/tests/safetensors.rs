@@ -54,9 +54,17 @@ fn a_single_file_with_its_side_files() {
     std::fs::write(dir.path().join("chat_template.jinja"), "J").unwrap();
     let c = Checkpoint::open(dir.path()).unwrap();
     assert_eq!(c.chat_template().unwrap().as_deref(), Some("J"));
-    std::fs::write(dir.path().join("generation_config.json"), "{").unwrap();
-    let error = c.generation().unwrap_err().to_string();
-    assert!(error.contains("generation_config.json: file: is not sound JSON"), "{error}");
+    let wrong = |text: &str, expected: &str| {
+        std::fs::write(dir.path().join("generation_config.json"), text).unwrap();
+        let error = c.generation().unwrap_err().to_string();
+        assert!(error.contains(&format!("generation_config.json: {expected}")), "{error}");
+    };
+    wrong("{", "file: is not sound JSON");
+    wrong(r#"{"repetition_penalty": 0}"#, "repetition_penalty: is 0 and must be more than 0");
+    wrong(r#"{"repetition_penalty": -1.5}"#, "repetition_penalty: is -1.5 and must be more than 0");
+    wrong(r#"{"temperature": -1}"#, "temperature: is -1 and must be at least 0");
+    wrong(r#"{"top_p": 1.5}"#, "top_p: is 1.5 and must be from 0 to 1");
+    wrong(r#"{"min_p": 1e300}"#, "min_p");
 }
 
 #[test]

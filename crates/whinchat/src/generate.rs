@@ -1,5 +1,6 @@
 //! A model in memory, and the ways to have text from it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -62,7 +63,7 @@ impl Model {
     ///
     /// # Errors
     /// If the model cannot be found, read or brought into memory.
-    pub fn load(source: &str) -> Result<Model, Error> {
+    pub fn load(source: impl AsRef<Path>) -> Result<Model, Error> {
         Model::load_with(source, &LoadOptions::default(), &|_, _, _| {})
     }
 
@@ -70,7 +71,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::load`], and if an option contradicts the model.
-    pub fn load_with(source: &str, options: &LoadOptions, progress: Progress) -> Result<Model, Error> {
+    pub fn load_with(source: impl AsRef<Path>, options: &LoadOptions, progress: Progress) -> Result<Model, Error> {
         Model::start(&load::prepare(load::open(source, progress)?, options)?, progress)
     }
 

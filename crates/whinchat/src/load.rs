@@ -75,15 +75,13 @@ pub struct Prepared {
 ///
 /// # Errors
 /// If there is no such file and the hub does not give one.
-pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
-    if source.is_empty() {
+pub fn locate(source: impl AsRef<Path>, progress: Progress) -> Result<PathBuf, Error> {
+    let path = source.as_ref();
+    if path.as_os_str().is_empty() {
         let why = format!("the model's name is empty; give a file, a folder, a Hugging Face id or {BUILTIN}");
         return Err(Error::Request(why));
     }
-    let path = Path::new(source);
-    if path.exists() {
-        return Ok(path.to_owned());
-    }
+    let Some(source) = path.to_str().filter(|_| !path.exists()) else { return Ok(path.to_owned()) };
     let hub = Hub::from_env();
     match hub.parse(source) {
         Some(id) => Ok(hub.fetch(&id, progress)?),
@@ -100,8 +98,9 @@ pub fn locate(source: &str, progress: Progress) -> Result<PathBuf, Error> {
 ///
 /// # Errors
 /// If there is no such model or its files cannot be used.
-pub fn open(source: &str, progress: Progress) -> Result<Arc<Checkpoint>, Error> {
-    if source == BUILTIN && !Path::new(source).exists() {
+pub fn open(source: impl AsRef<Path>, progress: Progress) -> Result<Arc<Checkpoint>, Error> {
+    let source = source.as_ref();
+    if source == Path::new(BUILTIN) && !source.exists() {
         return builtin();
     }
     Ok(Checkpoint::open(&locate(source, progress)?)?)

@@ -1,6 +1,7 @@
 //! `whinchat convert`: a model as one GGUF file.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use crate::terminal::Bars;
   whinchat convert org/name --out model.gguf")]
 pub(crate) struct Convert {
     /// A safetensors folder, a GGUF file, or a Hugging Face id.
-    model: String,
+    model: OsString,
     /// The file to write.
     #[arg(long, short, value_name = "FILE")]
     out: PathBuf,
@@ -63,10 +64,11 @@ fn stop_at_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("waiting for Ctrl-C")?;
-    std::thread::spawn(move || {
+    let wait = move || {
         runtime.block_on(signal());
         flag.store(true, Ordering::Relaxed);
-    });
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).context("starting the thread that hears Ctrl-C")?;
     Ok(stop)
 }
 

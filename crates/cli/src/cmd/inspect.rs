@@ -1,6 +1,7 @@
 //! `whinchat inspect`: what is in a model.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::Args;
@@ -10,6 +11,7 @@ use model::{Checkpoint, List, Metadata, Value};
 use whinchat::{KvType, LoadOptions, Prepared};
 
 use super::ModelArg;
+use crate::terminal::one_line;
 
 /// Show what is in a model: metadata, tensors, memory by part, the graph
 ///
@@ -23,7 +25,7 @@ pub(crate) struct Inspect {
     model: ModelArg,
     /// The model, as --model takes it.
     #[arg(value_name = "MODEL")]
-    named: Option<String>,
+    named: Option<OsString>,
     /// Only the metadata.
     #[arg(long)]
     metadata: bool,
@@ -84,7 +86,7 @@ fn files(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
 
 fn metadata(out: &mut impl Write, metadata: &Metadata) -> io::Result<()> {
     writeln!(out, "\nmetadata")?;
-    metadata.iter().try_for_each(|(key, value)| writeln!(out, "  {key} = {}", value_text(value)))
+    metadata.iter().try_for_each(|(key, value)| writeln!(out, "  {} = {}", one_line(key), value_text(value)))
 }
 
 /// A value on one line: long texts and lists are cut.
@@ -124,9 +126,9 @@ fn cut(text: &str, chars: usize) -> String {
 fn tensors(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
     writeln!(out, "\ntensors")?;
     for tensor in checkpoint.tensors() {
-        let dtype = tensor.dtype.as_ref().map_or_else(|unknown| format!("{unknown}?"), ToString::to_string);
+        let dtype = tensor.dtype.as_ref().map_or_else(|unknown| format!("{}?", one_line(unknown)), ToString::to_string);
         let size = size_text(tensor.bytes as u64);
-        writeln!(out, "  {:<48} {dtype:<7} {:<20} {size:>10}", tensor.name, format!("{:?}", tensor.dims))?;
+        writeln!(out, "  {:<48} {dtype:<7} {:<20} {size:>10}", one_line(&tensor.name), format!("{:?}", tensor.dims))?;
     }
     Ok(())
 }

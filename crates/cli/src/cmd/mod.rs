@@ -22,6 +22,8 @@ mod serve;
 mod tokenize;
 mod welcome;
 
+use std::borrow::Cow;
+use std::ffi::{OsStr, OsString};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -100,13 +102,13 @@ struct ModelArg {
     /// A GGUF file, a safetensors folder, or a Hugging Face id (org/name, org/name:file.gguf) [default: whinchat-demo, the
     /// small model in this program]
     #[arg(long, short, value_name = "MODEL", env = "WHINCHAT_MODEL")]
-    model: Option<String>,
+    model: Option<OsString>,
 }
 
 impl ModelArg {
     /// What it is called: as given, else the built-in model.
-    fn name(&self) -> &str {
-        self.model.as_deref().unwrap_or(BUILTIN)
+    fn name(&self) -> Cow<'_, str> {
+        self.model.as_ref().map_or(BUILTIN.into(), |name| name.to_string_lossy())
     }
 
     /// Opens it, downloaded if need be; says so if it was not chosen.
@@ -129,7 +131,7 @@ impl ModelArg {
 const MODELS: &str = "a .gguf file, a folder or org/name from Hugging Face";
 
 /// Opens the model that `source` names, downloaded if need be.
-fn open(source: &str) -> anyhow::Result<Arc<Checkpoint>> {
+fn open(source: &OsStr) -> anyhow::Result<Arc<Checkpoint>> {
     let bars = Bars::new();
     Ok(whinchat::open(source, &|stage, done, total| bars.show(stage, done, total))?)
 }

@@ -81,19 +81,21 @@ fn url(place: &Place) -> Option<String> {
     Some(format!("http://{}", SocketAddr::new(ip, address.port())))
 }
 
-/// A model's size in words: parameters, the type of most of them, bytes, context.
+/// A model's size in words: parameters, what its file calls its type (else the type of most bytes), bytes, context.
 pub(super) fn size(prepared: &Prepared) -> String {
     let (mut parameters, mut bytes) = (0, 0);
     let mut types: BTreeMap<&str, u64> = BTreeMap::new();
     for weight in prepared.model.graph().weights() {
-        let count = weight.shape.elements().unwrap_or_default() as u64;
-        parameters += count;
-        bytes += weight.bytes().unwrap_or_default() as u64;
-        *types.entry(weight.dtype.name()).or_default() += count;
+        let size = weight.bytes().unwrap_or_default() as u64;
+        parameters += weight.shape.elements().unwrap_or_default() as u64;
+        bytes += size;
+        *types.entry(weight.dtype.name()).or_default() += size;
     }
-    let most = types.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name).unwrap_or_default();
+    let own = prepared.checkpoint.metadata().read::<u32>("general.file_type").ok().flatten();
+    let most = || types.into_iter().max_by_key(|(_, bytes)| *bytes).map(|(name, _)| name);
+    let kind = own.and_then(model::file_type_name).or_else(most).unwrap_or_default();
     let bytes = indicatif::HumanBytes(bytes);
-    format!("{} parameters, {most}, {bytes}, context {}", rounded(parameters), prepared.context)
+    format!("{} parameters, {kind}, {bytes}, context {}", rounded(parameters), prepared.context)
 }
 
 /// What a model may take of the memory, in words.
@@ -117,6 +119,8 @@ fn rounded(count: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     fn ready(places: &[&str], name: &str) -> Ready {
@@ -156,6 +160,24 @@ mod tests {
         assert!(ready(&["[::]:80"], "it's").curl().starts_with(wanted));
         let bare = Ready { chats: false, ..ready(&["[::]:80"], "a") };
         assert!(bare.curl().ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
+    }
+
+    /// A mix has a name that none of its weights has.
+    #[test]
+    fn a_file_goes_by_its_own_type() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = |path: &Path| {
+            let checkpoint = whinchat::open(path, &|_, _, _| {}).expect("it opens");
+            size(&whinchat::prepare(checkpoint, &whinchat::LoadOptions::default()).expect("it is whole"))
+        };
+        let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny");
+        assert!(size(&tiny).contains(" parameters, BF16, "), "{}", size(&tiny));
+        let out = folder.path().join("mixed.gguf");
+        let mixed = model::WeightType::parse("Q4_K_M").expect("a mix");
+        let options = lab::ConvertOptions { weights: mixed, ..lab::ConvertOptions::new(&out) };
+        let checkpoint = whinchat::open(&tiny, &|_, _, _| {}).expect("it opens");
+        lab::convert(&checkpoint, &options, &|_, _, _| {}).expect("it converts");
+        assert!(size(&out).contains(" parameters, Q4_K_M, "), "{}", size(&out));
     }
 
     #[test]

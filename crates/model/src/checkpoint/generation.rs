@@ -79,11 +79,11 @@ impl Checkpoint {
         }
         eos.extend(self.side_json("tokenizer_config.json")?.as_ref().and_then(eos_of_tokenizer));
         Ok(GenerationConfig {
-            temperature: own.read("temperature")?,
+            temperature: number(&own, "temperature", NOT_NEGATIVE)?,
             top_k: own.read("top_k")?,
-            top_p: own.read("top_p")?,
-            min_p: own.read("min_p")?,
-            repetition_penalty: own.read("repetition_penalty")?,
+            top_p: number(&own, "top_p", SHARE)?,
+            min_p: number(&own, "min_p", SHARE)?,
+            repetition_penalty: number(&own, "repetition_penalty", POSITIVE)?,
             eos,
         })
     }
@@ -96,13 +96,29 @@ fn from_gguf(metadata: &Metadata) -> Result<GenerationConfig, ModelError> {
     }
     eos.extend(end_pieces(metadata));
     Ok(GenerationConfig {
-        temperature: metadata.read("general.sampling.temp")?,
+        temperature: number(metadata, "general.sampling.temp", NOT_NEGATIVE)?,
         top_k: metadata.read("general.sampling.top_k")?,
-        top_p: metadata.read("general.sampling.top_p")?,
-        min_p: metadata.read("general.sampling.min_p")?,
-        repetition_penalty: metadata.read("general.sampling.penalty_repeat")?,
+        top_p: number(metadata, "general.sampling.top_p", SHARE)?,
+        min_p: number(metadata, "general.sampling.min_p", SHARE)?,
+        repetition_penalty: number(metadata, "general.sampling.penalty_repeat", POSITIVE)?,
         eos,
     })
+}
+
+/// What a setting may be: a test, and words for it.
+type Bounds = (fn(f32) -> bool, &'static str);
+
+const NOT_NEGATIVE: Bounds = (|x| x >= 0.0 && x.is_finite(), "at least 0");
+const SHARE: Bounds = (|x| (0.0..=1.0).contains(&x), "from 0 to 1");
+const POSITIVE: Bounds = (|x| x > 0.0 && x.is_finite(), "more than 0");
+
+/// A setting that is within its bounds: one that is not would make every answer nonsense.
+fn number(metadata: &Metadata, key: &str, (fits, words): Bounds) -> Result<Option<f32>, ModelError> {
+    let value = metadata.read::<f32>(key)?;
+    match value {
+        Some(x) if !fits(x) => Err(metadata.invalid(key, format!("is {x} and must be {words}; correct or remove it"))),
+        value => Ok(value),
+    }
 }
 
 /// The tokens that are [`END_PIECES`] and not text.

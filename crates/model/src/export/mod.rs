@@ -13,7 +13,7 @@ use crate::{Checkpoint, Format, GgufValue, Model, ModelError, gguf};
 pub use mixes::Mix;
 pub use plan::Planned;
 use plan::{Part, Tensor};
-pub use types::WeightType;
+pub use types::{WeightType, file_type_name};
 pub use write::Going;
 
 /// A model whose GGUF file is being prepared.

@@ -35,6 +35,51 @@ const FILE_TYPES: [(DType, u32); 16] = [
     (DType::MXFP4, 38),
 ];
 
+/// The names of `general.file_type`'s numbers, as llama.cpp's `llama_ftype` has them: what a file's weights mostly are.
+const FILE_TYPE_NAMES: [(u32, &str); 36] = [
+    (0, "F32"),
+    (1, "F16"),
+    (2, "Q4_0"),
+    (3, "Q4_1"),
+    (7, "Q8_0"),
+    (8, "Q5_0"),
+    (9, "Q5_1"),
+    (10, "Q2_K"),
+    (11, "Q3_K_S"),
+    (12, "Q3_K_M"),
+    (13, "Q3_K_L"),
+    (14, "Q4_K_S"),
+    (15, "Q4_K_M"),
+    (16, "Q5_K_S"),
+    (17, "Q5_K_M"),
+    (18, "Q6_K"),
+    (19, "IQ2_XXS"),
+    (20, "IQ2_XS"),
+    (21, "Q2_K_S"),
+    (22, "IQ3_XS"),
+    (23, "IQ3_XXS"),
+    (24, "IQ1_S"),
+    (25, "IQ4_NL"),
+    (26, "IQ3_S"),
+    (27, "IQ3_M"),
+    (28, "IQ2_S"),
+    (29, "IQ2_M"),
+    (30, "IQ4_XS"),
+    (31, "IQ1_M"),
+    (32, "BF16"),
+    (33, "Q4_0_4_4"),
+    (34, "Q4_0_4_8"),
+    (35, "Q4_0_8_8"),
+    (36, "TQ1_0"),
+    (37, "TQ2_0"),
+    (38, "MXFP4"),
+];
+
+/// The name of a `general.file_type`; `None` for a number that is not known.
+pub fn file_type_name(file_type: u32) -> Option<&'static str> {
+    FILE_TYPE_NAMES.iter().find(|row| row.0 == file_type).map(|row| row.1)
+}
+
 impl WeightType {
     /// Every name that [`WeightType::parse`] knows.
     pub fn names() -> Vec<&'static str> {

@@ -92,7 +92,8 @@ fn choices(id: &ModelId, why: &str, names: &[&str]) -> HubError {
 /// Names come from a stranger and become paths.
 fn is_safe(name: &str) -> bool {
     !name.is_empty()
-        && !name.contains(['\\', ':', '\0'])
+        && !name.contains(['\\', ':'])
+        && !name.contains(char::is_control)
         && name.split('/').all(|p| !p.is_empty() && p != "." && p != "..")
 }
 
@@ -214,7 +215,7 @@ mod tests {
         check_tag("", &["m-Q5_0.gguf", "m-Q6_K.gguf"], Err("m-Q5_0.gguf, m-Q6_K.gguf"));
         check_tag("", &["a-Q4_K_M.gguf", "b-Q4_K_M.gguf"], Err("several GGUF files"));
         check_tag("", &["README.md"], Err("neither"));
-        check_tag("x", &["../x.gguf", "/x.gguf", "a//x.gguf"], Err("no GGUF file fits"));
+        check_tag("x", &["../x.gguf", "/x.gguf", "a//x.gguf", "\u{1b}[31mx.gguf"], Err("no GGUF file fits"));
     }
 
     #[test]
