@@ -317,10 +317,7 @@ fn paths_need_not_be_text() {
         (&["run", "x", "-n", "1", "--model"], &[copy.as_os_str()]),
         (&["convert"], &[copy.as_os_str(), OsStr::new("--out"), written.as_os_str()]),
         (&["inspect", "--model"], &[written.as_os_str()]),
-        (
-            &["perplexity", "--context", "16", "--model"],
-            &[written.as_os_str(), text.as_os_str()],
-        ),
+        (&["perplexity", "--context", "16", "--model"], &[written.as_os_str(), text.as_os_str()]),
     ];
     for (args, more) in runs {
         let output = command(args).args(more).output().expect("the program starts");

@@ -10,7 +10,7 @@ fn folder() -> String {
 }
 
 fn model() -> Model {
-    Model::load(&folder()).expect("the fixture loads")
+    Model::load(folder()).expect("the fixture loads")
 }
 
 fn greedy(max_tokens: usize) -> GenerateOptions {
