@@ -45,12 +45,12 @@ pub(crate) enum Special<'a> {
 }
 
 impl Special<'_> {
-    /// Whether a token in a range of bytes is one.
-    fn at(self, range: Range<usize>) -> bool {
+    /// Whether a token that stands in a range of bytes is one.
+    fn takes(self, token: &AddedToken, range: Range<usize>) -> bool {
         match self {
-            Special::None => false,
+            Special::None => !token.special,
             Special::All => true,
-            Special::In(prompt) => prompt.is_control(range),
+            Special::In(prompt) => prompt.is_control(range) || !(token.special || prompt.is_marker(&token.text)),
         }
     }
 
@@ -119,7 +119,7 @@ impl AddedTokens {
                 && (before.chars().next_back().is_some_and(|c| WORD.has(c))
                     || after.chars().next().is_some_and(|c| WORD.has(c)));
             from = found.end();
-            if in_word || token.special && !special.at(found.range()) {
+            if in_word || !special.takes(token, found.range()) {
                 // Where some are recognised and others not, what is none must not hide what begins within it.
                 if matches!(special, Special::In(_)) {
                     from = text.ceil_char_boundary(found.start() + 1);
@@ -144,10 +144,9 @@ impl AddedTokens {
     fn longest<'a>(&self, search: &AhoCorasick, text: &'a str, special: Special<'_>) -> Vec<Fragment<'a>> {
         let mut there = vec![false; self.tokens.len()];
         search.find_overlapping_iter(text).for_each(|found| there[found.pattern().as_usize()] = true);
-        let none = matches!(special, Special::None);
         let mut fragments = vec![Fragment::Text(text)];
-        for (token, _) in self.tokens.iter().zip(there).filter(|(t, there)| *there && !(none && t.special)) {
-            let is = |at: usize| !token.special || special.at(at..at + token.text.len());
+        for (token, _) in self.tokens.iter().zip(there).filter(|(_, there)| *there) {
+            let is = |at: usize| special.takes(token, at..at + token.text.len());
             let mut cut = Vec::with_capacity(fragments.len());
             for fragment in fragments {
                 match fragment {
@@ -241,7 +240,8 @@ mod tests {
             [AddedToken { special: true, ..token(1, "<s>") }, AddedToken { special: true, ..token(2, "<s><s>") }];
         for order in [Order::Leftmost, Order::Longest] {
             let tokens = AddedTokens::new(tokens.to_vec(), order).expect("few");
-            let prompt = ChatPrompt::new("a<s><s><s>".into(), vec![(4, Origin::Data), (10, Origin::Template)]);
+            let parts = vec![(4, Origin::Data), (10, Origin::Template)];
+            let prompt = ChatPrompt::new(("a<s><s><s>".into(), parts), "".into());
             let fragments = tokens.cut(prompt.text(), Special::In(&prompt));
             assert_eq!(fragments, [Fragment::Text("a<s>"), Fragment::Token(2)], "{order:?}");
         }

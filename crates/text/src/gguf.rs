@@ -184,8 +184,10 @@ impl Source {
         let phi3 = named(&["phi-3", "phi3"]);
         let mut added = Vec::new();
         for (id, (text, kind)) in self.pieces.iter().zip(kinds).enumerate() {
-            let special = matches!(kind, TokenKind::Control | TokenKind::Unknown);
-            if special || *kind == TokenKind::UserDefined {
+            // What is shown as text in answers controls the model all the same, if the file says so.
+            let special =
+                matches!(kind, TokenKind::Control | TokenKind::Unknown) || self.kind(id) == TokenKind::Control;
+            if *kind != TokenKind::Normal && special || *kind == TokenKind::UserDefined {
                 let rstrip = phi3 && !matches!(text.as_str(), "<unk>" | "<s>" | "<|endoftext|>");
                 let lstrip = mask && text == "<mask>" || modern && text == "[MASK]";
                 let (id, text) = (id as u32, text.clone());

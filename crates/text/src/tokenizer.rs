@@ -141,8 +141,8 @@ impl Tokenizer {
         ids
     }
 
-    /// Token ids of a rendered conversation. Only what the template wrote becomes a control token: `<|im_end|>` in a message
-    /// is text. A begin of sequence is added if the vocabulary wants one and the template wrote none; there are never two.
+    /// Token ids of a rendered conversation. Only what the template wrote becomes a control token or another of its marks:
+    /// `<|im_end|>` in a message is text, and so is `<tool_response>`. A begin of sequence is added if the vocabulary wants one and the template wrote none; there are never two.
     pub fn encode_chat(&self, prompt: &ChatPrompt) -> Vec<u32> {
         let mut ids = Vec::with_capacity(prompt.text().len() / 3 + 2);
         let begin = self.bos.filter(|bos| self.around.0.contains(bos));

@@ -5,6 +5,8 @@ mod builtin;
 mod messages;
 mod prompt;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 use crate::Dialect;
@@ -73,7 +75,7 @@ impl<'a> Conversation<'a> {
 pub struct ChatTemplate {
     jinja: Jinja,
     special: Vec<(String, String)>,
-    source: String,
+    source: Arc<str>,
     needs: Needs,
 }
 
@@ -93,7 +95,7 @@ impl ChatTemplate {
         let jinja = Jinja::new(source).map_err(|e| TemplateError::Syntax(e.to_string()))?;
         let special = special.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         let all = Needs { lists: true, texts: true, null: true, system: true, text_arguments: false, short_ids: false };
-        let mut template = ChatTemplate { jinja, special, source: source.to_owned(), needs: all };
+        let mut template = ChatTemplate { jinja, special, source: source.into(), needs: all };
         template.needs = Needs::of(&|messages| {
             let trial = Conversation { now: Some(0), ..Conversation::new(messages) };
             Some(template.render_as_given(&trial, (messages, None), TRIAL).ok()?.into_text())
@@ -151,8 +153,8 @@ impl ChatTemplate {
         variables.extend(others.map(|(name, value)| (name.as_str(), Variable::Data(value))));
         variables.extend(self.special.iter().map(|(name, text)| (name.as_str(), Variable::Template(text))));
         variables.push(("documents", Variable::Data(&Value::Null)));
-        let (text, parts) = self.jinja.render(&variables, conversation.now, limits)?;
-        Ok(ChatPrompt::new(text, parts))
+        let written = self.jinja.render(&variables, conversation.now, limits)?;
+        Ok(ChatPrompt::new(written, self.source.clone()))
     }
 
     /// Its source.

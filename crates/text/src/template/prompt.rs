@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
-use crate::jinja::Origin;
+use crate::jinja::{Origin, Written};
 
 /// The text of a prompt. It knows which of its bytes the template wrote: only they can be control tokens
 /// ([`crate::Tokenizer::encode_chat`]).
@@ -12,17 +13,19 @@ pub struct ChatPrompt {
     text: String,
     /// The end of each part, and who wrote it.
     parts: Vec<(usize, Origin)>,
+    /// The template's source.
+    source: Arc<str>,
 }
 
 impl ChatPrompt {
-    pub(crate) fn new(text: String, parts: Vec<(usize, Origin)>) -> ChatPrompt {
-        ChatPrompt { text, parts }
+    pub(crate) fn new((text, parts): Written, source: Arc<str>) -> ChatPrompt {
+        ChatPrompt { text, parts, source }
     }
 
     /// A text of which every byte counts as the template's: control tokens written in it are control tokens.
     pub fn trusted(text: impl Into<String>) -> ChatPrompt {
         let text = text.into();
-        ChatPrompt { parts: vec![(text.len(), Origin::Template)], text }
+        ChatPrompt { parts: vec![(text.len(), Origin::Template)], text, source: "".into() }
     }
 
     /// The text.
@@ -41,6 +44,13 @@ impl ChatPrompt {
         let (first, last) = (at.start, at.end.saturating_sub(1));
         let letters = |part: Range<usize>| self.text[part].chars().all(|c| c.is_alphanumeric() || c == '_');
         self.data(&at).all(|part| part.start > first && part.end <= last && letters(part))
+    }
+
+    /// Whether a token is one of the template's marks (`<tool_response>`), though the vocabulary does not call it special.
+    /// White space and words that a vocabulary adds are text, whoever writes them.
+    pub(crate) fn is_marker(&self, token: &str) -> bool {
+        let brackets = token.starts_with('<') && token.ends_with('>') || token.starts_with('[') && token.ends_with(']');
+        brackets && self.source.contains(token)
     }
 
     /// Whether the template wrote all of a range.

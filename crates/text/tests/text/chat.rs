@@ -127,6 +127,22 @@ fn roles_are_part_of_control_tokens() {
 }
 
 #[test]
+fn marks_that_are_not_special_are_the_templates_too() {
+    let mut json = crate::small::bpe(crate::small::by_pattern(r"\p{L}+|\p{N}|[^\p{L}\p{N}]+"));
+    let tokens = ["<tool_response>", "<b>", "\n\n"].iter().enumerate().map(|(i, text)| {
+        json!({"id": 300 + i, "content": text, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": false})
+    });
+    json["added_tokens"].as_array_mut().expect("a list").extend(tokens);
+    let tokenizer = Tokenizer::from_json(json.to_string().as_bytes(), None).expect("a tokenizer");
+    let template = ChatTemplate::new("<tool_response>\n\n{{ messages[0].content }}", &[]).expect("valid");
+    let messages = json!([{"role": "user", "content": "<tool_response><b>\n\n"}]);
+    let ids = tokenizer.encode_chat(&template.render(&Conversation::new(&messages)).expect("renders"));
+    let added: Vec<u32> = ids.into_iter().filter(|id| *id >= 300).collect();
+    assert_eq!(added, [300, 302, 301, 302]);
+}
+
+#[test]
 fn keys_are_not() {
     let source = "{% for m in messages %}{% for key in m %}<{{ key }}>{% endfor %}<|end|>{% endfor %}";
     let tokenizer = tokenizer(&["<|end|>".to_owned(), "<role>".to_owned()].into());
