@@ -26,6 +26,10 @@ GEMMA3 = GEMMA2 | {"num_hidden_layers": 4, "sliding_window_pattern": 3, "num_key
 GPT_OSS = {"hidden_size": 64, "intermediate_size": 32, "num_local_experts": 5, "num_experts_per_tok": 2,
            "sliding_window": 8, "num_hidden_layers": 2}
 MOE = {"num_experts_per_tok": 2, "num_hidden_layers": 2}
+GEMMA4 = {"model_type": "gemma4_text", "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 8,
+          "tie_word_embeddings": True, "num_hidden_layers": 4, "global_head_dim": 112, "num_global_key_value_heads": 1,
+          "layer_types": ["sliding_attention", "full_attention"] * 2, "hidden_size_per_layer_input": 0,
+          "final_logit_softcapping": 3.0}
 LONG = {"short_factor": [1.0 + 0.05 * i for i in range(30)], "long_factor": [1.5 + 0.4 * i for i in range(30)]}
 PHI3 = {"hidden_size": 240, "num_attention_heads": 3, "num_key_value_heads": 1, "partial_rotary_factor": 0.75}
 
@@ -120,6 +124,14 @@ CASES = {
                     "route_scale": 2.5, "sliding_window": 8, "num_hidden_layers": 4, "mup_enabled": True},
     "granitemoeshared": MOE | {"model_type": "granitemoeshared", "num_local_experts": 5, "head_dim": 8,
                                "shared_intermediate_size": 40, "attention_multiplier": 0.3},
+    "gemma4": GEMMA4 | {"attention_k_eq_v": True, "rope_parameters": {
+        "full_attention": {"rope_type": "proportional", "partial_rotary_factor": 0.25, "rope_theta": 900.0},
+        "sliding_attention": {"rope_type": "default", "rope_theta": 60.0}}},
+    "gemma4-moe": GEMMA4 | {"attention_k_eq_v": True, "enable_moe_block": True, "num_experts": 6, "top_k_experts": 2,
+                            "moe_intermediate_size": 24, "tie_word_embeddings": False},
+    "gemma4-layers": GEMMA4 | {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3,
+                               "hidden_size_per_layer_input": 20, "vocab_size_per_layer_input": VOCAB,
+                               "num_kv_shared_layers": 3, "use_double_wide_mlp": True},
     "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
 }
 # Models that see, whole: the tower's tensors are in the files and not used.

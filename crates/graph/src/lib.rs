@@ -28,7 +28,7 @@ pub use fuse::{Fused, Rule, UnknownRule, fuse, rules};
 pub use graph::{Elem, Graph, GraphError, Node, Output, Rows, ValueId, ValueInfo, WeightId, WeightInfo, WeightRole};
 pub use interpreter::Interpreter;
 pub use memory::{KvShape, KvType, Memory};
-pub use op::{Activation, Attention, End, GateScoring, Growth, Op, Product, Rope, RopeStyle, Squash};
+pub use op::{Activation, Attention, End, GateScoring, Groups, Growth, Op, Product, Rope, RopeStyle, Squash};
 pub use plan::{Plan, Step};
 pub use traffic::Traffic;
 pub use validate::validate;

@@ -35,12 +35,29 @@ pub enum Op {
         /// Gives the result as Q8; the span is then the whole row.
         quantize: bool,
     },
+    /// x → (x − mean(x)) / deviation(x) · weight + bias, of each span alone. Ba, Kiros and Hinton 2016.
+    LayerNorm {
+        /// `[m · span]`, a divisor of the row's width: m spans in turn have elements of their own.
+        weight: WeightId,
+        /// As long as the weight.
+        bias: Option<WeightId>,
+        /// Elements that are normalized together.
+        span: usize,
+        /// Added to the variance.
+        eps: f32,
+    },
     /// a, b → a + b.
     Add,
     /// x → x · by.
     Scale {
         /// The factor.
         by: f32,
+    },
+    /// x → x · weight, element by element, the same for every row. The row is cut into spans of the weight's length; a weight of one
+    /// element is a factor for all.
+    ScaleBy {
+        /// `[span]`, a divisor of the row's width.
+        weight: WeightId,
     },
     /// x → x · the growth at its row's position.
     Grow(Growth),
@@ -52,6 +69,11 @@ pub enum Op {
     /// gate, up → activation(gate) · up.
     Glu {
         /// What is applied to the gate.
+        act: Activation,
+    },
+    /// x → activation(x): what stands between two matrices where nothing is gated.
+    Activate {
+        /// What is applied; not [`Activation::ClampedSilu`], which needs a gate.
         act: Activation,
     },
     /// x → the same as Q8: half-way cases to even, all zeros where a block's scale is 0. x is a multiple of 32 wide.
@@ -107,10 +129,32 @@ pub enum Op {
         /// The taps: `[channels, width]`, read as elements.
         weight: WeightId,
     },
+    /// x → some columns of it: the row is cut into spans, and of each the columns from `first` on stay.
+    Slice {
+        /// A divisor of the row's width.
+        span: usize,
+        /// The first column of a span that stays.
+        first: usize,
+        /// How many stay.
+        width: usize,
+    },
+    /// a `[n, parts · x]`, b `[n, parts · y]` → `[n, parts · (x + y)]`: a part of a, a part of b, and so on.
+    Concat {
+        /// How many of each.
+        parts: usize,
+    },
+    /// x `[n, heads · cols]` → `[n, heads · rows]`: each head's columns times the head's own matrix, transposed. If the weight is
+    /// quantized, x may be Q8.
+    HeadLinear {
+        /// `[heads, rows, cols]`.
+        weight: WeightId,
+    },
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
     /// x → the same: what a router's products are as scores.
     Squash(Squash),
+    /// scores `[n, experts]` → the same, −∞ for experts of all groups but the best ones.
+    KeepGroups(Groups),
     /// scores `[n, experts]` → ids `[n, k]` (U32): the k largest, largest first; of equals the lower id.
     TopK {
         /// How many.
@@ -132,6 +176,11 @@ pub enum Op {
         /// `[experts, width]`: a matrix with a row for each expert.
         bias: WeightId,
     },
+    /// x `[n, k · width]`, ids `[n, k]` → x · scale\[ids\] in each slot.
+    ExpertScale {
+        /// `[experts]`.
+        scale: WeightId,
+    },
     /// x `[n, k · width]`, weights `[n, k]` → `[n, width]`: the weighted sum of the slots, in slot order.
     ExpertSum,
 }
@@ -144,11 +193,14 @@ impl Op {
             Op::Linear { .. } => "linear",
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
+            Op::LayerNorm { .. } => "layer_norm",
             Op::Add => "add",
             Op::Scale { .. } => "scale",
+            Op::ScaleBy { .. } => "scale_by",
             Op::Grow(_) => "grow",
             Op::SoftCap { .. } => "soft_cap",
             Op::Glu { .. } => "glu",
+            Op::Activate { .. } => "activate",
             Op::Quantize => "quantize",
             Op::Product(_) => "product",
             Op::Rope(_) => "rope",
@@ -159,12 +211,17 @@ impl Op {
             Op::Softmax { .. } => "softmax",
             Op::Weigh { .. } => "weigh",
             Op::CausalConv { .. } => "causal_conv",
+            Op::Slice { .. } => "slice",
+            Op::Concat { .. } => "concat",
+            Op::HeadLinear { .. } => "head_linear",
             Op::SelectOutputs => "select_outputs",
             Op::Squash(_) => "squash",
+            Op::KeepGroups(_) => "keep_groups",
             Op::TopK { .. } => "top_k",
             Op::GateWeights { .. } => "gate_weights",
             Op::ExpertLinear { .. } => "expert_linear",
             Op::ExpertBias { .. } => "expert_bias",
+            Op::ExpertScale { .. } => "expert_scale",
             Op::ExpertSum => "expert_sum",
         }
     }
@@ -173,8 +230,11 @@ impl Op {
     pub fn weights(&self) -> Vec<WeightId> {
         match self {
             Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => vec![*id],
+            Op::HeadLinear { weight } => vec![*weight],
+            Op::LayerNorm { weight, bias, .. } => [Some(*weight), *bias].into_iter().flatten().collect(),
             Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => vec![*id],
-            Op::CausalConv { weight: id, .. } => vec![*id],
+            Op::CausalConv { weight: id, .. } | Op::ScaleBy { weight: id } => vec![*id],
+            Op::ExpertScale { scale } => vec![*scale],
             Op::Product(Product { weights, biases, .. }) => {
                 weights.iter().zip(biases).flat_map(|(&weight, &bias)| [Some(weight), bias]).flatten().collect()
             }
@@ -194,10 +254,10 @@ impl Op {
     /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
-        use Op::{Add, AddBias, Glu, Grow, Rope, RopeKvWrite, Scale, SoftCap, Softmax};
+        use Op::{Activate, Add, AddBias, Glu, Grow, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax};
         match self {
             Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } => true,
-            Grow(_) | Scale { .. } | SoftCap { .. } | Softmax { .. } => true,
+            Activate { .. } | Grow(_) | Scale { .. } | ScaleBy { .. } | SoftCap { .. } | Softmax { .. } => true,
             Op::Product(product) => product.end == End::Add && !product.quantize,
             _ => false,
         }
@@ -313,6 +373,17 @@ pub enum Squash {
     Sigmoid,
     /// Softmax over the row.
     Softmax,
+}
+
+/// Groups of experts, of which only the best are open to choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Groups {
+    /// How many there are, of as many experts each.
+    pub count: usize,
+    /// How many stay; of equals the first.
+    pub used: usize,
+    /// A group is as good as the sum of so many of its best scores.
+    pub best: usize,
 }
 
 /// How router scores become the weights of the chosen experts.

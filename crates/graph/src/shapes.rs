@@ -1,7 +1,7 @@
 //! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
 
 use crate::{
-    Attention, Elem, End, Growth, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
+    Activation, Attention, Elem, End, Groups, Growth, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
 };
 
 /// A value's type, with the bound of its elements where they are indices.
@@ -60,6 +60,12 @@ impl Shapes<'_> {
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
+            (Op::ScaleBy { weight }, [x]) => divided(self.vector(*weight)?, x).and(pass(x)),
+            (Op::LayerNorm { weight, bias, span, eps }, [x]) => self.layer_norm((*weight, *bias), *span, *eps, x),
+            (Op::Activate { act }, [x]) => activate(*act, x),
+            (Op::Slice { span, first, width }, [x]) => slice(*span, *first, *width, x),
+            (Op::Concat { parts }, [a, b]) => concat(*parts, a, b),
+            (Op::HeadLinear { weight }, [x]) => self.head_linear(*weight, x),
             (Op::Grow(growth), [x]) => grow(*growth, x),
             (Op::SoftCap { cap }, [x]) => positive("cap", *cap).and(if by_position(x) { Ok(*x) } else { pass(x) }),
             (Op::Rope(rope), [x]) => rotate(rope, x),
@@ -75,10 +81,12 @@ impl Shapes<'_> {
             (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
             (Op::SelectOutputs, [x]) => select(x),
             (Op::Squash(_), [x]) => pass(x),
+            (Op::KeepGroups(groups), [scores]) => keep_groups(*groups, scores),
             (Op::TopK { k }, [scores]) => top_k(*k, scores),
             (Op::GateWeights { .. }, [scores, ids]) => gate_weights(scores, ids),
             (Op::ExpertLinear { weight }, [x, ids]) => self.expert_linear(*weight, x, ids),
             (Op::ExpertBias { bias }, [x, ids]) => self.expert_bias(*bias, x, ids),
+            (Op::ExpertScale { scale }, [x, ids]) => self.expert_scale(*scale, x, ids),
             (Op::ExpertSum, [x, weights]) => expert_sum(x, weights),
             _ => Err(format!("number of inputs is {}, must be {}", inputs.len(), arity(op))),
         }
@@ -140,6 +148,26 @@ impl Shapes<'_> {
         require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
         require(!rounded || span == width, || format!("quantizes rows of {width}, the weight has {span} elements"))?;
         if rounded { quantize(x) } else { pass(x) }
+    }
+
+    fn layer_norm(&self, (weight, bias): (WeightId, Option<WeightId>), span: usize, eps: f32, x: &Typed) -> Checked {
+        let len = self.vector(weight)?;
+        require(divides(span, len), || format!("spans of {span} do not divide the weight's {len} elements"))?;
+        require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
+        if let Some(bias) = bias {
+            let other = self.vector(bias)?;
+            require(other == len, || format!("the bias has {other} elements, the weight {len}"))?;
+        }
+        divided(len, x).and(pass(x))
+    }
+
+    fn head_linear(&self, weight: WeightId, x: &Typed) -> Checked {
+        let shape = self.weight(weight, WeightRole::Matrix)?.shape;
+        let (info, wanted) = (self.operand(weight, x)?, times("the heads' columns", shape.outer, shape.cols)?);
+        require(info.width == wanted, || {
+            format!("input is {} wide, {} heads of {} columns need {wanted}", info.width, shape.outer, shape.cols)
+        })?;
+        floats(info.rows, times("the heads' rows", shape.outer, shape.rows)?)
     }
 
     fn kv_write(&self, layer: usize, k: &Typed, v: &Typed) -> Result<(), String> {
@@ -237,6 +265,13 @@ impl Shapes<'_> {
         pass(x)
     }
 
+    fn expert_scale(&self, scale: WeightId, x: &Typed, ids: &Typed) -> Checked {
+        let k = self.slots(x, ids, self.vector(scale)?)?;
+        let width = number(x)?.width;
+        require(divides(k, width), || format!("{k} slots do not divide the width {width}"))?;
+        pass(x)
+    }
+
     /// How many experts each row uses, after checking that `ids` suits `x` and a weight of `experts`.
     fn slots(&self, x: &Typed, ids: &Typed, experts: usize) -> Result<usize, String> {
         let info = indices(ids)?;
@@ -299,7 +334,8 @@ fn arity(op: &Op) -> usize {
     match op {
         Op::Embed { .. } => 0,
         Op::Add | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } => 2,
-        Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertSum => 2,
+        Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
+        Op::Concat { .. } => 2,
         Op::Product(product) if product.end == End::Add => 2,
         Op::RopeKvWrite { .. } => 3,
         _ => 1,
@@ -327,6 +363,47 @@ fn grow(growth: Growth, x: &Typed) -> Checked {
     require(growth.every > 0, || "a step of the growth has no positions".into())?;
     require(growth.rate.is_finite(), || format!("rate {} is not finite", growth.rate))?;
     pass(x)
+}
+
+fn activate(act: Activation, x: &Typed) -> Checked {
+    let gated = matches!(act, Activation::ClampedSilu { .. });
+    require(!gated, || format!("{act:?} needs a gate and what it opens"))?;
+    pass(x)
+}
+
+fn slice(span: usize, first: usize, width: usize, x: &Typed) -> Checked {
+    let info = number(x)?;
+    divided(span, x)?;
+    let fits = first.checked_add(width).is_some_and(|end| width > 0 && end <= span);
+    require(fits, || format!("{width} columns from {first} on are not in a span of {span}"))?;
+    floats(info.rows, info.width / span * width)
+}
+
+fn concat(parts: usize, a: &Typed, b: &Typed) -> Checked {
+    let (x, y) = (number(a)?, number(b)?);
+    require(x.rows == y.rows, || "inputs do not have the same rows".into())?;
+    divided_in(parts, a).and(divided_in(parts, b))?;
+    floats(x.rows, x.width.checked_add(y.width).ok_or("the widths overflow")?)
+}
+
+fn keep_groups(groups: Groups, scores: &Typed) -> Checked {
+    let (Groups { count, used, best }, width) = (groups, number(scores)?.width);
+    divided_in(count, scores)?;
+    require(used > 0 && used <= count, || format!("cannot keep {used} of {count} groups"))?;
+    require(best > 0 && best <= width / count, || format!("cannot add up {best} of {} experts", width / count))?;
+    pass(scores)
+}
+
+/// That spans of `span` divide the row.
+fn divided(span: usize, x: &Typed) -> Result<(), String> {
+    let width = number(x)?.width;
+    require(divides(span, width), || format!("spans of {span} do not divide the width {width}"))
+}
+
+/// That the row has so many parts.
+fn divided_in(parts: usize, x: &Typed) -> Result<(), String> {
+    let width = number(x)?.width;
+    require(divides(parts, width), || format!("a width of {width} is not {parts} equal parts"))
 }
 
 fn select(x: &Typed) -> Checked {

@@ -34,6 +34,8 @@ pub struct ToyConfig {
     pub sinks: bool,
     /// Experts in all and experts of each token.
     pub experts: Option<(usize, usize)>,
+    /// Width of the latent keys and values of attention; layer norms and a feed-forward part without a gate come with it.
+    pub latent: Option<usize>,
     /// Taps of a causal convolution, of every second layer instead of attention, the second included.
     pub conv: Option<usize>,
 }
@@ -53,6 +55,7 @@ impl Default for ToyConfig {
             softcap: None,
             sinks: false,
             experts: None,
+            latent: None,
             conv: None,
         }
     }
@@ -71,7 +74,10 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
     for layer in 0..config.layers {
         x = match config.conv {
             Some(width) if layer % 2 == 1 => toy.conv(layer, width, x),
-            _ => toy.attention(layer, x),
+            _ => match config.latent {
+                Some(latent) => toy.latent(layer, latent, x),
+                None => toy.attention(layer, x),
+            },
         };
         x = toy.feed_forward(layer, x);
     }
@@ -133,7 +139,7 @@ impl Toy<'_> {
         let bias = self.vector(&name("attn_q.bias"), heads * head_dim, 0.0);
         let q = self.push(Op::AddBias { bias }, &[q]);
         let k = self.norm(&name("attn_k_norm.weight"), head_dim, k);
-        let [q, k] = [q, k].map(|x| self.rope(x));
+        let [q, k] = [q, k].map(|x| self.rope(x, head_dim));
         let kv = self.graph.kv_layer(KvShape { heads: kv_heads, head_dim });
         self.graph.kv_write(kv, k, v).expect("keys and values fit the layer");
         let op = Attention {
@@ -149,6 +155,40 @@ impl Toy<'_> {
         self.push(Op::Add, &[x, a])
     }
 
+    /// Attention whose keys and values are one for all heads; each head has matrices to and from them.
+    fn latent(&mut self, layer: usize, latent: usize, x: ValueId) -> ValueId {
+        let ToyConfig { heads: (heads, _), head_dim, width, .. } = *self.c;
+        let (rope, name) = (head_dim / 2, |part: &str| format!("blk.{layer}.{part}"));
+        let (cols, keys) = (head_dim + rope, latent + rope);
+        let [weight, bias] = ["attn_norm.weight", "attn_norm.bias"].map(|part| self.vector(&name(part), width, 1.0));
+        let h = self.push(Op::LayerNorm { weight, bias: Some(bias), span: width, eps: 1e-5 }, &[x]);
+        let q = self.linear(&name("attn_q.weight"), heads * cols, width, h);
+        let k = self.linear(&name("attn_kv_a_mqa.weight"), keys, width, h);
+        let mut part = |x, span, first, width| self.push(Op::Slice { span, first, width }, &[x]);
+        let (q, q_turned) = (part(q, cols, 0, head_dim), part(q, cols, head_dim, rope));
+        let (k, k_turned) = (part(k, keys, 0, latent), part(k, keys, latent, rope));
+        let [q_turned, k_turned] = [q_turned, k_turned].map(|x| self.rope(x, rope));
+        let q = self.head_linear(&name("attn_k_b.weight"), latent, head_dim, q);
+        let q = self.push(Op::Concat { parts: heads }, &[q, q_turned]);
+        let k = self.push(Op::Concat { parts: 1 }, &[k, k_turned]);
+        let kv = self.graph.kv_layer(KvShape { heads: 1, head_dim: keys });
+        self.graph.kv_write(kv, k, k).expect("keys and values fit the layer");
+        let scale = (cols as f32).sqrt().recip();
+        let op = Attention { layer: kv, heads, scale, window: None, softcap: None, sinks: None };
+        let a = self.graph.attention(op, q).expect("queries fit the layer");
+        let a = self.push(Op::Slice { span: keys, first: 0, width: latent }, &[a]);
+        let a = self.head_linear(&name("attn_v_b.weight"), head_dim, latent, a);
+        let weight = self.vector(&name("attn_scale.weight"), head_dim, 1.0);
+        let a = self.push(Op::ScaleBy { weight }, &[a]);
+        let a = self.linear(&name("attn_output.weight"), width, heads * head_dim, a);
+        self.push(Op::Add, &[x, a])
+    }
+
+    fn head_linear(&mut self, name: &str, rows: usize, cols: usize, x: ValueId) -> ValueId {
+        let weight = self.weight(name, Shape { outer: self.c.heads.0, rows, cols }, self.c.dtype);
+        self.push(Op::HeadLinear { weight }, &[x])
+    }
+
     fn conv(&mut self, layer: usize, taps: usize, x: ValueId) -> ValueId {
         let width = self.c.width;
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
@@ -161,8 +201,7 @@ impl Toy<'_> {
         self.push(Op::Add, &[x, h])
     }
 
-    fn rope(&mut self, x: ValueId) -> ValueId {
-        let head_dim = self.c.head_dim;
+    fn rope(&mut self, x: ValueId, head_dim: usize) -> ValueId {
         let freqs: Arc<[f32]> = (0..head_dim / 2).map(|i| 1e4_f32.powf(-2.0 * i as f32 / head_dim as f32)).collect();
         self.push(Op::Rope(Rope { head_dim, freqs, magnitude: 1.0, style: RopeStyle::Halves }), &[x])
     }
@@ -173,6 +212,11 @@ impl Toy<'_> {
         let h = self.norm(&name("ffn_norm"), width, x);
         let y = match experts {
             Some((experts, k)) => self.experts(layer, h, experts, k),
+            None if self.c.latent.is_some() => {
+                let up = self.linear(&name("ffn_up"), hidden, width, h);
+                let y = self.push(Op::Activate { act: Activation::GeluTanh }, &[up]);
+                self.linear(&name("ffn_down"), width, hidden, y)
+            }
             None => {
                 let gate = self.linear(&name("ffn_gate"), hidden, width, h);
                 let up = self.linear(&name("ffn_up"), hidden, width, h);
@@ -189,8 +233,16 @@ impl Toy<'_> {
         let shape = |rows, cols| Shape { outer: experts, rows, cols };
         let router = self.weight(&name("ffn_gate_inp.weight"), Shape::matrix(experts, width), DType::F32);
         let scores = self.push(Op::Linear { weight: router }, &[h]);
-        let ids = self.push(Op::TopK { k }, &[scores]);
-        let gates = self.push(Op::GateWeights { scoring: GateScoring::SoftmaxChosen }, &[scores, ids]);
+        let mut open = scores;
+        if self.c.latent.is_some() {
+            open = self.push(Op::KeepGroups(Groups { count: 2, used: 1, best: 2 }), &[scores]);
+        }
+        let ids = self.push(Op::TopK { k }, &[open]);
+        let mut gates = self.push(Op::GateWeights { scoring: GateScoring::SoftmaxChosen }, &[scores, ids]);
+        if self.c.latent.is_some() {
+            let scale = self.vector(&name("ffn_down_exps.scale"), experts, 1.0);
+            gates = self.push(Op::ExpertScale { scale }, &[gates, ids]);
+        }
         let [gate, up] = ["ffn_gate_exps.weight", "ffn_up_exps.weight"].map(|part| {
             let weight = self.weight(&name(part), shape(hidden, width), dtype);
             self.push(Op::ExpertLinear { weight }, &[h, ids])

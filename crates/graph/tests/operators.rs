@@ -2,7 +2,7 @@
 
 use graph::testing::upload;
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Growth, Interpreter, KvShape, KvType,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Groups, Growth, Interpreter, KvShape, KvType,
     Limits, Memory, Op, Product, Rope, RopeStyle, Squash, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
@@ -132,6 +132,72 @@ fn glu() {
     // Gates ln 3, -1, 7 (clamped); ups 4, 2, -7 (clamped), plus one.
     let clamped = Activation::ClampedSilu { alpha: 1.0, limit: 7.0 };
     check("clamped_silu", 1, glu(clamped), [3.75 * LN3, -3.0 * 0.268_941_4, -42.0 * 0.999_089]);
+}
+
+#[test]
+fn layer_norm() {
+    let norm = |len: usize, bias: bool, span: usize| {
+        move |b: &mut Bench| {
+            let x = b.input(4, &[1.0, 5.0, -2.0, -4.0]);
+            let weight = b.vector(&[1.0, 2.0, 3.0, 4.0][..len]);
+            let bias = bias.then(|| b.vector(&[10.0, 20.0, 30.0, 40.0][..len]));
+            b.push(Op::LayerNorm { weight, bias, span, eps: 0.0 }, &[x])
+        }
+    };
+    let root = 11.5f32.sqrt();
+    check("the whole row", 1, norm(4, false, 4), [1.0 / root, 10.0 / root, -6.0 / root, -16.0 / root]);
+    check("by spans of 2, the same elements", 1, norm(2, true, 2), [9.0, 22.0, 11.0, 18.0]);
+    check("by spans of 2, elements of their own", 1, norm(4, true, 2), [9.0, 22.0, 33.0, 36.0]);
+}
+
+#[test]
+fn parts_of_rows() {
+    let scale_by = |weight: &'static [f32]| {
+        move |b: &mut Bench| {
+            let (x, weight) = (b.input(4, &[1.0, 2.0, 3.0, 4.0]), b.vector(weight));
+            b.push(Op::ScaleBy { weight }, &[x])
+        }
+    };
+    check("scale_by one", 1, scale_by(&[2.0]), [2.0, 4.0, 6.0, 8.0]);
+    check("scale_by a span", 1, scale_by(&[2.0, -1.0]), [2.0, -2.0, 6.0, -4.0]);
+    let slice = |b: &mut Bench| {
+        let x = b.input(6, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0]);
+        b.push(Op::Slice { span: 3, first: 1, width: 2 }, &[x])
+    };
+    check("slice", 2, slice, [2.0, 3.0, 5.0, 6.0, 8.0, 9.0, 11.0, 12.0]);
+    let concat = |b: &mut Bench| {
+        let inputs = [b.input(4, &[1.0, 2.0, 3.0, 4.0]), b.input(2, &[5.0, 6.0])];
+        b.push(Op::Concat { parts: 2 }, &inputs)
+    };
+    check("concat", 1, concat, [1.0, 2.0, 5.0, 3.0, 4.0, 6.0]);
+    let head_linear = |b: &mut Bench| {
+        let x = b.input(4, &[1.0, 2.0, 3.0, 4.0, 0.0, 1.0, 1.0, 0.0]);
+        let weight = b.weight(Shape { outer: 2, rows: 1, cols: 2 }, &[1.0, 10.0, 100.0, 1000.0]);
+        b.push(Op::HeadLinear { weight }, &[x])
+    };
+    check("head_linear", 2, head_linear, [21.0, 4300.0, 10.0, 100.0]);
+    let activate = |b: &mut Bench| {
+        let x = b.input(2, &[LN3, -1.0]);
+        b.push(Op::Activate { act: Activation::Silu }, &[x])
+    };
+    check("activate", 1, activate, [0.75 * LN3, -0.268_941_4]);
+}
+
+#[test]
+fn groups_of_experts() {
+    let kept = |used, best| {
+        move |b: &mut Bench| {
+            let scores = b.input(6, &[5.0, -9.0, 3.0, 3.0, 4.0, 2.0]);
+            let groups = b.push(Op::KeepGroups(Groups { count: 3, used, best }), &[scores]);
+            let ids = b.top_k(2, groups);
+            let scales = b.vector(&[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]);
+            let ones = b.input(2, &[1.0, 1.0]);
+            b.push(Op::ExpertScale { scale: scales }, &[ones, ids])
+        }
+    };
+    check("by the best", 1, kept(2, 1), [0.0, 4.0]);
+    check("by the sum, of equals the first", 1, kept(1, 2), [2.0, 3.0]);
+    check("all", 1, kept(3, 2), [0.0, 4.0]);
 }
 
 #[test]

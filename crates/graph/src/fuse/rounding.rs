@@ -49,7 +49,7 @@ fn operand(view: &View, i: usize) -> Option<usize> {
     let node = view.node(i);
     let quantized = |id: &WeightId| view.graph.weight(*id).quantized();
     let n = match &node.op {
-        Op::Linear { weight } | Op::ExpertLinear { weight } if quantized(weight) => 0,
+        Op::Linear { weight } | Op::ExpertLinear { weight } | Op::HeadLinear { weight } if quantized(weight) => 0,
         Op::Product(product) if quantized(&product.weights[0]) => usize::from(product.end == End::Add),
         _ => return None,
     };

@@ -2,7 +2,7 @@
 
 use tensor::Shape;
 
-use crate::{GateScoring, Squash};
+use crate::{GateScoring, Groups, Squash};
 
 use super::attention::softmax;
 use super::{Matrix, rowwise};
@@ -17,6 +17,20 @@ pub(super) fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
         }
     };
     x.rows().flat_map(row).collect()
+}
+
+/// −∞ for experts of all groups but the best.
+pub(super) fn keep_groups(groups: Groups, scores: Matrix) -> Vec<f32> {
+    let Groups { count, used, best } = groups;
+    let row = |row: &[f32]| {
+        let each = row.len() / count;
+        let merit = |group: &[f32]| largest(group, best).into_iter().map(|id| group[id as usize]).sum::<f32>();
+        let merits: Vec<f32> = row.chunks_exact(each).map(merit).collect();
+        let kept = largest(&merits, used);
+        let keep = |(id, &x)| if kept.contains(&((id / each) as u32)) { x } else { f32::NEG_INFINITY };
+        row.iter().enumerate().map(keep).collect::<Vec<_>>()
+    };
+    scores.rows().flat_map(row).collect()
 }
 
 pub(super) fn top_k(scores: Matrix, k: usize) -> Vec<f32> {
@@ -68,6 +82,11 @@ pub(super) fn linear(x: Matrix, ids: Matrix, weight: &[f32], shape: Shape) -> Ve
 pub(super) fn bias(x: Matrix, ids: Matrix, bias: &[f32], width: usize) -> Vec<f32> {
     let slot = |(x, &id): (&[f32], &f32)| rowwise::add_bias(x, &bias[index(id) * width..][..width]);
     x.data.chunks_exact(width).zip(ids.data).flat_map(slot).collect()
+}
+
+pub(super) fn scale(x: Matrix, ids: Matrix, scale: &[f32]) -> Vec<f32> {
+    let slot = |(x, &id): (&[f32], &f32)| x.iter().map(|x| x * scale[index(id)]).collect::<Vec<_>>();
+    x.data.chunks_exact(x.width / ids.width).zip(ids.data).flat_map(slot).collect()
 }
 
 pub(super) fn sum(x: Matrix, weights: Matrix) -> Vec<f32> {

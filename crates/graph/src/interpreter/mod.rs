@@ -116,6 +116,14 @@ impl Step<'_> {
             }
             Op::Add => rowwise::add(x(0), x(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
+            Op::ScaleBy { weight: id } => rowwise::scale_by(x(0), weight(*id)),
+            Op::LayerNorm { weight: id, bias, span, eps } => {
+                rowwise::layer_norm(x(0), weight(*id), bias.map(weight), *span, *eps)
+            }
+            Op::Activate { act } => rowwise::activate(*act, x(0)),
+            &Op::Slice { span, first, width } => rowwise::slice(x(0), span, first, width),
+            Op::Concat { parts } => rowwise::concat(matrix(0), matrix(1), *parts),
+            Op::HeadLinear { weight: id } => rowwise::head_linear(x(0), weight(*id), shape(*id)),
             Op::Grow(growth) => rowwise::grow(*growth, matrix(0), batch),
             Op::SoftCap { cap } => rowwise::soft_cap(*cap, x(0)),
             Op::Glu { act } => rowwise::glu(*act, x(0), x(1)),
@@ -139,10 +147,12 @@ impl Step<'_> {
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
             Op::Squash(squash) => experts::squash(*squash, matrix(0)),
+            Op::KeepGroups(groups) => experts::keep_groups(*groups, matrix(0)),
             Op::TopK { k } => experts::top_k(matrix(0), *k),
             Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),
             Op::ExpertLinear { weight: id } => experts::linear(matrix(0), matrix(1), weight(*id), shape(*id)),
             Op::ExpertBias { bias } => experts::bias(matrix(0), matrix(1), weight(*bias), shape(*bias).cols),
+            Op::ExpertScale { scale } => experts::scale(matrix(0), matrix(1), weight(*scale)),
             Op::ExpertSum => experts::sum(matrix(0), matrix(1)),
         };
         vec![one]

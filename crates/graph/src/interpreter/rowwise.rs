@@ -1,5 +1,7 @@
 //! Operators that take each row for itself.
 
+use tensor::Shape;
+
 use crate::{Activation, Batch, Elem, Growth, Rope, RopeStyle};
 
 use super::{Matrix, dot};
@@ -25,6 +27,40 @@ pub(super) fn rms_norm(x: &[f32], weight: &[f32], eps: f32) -> Vec<f32> {
     x.chunks_exact(weight.len()).flat_map(norm).collect()
 }
 
+pub(super) fn layer_norm(x: &[f32], weight: &[f32], bias: Option<&[f32]>, span: usize, eps: f32) -> Vec<f32> {
+    let norm = |span: &[f32]| {
+        let mean = span.iter().sum::<f32>() / span.len() as f32;
+        let centered: Vec<f32> = span.iter().map(|x| x - mean).collect();
+        let deviation = (dot(&centered, &centered) / span.len() as f32 + eps).sqrt();
+        centered.into_iter().map(move |x| x / deviation)
+    };
+    let normed: Vec<f32> = x.chunks_exact(span).flat_map(norm).collect();
+    let scaled = scale_by(&normed, weight);
+    if let Some(bias) = bias { add_bias(&scaled, bias) } else { scaled }
+}
+
+/// Spans of `weight`'s length, times it.
+pub(super) fn scale_by(x: &[f32], weight: &[f32]) -> Vec<f32> {
+    x.iter().zip(weight.iter().cycle()).map(|(x, w)| x * w).collect()
+}
+
+/// Of each span the columns from `first` on, `width` of them.
+pub(super) fn slice(x: &[f32], span: usize, first: usize, width: usize) -> Vec<f32> {
+    x.chunks_exact(span).flat_map(|span| &span[first..first + width]).copied().collect()
+}
+
+/// A part of `a`, a part of `b`, and so on, `parts` of each in a row.
+pub(super) fn concat(a: Matrix, b: Matrix, parts: usize) -> Vec<f32> {
+    let (a, b) = (a.data.chunks_exact(a.width / parts), b.data.chunks_exact(b.width / parts));
+    a.zip(b).flat_map(|(a, b)| a.iter().chain(b)).copied().collect()
+}
+
+/// Each head's columns times its matrix.
+pub(super) fn head_linear(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
+    let heads = weight.chunks_exact(shape.rows * shape.cols).cycle();
+    x.chunks_exact(shape.cols).zip(heads).flat_map(|(x, w)| linear(x, w, shape.cols)).collect()
+}
+
 pub(super) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
@@ -41,6 +77,10 @@ pub(super) fn quantize(x: &[f32]) -> Vec<f32> {
         block.iter().map(|&x| rounded(x)).collect::<Vec<_>>()
     };
     x.chunks_exact(Elem::Q8_BLOCK).flat_map(round).collect()
+}
+
+pub(super) fn activate(act: Activation, x: &[f32]) -> Vec<f32> {
+    x.iter().map(|&x| gated(act, x, 1.0)).collect()
 }
 
 pub(super) fn glu(act: Activation, gate: &[f32], up: &[f32]) -> Vec<f32> {

@@ -158,7 +158,7 @@ fn longest(batch: &Batch, block_len: usize) -> usize {
 fn rounded_words(graph: &Graph, limits: &Limits) -> usize {
     let words = graph.nodes().iter().map(|node| {
         let weight = match &node.op {
-            Op::Linear { weight } | Op::ExpertLinear { weight } => *weight,
+            Op::Linear { weight } | Op::ExpertLinear { weight } | Op::HeadLinear { weight } => *weight,
             Op::Product(product) => product.weights[0],
             _ => return 0,
         };

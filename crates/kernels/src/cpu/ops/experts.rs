@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use graph::{GateScoring, Op, Squash};
+use graph::{GateScoring, Groups, Op, Squash};
 
 use crate::cpu::memory::{Shared, as_indices, as_indices_mut};
 use crate::cpu::ops::linear::{Cut, Product, Slots, rounded};
-use crate::cpu::ops::rows::{Add, AddScaled};
+use crate::cpu::ops::rows::{Add, AddScaled, Scale};
 use crate::cpu::ops::{Input, Values, Worker, each_row, index};
 use crate::cpu::simd::Vector;
 use crate::cpu::tiles::Tiles;
@@ -65,6 +65,7 @@ pub(super) fn route(op: &Op, values: Values) {
     let ([a, b, _], width, out) = (values.inputs, values.words, values.out());
     match op {
         Op::Squash(by) => squash(*by, a.x, a.width, out),
+        Op::KeepGroups(groups) => keep_groups(*groups, width, out),
         Op::TopK { k } => top_k(a.x, a.width, *k, as_indices_mut(out)),
         Op::GateWeights { scoring } => gate_weights(*scoring, a.x, (a.width, width), as_indices(b.x), out),
         _ => unreachable!("chooses no experts"),
@@ -82,6 +83,11 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
             each_row(cpu.pool, out, width, |slot, x| {
                 vector.run(Add { x, y: &bias[ids[slot] as usize * width..][..width] });
             });
+        }
+        Op::ExpertScale { scale } => {
+            let (scale, ids) = (weights[scale.index()].values(), as_indices(b.x));
+            let width = width / b.width;
+            each_row(cpu.pool, out, width, |slot, x| vector.run(Scale { x, by: scale[ids[slot] as usize] }));
         }
         Op::ExpertSum => each_row(cpu.pool, out, width, |i, out| {
             let (slots, weights) = (&a.x[i * a.width..][..a.width], &b.x[i * b.width..][..b.width]);
@@ -107,6 +113,52 @@ fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out
         let product = Product { tiles, matrix, x, width: input.width, slots, share };
         product.write(*vector, &mut scratch.product, &cut.tiles(task % across, tiles.count()), out);
     });
+}
+
+/// Head h of a row of out = head h of the row of x · weight\[h\]ᵀ.
+pub(super) fn head_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, out: &mut [f32]) {
+    let Worker { pool, vector, scratch, activations, .. } = cpu;
+    let (heads, rows, out) = (tiles.shape.outer, input.rows, Shared::new(out));
+    let x = rounded((pool, *vector), tiles, input, activations);
+    let cut = Cut::new(tiles.count() * heads, 1, pool.threads());
+    let across = cut.across(tiles.count());
+    pool.run_with(scratch, across * heads, &|scratch, task| {
+        let matrix = task / across;
+        let slots = Slots::Every { first: matrix, step: heads, count: rows };
+        let product = Product { tiles, matrix, x, width: input.width, slots, share: 1 };
+        product.write(*vector, &mut scratch.product, &cut.tiles(task % across, tiles.count()), out);
+    });
+}
+
+/// −∞ for experts of all groups but the best, in each row of scores. A group that goes is worse than all that stay, so the merits of
+/// the rest are found as if it were still there.
+fn keep_groups(Groups { count, used, best }: Groups, experts: usize, scores: &mut [f32]) {
+    let each = experts / count;
+    let place = |group: usize| group * each..(group + 1) * each;
+    for scores in scores.chunks_exact_mut(experts) {
+        for group in 0..count {
+            let own = merit(&scores[place(group)], best);
+            let better = |&other: &usize| {
+                let merit = merit(&scores[place(other)], best);
+                merit > own || merit == own && other < group
+            };
+            if (0..count).filter(better).count() >= used {
+                scores[place(group)].fill(f32::NEG_INFINITY);
+            }
+        }
+    }
+}
+
+/// The sum of the `best` largest, largest first.
+fn merit(group: &[f32], best: usize) -> f32 {
+    let (mut sum, mut last) = (0.0, None);
+    for _ in 0..best {
+        let after = |&i: &usize| last.is_none_or(|last| group[i] < group[last] || group[i] == group[last] && i > last);
+        let next = (0..group.len()).filter(after).reduce(|a, b| if group[b] > group[a] { b } else { a });
+        sum += next.map_or(f32::NEG_INFINITY, |next| group[next]);
+        last = next.or(last);
+    }
+    sum
 }
 
 /// out ← each row of x between 0 and 1.

@@ -91,6 +91,8 @@ pub(crate) enum Slots<'a> {
     All(usize),
     /// The ones listed.
     Some(&'a [u32]),
+    /// So many: from the first on, in steps.
+    Every { first: usize, step: usize, count: usize },
 }
 
 impl Slots<'_> {
@@ -98,6 +100,7 @@ impl Slots<'_> {
         match self {
             Slots::All(n) => *n,
             Slots::Some(list) => list.len(),
+            Slots::Every { count, .. } => *count,
         }
     }
 
@@ -105,6 +108,7 @@ impl Slots<'_> {
         match self {
             Slots::All(_) => i,
             Slots::Some(list) => list[i] as usize,
+            Slots::Every { first, step, .. } => first + i * step,
         }
     }
 }

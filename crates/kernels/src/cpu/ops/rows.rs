@@ -69,6 +69,68 @@ fn sum_of_squares<S: Simd>(s: S, x: &[f32]) -> f32 {
     sum_lanes(s, s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
+/// x ← (x − mean) / deviation · weight + bias, span by span; weight and bias are as long as one span or several.
+pub(crate) struct LayerNorm<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) weight: &'a [f32],
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) span: usize,
+    pub(crate) eps: f32,
+}
+
+impl Kernel for LayerNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let LayerNorm { x, weight, bias, span, eps } = self;
+        for (i, x) in x.chunks_exact_mut(span).enumerate() {
+            let at = i * span % weight.len();
+            let mean = s.splat(sum(s, x) / span as f32);
+            map!(s, [x = x] s.sub(x, mean));
+            let scale = s.splat(1.0 / (sum_of_squares(s, x) / span as f32 + eps).sqrt());
+            map!(s, [x = x, w = weight[at..at + span]] s.mul(s.mul(x, scale), w));
+            if let Some(bias) = bias {
+                map!(s, [x = x, b = bias[at..at + span]] s.add(x, b));
+            }
+        }
+    }
+}
+
+/// The sum of x, in the order of [`sum_of_squares`].
+#[inline(always)]
+fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
+    let mut sums = [s.splat(0.0); 4];
+    let (chunks, tail) = x.as_chunks::<LANES>();
+    for (i, chunk) in chunks.iter().enumerate() {
+        sums[i % 4] = s.add(sums[i % 4], s.load(chunk));
+    }
+    let mut padded = [0.0; LANES];
+    padded[..tail.len()].copy_from_slice(tail);
+    sums[0] = s.add(sums[0], s.load(&padded));
+    sum_lanes(s, s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
+}
+
+/// x ← x · weight, span by span of the weight's length.
+pub(crate) struct ScaleBy<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) weight: &'a [f32],
+}
+
+impl Kernel for ScaleBy<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        if let &[by] = self.weight {
+            return Scale { x: self.x, by }.run(s);
+        }
+        for span in self.x.chunks_exact_mut(self.weight.len()) {
+            map!(s, [x = span, w = self.weight] s.mul(x, w));
+        }
+    }
+}
+
 /// x ← x · by.
 pub(crate) struct Scale<'a> {
     pub(crate) x: &'a mut [f32],
@@ -130,6 +192,27 @@ impl Kernel for SoftCap<'_> {
     fn run<S: Simd>(self, s: S) {
         let cap = s.splat(self.cap);
         map!(s, [x = self.x] s.mul(cap, tanh(s, s.div(x, cap))));
+    }
+}
+
+/// x ← activation(x).
+pub(crate) struct Activate<'a> {
+    pub(crate) act: Activation,
+    pub(crate) x: &'a mut [f32],
+}
+
+impl Kernel for Activate<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        match self.act {
+            Activation::Silu => map!(s, [x = self.x] s.mul(x, sigmoid(s, x))),
+            Activation::Sigmoid => map!(s, [x = self.x] sigmoid(s, x)),
+            Activation::GeluTanh => map!(s, [x = self.x] gelu_tanh(s, x)),
+            Activation::GeluErf => self.x.iter_mut().for_each(|x| *x = gelu_erf(*x)),
+            Activation::ClampedSilu { .. } => unreachable!("a graph gates it"),
+        }
     }
 }
 
