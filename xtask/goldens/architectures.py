@@ -139,6 +139,8 @@ SECTIONS = {"rope_theta": 500.0}
 QWEN2_EYE = {"depth": 1, "embed_dim": 8, "hidden_size": 48, "num_heads": 1, "mlp_ratio": 1, "patch_size": 2}
 QWEN3_EYE = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 1, "out_hidden_size": 48,
              "patch_size": 2, "num_position_embeddings": 4, "deepstack_visual_indexes": [0]}
+GEMMA4_EYE = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+              "num_key_value_heads": 1, "head_dim": 8, "patch_size": 2, "position_embedding_size": 4}
 QWEN3_VL_MOE = MOE | {"num_experts": 6, "moe_intermediate_size": 20, "rope_parameters": SECTIONS | {
     "rope_type": "default", "mrope_section": [14, 14, 12]}}
 SEEING = {
@@ -146,6 +148,9 @@ SEEING = {
     "qwen3vl": ("qwen3_vl", QWEN3_EYE, {"rope_parameters": SECTIONS | {
         "rope_type": "default", "mrope_interleaved": True, "mrope_section": [14, 14, 12]}}),
     "qwen3vlmoe": ("qwen3_vl_moe", QWEN3_EYE, QWEN3_VL_MOE),
+    "gemma4-vision": ("gemma4", GEMMA4_EYE, GEMMA4 | {"attention_k_eq_v": True, "num_hidden_layers": 2,
+                                                      "layer_types": ["sliding_attention", "full_attention"],
+                                                      "use_bidirectional_attention": "vision"}),
     "qwen3vlmoe-turned": ("qwen3_vl_moe", QWEN3_EYE, QWEN3_VL_MOE),
 }
 CASES |= {name: {"model_type": family, "tie_word_embeddings": False, "vision_config": eye,

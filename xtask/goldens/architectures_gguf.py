@@ -28,6 +28,11 @@ LONG = {"rope_type": "longrope", "rope_theta": 10000.0, "original_max_position_e
 GEMMA = {"tie_word_embeddings": True, "sliding_window": 8, "hidden_activation": "gelu_pytorch_tanh",
          "query_pre_attn_scalar": 16}
 
+GEMMA4 = {"model_type": "gemma4_text", "tie_word_embeddings": True, "sliding_window": 8, "num_hidden_layers": 4,
+          "hidden_activation": "gelu_pytorch_tanh", "global_head_dim": 24, "num_global_key_value_heads": 1,
+          "layer_types": ["sliding_attention", "full_attention"] * 2, "final_logit_softcapping": 3.0,
+          "hidden_size_per_layer_input": 0}
+
 SPARSE = MOE | {"moe_intermediate_size": 16}
 
 # Name: GGUF's architecture, type of the matrices, config.
@@ -47,6 +52,12 @@ CASES = {
                "rope_parameters": {
                    "full_attention": {"rope_type": "linear", "factor": 8.0, "rope_theta": 5000.0},
                    "sliding_attention": {"rope_type": "default", "rope_theta": 10000.0}}}),
+    "gemma4": ("gemma4", "F16", GEMMA4 | {"attention_k_eq_v": True}),
+    "gemma4-moe": ("gemma4", "F16", GEMMA4 | SPARSE | {
+        "attention_k_eq_v": True, "enable_moe_block": True, "num_experts": 4, "top_k_experts": 2}),
+    "gemma4-layers": ("gemma4", "F16", GEMMA4 | {
+        "hidden_size_per_layer_input": 12, "vocab_size_per_layer_input": VOCAB, "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True}),
     "olmo2": ("olmo2", "F16", {"model_type": "olmo2", "head_dim": 4}),
     "mixtral": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
     "mixtral-split": ("llama", "F16", MOE | {"model_type": "mixtral", "rope_theta": 1000.0}),
@@ -151,12 +162,15 @@ def keys(w, arch, c):
     w.add_block_count(c["num_hidden_layers"] + (arch == "glm4moe"))
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
-    w.add_feed_forward_length(c["intermediate_size"])
     w.add_head_count(c["num_attention_heads"])
-    w.add_head_count_kv(c["num_key_value_heads"])
+    if arch != "gemma4":
+        w.add_feed_forward_length(c["intermediate_size"])
+        w.add_head_count_kv(c["num_key_value_heads"])
     w.add_layer_norm_rms_eps(c["rms_norm_eps"])
-    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", 2e6 if arch == "smollm3" else 10000.0))))
-    if arch not in UNSAID:
+    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6}.get(arch, 10000.0)))))
+    if arch == "gemma4":
+        gemma4(w, c)
+    elif arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
     if arch in PERMUTED or arch in ("phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
@@ -180,7 +194,7 @@ def keys(w, arch, c):
         w.add_embedding_scale(c["embedding_multiplier"])
         w.add_residual_scale(c["residual_multiplier"])
         w.add_logit_scale(c["logits_scaling"])
-    if "num_local_experts" in c:
+    if "num_local_experts" in c and arch != "gemma4":
         w.add_expert_count(c["num_local_experts"])
         w.add_expert_used_count(c["num_experts_per_tok"])
     if "shared_expert_intermediate_size" in c or arch == "hunyuan-moe":
@@ -198,6 +212,29 @@ def keys(w, arch, c):
         w.add_sliding_window(c["sliding_window"])
     if arch in ("qwen3moe", "qwen3vlmoe", "gpt-oss") or "moe_intermediate_size" in c:
         w.add_expert_feed_forward_length(c.get("moe_intermediate_size", c["intermediate_size"]))
+
+
+def gemma4(w, c):
+    local = [kind == "sliding_attention" for kind in c["layer_types"]]
+    first = c["num_hidden_layers"] - c.get("num_kv_shared_layers", 0)
+    wide = [first <= i and c.get("use_double_wide_mlp", False) for i in range(c["num_hidden_layers"])]
+    few = c["num_global_key_value_heads" if c.get("attention_k_eq_v") else "num_key_value_heads"]
+    w.add_feed_forward_length([c["intermediate_size"] * (2 if w else 1) for w in wide])
+    w.add_head_count_kv([c["num_key_value_heads"] if is_local else few for is_local in local])
+    w.add_shared_kv_layers(c.get("num_kv_shared_layers", 0))
+    w.add_embedding_length_per_layer_input(c["hidden_size_per_layer_input"])
+    w.add_sliding_window(c["sliding_window"])
+    w.add_sliding_window_pattern(local)
+    w.add_final_logit_softcapping(c["final_logit_softcapping"])
+    w.add_rope_freq_base_swa(10000.0)
+    for width, key, value, dims in ((c["global_head_dim"], w.add_key_length, w.add_value_length, w.add_rope_dimension_count),
+                                    (c["head_dim"], w.add_key_length_swa, w.add_value_length_swa, w.add_rope_dimension_count_swa)):
+        key(width)
+        value(width)
+        dims(width)
+    if c.get("enable_moe_block"):
+        w.add_expert_used_count(c["top_k_experts"])
+        w.add_expert_count(c["num_experts"])
 
 
 def scaling(w, c, rope):
@@ -235,7 +272,7 @@ def converted(name, arch, c, made):
             data = data.reshape(-1)
         if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
             data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
-        if "gemma" in arch and tensor.endswith("norm.weight"):
+        if "gemma" in arch and arch != "gemma4" and tensor.endswith("norm.weight"):
             data = data + np.float32(1)
         if matrix(tensor, data):
             again = quantize(data, kind)
@@ -250,6 +287,10 @@ def renamed(known, tensor):
     if tensor.startswith("blk."):
         return tensor
     tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight")
+    if tensor.endswith(("router.scale", "per_expert_scale")):
+        return f"blk.{tensor.split('.')[2]}.{'ffn_down_exps' if 'expert' in tensor else 'ffn_gate_inp'}.scale"
+    if tensor.endswith("layer_scalar") or ".experts." in tensor and not tensor.endswith((".weight", ".bias")):
+        tensor += ".weight"
     if tensor.endswith(("e_score_correction_bias", "expert_bias")):
         return f"blk.{tensor.split('.')[2]}.exp_probs_b.bias"
     found = known.get_name(tensor, try_suffixes=(".weight", ".bias"))
@@ -306,6 +347,10 @@ def mxfp4(blocks, scales):
 def extra(c):
     """Factors of rope's frequencies."""
     rope, f32 = c.get("rope_parameters", {}), gguf.GGMLQuantizationType.F32
+    if c["model_type"] == "gemma4_text":
+        # Of global heads a quarter is rotated.
+        pairs = c["global_head_dim"] // 2
+        return {"rope_freqs.weight": (np.array([1.0] * (pairs // 4) + [1e30] * (pairs - pairs // 4), np.float32), f32)}
     if rope.get("rope_type") == "longrope":
         factors = {f"rope_factors_{k}.weight": rope[f"{k}_factor"] for k in ("long", "short")}
         return {n: (np.array(f, np.float32), f32) for n, f in factors.items()}

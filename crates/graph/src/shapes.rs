@@ -1,7 +1,8 @@
 //! The shape rules: what each operator needs of its inputs and weight, and the type of what it gives.
 
 use crate::{
-    Activation, Attention, Elem, End, Groups, Growth, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId, WeightInfo, WeightRole,
+    Activation, Attention, Elem, End, Groups, Growth, KvShape, Memory, Op, Product, Rope, Rows, ValueInfo, WeightId,
+    WeightInfo, WeightRole,
 };
 
 /// A value's type, with the bound of its elements where they are indices.

@@ -20,7 +20,8 @@ pub struct ToyConfig {
     pub hidden: usize,
     /// Layers.
     pub layers: usize,
-    /// Query heads and KV heads.
+    /// Query heads and KV heads. With 0 of the latter, keys and values are latent: one of each for all heads, twice as wide. Layer
+    /// norms, a feed-forward part without a gate, and groups of experts come with that.
     pub heads: (usize, usize),
     /// Width of a head.
     pub head_dim: usize,
@@ -34,8 +35,6 @@ pub struct ToyConfig {
     pub sinks: bool,
     /// Experts in all and experts of each token.
     pub experts: Option<(usize, usize)>,
-    /// Width of the latent keys and values of attention; layer norms and a feed-forward part without a gate come with it.
-    pub latent: Option<usize>,
     /// Taps of a causal convolution, of every second layer instead of attention, the second included.
     pub conv: Option<usize>,
 }
@@ -55,7 +54,6 @@ impl Default for ToyConfig {
             softcap: None,
             sinks: false,
             experts: None,
-            latent: None,
             conv: None,
         }
     }
@@ -74,10 +72,8 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
     for layer in 0..config.layers {
         x = match config.conv {
             Some(width) if layer % 2 == 1 => toy.conv(layer, width, x),
-            _ => match config.latent {
-                Some(latent) => toy.latent(layer, latent, x),
-                None => toy.attention(layer, x),
-            },
+            _ if config.heads.1 == 0 => toy.latent(layer, x),
+            _ => toy.attention(layer, x),
         };
         x = toy.feed_forward(layer, x);
     }
@@ -156,8 +152,9 @@ impl Toy<'_> {
     }
 
     /// Attention whose keys and values are one for all heads; each head has matrices to and from them.
-    fn latent(&mut self, layer: usize, latent: usize, x: ValueId) -> ValueId {
+    fn latent(&mut self, layer: usize, x: ValueId) -> ValueId {
         let ToyConfig { heads: (heads, _), head_dim, width, .. } = *self.c;
+        let latent = 2 * head_dim;
         let (rope, name) = (head_dim / 2, |part: &str| format!("blk.{layer}.{part}"));
         let (cols, keys) = (head_dim + rope, latent + rope);
         let [weight, bias] = ["attn_norm.weight", "attn_norm.bias"].map(|part| self.vector(&name(part), width, 1.0));
@@ -212,7 +209,7 @@ impl Toy<'_> {
         let h = self.norm(&name("ffn_norm"), width, x);
         let y = match experts {
             Some((experts, k)) => self.experts(layer, h, experts, k),
-            None if self.c.latent.is_some() => {
+            None if self.c.heads.1 == 0 => {
                 let up = self.linear(&name("ffn_up"), hidden, width, h);
                 let y = self.push(Op::Activate { act: Activation::GeluTanh }, &[up]);
                 self.linear(&name("ffn_down"), width, hidden, y)
@@ -234,12 +231,12 @@ impl Toy<'_> {
         let router = self.weight(&name("ffn_gate_inp.weight"), Shape::matrix(experts, width), DType::F32);
         let scores = self.push(Op::Linear { weight: router }, &[h]);
         let mut open = scores;
-        if self.c.latent.is_some() {
+        if self.c.heads.1 == 0 {
             open = self.push(Op::KeepGroups(Groups { count: 2, used: 1, best: 2 }), &[scores]);
         }
         let ids = self.push(Op::TopK { k }, &[open]);
         let mut gates = self.push(Op::GateWeights { scoring: GateScoring::SoftmaxChosen }, &[scores, ids]);
-        if self.c.latent.is_some() {
+        if self.c.heads.1 == 0 {
             let scale = self.vector(&name("ffn_down_exps.scale"), experts, 1.0);
             gates = self.push(Op::ExpertScale { scale }, &[gates, ids]);
         }

@@ -2,8 +2,8 @@
 
 use graph::testing::upload;
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Groups, Growth, Interpreter, KvShape, KvType,
-    Limits, Memory, Op, Product, Rope, RopeStyle, Squash, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Groups, Growth, Interpreter, KvShape,
+    KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Squash, ValueId, WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 

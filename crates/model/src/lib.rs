@@ -24,5 +24,7 @@ pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
-pub use spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec};
+pub use spec::{
+    AttentionSpec, Biases, ExpertSpec, FfnSpec, KeySource, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec,
+};
 pub use texts::Texts;

@@ -25,6 +25,8 @@ pub struct ModelSpec {
     pub scales: Scales,
     /// Logits become cap · tanh(logit / cap).
     pub logit_cap: Option<f32>,
+    /// Width of what each layer adds of an embedding of its own, if layers have one (Gemma 3n and 4).
+    pub layer_embed: Option<usize>,
     /// What each layer does.
     pub(crate) blocks: Vec<LayerSpec>,
 }
@@ -78,8 +80,26 @@ pub struct Scales {
 pub struct LayerSpec {
     /// Its attention.
     pub attention: AttentionSpec,
+    /// Where the keys and values come from.
+    pub keys: KeySource,
     /// Its feed-forward part.
     pub ffn: FfnSpec,
+    /// Whether its output is multiplied with a weight.
+    pub scaled: bool,
+}
+
+/// Where the keys and values of a layer come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// From a projection each.
+    Projected,
+    /// As projected, but each head of the values is normalized.
+    Normalized {
+        /// Whether they are what the projection of the keys gives.
+        of_keys: bool,
+    },
+    /// They are those of an earlier layer.
+    Layer(usize),
 }
 
 /// The attention of one layer.
@@ -161,7 +181,9 @@ pub struct ExpertSpec {
     pub scoring: GateScoring,
     /// Multiplied with the weights.
     pub scale: f32,
-    /// The expert that every token uses.
+    /// Whether the weight of each is multiplied with a factor of its own.
+    pub scaled: bool,
+    /// What every token uses besides.
     pub shared: Option<SharedSpec>,
 }
 
@@ -172,4 +194,6 @@ pub struct SharedSpec {
     pub width: usize,
     /// Whether a sigmoid of the token's own says how much it counts.
     pub gated: bool,
+    /// Whether it is the layer's dense part. It and the experts then have norms of their own, and the router one more (Gemma 4).
+    pub dense: bool,
 }

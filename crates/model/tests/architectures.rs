@@ -31,6 +31,25 @@ fn check_default(name: &str, key: &str, value: Value) {
     assert_ne!(null, given, "{name}: {key}");
 }
 
+/// Fixture `name` with another tensor has the spec and the logits that it has without.
+fn check_idle(name: &str, tensor: &str, like: &str) {
+    let mut recipe = golden::recipe(name);
+    recipe["tensors"][tensor] = recipe["tensors"][like].clone();
+    let checkpoint = Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+    let model = checkpoint.and_then(|c| c.bind(Some(40))).unwrap_or_else(|e| panic!("{name} with {tensor}: {e}"));
+    golden::check_model(name, &Interpreter, &model);
+}
+
+#[test]
+fn tensors_that_running_does_not_need_are_left_out() {
+    for part in ["k_proj", "v_proj", "k_norm"] {
+        let of_layer = |i: usize| format!("model.layers.{i}.self_attn.{part}.weight");
+        check_idle("gemma4-layers", &of_layer(4), &of_layer(2));
+    }
+    let tower = "model.vision_tower.encoder.layers.0.self_attn.k_proj.weight";
+    check_idle("gemma3-vision", tower, "language_model.model.layers.0.self_attn.k_proj.weight");
+}
+
 // The values are those of transformers' configuration classes.
 #[test]
 fn keys_left_out_of_config_json_mean_what_transformers_assumes() {

@@ -4,10 +4,10 @@ use graph::{Activation, Attention, Graph, GraphError, KvShape, Op, Squash, Value
 use tensor::Shape;
 
 use crate::bind::{Binder, Binding, Role, Slice};
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, ModelSpec, QkNorm, SharedSpec};
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, KeySource, ModelSpec, QkNorm, SharedSpec};
 use crate::{Checkpoint, ModelError};
 
-type Value = Result<ValueId, ModelError>;
+pub(super) type Value = Result<ValueId, ModelError>;
 
 /// The graph, and where each of its weights comes from.
 ///
@@ -18,24 +18,36 @@ pub(crate) fn build(
     spec: &ModelSpec,
     weights: Binder<'_>,
 ) -> Result<(Graph, Vec<Binding>), ModelError> {
-    let mut builder = Builder { checkpoint, spec, weights };
+    let mut builder = Builder { checkpoint, spec, weights, kv: vec![] };
     let table = builder.weights.embed(spec.vocab, spec.width)?;
     let x = builder.push(Op::Embed { table }, &[])?;
     let mut x = builder.scale(spec.scales.embed, x)?;
+    let embeds = spec.layer_embed.map(|width| builder.layer_embeds(width, x)).transpose()?;
     for layer in 0..spec.layers {
         x = builder.layer(layer, x)?;
+        x = embeds.map_or(Ok(x), |embeds| builder.add_layer_embed(layer, embeds, x))?;
+        x = if spec.layer(layer).scaled { builder.scaled(layer, x)? } else { x };
     }
     let logits = builder.logits(table, x)?;
-    builder.weights.refuse_rest(spec.layers)?;
+    builder.weights.refuse_rest(spec)?;
     let Builder { checkpoint, weights, .. } = builder;
     let graph = weights.graph.finish("logits", logits).map_err(|e| broken(checkpoint, e))?;
     Ok((graph, weights.bindings))
 }
 
-struct Builder<'a> {
+/// Builds a graph.
+pub(super) struct Builder<'a> {
     checkpoint: &'a Checkpoint,
-    spec: &'a ModelSpec,
-    weights: Binder<'a>,
+    pub(super) spec: &'a ModelSpec,
+    pub(super) weights: Binder<'a>,
+    /// The memory that each layer's attention reads.
+    kv: Vec<usize>,
+}
+
+/// The rows of a layer's heads from `first` on, where queries, keys and values are one matrix.
+fn slice(a: &AttentionSpec, first: usize) -> Option<Slice> {
+    let rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
+    Some(Slice { of: "attn_qkv", rows, first: first * a.head_dim })
 }
 
 /// The numbers of a file contradict each other where no tensor's shape could tell.
@@ -55,26 +67,45 @@ impl Builder<'_> {
         let ffn = &spec.layer(i).ffn;
         let f = match &ffn.experts {
             None => self.dense(i, ffn, h)?,
+            Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => {
+                self.beside(i, ffn, experts, [x, h])?
+            }
             Some(experts) => self.experts(i, ffn, experts, h)?,
         };
         self.add(i, "post_ffw_norm", x, f)
     }
 
     fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
-        let (wide, narrow) = (a.heads * a.head_dim, a.kv_heads * a.head_dim);
-        let slice = |first| Some(Slice { of: "attn_qkv", rows: wide + 2 * narrow, first });
-        let q = self.project(i, "attn_q", (wide, slice(0)), a.biases.qkv, x)?;
-        let k = self.project(i, "attn_k", (narrow, slice(wide)), a.biases.qkv, x)?;
-        let v = self.project(i, "attn_v", (narrow, slice(wide + narrow)), a.biases.qkv, x)?;
-        let q = self.rotated(i, "attn_q_norm", wide, a, q)?;
+        let q = self.project(i, "attn_q", (a.heads * a.head_dim, slice(a, 0)), a.biases.qkv, x)?;
+        let q = self.rotated(i, "attn_q_norm", a, q)?;
         let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
-        let k = self.rotated(i, "attn_k_norm", narrow, a, k)?;
-        let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
-        self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
+        let layer = match self.spec.layer(i).keys {
+            KeySource::Layer(other) => self.kv[other],
+            keys => self.keys(i, a, keys, x)?,
+        };
+        self.kv.push(layer);
         let sinks = if a.sinks { Some(self.weights.sinks(i, a.heads)?) } else { None };
         let &AttentionSpec { heads, scale, window, softcap, .. } = a;
         let attention = Attention { layer, heads, scale, window, softcap, sinks };
         self.weights.graph.attention(attention, q).map_err(|e| broken(self.checkpoint, e))
+    }
+
+    /// Writes keys and values; gives the memory they are in.
+    fn keys(&mut self, i: usize, a: &AttentionSpec, keys: KeySource, x: ValueId) -> Result<usize, ModelError> {
+        let narrow = a.kv_heads * a.head_dim;
+        let k = self.project(i, "attn_k", (narrow, slice(a, a.heads)), a.biases.qkv, x)?;
+        let mut v = k;
+        if keys != (KeySource::Normalized { of_keys: true }) {
+            v = self.project(i, "attn_v", (narrow, slice(a, a.heads + a.kv_heads)), a.biases.qkv, x)?;
+        }
+        let k = self.rotated(i, "attn_k_norm", a, k)?;
+        if let KeySource::Normalized { .. } = keys {
+            let weight = self.weights.ones(i, "attn_v_norm", a.head_dim);
+            v = self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[v])?;
+        }
+        let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
+        self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
+        Ok(layer)
     }
 
     /// sigmoid(gate · h) times what attention found.
@@ -84,7 +115,8 @@ impl Builder<'_> {
     }
 
     /// Queries or keys, normalized and rotated.
-    fn rotated(&mut self, i: usize, norm: &str, width: usize, a: &AttentionSpec, x: ValueId) -> Value {
+    fn rotated(&mut self, i: usize, norm: &str, a: &AttentionSpec, x: ValueId) -> Value {
+        let width = self.weights.graph.value(x).width;
         let x = match a.qk_norm {
             QkNorm::None | QkNorm::AfterRope => x,
             QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
@@ -112,7 +144,7 @@ impl Builder<'_> {
         self.push(Op::ExpertSum, &[y, part])
     }
 
-    fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {
+    pub(super) fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {
         let of = if self.weights.fuses_up(i) { "ffn_up" } else { "ffn_gate_up" };
         let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first });
         let up_slice = slice(ffn.width);
@@ -123,22 +155,33 @@ impl Builder<'_> {
     }
 
     fn experts(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, x: ValueId) -> Value {
-        let [ids, gates] = self.choose(i, ffn, experts, x)?;
-        let count = experts.count;
+        let chosen = self.choose(i, ffn, experts, x)?;
+        let y = self.mixture(i, ffn, experts.count, x, chosen)?;
+        let Some(shared) = experts.shared else { return Ok(y) };
+        let shared = self.shared(i, ffn.act, shared, x)?;
+        self.push(Op::Add, &[y, shared])
+    }
+
+    /// The weighted sum of what the chosen experts give.
+    pub(super) fn mixture(
+        &mut self,
+        i: usize,
+        ffn: &FfnSpec,
+        count: usize,
+        x: ValueId,
+        [ids, gates]: [ValueId; 2],
+    ) -> Value {
         let inner = Shape { outer: count, rows: ffn.width, cols: self.spec.width };
         let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
         let up = self.chosen(i, Role::Up, inner, ffn.bias, [x, ids])?;
         let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
         let outer = Shape { outer: count, rows: self.spec.width, cols: ffn.width };
         let down = self.chosen(i, Role::Down, outer, ffn.bias, [h, ids])?;
-        let y = self.push(Op::ExpertSum, &[down, gates])?;
-        let Some(shared) = experts.shared else { return Ok(y) };
-        let shared = self.shared(i, ffn.act, shared, x)?;
-        self.push(Op::Add, &[y, shared])
+        self.push(Op::ExpertSum, &[down, gates])
     }
 
     /// Which experts each token uses, and how much each counts.
-    fn choose(
+    pub(super) fn choose(
         &mut self,
         i: usize,
         ffn: &FfnSpec,
@@ -161,7 +204,11 @@ impl Builder<'_> {
             merits = self.push(Op::AddBias { bias }, &[scores])?;
         }
         let ids = self.push(Op::TopK { k: used }, &[merits])?;
-        let gates = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        let mut gates = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
+        if experts.scaled {
+            let scale = self.weights.elements(i, "ffn_down_exps.scale", count)?;
+            gates = self.push(Op::ExpertScale { scale }, &[gates, ids])?;
+        }
         Ok([ids, self.scale(scale, gates)?])
     }
 
@@ -174,6 +221,12 @@ impl Builder<'_> {
         }
         let bias = self.weights.expert_bias(i, role, Shape::matrix(shape.outer, shape.rows))?;
         self.push(Op::ExpertBias { bias }, &[y, ids])
+    }
+
+    /// A layer's output times its weight.
+    fn scaled(&mut self, i: usize, x: ValueId) -> Value {
+        let weight = self.weights.elements(i, "layer_output_scale.weight", 1)?;
+        self.push(Op::ScaleBy { weight }, &[x])
     }
 
     /// What a part of a layer found, normalized and scaled, onto the residual stream.
@@ -199,7 +252,14 @@ impl Builder<'_> {
     }
 
     /// A matrix of `rows`, and its bias.
-    fn project(&mut self, i: usize, name: &str, of: (usize, Option<Slice>), bias: bool, x: ValueId) -> Value {
+    pub(super) fn project(
+        &mut self,
+        i: usize,
+        name: &str,
+        of: (usize, Option<Slice>),
+        bias: bool,
+        x: ValueId,
+    ) -> Value {
         let ((rows, slice), cols) = (of, self.weights.graph.value(x).width);
         let weight = self.weights.matrix(i, name, Shape::matrix(rows, cols), slice)?;
         let y = self.push(Op::Linear { weight }, &[x])?;
@@ -210,16 +270,16 @@ impl Builder<'_> {
         self.push(Op::AddBias { bias }, &[y])
     }
 
-    fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
+    pub(super) fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
         let weight = self.weights.norm(i, name, span)?;
         self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[x])
     }
 
-    fn scale(&mut self, by: f32, x: ValueId) -> Value {
+    pub(super) fn scale(&mut self, by: f32, x: ValueId) -> Value {
         if by == 1.0 { Ok(x) } else { self.push(Op::Scale { by }, &[x]) }
     }
 
-    fn push(&mut self, op: Op, inputs: &[ValueId]) -> Value {
+    pub(super) fn push(&mut self, op: Op, inputs: &[ValueId]) -> Value {
         self.weights.graph.push(op, inputs).map_err(|e| broken(self.checkpoint, e))
     }
 }

@@ -96,14 +96,31 @@ impl<'a> Config<'a> {
         self.size(key)?.ok_or_else(|| self.missing(key))
     }
 
-    /// A size that GGUF may give for each layer.
+    /// A size that either format may give for each layer.
     pub(crate) fn layer_size(&self, key: Key, layer: usize) -> Result<Option<usize>, ModelError> {
+        if let Some(own) = self.own_size(key, layer)? {
+            return Ok(Some(own));
+        }
         let Some(Value::List(_)) = self.metadata.get(&self.name(key)) else { return self.size(key) };
         let list = self.read::<Vec<usize>>(key)?.unwrap_or_default();
         let Some(&n) = list.get(layer) else {
             return Err(self.invalid(key, format!("has {} values, none for layer {layer}", list.len())));
         };
         if n > MOST { Err(self.invalid(key, format!("{n} is more than any model has"))) } else { Ok(Some(n)) }
+    }
+
+    /// What config.json says of that layer alone.
+    pub(crate) fn own_size(&self, key: Key, layer: usize) -> Result<Option<usize>, ModelError> {
+        if self.gguf() {
+            return Ok(None);
+        }
+        let layers: Option<&Metadata> = self.metadata.read("per_layer_config")?;
+        let own: Option<&Metadata> = layers.map_or(Ok(None), |layers| layers.read(&layer.to_string()))?;
+        let size = own.map_or(Ok(None), |own| own.read::<usize>(key.0))?;
+        match size {
+            Some(n) if n > MOST => Err(self.invalid(key, format!("{n} is more than any model has"))),
+            size => Ok(size),
+        }
     }
 
     pub(crate) fn missing(&self, key: Key) -> ModelError {

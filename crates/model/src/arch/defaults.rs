@@ -88,6 +88,22 @@ pub(super) const GEMMA3_DEFAULTS: Defaults = &[
     (".rope.freq_base_swa", 1e4),
 ];
 
+pub(super) const GEMMA4_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 8.0),
+    ("num_key_value_heads", 4.0),
+    ("head_dim", 256.0),
+    ("global_head_dim", 512.0),
+    ("attention_multiplier", 1.0),
+    (".attention.scale", 1.0),
+    ("sliding_window", 512.0),
+    ("hidden_size_per_layer_input", 256.0),
+    ("max_position_embeddings", 131_072.0),
+    ("rope_theta", 1e6),
+    ("rope_local_base_freq", 1e4),
+    (".rope.freq_base_swa", 1e4),
+];
+
 pub(super) const GEMMA_DEFAULTS: Defaults = &[
     ("tie_word_embeddings", 1.0),
     ("num_attention_heads", 16.0),

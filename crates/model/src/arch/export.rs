@@ -5,11 +5,11 @@ use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, ModelSpec};
+use crate::spec::{AttentionSpec, KeySource, ModelSpec};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
-use super::{Arch, Windows, layers, rope_gguf, rope_hf, spec};
+use super::{Arch, Windows, gemma4, layers, rope_gguf, rope_hf, spec};
 
 /// Numbers that both formats have under the same meaning.
 const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
@@ -22,21 +22,36 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
     let mut keys = Keys { arch: config.arch.in_gguf(), all: Vec::new() };
     keys.all.push(("general.architecture".into(), GgufValue::Str(keys.arch.gguf[0].into())));
     keys.sizes(config, spec)?;
-    keys.heads(config, spec.layer(0).attention.clone())?;
+    keys.heads(config, spec)?;
     keys.windows(spec);
+    keys.kinds(spec);
     keys.experts(config, spec)?;
     for key in SAME {
         keys.number(key, config.positive(key)?);
     }
     let (global, local) = (rope(config, spec, false)?, rope(config, spec, true)?);
     keys.rope(&global);
-    if !global.factors.is_empty() {
+    if !global.factors.is_empty() && !stays(&global) {
         keys.size(rope_gguf::ORIGINAL, rope_hf::original(config)? as usize);
     }
     if local.base != global.base && (0..spec.layers).any(|i| spec.layer(i).attention.window.is_some()) {
         keys.f32(rope_gguf::LOCAL_BASE, local.base);
     }
+    if local.dims != global.dims {
+        keys.size(rope_gguf::LOCAL_DIMS, local.dims);
+    }
     Ok(keys.all)
+}
+
+/// Whether some pairs stay in their places, for which there is no key but factors.
+fn stays(rope: &RopeNumbers) -> bool {
+    rope.factors.contains(&rope_hf::UNTURNED)
+}
+
+/// A layer with (`local`) or without a window; another one if there is none.
+fn of_kind(spec: &ModelSpec, local: bool) -> &AttentionSpec {
+    let mut layers = (0..spec.layers).map(|i| &spec.layer(i).attention);
+    layers.find(|a| a.window.is_some() == local).unwrap_or(&spec.layer(0).attention)
 }
 
 /// The factors that frequencies of the rope are divided by, as tensors: Llama 3's for every length, long rope's for short
@@ -45,7 +60,7 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(&'static str, Vec<f32>)>, ModelError> {
-    let head_dim = spec.layer(0).attention.head_dim;
+    let head_dim = of_kind(spec, false).head_dim;
     let numbers = rope(config, spec, false)?;
     let narrow = |factors: &[f64]| factors.iter().map(|&f| f as f32).collect();
     if let Scaling::Llama3 { .. } = numbers.scaling {
@@ -54,12 +69,15 @@ pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<
     if numbers.factors.is_empty() {
         return Ok(Vec::new());
     }
+    if stays(&numbers) {
+        return Ok(vec![("rope_freqs.weight", narrow(&numbers.factors))]);
+    }
     let of = |context| Ok(narrow(&rope_hf::read(config, head_dim, false, context)?.factors));
     Ok(vec![("rope_factors_long.weight", of(usize::MAX)?), ("rope_factors_short.weight", of(1)?)])
 }
 
 fn rope(config: &Config<'_>, spec: &ModelSpec, local: bool) -> Result<RopeNumbers, ModelError> {
-    rope_hf::read(config, spec.layer(0).attention.head_dim, local, spec.context)
+    rope_hf::read(config, of_kind(spec, local).head_dim, local, spec.context)
 }
 
 /// Keys being collected.
@@ -75,6 +93,10 @@ impl Keys {
 
     fn size(&mut self, key: Key, n: usize) {
         self.set(key, GgufValue::U32(n as u32));
+    }
+
+    fn sizes_of_layers(&mut self, key: Key, sizes: &[usize]) {
+        self.set(key, GgufValue::I32s(sizes.iter().map(|&n| n as i32).collect()));
     }
 
     fn f32(&mut self, key: Key, x: f64) {
@@ -98,16 +120,28 @@ impl Keys {
         self.size(spec::WIDTH, spec.width);
         self.size(spec::LAYERS, spec.layers);
         self.size(Key("", "vocab_size"), spec.vocab);
-        if let Some(width) = config.size(spec::FFN)? {
-            self.size(spec::FFN, width);
+        let dense = |i: usize| Some(&spec.layer(i).ffn).filter(|ffn| ffn.experts.is_none()).map(|ffn| ffn.width);
+        match (0..spec.layers).map(dense).collect::<Option<Vec<usize>>>() {
+            Some(widths) if widths.iter().any(|&width| width != widths[0]) => self.sizes_of_layers(spec::FFN, &widths),
+            _ => config.size(spec::FFN)?.into_iter().for_each(|width| self.size(spec::FFN, width)),
         }
         self.f32(spec::EPS, spec.eps.into());
         Ok(())
     }
 
-    fn heads(&mut self, config: &Config<'_>, attention: AttentionSpec) -> Result<(), ModelError> {
+    fn heads(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        let (attention, local) = (of_kind(spec, false), of_kind(spec, true));
         self.size(spec::HEADS, attention.heads);
-        self.size(spec::KV_HEADS, attention.kv_heads);
+        if local.kv_heads == attention.kv_heads {
+            self.size(spec::KV_HEADS, attention.kv_heads);
+        } else {
+            let heads: Vec<usize> = (0..spec.layers).map(|i| spec.layer(i).attention.kv_heads).collect();
+            self.sizes_of_layers(spec::KV_HEADS, &heads);
+        }
+        if local.head_dim != attention.head_dim {
+            self.size(spec::LOCAL_HEAD_DIM, local.head_dim);
+            self.size(Key("", "attention.value_length_swa"), local.head_dim);
+        }
         self.size(spec::HEAD_DIM, attention.head_dim);
         self.size(Key("", "attention.value_length"), attention.head_dim);
         if let Some(growth) = attention.growth {
@@ -139,6 +173,7 @@ impl Keys {
         let local: Vec<bool> = layers().map(|a| a.window.is_some()).collect();
         let every = |n: usize| (0..spec.layers).all(|i| local[i] == ((i + 1) % n != 0));
         match rule {
+            _ if self.arch.extras.proportional.is_some() => self.set(layers::PATTERN, GgufValue::Bools(local)),
             Windows::Every(n) if every(n) => {}
             Windows::Every(_) => match (2..=spec.layers).find(|&n| every(n)) {
                 Some(n) => self.size(layers::PATTERN, n),
@@ -147,6 +182,16 @@ impl Keys {
             _ if local.iter().all(|&local| local) => {}
             _ => self.set(layers::PATTERN, GgufValue::Bools(local)),
         }
+    }
+
+    /// What only some layers have of their own.
+    fn kinds(&mut self, spec: &ModelSpec) {
+        if self.arch.extras.proportional.is_none() {
+            return;
+        }
+        let shared = (0..spec.layers).filter(|&i| matches!(spec.layer(i).keys, KeySource::Layer(_))).count();
+        self.size(gemma4::SHARED, shared);
+        self.size(gemma4::LAYER_EMBED, spec.layer_embed.unwrap_or(0));
     }
 
     fn no_window(&mut self) {
@@ -177,7 +222,7 @@ impl Keys {
         if experts.scale != 1.0 {
             self.f32(spec::EXPERTS_SCALE, experts.scale.into());
         }
-        if let Some(shared) = experts.shared {
+        if let Some(shared) = experts.shared.filter(|shared| !shared.dense) {
             self.size(Key("", "expert_shared_feed_forward_length"), shared.width);
             self.size(Key("", "expert_shared_count"), 1);
         }

@@ -33,6 +33,17 @@ pub(crate) struct Arch {
     pub experts: ExpertLayout,
     /// What is applied to the router's products, where the file does not say.
     pub squash: Option<Squash>,
+    /// What few families have.
+    pub extras: Extras,
+}
+
+/// What few families have.
+#[derive(Clone, Copy)]
+pub(crate) struct Extras {
+    /// Whether values are normalized, without weights.
+    pub value_norm: bool,
+    /// Where config.json does not say: of heads without a window, how much is rotated, at their own places (Gemma 4).
+    pub proportional: Option<f64>,
 }
 
 /// The attention of a family.

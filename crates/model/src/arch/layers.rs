@@ -135,6 +135,8 @@ pub(super) fn refuse(config: &Config<'_>) -> Result<(), ModelError> {
     for &(key, harmless) in REFUSED {
         let value = match config.metadata.get(&config.name(key)) {
             Some(&crate::Value::Bool(b)) => f64::from(u8::from(b)),
+            // Only parts of images see each other; texts are causal.
+            Some(crate::Value::Str(of)) if of == "vision" => continue,
             Some(_) => config.read::<f64>(key)?.unwrap_or(harmless),
             None => continue,
         };
@@ -149,13 +151,14 @@ pub(super) fn refuse(config: &Config<'_>) -> Result<(), ModelError> {
     }
 }
 
-/// Values as wide as keys, local heads as wide as global ones, rope in one dimension, and on at all.
+/// Values as wide as keys, and rope on at all.
 fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
-    let wide = config.size(Key("", "attention.key_length"))?;
-    for name in ["attention.value_length", "attention.key_length_swa", "attention.value_length_swa"] {
-        let other = config.size(Key("", name))?;
+    for (keys, values) in
+        [("attention.key_length", "attention.value_length"), ("attention.key_length_swa", "attention.value_length_swa")]
+    {
+        let [wide, other] = [config.size(Key("", keys))?, config.size(Key("", values))?];
         if other.is_some() && wide.is_some() && other != wide {
-            return Err(config.unsupported(Key("", name), "must be the same as attention.key_length"));
+            return Err(config.unsupported(Key("", values), format!("must be the same as {keys}")));
         }
     }
     let rope = Key("", "rope.scaling.finetuned");

@@ -6,6 +6,7 @@ mod config;
 mod defaults;
 mod export;
 mod family;
+mod gemma4;
 mod layers;
 mod rope;
 mod rope_gguf;
@@ -15,7 +16,7 @@ mod spec;
 pub(crate) use build::build;
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
-pub(crate) use family::{Arch, Attn, ExpertLayout, LocalRope, Windows};
+pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Windows};
 pub(crate) use spec::{guessing, read_spec};
 
 use graph::{Activation, RopeStyle, Squash};
@@ -38,7 +39,10 @@ const LLAMA: Arch = Arch {
     attn: ATTN,
     experts: ExpertLayout::Rows,
     squash: None,
+    extras: EXTRAS,
 };
+
+const EXTRAS: Extras = Extras { value_norm: false, proportional: None };
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
@@ -70,7 +74,7 @@ const GEMMA3_ATTN: Attn = Attn {
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 34] = [
+pub(crate) static ARCHITECTURES: [Arch; 35] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -134,6 +138,18 @@ pub(crate) static ARCHITECTURES: [Arch; 34] = [
         embed_sqrt: true,
         act: Activation::GeluTanh,
         attn: GEMMA3_ATTN,
+        ..LLAMA
+    },
+    Arch {
+        name: "gemma4",
+        model_types: &["gemma4_text", "gemma4"],
+        gguf: &["gemma4"],
+        defaults: GEMMA4_DEFAULTS,
+        norms: Norms::Both,
+        embed_sqrt: true,
+        act: Activation::GeluTanh,
+        attn: GEMMA3_ATTN,
+        extras: Extras { value_norm: true, proportional: Some(0.25) },
         ..LLAMA
     },
     Arch {

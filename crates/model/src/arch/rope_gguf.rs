@@ -12,6 +12,7 @@ use super::spec::CONTEXT;
 pub(super) const BASE: Key = Key("", "rope.freq_base");
 pub(super) const LOCAL_BASE: Key = Key("", "rope.freq_base_swa");
 pub(super) const DIMS: Key = Key("", "rope.dimension_count");
+pub(super) const LOCAL_DIMS: Key = Key("", "rope.dimension_count_swa");
 pub(super) const TYPE: Key = Key("", "rope.scaling.type");
 pub(super) const FACTOR: Key = Key("", "rope.scaling.factor");
 pub(super) const OLD_FACTOR: Key = Key("", "rope.scale_linear");
@@ -33,7 +34,8 @@ pub(super) fn read(
     context: usize,
 ) -> Result<RopeNumbers, ModelError> {
     let base = config.positive(BASE)?.unwrap_or(10_000.0);
-    let dims = config.size(DIMS)?.unwrap_or(head_dim);
+    let own = if local { config.size(LOCAL_DIMS)? } else { None };
+    let dims = own.map_or_else(|| config.size(DIMS), |own| Ok(Some(own)))?.unwrap_or(head_dim);
     if dims > head_dim || dims % 2 == 1 {
         return Err(config.invalid(DIMS, format!("{dims} elements of a head of {head_dim} cannot be rotated in pairs")));
     }

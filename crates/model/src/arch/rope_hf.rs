@@ -41,8 +41,12 @@ const KNOWN: &[&str] = &[
 struct Reader<'a> {
     config: &'a Config<'a>,
     object: &'a Metadata,
+    local: bool,
     context: usize,
 }
+
+/// What the frequency of a pair that stays in its place is divided by, as GGUF files have it.
+pub(super) const UNTURNED: f64 = 1e30;
 
 /// The rope of layers with (`local`) or without a window, for sequences up to `context`.
 pub(super) fn read(
@@ -62,10 +66,17 @@ pub(super) fn read(
     };
     let partial = match reader.number("partial_rotary_factor")? {
         Some(part) => part,
-        None => config.positive(PARTIAL)?.unwrap_or(1.0),
+        None if local && config.arch.attn.local_rope == LocalRope::Unscaled => 1.0,
+        None => config.positive(PARTIAL)?.or(config.arch.extras.proportional).unwrap_or(1.0),
     };
     if !(partial > 0.0 && partial <= 1.0) {
         return Err(config.invalid(PARTIAL, format!("must be above 0 and at most 1, not {partial}")));
+    }
+    if reader.kind()? == "proportional" {
+        let kept = (head_dim as f64 * partial / 2.0) as usize;
+        let factor = reader.number("factor")?.unwrap_or(1.0);
+        let factors = (0..head_dim / 2).map(|i| if i < kept { factor } else { UNTURNED }).collect();
+        return Ok(RopeNumbers { base, dims: head_dim, factors, scaling: Scaling::None, magnitude: 1.0 });
     }
     let dims = config.size(ROTARY)?.unwrap_or((head_dim as f64 * partial) as usize).min(head_dim);
     if dims % 2 == 1 {
@@ -117,18 +128,22 @@ impl<'a> Reader<'a> {
             _ if local && config.arch.attn.local_rope == LocalRope::Unscaled => None,
             flat => flat,
         };
-        Ok(Reader { config, object: object.unwrap_or(&NONE), context })
+        Ok(Reader { config, object: object.unwrap_or(&NONE), local, context })
+    }
+
+    fn kind(&self) -> Result<&'a str, ModelError> {
+        let kind = self.object.read::<&str>("rope_type")?.or(self.object.read("type")?);
+        // gpt-oss without any rope object means its own YaRN, and Phi 3 called its long rope by three names.
+        Ok(match kind {
+            None if self.assumed() => "yarn",
+            None if !self.local && self.config.arch.extras.proportional.is_some() => "proportional",
+            Some("su" | "yarn") if self.object.get("long_factor").is_some() => "longrope",
+            kind => kind.unwrap_or("default"),
+        })
     }
 
     fn scale(&self, plain: RopeNumbers) -> Result<RopeNumbers, ModelError> {
-        let kind = self.object.read::<&str>("rope_type")?.or(self.object.read("type")?);
-        // gpt-oss without any rope object means its own YaRN, and Phi 3 called its long rope by three names.
-        let kind = match kind {
-            None if self.assumed() => "yarn",
-            Some("su" | "yarn") if self.object.get("long_factor").is_some() => "longrope",
-            kind => kind.unwrap_or("default"),
-        };
-        match kind {
+        match self.kind()? {
             // Tokens of text have the same position in each dimension.
             "default" | "mrope" => Ok(plain),
             "linear" => Ok(RopeNumbers { scaling: Scaling::Linear(self.require("factor")?), ..plain }),

@@ -7,7 +7,7 @@ use crate::spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSp
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
-use super::{ExpertLayout, rope_gguf, rope_hf};
+use super::{ExpertLayout, gemma4, rope_gguf, rope_hf};
 
 pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length");
 pub(super) const WIDTH: Key = Key("hidden_size", "embedding_length");
@@ -15,6 +15,9 @@ pub(super) const LAYERS: Key = Key("num_hidden_layers", "block_count");
 pub(super) const HEADS: Key = Key("num_attention_heads", "attention.head_count");
 pub(super) const KV_HEADS: Key = Key("num_key_value_heads", "attention.head_count_kv");
 pub(super) const HEAD_DIM: Key = Key("head_dim", "attention.key_length");
+/// Where layers with a window have heads of another width than the others.
+pub(super) const LOCAL_HEAD_DIM: Key = Key("", "attention.key_length_swa");
+const GLOBAL_HEAD_DIM: Key = Key("global_head_dim", "");
 pub(super) const EPS: Key = Key("rms_norm_eps", "attention.layer_norm_rms_epsilon");
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
 pub(super) const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
@@ -22,7 +25,7 @@ pub(super) const EXPERTS: Key = Key("num_local_experts", "expert_count");
 const EXPERTS_OTHERS: [Key; 4] =
     [EXPERTS, Key("num_experts", ""), Key("n_routed_experts", ""), Key("moe_num_experts", "")];
 pub(super) const EXPERTS_USED: Key = Key("num_experts_per_tok", "expert_used_count");
-const EXPERTS_USED_OTHERS: [Key; 3] = [EXPERTS_USED, Key("moe_k", ""), Key("moe_topk", "")];
+const EXPERTS_USED_OTHERS: [Key; 4] = [EXPERTS_USED, Key("moe_k", ""), Key("moe_topk", ""), Key("top_k_experts", "")];
 pub(super) const EXPERTS_SCALE: Key = Key("routed_scaling_factor", "expert_weights_scale");
 const EXPERTS_SCALE_OTHER: Key = Key("route_scale", "");
 /// In GGUF: 1 is softmax, 2 is sigmoid.
@@ -75,6 +78,7 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
             logits: (1.0 / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
         },
         logit_cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
+        layer_embed: config.size(gemma4::LAYER_EMBED)?,
         blocks: reader.blocks(layers)?,
     })
 }
@@ -97,9 +101,10 @@ pub(crate) fn guessing(config: &Config<'_>) -> Result<usize, ModelError> {
     Ok(config.size(GUESSING)?.unwrap_or(0))
 }
 
-struct Reader<'a> {
-    config: &'a Config<'a>,
-    layers: Layers,
+/// Reads a spec.
+pub(super) struct Reader<'a> {
+    pub(super) config: &'a Config<'a>,
+    pub(super) layers: Layers,
     width: usize,
     context: usize,
 }
@@ -107,9 +112,18 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn blocks(&self, layers: usize) -> Result<Vec<LayerSpec>, ModelError> {
         // Of each kind there is one rope, shared by all layers that have it.
-        let head_dim = self.head_dim()?;
-        let ropes = [self.rope(head_dim, false)?, self.rope(head_dim, true)?];
-        (0..layers).map(|i| Ok(LayerSpec { attention: self.attention(i, &ropes)?, ffn: self.ffn(i)? })).collect()
+        let first = |local: bool| (0..layers).find(|&i| self.layers.window(i).is_some() == local).unwrap_or(0);
+        let rope = |local: bool| self.rope(self.head_dim(first(local))?, local);
+        let ropes = [rope(false)?, rope(true)?];
+        let layer = |i: usize| {
+            Ok(LayerSpec {
+                attention: self.attention(i, &ropes)?,
+                keys: self.keys(i)?,
+                ffn: self.ffn(i)?,
+                scaled: self.config.names.has(i, "layer_output_scale.weight"),
+            })
+        };
+        (0..layers).map(layer).collect()
     }
 
     fn rope(&self, head_dim: usize, local: bool) -> Result<Rope, ModelError> {
@@ -120,8 +134,16 @@ impl Reader<'_> {
         Ok(read(self.config, head_dim, local, self.context)?.rope(head_dim, style))
     }
 
-    fn head_dim(&self) -> Result<usize, ModelError> {
-        let given = self.config.size(HEAD_DIM)?;
+    fn head_dim(&self, layer: usize) -> Result<usize, ModelError> {
+        let of_kind = match (self.layers.window(layer), self.config.gguf()) {
+            (Some(_), _) => self.config.layer_size(LOCAL_HEAD_DIM, layer)?,
+            (None, true) => None,
+            (None, false) => self.config.size(GLOBAL_HEAD_DIM)?,
+        };
+        let given = match self.config.own_size(HEAD_DIM, layer)?.or(of_kind) {
+            None => self.config.size(HEAD_DIM)?,
+            own => own,
+        };
         let head_dim = given.map_or_else(|| Ok(self.width / self.heads(0)?), Ok)?;
         match head_dim {
             0 => Err(self.config.invalid(HEADS, format!("is more than the width, {}", self.width))),
@@ -141,13 +163,13 @@ impl Reader<'_> {
 
     fn attention(&self, i: usize, ropes: &[Rope; 2]) -> Result<AttentionSpec, ModelError> {
         let (config, row) = (self.config, &self.config.arch.attn);
-        let (heads, head_dim) = (self.heads(i)?, self.head_dim()?);
+        let (heads, head_dim) = (self.heads(i)?, self.head_dim(i)?);
         let window = self.layers.window(i);
         let bias = config.flag(ATTENTION_BIAS)?.unwrap_or(false);
         let has = |what: &str| config.gguf() && config.names.has(i, what);
         Ok(AttentionSpec {
             heads,
-            kv_heads: config.layer_size(KV_HEADS, i)?.unwrap_or(heads),
+            kv_heads: self.kv_heads(i)?.unwrap_or(heads),
             head_dim,
             scale: self.scale(head_dim, heads)?,
             window,
@@ -185,7 +207,7 @@ impl Reader<'_> {
 
     fn ffn(&self, i: usize) -> Result<FfnSpec, ModelError> {
         let (config, experts) = (self.config, self.experts(i)?);
-        let dense = config.layer_size(FFN, i)?;
+        let dense = self.dense_width(i)?;
         let width = match experts {
             Some(_) => config.layer_size(EXPERT_FFN, i)?.or(dense),
             None => dense,
@@ -230,6 +252,7 @@ impl Reader<'_> {
                 (Some(_), false) => GateScoring::Kept,
             },
             scale: scale.unwrap_or(1.0) as f32,
+            scaled: config.names.has(i, "ffn_down_exps.scale"),
             shared: self.shared(i),
         }))
     }
@@ -237,8 +260,12 @@ impl Reader<'_> {
     /// Its width is its matrices': files have it under many names, and as a multiple of other numbers.
     fn shared(&self, i: usize) -> Option<SharedSpec> {
         let names = &self.config.names;
+        if names.has(i, "pre_ffw_norm_2.weight") {
+            let width = self.dense_width(i).ok()??;
+            return Some(SharedSpec { width, gated: false, dense: true });
+        }
         let width = *names.layer(i, "ffn_down_shexp.weight").iter().find_map(|name| names.dims(name))?.last()?;
-        Some(SharedSpec { width, gated: names.has(i, "ffn_gate_inp_shexp.weight") })
+        Some(SharedSpec { width, gated: names.has(i, "ffn_gate_inp_shexp.weight"), dense: false })
     }
 
     fn first_size(&self, keys: &[Key], layer: usize) -> Result<Option<usize>, ModelError> {

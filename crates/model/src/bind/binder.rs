@@ -6,6 +6,7 @@ use graph::{GraphBuilder, WeightId, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
 use crate::arch::{self, Arch, Config};
+use crate::spec::{KeySource, ModelSpec};
 use crate::{Checkpoint, ModelError};
 
 use super::experts::{self, Role};
@@ -123,6 +124,31 @@ impl<'a> Binder<'a> {
         self.bind(elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len)), Some(self.norm_shift()), sources)
     }
 
+    /// The elements of a norm without any.
+    pub(crate) fn ones(&mut self, layer: usize, name: &str, len: usize) -> WeightId {
+        self.bindings.push(Binding { source: Source::Ones, shape: Shape::matrix(len, 1), form: Form::AsIs });
+        self.graph.weight(WeightInfo::elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len), DType::F32))
+    }
+
+    /// Single elements of a layer, by GGUF's name with its ending.
+    pub(crate) fn elements(&mut self, layer: usize, name: &str, len: usize) -> Result<WeightId, ModelError> {
+        let places = self.names.layer(layer, name).into_iter();
+        let sources = places.map(|name| Source::Rows { tensors: vec![name], of: len, first: 0 }).collect();
+        self.bind(elements(format!("blk.{layer}.{name}"), Shape::vector(len)), Some(0.0), sources)
+    }
+
+    /// A matrix outside of layers, by GGUF's name without its ending.
+    pub(crate) fn global(&mut self, name: &str, shape: Shape) -> Result<WeightId, ModelError> {
+        let source = Source::whole(self.names.global(name), shape);
+        self.bind(matrix(format!("{name}.weight"), shape), None, vec![source])
+    }
+
+    /// A norm outside of layers.
+    pub(crate) fn global_norm(&mut self, name: &str, len: usize) -> Result<WeightId, ModelError> {
+        let source = Source::Rows { tensors: vec![self.names.global(name)], of: len, first: 0 };
+        self.bind(elements(format!("{name}.weight"), Shape::vector(len)), Some(self.norm_shift()), vec![source])
+    }
+
     /// The sinks of a layer's heads.
     pub(crate) fn sinks(&mut self, layer: usize, len: usize) -> Result<WeightId, ModelError> {
         let gguf = format!("blk.{layer}.attn_sinks.weight");
@@ -168,12 +194,13 @@ impl<'a> Binder<'a> {
     }
 
     /// Refuses tensors of the text model that no weight was made from: they would change the numbers.
-    pub(crate) fn refuse_rest(&self, layers: usize) -> Result<(), ModelError> {
+    pub(crate) fn refuse_rest(&self, spec: &ModelSpec) -> Result<(), ModelError> {
         let used: HashSet<_> = self.bindings.iter().flat_map(|b| b.source.tensors()).collect();
+        let idle = self.idle(spec);
         let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
         match rest
-            .filter(|name| self.names.matters(name, layers..layers + self.guessing))
-            .find(|name| !used.contains(*name))
+            .filter(|name| self.names.matters(name, spec.layers..spec.layers + self.guessing))
+            .find(|name| !used.contains(*name) && !idle.contains(*name))
         {
             None => Ok(()),
             Some(name) => {
@@ -181,6 +208,13 @@ impl<'a> Binder<'a> {
                 Err(self.checkpoint.unsupported(name, problem))
             }
         }
+    }
+
+    /// Tensors for keys and values of layers that use those of others: files have them from training.
+    fn idle(&self, spec: &ModelSpec) -> HashSet<String> {
+        let borrows = (0..spec.layers).filter(|&i| matches!(spec.layer(i).keys, KeySource::Layer(_)));
+        let names = ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"];
+        borrows.flat_map(|i| names.iter().flat_map(move |name| self.names.layer(i, name))).collect()
     }
 
     fn norm_shift(&self) -> f32 {

@@ -78,6 +78,7 @@ pub(super) fn safetensors(
         each("mlp.experts", role.mixtral()),
         whole(&format!("mlp.experts.{fused}")),
         whole(&format!("block_sparse_moe.experts.{fused}")),
+        whole(&format!("experts.{fused}")),
         whole(if role == Role::Down {
             "block_sparse_moe.output_linear.weight"
         } else {

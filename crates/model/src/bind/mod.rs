@@ -40,6 +40,11 @@ impl Model {
         &self.checkpoint
     }
 
+    /// Whether a weight comes from the files; norms without elements have ones of the graph's own.
+    pub(crate) fn is_stored(&self, id: WeightId) -> bool {
+        !matches!(self.bindings[id.index()].source, source::Source::Ones)
+    }
+
     /// Its numbers.
     pub fn spec(&self) -> &ModelSpec {
         &self.spec

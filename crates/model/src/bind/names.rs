@@ -42,6 +42,7 @@ const LAYER: &[(&str, &[&str])] = &[
             "mlp.router",
             "mlp.gate.wg",
             "mlp.router.gate",
+            "router.proj",
         ],
     ),
     ("ffn_gate_shexp", &["mlp.shared_expert.gate_proj", "mlp.shared_experts.gate_proj", "mlp.shared_mlp.gate_proj"]),
@@ -58,6 +59,26 @@ const LAYER: &[(&str, &[&str])] = &[
     ),
     ("ffn_gate_inp_shexp", &["mlp.shared_expert_gate"]),
     ("attn_gate", &["self_attn.gate_proj"]),
+    ("pre_ffw_norm_2", &["pre_feedforward_layernorm_2"]),
+    ("post_ffw_norm_1", &["post_feedforward_layernorm_1"]),
+    ("post_ffw_norm_2", &["post_feedforward_layernorm_2"]),
+    ("inp_gate", &["per_layer_input_gate"]),
+    ("proj", &["per_layer_projection"]),
+    ("post_norm", &["post_per_layer_input_norm"]),
+];
+
+/// As [`LAYER`], of tensors whose ending differs.
+const WHOLE: &[(&str, &str)] = &[
+    ("layer_output_scale.weight", "layer_scalar"),
+    ("ffn_gate_inp.scale", "router.scale"),
+    ("ffn_down_exps.scale", "router.per_expert_scale"),
+];
+
+/// As [`LAYER`], of tensors outside of layers.
+const GLOBAL: &[(&str, &str)] = &[
+    ("per_layer_token_embd", "embed_tokens_per_layer"),
+    ("per_layer_model_proj", "per_layer_model_projection"),
+    ("per_layer_proj_norm", "per_layer_projection_norm"),
 ];
 
 const SELECTION_BIAS: &[&str] = &[
@@ -133,6 +154,9 @@ impl<'a> Names<'a> {
             let other = other.then(|| format!("blk.{layer}.post_attention_norm.weight"));
             return [format!("blk.{layer}.{tensor}")].into_iter().chain(other).collect();
         }
+        if let Some((_, whole)) = WHOLE.iter().find(|(gguf, _)| *gguf == tensor) {
+            return vec![self.module(layer, whole)];
+        }
         let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
         let stems: &[&str] = match (stem, self.norms) {
             ("ffn_norm", Norms::Both) => {
@@ -142,6 +166,14 @@ impl<'a> Names<'a> {
             _ => LAYER.iter().find(|(gguf, _)| *gguf == stem).map_or(&[], |(_, hf)| hf),
         };
         stems.iter().map(|stem| self.module(layer, &format!("{stem}.{ending}"))).collect()
+    }
+
+    /// A weight outside of layers, by GGUF's name without its ending.
+    pub(crate) fn global(&self, name: &str) -> String {
+        match GLOBAL.iter().find(|(gguf, _)| *gguf == name) {
+            Some((_, hf)) if !self.gguf() => format!("{}{hf}.weight", self.prefix),
+            _ => format!("{name}.weight"),
+        }
     }
 
     /// What the bias that decides on a layer's experts may be called.

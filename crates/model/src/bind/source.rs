@@ -17,6 +17,8 @@ pub(crate) enum Source {
     Elements { tensor: String, first: usize, step: usize },
     /// MXFP4 as gpt-oss ships it: nibbles in `{stem}_blocks` beside `{stem}_scales`, rows `first`, `first + step` …
     Mxfp4 { stem: String, first: usize, step: usize },
+    /// No tensor: ones.
+    Ones,
 }
 
 /// How the bytes are handed over.
@@ -39,6 +41,7 @@ impl Source {
             Source::Rows { tensors, .. } => tensors.iter().map(|t| t.as_str().into()).collect(),
             Source::Columns { tensor, .. } | Source::Elements { tensor, .. } => vec![tensor.as_str().into()],
             Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
+            Source::Ones => vec![],
         }
     }
 
@@ -93,7 +96,7 @@ impl Source {
             Source::Rows { tensors, of, .. } => vec![shape.outer / tensors.len().max(1), *of, shape.cols],
             Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
-            Source::Mxfp4 { .. } => vec![],
+            Source::Mxfp4 { .. } | Source::Ones => vec![],
         }
     }
 
@@ -106,6 +109,9 @@ impl Source {
     ) -> Result<Cow<'a, [u8]>, ModelError> {
         if let Source::Mxfp4 { stem, first, step } = self {
             return Ok(mxfp4(checkpoint, stem, shape, (*first, *step)).into());
+        }
+        if let Source::Ones = self {
+            return Ok(1f32.to_le_bytes().repeat(shape.outer * shape.rows * shape.cols).into());
         }
         let pieces = self.pieces(checkpoint, shape);
         if let Form::F32 { plus } = form {
@@ -141,7 +147,7 @@ impl Source {
                     let picked = elements.skip(first).step_by(step).flatten().copied();
                     pieces.push((dtype, picked.collect::<Vec<u8>>().into()));
                 }
-                Source::Mxfp4 { .. } => {}
+                Source::Mxfp4 { .. } | Source::Ones => {}
             }
         }
         pieces

@@ -1,7 +1,7 @@
 //! The tensors of a GGUF file: their names and order, where their rows come from, and which type each gets.
 
-use graph::{RopeStyle, WeightId};
-use tensor::{DType, Shape};
+use graph::{RopeStyle, WeightId, WeightInfo, WeightRole};
+use tensor::DType;
 
 use super::mixes::{ModelShape, Place};
 use super::types::{WeightType, fitting};
@@ -102,7 +102,7 @@ const FUSED: [(&[&str], &str); 2] =
 pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
     let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs && arch.attn.hf_rope == RopeStyle::Halves;
     let mut tensors: Vec<Tensor> = Vec::new();
-    for id in model.graph().weight_ids() {
+    for id in model.graph().weight_ids().filter(|&id| model.is_stored(id)) {
         let weight = model.graph().weight(id);
         let attention = model.spec().layer(layer(&weight.name).unwrap_or(0)).attention.clone();
         let heads = match stem(&weight.name) {
@@ -114,8 +114,8 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
         let fused = if arch.name == "phi3" { fused(&weight.name) } else { None };
         match fused {
             Some((first, whole)) if !first => add(&mut tensors, &whole, part, weight.shape.rows),
-            Some((_, whole)) => tensors.push(tensor(whole, weight.shape, weight.dtype, part)),
-            None => tensors.push(tensor(renamed(&weight.name, arch), weight.shape, weight.dtype, part)),
+            Some((_, whole)) => tensors.push(tensor(whole, weight, part)),
+            None => tensors.push(tensor(renamed(&weight.name, arch), weight, part)),
         }
     }
     tensors
@@ -129,15 +129,14 @@ fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
     }
 }
 
-fn tensor(name: String, shape: Shape, stored: DType, part: Part) -> Tensor {
-    let experts = name.contains("_exps.weight");
-    let dims = match (experts, shape.rows) {
-        (true, _) => vec![shape.outer, shape.rows, shape.cols],
-        (false, 1) if !name.ends_with(".weight") || stem(&name).ends_with("_norm") => vec![shape.cols],
-        (false, 1) if stem(&name) == "attn_sinks" => vec![shape.cols],
-        (false, rows) => vec![rows, shape.cols],
+fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
+    let shape = weight.shape;
+    let dims = match weight.role {
+        _ if name.contains("_exps.weight") => vec![shape.outer, shape.rows, shape.cols],
+        WeightRole::Elements if shape.rows == 1 => vec![shape.cols],
+        _ => vec![shape.rows, shape.cols],
     };
-    Tensor { name, dims, stored, parts: vec![part] }
+    Tensor { name, dims, stored: weight.dtype, parts: vec![part] }
 }
 
 /// Whether a weight is the first part of a matrix that Phi 3's files have as one, and the whole's name.

@@ -9,6 +9,7 @@ mod gemm;
 pub(super) mod gemm_amx;
 pub(super) mod linear;
 mod memories;
+mod parts;
 mod product;
 mod recurrent;
 mod rope;
@@ -142,6 +143,9 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
             attention::unfused::compute(cpu, step, op, &values);
         }
         Op::SoftCap { .. } if values.by_position => attention::unfused::compute(cpu, step, op, &values),
+        Op::ScaleBy { .. } | Op::LayerNorm { .. } | Op::Activate { .. } | Op::Slice { .. } | Op::Concat { .. } => {
+            parts::compute(cpu, weights, op, values);
+        }
         _ => rows_of(cpu, step, op, values),
     }
 }
@@ -168,30 +172,6 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
         Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
-        Op::ScaleBy { weight } => {
-            let weight = step.weights[weight.index()].values();
-            each_row(cpu.pool, out, width, |_, x| vector.run(rows::ScaleBy { x, weight }));
-        }
-        &Op::LayerNorm { weight, bias, span, eps } => {
-            let (weight, bias) = (step.weights[weight.index()].values(), bias.map(|id| step.weights[id.index()].values()));
-            each_row(cpu.pool, out, width, |_, x| vector.run(rows::LayerNorm { x, weight, bias, span, eps }));
-        }
-        Op::Activate { act } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Activate { act: *act, x })),
-        &Op::Slice { span, first, width: each } => each_row(cpu.pool, out, width, |i, row| {
-            let spans = a.x[i * a.width..][..a.width].chunks_exact(span);
-            row.chunks_exact_mut(each).zip(spans).for_each(|(to, from)| to.copy_from_slice(&from[first..first + each]));
-        }),
-        Op::Concat { parts } => each_row(cpu.pool, out, width, |i, row| {
-            let part = |x: Input<'_>, j: usize| {
-                let each = x.width / parts;
-                i * x.width + j * each..i * x.width + (j + 1) * each
-            };
-            for (j, to) in row.chunks_exact_mut(width / parts).enumerate() {
-                let (to_a, to_b) = to.split_at_mut(a.width / parts);
-                to_a.copy_from_slice(&a.x[part(a, j)]);
-                to_b.copy_from_slice(&b.x[part(b, j)]);
-            }
-        }),
         Op::Grow(growth) => {
             for span in &step.batch.spans {
                 let part = &mut out[span.rows.start * width..span.rows.end * width];
