@@ -2,7 +2,9 @@
 
 use std::fmt::{Display, Formatter, Result};
 
-use crate::{Attention, Elem, End, Graph, Groups, Growth, Node, Op, Product, Rope, Rows, ValueId, ValueInfo};
+use crate::{
+    Attention, Elem, End, GatedDelta, Graph, Groups, Growth, Node, Op, Product, Rope, Rows, Scan, ValueId, ValueInfo,
+};
 
 /// One line per node: `%4 = linear(%3) blk.0.attn_q.weight [64, 32] Q8_0 -> [tokens, 64]`.
 impl Display for Graph {
@@ -77,12 +79,16 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
         Op::Scale { by } => write!(f, " by {by}"),
         Op::Grow(Growth { rate, every }) => write!(f, " rate {rate}, every {every}"),
         Op::LayerNorm { span, eps, .. } => write!(f, " of {span}, eps {eps}"),
-        Op::Activate { act } => write!(f, " {act:?}"),
         Op::Slice { span, first, width } => write!(f, " {width} from {first} of {span}"),
         Op::Concat { parts } => write!(f, " in {parts} parts"),
         Op::KeepGroups(Groups { count, used, best }) => write!(f, " {used} of {count} by the best {best}"),
         Op::SoftCap { cap } => write!(f, " at {cap}"),
-        Op::Glu { act } => write!(f, " {act:?}"),
+        Op::UnitNorm { span, eps } => write!(f, " of {span}, eps {eps}"),
+        Op::Glu { act } | Op::Activate { act } => write!(f, " {act:?}"),
+        Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }) => {
+            write!(f, " layer {layer}, {heads} heads, {key_heads} of keys, {order:?}")
+        }
+        Op::Scan(Scan { layer, heads, groups, .. }) => write!(f, " layer {layer}, {heads} heads, {groups} groups"),
         Op::Product(product) => product_parameters(product, f),
         Op::Rope(rope) => rope_parameters(rope, f),
         Op::RopeKvWrite { rope, layer } => {

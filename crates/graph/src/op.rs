@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::WeightId;
+use crate::{GatedDelta, Scan, WeightId};
 
 /// One operator. The comment on each says its inputs → its output.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +46,17 @@ pub enum Op {
         /// Added to the variance.
         eps: f32,
     },
+    /// x → x / rms(x). The row is cut into spans, each normalized alone.
+    UnitNorm {
+        /// Elements of a span, a divisor of the row's width.
+        span: usize,
+        /// Added to the mean square.
+        eps: f32,
+    },
     /// a, b → a + b.
     Add,
+    /// a, b → a · b, element by element.
+    Mul,
     /// x → x · by.
     Scale {
         /// The factor.
@@ -71,7 +80,7 @@ pub enum Op {
         /// What is applied to the gate.
         act: Activation,
     },
-    /// x → activation(x): what stands between two matrices where nothing is gated.
+    /// x → activation(x), where nothing is gated.
     Activate {
         /// What is applied; not [`Activation::ClampedSilu`], which needs a gate.
         act: Activation,
@@ -149,6 +158,11 @@ pub enum Op {
         /// `[heads, rows, cols]`.
         weight: WeightId,
     },
+    /// q, k `[n, key_heads · key_dim]`, v `[n, heads · value_dim]`, decay `[n, heads]` or `[n, heads · key_dim]`, rate `[n, heads]` →
+    /// `[n, heads · value_dim]`. The decay is a logarithm, of the whole state or of each of its rows.
+    GatedDelta(GatedDelta),
+    /// x `[n, heads · head_dim]`, b, c `[n, groups · state_dim]`, t `[n, heads]` → `[n, heads · head_dim]`.
+    Scan(Scan),
     /// x `[tokens]` rows → `[outputs]` rows: only the rows whose logits are wanted.
     SelectOutputs,
     /// x → the same: what a router's products are as scores.
@@ -194,7 +208,9 @@ impl Op {
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
             Op::LayerNorm { .. } => "layer_norm",
+            Op::UnitNorm { .. } => "unit_norm",
             Op::Add => "add",
+            Op::Mul => "mul",
             Op::Scale { .. } => "scale",
             Op::ScaleBy { .. } => "scale_by",
             Op::Grow(_) => "grow",
@@ -214,6 +230,8 @@ impl Op {
             Op::Slice { .. } => "slice",
             Op::Concat { .. } => "concat",
             Op::HeadLinear { .. } => "head_linear",
+            Op::GatedDelta(_) => "gated_delta",
+            Op::Scan(_) => "scan",
             Op::SelectOutputs => "select_outputs",
             Op::Squash(_) => "squash",
             Op::KeepGroups(_) => "keep_groups",
@@ -235,6 +253,7 @@ impl Op {
             Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => vec![*id],
             Op::CausalConv { weight: id, .. } | Op::ScaleBy { weight: id } => vec![*id],
             Op::ExpertScale { scale } => vec![*scale],
+            Op::Scan(Scan { decay, skip, .. }) => vec![*decay, *skip],
             Op::Product(Product { weights, biases, .. }) => {
                 weights.iter().zip(biases).flat_map(|(&weight, &bias)| [Some(weight), bias]).flatten().collect()
             }
@@ -247,6 +266,7 @@ impl Op {
     pub fn writes(&self) -> Option<usize> {
         match self {
             Op::KvWrite { layer } | Op::RopeKvWrite { layer, .. } | Op::CausalConv { layer, .. } => Some(*layer),
+            Op::GatedDelta(GatedDelta { layer, .. }) | Op::Scan(Scan { layer, .. }) => Some(*layer),
             _ => None,
         }
     }
@@ -254,9 +274,11 @@ impl Op {
     /// Whether a [`crate::Plan`] may give it an output that is its first input (the same place, never its second
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
-        use Op::{Activate, Add, AddBias, Glu, Grow, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax};
+        use Op::{
+            Activate, Add, AddBias, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax, UnitNorm,
+        };
         match self {
-            Add | AddBias { .. } | Glu { .. } | Rope(_) | RopeKvWrite { .. } => true,
+            Add | AddBias { .. } | Mul | Glu { .. } | Rope(_) | RopeKvWrite { .. } | UnitNorm { .. } => true,
             Activate { .. } | Grow(_) | Scale { .. } | ScaleBy { .. } | SoftCap { .. } | Softmax { .. } => true,
             Op::Product(product) => product.end == End::Add && !product.quantize,
             _ => false,
@@ -288,7 +310,7 @@ pub enum End {
     Glu(Activation),
 }
 
-/// Gated activations.
+/// Activations: of a gate, which an up projection is multiplied with, or alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// x · sigmoid(x).
@@ -299,7 +321,11 @@ pub enum Activation {
     GeluTanh,
     /// GELU by the error function.
     GeluErf,
-    /// gpt-oss: gate is clamped above at `limit`, up to ±`limit`; result gate · sigmoid(alpha · gate) · (up + 1).
+    /// x² where x is above 0, else 0 (So et al. 2021).
+    SquaredRelu,
+    /// ln(1 + e^x).
+    Softplus,
+    /// gpt-oss: gate is clamped above at `limit`, up to ±`limit`; result gate · sigmoid(alpha · gate) · (up + 1). Alone, without
     ClampedSilu {
         /// Steepness.
         alpha: f32,

@@ -5,6 +5,8 @@ use crate::{
     WeightInfo, WeightRole,
 };
 
+mod recurrent;
+
 /// A value's type, with the bound of its elements where they are indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Typed {
@@ -59,7 +61,8 @@ impl Shapes<'_> {
             (Op::Linear { weight }, [x]) => self.linear(*weight, x),
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
-            (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
+            (Op::UnitNorm { span, eps }, [x]) => unit_norm(*span, *eps, x),
+            (Op::Add | Op::Mul | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
             (Op::ScaleBy { weight }, [x]) => divided(self.vector(*weight)?, x).and(pass(x)),
             (Op::LayerNorm { weight, bias, span, eps }, [x]) => self.layer_norm((*weight, *bias), *span, *eps, x),
@@ -80,6 +83,8 @@ impl Shapes<'_> {
             (Op::Weigh { layer }, [weights]) => self.weigh(*layer, weights),
             (Op::Quantize, [x]) => quantize(x),
             (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
+            (Op::GatedDelta(delta), [q, k, v, decay, rate]) => self.gated_delta(delta, [q, k, v, decay, rate]),
+            (Op::Scan(scan), [x, b, c, step]) => self.scan(scan, [x, b, c, step]),
             (Op::SelectOutputs, [x]) => select(x),
             (Op::Squash(_), [x]) => pass(x),
             (Op::KeepGroups(groups), [scores]) => keep_groups(*groups, scores),
@@ -228,26 +233,6 @@ impl Shapes<'_> {
         Ok(shape)
     }
 
-    fn causal_conv(&self, layer: usize, taps: WeightId, x: &Typed) -> Checked {
-        let info = number(x)?;
-        let (channels, width) = self.table(taps)?;
-        require(info.rows == Rows::Tokens, || "the input does not have a row for each token".into())?;
-        require(info.width == channels, || format!("input is {} wide, the weight has {channels} rows", info.width))?;
-        require(width > 1, || "a convolution of one tap remembers nothing; multiply instead".into())?;
-        self.state(layer, times("the last inputs", channels, width - 1)?)?;
-        pass(x)
-    }
-
-    /// Checks that a layer is a recurrent one with states of `wanted` numbers that no node has updated yet.
-    fn state(&self, layer: usize, wanted: usize) -> Result<(), String> {
-        let Layer { memory, written } = self.layer(layer)?;
-        let Memory::Recurrent { len } = memory else {
-            return Err(format!("layer {layer} keeps keys and values, not a recurrent state"));
-        };
-        require(!written, || format!("layer {layer} is updated twice"))?;
-        require(len == wanted, || format!("layer {layer} has states of {len} numbers, {wanted} are needed"))
-    }
-
     fn expert_linear(&self, weight: WeightId, x: &Typed, ids: &Typed) -> Checked {
         let shape = self.weight(weight, WeightRole::Matrix)?.shape;
         let (info, k) = (self.operand(weight, x)?, self.slots(x, ids, shape.outer)?);
@@ -334,13 +319,21 @@ fn plain(info: &WeightInfo) -> Result<(usize, usize), String> {
 fn arity(op: &Op) -> usize {
     match op {
         Op::Embed { .. } => 0,
-        Op::Add | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } => 2,
+        Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
-        Op::Concat { .. } => 2,
+        Op::Scan(_) => 4,
+        Op::GatedDelta(_) => 5,
         Op::Product(product) if product.end == End::Add => 2,
         Op::RopeKvWrite { .. } => 3,
         _ => 1,
     }
+}
+
+fn unit_norm(span: usize, eps: f32, x: &Typed) -> Checked {
+    let width = number(x)?.width;
+    require(divides(span, width), || format!("spans of {span} elements do not divide the width {width}"))?;
+    require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
+    pass(x)
 }
 
 fn same(a: &Typed, b: &Typed) -> Checked {

@@ -35,8 +35,24 @@ pub struct ToyConfig {
     pub sinks: bool,
     /// Experts in all and experts of each token.
     pub experts: Option<(usize, usize)>,
-    /// Taps of a causal convolution, of every second layer instead of attention, the second included.
-    pub conv: Option<usize>,
+    /// What every second layer has instead of attention, the second included.
+    pub recurrent: Option<ToyRecurrence>,
+}
+
+/// A recurrent layer of a toy model.
+#[derive(Clone, Copy, Debug)]
+pub enum ToyRecurrence {
+    /// A causal convolution of so many taps.
+    Conv(usize),
+    /// The gated delta rule, of 4 heads that share 2 of keys.
+    Delta {
+        /// Which of these each reads.
+        order: HeadOrder,
+        /// Whether each row of a state has a decay of its own.
+        by_row: bool,
+    },
+    /// The scan of Mamba-2, of 4 heads in so many groups.
+    Scan(usize),
 }
 
 impl Default for ToyConfig {
@@ -54,7 +70,7 @@ impl Default for ToyConfig {
             softcap: None,
             sinks: false,
             experts: None,
-            conv: None,
+            recurrent: None,
         }
     }
 }
@@ -70,8 +86,8 @@ pub fn toy_model(config: &ToyConfig) -> (Graph, Vec<Vec<u8>>) {
     let x = toy.push(Op::Embed { table }, &[]);
     let mut x = toy.push(Op::Scale { by: 3.0 }, &[x]);
     for layer in 0..config.layers {
-        x = match config.conv {
-            Some(width) if layer % 2 == 1 => toy.conv(layer, width, x),
+        x = match config.recurrent {
+            Some(kind) if layer % 2 == 1 => toy.recurrent(layer, kind, x),
             _ if config.heads.1 == 0 => toy.latent(layer, x),
             _ => toy.attention(layer, x),
         };
@@ -186,16 +202,66 @@ impl Toy<'_> {
         self.push(Op::HeadLinear { weight }, &[x])
     }
 
-    fn conv(&mut self, layer: usize, taps: usize, x: ValueId) -> ValueId {
+    fn recurrent(&mut self, layer: usize, kind: ToyRecurrence, x: ValueId) -> ValueId {
         let width = self.c.width;
         let name = |part: &str| format!("blk.{layer}.{part}.weight");
         let h = self.norm(&name("attn_norm"), width, x);
-        let h = self.linear(&name("shortconv.in_proj"), width, width, h);
+        let y = match kind {
+            ToyRecurrence::Conv(taps) => self.conv(layer, taps, h),
+            ToyRecurrence::Delta { order, by_row } => self.delta(layer, (order, by_row), h),
+            ToyRecurrence::Scan(groups) => self.scan(layer, groups, h),
+        };
+        let cols = self.graph.value(y).width;
+        let y = self.linear(&name("recurrent_out"), width, cols, y);
+        self.push(Op::Add, &[x, y])
+    }
+
+    fn conv(&mut self, layer: usize, taps: usize, h: ValueId) -> ValueId {
+        let width = self.c.width;
+        let name = |part: &str| format!("blk.{layer}.{part}.weight");
+        let [x, gate] = ["shortconv.in_proj", "shortconv.gate"].map(|part| self.linear(&name(part), width, width, h));
         let state = self.graph.memory(Memory::Recurrent { len: (taps - 1) * width });
         let weight = self.elements(&name("shortconv.conv"), Shape::matrix(width, taps), 0.0);
-        let h = self.push(Op::CausalConv { layer: state, weight }, &[h]);
-        let h = self.linear(&name("shortconv.out_proj"), width, width, h);
-        self.push(Op::Add, &[x, h])
+        let x = self.push(Op::CausalConv { layer: state, weight }, &[x]);
+        self.push(Op::Mul, &[x, gate])
+    }
+
+    fn delta(&mut self, layer: usize, (order, by_row): (HeadOrder, bool), h: ValueId) -> ValueId {
+        let (heads, key_heads, key_dim, value_dim, width) = (4, 2, 12, 24, self.c.width);
+        let name = |part: &str| format!("blk.{layer}.ssm_{part}.weight");
+        let [q, k] = [("q", 1.0 / key_dim as f32), ("k", (key_dim as f32).powf(-0.5))].map(|(part, by)| {
+            let x = self.linear(&name(part), key_heads * key_dim, width, h);
+            let x = self.push(Op::Activate { act: Activation::Silu }, &[x]);
+            let x = self.push(Op::UnitNorm { span: key_dim, eps: 1e-6 }, &[x]);
+            self.push(Op::Scale { by }, &[x])
+        });
+        let decays = if by_row { heads * key_dim } else { heads };
+        let [v, z, decay, rate] =
+            [("v", heads * value_dim), ("z", heads * value_dim), ("alpha", decays), ("beta", heads)]
+                .map(|(part, rows)| self.linear(&name(part), rows, width, h));
+        let decay = self.push(Op::Activate { act: Activation::Softplus }, &[decay]);
+        let weight = self.vector(&name("a"), decays, -2.0);
+        let decay = self.push(Op::ScaleBy { weight }, &[decay]);
+        let rate = self.push(Op::Activate { act: Activation::Sigmoid }, &[rate]);
+        let state = self.graph.memory(Memory::Recurrent { len: heads * key_dim * value_dim });
+        let op = GatedDelta { layer: state, heads, key_heads, order };
+        let y = self.push(Op::GatedDelta(op), &[q, k, v, decay, rate]);
+        let y = self.norm(&name("norm"), value_dim, y);
+        self.push(Op::Glu { act: Activation::Silu }, &[z, y])
+    }
+
+    fn scan(&mut self, layer: usize, groups: usize, h: ValueId) -> ValueId {
+        let (heads, head_dim, state_dim, width) = (4, 24, 10, self.c.width);
+        let name = |part: &str| format!("blk.{layer}.ssm_{part}.weight");
+        let [x, b, c, step] =
+            [("x", heads * head_dim), ("b", groups * state_dim), ("c", groups * state_dim), ("dt", heads)]
+                .map(|(part, rows)| self.linear(&name(part), rows, width, h));
+        let step = self.push(Op::Activate { act: Activation::Softplus }, &[step]);
+        let [decay, skip] = [("a", -2.0), ("d", 0.5)].map(|(part, center)| self.vector(&name(part), heads, center));
+        let state = self.graph.memory(Memory::Recurrent { len: heads * head_dim * state_dim });
+        let op = Scan { layer: state, heads, groups, decay, skip };
+        let y = self.push(Op::Scan(op), &[x, b, c, step]);
+        self.push(Op::Activate { act: Activation::SquaredRelu }, &[y])
     }
 
     fn rope(&mut self, x: ValueId, head_dim: usize) -> ValueId {

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
-use graph::testing::{ToyConfig, toy_model, upload};
-use graph::{Backend, Batch, Interpreter, KvType, Limits};
+use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
+use graph::{Backend, Batch, HeadOrder, Interpreter, KvType, Limits};
 use tensor::DType;
 
 const TOKENS: [u32; 11] = [3, 66, 0, 5, 5, 41, 17, 2, 29, 8, 60];
@@ -15,8 +15,14 @@ fn configs() -> Vec<ToyConfig> {
     vec![
         ToyConfig { window: Some(4), softcap: Some(5.0), sinks: true, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), heads: (6, 2), dtype: DType::Q8_0, ..plain.clone() },
-        ToyConfig { conv: Some(3), layers: 3, ..plain.clone() },
-        ToyConfig { conv: Some(7), dtype: DType::Q8_0, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(3)), layers: 3, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(7)), dtype: DType::Q8_0, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Delta { order: HeadOrder::Tiled, by_row: false }), ..plain.clone() },
+        ToyConfig {
+            recurrent: Some(ToyRecurrence::Delta { order: HeadOrder::Grouped, by_row: true }),
+            ..plain.clone()
+        },
+        ToyConfig { recurrent: Some(ToyRecurrence::Scan(2)), dtype: DType::Q8_0, ..plain.clone() },
         plain,
     ]
 }
@@ -66,7 +72,7 @@ fn blocks_and_chunks_change_nothing() {
 
 #[test]
 fn chunks_of_one_sequence_in_one_batch_see_each_other() {
-    for config in configs().into_iter().filter(|config| config.conv.is_none()) {
+    for config in configs().into_iter().filter(|config| config.recurrent.is_none()) {
         let blocks = [2, 0, 1];
         let chunks = [(&TOKENS[..], 0..5, &blocks[..]), (&TOKENS[..], 5..11, &blocks[..])];
         assert_eq!(step(&mut program(&config, 3, 4), &chunks, &[]), alone(&config, &TOKENS), "{config:?}");

@@ -1,7 +1,7 @@
 //! Whole models with any of the rules: the same numbers, in no more memory, with less traffic.
 
-use graph::testing::{LAYOUT, ToyConfig, toy_model};
-use graph::{Fused, Graph, KvType, Limits, Op, Plan, Rows, Traffic, fuse, rules, validate};
+use graph::testing::{LAYOUT, ToyConfig, ToyRecurrence, toy_model};
+use graph::{Fused, Graph, HeadOrder, KvType, Limits, Op, Plan, Rows, Traffic, fuse, rules, validate};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 use tensor::DType;
@@ -16,8 +16,10 @@ fn configs() -> impl Strategy<Value = ToyConfig> {
     let dtypes = prop::sample::select(vec![DType::F32, DType::F16, DType::Q8_0, DType::Q4_0]);
     let kinds = (prop::option::of(1..6_usize), prop::option::of(1.0..9.0_f32), any::<bool>());
     let experts = prop::option::of((2..5_usize).prop_flat_map(|all| (Just(all), 1..=all)));
-    let rest = (experts, prop::option::of(2..8_usize));
-    (sizes, dtypes, kinds, rest).prop_map(|(sizes, dtype, (window, softcap, sinks), (experts, conv))| {
+    let delta = any::<bool>().prop_map(|by_row| ToyRecurrence::Delta { order: HeadOrder::Tiled, by_row });
+    let recurrence = prop_oneof![(2..8_usize).prop_map(ToyRecurrence::Conv), delta, Just(ToyRecurrence::Scan(2))];
+    let rest = (experts, prop::option::of(recurrence));
+    (sizes, dtypes, kinds, rest).prop_map(|(sizes, dtype, (window, softcap, sinks), (experts, recurrent))| {
         let (layers, width, hidden, kv_heads, group) = sizes;
         let (width, hidden, heads) = (32 * width, 32 * hidden, kv_heads * group);
         let sizes = ToyConfig {
@@ -29,7 +31,7 @@ fn configs() -> impl Strategy<Value = ToyConfig> {
             head_dim: 32,
             ..ToyConfig::default()
         };
-        ToyConfig { dtype, window, softcap, sinks, experts, conv, ..sizes }
+        ToyConfig { dtype, window, softcap, sinks, experts, recurrent, ..sizes }
     })
 }
 

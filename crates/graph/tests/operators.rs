@@ -2,8 +2,9 @@
 
 use graph::testing::upload;
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, Groups, Growth, Interpreter, KvShape,
-    KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Squash, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, Groups, Growth,
+    HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Squash, ValueId,
+    WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -90,6 +91,11 @@ fn rowwise() {
         b.push(Op::Add, &inputs)
     };
     check("add", 1, add, [4.0, 7.0]);
+    let mul = |b: &mut Bench| {
+        let inputs = [b.input(2, &[1.0, 2.0]), b.input(2, &[3.0, 5.0])];
+        b.push(Op::Mul, &inputs)
+    };
+    check("mul", 1, mul, [3.0, 10.0]);
     let scale = |b: &mut Bench| {
         let x = b.input(2, &[1.0, -2.0]);
         b.push(Op::Scale { by: 1.5 }, &[x])
@@ -115,6 +121,14 @@ fn rms_norm() {
     // Mean square (9 + 9 + 16 + 16) / 4 = 12.5, with eps 12.5 the root is 5.
     check("the whole row", 1, norm(4, 12.5), [0.6, 1.2, 2.4, -3.2]);
     check("by spans of 2", 1, norm(2, 0.0), [1.0, 2.0, 1.0, -2.0]);
+    let unit = |span: usize, eps: f32| {
+        move |b: &mut Bench| {
+            let x = b.input(4, &[3.0, 3.0, 4.0, -4.0]);
+            b.push(Op::UnitNorm { span, eps }, &[x])
+        }
+    };
+    check("without a weight", 1, unit(4, 12.5), [0.6, 0.6, 0.8, -0.8]);
+    check("without a weight, by spans", 1, unit(2, 0.0), [1.0, 1.0, 1.0, -1.0]);
 }
 
 #[test]
@@ -176,11 +190,6 @@ fn parts_of_rows() {
         b.push(Op::HeadLinear { weight }, &[x])
     };
     check("head_linear", 2, head_linear, [21.0, 4300.0, 10.0, 100.0]);
-    let activate = |b: &mut Bench| {
-        let x = b.input(2, &[LN3, -1.0]);
-        b.push(Op::Activate { act: Activation::Silu }, &[x])
-    };
-    check("activate", 1, activate, [0.75 * LN3, -0.268_941_4]);
 }
 
 #[test]
@@ -198,6 +207,22 @@ fn groups_of_experts() {
     check("by the best", 1, kept(2, 1), [0.0, 4.0]);
     check("by the sum, of equals the first", 1, kept(1, 2), [2.0, 3.0]);
     check("all", 1, kept(3, 2), [0.0, 4.0]);
+}
+
+#[test]
+fn activate() {
+    let activate = |act| {
+        move |b: &mut Bench| {
+            let x = b.input(4, &[LN3, -1.0, 8.0, 100.0]);
+            b.push(Op::Activate { act }, &[x])
+        }
+    };
+    // As gates in `glu`; ln(1 + 3) = ln 4; ln(1 + 1/e) and ln(1 + e^8) are from tables.
+    check("silu", 1, activate(Activation::Silu), [0.75 * LN3, -0.268_941_4, 8.0 * 0.999_664_6, 100.0]);
+    check("sigmoid", 1, activate(Activation::Sigmoid), [0.75, 0.268_941_4, 0.999_664_6, 1.0]);
+    check("squared_relu", 1, activate(Activation::SquaredRelu), [LN3 * LN3, 0.0, 64.0, 1e4]);
+    check("softplus", 1, activate(Activation::Softplus), [1.386_294_4, 0.313_261_7, 8.000_335, 100.0]);
+    check("gelu_erf", 1, activate(Activation::GeluErf), [LN3 * 0.864_031_7, -0.158_655_25, 8.0, 100.0]);
 }
 
 #[test]
@@ -405,6 +430,50 @@ fn causal_conv() {
         b.push(Op::CausalConv { layer, weight }, &[x])
     };
     check("causal_conv", 3, conv, [100.0, 8.0, 210.0, 6.0, 321.0, 7.0]);
+}
+
+/// Two rows of the delta rule with a key head of width 2 and value heads of width 1; the decay halves what it touches.
+fn gated_delta(heads: usize, key_heads: usize, order: HeadOrder, decay: &[f32]) -> impl FnOnce(&mut Bench) -> ValueId {
+    let decay: Vec<f32> = decay.iter().map(|&x| x * std::f32::consts::LN_2).collect();
+    move |b: &mut Bench| {
+        let keys = [[1.0, 2.0, 1.0, 0.0], [3.0, 1.0, 0.0, 1.0]].map(|row| row[..2 * key_heads].to_vec());
+        let k = b.input(2 * key_heads, &keys.concat());
+        let q = b.input(2 * key_heads, &vec![1.0; 4 * key_heads]);
+        let v = b.input(heads, &[vec![4.0; heads], vec![10.0; heads]].concat());
+        let decay = b.input(decay.len() / 2, &decay);
+        let rate = b.input(heads, &vec![0.5; 2 * heads]);
+        let layer = b.graph.memory(Memory::Recurrent { len: 2 * heads });
+        b.push(Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }), &[q, k, v, decay, rate])
+    }
+}
+
+#[test]
+fn the_gated_delta_rule() {
+    // Row 0: S = (1, 2) · 0.5 · 4 = (2, 4), out 6. Row 1: S halves to (1, 2); S · k = 5; S = (1, 2) + (3, 1) · 0.5 · 5, out 13.
+    check("a head", 2, gated_delta(1, 1, HeadOrder::Grouped, &[0.0, -1.0]), [6.0, 13.0]);
+    // The second row of the state stays: S = (1, 4), S · k = 7, S = (1, 4) + (3, 1) · 0.5 · 3, out 11.
+    check("a decay by row", 2, gated_delta(1, 1, HeadOrder::Grouped, &[0.0, 0.0, -1.0, 0.0]), [6.0, 11.0]);
+    // The second key head: S = (1, 0) · 2, out 2; S halves to (1, 0), S · k = 0, S = (1, 0) + (0, 1) · 5, out 6.
+    let decay = [0.0, 0.0, 0.0, 0.0, -1.0, -1.0, -1.0, -1.0];
+    let grouped = [6.0, 6.0, 2.0, 2.0, 13.0, 13.0, 6.0, 6.0];
+    check("neighbours", 2, gated_delta(4, 2, HeadOrder::Grouped, &decay), grouped);
+    check("in turn", 2, gated_delta(4, 2, HeadOrder::Tiled, &decay), [6.0, 2.0, 6.0, 2.0, 13.0, 6.0, 13.0, 6.0]);
+}
+
+#[test]
+fn scan() {
+    // Two heads of one element, in one group of a state of two. e^(-ln 2 · t) is 1/2 for t = 1 and 1/4 for t = 2.
+    let scan = |b: &mut Bench| {
+        let x = b.input(2, &[1.0, 2.0, 3.0, 4.0]);
+        let [rows, columns] = [[1.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 10.0]].map(|rows| b.input(2, &rows));
+        let step = b.input(2, &[1.0, 1.0, 2.0, 1.0]);
+        let [decay, skip] = [[-std::f32::consts::LN_2; 2], [0.0, 100.0]].map(|values| b.vector(&values));
+        let layer = b.graph.memory(Memory::Recurrent { len: 4 });
+        b.push(Op::Scan(Scan { layer, heads: 2, groups: 1, decay, skip }), &[x, rows, columns, step])
+    };
+    // Head 0: S = (1, 3), out 4; then S = (1, 3) / 4 + (2, 1) · 6 = (12.25, 6.75), out 79.75.
+    // Head 1: S = (2, 6), out 8 + 200; then S = (1, 3) + (2, 1) · 4 = (9, 7), out 79 + 400.
+    check("scan", 2, scan, [4.0, 208.0, 79.75, 479.0]);
 }
 
 #[test]

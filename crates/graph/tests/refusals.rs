@@ -1,9 +1,10 @@
 //! What is refused, and in which words: graphs, weights, batches.
 
-use graph::testing::{ToyConfig, toy_model, upload};
+use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, Graph, GraphBuilder, GraphError, Interpreter, KvShape,
-    KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Span, ValueId, WeightId, WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, GraphError, HeadOrder,
+    Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Span, ValueId, WeightId,
+    WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -344,6 +345,56 @@ fn recurrent_layers_that_do_not_fit() {
     });
 }
 
+#[test]
+fn heads_that_do_not_fit() {
+    // By default q, k, v are 8 wide, of 2 heads of 4, and decay and rate 2 wide: states of 32 numbers.
+    let check_delta = |wanted: &str, change: fn(&Site, &mut GatedDelta, &mut [ValueId; 5])| {
+        check(wanted, |s| {
+            let table = weight(&mut s.graph, "two", Shape::matrix(10, 2));
+            let two = s.graph.push(Op::Embed { table }, &[]).unwrap();
+            let layer = s.graph.memory(Memory::Recurrent { len: 32 });
+            let mut op = GatedDelta { layer, heads: 2, key_heads: 2, order: HeadOrder::Grouped };
+            let mut inputs = [s.x, s.x, s.x, two, two];
+            change(s, &mut op, &mut inputs);
+            s.graph.push(Op::GatedDelta(op), &inputs)
+        });
+    };
+    check_delta("gated_delta: 3 heads of keys do not divide 2 of values", |_, op, _| op.key_heads = 3);
+    check_delta("gated_delta: queries are 6 wide, keys 8", |s, _, inputs| inputs[0] = s.y);
+    check_delta("gated_delta: 0 heads of keys do not divide 0 of values", |_, op, _| (op.heads, op.key_heads) = (0, 0));
+    check_delta("gated_delta: the rate is 8 wide, there are 2 heads", |s, _, inputs| inputs[4] = s.x);
+    check_delta("gated_delta: the decay is 6 wide, 2 or 8 are needed", |s, _, inputs| inputs[3] = s.y);
+    check_delta("gated_delta: v does not have a row for each token", |s, _, inputs| inputs[2] = s.out);
+    check_delta("gated_delta: an input holds indices where numbers are needed", |s, _, inputs| inputs[1] = s.ids);
+    check_delta("gated_delta: layer 2 has states of 16 numbers, 32 are needed", |_, op, _| op.layer = 2);
+    check_plain("gated_delta: number of inputs is 1, must be 5", delta(), |s| vec![s.x]);
+    // x, b and c are 8 wide, of 4 heads and 2 groups, the time step is 4 wide: states of 32 numbers.
+    let check_scan = |wanted: &str, change: fn(&mut Site, &mut Scan, &mut [ValueId; 4])| {
+        check(wanted, |s| {
+            let table = weight(&mut s.graph, "four", Shape::matrix(10, 4));
+            let four = s.graph.push(Op::Embed { table }, &[]).unwrap();
+            let layer = s.graph.memory(Memory::Recurrent { len: 32 });
+            let [decay, skip] = ["a", "d"].map(|name| elements(&mut s.graph, name, Shape::vector(4)));
+            let mut op = Scan { layer, heads: 4, groups: 2, decay, skip };
+            let mut inputs = [s.x, s.x, s.x, four];
+            change(s, &mut op, &mut inputs);
+            s.graph.push(Op::Scan(op), &inputs)
+        });
+    };
+    check_scan("scan a: 3 groups do not divide 4 heads", |_, op, _| op.groups = 3);
+    check_scan("scan a: 4 heads do not divide x of 6", |s, _, inputs| inputs[0] = s.y);
+    check_scan("scan a: b is 8 wide, c 6", |s, _, inputs| inputs[2] = s.y);
+    check_scan("scan a: the time step is 8 wide, there are 4 heads", |s, _, inputs| inputs[3] = s.x);
+    check_scan("scan two: 2 decays for 4 heads", |s, op, _| {
+        op.decay = elements(&mut s.graph, "two", Shape::vector(2));
+    });
+    check_scan("scan a: layer 2 has states of 16 numbers, 32 are needed", |_, op, _| op.layer = 2);
+}
+
+fn delta() -> Op {
+    Op::GatedDelta(GatedDelta { layer: 2, heads: 2, key_heads: 2, order: HeadOrder::Tiled })
+}
+
 const LIMITS: Limits =
     Limits { max_tokens: 8, max_outputs: 2, kv_blocks: 4, block_len: 4, kv_type: KvType::F32, state_slots: 3 };
 
@@ -379,7 +430,7 @@ fn batches() {
     check("block 9 of 4", |b| b.copies.push((0, 9)));
     check("state slot 3 of 3", |b| b.spans[0].state = Some(3));
     check("state slot 7 of 3", |b| b.state_copies.push((7, 0)));
-    let (graph, _) = toy_model(&ToyConfig { conv: Some(3), ..ToyConfig::default() });
+    let (graph, _) = toy_model(&ToyConfig { recurrent: Some(ToyRecurrence::Conv(3)), ..ToyConfig::default() });
     let check = |wanted: &str, slots: [Option<u32>; 2]| {
         check_batch(&graph, wanted, |b| b.spans.iter_mut().zip(slots).for_each(|(span, slot)| span.state = slot));
     };

@@ -4,8 +4,8 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use graph::testing::{ToyConfig, toy_model, upload};
-use graph::{Backend, Batch, KvType, Limits};
+use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
+use graph::{Backend, Batch, HeadOrder, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -35,8 +35,11 @@ fn a_step_allocates_nothing() {
     let (kv_type, state_slots) = (KvType::F16, 3);
     let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 40, block_len: 16, kv_type, state_slots };
     let all: Vec<&str> = graph::rules().iter().map(|rule| rule.name).collect();
-    for (experts, disabled) in [(None, &all[..]), (None, &[]), (Some((5, 2)), &[])] {
-        let config = ToyConfig { experts, window: Some(9), conv: Some(4), ..ToyConfig::default() };
+    let delta = ToyRecurrence::Delta { order: HeadOrder::Tiled, by_row: false };
+    let kinds =
+        [(None, ToyRecurrence::Conv(4), &all[..]), (None, delta, &[]), (Some((5, 2)), ToyRecurrence::Scan(2), &[])];
+    for (experts, recurrent, disabled) in kinds {
+        let config = ToyConfig { experts, window: Some(9), recurrent: Some(recurrent), ..ToyConfig::default() };
         let (graph, weights) = toy_model(&config);
         let graph = graph::fuse(&graph, graph::rules(), disabled).expect("rules that exist").graph;
         let mut program = cpu.compile(&graph, upload(&cpu, &graph, &weights), limits).expect("memory");

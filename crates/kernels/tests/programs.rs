@@ -1,7 +1,7 @@
 //! Whole graphs: the same numbers as the reference interpreter, and the same bits whatever else is in the batch.
 
-use graph::testing::{ToyConfig, difference, toy_model, upload};
-use graph::{Backend, Batch, Graph, Interpreter, KvType, Limits};
+use graph::testing::{ToyConfig, ToyRecurrence, difference, toy_model, upload};
+use graph::{Backend, Batch, Graph, HeadOrder, Interpreter, KvType, Limits};
 use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
 
@@ -59,8 +59,14 @@ fn configs() -> Vec<ToyConfig> {
         ToyConfig { heads: (6, 0), head_dim: 12, ..plain.clone() },
         ToyConfig { heads: (4, 0), dtype: DType::Q8_0, head_dim: 64, ..plain.clone() },
         ToyConfig { heads: (3, 0), experts: Some((6, 2)), ..plain.clone() },
-        ToyConfig { conv: Some(3), width: 80, layers: 3, ..plain.clone() },
-        ToyConfig { conv: Some(11), dtype: DType::Q8_0, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(3)), width: 80, layers: 3, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(11)), dtype: DType::Q8_0, ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Delta { order: HeadOrder::Tiled, by_row: false }), ..plain.clone() },
+        ToyConfig {
+            recurrent: Some(ToyRecurrence::Delta { order: HeadOrder::Grouped, by_row: true }),
+            ..plain.clone()
+        },
+        ToyConfig { recurrent: Some(ToyRecurrence::Scan(2)), dtype: DType::Q8_0, ..plain.clone() },
         ToyConfig { experts: Some((9, 4)), sinks: true, dtype: DType::Q8_0, ..plain.clone() },
     ];
     let blocks = [DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1];
@@ -181,7 +187,7 @@ fn bits(x: &[f32]) -> Vec<u32> {
 fn a_copied_block_and_state_read_as_the_originals() {
     let a = tokens(3, 20);
     for kv_type in KvType::all() {
-        let config = ToyConfig { conv: Some(4), ..ToyConfig::default() };
+        let config = ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..ToyConfig::default() };
         let mut model = Model::new(cpu(2, Isa::detect()), &config, Limits { kv_type, ..LIMITS }, &[]);
         model.step(&[(0, 0, &a[..19])]);
         let copies = Batch { copies: vec![(4, 9)], state_copies: vec![(0, 5)], ..Batch::default() };
@@ -220,7 +226,7 @@ fn bad_calls_are_refused() {
 
 #[test]
 fn programs_share_weights_and_threads() {
-    let config = ToyConfig { conv: Some(4), dtype: DType::Q8_0, ..ToyConfig::default() };
+    let config = ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), dtype: DType::Q8_0, ..ToyConfig::default() };
     let (cpu, (graph, weights)) = (cpu(3, Isa::detect()), toy_model(&config));
     let weights = upload(&cpu, &graph, &weights);
     let fused = graph::fuse(&graph, Cpu::DEVICE.rules, &[]).expect("no rule is disabled").graph;

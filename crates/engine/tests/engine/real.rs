@@ -7,7 +7,7 @@ use engine::{
     BackendExecutor, Continuation, Engine, EngineConfig, Eviction, Prompt, Request, RequestId, SampledToken,
     SamplingParams, SinkState, StopRules, TokenEvent, TokenSink,
 };
-use graph::testing::{ToyConfig, toy_model, upload};
+use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
 use graph::{Backend, Interpreter, KvType, Limits};
 
 /// Keeps tokens with their log-probabilities, which tell more than the tokens do.
@@ -70,7 +70,8 @@ fn preempted_sequences_say_what_undisturbed_ones_do() {
     let toys = [
         ToyConfig { window: Some(6), softcap: Some(5.0), sinks: true, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), ..plain.clone() },
-        ToyConfig { conv: Some(4), ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Scan(2)), ..plain.clone() },
         plain,
     ];
     for toy in toys {
@@ -102,7 +103,11 @@ fn taken(tokens: &Tokens) -> (Vec<SampledToken>, Vec<u32>) {
 #[test]
 fn a_conversation_that_goes_on_from_what_the_cache_kept_says_what_it_does_without() {
     let plain = ToyConfig::default();
-    let toys = [ToyConfig { window: Some(6), ..plain.clone() }, ToyConfig { conv: Some(4), ..plain.clone() }, plain];
+    let toys = [
+        ToyConfig { window: Some(6), ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..plain.clone() },
+        plain,
+    ];
     for (toy, shares) in toys.iter().zip([true, false, true]) {
         let (mut keeping, mut forgetting) = (engine(toy, 20, Some(Eviction::Lru)), engine(toy, 20, None));
         let mut prompt: Vec<u32> = vec![3, 1, 4, 1, 5];

@@ -114,7 +114,9 @@ impl Step<'_> {
                 let normed = rowwise::rms_norm(x(0), weight(*id), *eps);
                 if *quantize { rowwise::quantize(&normed) } else { normed }
             }
+            Op::UnitNorm { span, eps } => rowwise::unit_norm(x(0), *span, *eps),
             Op::Add => rowwise::add(x(0), x(1)),
+            Op::Mul => x(0).iter().zip(x(1)).map(|(a, b)| a * b).collect(),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
             Op::ScaleBy { weight: id } => rowwise::scale_by(x(0), weight(*id)),
             Op::LayerNorm { weight: id, bias, span, eps } => {
@@ -145,6 +147,8 @@ impl Step<'_> {
             }
             Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
+            Op::GatedDelta(op) => states.gated_delta(op, [0, 1, 2, 3, 4].map(matrix), batch),
+            Op::Scan(op) => states.scan(op, [0, 1, 2, 3].map(matrix), [op.decay, op.skip].map(weight), batch),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
             Op::Squash(squash) => experts::squash(*squash, matrix(0)),
             Op::KeepGroups(groups) => experts::keep_groups(*groups, matrix(0)),

@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 
-use crate::{BackendError, Batch, Graph, Limits, Memory};
+use crate::{BackendError, Batch, GatedDelta, Graph, Limits, Memory, Scan};
 
-use super::{Matrix, zeros};
+use super::{Matrix, dot, zeros};
 
 /// The states of every recurrent layer.
 #[derive(Debug)]
@@ -61,4 +61,50 @@ impl States {
         });
         out
     }
+
+    pub(super) fn gated_delta(&mut self, op: &GatedDelta, values: [Matrix; 5], batch: &Batch) -> Vec<f32> {
+        let (key_dim, value_dim) = (values[1].width / op.key_heads, values[2].width / op.heads);
+        let mut out = vec![0.0; values[2].data.len()];
+        self.each(op.layer, batch, |state, row| {
+            let [q, k, v, decay, rate] = values.map(|x| &x.data[row * x.width..][..x.width]);
+            let out = out[row * v.len()..].chunks_exact_mut(value_dim);
+            for (head, (state, out)) in state.chunks_exact_mut(key_dim * value_dim).zip(out).enumerate() {
+                let [q, k] = [q, k].map(|x| &x[op.key_head(head) * key_dim..][..key_dim]);
+                let each = decay.len() / op.heads;
+                let decay = |i: usize| decay[head * each + i % each].exp();
+                state.iter_mut().enumerate().for_each(|(i, x)| *x *= decay(i / value_dim));
+                for (c, out) in out.iter_mut().enumerate() {
+                    let delta = rate[head] * (v[head * value_dim + c] - dot(k, &column(state, c, value_dim)));
+                    state[c..].iter_mut().step_by(value_dim).zip(k).for_each(|(x, k)| *x += k * delta);
+                    *out = dot(q, &column(state, c, value_dim));
+                }
+            }
+        });
+        out
+    }
+
+    pub(super) fn scan(&mut self, op: &Scan, values: [Matrix; 4], [a, d]: [&[f32]; 2], batch: &Batch) -> Vec<f32> {
+        let (head_dim, state_dim) = (values[0].width / op.heads, values[1].width / op.groups);
+        let mut out = vec![0.0; values[0].data.len()];
+        self.each(op.layer, batch, |state, row| {
+            let [x, b, c, step] = values.map(|x| &x.data[row * x.width..][..x.width]);
+            let out = out[row * x.len()..].chunks_exact_mut(head_dim);
+            for (head, (state, out)) in state.chunks_exact_mut(head_dim * state_dim).zip(out).enumerate() {
+                let [b, c] = [b, c].map(|x| &x[head / (op.heads / op.groups) * state_dim..][..state_dim]);
+                let decay = (a[head] * step[head]).exp();
+                for (i, out) in out.iter_mut().enumerate() {
+                    let x = x[head * head_dim + i];
+                    let update = |(s, b): (&mut f32, &f32)| *s = *s * decay + b * (step[head] * x);
+                    state[i..].iter_mut().step_by(head_dim).zip(b).for_each(update);
+                    *out = dot(c, &column(state, i, head_dim)) + d[head] * x;
+                }
+            }
+        });
+        out
+    }
+}
+
+/// A column of a matrix with rows of `width`.
+fn column(matrix: &[f32], column: usize, width: usize) -> Vec<f32> {
+    matrix[column..].iter().step_by(width).copied().collect()
 }

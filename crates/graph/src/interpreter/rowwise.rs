@@ -61,6 +61,14 @@ pub(super) fn head_linear(x: &[f32], weight: &[f32], shape: Shape) -> Vec<f32> {
     x.chunks_exact(shape.cols).zip(heads).flat_map(|(x, w)| linear(x, w, shape.cols)).collect()
 }
 
+pub(super) fn unit_norm(x: &[f32], span: usize, eps: f32) -> Vec<f32> {
+    let norm = |span: &[f32]| {
+        let rms = (dot(span, span) / span.len() as f32 + eps).sqrt();
+        span.iter().map(|x| x / rms).collect::<Vec<_>>()
+    };
+    x.chunks_exact(span).flat_map(norm).collect()
+}
+
 pub(super) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
@@ -96,6 +104,9 @@ fn gated(act: Activation, gate: f32, up: f32) -> f32 {
             0.5 * gate * (1.0 + inner.tanh()) * up
         }
         Activation::GeluErf => 0.5 * gate * (1.0 + erf(gate * std::f32::consts::FRAC_1_SQRT_2)) * up,
+        Activation::SquaredRelu => gate.max(0.0) * gate * up,
+        // Far above 0 it is the gate, and e^gate would be infinite.
+        Activation::Softplus => (gate.max(0.0) + (-gate.abs()).exp().ln_1p()) * up,
         Activation::ClampedSilu { alpha, limit } => {
             let (gate, up) = (gate.min(limit), up.max(-limit).min(limit));
             gate * sigmoid(alpha * gate) * (up + 1.0)

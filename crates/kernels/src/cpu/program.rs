@@ -189,7 +189,7 @@ impl Arena<'_> {
     /// What a node works on. The plan keeps outputs apart from inputs, except for operators that work in place: their first input is
     /// in the output and not among the inputs.
     fn of<'s>(&'s mut self, node: &Node, planned: &'s Step) -> Values<'s> {
-        let mut inputs = [Input::default(); 3];
+        let mut inputs = [Input::default(); 5];
         let given = usize::from(ops::in_output(&node.op));
         if let ([from, ..], [to, ..]) = (&planned.inputs[..given], &planned.outputs[..])
             && from != to

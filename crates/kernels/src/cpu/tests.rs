@@ -8,7 +8,7 @@ use tensor::{DType, Shape};
 use super::codecs::Decode;
 use super::memory::{Shared, SlabAllocator};
 use super::ops::linear::{self, Product, ProductScratch, Slots};
-use super::ops::rows::{Add, AddScaled, Glu, RmsNorm, Scale, SoftCap};
+use super::ops::rows::{Activate, Add, AddScaled, Glu, Mul, RmsNorm, Scale, SoftCap, UnitNorm};
 use super::ops::{Input, activations_bf16, activations_q8};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
@@ -305,6 +305,8 @@ fn activation(act: Activation, gate: f32, up: f32) -> f32 {
     let y = match act {
         Activation::Silu => g * sigmoid(g) * u,
         Activation::Sigmoid => sigmoid(g) * u,
+        Activation::SquaredRelu => g.max(0.0).powi(2) * u,
+        Activation::Softplus => (1.0 + g.exp()).ln() * u,
         Activation::GeluTanh => 0.5 * g * (1.0 + (0.797_884_560_802_865_4 * (g + 0.044715 * g * g * g)).tanh()) * u,
         Activation::ClampedSilu { alpha, limit } => {
             let (g, limit) = (g.min(f64::from(limit)), f64::from(limit));
@@ -333,14 +335,20 @@ fn rows_are_right_at_every_width() {
             close(&got, &(0..n).map(wanted).collect::<Vec<_>>(), 2e-6);
         };
         check(&|x| vector.run(Add { x, y: &y }), &|i| x[i] + y[i]);
+        check(&|x| vector.run(Mul { x, y: &y }), &|i| x[i] * y[i]);
         check(&|x| vector.run(AddScaled { x, y: &y, by: 0.3 }), &|i| x[i] + 0.3 * y[i]);
         check(&|x| vector.run(Scale { x, by: 0.3 }), &|i| x[i] * 0.3);
         check(&|x| vector.run(SoftCap { x, cap: 5.0 }), &|i| 5.0 * (x[i] / 5.0).tanh());
         let mean = x.iter().map(|x| x * x).sum::<f32>() / n as f32;
         check(&|x| vector.run(RmsNorm { x, weight: &y, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt() * y[i]);
+        check(&|x| vector.run(UnitNorm { x, span: n, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt());
         let clamped = Activation::ClampedSilu { alpha: 1.702, limit: 0.7 };
-        for act in [Activation::Silu, Activation::Sigmoid, Activation::GeluTanh, Activation::GeluErf, clamped] {
+        let plain = [Activation::Silu, Activation::Sigmoid, Activation::GeluTanh, Activation::GeluErf];
+        for act in [&plain[..], &[Activation::SquaredRelu, Activation::Softplus, clamped]].concat() {
             check(&|gate| vector.run(Glu { act, gate, up: &y }), &|i| activation(act, x[i], y[i]));
+            if act != clamped {
+                check(&|x| vector.run(Activate { act, x }), &|i| activation(act, x[i], 1.0));
+            }
         }
     }
 }

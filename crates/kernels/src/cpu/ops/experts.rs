@@ -62,7 +62,7 @@ impl Grouping {
 
 /// Computes the operators that choose experts.
 pub(super) fn route(op: &Op, values: Values) {
-    let ([a, b, _], width, out) = (values.inputs, values.words, values.out());
+    let ([a, b, ..], width, out) = (values.inputs, values.words, values.out());
     match op {
         Op::Squash(by) => squash(*by, a.x, a.width, out),
         Op::KeepGroups(groups) => keep_groups(*groups, width, out),
@@ -74,7 +74,7 @@ pub(super) fn route(op: &Op, values: Values) {
 
 /// Computes the operators of the experts themselves.
 pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values: Values) {
-    let ([a, b, _], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
+    let ([a, b, ..], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
         Op::ExpertLinear { weight } => expert_linear(cpu, weights[weight.index()].tiles(), a, as_indices(b.x), out),
         Op::ExpertBias { bias } => {

@@ -20,14 +20,14 @@ pub(crate) use cache::Layer;
 pub(crate) use experts::Grouping;
 pub(crate) use memories::Memories;
 use product::Fused;
-use recurrent::CausalConv;
 pub(crate) use recurrent::States;
+use recurrent::{CausalConv, GatedDelta, Scan};
 pub(crate) use rope::Table;
 
 use std::slice;
 use std::sync::Arc;
 
-use graph::{Attention, BackendError, Batch, End, Op};
+use graph::{Attention, BackendError, Batch, End, Op, WeightId};
 
 use super::memory::{Buffer, Shared};
 use super::pool::Pool;
@@ -104,7 +104,7 @@ pub(crate) fn in_output(op: &Op) -> bool {
 
 /// The values that an operator works on.
 pub(crate) struct Values<'a> {
-    pub(crate) inputs: [Input<'a>; 3],
+    pub(crate) inputs: [Input<'a>; 5],
     pub(crate) arena: Shared<'a, f32>,
     /// Where each output starts in the arena. Where [`in_output`], the first holds the first input.
     pub(crate) starts: &'a [usize],
@@ -143,6 +143,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
             attention::unfused::compute(cpu, step, op, &values);
         }
         Op::SoftCap { .. } if values.by_position => attention::unfused::compute(cpu, step, op, &values),
+        Op::CausalConv { .. } | Op::GatedDelta(_) | Op::Scan(_) => recurrent(cpu, step, op, &values),
         Op::ScaleBy { .. } | Op::LayerNorm { .. } | Op::Activate { .. } | Op::Slice { .. } | Op::Concat { .. } => {
             parts::compute(cpu, weights, op, values);
         }
@@ -152,7 +153,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
 
 /// Computes an operator that works row by row, or head by head.
 fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
-    let ([a, b, c], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
+    let ([a, b, c, ..], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
         Op::Embed { table } => {
             linear::embed(cpu, step.weights[table.index()].tiles(), &step.batch.tokens, out);
@@ -170,6 +171,11 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             }
         }
         Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
+        Op::UnitNorm { span, eps } => {
+            let (span, eps) = (*span, *eps);
+            each_row(cpu.pool, out, width, |_, x| vector.run(rows::UnitNorm { x, span, eps }));
+        }
+        Op::Mul => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] })),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::Grow(growth) => {
@@ -199,13 +205,33 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             let (layer, sinks) = (step.memories.kv(op.layer), op.sinks.map(|id| step.weights[id.index()].values()));
             attention::Heads { op, layer, sinks, batch: step.batch, queries: a.x }.run(cpu, step.chunks, out);
         }
-        Op::CausalConv { layer, weight } => {
-            let conv = CausalConv { x: a.x, taps: step.weights[weight.index()].values(), channels: width };
-            conv.run(cpu, step.memories.states_mut(*layer), step.batch, out);
-        }
         Op::SelectOutputs => each_row(cpu.pool, out, width, |i, row| {
             row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);
         }),
+        _ => unreachable!("computed by another function"),
+    }
+}
+
+/// Computes an operator that brings the states of sequences forward.
+fn recurrent(cpu: &mut Worker, step: &mut Step, op: &Op, values: &Values) {
+    let (inputs, out) = (values.inputs.map(|input| input.x), values.out());
+    let weights = step.weights;
+    let weight = |id: WeightId| weights[id.index()].values();
+    match op {
+        Op::CausalConv { layer, weight: taps } => {
+            let conv = CausalConv { x: inputs[0], taps: weight(*taps), channels: values.width };
+            conv.run(cpu, step.memories.states_mut(*layer), step.batch, out);
+        }
+        Op::GatedDelta(op) => {
+            let [q, k, v, decay, rate] = inputs;
+            let delta = GatedDelta { op, q, k, v, decay, rate };
+            delta.run(cpu, step.memories.states_mut(op.layer), step.batch, out);
+        }
+        Op::Scan(op) => {
+            let [x, b, c, time, _] = inputs;
+            let scan = Scan { op, x, b, c, step: time, decay: weight(op.decay), skip: weight(op.skip) };
+            scan.run(cpu, step.memories.states_mut(op.layer), step.batch, out);
+        }
         _ => unreachable!("computed by another function"),
     }
 }

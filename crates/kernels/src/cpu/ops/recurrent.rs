@@ -1,11 +1,19 @@
-//! Recurrent layers: a state for each sequence, updated row by row. A row's result depends on its own sequence's rows and state
+//! Recurrent layers: a state for each sequence, brought forward row by row. A row's result depends on its own sequence's rows and state
 //! alone, and on their order. So it does not matter how a prompt is cut or what else is in the batch.
+
+mod conv;
+mod delta;
+mod scan;
+
+pub(super) use conv::CausalConv;
+pub(super) use delta::GatedDelta;
+pub(super) use scan::Scan;
 
 use graph::{BackendError, Batch, Span};
 
 use super::Worker;
 use crate::cpu::memory::{Buffer, Shared};
-use crate::cpu::simd::{Kernel, LANES, Simd};
+use crate::cpu::simd::{LANES, Simd};
 
 /// One layer's states, a slot for each sequence.
 #[derive(Debug)]
@@ -33,116 +41,114 @@ impl States {
     }
 }
 
-/// Channels in one task, at most: some neighbouring cache lines of each row.
-const CHANNELS: usize = 4 * LANES;
-/// Taps that are gathered at a time.
-const TAPS: usize = 8;
-
-/// What all tasks of one convolution need.
-#[derive(Clone, Copy)]
-pub(super) struct CausalConv<'a> {
-    /// Rows of `channels` inputs.
-    pub(super) x: &'a [f32],
-    /// A channel's taps, one channel after the other.
-    pub(super) taps: &'a [f32],
-    pub(super) channels: usize,
-}
-
-impl CausalConv<'_> {
-    /// out ← the convolution of every channel. A task is some channels of one sequence.
-    pub(super) fn run(&self, cpu: &mut Worker, states: &mut States, batch: &Batch, out: &mut [f32]) {
-        let (vector, len) = (cpu.vector, states.len);
-        let (data, out, across) = (Shared::new(&mut states.data), Shared::new(out), self.channels.div_ceil(CHANNELS));
-        cpu.pool.run(batch.spans.len() * across, &|_, task| {
-            let (span, start) = (&batch.spans[task / across], task % across * CHANNELS);
-            let state = span.state.expect("checked with the batch") as usize * len;
-            for first in (start..self.channels.min(start + CHANNELS)).step_by(LANES) {
-                let lanes = LANES.min(self.channels - first);
-                vector.run(Lanes { all: self, span, first, lanes, state: (data, state), out });
-            }
-        });
-    }
-
-    fn width(&self) -> usize {
-        self.taps.len() / self.channels
-    }
-}
-
-/// Up to 16 channels of one sequence. No other task reads or writes them at the same time.
-struct Lanes<'a> {
-    all: &'a CausalConv<'a>,
+/// Some columns of the state of one head of one sequence, and where their results go. No other task has them at the same time.
+///
+/// A head's state is kept by such blocks of up to 16 columns, so that the rows of each are next to each other.
+struct Block<'a> {
     span: &'a Span,
+    head: usize,
+    /// The first of the columns, and how many there are.
     first: usize,
     lanes: usize,
-    /// The layer's states, and where the sequence's begins.
-    state: (Shared<'a, f32>, usize),
+    state: &'a mut [f32],
     out: Shared<'a, f32>,
+    /// Columns of one head, and of all: those of a row of the results.
+    columns: usize,
+    width: usize,
 }
 
-impl Kernel for Lanes<'_> {
-    type Output = ();
+/// The heads of a recurrent layer whose state is a matrix for each, `[rows, columns]`.
+#[derive(Clone, Copy)]
+struct Heads {
+    heads: usize,
+    rows: usize,
+    columns: usize,
+}
 
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let width = self.all.width();
-        if self.span.position == 0 {
-            (0..width - 1).for_each(|i| self.last(i).fill(0.0));
-        }
-        for from in (0..width).step_by(TAPS) {
-            let mut taps = [[0.0; LANES]; TAPS];
-            let count = TAPS.min(width - from);
-            for (lane, channel) in self.all.taps[self.first * width..].chunks(width).take(self.lanes).enumerate() {
-                (0..count).for_each(|j| taps[j][lane] = channel[from + j]);
+impl Heads {
+    /// Calls `work` for every block of columns. A sequence that begins has a state of zeros.
+    fn each_block(
+        self,
+        cpu: &mut Worker,
+        states: &mut States,
+        batch: &Batch,
+        out: &mut [f32],
+        work: impl Fn(Block) + Sync,
+    ) {
+        let Heads { heads, rows, columns } = self;
+        let (len, blocks) = (states.len, columns.div_ceil(LANES));
+        let (data, out) = (Shared::new(&mut states.data), Shared::new(out));
+        cpu.pool.run(batch.spans.len() * heads * blocks, &|_, task| {
+            let (span, head) = (&batch.spans[task / (heads * blocks)], task / blocks % heads);
+            let (first, slot) = (task % blocks * LANES, span.state.expect("checked with the batch") as usize);
+            let lanes = LANES.min(columns - first);
+            #[allow(unsafe_code)]
+            // SAFETY: no other task has these columns of the head, and no other span the slot.
+            let state = unsafe { data.part(slot * len + head * rows * columns + rows * first, rows * lanes) };
+            if span.position == 0 {
+                state.fill(0.0);
             }
-            for i in 0..self.span.rows.len() {
-                let place = (self.span.rows.start + i) * self.all.channels + self.first;
-                // SAFETY: these channels of the sequence's rows are this kernel's own.
-                #[allow(unsafe_code)]
-                let out = unsafe { self.out.part(place, self.lanes) };
-                let mut sum = if from == 0 { s.splat(0.0) } else { s.load(&padded(out)) };
-                for (j, tap) in taps[..count].iter().enumerate() {
-                    sum = s.mul_add(s.load(&padded(self.input(i, from + j))), s.load(tap), sum);
-                }
-                let mut lanes = [0.0; LANES];
-                s.store(&mut lanes, sum);
-                out.copy_from_slice(&lanes[..self.lanes]);
-            }
-        }
-        self.remember();
+            work(Block { span, head, first, lanes, state, out, columns, width: heads * columns });
+        });
     }
 }
 
-impl<'a> Lanes<'a> {
-    /// The `i`th of the state's inputs.
+impl Block<'_> {
+    /// Row `i` of the columns.
     #[inline(always)]
-    fn last(&self, i: usize) -> &'a mut [f32] {
-        let (states, start) = self.state;
-        // SAFETY: these channels of the sequence's state are this kernel's own, and it holds one input at a time.
+    fn row<S: Simd>(&self, s: S, i: usize) -> S::F {
+        load(s, &self.state[i * self.lanes..][..self.lanes])
+    }
+
+    #[inline(always)]
+    fn set_row<S: Simd>(&mut self, s: S, i: usize, x: S::F) {
+        store(s, &mut self.state[i * self.lanes..][..self.lanes], x);
+    }
+
+    /// The block's columns of a row of values as wide as the results.
+    #[inline(always)]
+    fn of<'x>(&self, x: &'x [f32], row: usize) -> &'x [f32] {
+        &x[self.place(row)..][..self.lanes]
+    }
+
+    /// Stores the result for row `row` of the batch.
+    #[inline(always)]
+    fn give<S: Simd>(&self, s: S, row: usize, x: S::F) {
+        // SAFETY: these columns of the sequence's rows are this block's own.
         #[allow(unsafe_code)]
-        unsafe {
-            states.part(start + i * self.all.channels + self.first, self.lanes)
-        }
+        let out = unsafe { self.out.part(self.place(row), self.lanes) };
+        store(s, out, x);
     }
 
-    /// The input that tap `j` is multiplied with for row `i` of the span.
-    #[inline(always)]
-    fn input(&self, i: usize, j: usize) -> &'a [f32] {
-        match (i + j).checked_sub(self.all.width() - 1) {
-            Some(row) => &self.all.x[(self.span.rows.start + row) * self.all.channels + self.first..][..self.lanes],
-            None => self.last(i + j),
-        }
+    fn place(&self, row: usize) -> usize {
+        row * self.width + self.head * self.columns + self.first
     }
+}
 
-    /// Updates the state to the end of the span.
-    #[inline(always)]
-    fn remember(&self) {
-        for i in 0..self.all.width() - 1 {
-            // The taps of the row after the span read what the state must hold. Each input is read before its place is written.
-            let mut input = [0.0; LANES];
-            input[..self.lanes].copy_from_slice(self.input(self.span.rows.len(), i));
-            self.last(i).copy_from_slice(&input[..self.lanes]);
-        }
+/// Up to 16 numbers, and zeros after them.
+#[inline(always)]
+fn load<S: Simd>(s: S, x: &[f32]) -> S::F {
+    match x.as_array() {
+        Some(all) => s.load(all),
+        None => s.load(&padded(x)),
     }
+}
+
+/// The first of the lanes.
+#[inline(always)]
+fn store<S: Simd>(s: S, to: &mut [f32], x: S::F) {
+    if let Some(all) = to.as_mut_array() {
+        return s.store(all, x);
+    }
+    let mut all = [0.0; LANES];
+    s.store(&mut all, x);
+    to.copy_from_slice(&all[..to.len()]);
+}
+
+/// The sum of chains that took their terms in turn.
+#[inline(always)]
+fn joined<S: Simd>(s: S, [a, b, c, d]: [S::F; 4]) -> S::F {
+    s.add(s.add(a, b), s.add(c, d))
 }
 
 /// Up to 16 numbers, and zeros after them.

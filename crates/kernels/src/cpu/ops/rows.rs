@@ -53,6 +53,26 @@ impl Kernel for RmsNorm<'_> {
     }
 }
 
+/// x ← x / rms(x), span by span.
+pub(crate) struct UnitNorm<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) span: usize,
+    pub(crate) eps: f32,
+}
+
+impl Kernel for UnitNorm<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for span in self.x.chunks_exact_mut(self.span) {
+            let mean = sum_of_squares(s, span) / self.span as f32;
+            let scale = s.splat(1.0 / (mean + self.eps).sqrt());
+            map!(s, [x = span] s.mul(x, scale));
+        }
+    }
+}
+
 #[inline(always)]
 fn sum_of_squares<S: Simd>(s: S, x: &[f32]) -> f32 {
     // Four chains, joined pairwise, take the vectors in turn.
@@ -162,6 +182,21 @@ impl Kernel for Add<'_> {
     }
 }
 
+/// x ← x · y.
+pub(crate) struct Mul<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) y: &'a [f32],
+}
+
+impl Kernel for Mul<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        map!(s, [x = self.x, y = self.y] s.mul(x, y));
+    }
+}
+
 /// x ← x + y · by.
 pub(crate) struct AddScaled<'a> {
     pub(crate) x: &'a mut [f32],
@@ -211,6 +246,8 @@ impl Kernel for Activate<'_> {
             Activation::Sigmoid => map!(s, [x = self.x] sigmoid(s, x)),
             Activation::GeluTanh => map!(s, [x = self.x] gelu_tanh(s, x)),
             Activation::GeluErf => self.x.iter_mut().for_each(|x| *x = gelu_erf(*x)),
+            Activation::SquaredRelu => map!(s, [x = self.x] squared_relu(s, x)),
+            Activation::Softplus => self.x.iter_mut().for_each(|x| *x = softplus(*x)),
             Activation::ClampedSilu { .. } => unreachable!("a graph gates it"),
         }
     }
@@ -233,6 +270,8 @@ impl Kernel for Glu<'_> {
             Activation::Sigmoid => map!(s, [g = self.gate, u = self.up] s.mul(sigmoid(s, g), u)),
             Activation::GeluTanh => map!(s, [g = self.gate, u = self.up] s.mul(gelu_tanh(s, g), u)),
             Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
+            Activation::SquaredRelu => map!(s, [g = self.gate, u = self.up] s.mul(squared_relu(s, g), u)),
+            Activation::Softplus => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = softplus(*g) * u),
             Activation::ClampedSilu { alpha, limit } => map!(s, [g = self.gate, u = self.up] {
                 let (limit, lowest) = (s.splat(limit), s.splat(-limit));
                 // In this order of operands NaN stays NaN.
@@ -242,6 +281,17 @@ impl Kernel for Glu<'_> {
             }),
         }
     }
+}
+
+/// x² above 0; NaN stays NaN, as it is multiplied with itself.
+#[inline(always)]
+fn squared_relu<S: Simd>(s: S, x: S::F) -> S::F {
+    s.mul(s.max(x, s.splat(0.0)), x)
+}
+
+/// ln(1 + e^x), one by one: a few numbers of a row. Far above 0 it is x, and e^x would be infinite.
+fn softplus(x: f32) -> f32 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
 }
 
 /// x/2 · (1 + tanh y) is x · sigmoid(2 y), which loses nothing where tanh is near -1.
