@@ -134,6 +134,15 @@ CASES = {
                                "num_kv_shared_layers": 3, "use_double_wide_mlp": True},
     "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
 }
+# Heads of values share heads of keys.
+DELTA = {"linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 12, "linear_value_head_dim": 20}
+SHARED = {"num_experts": 6, "moe_intermediate_size": 24, "shared_expert_intermediate_size": 40}
+DELTA_TYPES = {"num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+CASES |= {
+    "qwen35": DELTA | {"model_type": "qwen3_5_text", "num_hidden_layers": 4, "attention_bias": True},
+    "qwen35moe": DELTA | SHARED | MOE | DELTA_TYPES | {"model_type": "qwen3_5_moe_text", "linear_conv_kernel_dim": 3},
+    "qwen3next": DELTA | SHARED | MOE | DELTA_TYPES | {"model_type": "qwen3_next", "mlp_only_layers": [1]},
+}
 # Models that see, whole: the tower's tensors are in the files and not used.
 SECTIONS = {"rope_theta": 500.0}
 QWEN2_EYE = {"depth": 1, "embed_dim": 8, "hidden_size": 48, "num_heads": 1, "mlp_ratio": 1, "patch_size": 2}
@@ -143,7 +152,12 @@ GEMMA4_EYE = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, 
               "num_key_value_heads": 1, "head_dim": 8, "patch_size": 2, "position_embedding_size": 4}
 QWEN3_VL_MOE = MOE | {"num_experts": 6, "moe_intermediate_size": 20, "rope_parameters": SECTIONS | {
     "rope_type": "default", "mrope_section": [14, 14, 12]}}
+QWEN35_EYE = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 1, "out_hidden_size": 48,
+              "patch_size": 2, "num_position_embeddings": 4}
 SEEING = {
+    "qwen35-vision": ("qwen3_5", QWEN35_EYE, DELTA | {"linear_num_value_heads": 2} | DELTA_TYPES | {
+        "rope_parameters": SECTIONS | {"rope_type": "default", "mrope_interleaved": True, "mrope_section": [4, 3, 3],
+                                       "partial_rotary_factor": 0.25}}),
     "qwen2vl": ("qwen2_vl", QWEN2_EYE, {"head_dim": 8, "rope_scaling": SECTIONS | {"type": "mrope", "mrope_section": [1, 1, 2]}}),
     "qwen3vl": ("qwen3_vl", QWEN3_EYE, {"rope_parameters": SECTIONS | {
         "rope_type": "default", "mrope_interleaved": True, "mrope_section": [14, 14, 12]}}),

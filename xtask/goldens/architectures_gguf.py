@@ -12,6 +12,7 @@ import torch
 from gguf.quants import dequantize, quantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
+import _hybrids
 from _models import DATA, VOCAB, logits, numbers, saved_shapes, values
 
 BASE = {
@@ -101,7 +102,20 @@ CASES = {
     "afmoe": ("afmoe", "F16", SPARSE | {"model_type": "afmoe", "num_experts": 4, "num_shared_experts": 1,
               "route_scale": 2.5, "sliding_window": 8, "num_hidden_layers": 4, "mup_enabled": True}),
 }
+DELTA = {"linear_num_key_heads": 2, "linear_num_value_heads": 6, "linear_key_head_dim": 4, "linear_value_head_dim": 5,
+         "linear_conv_kernel_dim": 4, "num_hidden_layers": 4}
+DELTA_MOE = DELTA | SPARSE | {"num_experts": 4, "shared_expert_intermediate_size": 32, "hidden_size": 32}
+CASES |= {
+    "qwen35": ("qwen35", "F16", DELTA | {"model_type": "qwen3_5_text"}),
+    "qwen35-blocks": ("qwen35", "Q8_0", DELTA | {"model_type": "qwen3_5_text", "hidden_size": 96, "num_hidden_layers": 2,
+                      "linear_value_head_dim": 32, "linear_key_head_dim": 48, "layer_types": ["full_attention", "linear_attention"]}),
+    "qwen35moe": ("qwen35moe", "F16", DELTA_MOE | {"model_type": "qwen3_5_moe_text"}),
+    "qwen3next": ("qwen3next", "F16", DELTA_MOE | {"model_type": "qwen3_next"}),
+    "qwen3next-old": ("qwen3next", "F16", DELTA_MOE | {"model_type": "qwen3_next"}),
+}
 UNSAID = ("granite", "granitemoe", "phi3")
+# Those whose files get a layer that guesses the token after the next.
+GUESSING = ("glm4moe", "qwen35")
 PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3")
 
 
@@ -138,7 +152,8 @@ def weights(config, kind):
 
 
 def matrix(name, data):
-    return data.ndim > 1 and "bias" not in name and "router" not in name and "gate_inp" not in name and "shared_expert_gate" not in name and "mlp.gate." not in name
+    whole = ("bias", "router", "gate_inp", "shared_expert_gate", "mlp.gate.", "conv1d", "conv.conv")
+    return data.ndim > 1 and not any(part in name for part in whole)
 
 
 def rounded(data, kind):
@@ -159,7 +174,7 @@ def keys(w, arch, c):
     rope = c.get("rope_parameters", {})
     rope = rope.get("full_attention", rope)
     head_dim = c["hidden_size"] // c["num_attention_heads"] if arch in UNSAID else c["head_dim"]
-    w.add_block_count(c["num_hidden_layers"] + (arch == "glm4moe"))
+    w.add_block_count(c["num_hidden_layers"] + (arch in GUESSING))
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
     w.add_head_count(c["num_attention_heads"])
@@ -206,7 +221,8 @@ def keys(w, arch, c):
         w.add_expert_weights_norm(True)
         w.add_expert_weights_scale(c.get("routed_scaling_factor", c.get("route_scale")))
         w.add_expert_shared_count(c.get("n_shared_experts", c.get("num_shared_experts")))
-    if arch == "glm4moe":
+    _hybrids.keys(w, arch, c)
+    if arch in GUESSING:
         w.add_nextn_predict_layers(1)
     if arch == "afmoe":
         w.add_sliding_window(c["sliding_window"])
@@ -261,10 +277,10 @@ def converted(name, arch, c, made):
     known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)
-    if arch == "glm4moe":
-        # A layer that guesses the token after the next.
-        out["blk.2.nextn.enorm.weight"] = (np.ones(24, np.float32), gguf.GGMLQuantizationType.F32)
-    for tensor, data in regrouped(name, made).items():
+    if arch in GUESSING:
+        enorm = f"blk.{c['num_hidden_layers']}.nextn.enorm.weight"
+        out[enorm] = (np.ones(24, np.float32), gguf.GGMLQuantizationType.F32)
+    for tensor, data in regrouped(name, _hybrids.laid_out(name, arch, c, made)).items():
         if isinstance(data, tuple):
             out[renamed(known, tensor)] = (mxfp4(*data), gguf.GGMLQuantizationType.MXFP4)
             continue

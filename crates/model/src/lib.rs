@@ -24,7 +24,6 @@ pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
-pub use spec::{
-    AttentionSpec, Biases, ExpertSpec, FfnSpec, KeySource, LayerSpec, ModelSpec, Norms, QkNorm, Scales, SharedSpec,
-};
+pub use spec::{AttentionSpec, Biases, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LayerSpec, ModelSpec, Norms};
+pub use spec::{QkNorm, RecurrentSpec, Scales, SharedSpec};
 pub use texts::Texts;

@@ -1,5 +1,9 @@
 //! The numbers of a model, read once and never changed.
 
+mod recurrent;
+
+pub use recurrent::{DeltaSpec, RecurrentSpec};
+
 use graph::{Activation, GateScoring, Growth, Rope, Squash};
 
 /// Immutable numbers of a model; everything its graph is made from.
@@ -38,6 +42,11 @@ impl ModelSpec {
     /// If there is no such layer.
     pub fn layer(&self, i: usize) -> &LayerSpec {
         &self.blocks[i]
+    }
+
+    /// The attention of every layer that has any.
+    pub fn attentions(&self) -> impl Iterator<Item = &AttentionSpec> {
+        self.blocks.iter().filter_map(|layer| layer.attention.as_ref())
     }
 }
 
@@ -79,11 +88,13 @@ pub struct Scales {
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerSpec {
     /// Its attention.
-    pub attention: AttentionSpec,
+    pub attention: Option<AttentionSpec>,
     /// Where the keys and values come from.
     pub keys: KeySource,
+    /// What it brings forward along a sequence. Beside attention, both read the same and what they give is added up.
+    pub recurrent: Option<RecurrentSpec>,
     /// Its feed-forward part.
-    pub ffn: FfnSpec,
+    pub ffn: Option<FfnSpec>,
     /// Whether its output is multiplied with a weight.
     pub scaled: bool,
 }
@@ -123,12 +134,23 @@ pub struct AttentionSpec {
     pub growth: Option<Growth>,
     /// Norms of queries and keys.
     pub qk_norm: QkNorm,
-    /// Whether its output is multiplied with a sigmoid of its input's own.
-    pub gated: bool,
+    /// What its output is multiplied with.
+    pub gate: Gate,
     /// Whether each head's softmax has a sink.
     pub sinks: bool,
     /// Which of its projections have a bias.
     pub biases: Biases,
+}
+
+/// What the output of attention is multiplied with: a sigmoid of a projection of its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gate {
+    /// Nothing.
+    None,
+    /// A projection of its own.
+    Own,
+    /// The rows after each head's queries, in the projection of these.
+    WithQueries,
 }
 
 /// Which projections of attention have a bias.

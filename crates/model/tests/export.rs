@@ -22,20 +22,37 @@ const UNSAYABLE: [(&str, &str, &str); 3] = [
 
 #[test]
 fn every_architecture_is_the_same_model_afterwards() {
-    for name in golden::names() {
-        let (checkpoint, changed) = checkpoint(&name);
+    for name in golden::names().iter().filter(|name| !has_recurrent_layers(name)) {
+        let (checkpoint, changed) = checkpoint(name);
         let again = exported(&checkpoint, WeightType::One(DType::F32)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let router = |name: &str| name.contains("ffn_gate_inp");
         assert!(again.tensors().iter().all(|t| t.dtype == Ok(DType::F32) || router(&t.name)), "{name}");
         let (own, other) = (logits(&checkpoint), logits(&again));
         // Rows of queries and keys in another order are summed in another order; some numbers of ropes are rounded to F32.
-        let ropes = [&checkpoint, &again].map(|c| c.bind(None).expect("bound").spec().layer(0).attention.rope.clone());
+        let ropes = [&checkpoint, &again]
+            .map(|c| c.bind(None).expect("bound").spec().attentions().next().and_then(|a| a.rope.clone()));
         let exact = ropes[0] == ropes[1];
         let worst = difference(&other, &own);
         assert!(worst <= if exact { 0.0 } else { 1e-5 }, "{name}: off by {worst} of the largest");
         if !changed {
-            golden::check_model(&name, &Interpreter, &again.bind(Some(40)).expect("bound before"));
+            golden::check_model(name, &Interpreter, &again.bind(Some(40)).expect("bound before"));
         }
+    }
+}
+
+/// Whether the fixture is of safetensors and has layers that cannot be written yet.
+fn has_recurrent_layers(name: &str) -> bool {
+    let (model, _) = golden::load(name);
+    !name.starts_with("gguf-") && model.graph().state_len() > 0
+}
+
+#[test]
+fn recurrent_layers_are_refused() {
+    let recurrent: Vec<String> = golden::names().into_iter().filter(|name| has_recurrent_layers(name)).collect();
+    assert!(!recurrent.is_empty());
+    for name in recurrent {
+        let error = exported(&checkpoint(&name).0, WeightType::AsStored).expect_err("no such keys").to_string();
+        assert!(error.contains("cannot be written as GGUF yet"), "{name}: {error}");
     }
 }
 
@@ -177,13 +194,13 @@ fn logits(checkpoint: &Arc<Checkpoint>) -> Vec<f32> {
         let bytes = model.read(id).expect("readable");
         Arc::new(Interpreter.upload(graph.weight(id), &bytes).expect("fits"))
     };
-    let (kv_type, state_slots) = (KvType::F32, 0);
+    let (kv_type, state_slots) = (KvType::F32, 1);
     let limits = Limits { max_tokens: 40, max_outputs: 40, kv_blocks: 3, block_len: 16, kv_type, state_slots };
     let weights = graph.weight_ids().map(upload).collect();
     let mut program = Interpreter.compile(graph, weights, limits).expect("compiles");
     let mut batch = Batch::default();
     let tokens: Vec<u32> = (0..40).map(|i| ((7 * i * i + 13 * i + 5) % graph.output_width()) as u32).collect();
-    batch.push(&tokens, 0, 0..3);
+    batch.push_with_state(&tokens, 0, 0..3, Some(0));
     batch.outputs.extend(0..40);
     Interpreter.run(&mut program, &batch).expect("runs");
     Interpreter.download(&program).to_vec()

@@ -1,10 +1,12 @@
 //! One graph for all: what a [`ModelSpec`] says, block after block.
 
+mod recurrent;
+
 use graph::{Activation, Attention, Graph, GraphError, KvShape, Op, Squash, ValueId, WeightId};
 use tensor::Shape;
 
 use crate::bind::{Binder, Binding, Role, Slice};
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, KeySource, ModelSpec, QkNorm, SharedSpec};
+use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, Gate, KeySource, ModelSpec, QkNorm, SharedSpec};
 use crate::{Checkpoint, ModelError};
 
 pub(super) type Value = Result<ValueId, ModelError>;
@@ -47,7 +49,12 @@ pub(super) struct Builder<'a> {
 /// The rows of a layer's heads from `first` on, where queries, keys and values are one matrix.
 fn slice(a: &AttentionSpec, first: usize) -> Option<Slice> {
     let rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
-    Some(Slice { of: "attn_qkv", rows, first: first * a.head_dim })
+    Some(Slice { of: "attn_qkv", rows, first: first * a.head_dim, groups: 1 })
+}
+
+/// The rows of each head from `first` on, where its queries and its gate are side by side.
+fn beside_gates(a: &AttentionSpec, first: usize) -> Option<Slice> {
+    Some(Slice { of: "attn_q", rows: 2 * a.head_dim, first, groups: a.heads })
 }
 
 /// The numbers of a file contradict each other where no tensor's shape could tell.
@@ -59,12 +66,12 @@ impl Builder<'_> {
     fn layer(&mut self, i: usize, x: ValueId) -> Value {
         let spec = self.spec;
         let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
-        let a = self.attention(i, &spec.layer(i).attention, h)?;
-        let a = if spec.layer(i).attention.gated { self.gated(i, h, a)? } else { a };
-        let a = self.project(i, "attn_output", (spec.width, None), spec.layer(i).attention.biases.output, a)?;
-        let x = self.add(i, "post_attention_norm", x, a)?;
+        let x = match self.mixed(i, h)? {
+            Some(mixed) => self.add(i, "post_attention_norm", x, mixed)?,
+            None => x,
+        };
+        let Some(ffn) = &spec.layer(i).ffn else { return Ok(x) };
         let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
-        let ffn = &spec.layer(i).ffn;
         let f = match &ffn.experts {
             None => self.dense(i, ffn, h)?,
             Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => {
@@ -75,8 +82,26 @@ impl Builder<'_> {
         self.add(i, "post_ffw_norm", x, f)
     }
 
+    /// What the layer finds in the other rows of the sequence.
+    fn mixed(&mut self, i: usize, h: ValueId) -> Result<Option<ValueId>, ModelError> {
+        let layer = self.spec.layer(i);
+        let attended = layer.attention.as_ref().map(|a| self.attended(i, a, h)).transpose()?;
+        let recurrent = layer.recurrent.as_ref().map(|r| self.recurrent(i, r, h)).transpose()?;
+        match (attended, recurrent) {
+            (Some(a), Some(r)) => self.push(Op::Add, &[a, r]).map(Some),
+            (one, other) => Ok(one.or(other)),
+        }
+    }
+
+    fn attended(&mut self, i: usize, attention: &AttentionSpec, h: ValueId) -> Value {
+        let a = self.attention(i, attention, h)?;
+        let a = if attention.gate == Gate::None { a } else { self.gated(i, attention, h, a)? };
+        self.project(i, "attn_output", (self.spec.width, None), attention.biases.output, a)
+    }
+
     fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
-        let q = self.project(i, "attn_q", (a.heads * a.head_dim, slice(a, 0)), a.biases.qkv, x)?;
+        let of_queries = if a.gate == Gate::WithQueries { beside_gates(a, 0) } else { slice(a, 0) };
+        let q = self.project(i, "attn_q", (a.heads * a.head_dim, of_queries), a.biases.qkv, x)?;
         let q = self.rotated(i, "attn_q_norm", a, q)?;
         let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
         let layer = match self.spec.layer(i).keys {
@@ -109,8 +134,12 @@ impl Builder<'_> {
     }
 
     /// sigmoid(gate · h) times what attention found.
-    fn gated(&mut self, i: usize, h: ValueId, a: ValueId) -> Value {
-        let gate = self.project(i, "attn_gate", (self.weights.graph.value(a).width, None), false, h)?;
+    fn gated(&mut self, i: usize, spec: &AttentionSpec, h: ValueId, a: ValueId) -> Value {
+        let (slice, bias) = match spec.gate {
+            Gate::WithQueries => (beside_gates(spec, spec.head_dim), spec.biases.qkv),
+            _ => (None, false),
+        };
+        let gate = self.project(i, "attn_gate", (self.weights.graph.value(a).width, slice), bias, h)?;
         self.push(Op::Glu { act: Activation::Sigmoid }, &[gate, a])
     }
 
@@ -131,7 +160,7 @@ impl Builder<'_> {
 
     /// The expert that every token uses, times a sigmoid of the token's own if it is gated.
     fn shared(&mut self, i: usize, act: Activation, shared: SharedSpec, x: ValueId) -> Value {
-        let slice = |first| Some(Slice { of: "ffn_gate_up_shexp", rows: 2 * shared.width, first });
+        let slice = |first| Some(Slice { of: "ffn_gate_up_shexp", rows: 2 * shared.width, first, groups: 1 });
         let gate = self.project(i, "ffn_gate_shexp", (shared.width, slice(0)), false, x)?;
         let up = self.project(i, "ffn_up_shexp", (shared.width, slice(shared.width)), false, x)?;
         let h = self.push(Op::Glu { act }, &[gate, up])?;
@@ -146,7 +175,7 @@ impl Builder<'_> {
 
     pub(super) fn dense(&mut self, i: usize, ffn: &FfnSpec, x: ValueId) -> Value {
         let of = if self.weights.fuses_up(i) { "ffn_up" } else { "ffn_gate_up" };
-        let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first });
+        let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first, groups: 1 });
         let up_slice = slice(ffn.width);
         let gate = self.project(i, "ffn_gate", (ffn.width, slice(0)), ffn.bias, x)?;
         let up = self.project(i, "ffn_up", (ffn.width, up_slice), ffn.bias, x)?;

@@ -251,3 +251,50 @@ pub(super) const MINISTRAL3_DEFAULTS: Defaults = &[
     ("head_dim", 128.0),
     ("max_position_embeddings", 262_144.0),
 ];
+
+pub(super) const QWEN35_DEFAULTS: Defaults = &[
+    ("max_position_embeddings", 32_768.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 4.0),
+    ("head_dim", 256.0),
+    ("partial_rotary_factor", 0.25),
+    ("linear_num_key_heads", 16.0),
+    ("linear_num_value_heads", 32.0),
+    ("linear_key_head_dim", 128.0),
+    ("linear_value_head_dim", 128.0),
+    ("linear_conv_kernel_dim", 4.0),
+];
+
+pub(super) const QWEN35_MOE_DEFAULTS: Defaults = &[
+    ("max_position_embeddings", 32_768.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 2.0),
+    ("head_dim", 256.0),
+    ("partial_rotary_factor", 0.25),
+    ("linear_num_key_heads", 16.0),
+    ("linear_num_value_heads", 32.0),
+    ("linear_key_head_dim", 128.0),
+    ("linear_value_head_dim", 128.0),
+    ("linear_conv_kernel_dim", 4.0),
+    ("num_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 512.0),
+];
+
+pub(super) const QWEN3_NEXT_DEFAULTS: Defaults = &[
+    ("max_position_embeddings", 32_768.0),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 2.0),
+    ("head_dim", 256.0),
+    ("partial_rotary_factor", 0.25),
+    ("linear_num_key_heads", 16.0),
+    ("linear_num_value_heads", 32.0),
+    ("linear_key_head_dim", 128.0),
+    ("linear_value_head_dim", 128.0),
+    ("linear_conv_kernel_dim", 4.0),
+    ("intermediate_size", 5632.0),
+    ("num_experts", 512.0),
+    ("num_experts_per_tok", 10.0),
+    ("moe_intermediate_size", 512.0),
+    ("norm_topk_prob", 1.0),
+];

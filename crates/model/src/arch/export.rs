@@ -19,6 +19,10 @@ const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
+    if config.arch.recurrent.is_some() {
+        let problem = format!("\"{}\" has recurrent layers, which cannot be written as GGUF yet", config.arch.name);
+        return Err(config.checkpoint.metadata().unsupported("model_type", problem));
+    }
     let mut keys = Keys { arch: config.arch.in_gguf(), all: Vec::new() };
     keys.all.push(("general.architecture".into(), GgufValue::Str(keys.arch.gguf[0].into())));
     keys.sizes(config, spec)?;
@@ -34,7 +38,7 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
     if !global.factors.is_empty() && !stays(&global) {
         keys.size(rope_gguf::ORIGINAL, rope_hf::original(config)? as usize);
     }
-    if local.base != global.base && (0..spec.layers).any(|i| spec.layer(i).attention.window.is_some()) {
+    if local.base != global.base && spec.attentions().any(|a| a.window.is_some()) {
         keys.f32(rope_gguf::LOCAL_BASE, local.base);
     }
     if local.dims != global.dims {
@@ -50,8 +54,8 @@ fn stays(rope: &RopeNumbers) -> bool {
 
 /// A layer with (`local`) or without a window; another one if there is none.
 fn of_kind(spec: &ModelSpec, local: bool) -> &AttentionSpec {
-    let mut layers = (0..spec.layers).map(|i| &spec.layer(i).attention);
-    layers.find(|a| a.window.is_some() == local).unwrap_or(&spec.layer(0).attention)
+    let wanted = spec.attentions().find(|a| a.window.is_some() == local);
+    wanted.or(spec.attentions().next()).expect("every layer has attention; others are refused")
 }
 
 /// The factors that frequencies of the rope are divided by, as tensors: Llama 3's for every length, long rope's for short
@@ -120,7 +124,7 @@ impl Keys {
         self.size(spec::WIDTH, spec.width);
         self.size(spec::LAYERS, spec.layers);
         self.size(Key("", "vocab_size"), spec.vocab);
-        let dense = |i: usize| Some(&spec.layer(i).ffn).filter(|ffn| ffn.experts.is_none()).map(|ffn| ffn.width);
+        let dense = |i: usize| spec.layer(i).ffn.as_ref().filter(|ffn| ffn.experts.is_none()).map(|ffn| ffn.width);
         match (0..spec.layers).map(dense).collect::<Option<Vec<usize>>>() {
             Some(widths) if widths.iter().any(|&width| width != widths[0]) => self.sizes_of_layers(spec::FFN, &widths),
             _ => config.size(spec::FFN)?.into_iter().for_each(|width| self.size(spec::FFN, width)),
@@ -135,7 +139,7 @@ impl Keys {
         if local.kv_heads == attention.kv_heads {
             self.size(spec::KV_HEADS, attention.kv_heads);
         } else {
-            let heads: Vec<usize> = (0..spec.layers).map(|i| spec.layer(i).attention.kv_heads).collect();
+            let heads: Vec<usize> = spec.attentions().map(|a| a.kv_heads).collect();
             self.sizes_of_layers(spec::KV_HEADS, &heads);
         }
         if local.head_dim != attention.head_dim {
@@ -159,7 +163,7 @@ impl Keys {
 
     /// The window, and which layers have it where that is not the family's rule.
     fn windows(&mut self, spec: &ModelSpec) {
-        let layers = || (0..spec.layers).map(|i| &spec.layer(i).attention);
+        let layers = || spec.attentions();
         let rule = self.arch.attn.windows;
         let ropes: Vec<bool> = layers().map(|a| a.rope.is_some()).collect();
         let left_out = |i: usize| rule == Windows::NoRope && (i + 1).is_multiple_of(4);
@@ -201,7 +205,8 @@ impl Keys {
     }
 
     fn experts(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
-        let sparse = (0..spec.layers).map(|i| &spec.layer(i).ffn).find_map(|ffn| Some((ffn.width, ffn.experts?)));
+        let sparse =
+            spec.blocks.iter().filter_map(|layer| layer.ffn.as_ref()).find_map(|ffn| Some((ffn.width, ffn.experts?)));
         let Some((width, experts)) = sparse else { return Ok(()) };
         self.size(spec::EXPERTS, experts.count);
         self.size(spec::EXPERTS_USED, experts.used);

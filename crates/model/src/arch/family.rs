@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use graph::{Activation, RopeStyle, Squash};
+use graph::{Activation, HeadOrder, RopeStyle, Squash};
 
-use crate::spec::{Norms, QkNorm};
+use crate::spec::{Gate, Norms, QkNorm};
 use crate::{Checkpoint, Format, Metadata, ModelError};
 
 use super::config::Key;
@@ -33,6 +33,8 @@ pub(crate) struct Arch {
     pub experts: ExpertLayout,
     /// What is applied to the router's products, where the file does not say.
     pub squash: Option<Squash>,
+    /// What some of its layers bring forward along a sequence.
+    pub recurrent: Option<Recurrence>,
     /// What few families have.
     pub extras: Extras,
 }
@@ -56,8 +58,8 @@ pub(crate) struct Attn {
     pub qk_norm: QkNorm,
     /// Whether some of the family's models have none.
     pub qk_norm_optional: bool,
-    /// Whether the output is multiplied with a sigmoid.
-    pub gated: bool,
+    /// What the output is multiplied with.
+    pub gate: Gate,
     /// Whether queries, keys and values always have a bias.
     pub qkv_bias: bool,
     /// What config.json calls the flag for a bias of the output projection.
@@ -107,6 +109,13 @@ pub(crate) enum ExpertLayout {
     Columns,
     /// `[experts, cols, rows]`, the gate's and the up projection's columns in turn; with biases.
     Interleaved,
+}
+
+/// What a recurrent layer is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Recurrence {
+    /// The gated delta rule; in GGUF files, heads of values are in this order.
+    Delta(HeadOrder),
 }
 
 impl Arch {

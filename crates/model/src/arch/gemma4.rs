@@ -1,6 +1,6 @@
 //! What Gemma 4 has: keys and values of several kinds, embeddings of layers, a dense part beside experts.
 
-use graph::{Op, ValueId};
+use graph::{Activation, Op, ValueId};
 use tensor::Shape;
 
 use crate::ModelError;
@@ -107,7 +107,8 @@ impl Builder<'_> {
         let width = all / spec.layers;
         let part = self.push(Op::Slice { span: all, first: i * width, width }, &[embeds])?;
         let gate = self.project(i, "inp_gate", (width, None), false, x)?;
-        let h = self.push(Op::Glu { act: spec.layer(i).ffn.act }, &[gate, part])?;
+        let act = spec.layer(i).ffn.as_ref().map_or(Activation::GeluTanh, |ffn| ffn.act);
+        let h = self.push(Op::Glu { act }, &[gate, part])?;
         let h = self.project(i, "proj", (spec.width, None), false, h)?;
         let h = self.norm(i, "post_norm", spec.width, h)?;
         self.push(Op::Add, &[x, h])

@@ -8,6 +8,7 @@ mod export;
 mod family;
 mod gemma4;
 mod layers;
+mod recurrent;
 mod rope;
 mod rope_gguf;
 mod rope_hf;
@@ -16,12 +17,12 @@ mod spec;
 pub(crate) use build::build;
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
-pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Windows};
+pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Recurrence, Windows};
 pub(crate) use spec::{guessing, read_spec};
 
-use graph::{Activation, RopeStyle, Squash};
+use graph::{Activation, HeadOrder, RopeStyle, Squash};
 
-use crate::spec::{Norms, QkNorm};
+use crate::spec::{Gate, Norms, QkNorm};
 
 use config::Key;
 use defaults::*;
@@ -39,6 +40,7 @@ const LLAMA: Arch = Arch {
     attn: ATTN,
     experts: ExpertLayout::Rows,
     squash: None,
+    recurrent: None,
     extras: EXTRAS,
 };
 
@@ -49,7 +51,7 @@ const ATTN: Attn = Attn {
     hf_rope: RopeStyle::Halves,
     qk_norm: QkNorm::None,
     qk_norm_optional: false,
-    gated: false,
+    gate: Gate::None,
     qkv_bias: false,
     output_bias: spec::ATTENTION_BIAS,
     sinks: false,
@@ -70,11 +72,19 @@ const GEMMA3_ATTN: Attn = Attn {
     ..ATTN
 };
 
+// Some layers have the gated delta rule, the others a gate beside their queries.
+const QWEN35: Arch = Arch {
+    norm_shift: 1.0,
+    attn: Attn { qk_norm: QkNorm::PerHead, gate: Gate::WithQueries, ..ATTN },
+    recurrent: Some(Recurrence::Delta(HeadOrder::Tiled)),
+    ..LLAMA
+};
+
 // The first half of each head is rotated, in pairs of neighbours; only queries, keys and values have a bias.
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 35] = [
+pub(crate) static ARCHITECTURES: [Arch; 38] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -107,6 +117,28 @@ pub(crate) static ARCHITECTURES: [Arch; 35] = [
         defaults: QWEN3_DEFAULTS,
         attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Last, ..ATTN },
         ..LLAMA
+    },
+    Arch {
+        name: "qwen35",
+        model_types: &["qwen3_5", "qwen3_5_text"],
+        gguf: &["qwen35"],
+        defaults: QWEN35_DEFAULTS,
+        ..QWEN35
+    },
+    Arch {
+        name: "qwen35moe",
+        model_types: &["qwen3_5_moe", "qwen3_5_moe_text"],
+        gguf: &["qwen35moe"],
+        defaults: QWEN35_MOE_DEFAULTS,
+        ..QWEN35
+    },
+    Arch {
+        name: "qwen3next",
+        model_types: &["qwen3_next"],
+        gguf: &["qwen3next"],
+        defaults: QWEN3_NEXT_DEFAULTS,
+        recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)),
+        ..QWEN35
     },
     Arch {
         name: "phi3",
@@ -324,7 +356,13 @@ pub(crate) static ARCHITECTURES: [Arch; 35] = [
         defaults: AFMOE_DEFAULTS,
         norms: Norms::Both,
         embed_sqrt: true,
-        attn: Attn { qk_norm: QkNorm::PerHead, gated: true, windows: Windows::Every(4), global_rope: false, ..ATTN },
+        attn: Attn {
+            qk_norm: QkNorm::PerHead,
+            gate: Gate::Own,
+            windows: Windows::Every(4),
+            global_rope: false,
+            ..ATTN
+        },
         squash: Some(Squash::Sigmoid),
         ..LLAMA
     },

@@ -7,7 +7,7 @@ use crate::spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSp
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
-use super::{ExpertLayout, gemma4, rope_gguf, rope_hf};
+use super::{ExpertLayout, gemma4, recurrent, rope_gguf, rope_hf};
 
 pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length");
 pub(super) const WIDTH: Key = Key("hidden_size", "embedding_length");
@@ -116,10 +116,12 @@ impl Reader<'_> {
         let rope = |local: bool| self.rope(self.head_dim(first(local))?, local);
         let ropes = [rope(false)?, rope(true)?];
         let layer = |i: usize| {
+            let recurrent = recurrent::read(self.config, i)?;
             Ok(LayerSpec {
-                attention: self.attention(i, &ropes)?,
+                attention: if recurrent.is_none() { Some(self.attention(i, &ropes)?) } else { None },
                 keys: self.keys(i)?,
-                ffn: self.ffn(i)?,
+                recurrent,
+                ffn: Some(self.ffn(i)?),
                 scaled: self.config.names.has(i, "layer_output_scale.weight"),
             })
         };
@@ -183,7 +185,7 @@ impl Reader<'_> {
                 true => QkNorm::None,
                 false => row.qk_norm,
             },
-            gated: row.gated,
+            gate: row.gate,
             sinks: row.sinks,
             biases: Biases {
                 qkv: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),

@@ -28,10 +28,12 @@ pub(crate) struct Slice {
     pub(crate) of: &'static str,
     pub(crate) rows: usize,
     pub(crate) first: usize,
+    /// How often it all is there, one after the other; the part is made of a part of each.
+    pub(crate) groups: usize,
 }
 
 /// A weight before the files say how it is stored.
-struct Declared {
+pub(super) struct Declared {
     name: String,
     shape: Shape,
     role: WeightRole,
@@ -41,7 +43,7 @@ fn matrix(name: impl Into<String>, shape: Shape) -> Declared {
     Declared { name: name.into(), shape, role: WeightRole::Matrix }
 }
 
-fn elements(name: impl Into<String>, shape: Shape) -> Declared {
+pub(super) fn elements(name: impl Into<String>, shape: Shape) -> Declared {
     Declared { name: name.into(), shape, role: WeightRole::Elements }
 }
 
@@ -49,8 +51,8 @@ fn elements(name: impl Into<String>, shape: Shape) -> Declared {
 pub(crate) struct Binder<'a> {
     checkpoint: &'a Checkpoint,
     arch: &'static Arch,
-    names: &'a Names<'a>,
-    gguf: bool,
+    pub(super) names: &'a Names<'a>,
+    pub(super) gguf: bool,
     /// How many layers after the last guess tokens ahead.
     guessing: usize,
     pub(crate) graph: GraphBuilder,
@@ -222,23 +224,38 @@ impl<'a> Binder<'a> {
     }
 
     /// Where the layer's tensor of that GGUF name may be: under its own names, or in a fused one.
-    fn places(&self, layer: usize, name: &str, ending: &str, rows: usize, slice: Option<Slice>) -> Vec<Source> {
+    pub(super) fn places(
+        &self,
+        layer: usize,
+        name: &str,
+        ending: &str,
+        rows: usize,
+        slice: Option<Slice>,
+    ) -> Vec<Source> {
         let alone = |tensor| Source::Rows { tensors: vec![tensor], of: rows, first: 0 };
         let part = |s: Slice| {
             let fused = self.names.layer(layer, &format!("{}.{ending}", s.of));
-            fused.into_iter().map(move |t| Source::Rows { tensors: vec![t], of: s.rows, first: s.first })
+            fused.into_iter().map(move |tensor| match s {
+                Slice { rows: of, first, groups: 1, .. } => Source::Rows { tensors: vec![tensor], of, first },
+                Slice { rows: of, first, groups, .. } => Source::Grouped { tensor, groups, of, first },
+            })
         };
         let alone = self.names.layer(layer, &format!("{name}.{ending}")).into_iter().map(alone);
         // GGUF's fused gate and up projection goes by the up projection's own name, so what is fused goes first.
         match slice {
-            Some(s) if self.gguf && s.of == name => part(s).collect(),
+            Some(s) if s.of == name => part(s).collect(),
             Some(s) => alone.chain(part(s)).collect(),
             None => alone.collect(),
         }
     }
 
     /// Declares a weight with the first of its places that the file has; `plus` makes it F32 with that added.
-    fn bind(&mut self, weight: Declared, plus: Option<f32>, places: Vec<Source>) -> Result<WeightId, ModelError> {
+    pub(super) fn bind(
+        &mut self,
+        weight: Declared,
+        plus: Option<f32>,
+        places: Vec<Source>,
+    ) -> Result<WeightId, ModelError> {
         let Declared { name, shape, role } = weight;
         let Some(source) = places.iter().find(|p| p.exists(self.checkpoint)).or(places.first()).cloned() else {
             return Err(self.checkpoint.unsupported(&name, "this format has no name for the tensor"));
@@ -246,7 +263,7 @@ impl<'a> Binder<'a> {
         let vector = role == WeightRole::Elements
             && shape.outer == 1
             && shape.rows == 1
-            && matches!(source, Source::Rows { .. });
+            && matches!(source, Source::Rows { .. } | Source::Grouped { .. });
         let stored = if vector { Shape::matrix(shape.cols, 1) } else { shape };
         let (dtype, form) = source.check(self.checkpoint, stored)?;
         let (dtype, form) = plus.map_or((dtype, form), |plus| (DType::F32, Form::F32 { plus }));

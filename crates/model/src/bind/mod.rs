@@ -3,6 +3,7 @@
 mod binder;
 mod experts;
 mod names;
+mod recurrent;
 mod source;
 
 pub(crate) use binder::{Binder, Binding, Slice};

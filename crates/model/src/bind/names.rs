@@ -6,6 +6,8 @@ use crate::arch::Arch;
 use crate::spec::Norms;
 use crate::{Checkpoint, Format, ModelError};
 
+use super::recurrent;
+
 /// The names of one checkpoint's tensors.
 pub(crate) struct Names<'a> {
     checkpoint: &'a Checkpoint,
@@ -158,12 +160,18 @@ impl<'a> Names<'a> {
             return vec![self.module(layer, whole)];
         }
         let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
-        let stems: &[&str] = match (stem, self.norms) {
+        let stems = match (stem, self.norms) {
             ("ffn_norm", Norms::Both) => {
-                &["pre_feedforward_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"]
+                vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"]
             }
-            ("ffn_norm", _) => &["post_attention_layernorm"],
-            _ => LAYER.iter().find(|(gguf, _)| *gguf == stem).map_or(&[], |(_, hf)| hf),
+            ("ffn_norm", _) => vec!["post_attention_layernorm"],
+            _ => LAYER
+                .iter()
+                .chain(recurrent::LAYER)
+                .filter(|(gguf, _)| *gguf == stem)
+                .flat_map(|(_, hf)| *hf)
+                .copied()
+                .collect(),
         };
         stems.iter().map(|stem| self.module(layer, &format!("{stem}.{ending}"))).collect()
     }

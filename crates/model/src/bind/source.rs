@@ -11,6 +11,8 @@ use crate::{Checkpoint, ModelError, TensorInfo};
 pub(crate) enum Source {
     /// From each matrix of `of` rows in the tensors, one tensor after the other, the rows from `first` on.
     Rows { tensors: Vec<String>, of: usize, first: usize },
+    /// From each of so many groups of `of` rows, the rows from `first` on.
+    Grouped { tensor: String, groups: usize, of: usize, first: usize },
     /// Each matrix transposed, of the tensor's `of` columns `first`, `first + step` …
     Columns { tensor: String, of: usize, first: usize, step: usize },
     /// From each row of the tensor the elements `first`, `first + step` …
@@ -28,6 +30,8 @@ pub(crate) enum Form {
     AsIs,
     /// As F32, with something added.
     F32 { plus: f32 },
+    /// As F32, minus the exponentials.
+    MinusExp,
 }
 
 impl Source {
@@ -39,7 +43,9 @@ impl Source {
     pub(crate) fn tensors(&self) -> Vec<Cow<'_, str>> {
         match self {
             Source::Rows { tensors, .. } => tensors.iter().map(|t| t.as_str().into()).collect(),
-            Source::Columns { tensor, .. } | Source::Elements { tensor, .. } => vec![tensor.as_str().into()],
+            Source::Columns { tensor, .. } | Source::Elements { tensor, .. } | Source::Grouped { tensor, .. } => {
+                vec![tensor.as_str().into()]
+            }
             Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
             Source::Ones => vec![],
         }
@@ -94,6 +100,7 @@ impl Source {
     fn wanted(&self, shape: Shape) -> Vec<usize> {
         match self {
             Source::Rows { tensors, of, .. } => vec![shape.outer / tensors.len().max(1), *of, shape.cols],
+            Source::Grouped { groups, of, .. } => vec![shape.outer, of * groups, shape.cols],
             Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
             Source::Mxfp4 { .. } | Source::Ones => vec![],
@@ -114,10 +121,15 @@ impl Source {
             return Ok(1f32.to_le_bytes().repeat(shape.outer * shape.rows * shape.cols).into());
         }
         let pieces = self.pieces(checkpoint, shape);
-        if let Form::F32 { plus } = form {
+        let change: Option<&dyn Fn(f32) -> f32> = match form {
+            Form::AsIs => None,
+            Form::F32 { plus } => Some(&move |x| x + plus),
+            Form::MinusExp => Some(&|x| -x.exp()),
+        };
+        if let Some(change) = change {
             let mut out = Vec::new();
             for (dtype, bytes) in &pieces {
-                decode((*dtype, bytes), plus, &mut out)
+                decode((*dtype, bytes), change, &mut out)
                     .map_err(|e| checkpoint.invalid(&self.tensors()[0], e.to_string()))?;
             }
             return Ok(out.into());
@@ -137,6 +149,10 @@ impl Source {
             match *self {
                 Source::Rows { ref tensors, of, first } => {
                     let each = Shape { outer: shape.outer / tensors.len(), ..shape };
+                    pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
+                }
+                Source::Grouped { groups, of, first, .. } => {
+                    let each = Shape { outer: groups, rows: shape.rows / groups, cols: shape.cols };
                     pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
                 }
                 Source::Columns { of, first, step, .. } => {
@@ -164,14 +180,14 @@ fn rows(bytes: &[u8], dtype: DType, shape: Shape, (of, first): (usize, usize)) -
     (0..matrices).map(move |m| &bytes[(m * of + first) * row..(m * of + first + rows) * row])
 }
 
-/// The tensor `name`, with those dimensions; leading ones do not count.
+/// The tensor `name`, with those dimensions.
 fn dims<'a>(checkpoint: &'a Checkpoint, name: &str, wanted: &[usize]) -> Result<&'a TensorInfo, ModelError> {
     let missing = || checkpoint.invalid(name, "the tensor is missing; take a complete copy of the model");
     let tensor = checkpoint.tensor(name).ok_or_else(missing)?;
-    let core = |dims: &[usize]| dims.iter().copied().skip_while(|&d| d == 1).collect::<Vec<_>>();
-    // A vector's weight is a column: its last dimension does not count either.
-    let wanted_core = core(wanted.strip_suffix(&[1]).unwrap_or(wanted));
-    if core(&tensor.dims) != wanted_core && core(&tensor.dims) != core(wanted) {
+    // Dimensions of 1 do not count: a vector may be a column, and taps of a convolution have one in the middle.
+    let core = |dims: &[usize]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+    let wanted_core = core(wanted);
+    if core(&tensor.dims) != wanted_core {
         let problem = format!("has the dimensions {:?}, the model's numbers need {wanted_core:?}", tensor.dims);
         return Err(checkpoint.invalid(name, problem));
     }
@@ -211,10 +227,10 @@ fn mxfp4(checkpoint: &Checkpoint, stem: &str, shape: Shape, (first, step): (usiz
     out
 }
 
-fn decode((dtype, bytes): (DType, &[u8]), plus: f32, out: &mut Vec<u8>) -> Result<(), CodecError> {
+fn decode((dtype, bytes): (DType, &[u8]), change: &dyn Fn(f32) -> f32, out: &mut Vec<u8>) -> Result<(), CodecError> {
     let layout = dtype.layout();
     let mut values = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
     tensor::decode(dtype, bytes, &mut values)?;
-    out.extend(values.iter().flat_map(|v| (v + plus).to_le_bytes()));
+    out.extend(values.iter().flat_map(|&v| change(v).to_le_bytes()));
     Ok(())
 }

@@ -74,7 +74,9 @@ impl Tensor {
         let cols = self.cols();
         let is_matrix = self.dims.len() > 1
             && self.name.ends_with(".weight")
-            && !["_norm.", "ffn_gate_inp.", "rope_f"].iter().any(|part| self.name.contains(part));
+            && !["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv."]
+                .iter()
+                .any(|part| self.name.contains(part));
         let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
         let wished = if is_matrix { wanted.of(self.stored, &place) } else { self.stored };
         let dtype = fitting(wished, cols);
@@ -104,10 +106,10 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
     let mut tensors: Vec<Tensor> = Vec::new();
     for id in model.graph().weight_ids().filter(|&id| model.is_stored(id)) {
         let weight = model.graph().weight(id);
-        let attention = model.spec().layer(layer(&weight.name).unwrap_or(0)).attention.clone();
+        let attention = model.spec().layer(layer(&weight.name).unwrap_or(0)).attention.as_ref();
         let heads = match stem(&weight.name) {
-            "attn_q" if pairs => Some(attention.heads),
-            "attn_k" if pairs => Some(attention.kv_heads),
+            "attn_q" if pairs => attention.map(|a| a.heads),
+            "attn_k" if pairs => attention.map(|a| a.kv_heads),
             _ => None,
         };
         let part = Part::Weight(id, heads);

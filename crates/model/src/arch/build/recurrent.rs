@@ -1,0 +1,98 @@
+//! Layers that bring a state forward along a sequence.
+
+use graph::{Activation, GatedDelta, Memory, Op, ValueId};
+use tensor::Shape;
+
+use crate::bind::Slice;
+use crate::spec::{DeltaSpec, RecurrentSpec};
+
+use super::{Builder, Value};
+
+/// What is added to the square of a query's or key's length.
+const LENGTH_EPS: f32 = 1e-6;
+
+/// Some channels of a convolution: the name of their taps, the first of them, and how many there are of all.
+struct Channels {
+    name: &'static str,
+    first: usize,
+    of: usize,
+}
+
+impl Builder<'_> {
+    pub(super) fn recurrent(&mut self, i: usize, spec: &RecurrentSpec, h: ValueId) -> Value {
+        match spec {
+            RecurrentSpec::Delta(delta) => self.delta(i, delta, h),
+        }
+    }
+
+    fn delta(&mut self, i: usize, d: &DeltaSpec, h: ValueId) -> Value {
+        let (keys, values) = (d.key_heads * d.key_dim, d.heads * d.value_dim);
+        let parts = [("attn_q", keys), ("attn_k", keys), ("attn_v", values), ("attn_gate", values)];
+        let mut projected = [h; 4];
+        for (n, (name, rows)) in parts.into_iter().enumerate() {
+            projected[n] = self.project(i, name, (rows, self.delta_slice(i, d, n)), false, h)?;
+        }
+        let [q, k, v, z] = projected;
+        let channels = |name, first| Channels { name, first, of: 2 * keys + values };
+        let q = self.convolved(i, channels("ssm_conv1d_q", 0), d.taps, q)?;
+        let k = self.convolved(i, channels("ssm_conv1d_k", keys), d.taps, k)?;
+        let v = self.convolved(i, channels("ssm_conv1d_v", 2 * keys), d.taps, v)?;
+        // A query is divided by the root of its width too.
+        let q = self.of_length_one(d.key_dim, 1.0 / d.key_dim as f32, q)?;
+        let k = self.of_length_one(d.key_dim, (d.key_dim as f32).powf(-0.5), k)?;
+        let [decay, rate] = self.decay_and_rate(i, d, h)?;
+        let layer = self.weights.graph.memory(Memory::Recurrent { len: keys / d.key_heads * values });
+        let &DeltaSpec { heads, key_heads, order, .. } = d;
+        let y = self.push(Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }), &[q, k, v, decay, rate])?;
+        let weight = self.weights.plain_norm(i, "ssm_norm", d.value_dim)?;
+        let y = self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[y])?;
+        let y = self.push(Op::Glu { act: Activation::Silu }, &[z, y])?;
+        self.project(i, "ssm_out", (self.spec.width, None), false, y)
+    }
+
+    /// Where the `n`th of queries, keys, values and gates are, where they are not alone: one after the other without the gates, or
+    /// all by the heads of keys.
+    fn delta_slice(&self, i: usize, d: &DeltaSpec, n: usize) -> Option<Slice> {
+        let of_head = d.heads / d.key_heads * d.value_dim;
+        let first = [0, d.key_dim, 2 * d.key_dim, 2 * d.key_dim + of_head][n];
+        let groups = d.key_heads;
+        if self.weights.has(i, "ssm_in.weight") {
+            return Some(Slice { of: "ssm_in", rows: 2 * (d.key_dim + of_head), first, groups });
+        }
+        let rows = groups * (2 * d.key_dim + of_head);
+        (n < 3).then(|| Slice { of: "attn_qkv", rows, first: groups * first, groups: 1 })
+    }
+
+    /// The logarithm of each head's decay, and the rate at which it learns.
+    fn decay_and_rate(&mut self, i: usize, d: &DeltaSpec, h: ValueId) -> Result<[ValueId; 2], crate::ModelError> {
+        let each = d.heads / d.key_heads;
+        let of = |first| Slice { of: "ssm_ba", rows: 2 * each, first, groups: d.key_heads };
+        let together = self.weights.has(i, "ssm_ba.weight");
+        let rate = self.project(i, "ssm_beta", (d.heads, together.then(|| of(0))), false, h)?;
+        let decay = self.project(i, "ssm_alpha", (d.heads, together.then(|| of(each))), false, h)?;
+        let rate = self.push(Op::Activate { act: Activation::Sigmoid }, &[rate])?;
+        let bias = self.weights.step_bias(i, d.heads)?;
+        let step = self.push(Op::AddBias { bias }, &[decay])?;
+        let step = self.push(Op::Activate { act: Activation::Softplus }, &[step])?;
+        let weight = self.weights.decays(i, d.heads)?;
+        Ok([self.push(Op::ScaleBy { weight }, &[step])?, rate])
+    }
+
+    /// Spans of unit length, times `by` and the root of their width.
+    fn of_length_one(&mut self, span: usize, by: f32, x: ValueId) -> Value {
+        let x = self.push(Op::UnitNorm { span, eps: LENGTH_EPS / span as f32 }, &[x])?;
+        self.push(Op::Scale { by }, &[x])
+    }
+
+    /// The causal convolution of each channel, activated.
+    fn convolved(&mut self, i: usize, channels: Channels, taps: usize, x: ValueId) -> Value {
+        let count = self.weights.graph.value(x).width;
+        let Channels { name, first, of: rows } = channels;
+        let slice = Slice { of: "ssm_conv1d", rows, first, groups: 1 };
+        let weight = self.weights.taps(i, name, Shape::matrix(count, taps), slice)?;
+        let len = count.saturating_mul(taps.saturating_sub(1));
+        let layer = self.weights.graph.memory(Memory::Recurrent { len });
+        let x = self.push(Op::CausalConv { layer, weight }, &[x])?;
+        self.push(Op::Activate { act: Activation::Silu }, &[x])
+    }
+}
