@@ -9,7 +9,7 @@ use crate::cpu::weight::Weight;
 
 /// Computes them.
 pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values: Values) {
-    let ([a, b, _], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
+    let ([a, b, ..], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
         Op::ScaleBy { weight } => {
             let weight = weights[weight.index()].values();
