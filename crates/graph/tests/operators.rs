@@ -1,76 +1,13 @@
 //! Every operator of the reference interpreter against numbers worked out by hand.
 
-use graph::testing::upload;
-use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, Groups, Growth,
-    HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Squash, ValueId,
-    WeightId, WeightInfo,
-};
+mod bench;
+
+use bench::{Bench, check, run};
+use graph::{Activation, Attention, End, GateScoring, Groups, Growth, KvShape, Op, Product, Rope, RopeStyle, Squash};
+use graph::{ValueId, WeightInfo};
 use tensor::{DType, Shape};
 
 const LN3: f32 = 1.098_612_3;
-
-#[derive(Default)]
-struct Bench {
-    graph: GraphBuilder,
-    weights: Vec<Vec<u8>>,
-}
-
-impl Bench {
-    fn weight(&mut self, shape: Shape, values: &[f32]) -> WeightId {
-        self.declare(WeightInfo::matrix("w", shape, DType::F32), values)
-    }
-
-    fn elements(&mut self, shape: Shape, values: &[f32]) -> WeightId {
-        self.declare(WeightInfo::elements("w", shape, DType::F32), values)
-    }
-
-    fn declare(&mut self, info: WeightInfo, values: &[f32]) -> WeightId {
-        assert_eq!(info.shape.elements(), Some(values.len()));
-        self.weights.push(values.iter().flat_map(|x| x.to_le_bytes()).collect());
-        self.graph.weight(info)
-    }
-
-    fn vector(&mut self, values: &[f32]) -> WeightId {
-        self.elements(Shape::vector(values.len()), values)
-    }
-
-    /// A value with the given rows: token i looks up row i.
-    fn input(&mut self, width: usize, rows: &[f32]) -> ValueId {
-        let table = self.weight(Shape::matrix(rows.len() / width, width), rows);
-        self.push(Op::Embed { table }, &[])
-    }
-
-    fn push(&mut self, op: Op, inputs: &[ValueId]) -> ValueId {
-        self.graph.push(op, inputs).unwrap()
-    }
-
-    fn top_k(&mut self, k: usize, scores: ValueId) -> ValueId {
-        self.push(Op::TopK { k }, &[scores])
-    }
-}
-
-/// Runs what `build` makes on tokens 0, 1, … of one sequence and compares all its rows.
-fn check<const N: usize>(name: &str, rows: usize, build: impl FnOnce(&mut Bench) -> ValueId, wanted: [f32; N]) {
-    let mut bench = Bench::default();
-    let result = build(&mut bench);
-    let result = bench.push(Op::SelectOutputs, &[result]);
-    let given = run(&bench.graph.finish("rows", result).unwrap(), &bench.weights, rows);
-    let close = given.iter().zip(wanted).all(|(a, b)| (a - b).abs() <= 1e-6 * b.abs().max(1.0));
-    assert!(given.len() == N && close, "{name}: {given:?} instead of {wanted:?}");
-}
-
-fn run(graph: &Graph, weights: &[Vec<u8>], rows: usize) -> Vec<f32> {
-    let weights = upload(&Interpreter, graph, weights);
-    let (kv_type, state_slots) = (KvType::F32, 1);
-    let limits = Limits { max_tokens: rows, max_outputs: rows, kv_blocks: 4, block_len: 2, kv_type, state_slots };
-    let mut program = Interpreter.compile(graph, weights, limits).unwrap();
-    let mut batch = Batch::default();
-    batch.push_with_state(&(0..rows as u32).collect::<Vec<_>>(), 0, [3, 1, 2, 0], Some(0));
-    batch.outputs.extend(0..rows as u32);
-    Interpreter.run(&mut program, &batch).unwrap();
-    Interpreter.download(&program).to_vec()
-}
 
 #[test]
 fn rowwise() {
@@ -418,62 +355,6 @@ fn attention_of_grouped_heads() {
         b.push(Op::Attention(Attention { layer, heads: 4, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
     };
     check("query heads 0 and 1 read KV head 0", 1, grouped, [5.0, 5.0, 6.0, 6.0]);
-}
-
-#[test]
-fn causal_conv() {
-    // Two channels, three rows: taps (1, 10, 100) and (0, -1, 2), oldest input first.
-    let conv = |b: &mut Bench| {
-        let x = b.input(2, &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
-        let weight = b.elements(Shape::matrix(2, 3), &[1.0, 10.0, 100.0, 0.0, -1.0, 2.0]);
-        let layer = b.graph.memory(Memory::Recurrent { len: 4 });
-        b.push(Op::CausalConv { layer, weight }, &[x])
-    };
-    check("causal_conv", 3, conv, [100.0, 8.0, 210.0, 6.0, 321.0, 7.0]);
-}
-
-/// Two rows of the delta rule with a key head of width 2 and value heads of width 1; the decay halves what it touches.
-fn gated_delta(heads: usize, key_heads: usize, order: HeadOrder, decay: &[f32]) -> impl FnOnce(&mut Bench) -> ValueId {
-    let decay: Vec<f32> = decay.iter().map(|&x| x * std::f32::consts::LN_2).collect();
-    move |b: &mut Bench| {
-        let keys = [[1.0, 2.0, 1.0, 0.0], [3.0, 1.0, 0.0, 1.0]].map(|row| row[..2 * key_heads].to_vec());
-        let k = b.input(2 * key_heads, &keys.concat());
-        let q = b.input(2 * key_heads, &vec![1.0; 4 * key_heads]);
-        let v = b.input(heads, &[vec![4.0; heads], vec![10.0; heads]].concat());
-        let decay = b.input(decay.len() / 2, &decay);
-        let rate = b.input(heads, &vec![0.5; 2 * heads]);
-        let layer = b.graph.memory(Memory::Recurrent { len: 2 * heads });
-        b.push(Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }), &[q, k, v, decay, rate])
-    }
-}
-
-#[test]
-fn the_gated_delta_rule() {
-    // Row 0: S = (1, 2) · 0.5 · 4 = (2, 4), out 6. Row 1: S halves to (1, 2); S · k = 5; S = (1, 2) + (3, 1) · 0.5 · 5, out 13.
-    check("a head", 2, gated_delta(1, 1, HeadOrder::Grouped, &[0.0, -1.0]), [6.0, 13.0]);
-    // The second row of the state stays: S = (1, 4), S · k = 7, S = (1, 4) + (3, 1) · 0.5 · 3, out 11.
-    check("a decay by row", 2, gated_delta(1, 1, HeadOrder::Grouped, &[0.0, 0.0, -1.0, 0.0]), [6.0, 11.0]);
-    // The second key head: S = (1, 0) · 2, out 2; S halves to (1, 0), S · k = 0, S = (1, 0) + (0, 1) · 5, out 6.
-    let decay = [0.0, 0.0, 0.0, 0.0, -1.0, -1.0, -1.0, -1.0];
-    let grouped = [6.0, 6.0, 2.0, 2.0, 13.0, 13.0, 6.0, 6.0];
-    check("neighbours", 2, gated_delta(4, 2, HeadOrder::Grouped, &decay), grouped);
-    check("in turn", 2, gated_delta(4, 2, HeadOrder::Tiled, &decay), [6.0, 2.0, 6.0, 2.0, 13.0, 6.0, 13.0, 6.0]);
-}
-
-#[test]
-fn scan() {
-    // Two heads of one element, in one group of a state of two. e^(-ln 2 · t) is 1/2 for t = 1 and 1/4 for t = 2.
-    let scan = |b: &mut Bench| {
-        let x = b.input(2, &[1.0, 2.0, 3.0, 4.0]);
-        let [rows, columns] = [[1.0, 3.0, 2.0, 1.0], [1.0, 1.0, 1.0, 10.0]].map(|rows| b.input(2, &rows));
-        let step = b.input(2, &[1.0, 1.0, 2.0, 1.0]);
-        let [decay, skip] = [[-std::f32::consts::LN_2; 2], [0.0, 100.0]].map(|values| b.vector(&values));
-        let layer = b.graph.memory(Memory::Recurrent { len: 4 });
-        b.push(Op::Scan(Scan { layer, heads: 2, groups: 1, decay, skip }), &[x, rows, columns, step])
-    };
-    // Head 0: S = (1, 3), out 4; then S = (1, 3) / 4 + (2, 1) · 6 = (12.25, 6.75), out 79.75.
-    // Head 1: S = (2, 6), out 8 + 200; then S = (1, 3) + (2, 1) · 4 = (9, 7), out 79 + 400.
-    check("scan", 2, scan, [4.0, 208.0, 79.75, 479.0]);
 }
 
 #[test]

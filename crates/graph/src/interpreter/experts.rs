@@ -2,12 +2,32 @@
 
 use tensor::Shape;
 
-use crate::{GateScoring, Groups, Squash};
+use crate::{GateScoring, Groups, Op, Squash, WeightId};
 
 use super::attention::softmax;
 use super::{Matrix, rowwise};
 
-pub(super) fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
+/// What the operators around experts give.
+pub(super) fn compute<'a>(
+    op: &Op,
+    matrix: impl Fn(usize) -> Matrix<'a>,
+    weight: impl Fn(WeightId) -> &'a [f32],
+    shape: impl Fn(WeightId) -> Shape,
+) -> Vec<f32> {
+    match op {
+        Op::Squash(by) => squash(*by, matrix(0)),
+        Op::KeepGroups(groups) => keep_groups(*groups, matrix(0)),
+        Op::TopK { k } => top_k(matrix(0), *k),
+        Op::GateWeights { scoring } => gate_weights(*scoring, matrix(0), matrix(1)),
+        Op::ExpertLinear { weight: id } => linear(matrix(0), matrix(1), weight(*id), shape(*id)),
+        Op::ExpertBias { bias: id } => bias(matrix(0), matrix(1), weight(*id), shape(*id).cols),
+        Op::ExpertScale { scale: id } => scale(matrix(0), matrix(1), weight(*id)),
+        Op::ExpertSum => sum(matrix(0), matrix(1)),
+        _ => unreachable!("computed by another function"),
+    }
+}
+
+fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
     let row = |row: &[f32]| match squash {
         Squash::Sigmoid => row.iter().map(|&x| rowwise::sigmoid(x)).collect(),
         Squash::Softmax => {
@@ -20,7 +40,7 @@ pub(super) fn squash(squash: Squash, x: Matrix) -> Vec<f32> {
 }
 
 /// −∞ for experts of all groups but the best.
-pub(super) fn keep_groups(groups: Groups, scores: Matrix) -> Vec<f32> {
+fn keep_groups(groups: Groups, scores: Matrix) -> Vec<f32> {
     let Groups { count, used, best } = groups;
     let row = |row: &[f32]| {
         let each = row.len() / count;
@@ -33,7 +53,7 @@ pub(super) fn keep_groups(groups: Groups, scores: Matrix) -> Vec<f32> {
     scores.rows().flat_map(row).collect()
 }
 
-pub(super) fn top_k(scores: Matrix, k: usize) -> Vec<f32> {
+fn top_k(scores: Matrix, k: usize) -> Vec<f32> {
     scores.rows().flat_map(|scores| largest(scores, k)).map(f32::from_bits).collect()
 }
 
@@ -47,7 +67,7 @@ fn largest(scores: &[f32], k: usize) -> Vec<u32> {
     (0..k).map(take).collect()
 }
 
-pub(super) fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) -> Vec<f32> {
+fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) -> Vec<f32> {
     let weigh = |(scores, ids): (&[f32], &[f32])| match scoring {
         GateScoring::SoftmaxChosen => {
             let mut chosen: Vec<f32> = ids.iter().map(|&id| scores[index(id)]).collect();
@@ -70,7 +90,7 @@ pub(super) fn gate_weights(scoring: GateScoring, scores: Matrix, ids: Matrix) ->
 }
 
 /// Experts' matrices, of `shape`, by slot; `x` has one row for all slots or one for each.
-pub(super) fn linear(x: Matrix, ids: Matrix, weight: &[f32], shape: Shape) -> Vec<f32> {
+fn linear(x: Matrix, ids: Matrix, weight: &[f32], shape: Shape) -> Vec<f32> {
     let (cols, matrix) = (shape.cols, shape.rows * shape.cols);
     let row = |(x, ids): (&[f32], &[f32])| {
         let slot = |(x, &id): (&[f32], &f32)| rowwise::linear(x, &weight[index(id) * matrix..][..matrix], cols);
@@ -79,17 +99,17 @@ pub(super) fn linear(x: Matrix, ids: Matrix, weight: &[f32], shape: Shape) -> Ve
     x.rows().zip(ids.rows()).flat_map(row).collect()
 }
 
-pub(super) fn bias(x: Matrix, ids: Matrix, bias: &[f32], width: usize) -> Vec<f32> {
+fn bias(x: Matrix, ids: Matrix, bias: &[f32], width: usize) -> Vec<f32> {
     let slot = |(x, &id): (&[f32], &f32)| rowwise::add_bias(x, &bias[index(id) * width..][..width]);
     x.data.chunks_exact(width).zip(ids.data).flat_map(slot).collect()
 }
 
-pub(super) fn scale(x: Matrix, ids: Matrix, scale: &[f32]) -> Vec<f32> {
+fn scale(x: Matrix, ids: Matrix, scale: &[f32]) -> Vec<f32> {
     let slot = |(x, &id): (&[f32], &f32)| x.iter().map(|x| x * scale[index(id)]).collect::<Vec<_>>();
     x.data.chunks_exact(x.width / ids.width).zip(ids.data).flat_map(slot).collect()
 }
 
-pub(super) fn sum(x: Matrix, weights: Matrix) -> Vec<f32> {
+fn sum(x: Matrix, weights: Matrix) -> Vec<f32> {
     let width = x.width / weights.width;
     let row = |(x, weights): (&[f32], &[f32])| {
         let mut out = vec![0.0; width];

@@ -150,14 +150,7 @@ impl Step<'_> {
             Op::GatedDelta(op) => states.gated_delta(op, [0, 1, 2, 3, 4].map(matrix), batch),
             Op::Scan(op) => states.scan(op, [0, 1, 2, 3].map(matrix), [op.decay, op.skip].map(weight), batch),
             Op::SelectOutputs => rowwise::select(matrix(0), &batch.outputs),
-            Op::Squash(squash) => experts::squash(*squash, matrix(0)),
-            Op::KeepGroups(groups) => experts::keep_groups(*groups, matrix(0)),
-            Op::TopK { k } => experts::top_k(matrix(0), *k),
-            Op::GateWeights { scoring } => experts::gate_weights(*scoring, matrix(0), matrix(1)),
-            Op::ExpertLinear { weight: id } => experts::linear(matrix(0), matrix(1), weight(*id), shape(*id)),
-            Op::ExpertBias { bias } => experts::bias(matrix(0), matrix(1), weight(*bias), shape(*bias).cols),
-            Op::ExpertScale { scale } => experts::scale(matrix(0), matrix(1), weight(*scale)),
-            Op::ExpertSum => experts::sum(matrix(0), matrix(1)),
+            op => experts::compute(op, matrix, weight, shape),
         };
         vec![one]
     }

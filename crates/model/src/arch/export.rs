@@ -19,7 +19,7 @@ const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
-    if config.arch.recurrent.is_some() {
+    if config.arch.extras.recurrent.is_some() {
         let problem = format!("\"{}\" has recurrent layers, which cannot be written as GGUF yet", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }

@@ -33,8 +33,6 @@ pub(crate) struct Arch {
     pub experts: ExpertLayout,
     /// What is applied to the router's products, where the file does not say.
     pub squash: Option<Squash>,
-    /// What some of its layers bring forward along a sequence.
-    pub recurrent: Option<Recurrence>,
     /// What few families have.
     pub extras: Extras,
 }
@@ -42,6 +40,8 @@ pub(crate) struct Arch {
 /// What few families have.
 #[derive(Clone, Copy)]
 pub(crate) struct Extras {
+    /// What some of its layers bring forward along a sequence.
+    pub recurrent: Option<Recurrence>,
     /// Whether values are normalized, without weights.
     pub value_norm: bool,
     /// Where config.json does not say: of heads without a window, how much is rotated, at their own places (Gemma 4).

@@ -83,7 +83,7 @@ fn layer_types(config: &Config<'_>, count: usize) -> Result<Option<Vec<bool>>, M
     let local = types.iter().map(|t| match t.as_str() {
         "sliding_attention" => Ok(true),
         "full_attention" => Ok(false),
-        _ if config.arch.recurrent.is_some() => Ok(false),
+        _ if config.arch.extras.recurrent.is_some() => Ok(false),
         other => Err(config
             .unsupported(TYPES, format!("\"{other}\" is not supported; full_attention and sliding_attention are"))),
     });

@@ -40,11 +40,10 @@ const LLAMA: Arch = Arch {
     attn: ATTN,
     experts: ExpertLayout::Rows,
     squash: None,
-    recurrent: None,
     extras: EXTRAS,
 };
 
-const EXTRAS: Extras = Extras { value_norm: false, proportional: None };
+const EXTRAS: Extras = Extras { recurrent: None, value_norm: false, proportional: None };
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
@@ -76,7 +75,7 @@ const GEMMA3_ATTN: Attn = Attn {
 const QWEN35: Arch = Arch {
     norm_shift: 1.0,
     attn: Attn { qk_norm: QkNorm::PerHead, gate: Gate::WithQueries, ..ATTN },
-    recurrent: Some(Recurrence::Delta(HeadOrder::Tiled)),
+    extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Tiled)), ..EXTRAS },
     ..LLAMA
 };
 
@@ -137,7 +136,7 @@ pub(crate) static ARCHITECTURES: [Arch; 38] = [
         model_types: &["qwen3_next"],
         gguf: &["qwen3next"],
         defaults: QWEN3_NEXT_DEFAULTS,
-        recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)),
+        extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)), ..EXTRAS },
         ..QWEN35
     },
     Arch {
@@ -181,7 +180,7 @@ pub(crate) static ARCHITECTURES: [Arch; 38] = [
         embed_sqrt: true,
         act: Activation::GeluTanh,
         attn: GEMMA3_ATTN,
-        extras: Extras { value_norm: true, proportional: Some(0.25) },
+        extras: Extras { value_norm: true, proportional: Some(0.25), ..EXTRAS },
         ..LLAMA
     },
     Arch {

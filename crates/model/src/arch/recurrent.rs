@@ -17,7 +17,7 @@ const TAPS: Key = Key("linear_conv_kernel_dim", "ssm.conv_kernel");
 
 /// What layer `i` brings forward along a sequence.
 pub(super) fn read(config: &Config<'_>, i: usize) -> Result<Option<RecurrentSpec>, ModelError> {
-    match config.arch.recurrent {
+    match config.arch.extras.recurrent {
         Some(Recurrence::Delta(order)) if config.names.has(i, "ssm_conv1d.weight") => {
             delta(config, order).map(|delta| Some(RecurrentSpec::Delta(delta)))
         }
