@@ -2,6 +2,7 @@
 
 mod cmd;
 mod eval;
+mod simulate;
 mod terminal;
 
 use std::process::ExitCode;

@@ -25,6 +25,8 @@ pub enum Kind {
     TooLarge,
     /// The server has as many connections as it takes.
     Connections,
+    /// Other requests take the memory that there is for bodies.
+    Busy,
     /// Our fault.
     Internal,
     /// No model is loaded yet.

@@ -19,6 +19,7 @@ mod sampling;
 mod scheduling;
 mod scorer;
 mod serve;
+mod simulate;
 mod tokenize;
 mod welcome;
 
@@ -68,6 +69,7 @@ enum Command {
     Tokenize(tokenize::Tokenize),
     Logits(logits::Logits),
     Bench(bench::Bench),
+    Simulate(simulate::Simulate),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -90,6 +92,7 @@ impl Command {
             Command::Tokenize(c) => c.run(),
             Command::Logits(c) => c.run(),
             Command::Bench(c) => c.run(),
+            Command::Simulate(c) => c.run(),
             Command::Completions(c) => c.run(),
             Command::Man(c) => c.run(),
         }

@@ -171,7 +171,7 @@ mod tests {
             size(&whinchat::prepare(checkpoint, &whinchat::LoadOptions::default()).expect("it is whole"))
         };
         let tiny = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny");
-        assert!(size(&tiny).contains(" parameters, BF16, "), "{}", size(&tiny));
+        assert!(size(&tiny).contains(" parameters, F16, "), "{}", size(&tiny));
         let out = folder.path().join("mixed.gguf");
         let mixed = model::WeightType::parse("Q4_K_M").expect("a mix");
         let options = lab::ConvertOptions { weights: mixed, ..lab::ConvertOptions::new(&out) };

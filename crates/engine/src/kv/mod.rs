@@ -99,7 +99,7 @@ impl KvCache {
     }
 
     /// Takes note that a sequence goes on from blocks that it found; gives the positions they hold.
-    pub(crate) fn used_again(&self, found: &[BlockId]) -> usize {
+    pub fn used_again(&self, found: &[BlockId]) -> usize {
         self.blocks.used_again(found);
         found.len() * self.block_len
     }
@@ -110,7 +110,7 @@ impl KvCache {
     }
 
     /// A step begins: what is let go from now on was used later than what was let go before.
-    pub(crate) fn tick(&self) {
+    pub fn tick(&self) {
         self.blocks.tick();
     }
 

@@ -1,12 +1,16 @@
-//! Bodies: a request's is read whole, of limited size, in limited time; an answer's takes along what must live as long.
+//! Bodies: a request's is read whole, of limited size, in limited time and memory; an answer's takes along what must live as
+//! long.
 
+use std::ops::Deref;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Settings;
 use crate::{Kind, Problem};
@@ -15,11 +19,53 @@ use crate::{Kind, Problem};
 /// closed connection.
 const DISCARD: usize = 8;
 
-/// Reads the body of the request with this head, whose connection has left its [`Settings`] there.
+/// Bytes that the bodies of all requests may still take, from their first byte until they are parsed.
+#[derive(Clone)]
+pub(super) struct Budget(Arc<Semaphore>);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Budget {
+        Budget(Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))))
+    }
+
+    fn take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0).try_acquire_many_owned(bytes.try_into().ok()?).ok()
+    }
+}
+
+/// A whole body, which gives back its bytes of the [`Budget`] when it is dropped.
+#[derive(Default)]
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    taken: Option<OwnedSemaphorePermit>,
+}
+
+impl Deref for Whole {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Whole {
+    /// Takes what arrived; `None` if the budget does not have it.
+    fn push(&mut self, chunk: &[u8], budget: &Budget) -> Option<()> {
+        let taken = budget.take(chunk.len())?;
+        match &mut self.taken {
+            Some(before) => before.merge(taken),
+            none => *none = Some(taken),
+        }
+        self.bytes.extend_from_slice(chunk);
+        Some(())
+    }
+}
+
+/// Reads the body of the request with this head, whose connection has left its [`Settings`] and [`Budget`] there.
 ///
 /// # Errors
-/// If it is compressed, is too large, does not arrive in time, or its sender goes away.
-pub(crate) async fn read(head: &Parts, body: Body) -> Result<Vec<u8>, Problem> {
+/// If it is compressed, is too large, does not arrive in time, finds no memory, or its sender goes away.
+pub(crate) async fn read(head: &Parts, body: Body) -> Result<Whole, Problem> {
     check_encoding(&head.headers)?;
     let settings = Settings::of(&head.extensions);
     let (limit, patience) = (settings.max_body, settings.body_timeout);
@@ -27,7 +73,8 @@ pub(crate) async fn read(head: &Parts, body: Body) -> Result<Vec<u8>, Problem> {
     if body.size_hint().lower() > limit as u64 && head.headers.contains_key(header::EXPECT) {
         return Err(too_large(limit));
     }
-    match tokio::time::timeout(patience, collect(body, limit)).await {
+    let budget = head.extensions.get().cloned().unwrap_or_else(|| Budget::new(settings.max_bodies));
+    match tokio::time::timeout(patience, collect(body, limit, &budget)).await {
         Ok(result) => result,
         Err(_) => {
             let message = format!("The body did not arrive within {} seconds.", patience.as_secs_f64());
@@ -45,21 +92,21 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::BodyEncoding, message))
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    let mut whole = Vec::new();
+async fn collect(mut body: Body, limit: usize, budget: &Budget) -> Result<Whole, Problem> {
+    let mut whole = Ok(Whole::default());
     let mut length = 0;
     while let Some(chunk) = next(&mut body).await? {
         length += chunk.len();
-        if length <= limit {
-            whole.extend_from_slice(&chunk);
-        } else {
-            whole = Vec::new();
+        if length > limit {
+            whole = Err(too_large(limit));
+        } else if whole.as_mut().is_ok_and(|whole| whole.push(&chunk, budget).is_none()) {
+            whole = Err(no_memory());
         }
         if length > limit.saturating_mul(DISCARD) {
             break;
         }
     }
-    if length > limit { Err(too_large(limit)) } else { Ok(whole) }
+    whole
 }
 
 async fn next(body: &mut Body) -> Result<Option<Bytes>, Problem> {
@@ -82,6 +129,11 @@ fn too_large(limit: usize) -> Problem {
         mib => format!("{mib} MiB"),
     };
     Problem::new(Kind::TooLarge, format!("The body is larger than {size}."))
+}
+
+fn no_memory() -> Problem {
+    let message = "The requests that are arriving take all the memory that there is for them. Try again later.";
+    Problem::new(Kind::Busy, message)
 }
 
 /// The body, with something that is dropped when it is.

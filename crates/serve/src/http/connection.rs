@@ -17,14 +17,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
+use super::Settings;
 use super::access::Local;
+use super::body::{self, Budget};
 use super::patient::{Patient, Requests};
-use super::{Settings, body};
 use crate::{Kind, Problem, wire};
 
 /// How a connection is served.
 pub(super) struct Terms {
     pub(super) settings: Arc<Settings>,
+    /// What its bodies share with those of all others.
+    pub(super) bodies: Budget,
     /// Where it came to.
     pub(super) local: Local,
     /// It is one too many: each request but for /health is answered 503.
@@ -38,7 +41,7 @@ pub(super) async fn run<S>(stream: S, router: Router, terms: Terms, closing: Can
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Terms { settings, local, refused, place: _place } = terms;
+    let Terms { settings, bodies, local, refused, place: _place } = terms;
     let requests = Requests::default();
     let stream = Patient::new(stream, Arc::clone(&settings), requests.clone());
     let mut http = http1::Builder::new();
@@ -48,6 +51,7 @@ where
         let open = requests.begin();
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::clone(&settings));
+        request.extensions_mut().insert(bodies.clone());
         request.extensions_mut().insert(local);
         let answer = answer(request, router.clone(), refused);
         async move { Ok::<_, Infallible>(answer.await.map(|body| body::with(body, open))) }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Settings;
 use super::access::Local;
+use super::body::Budget;
 use super::connection::{self, Terms};
 
 /// Connections beyond the bound that are told so at once; more wait in the kernel's queue.
@@ -77,6 +78,7 @@ pub(super) struct Entrance<'a> {
 impl Entrance<'_> {
     pub(super) async fn run(mut self) -> std::convert::Infallible {
         let places = Arc::new(Semaphore::new(self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let bodies = Budget::new(self.settings.max_bodies);
         let refusals = Arc::new(Semaphore::new(REFUSALS));
         let hurried = Arc::new(self.settings.hurried());
         let mut was_full = false;
@@ -96,8 +98,14 @@ impl Entrance<'_> {
             }
             was_full = full;
             let settings = Arc::clone(if full { &hurried } else { &self.settings });
-            let local = stream.local();
-            self.serve(stream, Terms { settings, local, refused: full, place: place.unwrap_or(refusal) });
+            let terms = Terms {
+                settings,
+                bodies: bodies.clone(),
+                local: stream.local(),
+                refused: full,
+                place: place.unwrap_or(refusal),
+            };
+            self.serve(stream, terms);
         }
     }
 

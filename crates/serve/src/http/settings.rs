@@ -18,6 +18,9 @@ pub struct Settings {
     pub body_timeout: Duration,
     /// Bytes of a request's body at most (default 32 MiB). More is answered 413.
     pub max_body: usize,
+    /// Bytes of all bodies that have begun to arrive and are not parsed yet, at most (default 512 MiB). A request for whose
+    /// body there is no more is answered 503.
+    pub max_bodies: usize,
     /// How long a connection may be open without a request (default 75 s). Load balancers close theirs after 60 s, and
     /// must be the first: a request that meets a connection being closed is lost.
     pub idle_timeout: Duration,
@@ -44,6 +47,7 @@ impl Default for Settings {
             head_timeout: Duration::from_secs(30),
             body_timeout: Duration::from_secs(120),
             max_body: 32 << 20,
+            max_bodies: 512 << 20,
             idle_timeout: Duration::from_secs(75),
             stall_timeout: Duration::from_secs(60),
             ping_interval: Duration::from_secs(15),

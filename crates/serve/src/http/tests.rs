@@ -16,9 +16,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Settings;
 use super::access::Local;
+use super::body::{self, Budget};
 use super::connection::{self, Terms};
-use super::{Settings, body};
 use crate::wire;
 
 /// What a client does.
@@ -55,7 +56,10 @@ impl Stream for Endless {
 fn router() -> Router {
     let whole = |request: Request| async {
         let (head, body) = request.into_parts();
-        body::read(&head, body).await.map_err(|problem| wire::problem(head.uri.path(), &problem))
+        body::read(&head, body)
+            .await
+            .map(|whole| whole.to_vec())
+            .map_err(|problem| wire::problem(head.uri.path(), &problem))
     };
     Router::new()
         .route("/short", get(|| async { "short" }))
@@ -98,7 +102,8 @@ async fn check_with(refused: bool, acts: &[Act], statuses: &[u16], seconds: u64)
     let (client, server) = tokio::io::duplex(PIPE);
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
     let settings = if refused { Settings::default().hurried() } else { Settings::default() };
-    let terms = Terms { settings: Arc::new(settings), local: Local::Unix, refused, place };
+    let bodies = Budget::new(settings.max_bodies);
+    let terms = Terms { settings: Arc::new(settings), bodies, local: Local::Unix, refused, place };
     let server = async move {
         connection::run(server, router(), terms, CancellationToken::new()).await;
         began.elapsed()

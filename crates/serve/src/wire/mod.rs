@@ -23,7 +23,8 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use self::headers::Urgency;
-use crate::http::{Settings, body, log};
+use crate::http::body::{self, Whole};
+use crate::http::{Settings, log};
 use crate::{App, Kind, Problem};
 
 use self::stream::Framing;
@@ -144,7 +145,7 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
 
 type Begun<D> = (Option<Generation>, D, bool);
 
-async fn begin<D: Dialect>(app: Arc<App>, body: Vec<u8>, urgency: Urgency) -> Result<Begun<D>, Problem> {
+async fn begin<D: Dialect>(app: Arc<App>, body: Whole, urgency: Urgency) -> Result<Begun<D>, Problem> {
     blocking(app, move |app| {
         let Call { model, mut ask, stream, mut dialect } = D::parse(&body)?;
         ask.iter_mut().for_each(|ask| urgency.apply(ask));

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use serve::http::Settings;
 
-use crate::client::Client;
+use crate::client::{Client, fetch};
 use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, matches, served};
 
 #[tokio::test]
@@ -163,6 +163,36 @@ async fn connections_are_bounded() {
     }
     held[0].send("POST", "/v1/completions", body.to_string().as_bytes()).await;
     assert_eq!(held[0].answer().await.head.status, 200, "who is inside stays");
+}
+
+/// Bodies share a bound of memory, from their first byte until they are parsed.
+#[tokio::test]
+async fn bodies_are_bounded_together() {
+    let settings = Settings { max_bodies: 1000, ..Settings::default() };
+    let server = Server::with(Setup { settings, ..Setup::default() }).await;
+    let body = completion(&"x".repeat(600), json!({})).to_string();
+    let (first, last) = body.as_bytes().split_at(590);
+    let mut slow = Client::connect(server.address).await;
+    let length = body.len();
+    slow.write(
+        format!("POST /v1/completions HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n").as_bytes(),
+    )
+    .await;
+    slow.write(first).await;
+    let ask = async || fetch(server.address, "POST", "/v1/completions", body.as_bytes()).await;
+    // The server reads what arrives in its own time.
+    let refused = loop {
+        let answer = ask().await;
+        if answer.head.status != 200 {
+            break answer;
+        }
+    };
+    assert_eq!((refused.head.status, &refused.json()["error"]["code"]), (503, &json!("busy")));
+    assert_eq!(refused.head.header("retry-after"), Some("1"));
+    assert_eq!(server.post("/v1/completions", &completion("X", json!({}))).await.head.status, 200, "this one fits");
+    slow.write(last).await;
+    assert_eq!(slow.answer().await.head.status, 200);
+    assert_eq!(ask().await.head.status, 200, "what was taken is given back");
 }
 
 /// One server listens in several places, a unix socket among them.

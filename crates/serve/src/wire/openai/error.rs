@@ -36,6 +36,7 @@ fn row(kind: Kind) -> Row {
         Kind::BodyTimeout               => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
         Kind::BodyEncoding              => (StatusCode::UNSUPPORTED_MEDIA_TYPE, ASKED, "unsupported_encoding", None),
         Kind::TooLarge                  => (StatusCode::PAYLOAD_TOO_LARGE, ASKED, "request_too_large", None),
+        Kind::Busy                      => (StatusCode::SERVICE_UNAVAILABLE, OURS, "busy", Some(1)),
         Kind::Connections               => (StatusCode::SERVICE_UNAVAILABLE, OURS, "too_many_connections", Some(1)),
         Kind::Internal                  => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::Loading                   => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_loading", Some(2)),
