@@ -30,6 +30,9 @@ GEMMA4 = {"model_type": "gemma4_text", "hidden_activation": "gelu_pytorch_tanh",
           "tie_word_embeddings": True, "num_hidden_layers": 4, "global_head_dim": 112, "num_global_key_value_heads": 1,
           "layer_types": ["sliding_attention", "full_attention"] * 2, "hidden_size_per_layer_input": 0,
           "final_logit_softcapping": 3.0}
+LATENT = MOE | {"kv_lora_rank": 24, "q_lora_rank": 40, "qk_nope_head_dim": 20, "qk_rope_head_dim": 12, "v_head_dim": 28,
+                "num_key_value_heads": 6, "n_routed_experts": 6, "moe_intermediate_size": 24, "n_shared_experts": 2,
+                "first_k_dense_replace": 1, "head_dim": 12}
 LONG = {"short_factor": [1.0 + 0.05 * i for i in range(30)], "long_factor": [1.5 + 0.4 * i for i in range(30)]}
 PHI3 = {"hidden_size": 240, "num_attention_heads": 3, "num_key_value_heads": 1, "partial_rotary_factor": 0.75}
 
@@ -114,6 +117,14 @@ CASES = {
                       "attention_bias": True},
     "glm4moe-plain": MOE | {"model_type": "glm4_moe", "n_routed_experts": 6, "moe_intermediate_size": 24,
                             "first_k_dense_replace": 0, "norm_topk_prob": False},
+    "deepseek2": LATENT | {"model_type": "deepseek_v2", "q_lora_rank": None, "rope_scaling": YARN | {
+        "type": "yarn", "mscale": 0.707, "mscale_all_dim": 0.707}},
+    "deepseek2-groups": LATENT | {"model_type": "deepseek_v2", "topk_method": "group_limited_greedy", "n_group": 3,
+                                  "topk_group": 2, "routed_scaling_factor": 3.0, "attention_bias": True},
+    "deepseek3": LATENT | {"model_type": "deepseek_v3", "n_routed_experts": 8, "n_group": 4, "topk_group": 2,
+                           "rope_parameters": YARN | {"rope_type": "yarn", "rope_theta": 500.0, "mscale": 1.0,
+                                                      "mscale_all_dim": 1.0}},
+    "glm4moe-lite": LATENT | {"model_type": "glm4_moe_lite", "rope_theta": 500.0, "rms_norm_eps": 1e-6},
     "dots1": MOE | {"model_type": "dots1", "n_routed_experts": 5, "moe_intermediate_size": 24, "n_shared_experts": 1,
                     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1},
     "minimax-m2": MOE | {"model_type": "minimax_m2", "num_local_experts": 6, "rotary_dim": 40},

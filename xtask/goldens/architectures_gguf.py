@@ -36,6 +36,9 @@ GEMMA4 = {"model_type": "gemma4_text", "tie_word_embeddings": True, "sliding_win
 
 SPARSE = MOE | {"moe_intermediate_size": 16}
 
+LATENT = SPARSE | {"head_dim": 6, "kv_lora_rank": 12, "q_lora_rank": 20, "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "v_head_dim": 14,
+                   "num_key_value_heads": 6, "n_routed_experts": 4, "n_shared_experts": 1, "first_k_dense_replace": 1}
+
 # Name: GGUF's architecture, type of the matrices, config.
 CASES = {
     "llama": ("llama", "F16", {"model_type": "llama", "rope_parameters": LLAMA3, "attention_bias": True}),
@@ -93,6 +96,11 @@ CASES = {
                  "shared_expert_intermediate_size": 32}),
     "glm4moe": ("glm4moe", "F16", SPARSE | {"model_type": "glm4_moe", "n_routed_experts": 4, "n_shared_experts": 1,
                 "use_qk_norm": True, "routed_scaling_factor": 2.5, "partial_rotary_factor": 0.5}),
+    "deepseek2": ("deepseek2", "F16", LATENT | {"model_type": "deepseek_v2", "q_lora_rank": None, "rope_parameters": YARN | {
+        "mscale": 0.707, "mscale_all_dim": 0.707}}),
+    "deepseek2-old": ("deepseek2", "F16", LATENT | {"model_type": "deepseek_v2"}),
+    "deepseek3": ("deepseek2", "F16", LATENT | {"model_type": "deepseek_v3", "n_group": 2, "topk_group": 1,
+                  "rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}, "routed_scaling_factor": 2.5}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -127,7 +135,7 @@ def main():
         made = weights(config, gguf.GGMLQuantizationType[kind])
         np.save(DATA / f"gguf-{name}.npy", logits(config, plain(made)))
         writer = gguf.GGUFWriter(DATA / f"gguf-{name}.gguf", arch)
-        keys(writer, arch, config)
+        keys(writer, name, arch, config)
         for tensor, (data, kind_of) in sorted(converted(name, arch, config, made).items()):
             writer.add_tensor(tensor, data, raw_dtype=kind_of)
         writer.write_header_to_file()
@@ -169,7 +177,7 @@ def plain(made):
     return out
 
 
-def keys(w, arch, c):
+def keys(w, name, arch, c):
     """What the converter writes of a config."""
     rope = c.get("rope_parameters", {})
     rope = rope.get("full_attention", rope)
@@ -180,11 +188,13 @@ def keys(w, arch, c):
     w.add_head_count(c["num_attention_heads"])
     if arch != "gemma4":
         w.add_feed_forward_length(c["intermediate_size"])
-        w.add_head_count_kv(c["num_key_value_heads"])
+        w.add_head_count_kv(1 if arch == "deepseek2" and name != "deepseek2-old" else c["num_key_value_heads"])
     w.add_layer_norm_rms_eps(c["rms_norm_eps"])
     w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6}.get(arch, 10000.0)))))
     if arch == "gemma4":
         gemma4(w, c)
+    elif arch == "deepseek2":
+        latent(w, c, name == "deepseek2-old")
     elif arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
@@ -253,6 +263,27 @@ def gemma4(w, c):
         w.add_expert_count(c["num_experts"])
 
 
+def latent(w, c, old):
+    whole, turned = c["qk_nope_head_dim"] + c["qk_rope_head_dim"], c["qk_rope_head_dim"]
+    if c["q_lora_rank"]:
+        w.add_q_lora_rank(c["q_lora_rank"])
+    w.add_kv_lora_rank(c["kv_lora_rank"])
+    w.add_key_length(whole if old else c["kv_lora_rank"] + turned)
+    w.add_value_length(c["v_head_dim"] if old else c["kv_lora_rank"])
+    if not old:
+        w.add_key_length_mla(whole)
+        w.add_value_length_mla(c["v_head_dim"])
+    w.add_rope_dimension_count(turned)
+    w.add_leading_dense_block_count(c["first_k_dense_replace"])
+    w.add_expert_shared_count(c["n_shared_experts"])
+    w.add_expert_weights_scale(c.get("routed_scaling_factor", 1.0))
+    if c["model_type"] == "deepseek_v3":
+        w.add_expert_weights_norm(True)
+        w.add_expert_group_count(c["n_group"])
+        w.add_expert_group_used_count(c["topk_group"])
+        w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
+
+
 def scaling(w, c, rope):
     match rope.get("rope_type"):
         case "linear":
@@ -262,7 +293,9 @@ def scaling(w, c, rope):
             w.add_rope_scaling_type(gguf.RopeScalingType.YARN)
             w.add_rope_scaling_factor(rope["factor"])
             w.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
-            if "mscale_all_dim" in rope:
+            if "kv_lora_rank" in c:
+                w.add_rope_scaling_yarn_log_mul(0.1 * rope["mscale_all_dim"])
+            elif "mscale_all_dim" in rope:
                 w.add_rope_scaling_yarn_log_mul(rope["mscale_all_dim"])
                 w.add_attn_temperature_scale(rope["llama_4_scaling_beta"])
         case "longrope":
@@ -330,6 +363,10 @@ def regrouped(name, made):
         elif tensor.endswith("block_sparse_moe.input_linear.weight"):
             layer, half = tensor.split(".")[2], data.shape[1] // 2
             out[f"blk.{layer}.ffn_gate_exps.weight"], out[f"blk.{layer}.ffn_up_exps.weight"] = data[:, :half], data[:, half:]
+        elif tensor.endswith("kv_b_proj.weight") and name != "deepseek2-old":
+            heads = data.reshape(BASE["num_attention_heads"], -1, data.shape[-1])
+            keys, of_values = np.split(heads, [LATENT["qk_nope_head_dim"]], 1)
+            out[tensor.replace("kv_b", "k_b")], out[tensor.replace("kv_b", "v_b")] = keys.swapaxes(1, 2).copy(), of_values.copy()
         elif tensor.endswith("gate_up_proj_bias"):
             out[f"{stem}.experts.gate_proj.bias"], out[f"{stem}.experts.up_proj.bias"] = data[:, ::2], data[:, 1::2]
         elif tensor.endswith("down_proj_bias"):

@@ -24,6 +24,8 @@ pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
-pub use spec::{AttentionSpec, Biases, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LayerSpec, ModelSpec, Norms};
-pub use spec::{QkNorm, RecurrentSpec, Scales, SharedSpec};
+pub use spec::{
+    AttentionSpec, Biases, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LatentSpec, LayerSpec, ModelSpec,
+};
+pub use spec::{Norms, QkNorm, RecurrentSpec, Scales, SharedSpec};
 pub use texts::Texts;

@@ -4,7 +4,7 @@ mod recurrent;
 
 pub use recurrent::{DeltaSpec, RecurrentSpec};
 
-use graph::{Activation, GateScoring, Growth, Rope, Squash};
+use graph::{Activation, GateScoring, Groups, Growth, Rope, Squash};
 
 /// Immutable numbers of a model; everything its graph is made from.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +111,23 @@ pub enum KeySource {
     },
     /// They are those of an earlier layer.
     Layer(usize),
+    /// They are one vector for all heads (multi-head latent attention).
+    Latent(LatentSpec),
+}
+
+/// Multi-head latent attention. Keys are the vector of [`LatentSpec::rank`] elements and then [`LatentSpec::turned`] more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LatentSpec {
+    /// Width of the vector that queries are made from; `None` if they are made from the layer's input.
+    pub queries: Option<usize>,
+    /// Width of the vector that each head makes its keys and values of.
+    pub rank: usize,
+    /// Elements of a head's keys that are made of it.
+    pub plain: usize,
+    /// Elements that are rotated, the same for all heads.
+    pub turned: usize,
+    /// Width of a head's values.
+    pub value: usize,
 }
 
 /// The attention of one layer.
@@ -199,6 +216,8 @@ pub struct ExpertSpec {
     pub squash: Option<Squash>,
     /// Whether a bias decides, with the scores, who is chosen.
     pub selection_bias: bool,
+    /// Groups of experts, if only some are open to choice.
+    pub groups: Option<Groups>,
     /// How router scores become weights.
     pub scoring: GateScoring,
     /// Multiplied with the weights.

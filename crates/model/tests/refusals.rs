@@ -38,12 +38,17 @@ fn numbers_are_checked() {
     check("gpt-oss-mxfp4", "/config/rope_theta", json!(1), "rope", "a frequency is not finite");
     check("mixtral", "/config/num_experts_per_tok", json!(6), "num_experts_per_tok", "6 experts of 5");
     check("mixtral", "/config/num_local_experts", json!(6), "block_sparse_moe.gate.weight", "[6, 48]");
+    check("deepseek3", "/config/topk_group", json!(5), "keep_groups", "cannot keep 5 of 4 groups");
+    check("deepseek3", "/config/n_group", json!(3), "keep_groups", "a width of 8 is not 3 equal parts");
+    check("deepseek3", "/config/qk_nope_head_dim", json!(21), "model.layers.0.self_attn.q_b_proj.weight", "[198, 40]");
+    check("gemma4-layers", "/config/num_kv_shared_layers", json!(6), "num_kv_shared_layers", "leave none");
+    check("gemma4-layers", "/config/num_kv_shared_layers", json!(5), "num_kv_shared_layers", "for layer 1");
     check("qwen3-types", "/config/layer_types", json!(["full_attention"]), "layer_types", "1 values for 3 layers");
 }
 
 #[test]
 fn what_is_not_handled_is_refused() {
-    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, dots1");
+    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, deepseek_v2");
     check("llama", "/config/hidden_act", json!("relu"), "hidden_act", "\"relu\"");
     check("llama", "/config/rope_scaling", json!({"type": "drope"}), "rope_type", "\"drope\"");
     check("llama-linear", "/config/rope_scaling/twist", json!(2), "rope_scaling.twist", "not supported");
@@ -59,6 +64,7 @@ fn what_is_not_handled_is_refused() {
         "layer_types",
         "every layer",
     );
+    check("deepseek3", "/config/rope_interleave", json!(false), "rope_interleave", "only true");
     check("llama", "/config/quantization_config", json!({"quant_method": "gptq"}), "quant_method", "\"gptq\"");
 }
 
@@ -101,7 +107,6 @@ fn gguf_keys_are_checked() {
     check(whole.clone().text("llama.rope.scaling.type", "dynamic"), "llama.rope.scaling.type", "\"dynamic\"");
     check(whole.clone().u32("llama.rope.dimension_count", 6), "llama.rope.dimension_count", "a head of 4");
     check(whole.clone().key("llama.attention.causal", support::BOOL, [0]), "llama.attention.causal", "not supported");
-    check(whole.clone().u32("llama.expert_group_count", 8), "llama.expert_group_count", "not supported");
     check(whole.tensor("rope_freqs.weight", &[3], 0, 12), "rope_freqs.weight", "must hold 2 positive numbers");
 }
 
@@ -110,7 +115,16 @@ fn strange_numbers_never_panic() {
     let odd = [json!(0), json!(-1), json!(1), json!(3), json!(1u64 << 62), json!(1e300), json!(1e-300), json!(0.5)];
     let others =
         [json!(true), json!("x"), json!([]), json!([0, 1]), json!({}), json!({"rope_type": "yarn", "factor": 2})];
-    for name in ["llama-llama3", "phi3-long", "gemma3", "qwen3moe-sparse", "gpt-oss-mxfp4", "smollm3"] {
+    for name in [
+        "llama-llama3",
+        "phi3-long",
+        "gemma3",
+        "qwen3moe-sparse",
+        "gpt-oss-mxfp4",
+        "smollm3",
+        "gemma4-layers",
+        "deepseek3",
+    ] {
         let recipe = golden::recipe(name);
         let bytes: &'static [u8] = golden::safetensors(&recipe).leak();
         let keys = recipe["config"].as_object().expect("an object").keys();

@@ -43,7 +43,7 @@ pub(super) struct Builder<'a> {
     pub(super) spec: &'a ModelSpec,
     pub(super) weights: Binder<'a>,
     /// The memory that each layer's attention reads.
-    kv: Vec<usize>,
+    pub(super) kv: Vec<usize>,
 }
 
 /// The rows of a layer's heads from `first` on, where queries, keys and values are one matrix.
@@ -94,7 +94,10 @@ impl Builder<'_> {
     }
 
     fn attended(&mut self, i: usize, attention: &AttentionSpec, h: ValueId) -> Value {
-        let a = self.attention(i, attention, h)?;
+        let a = match self.spec.layer(i).keys {
+            KeySource::Latent(latent) => self.latent(i, attention, latent, h)?,
+            _ => self.attention(i, attention, h)?,
+        };
         let a = if attention.gate == Gate::None { a } else { self.gated(i, attention, h, a)? };
         self.project(i, "attn_output", (self.spec.width, None), attention.biases.output, a)
     }
@@ -232,6 +235,9 @@ impl Builder<'_> {
             let bias = self.weights.selection_bias(i, count)?;
             merits = self.push(Op::AddBias { bias }, &[scores])?;
         }
+        if let Some(groups) = experts.groups {
+            merits = self.push(Op::KeepGroups(groups), &[merits])?;
+        }
         let ids = self.push(Op::TopK { k: used }, &[merits])?;
         let mut gates = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
         if experts.scaled {
@@ -306,6 +312,10 @@ impl Builder<'_> {
 
     pub(super) fn scale(&mut self, by: f32, x: ValueId) -> Value {
         if by == 1.0 { Ok(x) } else { self.push(Op::Scale { by }, &[x]) }
+    }
+
+    pub(super) fn broken(&self, e: GraphError) -> ModelError {
+        broken(self.checkpoint, e)
     }
 
     pub(super) fn push(&mut self, op: Op, inputs: &[ValueId]) -> Value {

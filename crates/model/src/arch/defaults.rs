@@ -203,6 +203,52 @@ pub(super) const GLM4_MOE_DEFAULTS: Defaults = &[
     ("moe_intermediate_size", 1408.0),
 ];
 
+pub(super) const DEEPSEEK_V2_DEFAULTS: Defaults = &[
+    ("max_position_embeddings", 2048.0),
+    ("kv_lora_rank", 512.0),
+    ("q_lora_rank", 1536.0),
+    ("qk_nope_head_dim", 128.0),
+    ("qk_rope_head_dim", 64.0),
+    ("v_head_dim", 128.0),
+    ("n_routed_experts", 64.0),
+    ("moe_intermediate_size", 1407.0),
+    ("norm_topk_prob", 0.0),
+    (".expert_weights_norm", 0.0),
+];
+
+pub(super) const DEEPSEEK_V3_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 128.0),
+    ("max_position_embeddings", 4096.0),
+    ("kv_lora_rank", 512.0),
+    ("q_lora_rank", 1536.0),
+    ("qk_nope_head_dim", 128.0),
+    ("qk_rope_head_dim", 64.0),
+    ("v_head_dim", 128.0),
+    ("n_routed_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 2048.0),
+    ("routed_scaling_factor", 2.5),
+    ("n_group", 8.0),
+    ("topk_group", 4.0),
+    (".expert_weights_norm", 0.0),
+];
+
+pub(super) const GLM4_MOE_LITE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_attention_heads", 20.0),
+    ("max_position_embeddings", 202_752.0),
+    ("kv_lora_rank", 512.0),
+    ("q_lora_rank", 768.0),
+    ("qk_nope_head_dim", 192.0),
+    ("qk_rope_head_dim", 64.0),
+    ("v_head_dim", 256.0),
+    ("n_routed_experts", 64.0),
+    ("num_experts_per_tok", 4.0),
+    ("moe_intermediate_size", 1536.0),
+    ("routed_scaling_factor", 1.8),
+    (".expert_weights_norm", 0.0),
+];
+
 pub(super) const DOTS1_DEFAULTS: Defaults = &[
     ("max_position_embeddings", 2048.0),
     ("sliding_window", 4096.0),

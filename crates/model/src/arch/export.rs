@@ -5,11 +5,11 @@ use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, KeySource, ModelSpec};
+use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
-use super::{Arch, Windows, gemma4, layers, rope_gguf, rope_hf, spec};
+use super::{Arch, Windows, gemma4, latent, layers, rope_gguf, rope_hf, spec};
 
 /// Numbers that both formats have under the same meaning.
 const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
@@ -34,7 +34,8 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
         keys.number(key, config.positive(key)?);
     }
     let (global, local) = (rope(config, spec, false)?, rope(config, spec, true)?);
-    keys.rope(&global);
+    let latent_log = if config.arch.extras.latent { rope_hf::latent_log(config)? } else { None };
+    keys.rope(&global, latent_log);
     if !global.factors.is_empty() && !stays(&global) {
         keys.size(rope_gguf::ORIGINAL, rope_hf::original(config)? as usize);
     }
@@ -81,7 +82,11 @@ pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<
 }
 
 fn rope(config: &Config<'_>, spec: &ModelSpec, local: bool) -> Result<RopeNumbers, ModelError> {
-    rope_hf::read(config, of_kind(spec, local).head_dim, local, spec.context)
+    let head_dim = match spec.layer(0).keys {
+        KeySource::Latent(latent) => latent.turned,
+        _ => of_kind(spec, local).head_dim,
+    };
+    rope_hf::read(config, head_dim, local, spec.context)
 }
 
 /// Keys being collected.
@@ -147,6 +152,9 @@ impl Keys {
             self.size(Key("", "attention.value_length_swa"), local.head_dim);
         }
         self.size(spec::HEAD_DIM, attention.head_dim);
+        if let KeySource::Latent(latent) = spec.layer(0).keys {
+            return self.latent(&latent);
+        }
         self.size(Key("", "attention.value_length"), attention.head_dim);
         if let Some(growth) = attention.growth {
             self.f32(rope_gguf::GROWTH, growth.rate.into());
@@ -158,6 +166,15 @@ impl Keys {
         if self.arch.attn.softcap {
             self.number(spec::SCORE_CAP, config.positive(spec::SCORE_CAP)?);
         }
+        Ok(())
+    }
+
+    fn latent(&mut self, latent: &LatentSpec) -> Result<(), ModelError> {
+        self.size(Key("", "attention.value_length"), latent.rank);
+        self.size(latent::KEY, latent.plain + latent.turned);
+        self.size(latent::VALUE, latent.value);
+        self.size(latent::RANK, latent.rank);
+        latent.queries.into_iter().for_each(|rank| self.size(latent::QUERY_RANK, rank));
         Ok(())
     }
 
@@ -224,6 +241,15 @@ impl Keys {
             Some(Squash::Softmax) => self.size(spec::GATING, 1),
             None => {}
         }
+        if let Some(groups) = experts.groups {
+            self.size(spec::GROUPS, groups.count);
+            self.size(spec::GROUPS_USED, groups.used);
+        }
+        let dense = |&i: &usize| spec.layer(i).ffn.as_ref().is_none_or(|ffn| ffn.experts.is_none());
+        let leading = (0..spec.layers).take_while(dense).count();
+        if leading > 0 {
+            self.size(Key("", "leading_dense_block_count"), leading);
+        }
         if experts.scale != 1.0 {
             self.f32(spec::EXPERTS_SCALE, experts.scale.into());
         }
@@ -234,13 +260,13 @@ impl Keys {
         Ok(())
     }
 
-    fn rope(&mut self, rope: &RopeNumbers) {
+    fn rope(&mut self, rope: &RopeNumbers, latent_log: Option<f64>) {
         self.f32(rope_gguf::BASE, rope.base);
         self.size(rope_gguf::DIMS, rope.dims);
         match &rope.scaling {
             Scaling::None | Scaling::Llama3 { .. } => {}
             Scaling::Linear(factor) => self.scaling("linear", *factor),
-            Scaling::Yarn(yarn) => return self.yarn(yarn, rope.magnitude),
+            Scaling::Yarn(yarn) => return self.yarn(yarn, rope.magnitude, latent_log),
         }
         if rope.magnitude != 1.0 {
             self.f32(rope_gguf::MAGNITUDE, rope.magnitude);
@@ -252,10 +278,13 @@ impl Keys {
         self.f32(rope_gguf::FACTOR, factor);
     }
 
-    fn yarn(&mut self, yarn: &Yarn, magnitude: f64) {
+    fn yarn(&mut self, yarn: &Yarn, magnitude: f64, latent_log: Option<f64>) {
         self.scaling("yarn", yarn.factor);
         self.size(rope_gguf::ORIGINAL, yarn.original as usize);
-        let usual = yarn_magnitude(yarn.factor, 1.0);
+        if let Some(log) = latent_log {
+            self.f32(rope_gguf::YARN_LOG, 0.1 * log);
+        }
+        let usual = if latent_log.is_some() { 1.0 } else { yarn_magnitude(yarn.factor, 1.0) };
         if magnitude != usual {
             self.f32(rope_gguf::MAGNITUDE, magnitude / usual);
         }

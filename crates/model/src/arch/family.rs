@@ -46,6 +46,8 @@ pub(crate) struct Extras {
     pub value_norm: bool,
     /// Where config.json does not say: of heads without a window, how much is rotated, at their own places (Gemma 4).
     pub proportional: Option<f64>,
+    /// Whether attention is latent.
+    pub latent: bool,
 }
 
 /// The attention of a family.

@@ -24,6 +24,9 @@ impl Reader<'_> {
         if let Some(layer) = self.lender(i)? {
             return Ok(KeySource::Layer(layer));
         }
+        if let Some(latent) = self.latent()? {
+            return Ok(KeySource::Latent(latent));
+        }
         if !self.config.arch.extras.value_norm {
             return Ok(KeySource::Projected);
         }

@@ -127,7 +127,6 @@ const REFUSED: &[(Key, f64)] = &[
     (Key("", "attention.max_alibi_bias"), 0.0),
     (Key("", "attention.output_scale"), 0.0),
     (Key("", "attention.value_scale"), 0.0),
-    (Key("n_group", "expert_group_count"), 1.0),
     (Key("", "rope.scaling.alpha"), 0.0),
 ];
 
@@ -158,7 +157,7 @@ fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
         [("attention.key_length", "attention.value_length"), ("attention.key_length_swa", "attention.value_length_swa")]
     {
         let [wide, other] = [config.size(Key("", keys))?, config.size(Key("", values))?];
-        if other.is_some() && wide.is_some() && other != wide {
+        if other.is_some() && wide.is_some() && other != wide && !config.arch.extras.latent {
             return Err(config.unsupported(Key("", values), format!("must be the same as {keys}")));
         }
     }

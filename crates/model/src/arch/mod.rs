@@ -7,6 +7,7 @@ mod defaults;
 mod export;
 mod family;
 mod gemma4;
+mod latent;
 mod layers;
 mod recurrent;
 mod rope;
@@ -43,7 +44,7 @@ const LLAMA: Arch = Arch {
     extras: EXTRAS,
 };
 
-const EXTRAS: Extras = Extras { recurrent: None, value_norm: false, proportional: None };
+const EXTRAS: Extras = Extras { recurrent: None, value_norm: false, proportional: None, latent: false };
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
@@ -82,8 +83,10 @@ const QWEN35: Arch = Arch {
 // The first half of each head is rotated, in pairs of neighbours; only queries, keys and values have a bias.
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
+const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
+
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 38] = [
+pub(crate) static ARCHITECTURES: [Arch; 41] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -311,6 +314,36 @@ pub(crate) static ARCHITECTURES: [Arch; 38] = [
         defaults: GLM4_MOE_DEFAULTS,
         attn: Attn { qk_norm: QkNorm::PerHead, qk_norm_optional: true, output_bias: Key("", ""), ..ATTN },
         squash: Some(Squash::Sigmoid),
+        ..LLAMA
+    },
+    Arch {
+        name: "deepseek2",
+        model_types: &["deepseek_v2"],
+        gguf: &["deepseek2"],
+        defaults: DEEPSEEK_V2_DEFAULTS,
+        attn: DEEPSEEK_ATTN,
+        squash: Some(Squash::Softmax),
+        extras: Extras { latent: true, ..EXTRAS },
+        ..LLAMA
+    },
+    Arch {
+        name: "deepseek3",
+        model_types: &["deepseek_v3"],
+        gguf: &["deepseek2"],
+        defaults: DEEPSEEK_V3_DEFAULTS,
+        attn: DEEPSEEK_ATTN,
+        squash: Some(Squash::Sigmoid),
+        extras: Extras { latent: true, ..EXTRAS },
+        ..LLAMA
+    },
+    Arch {
+        name: "glm4moe-lite",
+        model_types: &["glm4_moe_lite"],
+        gguf: &["deepseek2"],
+        defaults: GLM4_MOE_LITE_DEFAULTS,
+        attn: DEEPSEEK_ATTN,
+        squash: Some(Squash::Sigmoid),
+        extras: Extras { latent: true, ..EXTRAS },
         ..LLAMA
     },
     Arch {

@@ -68,7 +68,12 @@ fn yarn(config: &Config<'_>, numbers: RopeNumbers, factor: f64, original: f64) -
     if let Some(mix) = config.number(YARN_MIX)?.filter(|&mix| mix >= 0.0 && mix != 1.0) {
         return Err(config.unsupported(YARN_MIX, format!("only 1 is supported, not {mix}")));
     }
-    let all = config.positive(YARN_LOG)?.map_or(1.0, |log| yarn_magnitude(factor, log));
+    let all = match config.positive(YARN_LOG)? {
+        // Multiplied into the scores' scale instead.
+        Some(_) if config.arch.extras.latent => yarn_magnitude(factor, 1.0),
+        Some(log) => yarn_magnitude(factor, log),
+        None => 1.0,
+    };
     let given = config.positive(YARN_MAGNITUDE)?.filter(|&m| m != 1.0);
     let magnitude = numbers.magnitude * given.unwrap_or(yarn_magnitude(factor, 1.0) / all);
     let yarn = Yarn {
@@ -79,6 +84,13 @@ fn yarn(config: &Config<'_>, numbers: RopeNumbers, factor: f64, original: f64) -
         truncate: config.number(YARN_TRUNCATE)?.unwrap_or(1.0) != 0.0,
     };
     Ok(RopeNumbers { scaling: Scaling::Yarn(yarn), magnitude, ..numbers })
+}
+
+/// What YaRN multiplies the queries and keys of latent attention with. Its files have a tenth of the number.
+pub(super) fn latent_magnitude(config: &Config<'_>) -> Result<f64, ModelError> {
+    let factor = config.positive(FACTOR)?.unwrap_or(1.0);
+    let log = config.positive(YARN_LOG)?.filter(|_| config.arch.extras.latent);
+    Ok(log.map_or(1.0, |log| yarn_magnitude(factor, 10.0 * log)))
 }
 
 /// What queries are multiplied with by their positions.

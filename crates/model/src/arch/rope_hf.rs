@@ -92,6 +92,18 @@ pub(super) fn original(config: &Config<'_>) -> Result<f64, ModelError> {
     Reader::new(config, false, 0)?.original()
 }
 
+/// What YaRN multiplies the queries and keys of latent attention with.
+pub(super) fn latent_magnitude(config: &Config<'_>) -> Result<f64, ModelError> {
+    let Some(log) = latent_log(config)? else { return Ok(1.0) };
+    Ok(yarn_magnitude(Reader::new(config, false, 0)?.require("factor")?, log))
+}
+
+/// The number that this is made from.
+pub(super) fn latent_log(config: &Config<'_>) -> Result<Option<f64>, ModelError> {
+    let reader = Reader::new(config, false, 0)?;
+    if reader.kind()? == "default" { Ok(None) } else { reader.number("mscale_all_dim") }
+}
+
 /// What queries are multiplied with by their positions.
 pub(super) fn growth(config: &Config<'_>) -> Result<Option<Growth>, ModelError> {
     let reader = Reader::new(config, false, 0)?;

@@ -1,6 +1,6 @@
 //! From a file's numbers and the table's row to a [`ModelSpec`].
 
-use graph::{Activation, GateScoring, Rope, Squash};
+use graph::{Activation, GateScoring, Groups, Rope, Squash};
 
 use crate::ModelError;
 use crate::spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm, Scales, SharedSpec};
@@ -31,6 +31,10 @@ const EXPERTS_SCALE_OTHER: Key = Key("route_scale", "");
 /// In GGUF: 1 is softmax, 2 is sigmoid.
 pub(super) const GATING: Key = Key("", "expert_gating_func");
 const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
+pub(super) const GROUPS: Key = Key("n_group", "expert_group_count");
+pub(super) const GROUPS_USED: Key = Key("topk_group", "expert_group_used_count");
+const GROUPS_METHOD: Key = Key("topk_method", "");
+const QKV_BIASES: [&str; 3] = ["attn_q.bias", "attn_qkv.bias", "attn_kv_a_mqa.bias"];
 const SCALED_EMBED: Key = Key("mup_enabled", "");
 pub(super) const NORM_TOP: Key = Key("norm_topk_prob", "expert_weights_norm");
 pub(super) const SCORE_CAP: Key = Key("attn_logit_softcapping", "attn_logit_softcapping");
@@ -113,7 +117,8 @@ impl Reader<'_> {
     fn blocks(&self, layers: usize) -> Result<Vec<LayerSpec>, ModelError> {
         // Of each kind there is one rope, shared by all layers that have it.
         let first = |local: bool| (0..layers).find(|&i| self.layers.window(i).is_some() == local).unwrap_or(0);
-        let rope = |local: bool| self.rope(self.head_dim(first(local))?, local);
+        let turned = self.latent()?.map(|latent| latent.turned);
+        let rope = |local: bool| self.rope(turned.map_or_else(|| self.head_dim(first(local)), Ok)?, local);
         let ropes = [rope(false)?, rope(true)?];
         let layer = |i: usize| {
             let recurrent = recurrent::read(self.config, i)?;
@@ -137,6 +142,9 @@ impl Reader<'_> {
     }
 
     fn head_dim(&self, layer: usize) -> Result<usize, ModelError> {
+        if let Some(latent) = self.latent()? {
+            return Ok(latent.rank + latent.turned);
+        }
         let of_kind = match (self.layers.window(layer), self.config.gguf()) {
             (Some(_), _) => self.config.layer_size(LOCAL_HEAD_DIM, layer)?,
             (None, true) => None,
@@ -171,7 +179,7 @@ impl Reader<'_> {
         let has = |what: &str| config.gguf() && config.names.has(i, what);
         Ok(AttentionSpec {
             heads,
-            kv_heads: self.kv_heads(i)?.unwrap_or(heads),
+            kv_heads: if config.arch.extras.latent { 1 } else { self.kv_heads(i)?.unwrap_or(heads) },
             head_dim,
             scale: self.scale(head_dim, heads)?,
             window,
@@ -188,13 +196,16 @@ impl Reader<'_> {
             gate: row.gate,
             sinks: row.sinks,
             biases: Biases {
-                qkv: row.qkv_bias || bias || has("attn_q.bias") || has("attn_qkv.bias"),
+                qkv: row.qkv_bias || bias || QKV_BIASES.iter().any(|name| has(name)),
                 output: config.flag(row.output_bias)?.unwrap_or(false) || has("attn_output.bias"),
             },
         })
     }
 
     fn scale(&self, head_dim: usize, heads: usize) -> Result<f32, ModelError> {
+        if let Some(latent) = self.latent()? {
+            return self.latent_scale(&latent);
+        }
         if let Some(scale) = self.config.positive(ATTENTION_SCALE)? {
             return Ok(scale as f32);
         }
@@ -237,8 +248,11 @@ impl Reader<'_> {
             return Err(config.invalid(EXPERTS_USED, format!("{used} experts of {count} cannot be chosen")));
         }
         let renormalized = config.flag(NORM_TOP)?.unwrap_or(true);
-        let squash = match config.size(GATING)? {
+        let (gating, selection_bias) = (config.size(GATING)?, config.names.has_selection_bias(i));
+        let squash = match gating {
             Some(2) => Some(Squash::Sigmoid),
+            // Files of DeepSeek's third version and of GLM 4.7 Flash go by the name of the second.
+            None if config.gguf() && config.arch.extras.latent && selection_bias => Some(Squash::Sigmoid),
             _ => config.arch.squash,
         };
         let scale = config.positive(EXPERTS_SCALE)?.or(config.positive(EXPERTS_SCALE_OTHER)?);
@@ -246,7 +260,8 @@ impl Reader<'_> {
             count,
             used,
             squash,
-            selection_bias: config.names.has_selection_bias(i),
+            selection_bias,
+            groups: self.groups(squash)?,
             scoring: match (squash, renormalized) {
                 (None, true) => GateScoring::SoftmaxChosen,
                 (None, false) => GateScoring::SoftmaxAll,
@@ -257,6 +272,18 @@ impl Reader<'_> {
             scaled: config.names.has(i, "ffn_down_exps.scale"),
             shared: self.shared(i),
         }))
+    }
+
+    /// Groups of experts, where there are several. With sigmoids two experts speak for a group, with a softmax one, and only if
+    /// config.json says so.
+    fn groups(&self, squash: Option<Squash>) -> Result<Option<Groups>, ModelError> {
+        let config = self.config;
+        let Some(count) = config.size(GROUPS)?.filter(|&count| count > 1) else { return Ok(None) };
+        let sigmoid = squash == Some(Squash::Sigmoid);
+        if !sigmoid && !config.gguf() && config.read(GROUPS_METHOD)? != Some("group_limited_greedy") {
+            return Ok(None);
+        }
+        Ok(Some(Groups { count, used: config.require(GROUPS_USED)?, best: if sigmoid { 2 } else { 1 } }))
     }
 
     /// Its width is its matrices': files have it under many names, and as a multiple of other numbers.

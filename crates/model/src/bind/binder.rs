@@ -102,6 +102,22 @@ impl<'a> Binder<'a> {
         self.bind(matrix(format!("blk.{layer}.{name}.weight"), shape), None, sources)
     }
 
+    /// A matrix for each head, alone or, of `of` rows that a head has in the matrix for keys and values, those from `first` on, which
+    /// may be turned.
+    pub(crate) fn head_matrix(
+        &mut self,
+        layer: usize,
+        name: &str,
+        shape: Shape,
+        (of, first, turned): (usize, usize, bool),
+    ) -> Result<WeightId, ModelError> {
+        let alone = self.names.layer(layer, &format!("{name}.weight")).into_iter();
+        let both = self.names.layer(layer, "attn_kv_b.weight").into_iter();
+        let places = alone.map(|name| Source::whole(name, shape));
+        let places = places.chain(both.map(|tensor| Source::Heads { tensor, of, first, turned })).collect();
+        self.bind(matrix(format!("blk.{layer}.{name}.weight"), shape), None, places)
+    }
+
     /// The matrix that chooses experts: small, and what it decides is not smooth, so always in full precision.
     pub(crate) fn router(&mut self, layer: usize, shape: Shape) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, "ffn_gate_inp", "weight", shape.rows, None);

@@ -19,6 +19,8 @@ pub(crate) enum Source {
     Elements { tensor: String, first: usize, step: usize },
     /// MXFP4 as gpt-oss ships it: nibbles in `{stem}_blocks` beside `{stem}_scales`, rows `first`, `first + step` …
     Mxfp4 { stem: String, first: usize, step: usize },
+    /// Of `of` rows for each matrix of the weight, those from `first` on, maybe transposed.
+    Heads { tensor: String, of: usize, first: usize, turned: bool },
     /// No tensor: ones.
     Ones,
 }
@@ -43,7 +45,10 @@ impl Source {
     pub(crate) fn tensors(&self) -> Vec<Cow<'_, str>> {
         match self {
             Source::Rows { tensors, .. } => tensors.iter().map(|t| t.as_str().into()).collect(),
-            Source::Columns { tensor, .. } | Source::Elements { tensor, .. } | Source::Grouped { tensor, .. } => {
+            Source::Columns { tensor, .. }
+            | Source::Elements { tensor, .. }
+            | Source::Grouped { tensor, .. }
+            | Source::Heads { tensor, .. } => {
                 vec![tensor.as_str().into()]
             }
             Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
@@ -82,11 +87,14 @@ impl Source {
             });
         }
         let (dtype, form) = found.ok_or_else(|| checkpoint.invalid("experts", "there are none"))?;
-        if dtype.row_bytes(shape.cols).is_none() {
+        if dtype.row_bytes(self.stored_cols(shape)).is_none() {
             let name = self.tensors()[0].clone().into_owned();
-            return Err(
-                checkpoint.unsupported(&name, format!("rows of {} are not whole blocks of {dtype}", shape.cols))
-            );
+            let problem = format!("rows of {} are not whole blocks of {dtype}", self.stored_cols(shape));
+            return Err(checkpoint.unsupported(&name, problem));
+        }
+        // Blocks of a row are not blocks of a column.
+        if matches!(self, Source::Heads { turned: true, .. }) && dtype.layout().block_len != 1 {
+            return Ok((DType::F32, Form::F32 { plus: 0.0 }));
         }
         let by_elements = matches!(self, Source::Columns { .. } | Source::Elements { .. });
         if by_elements && dtype.layout().block_len != 1 {
@@ -96,6 +104,11 @@ impl Source {
         Ok((dtype, form))
     }
 
+    /// Columns of the tensors' rows.
+    fn stored_cols(&self, shape: Shape) -> usize {
+        if matches!(self, Source::Heads { turned: true, .. }) { shape.rows } else { shape.cols }
+    }
+
     /// The dimensions each tensor must have.
     fn wanted(&self, shape: Shape) -> Vec<usize> {
         match self {
@@ -103,6 +116,7 @@ impl Source {
             Source::Grouped { groups, of, .. } => vec![shape.outer, of * groups, shape.cols],
             Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
+            Source::Heads { of, .. } => vec![shape.outer * of, self.stored_cols(shape)],
             Source::Mxfp4 { .. } | Source::Ones => vec![],
         }
     }
@@ -119,6 +133,9 @@ impl Source {
         }
         if let Source::Ones = self {
             return Ok(1f32.to_le_bytes().repeat(shape.outer * shape.rows * shape.cols).into());
+        }
+        if let Source::Heads { tensor, of, first, turned: true } = self {
+            return transposed(checkpoint, tensor, shape, (*of, *first), form).map(Cow::from);
         }
         let pieces = self.pieces(checkpoint, shape);
         let change: Option<&dyn Fn(f32) -> f32> = match form {
@@ -154,6 +171,9 @@ impl Source {
                 Source::Grouped { groups, of, first, .. } => {
                     let each = Shape { outer: groups, rows: shape.rows / groups, cols: shape.cols };
                     pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
+                }
+                Source::Heads { of, first, .. } => {
+                    pieces.extend(rows(bytes, dtype, shape, (of, first)).map(|piece| (dtype, piece.into())));
                 }
                 Source::Columns { of, first, step, .. } => {
                     pieces.push((dtype, columns(bytes, dtype, shape, (of, first, step)).into()));
@@ -207,6 +227,33 @@ fn columns(bytes: &[u8], dtype: DType, shape: Shape, (width, first, step): (usiz
         }
     }
     out
+}
+
+/// Of `of` rows for each matrix, those from `first` on as its columns: as they are stored or as F32.
+fn transposed(
+    checkpoint: &Checkpoint,
+    name: &str,
+    shape: Shape,
+    (of, first): (usize, usize),
+    form: Form,
+) -> Result<Vec<u8>, ModelError> {
+    let Some((&Ok(dtype), stored)) = checkpoint.tensor(name).map(|t| (&t.dtype, checkpoint.bytes(t))) else {
+        return Err(checkpoint.invalid(name, "the tensor is missing; take a complete copy of the model"));
+    };
+    let (mut decoded, mut bytes, mut size) = (Vec::new(), stored, dtype.layout().block_bytes);
+    if form != Form::AsIs {
+        decode((dtype, stored), &|x| x, &mut decoded).map_err(|e| checkpoint.invalid(name, e.to_string()))?;
+        (bytes, size) = (&decoded, 4);
+    }
+    let mut out = Vec::with_capacity(shape.outer * shape.rows * shape.cols * size);
+    for matrix in bytes.chunks_exact((of * shape.rows * size).max(1)) {
+        for r in 0..shape.rows {
+            for at in (0..shape.cols).map(|c| ((first + c) * shape.rows + r) * size) {
+                out.extend_from_slice(&matrix[at..at + size]);
+            }
+        }
+    }
+    Ok(out)
 }
 
 /// GGUF's blocks have the scale before the nibbles, and elements 0 to 15 in the low ones; gpt-oss's own files have

@@ -32,6 +32,11 @@ fn difference(own: &ModelSpec, other: &ModelSpec) -> Option<(String, String)> {
     }
     for (own, other) in own.blocks.iter().zip(&mut other.blocks) {
         if let (Some(own), Some(other)) = (&own.attention, &mut other.attention)
+            && close(own.scale, other.scale)
+        {
+            other.scale = own.scale;
+        }
+        if let (Some(own), Some(other)) = (&own.attention, &mut other.attention)
             && let (Some(own), Some(other)) = (&own.rope, &mut other.rope)
             && same_rope(own, other)
         {

@@ -134,7 +134,9 @@ fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
 fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
     let shape = weight.shape;
     let dims = match weight.role {
-        _ if name.contains("_exps.weight") => vec![shape.outer, shape.rows, shape.cols],
+        _ if ["_exps.weight", ".attn_k_b.", ".attn_v_b."].iter().any(|part| name.contains(part)) => {
+            vec![shape.outer, shape.rows, shape.cols]
+        }
         WeightRole::Elements if shape.rows == 1 => vec![shape.cols],
         _ => vec![shape.rows, shape.cols],
     };
