@@ -154,6 +154,50 @@ CASES |= {
     "qwen35moe": DELTA | SHARED | MOE | DELTA_TYPES | {"model_type": "qwen3_5_moe_text", "linear_conv_kernel_dim": 3},
     "qwen3next": DELTA | SHARED | MOE | DELTA_TYPES | {"model_type": "qwen3_next", "mlp_only_layers": [1]},
 }
+# A short convolution between gates.
+CONV = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "norm_eps": 1e-5,
+        "tie_word_embeddings": True}
+CASES |= {
+    "lfm2": CONV | {"model_type": "lfm2", "conv_L_cache": 4, "block_multiple_of": 8, "block_ffn_dim_multiplier": 1.3},
+    "lfm2-bias": CONV | {"model_type": "lfm2", "conv_bias": True, "block_auto_adjust_ff_dim": False},
+    "lfm2moe": CONV | MOE | {"model_type": "lfm2_moe", "num_hidden_layers": 3, "num_experts": 6, "moe_intermediate_size": 24,
+                             "num_dense_layers": 1, "routed_scaling_factor": 1.5},
+}
+# Mamba-2: heads of 16 in two groups.
+MAMBA = {"mamba_n_heads": 6, "mamba_d_head": 16, "mamba_n_groups": 2, "mamba_d_state": 10, "mamba_d_conv": 4,
+         "num_hidden_layers": 3, "head_dim": 8}
+MAMBA_TYPES = {"layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+NEMOTRON = {"model_type": "nemotron_h", "mamba_num_heads": 6, "mamba_head_dim": 14, "n_groups": 3, "ssm_state_size": 10,
+            "time_step_min": 1e-30, "layer_norm_epsilon": 1e-5}
+FALCON = {"model_type": "falcon_h1", "mamba_d_ssm": 84, "mamba_d_head": 14, "num_hidden_layers": 2}
+CASES |= {
+    "granitehybrid": MOE | MAMBA | MAMBA_TYPES | {
+        "model_type": "granitemoehybrid", "num_hidden_layers": 3, "num_local_experts": 5, "shared_intermediate_size": 40,
+        "embedding_multiplier": 6.0, "residual_multiplier": 0.3, "attention_multiplier": 0.3, "logits_scaling": 2.5},
+    "granitehybrid-dense": MAMBA | MAMBA_TYPES | {
+        "model_type": "granitemoehybrid", "num_local_experts": 0, "shared_intermediate_size": 40, "mamba_proj_bias": True,
+        "mamba_conv_bias": False, "position_embedding_type": "rope", "attention_multiplier": 0.3, "mamba_n_groups": 3},
+    "bamba": MAMBA | {"model_type": "bamba", "attn_layer_indices": [1]},
+    "nemotron_h": NEMOTRON | {"layers_block_type": ["linear_attention", "mlp", "full_attention", "linear_attention", "mlp"],
+                              "num_hidden_layers": 5},
+    "nemotron_h-moe": NEMOTRON | MOE | {
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"], "num_hidden_layers": 4,
+        "n_routed_experts": 6, "moe_intermediate_size": 24, "moe_shared_expert_intermediate_size": 40,
+        "routed_scaling_factor": 2.5, "use_bias": True},
+    "nemotron_h-latent": NEMOTRON | MOE | {
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"], "num_hidden_layers": 4,
+        "n_routed_experts": 6, "moe_intermediate_size": 24, "moe_shared_expert_intermediate_size": 40,
+        "moe_latent_size": 20},
+    "falcon-h1": MAMBA | FALCON | {
+        "mamba_rms_norm": True, "mamba_norm_before_gate": False, "embedding_multiplier": 6.0, "lm_head_multiplier": 0.7,
+        "mlp_multipliers": [0.8, 1.3], "key_multiplier": 0.6, "attention_in_multiplier": 1.2,
+        "attention_out_multiplier": 0.9, "ssm_multipliers": [0.9, 1.1, 0.8, 1.2, 0.7], "ssm_in_multiplier": 1.3,
+        "ssm_out_multiplier": 0.6},
+    "falcon-h1-norm": MAMBA | FALCON | {"mamba_rms_norm": True},
+    "falcon-h1-plain": MAMBA | FALCON | {"mamba_proj_bias": True, "rope_theta": 500.0},
+    "mamba2": {"model_type": "mamba2", "num_heads": 6, "head_dim": 16, "n_groups": 2, "state_size": 10,
+               "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5},
+}
 # Models that see, whole: the tower's tensors are in the files and not used.
 SECTIONS = {"rope_theta": 500.0}
 QWEN2_EYE = {"depth": 1, "embed_dim": 8, "hidden_size": 48, "num_heads": 1, "mlp_ratio": 1, "patch_size": 2}

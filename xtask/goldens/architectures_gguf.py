@@ -121,10 +121,36 @@ CASES |= {
     "qwen3next": ("qwen3next", "F16", DELTA_MOE | {"model_type": "qwen3_next"}),
     "qwen3next-old": ("qwen3next", "F16", DELTA_MOE | {"model_type": "qwen3_next"}),
 }
-UNSAID = ("granite", "granitemoe", "phi3")
+CONV = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"], "norm_eps": 1e-5, "conv_L_cache": 3,
+        "tie_word_embeddings": True, "block_auto_adjust_ff_dim": False, "rope_theta": 1000.0, "head_dim": 4}
+MAMBA = {"mamba_n_heads": 6, "mamba_d_head": 8, "mamba_n_groups": 2, "mamba_d_state": 5, "mamba_d_conv": 4, "head_dim": 4,
+         "num_hidden_layers": 3, "layer_types": ["linear_attention", "full_attention", "linear_attention"]}
+GRANITE = MAMBA | {"model_type": "granitemoehybrid", "embedding_multiplier": 6.0, "residual_multiplier": 0.3,
+                   "attention_multiplier": 0.3, "logits_scaling": 2.5, "shared_intermediate_size": 32}
+NEMOTRON = {"model_type": "nemotron_h", "mamba_num_heads": 6, "mamba_head_dim": 7, "n_groups": 3, "ssm_state_size": 5,
+            "conv_kernel": 4, "time_step_min": 1e-30, "layer_norm_epsilon": 1e-5, "num_hidden_layers": 4}
+CASES |= {
+    "lfm2": ("lfm2", "F16", CONV | {"model_type": "lfm2"}),
+    "lfm2moe": ("lfm2moe", "F16", CONV | SPARSE | {"model_type": "lfm2_moe", "num_experts": 4, "num_dense_layers": 1}),
+    "granitehybrid": ("granitehybrid", "F16", SPARSE | GRANITE),
+    "granitehybrid-dense": ("granitehybrid", "F16", GRANITE | {"num_local_experts": 0, "num_experts_per_tok": 0}),
+    "nemotron_h": ("nemotron_h", "F16", NEMOTRON | {
+        "layers_block_type": ["linear_attention", "mlp", "full_attention", "mlp"]}),
+    "nemotron_h-moe": ("nemotron_h_moe", "F16", NEMOTRON | SPARSE | {
+        "layers_block_type": ["linear_attention", "moe", "full_attention", "moe"], "n_routed_experts": 4,
+        "moe_shared_expert_intermediate_size": 32, "moe_latent_size": 16, "routed_scaling_factor": 2.5}),
+    "falcon-h1": ("falcon-h1", "F32", {k: v for k, v in MAMBA.items() if k != "layer_types"} | {
+        "model_type": "falcon_h1", "mamba_d_ssm": 48, "mamba_rms_norm": True, "mamba_norm_before_gate": False,
+        "embedding_multiplier": 6.0, "lm_head_multiplier": 0.7, "mlp_multipliers": [0.8, 1.3], "key_multiplier": 0.6,
+        "attention_in_multiplier": 1.2, "attention_out_multiplier": 0.9, "ssm_in_multiplier": 1.3,
+        "ssm_multipliers": [0.9, 1.1, 0.8, 1.2, 0.7], "ssm_out_multiplier": 0.6}),
+    "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
+                                 "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
+}
+UNSAID = ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
-PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid")
 
 
 def main():
@@ -160,7 +186,8 @@ def weights(config, kind):
 
 
 def matrix(name, data):
-    whole = ("bias", "router", "gate_inp", "shared_expert_gate", "mlp.gate.", "conv1d", "conv.conv")
+    whole = ("bias", "router", "gate_inp", "shared_expert_gate", "mlp.gate.", "conv1d", "conv.conv",
+             "feed_forward.gate.", "mixer.gate.", "A_log", ".D", "norm.")
     return data.ndim > 1 and not any(part in name for part in whole)
 
 
@@ -342,6 +369,9 @@ def renamed(known, tensor):
         tensor += ".weight"
     if tensor.endswith(("e_score_correction_bias", "expert_bias")):
         return f"blk.{tensor.split('.')[2]}.exp_probs_b.bias"
+    tensor = tensor.replace("model.layers.", "layers.") if ".feed_forward.experts." in tensor else tensor
+    if ".mixer.experts." in tensor:
+        tensor = tensor.replace("backbone.", "model.").replace(".mixer.", ".mlp.")
     found = known.get_name(tensor, try_suffixes=(".weight", ".bias"))
     assert found, tensor
     return found

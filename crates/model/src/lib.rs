@@ -25,7 +25,7 @@ pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{
-    AttentionSpec, Biases, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LatentSpec, LayerSpec, ModelSpec,
+    AttentionSpec, Biases, ConvSpec, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LatentSpec, LayerSpec, ModelSpec,
 };
-pub use spec::{Norms, QkNorm, RecurrentSpec, Scales, SharedSpec};
+pub use spec::{Norms, QkNorm, RecurrentSpec, Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec};
 pub use texts::Texts;

@@ -2,7 +2,7 @@
 
 mod recurrent;
 
-pub use recurrent::{DeltaSpec, RecurrentSpec};
+pub use recurrent::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanScales, ScanSpec};
 
 use graph::{Activation, GateScoring, Groups, Growth, Rope, Squash};
 
@@ -33,6 +33,13 @@ pub struct ModelSpec {
     pub layer_embed: Option<usize>,
     /// What each layer does.
     pub(crate) blocks: Vec<LayerSpec>,
+}
+
+impl LayerSpec {
+    /// Whether it finds something in other rows of the sequence.
+    pub(crate) fn mixes(&self) -> bool {
+        self.attention.is_some() || self.recurrent.is_some()
+    }
 }
 
 impl ModelSpec {
@@ -91,6 +98,8 @@ pub struct LayerSpec {
     pub attention: Option<AttentionSpec>,
     /// Where the keys and values come from.
     pub keys: KeySource,
+    /// What the attention's output is multiplied with; 1 for most models.
+    pub attention_scale: f32,
     /// What it brings forward along a sequence. Beside attention, both read the same and what they give is added up.
     pub recurrent: Option<RecurrentSpec>,
     /// Its feed-forward part.
@@ -199,8 +208,12 @@ pub struct FfnSpec {
     pub width: usize,
     /// What is applied to the gate.
     pub act: Activation,
+    /// Whether an activated gate is multiplied with what is read; without one, that itself is activated.
+    pub gated: bool,
     /// Whether its matrices (and the router) have a bias.
     pub bias: bool,
+    /// What the gate's and the last matrix's products are multiplied with; 1 for most models.
+    pub scales: [f32; 2],
     /// Its experts; `None` if it is dense.
     pub experts: Option<ExpertSpec>,
 }
@@ -224,6 +237,8 @@ pub struct ExpertSpec {
     pub scale: f32,
     /// Whether the weight of each is multiplied with a factor of its own.
     pub scaled: bool,
+    /// Width of what the experts read and give, if that is not the residual stream's.
+    pub latent: Option<usize>,
     /// What every token uses besides.
     pub shared: Option<SharedSpec>,
 }

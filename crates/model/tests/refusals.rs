@@ -48,7 +48,7 @@ fn numbers_are_checked() {
 
 #[test]
 fn what_is_not_handled_is_refused() {
-    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, deepseek_v2");
+    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, bamba");
     check("llama", "/config/hidden_act", json!("relu"), "hidden_act", "\"relu\"");
     check("llama", "/config/rope_scaling", json!({"type": "drope"}), "rope_type", "\"drope\"");
     check("llama-linear", "/config/rope_scaling/twist", json!(2), "rope_scaling.twist", "not supported");

@@ -65,13 +65,15 @@ fn broken(checkpoint: &Checkpoint, e: GraphError) -> ModelError {
 impl Builder<'_> {
     fn layer(&mut self, i: usize, x: ValueId) -> Value {
         let spec = self.spec;
-        let h = if spec.norms.before() { self.norm(i, "attn_norm", spec.width, x)? } else { x };
-        let x = match self.mixed(i, h)? {
-            Some(mixed) => self.add(i, "post_attention_norm", x, mixed)?,
-            None => x,
-        };
+        // A layer that only feeds forward has one norm, which goes by the first one's name.
+        let (mut x, mut norm) = (x, "attn_norm");
+        if spec.layer(i).mixes() {
+            let h = if spec.norms.before() { self.norm(i, norm, spec.width, x)? } else { x };
+            let mixed = self.mixed(i, h)?;
+            (x, norm) = (self.add(i, "post_attention_norm", x, mixed)?, "ffn_norm");
+        }
         let Some(ffn) = &spec.layer(i).ffn else { return Ok(x) };
-        let h = if spec.norms.before() { self.norm(i, "ffn_norm", spec.width, x)? } else { x };
+        let h = if spec.norms.before() { self.norm(i, norm, spec.width, x)? } else { x };
         let f = match &ffn.experts {
             None => self.dense(i, ffn, h)?,
             Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => {
@@ -83,13 +85,13 @@ impl Builder<'_> {
     }
 
     /// What the layer finds in the other rows of the sequence.
-    fn mixed(&mut self, i: usize, h: ValueId) -> Result<Option<ValueId>, ModelError> {
+    fn mixed(&mut self, i: usize, h: ValueId) -> Value {
         let layer = self.spec.layer(i);
         let attended = layer.attention.as_ref().map(|a| self.attended(i, a, h)).transpose()?;
         let recurrent = layer.recurrent.as_ref().map(|r| self.recurrent(i, r, h)).transpose()?;
         match (attended, recurrent) {
-            (Some(a), Some(r)) => self.push(Op::Add, &[a, r]).map(Some),
-            (one, other) => Ok(one.or(other)),
+            (Some(a), Some(r)) => self.push(Op::Add, &[a, r]),
+            (one, other) => Ok(one.or(other).unwrap_or(h)),
         }
     }
 
@@ -99,7 +101,8 @@ impl Builder<'_> {
             _ => self.attention(i, attention, h)?,
         };
         let a = if attention.gate == Gate::None { a } else { self.gated(i, attention, h, a)? };
-        self.project(i, "attn_output", (self.spec.width, None), attention.biases.output, a)
+        let a = self.project(i, "attn_output", (self.spec.width, None), attention.biases.output, a)?;
+        self.scale(self.spec.layer(i).attention_scale, a)
     }
 
     fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
@@ -162,11 +165,16 @@ impl Builder<'_> {
     }
 
     /// The expert that every token uses, times a sigmoid of the token's own if it is gated.
-    fn shared(&mut self, i: usize, act: Activation, shared: SharedSpec, x: ValueId) -> Value {
+    fn shared(&mut self, i: usize, ffn: &FfnSpec, shared: SharedSpec, x: ValueId) -> Value {
         let slice = |first| Some(Slice { of: "ffn_gate_up_shexp", rows: 2 * shared.width, first, groups: 1 });
-        let gate = self.project(i, "ffn_gate_shexp", (shared.width, slice(0)), false, x)?;
-        let up = self.project(i, "ffn_up_shexp", (shared.width, slice(shared.width)), false, x)?;
-        let h = self.push(Op::Glu { act }, &[gate, up])?;
+        let h = if ffn.gated {
+            let gate = self.project(i, "ffn_gate_shexp", (shared.width, slice(0)), false, x)?;
+            let up = self.project(i, "ffn_up_shexp", (shared.width, slice(shared.width)), false, x)?;
+            self.push(Op::Glu { act: ffn.act }, &[gate, up])?
+        } else {
+            let up = self.project(i, "ffn_up_shexp", (shared.width, None), false, x)?;
+            self.push(Op::Activate { act: ffn.act }, &[up])?
+        };
         let y = self.project(i, "ffn_down_shexp", (self.spec.width, None), false, h)?;
         if !shared.gated {
             return Ok(y);
@@ -180,17 +188,31 @@ impl Builder<'_> {
         let of = if self.weights.fuses_up(i) { "ffn_up" } else { "ffn_gate_up" };
         let slice = |first| Some(Slice { of, rows: 2 * ffn.width, first, groups: 1 });
         let up_slice = slice(ffn.width);
-        let gate = self.project(i, "ffn_gate", (ffn.width, slice(0)), ffn.bias, x)?;
-        let up = self.project(i, "ffn_up", (ffn.width, up_slice), ffn.bias, x)?;
-        let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
-        self.project(i, "ffn_down", (self.spec.width, None), ffn.bias, h)
+        let h = if ffn.gated {
+            let gate = self.project(i, "ffn_gate", (ffn.width, slice(0)), ffn.bias, x)?;
+            let gate = self.scale(ffn.scales[0], gate)?;
+            let up = self.project(i, "ffn_up", (ffn.width, up_slice), ffn.bias, x)?;
+            self.push(Op::Glu { act: ffn.act }, &[gate, up])?
+        } else {
+            let up = self.project(i, "ffn_up", (ffn.width, None), ffn.bias, x)?;
+            self.push(Op::Activate { act: ffn.act }, &[up])?
+        };
+        let y = self.project(i, "ffn_down", (self.spec.width, None), ffn.bias, h)?;
+        self.scale(ffn.scales[1], y)
     }
 
     fn experts(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, x: ValueId) -> Value {
         let chosen = self.choose(i, ffn, experts, x)?;
-        let y = self.mixture(i, ffn, experts.count, x, chosen)?;
+        let y = match experts.latent {
+            None => self.mixture(i, ffn, experts.count, x, chosen)?,
+            Some(width) => {
+                let x = self.project(i, "ffn_latent_down", (width, None), false, x)?;
+                let y = self.mixture(i, ffn, experts.count, x, chosen)?;
+                self.project(i, "ffn_latent_up", (self.spec.width, None), false, y)?
+            }
+        };
         let Some(shared) = experts.shared else { return Ok(y) };
-        let shared = self.shared(i, ffn.act, shared, x)?;
+        let shared = self.shared(i, ffn, shared, x)?;
         self.push(Op::Add, &[y, shared])
     }
 
@@ -203,11 +225,16 @@ impl Builder<'_> {
         x: ValueId,
         [ids, gates]: [ValueId; 2],
     ) -> Value {
-        let inner = Shape { outer: count, rows: ffn.width, cols: self.spec.width };
-        let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
+        let width = self.weights.graph.value(x).width;
+        let inner = Shape { outer: count, rows: ffn.width, cols: width };
         let up = self.chosen(i, Role::Up, inner, ffn.bias, [x, ids])?;
-        let h = self.push(Op::Glu { act: ffn.act }, &[gate, up])?;
-        let outer = Shape { outer: count, rows: self.spec.width, cols: ffn.width };
+        let h = if ffn.gated {
+            let gate = self.chosen(i, Role::Gate, inner, ffn.bias, [x, ids])?;
+            self.push(Op::Glu { act: ffn.act }, &[gate, up])?
+        } else {
+            self.push(Op::Activate { act: ffn.act }, &[up])?
+        };
+        let outer = Shape { outer: count, rows: width, cols: ffn.width };
         let down = self.chosen(i, Role::Down, outer, ffn.bias, [h, ids])?;
         self.push(Op::ExpertSum, &[down, gates])
     }

@@ -344,3 +344,71 @@ pub(super) const QWEN3_NEXT_DEFAULTS: Defaults = &[
     ("moe_intermediate_size", 512.0),
     ("norm_topk_prob", 1.0),
 ];
+
+pub(super) const LFM2_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("norm_eps", 1e-5),
+    ("num_key_value_heads", 8.0),
+    ("max_position_embeddings", 128_000.0),
+    ("rope_theta", 1e6),
+    ("conv_L_cache", 3.0),
+    ("num_experts", 32.0),
+    ("num_experts_per_tok", 4.0),
+    ("moe_intermediate_size", 1792.0),
+];
+
+pub(super) const GRANITE_HYBRID_DEFAULTS: Defaults = &[
+    ("attention_multiplier", 1.0),
+    ("max_position_embeddings", 2048.0),
+    ("num_local_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
+    ("mamba_n_heads", 128.0),
+    ("mamba_n_groups", 1.0),
+    ("mamba_d_state", 256.0),
+    ("mamba_d_conv", 4.0),
+];
+
+pub(super) const BAMBA_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("max_position_embeddings", 262_144.0),
+    ("num_key_value_heads", 8.0),
+    ("partial_rotary_factor", 0.5),
+    ("mamba_n_heads", 128.0),
+    ("mamba_n_groups", 1.0),
+    ("mamba_d_state", 256.0),
+    ("mamba_d_conv", 4.0),
+];
+
+pub(super) const NEMOTRON_H_DEFAULTS: Defaults = &[
+    ("layer_norm_epsilon", 1e-5),
+    ("max_position_embeddings", 4096.0),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("mamba_num_heads", 128.0),
+    ("n_groups", 8.0),
+    ("ssm_state_size", 128.0),
+    ("conv_kernel", 4.0),
+    ("n_routed_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
+    ("moe_intermediate_size", 7688.0),
+];
+
+pub(super) const FALCON_H1_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("max_position_embeddings", 8192.0),
+    ("num_key_value_heads", 8.0),
+    ("mamba_n_heads", 128.0),
+    ("mamba_n_groups", 1.0),
+    ("mamba_d_state", 256.0),
+    ("mamba_d_conv", 4.0),
+    ("mamba_norm_before_gate", 1.0),
+];
+
+pub(super) const MAMBA2_DEFAULTS: Defaults = &[
+    ("layer_norm_epsilon", 1e-5),
+    ("max_position_embeddings", 1_048_576.0),
+    ("num_heads", 128.0),
+    ("n_groups", 8.0),
+    ("state_size", 128.0),
+    ("conv_kernel", 4.0),
+];

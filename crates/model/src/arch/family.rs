@@ -40,6 +40,8 @@ pub(crate) struct Arch {
 /// What few families have.
 #[derive(Clone, Copy)]
 pub(crate) struct Extras {
+    /// Whether an activated gate is multiplied with what feed-forward parts read.
+    pub gated: bool,
     /// What some of its layers bring forward along a sequence.
     pub recurrent: Option<Recurrence>,
     /// Whether values are normalized, without weights.
@@ -74,7 +76,7 @@ pub(crate) struct Attn {
     pub windows: Windows,
     /// The rope of layers with a window.
     pub local_rope: LocalRope,
-    /// Whether layers without a window are rotated, where others have one.
+    /// Whether layers without a window are rotated, where others have one; with recurrent layers, whether any are.
     pub global_rope: bool,
 }
 
@@ -118,6 +120,10 @@ pub(crate) enum ExpertLayout {
 pub(crate) enum Recurrence {
     /// The gated delta rule; in GGUF files, heads of values are in this order.
     Delta(HeadOrder),
+    /// A short convolution.
+    Conv,
+    /// The scan of Mamba-2.
+    Scan,
 }
 
 impl Arch {

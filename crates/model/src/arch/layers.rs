@@ -2,8 +2,8 @@
 
 use crate::{Format, Metadata, ModelError};
 
-use super::Windows;
 use super::config::{Config, Key};
+use super::{Windows, recurrent};
 
 pub(super) const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
 const USE_WINDOW: Key = Key("use_sliding_window", "");
@@ -26,6 +26,9 @@ impl Layers {
         let windows = windows(config, count, &ropes)?;
         if !config.arch.attn.global_rope && windows.iter().any(Option::is_some) {
             ropes = windows.iter().map(Option::is_some).collect();
+        }
+        if !recurrent::rotated(config)? {
+            ropes = vec![false; count];
         }
         Ok(Layers { windows, ropes })
     }

@@ -44,7 +44,7 @@ const LLAMA: Arch = Arch {
     extras: EXTRAS,
 };
 
-const EXTRAS: Extras = Extras { recurrent: None, value_norm: false, proportional: None, latent: false };
+const EXTRAS: Extras = Extras { gated: true, recurrent: None, value_norm: false, proportional: None, latent: false };
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
@@ -80,13 +80,23 @@ const QWEN35: Arch = Arch {
     ..LLAMA
 };
 
+// Some layers have a short convolution between two gates.
+const LFM2: Arch = Arch {
+    attn: Attn { qk_norm: QkNorm::PerHead, ..ATTN },
+    extras: Extras { recurrent: Some(Recurrence::Conv), ..EXTRAS },
+    ..LLAMA
+};
+
+// Some layers, or all, have the scan of Mamba-2.
+const MAMBA2: Arch = Arch { attn: ATTN, extras: Extras { recurrent: Some(Recurrence::Scan), ..EXTRAS }, ..LLAMA };
+
 // The first half of each head is rotated, in pairs of neighbours; only queries, keys and values have a bias.
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
 const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
 
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 41] = [
+pub(crate) static ARCHITECTURES: [Arch; 48] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -142,6 +152,43 @@ pub(crate) static ARCHITECTURES: [Arch; 41] = [
         extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)), ..EXTRAS },
         ..QWEN35
     },
+    Arch { name: "lfm2", model_types: &["lfm2"], gguf: &["lfm2"], defaults: LFM2_DEFAULTS, ..LFM2 },
+    Arch {
+        name: "lfm2moe",
+        model_types: &["lfm2_moe"],
+        gguf: &["lfm2moe"],
+        defaults: LFM2_DEFAULTS,
+        squash: Some(Squash::Sigmoid),
+        ..LFM2
+    },
+    Arch {
+        name: "granitehybrid",
+        model_types: &["granitemoehybrid"],
+        gguf: &["granitehybrid"],
+        defaults: GRANITE_HYBRID_DEFAULTS,
+        attn: PAIRS,
+        ..MAMBA2
+    },
+    Arch { name: "bamba", model_types: &["bamba"], gguf: &[], defaults: BAMBA_DEFAULTS, ..MAMBA2 },
+    Arch {
+        name: "nemotron_h",
+        model_types: &["nemotron_h"],
+        gguf: &["nemotron_h", "nemotron_h_moe"],
+        defaults: NEMOTRON_H_DEFAULTS,
+        act: Activation::SquaredRelu,
+        attn: Attn { global_rope: false, ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        extras: Extras { gated: false, ..MAMBA2.extras },
+        ..LLAMA
+    },
+    Arch {
+        name: "falcon-h1",
+        model_types: &["falcon_h1"],
+        gguf: &["falcon-h1"],
+        defaults: FALCON_H1_DEFAULTS,
+        ..MAMBA2
+    },
+    Arch { name: "mamba2", model_types: &["mamba2"], gguf: &["mamba2"], defaults: MAMBA2_DEFAULTS, ..MAMBA2 },
     Arch {
         name: "phi3",
         model_types: &["phi3"],

@@ -58,7 +58,8 @@ pub(super) const LIMIT: Key = Key("swiglu_limit", "");
 /// If a key is missing or wrong, or asks for something that the graph does not have.
 pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<ModelSpec, ModelError> {
     refuse(config)?;
-    let (most, width, layers) = (config.require(CONTEXT)?, config.require(WIDTH)?, config.require(LAYERS)?);
+    let (most, width) = (config.require(CONTEXT)?, config.require(WIDTH)?);
+    let layers = config.size(LAYERS)?.or_else(|| recurrent::layers(config)).ok_or_else(|| config.missing(LAYERS))?;
     // GGUF files count the layers that guess tokens ahead.
     let layers = if config.gguf() { layers.saturating_sub(guessing(config)?) } else { layers };
     if layers > config.checkpoint.tensors().len() {
@@ -73,13 +74,13 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         layers,
         width,
         vocab: config.names.vocab()?,
-        eps: config.positive(EPS)?.ok_or_else(|| config.missing(EPS))? as f32,
+        eps: recurrent::eps(config)?.ok_or_else(|| config.missing(EPS))? as f32,
         norms: config.arch.norms,
         tied: tied(config)?,
         scales: Scales {
             embed: (embed * config.positive(EMBED_SCALE)?.unwrap_or(1.0)) as f32,
             residual: config.positive(RESIDUAL_SCALE)?.unwrap_or(1.0) as f32,
-            logits: (1.0 / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
+            logits: (recurrent::logit_scale(config)? / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
         },
         logit_cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
         layer_embed: config.size(gemma4::LAYER_EMBED)?,
@@ -116,17 +117,24 @@ pub(super) struct Reader<'a> {
 impl Reader<'_> {
     fn blocks(&self, layers: usize) -> Result<Vec<LayerSpec>, ModelError> {
         // Of each kind there is one rope, shared by all layers that have it.
-        let first = |local: bool| (0..layers).find(|&i| self.layers.window(i).is_some() == local).unwrap_or(0);
         let turned = self.latent()?.map(|latent| latent.turned);
-        let rope = |local: bool| self.rope(turned.map_or_else(|| self.head_dim(first(local)), Ok)?, local);
-        let ropes = [rope(false)?, rope(true)?];
+        let attends = |&i: &usize| recurrent::attends(self.config, i);
+        let any = (0..layers).find(attends);
+        let of_kind = |local: bool| (0..layers).filter(attends).find(|&i| self.layers.window(i).is_some() == local);
+        let rope = |local: bool| {
+            let layer = of_kind(local).or(any);
+            let width = |layer| turned.map_or_else(|| self.head_dim(layer), Ok);
+            layer.map(|layer| self.rope(width(layer)?, local)).transpose()
+        };
+        let ropes: Vec<Rope> = [rope(false)?, rope(true)?].into_iter().flatten().collect();
         let layer = |i: usize| {
-            let recurrent = recurrent::read(self.config, i)?;
+            let feeds_forward = recurrent::feeds_forward(self.config, i);
             Ok(LayerSpec {
-                attention: if recurrent.is_none() { Some(self.attention(i, &ropes)?) } else { None },
+                attention: attends(&i).then(|| self.attention(i, &ropes)).transpose()?,
+                attention_scale: recurrent::attention_scale(self.config)?,
                 keys: self.keys(i)?,
-                recurrent,
-                ffn: Some(self.ffn(i)?),
+                recurrent: recurrent::read(self.config, i)?,
+                ffn: feeds_forward.then(|| self.ffn(i)).transpose()?,
                 scaled: self.config.names.has(i, "layer_output_scale.weight"),
             })
         };
@@ -154,7 +162,7 @@ impl Reader<'_> {
             None => self.config.size(HEAD_DIM)?,
             own => own,
         };
-        let head_dim = given.map_or_else(|| Ok(self.width / self.heads(0)?), Ok)?;
+        let head_dim = given.map_or_else(|| Ok(self.width / self.heads(layer)?), Ok)?;
         match head_dim {
             0 => Err(self.config.invalid(HEADS, format!("is more than the width, {}", self.width))),
             n if n % 2 == 1 => {
@@ -171,7 +179,7 @@ impl Reader<'_> {
         }
     }
 
-    fn attention(&self, i: usize, ropes: &[Rope; 2]) -> Result<AttentionSpec, ModelError> {
+    fn attention(&self, i: usize, ropes: &[Rope]) -> Result<AttentionSpec, ModelError> {
         let (config, row) = (self.config, &self.config.arch.attn);
         let (heads, head_dim) = (self.heads(i)?, self.head_dim(i)?);
         let window = self.layers.window(i);
@@ -181,7 +189,7 @@ impl Reader<'_> {
             heads,
             kv_heads: if config.arch.extras.latent { 1 } else { self.kv_heads(i)?.unwrap_or(heads) },
             head_dim,
-            scale: self.scale(head_dim, heads)?,
+            scale: self.scale(head_dim, heads)? * recurrent::score_scale(config)?,
             window,
             softcap: if row.softcap { config.positive(SCORE_CAP)?.map(|cap| cap as f32) } else { None },
             rope: self.layers.has_rope(i).then(|| ropes[usize::from(window.is_some())].clone()),
@@ -220,15 +228,18 @@ impl Reader<'_> {
 
     fn ffn(&self, i: usize) -> Result<FfnSpec, ModelError> {
         let (config, experts) = (self.config, self.experts(i)?);
-        let dense = self.dense_width(i)?;
         let width = match experts {
-            Some(_) => config.layer_size(EXPERT_FFN, i)?.or(dense),
-            None => dense,
+            Some(_) => {
+                config.layer_size(EXPERT_FFN, i)?.map_or_else(|| self.dense_width(i), |width| Ok(Some(width)))?
+            }
+            None => recurrent::dense_width(config, i).map_or_else(|| self.dense_width(i), |width| Ok(Some(width)))?,
         };
         let has = |what: &str| config.gguf() && config.names.has(i, what);
         Ok(FfnSpec {
             width: width.filter(|&n| n > 0).ok_or_else(|| config.missing(FFN))?,
             act: self.activation()?,
+            gated: config.arch.extras.gated,
+            scales: recurrent::ffn_scales(config)?,
             bias: match experts {
                 Some(_) => config.arch.experts == ExpertLayout::Interleaved || has("ffn_gate_inp.bias"),
                 None => config.flag(MLP_BIAS)?.unwrap_or(false) || has("ffn_down.bias"),
@@ -270,6 +281,7 @@ impl Reader<'_> {
             },
             scale: scale.unwrap_or(1.0) as f32,
             scaled: config.names.has(i, "ffn_down_exps.scale"),
+            latent: recurrent::latent_width(config, i),
             shared: self.shared(i),
         }))
     }

@@ -76,9 +76,13 @@ pub(super) fn safetensors(
         each("block_sparse_moe.experts", role.mixtral()),
         each("mlp.experts", &format!("{}_proj", role.name())),
         each("mlp.experts", role.mixtral()),
+        each("feed_forward.experts", role.mixtral()),
+        each("mixer.experts", &format!("{}_proj", role.name())),
         whole(&format!("mlp.experts.{fused}")),
         whole(&format!("block_sparse_moe.experts.{fused}")),
         whole(&format!("experts.{fused}")),
+        whole(&format!("feed_forward.experts.{fused}")),
+        Source::whole(names.module(layer, &format!("mixer.experts.{}_proj", role.name())), shape),
         whole(if role == Role::Down {
             "block_sparse_moe.output_linear.weight"
         } else {

@@ -17,6 +17,18 @@ pub(crate) struct Names<'a> {
 }
 
 const EMBED: &str = "embed_tokens.weight";
+const OLD_EMBED: &str = "embeddings.weight";
+
+/// What the norm before the output is called, in GGUF files or not.
+const OUTPUT_NORM: &[(bool, &str)] = &[
+    (true, "output_norm"),
+    // LFM 2, whose other format calls it so.
+    (true, "token_embd_norm"),
+    (false, "norm"),
+    (false, "embedding_norm"),
+    (false, "final_layernorm"),
+    (false, "norm_f"),
+];
 
 /// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
 /// here: its name depends on what other norms there are.
@@ -94,6 +106,9 @@ const SELECTION_BIAS: &[&str] = &[
     "block_sparse_moe.e_score_correction_bias",
     "mlp.moe_statics.e_score_correction_bias",
     "mlp.expert_bias",
+    "feed_forward.expert_bias",
+    "mixer.gate.e_score_correction_bias",
+    "mixer.gate.e_score_correction.bias",
 ];
 
 impl<'a> Names<'a> {
@@ -101,9 +116,9 @@ impl<'a> Names<'a> {
         let prefix = match checkpoint.format() {
             Format::Gguf => String::new(),
             Format::Safetensors => {
-                let embed = checkpoint.tensors().iter().find(|t| t.name.ends_with(EMBED));
+                let ending = |name: &str| checkpoint.tensors().iter().find_map(|t| t.name.strip_suffix(name));
                 let missing = || checkpoint.invalid("model.embed_tokens.weight", "the tensor is missing");
-                embed.ok_or_else(missing)?.name.trim_end_matches(EMBED).to_owned()
+                ending(EMBED).or(ending(OLD_EMBED)).ok_or_else(missing)?.to_owned()
             }
         };
         Ok(Names { checkpoint, norms: arch.norms, prefix })
@@ -115,12 +130,20 @@ impl<'a> Names<'a> {
 
     /// The embedding.
     pub(crate) fn embed(&self) -> String {
-        if self.gguf() { "token_embd.weight".into() } else { format!("{}{EMBED}", self.prefix) }
+        if self.gguf() {
+            return "token_embd.weight".into();
+        }
+        let own = format!("{}{EMBED}", self.prefix);
+        if self.checkpoint.tensor(&own).is_some() { own } else { format!("{}{OLD_EMBED}", self.prefix) }
     }
 
     /// The norm before the output.
     pub(crate) fn output_norm(&self) -> String {
-        if self.gguf() { "output_norm.weight".into() } else { format!("{}norm.weight", self.prefix) }
+        let names = OUTPUT_NORM.iter().filter(|(gguf, _)| *gguf == self.gguf());
+        let mut names = names.map(|(_, name)| format!("{}{name}.weight", self.prefix));
+        let first = names.next().unwrap_or_default();
+        let present = |name: &String| self.checkpoint.tensor(name).is_some();
+        if present(&first) { first } else { names.find(present).unwrap_or(first) }
     }
 
     /// The output matrix, if the file has one of its own.
@@ -157,10 +180,12 @@ impl<'a> Names<'a> {
     /// What the layer's tensor of that GGUF name may be called in this checkpoint.
     pub(crate) fn layer(&self, layer: usize, tensor: &str) -> Vec<String> {
         if self.gguf() {
-            // gpt-oss's feed-forward norm goes by the name of a norm after attention.
-            let other = self.norms == Norms::Pre && tensor == "ffn_norm.weight";
-            let other = other.then(|| format!("blk.{layer}.post_attention_norm.weight"));
-            return [format!("blk.{layer}.{tensor}")].into_iter().chain(other).collect();
+            // gpt-oss's feed-forward norm goes by the name of a norm after attention, Falcon-H1's has no ending.
+            let others: &[&str] = match (self.norms, tensor) {
+                (Norms::Pre, "ffn_norm.weight") => &["post_attention_norm.weight", "ffn_norm"],
+                _ => &[],
+            };
+            return [tensor].iter().chain(others).map(|name| format!("blk.{layer}.{name}")).collect();
         }
         if let Some((_, whole)) = WHOLE.iter().find(|(gguf, _)| *gguf == tensor) {
             return vec![self.module(layer, whole)];
@@ -170,7 +195,7 @@ impl<'a> Names<'a> {
             ("ffn_norm", Norms::Both) => {
                 vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"]
             }
-            ("ffn_norm", _) => vec!["post_attention_layernorm"],
+            ("ffn_norm", _) => vec!["post_attention_layernorm", "ffn_norm", "pre_ff_layernorm"],
             _ => LAYER
                 .iter()
                 .chain(recurrent::LAYER)

@@ -10,19 +10,38 @@ use super::source::{Form, Source};
 
 /// GGUF's name of a recurrent layer's tensor without its ending beside transformers' names of it.
 pub(super) const LAYER: &[(&str, &[&str])] = &[
+    ("attn_norm", &["operator_norm", "norm"]),
+    ("attn_q", &["mixer.q_proj"]),
+    ("attn_k", &["mixer.k_proj"]),
+    ("attn_v", &["mixer.v_proj"]),
+    ("attn_output", &["self_attn.out_proj", "mixer.o_proj"]),
+    ("attn_q_norm", &["self_attn.q_layernorm"]),
+    ("attn_k_norm", &["self_attn.k_layernorm"]),
+    ("ffn_gate", &["feed_forward.w1", "feed_forward.gate_proj"]),
+    ("ffn_up", &["feed_forward.w3", "feed_forward.up_proj", "mixer.up_proj"]),
+    ("ffn_gate_up", &["shared_mlp.input_linear"]),
+    ("ffn_down", &["feed_forward.w2", "feed_forward.down_proj", "shared_mlp.output_linear", "mixer.down_proj"]),
+    ("ffn_gate_inp", &["feed_forward.gate", "mixer.gate"]),
+    ("ffn_up_shexp", &["mixer.shared_experts.up_proj"]),
+    ("ffn_down_shexp", &["mixer.shared_experts.down_proj"]),
+    ("ffn_latent_down", &["mixer.fc1_latent_proj"]),
+    ("ffn_latent_up", &["mixer.fc2_latent_proj"]),
+    ("shortconv.in_proj", &["conv.in_proj"]),
+    ("shortconv.conv", &["conv.conv"]),
+    ("shortconv.out_proj", &["conv.out_proj"]),
     ("attn_qkv", &["linear_attn.in_proj_qkv"]),
     ("attn_gate", &["linear_attn.in_proj_z"]),
-    ("ssm_in", &["linear_attn.in_proj_qkvz"]),
+    ("ssm_in", &["linear_attn.in_proj_qkvz", "mamba.in_proj", "mixer.in_proj"]),
     ("ssm_alpha", &["linear_attn.in_proj_a"]),
     ("ssm_beta", &["linear_attn.in_proj_b"]),
     ("ssm_ba", &["linear_attn.in_proj_ba"]),
-    ("ssm_conv1d", &["linear_attn.conv1d"]),
-    ("ssm_norm", &["linear_attn.norm"]),
-    ("ssm_out", &["linear_attn.out_proj"]),
+    ("ssm_conv1d", &["linear_attn.conv1d", "mamba.conv1d", "mixer.conv1d"]),
+    ("ssm_norm", &["linear_attn.norm", "mamba.norm", "mixer.norm"]),
+    ("ssm_out", &["linear_attn.out_proj", "mamba.out_proj", "mixer.out_proj"]),
 ];
 
 /// What transformers calls a recurrent layer.
-const MODULES: &[&str] = &["linear_attn"];
+const MODULES: &[&str] = &["linear_attn", "mamba", "mixer"];
 
 impl Binder<'_> {
     /// The taps of some channels of a layer's convolution, alone or as a slice of all. They are few, so always in full precision.
@@ -31,9 +50,9 @@ impl Binder<'_> {
         layer: usize,
         name: &str,
         shape: Shape,
-        slice: Slice,
+        slice: Option<Slice>,
     ) -> Result<WeightId, ModelError> {
-        let places = self.places(layer, name, "weight", shape.rows, Some(slice));
+        let places = self.places(layer, name, "weight", shape.rows, slice);
         self.bind(elements(format!("blk.{layer}.{name}.weight"), shape), Some(0.0), places)
     }
 
@@ -55,6 +74,11 @@ impl Binder<'_> {
             binding.form = Form::MinusExp;
         }
         Ok(weight)
+    }
+
+    /// How much of each head's input goes past its state.
+    pub(crate) fn skips(&mut self, layer: usize, heads: usize) -> Result<WeightId, ModelError> {
+        self.of_heads(layer, ("ssm_d", "D"), heads)
     }
 
     /// A number for each head, under GGUF's name and transformers'.

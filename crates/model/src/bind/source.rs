@@ -206,8 +206,10 @@ fn dims<'a>(checkpoint: &'a Checkpoint, name: &str, wanted: &[usize]) -> Result<
     let tensor = checkpoint.tensor(name).ok_or_else(missing)?;
     // Dimensions of 1 do not count: a vector may be a column, and taps of a convolution have one in the middle.
     let core = |dims: &[usize]| dims.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
-    let wanted_core = core(wanted);
-    if core(&tensor.dims) != wanted_core {
+    let (given, wanted_core) = (core(&tensor.dims), core(wanted));
+    // The elements of a vector may be in several rows.
+    let vector = matches!(wanted_core[..], [len] if given.iter().product::<usize>() == len);
+    if given != wanted_core && !vector {
         let problem = format!("has the dimensions {:?}, the model's numbers need {wanted_core:?}", tensor.dims);
         return Err(checkpoint.invalid(name, problem));
     }

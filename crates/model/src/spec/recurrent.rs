@@ -7,6 +7,64 @@ use graph::HeadOrder;
 pub enum RecurrentSpec {
     /// The gated delta rule.
     Delta(DeltaSpec),
+    /// A short convolution between two gates.
+    Conv(ConvSpec),
+    /// The scan of Mamba-2.
+    Scan(ScanSpec),
+}
+
+/// A short convolution between two gates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvSpec {
+    /// Its taps.
+    pub taps: usize,
+    /// Whether it and its projections have a bias.
+    pub bias: bool,
+}
+
+/// A layer of Mamba-2.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScanSpec {
+    /// Heads.
+    pub heads: usize,
+    /// Width of a head.
+    pub head_dim: usize,
+    /// Groups of heads.
+    pub groups: usize,
+    /// Rows of a head's state.
+    pub state_dim: usize,
+    /// Taps of the convolution before it.
+    pub taps: usize,
+    /// Whether the convolution has a bias.
+    pub conv_bias: bool,
+    /// Whether the projection of its input has a bias.
+    pub bias: bool,
+    /// Whether the projection of its output has one.
+    pub output_bias: bool,
+    /// The norm of its output, of each group alone.
+    pub norm: ScanNorm,
+    /// Constant factors.
+    pub scales: ScanScales,
+}
+
+/// Where the output of a scan is normalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScanNorm {
+    /// Nowhere.
+    None,
+    /// Before it is gated.
+    BeforeGate,
+    /// After it is gated.
+    AfterGate,
+}
+
+/// Constant factors of what a scan reads and gives; 1 for most models.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScanScales {
+    /// On what is projected: gate, x, b, c and time step.
+    pub projected: [f32; 5],
+    /// On what the layer gives.
+    pub output: f32,
 }
 
 /// A layer of the gated delta rule.

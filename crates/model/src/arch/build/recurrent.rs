@@ -1,10 +1,10 @@
 //! Layers that bring a state forward along a sequence.
 
-use graph::{Activation, GatedDelta, Memory, Op, ValueId};
+use graph::{Activation, GatedDelta, Memory, Op, Scan, ValueId, WeightId};
 use tensor::Shape;
 
 use crate::bind::Slice;
-use crate::spec::{DeltaSpec, RecurrentSpec};
+use crate::spec::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanSpec};
 
 use super::{Builder, Value};
 
@@ -16,12 +16,15 @@ struct Channels {
     name: &'static str,
     first: usize,
     of: usize,
+    bias: bool,
 }
 
 impl Builder<'_> {
     pub(super) fn recurrent(&mut self, i: usize, spec: &RecurrentSpec, h: ValueId) -> Value {
         match spec {
             RecurrentSpec::Delta(delta) => self.delta(i, delta, h),
+            RecurrentSpec::Conv(conv) => self.short_conv(i, conv, h),
+            RecurrentSpec::Scan(scan) => self.scan(i, scan, h),
         }
     }
 
@@ -33,7 +36,7 @@ impl Builder<'_> {
             projected[n] = self.project(i, name, (rows, self.delta_slice(i, d, n)), false, h)?;
         }
         let [q, k, v, z] = projected;
-        let channels = |name, first| Channels { name, first, of: 2 * keys + values };
+        let channels = |name, first| Channels { name, first, of: 2 * keys + values, bias: false };
         let q = self.convolved(i, channels("ssm_conv1d_q", 0), d.taps, q)?;
         let k = self.convolved(i, channels("ssm_conv1d_k", keys), d.taps, k)?;
         let v = self.convolved(i, channels("ssm_conv1d_v", 2 * keys), d.taps, v)?;
@@ -84,15 +87,79 @@ impl Builder<'_> {
         self.push(Op::Scale { by }, &[x])
     }
 
+    /// A gate times the convolution of a gated input.
+    fn short_conv(&mut self, i: usize, c: &ConvSpec, h: ValueId) -> Value {
+        let width = self.spec.width;
+        let part = |n| Some(Slice { of: "shortconv.in_proj", rows: 3 * width, first: n * width, groups: 1 });
+        let before = self.project(i, "shortconv.b", (width, part(0)), c.bias, h)?;
+        let after = self.project(i, "shortconv.c", (width, part(1)), c.bias, h)?;
+        let x = self.project(i, "shortconv.x", (width, part(2)), c.bias, h)?;
+        let x = self.push(Op::Mul, &[before, x])?;
+        let weight = self.weights.taps(i, "shortconv.conv", Shape::matrix(width, c.taps), None)?;
+        let mut y = self.causal_conv(weight, c.taps, x)?;
+        if c.bias {
+            let bias = self.weights.bias(i, "shortconv.conv", width, None)?;
+            y = self.push(Op::AddBias { bias }, &[y])?;
+        }
+        let y = self.push(Op::Mul, &[after, y])?;
+        self.project(i, "shortconv.out_proj", (width, None), c.bias, y)
+    }
+
+    fn scan(&mut self, i: usize, m: &ScanSpec, h: ValueId) -> Value {
+        let (inner, group) = (m.heads * m.head_dim, m.groups * m.state_dim);
+        let rows = [inner, inner, group, group, m.heads];
+        let names = ["ssm_in_z", "ssm_in_x", "ssm_in_b", "ssm_in_c", "ssm_in_dt"];
+        let (mut projected, mut first) = ([h; 5], 0);
+        for (n, (name, rows_of)) in names.into_iter().zip(rows).enumerate() {
+            let slice = Slice { of: "ssm_in", rows: rows.iter().sum(), first, groups: 1 };
+            let x = self.project(i, name, (rows_of, Some(slice)), m.bias, h)?;
+            projected[n] = self.scale(m.scales.projected[n], x)?;
+            first += rows_of;
+        }
+        let [z, x, b, c, step] = projected;
+        let channels = |name, first| Channels { name, first, of: inner + 2 * group, bias: m.conv_bias };
+        let x = self.convolved(i, channels("ssm_conv1d_x", 0), m.taps, x)?;
+        let b = self.convolved(i, channels("ssm_conv1d_b", inner), m.taps, b)?;
+        let c = self.convolved(i, channels("ssm_conv1d_c", inner + group), m.taps, c)?;
+        let bias = self.weights.step_bias(i, m.heads)?;
+        let step = self.push(Op::AddBias { bias }, &[step])?;
+        let step = self.push(Op::Activate { act: Activation::Softplus }, &[step])?;
+        let (decay, skip) = (self.weights.decays(i, m.heads)?, self.weights.skips(i, m.heads)?);
+        let layer = self.weights.graph.memory(Memory::Recurrent { len: m.state_dim.saturating_mul(inner) });
+        let scan = Scan { layer, heads: m.heads, groups: m.groups, decay, skip };
+        let y = self.push(Op::Scan(scan), &[x, b, c, step])?;
+        let y = if m.norm == ScanNorm::BeforeGate { self.normed_groups(i, m, y)? } else { y };
+        let y = self.push(Op::Glu { act: Activation::Silu }, &[z, y])?;
+        let y = if m.norm == ScanNorm::AfterGate { self.normed_groups(i, m, y)? } else { y };
+        let y = self.project(i, "ssm_out", (self.spec.width, None), m.output_bias, y)?;
+        self.scale(m.scales.output, y)
+    }
+
+    /// Each group normalized alone, with elements of its own.
+    fn normed_groups(&mut self, i: usize, m: &ScanSpec, x: ValueId) -> Value {
+        let inner = m.heads * m.head_dim;
+        let y = self.push(Op::UnitNorm { span: inner / m.groups, eps: self.spec.eps }, &[x])?;
+        let weight = self.weights.plain_norm(i, "ssm_norm", inner)?;
+        self.push(Op::ScaleBy { weight }, &[y])
+    }
+
     /// The causal convolution of each channel, activated.
     fn convolved(&mut self, i: usize, channels: Channels, taps: usize, x: ValueId) -> Value {
         let count = self.weights.graph.value(x).width;
-        let Channels { name, first, of: rows } = channels;
-        let slice = Slice { of: "ssm_conv1d", rows, first, groups: 1 };
+        let Channels { name, first, of: rows, bias } = channels;
+        let slice = Some(Slice { of: "ssm_conv1d", rows, first, groups: 1 });
         let weight = self.weights.taps(i, name, Shape::matrix(count, taps), slice)?;
-        let len = count.saturating_mul(taps.saturating_sub(1));
+        let mut y = self.causal_conv(weight, taps, x)?;
+        if bias {
+            let bias = self.weights.bias(i, name, count, slice)?;
+            y = self.push(Op::AddBias { bias }, &[y])?;
+        }
+        self.push(Op::Activate { act: Activation::Silu }, &[y])
+    }
+
+    fn causal_conv(&mut self, weight: WeightId, taps: usize, x: ValueId) -> Value {
+        let len = self.weights.graph.value(x).width.saturating_mul(taps.saturating_sub(1));
         let layer = self.weights.graph.memory(Memory::Recurrent { len });
-        let x = self.push(Op::CausalConv { layer, weight }, &[x])?;
-        self.push(Op::Activate { act: Activation::Silu }, &[x])
+        self.push(Op::CausalConv { layer, weight }, &[x])
     }
 }
