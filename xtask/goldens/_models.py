@@ -43,11 +43,11 @@ def numbers(config, name, shape):
         return 124, -6
     if "norm" in name and "linear_attn" not in name and config["model_type"].startswith(("qwen3_5", "qwen3_next")):
         return 0, -8
-    if "norm" in name or name.endswith(("layer_scalar", "scale")):
+    if "norm" in name and not name.endswith("bias") or name.endswith(("layer_scalar", "scale")):
         return (0 if "gemma" in config["model_type"] and "gemma4" not in config["model_type"] else 1), -8
     if len(shape) == 1 or name.endswith("bias") or "sinks" in name:
         return 0, -7
-    if "embed_tokens" in name:
+    if "embed_tokens" in name or "embed_in" in name:
         return 0, -7
     fan_in = shape[-2] if len(shape) == 3 and config["model_type"] == "gpt_oss" else shape[-1]
     return 0, round(-math.log2(0.577 * math.sqrt(fan_in))) - 7

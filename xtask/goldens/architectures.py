@@ -143,6 +143,16 @@ CASES = {
     "gemma4-layers": GEMMA4 | {"num_hidden_layers": 6, "layer_types": ["sliding_attention", "full_attention"] * 3,
                                "hidden_size_per_layer_input": 20, "vocab_size_per_layer_input": VOCAB,
                                "num_kv_shared_layers": 3, "use_double_wide_mlp": True},
+    "starcoder2": {"model_type": "starcoder2", "sliding_window": 8, "tie_word_embeddings": True},
+    "starcoder2-plain": {"model_type": "starcoder2", "use_bias": False, "norm_epsilon": 1e-3},
+    "phi2": {"model_type": "phi", "layer_norm_eps": 1e-4, "num_key_value_heads": 6},
+    "gptneox": {"model_type": "gpt_neox", "head_dim": 8, "num_key_value_heads": 6},
+    "gptneox-serial": {"model_type": "gpt_neox", "head_dim": 8, "num_key_value_heads": 6, "attention_bias": False,
+                       "use_parallel_residual": False, "rotary_pct": 0.5, "rotary_emb_base": 500},
+    "command-r": {"model_type": "cohere", "use_qk_norm": True, "logit_scale": 0.25, "tie_word_embeddings": True},
+    "command-r-plain": {"model_type": "cohere", "attention_bias": True},
+    "cohere2": {"model_type": "cohere2", "head_dim": 8, "sliding_window": 8, "num_hidden_layers": 4,
+                "sliding_window_pattern": 3, "tie_word_embeddings": True},
     "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
 }
 # Heads of values share heads of keys.

@@ -101,6 +101,13 @@ CASES = {
     "deepseek2-old": ("deepseek2", "F16", LATENT | {"model_type": "deepseek_v2"}),
     "deepseek3": ("deepseek2", "F16", LATENT | {"model_type": "deepseek_v3", "n_group": 2, "topk_group": 1,
                   "rope_parameters": YARN | {"mscale": 1.0, "mscale_all_dim": 1.0}, "routed_scaling_factor": 2.5}),
+    "starcoder2": ("starcoder2", "F16", {"model_type": "starcoder2", "head_dim": 4, "tie_word_embeddings": True}),
+    "phi2": ("phi2", "F16", {"model_type": "phi", "head_dim": 4, "num_key_value_heads": 6}),
+    "gptneox": ("gptneox", "F16", {"model_type": "gpt_neox", "head_dim": 4, "num_key_value_heads": 6, "rotary_pct": 0.5}),
+    "command-r": ("command-r", "F16", {"model_type": "cohere", "use_qk_norm": True, "head_dim": 4,
+                                       "logit_scale": 0.25, "tie_word_embeddings": True}),
+    "cohere2": ("cohere2", "F16", {"model_type": "cohere2", "head_dim": 4, "sliding_window": 8, "num_hidden_layers": 4,
+                                   "logit_scale": 0.25, "tie_word_embeddings": True}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -147,7 +154,8 @@ CASES |= {
     "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
                                  "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
 }
-UNSAID = ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
+CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2")
+UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
 PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid")
@@ -216,8 +224,16 @@ def keys(w, name, arch, c):
     if arch != "gemma4":
         w.add_feed_forward_length(c["intermediate_size"])
         w.add_head_count_kv(1 if arch == "deepseek2" and name != "deepseek2-old" else c["num_key_value_heads"])
-    w.add_layer_norm_rms_eps(c["rms_norm_eps"])
-    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6}.get(arch, 10000.0)))))
+    if arch in CLASSIC:
+        w.add_layer_norm_eps(1e-5)
+    else:
+        w.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    if arch == "gptneox":
+        w.add_parallel_residual(True)
+    if "logit_scale" in c:
+        w.add_logit_scale(c["logit_scale"])
+        w.add_rope_scaling_type(gguf.RopeScalingType.NONE)
+    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6, "command-r": 5e5}.get(arch, 10000.0)))))
     if arch == "gemma4":
         gemma4(w, c)
     elif arch == "deepseek2":
@@ -225,11 +241,13 @@ def keys(w, name, arch, c):
     elif arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
-    if arch in PERMUTED or arch in ("phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
-        w.add_rope_dimension_count(c.get("rotary_dim", int(head_dim * c.get("partial_rotary_factor", 1.0))))
+    if arch in PERMUTED or arch in CLASSIC or arch in ("phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
+        w.add_rope_dimension_count(c.get("rotary_dim", int(head_dim * c.get("partial_rotary_factor", c.get("rotary_pct", 0.5 if arch == "phi2" else 1.0)))))
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
+    if arch == "cohere2":
+        w.add_sliding_window(c["sliding_window"])
     if arch in ("exaone4", "olmo2") and "sliding_window" in c:
         w.add_sliding_window(c["sliding_window"])
         default = ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(c["num_hidden_layers"])]
@@ -397,6 +415,9 @@ def regrouped(name, made):
             heads = data.reshape(BASE["num_attention_heads"], -1, data.shape[-1])
             keys, of_values = np.split(heads, [LATENT["qk_nope_head_dim"]], 1)
             out[tensor.replace("kv_b", "k_b")], out[tensor.replace("kv_b", "v_b")] = keys.swapaxes(1, 2).copy(), of_values.copy()
+        elif "query_key_value" in tensor:
+            heads = data.reshape(BASE["num_attention_heads"], 3, -1, *data.shape[1:])
+            out[tensor] = heads.swapaxes(0, 1).reshape(data.shape)
         elif tensor.endswith("gate_up_proj_bias"):
             out[f"{stem}.experts.gate_proj.bias"], out[f"{stem}.experts.up_proj.bias"] = data[:, ::2], data[:, 1::2]
         elif tensor.endswith("down_proj_bias"):

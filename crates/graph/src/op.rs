@@ -37,7 +37,7 @@ pub enum Op {
     },
     /// x → (x − mean(x)) / deviation(x) · weight + bias, of each span alone. Ba, Kiros and Hinton 2016.
     LayerNorm {
-        /// `[m · span]`, a divisor of the row's width: m spans in turn have elements of their own.
+        /// `[m · span]` or `[m, span]`, a divisor of the row's width: m spans in turn have elements of their own.
         weight: WeightId,
         /// As long as the weight.
         bias: Option<WeightId>,

@@ -157,7 +157,8 @@ impl Shapes<'_> {
     }
 
     fn layer_norm(&self, (weight, bias): (WeightId, Option<WeightId>), span: usize, eps: f32, x: &Typed) -> Checked {
-        let len = self.vector(weight)?;
+        let (rows, cols) = self.table(weight)?;
+        let len = times("the weight's elements", rows, cols)?;
         require(divides(span, len), || format!("spans of {span} do not divide the weight's {len} elements"))?;
         require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
         if let Some(bias) = bias {

@@ -23,12 +23,12 @@ pub struct ModelSpec {
     pub eps: f32,
     /// Where a layer has norms.
     pub norms: Norms,
-    /// Whether the embedding is the output matrix too.
-    pub tied: bool,
+    /// What norms do.
+    pub norm: NormKind,
+    /// How logits are made.
+    pub output: OutputSpec,
     /// Constant factors.
     pub scales: Scales,
-    /// Logits become cap · tanh(logit / cap).
-    pub logit_cap: Option<f32>,
     /// Width of what each layer adds of an embedding of its own, if layers have one (Gemma 3n and 4).
     pub layer_embed: Option<usize>,
     /// What each layer does.
@@ -57,6 +57,29 @@ impl ModelSpec {
     }
 }
 
+/// How logits are made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OutputSpec {
+    /// Whether the embedding is the output matrix too.
+    pub tied: bool,
+    /// Whether the matrix has a bias.
+    pub bias: bool,
+    /// Logits become cap · tanh(logit / cap).
+    pub cap: Option<f32>,
+}
+
+/// What norms do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NormKind {
+    /// They divide by the root of the mean square.
+    Rms,
+    /// They subtract the mean and divide by the deviation.
+    Layer {
+        /// Whether they add a bias.
+        bias: bool,
+    },
+}
+
 /// Where a layer has norms: before, after, or around attention and feed-forward part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Norms {
@@ -66,6 +89,10 @@ pub enum Norms {
     Post,
     /// On both.
     Both,
+    /// One, on what both parts read: the layer's input.
+    Shared,
+    /// One for each part; both parts read the layer's input.
+    Beside,
 }
 
 impl Norms {
@@ -76,7 +103,12 @@ impl Norms {
 
     /// Whether what a part adds is normalized.
     pub fn after(self) -> bool {
-        self != Norms::Pre
+        matches!(self, Norms::Post | Norms::Both)
+    }
+
+    /// Whether both parts read the layer's input.
+    pub fn parallel(self) -> bool {
+        matches!(self, Norms::Shared | Norms::Beside)
     }
 }
 
@@ -195,6 +227,8 @@ pub enum QkNorm {
     None,
     /// Each head alone.
     PerHead,
+    /// Each head alone, with elements of its own.
+    EachHead,
     /// Each head alone, after it is rotated.
     AfterRope,
     /// All heads together.

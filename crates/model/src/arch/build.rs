@@ -6,7 +6,9 @@ use graph::{Activation, Attention, Graph, GraphError, KvShape, Op, Squash, Value
 use tensor::Shape;
 
 use crate::bind::{Binder, Binding, Role, Slice};
-use crate::spec::{AttentionSpec, ExpertSpec, FfnSpec, Gate, KeySource, ModelSpec, QkNorm, SharedSpec};
+use crate::spec::{
+    AttentionSpec, ExpertSpec, FfnSpec, Gate, KeySource, ModelSpec, NormKind, Norms, QkNorm, SharedSpec,
+};
 use crate::{Checkpoint, ModelError};
 
 pub(super) type Value = Result<ValueId, ModelError>;
@@ -46,12 +48,6 @@ pub(super) struct Builder<'a> {
     pub(super) kv: Vec<usize>,
 }
 
-/// The rows of a layer's heads from `first` on, where queries, keys and values are one matrix.
-fn slice(a: &AttentionSpec, first: usize) -> Option<Slice> {
-    let rows = (a.heads + 2 * a.kv_heads) * a.head_dim;
-    Some(Slice { of: "attn_qkv", rows, first: first * a.head_dim, groups: 1 })
-}
-
 /// The rows of each head from `first` on, where its queries and its gate are side by side.
 fn beside_gates(a: &AttentionSpec, first: usize) -> Option<Slice> {
     Some(Slice { of: "attn_q", rows: 2 * a.head_dim, first, groups: a.heads })
@@ -65,6 +61,9 @@ fn broken(checkpoint: &Checkpoint, e: GraphError) -> ModelError {
 impl Builder<'_> {
     fn layer(&mut self, i: usize, x: ValueId) -> Value {
         let spec = self.spec;
+        if spec.norms.parallel() {
+            return self.parallel(i, x);
+        }
         // A layer that only feeds forward has one norm, which goes by the first one's name.
         let (mut x, mut norm) = (x, "attn_norm");
         if spec.layer(i).mixes() {
@@ -95,6 +94,18 @@ impl Builder<'_> {
         }
     }
 
+    /// Both parts read the layer's input.
+    fn parallel(&mut self, i: usize, x: ValueId) -> Value {
+        let (width, layer) = (self.spec.width, self.spec.layer(i));
+        let h = self.norm(i, "attn_norm", width, x)?;
+        let attended = layer.attention.as_ref().map(|a| self.attended(i, a, h)).transpose()?;
+        let y = attended.map_or(Ok(x), |attended| self.push(Op::Add, &[x, attended]))?;
+        let Some(ffn) = &layer.ffn else { return Ok(y) };
+        let h = if self.spec.norms == Norms::Beside { self.norm(i, "ffn_norm", width, x)? } else { h };
+        let f = self.dense(i, ffn, h)?;
+        self.push(Op::Add, &[y, f])
+    }
+
     fn attended(&mut self, i: usize, attention: &AttentionSpec, h: ValueId) -> Value {
         let a = match self.spec.layer(i).keys {
             KeySource::Latent(latent) => self.latent(i, attention, latent, h)?,
@@ -106,7 +117,7 @@ impl Builder<'_> {
     }
 
     fn attention(&mut self, i: usize, a: &AttentionSpec, x: ValueId) -> Value {
-        let of_queries = if a.gate == Gate::WithQueries { beside_gates(a, 0) } else { slice(a, 0) };
+        let of_queries = if a.gate == Gate::WithQueries { beside_gates(a, 0) } else { self.slice(a, 0) };
         let q = self.project(i, "attn_q", (a.heads * a.head_dim, of_queries), a.biases.qkv, x)?;
         let q = self.rotated(i, "attn_q_norm", a, q)?;
         let q = a.growth.map_or(Ok(q), |growth| self.push(Op::Grow(growth), &[q]))?;
@@ -121,13 +132,23 @@ impl Builder<'_> {
         self.weights.graph.attention(attention, q).map_err(|e| broken(self.checkpoint, e))
     }
 
+    /// The rows of a layer's heads from `first` on, where queries, keys and values are one matrix: all queries before all keys, or a
+    /// head's of all three before the next one's.
+    fn slice(&self, a: &AttentionSpec, first: usize) -> Option<Slice> {
+        let (rows, groups) = match self.weights.mixes_heads() {
+            true => (3 * a.head_dim, a.heads),
+            false => ((a.heads + 2 * a.kv_heads) * a.head_dim, 1),
+        };
+        Some(Slice { of: "attn_qkv", rows, first: first / groups * a.head_dim, groups })
+    }
+
     /// Writes keys and values; gives the memory they are in.
     fn keys(&mut self, i: usize, a: &AttentionSpec, keys: KeySource, x: ValueId) -> Result<usize, ModelError> {
         let narrow = a.kv_heads * a.head_dim;
-        let k = self.project(i, "attn_k", (narrow, slice(a, a.heads)), a.biases.qkv, x)?;
+        let k = self.project(i, "attn_k", (narrow, self.slice(a, a.heads)), a.biases.qkv, x)?;
         let mut v = k;
         if keys != (KeySource::Normalized { of_keys: true }) {
-            v = self.project(i, "attn_v", (narrow, slice(a, a.heads + a.kv_heads)), a.biases.qkv, x)?;
+            v = self.project(i, "attn_v", (narrow, self.slice(a, a.heads + a.kv_heads)), a.biases.qkv, x)?;
         }
         let k = self.rotated(i, "attn_k_norm", a, k)?;
         if let KeySource::Normalized { .. } = keys {
@@ -155,6 +176,7 @@ impl Builder<'_> {
         let x = match a.qk_norm {
             QkNorm::None | QkNorm::AfterRope => x,
             QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
+            QkNorm::EachHead => self.head_norm(i, norm, a.head_dim, x)?,
             QkNorm::Full => self.norm(i, norm, width, x)?,
         };
         let x = match &a.rope {
@@ -302,11 +324,19 @@ impl Builder<'_> {
     fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = self.weights.output_norm(spec.width)?;
-        let x = self.push(Op::RmsNorm { weight, eps: spec.eps, quantize: false }, &[x])?;
-        let weight = if spec.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
-        let logits = self.push(Op::Linear { weight }, &[x])?;
+        let bias = match spec.norm {
+            NormKind::Layer { bias: true } => Some(self.weights.output_norm_bias(spec.width)?),
+            _ => None,
+        };
+        let x = self.normalized(weight, bias, spec.width, x)?;
+        let weight = if spec.output.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
+        let mut logits = self.push(Op::Linear { weight }, &[x])?;
+        if spec.output.bias {
+            let bias = self.weights.output_bias(spec.vocab)?;
+            logits = self.push(Op::AddBias { bias }, &[logits])?;
+        }
         let logits = self.scale(spec.scales.logits, logits)?;
-        let logits = match spec.logit_cap {
+        let logits = match spec.output.cap {
             Some(cap) => self.push(Op::SoftCap { cap }, &[logits])?,
             None => logits,
         };
@@ -334,7 +364,29 @@ impl Builder<'_> {
 
     pub(super) fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
         let weight = self.weights.norm(i, name, span)?;
-        self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[x])
+        let bias = match self.spec.norm {
+            NormKind::Layer { bias: true } => Some(self.weights.elements(i, &format!("{name}.bias"), span)?),
+            _ => None,
+        };
+        self.normalized(weight, bias, span, x)
+    }
+
+    /// A norm of each head with elements of its own.
+    fn head_norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
+        let heads = self.weights.graph.value(x).width / span;
+        let weight = self.weights.head_norm(i, name, Shape::matrix(heads, span))?;
+        self.normalized(weight, None, span, x)
+    }
+
+    fn normalized(&mut self, weight: WeightId, bias: Option<WeightId>, span: usize, x: ValueId) -> Value {
+        let eps = self.spec.eps;
+        self.push(
+            match self.spec.norm {
+                NormKind::Rms => Op::RmsNorm { weight, eps, quantize: false },
+                NormKind::Layer { .. } => Op::LayerNorm { weight, bias, span, eps },
+            },
+            &[x],
+        )
     }
 
     pub(super) fn scale(&mut self, by: f32, x: ValueId) -> Value {

@@ -163,6 +163,42 @@ pub(super) const OLMOE_DEFAULTS: Defaults = &[
     ("max_position_embeddings", 4096.0),
 ];
 
+pub(super) const STARCODER2_DEFAULTS: Defaults = &[
+    ("norm_epsilon", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 24.0),
+    ("num_key_value_heads", 2.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+pub(super) const PHI_DEFAULTS: Defaults =
+    &[("layer_norm_eps", 1e-5), ("partial_rotary_factor", 0.5), ("max_position_embeddings", 2048.0)];
+
+pub(super) const GPT_NEOX_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("num_attention_heads", 64.0),
+    ("rotary_pct", 0.25),
+    ("use_parallel_residual", 1.0),
+    (".use_parallel_residual", 1.0),
+    ("max_position_embeddings", 2048.0),
+];
+
+pub(super) const COHERE_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 64.0),
+    ("rope_theta", 500_000.0),
+    ("max_position_embeddings", 8192.0),
+];
+
+pub(super) const COHERE2_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 64.0),
+    ("sliding_window", 4096.0),
+    ("max_position_embeddings", 8192.0),
+];
+
 pub(super) const GPT_OSS_DEFAULTS: Defaults = &[
     ("rms_norm_eps", 1e-5),
     ("num_attention_heads", 64.0),

@@ -5,7 +5,7 @@ use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec};
+use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
@@ -134,7 +134,16 @@ impl Keys {
             Some(widths) if widths.iter().any(|&width| width != widths[0]) => self.sizes_of_layers(spec::FFN, &widths),
             _ => config.size(spec::FFN)?.into_iter().for_each(|width| self.size(spec::FFN, width)),
         }
-        self.f32(spec::EPS, spec.eps.into());
+        match spec.norm {
+            NormKind::Rms => self.f32(spec::EPS, spec.eps.into()),
+            NormKind::Layer { .. } => self.f32(spec::LAYER_EPS, spec.eps.into()),
+        }
+        if self.arch.norms == Norms::Beside {
+            self.set(spec::PARALLEL, GgufValue::Bool(spec.norms == Norms::Beside));
+        }
+        if self.arch.extras.logit_factor.is_some() {
+            self.f32(spec::LOGIT_FACTOR, spec.scales.logits.into());
+        }
         Ok(())
     }
 

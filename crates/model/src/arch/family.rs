@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use graph::{Activation, HeadOrder, RopeStyle, Squash};
 
-use crate::spec::{Gate, Norms, QkNorm};
+use crate::spec::{Gate, NormKind, Norms, QkNorm};
 use crate::{Checkpoint, Format, Metadata, ModelError};
 
 use super::config::Key;
@@ -50,6 +50,14 @@ pub(crate) struct Extras {
     pub proportional: Option<f64>,
     /// Whether attention is latent.
     pub latent: bool,
+    /// What norms do.
+    pub norm: NormKind,
+    /// Whether the tensors alone say which projections have a bias.
+    pub found_biases: bool,
+    /// Whether safetensors files have the rows of queries, keys and values side by side for each head.
+    pub mixed_heads: bool,
+    /// What logits are multiplied with, where the file does not say, if it may.
+    pub logit_factor: Option<f64>,
 }
 
 /// The attention of a family.
@@ -129,7 +137,7 @@ pub(crate) enum Recurrence {
 impl Arch {
     /// The row that a GGUF file of this one is read by: some families go by the name of Llama there.
     pub(crate) fn in_gguf(&'static self) -> &'static Arch {
-        if self.gguf.is_empty() { &super::ARCHITECTURES[0] } else { self }
+        if self.gguf.is_empty() { super::architectures().next().unwrap_or(self) } else { self }
     }
 
     /// The row of a checkpoint: of its text model, where config.json describes more than text.
@@ -144,10 +152,10 @@ impl Arch {
         let root = checkpoint.metadata();
         let text: Option<&Metadata> = if key == "model_type" { root.read("text_config")? } else { None };
         let of_text = text.map_or(Ok(None), |text| text.read(key))?;
-        let known = |name: &&str| super::ARCHITECTURES.iter().any(|a| names(a).contains(name));
+        let known = |name: &&str| super::architectures().any(|a| names(a).contains(name));
         let name: &str = of_text.filter(known).map_or_else(|| root.require(key), Ok)?;
-        super::ARCHITECTURES.iter().find(|a| names(a).contains(&name)).ok_or_else(|| {
-            let known: BTreeSet<_> = super::ARCHITECTURES.iter().flat_map(names).copied().collect();
+        super::architectures().find(|a| names(a).contains(&name)).ok_or_else(|| {
+            let known: BTreeSet<_> = super::architectures().flat_map(names).copied().collect();
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             let problem = format!("architecture \"{name}\" is not supported; these are: {known}");
             checkpoint.metadata().unsupported(key, problem)

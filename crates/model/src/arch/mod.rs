@@ -2,6 +2,7 @@
 //! files.
 
 mod build;
+mod classic;
 mod config;
 mod defaults;
 mod export;
@@ -23,7 +24,7 @@ pub(crate) use spec::{guessing, read_spec};
 
 use graph::{Activation, HeadOrder, RopeStyle, Squash};
 
-use crate::spec::{Gate, Norms, QkNorm};
+use crate::spec::{Gate, NormKind, Norms, QkNorm};
 
 use config::Key;
 use defaults::*;
@@ -44,7 +45,17 @@ const LLAMA: Arch = Arch {
     extras: EXTRAS,
 };
 
-const EXTRAS: Extras = Extras { gated: true, recurrent: None, value_norm: false, proportional: None, latent: false };
+const EXTRAS: Extras = Extras {
+    recurrent: None,
+    value_norm: false,
+    proportional: None,
+    latent: false,
+    norm: NormKind::Rms,
+    gated: true,
+    found_biases: false,
+    mixed_heads: false,
+    logit_factor: None,
+};
 
 const ATTN: Attn = Attn {
     gguf_rope: RopeStyle::Halves,
@@ -96,7 +107,12 @@ const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""
 const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
 
 /// Every architecture that Whinchat runs.
-pub(crate) static ARCHITECTURES: [Arch; 48] = [
+pub(crate) fn architectures() -> impl Iterator<Item = &'static Arch> {
+    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES)
+}
+
+/// Those that are most like Llama.
+static ARCHITECTURES: [Arch; 48] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",

@@ -62,12 +62,15 @@ pub(super) fn read(
     let theta = if local && config.arch.attn.local_rope == LocalRope::Unscaled { LOCAL_THETA } else { THETA };
     let base = match reader.number("rope_theta")? {
         Some(base) => base,
-        None => config.positive(theta)?.or(config.positive(THETA)?).unwrap_or(10_000.0),
+        None => config.positive(theta)?.or(config.positive(THETA)?).or(config.positive(OLD_THETA)?).unwrap_or(10_000.0),
     };
     let partial = match reader.number("partial_rotary_factor")? {
         Some(part) => part,
         None if local && config.arch.attn.local_rope == LocalRope::Unscaled => 1.0,
-        None => config.positive(PARTIAL)?.or(config.arch.extras.proportional).unwrap_or(1.0),
+        None => {
+            let given = config.positive(PARTIAL)?.or(config.positive(OLD_PARTIAL)?);
+            given.or(config.arch.extras.proportional).unwrap_or(1.0)
+        }
     };
     if !(partial > 0.0 && partial <= 1.0) {
         return Err(config.invalid(PARTIAL, format!("must be above 0 and at most 1, not {partial}")));
@@ -114,6 +117,9 @@ pub(super) fn growth(config: &Config<'_>) -> Result<Option<Growth>, ModelError> 
 const ROTARY: Key = Key("rotary_dim", "");
 const THETA: Key = Key("rope_theta", "");
 const LOCAL_THETA: Key = Key("rope_local_base_freq", "");
+/// GPT-NeoX's names.
+const OLD_THETA: Key = Key("rotary_emb_base", "");
+const OLD_PARTIAL: Key = Key("rotary_pct", "");
 const PARTIAL: Key = Key("partial_rotary_factor", "");
 const ORIGINAL: Key = Key("original_max_position_embeddings", "");
 

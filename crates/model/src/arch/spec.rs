@@ -3,7 +3,10 @@
 use graph::{Activation, GateScoring, Groups, Rope, Squash};
 
 use crate::ModelError;
-use crate::spec::{AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, QkNorm, Scales, SharedSpec};
+use crate::spec::{
+    AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm, Scales,
+    SharedSpec,
+};
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
@@ -19,6 +22,10 @@ pub(super) const HEAD_DIM: Key = Key("head_dim", "attention.key_length");
 pub(super) const LOCAL_HEAD_DIM: Key = Key("", "attention.key_length_swa");
 const GLOBAL_HEAD_DIM: Key = Key("global_head_dim", "");
 pub(super) const EPS: Key = Key("rms_norm_eps", "attention.layer_norm_rms_epsilon");
+pub(super) const LAYER_EPS: Key = Key("layer_norm_eps", "attention.layer_norm_epsilon");
+const LAYER_EPS_OTHER: Key = Key("norm_epsilon", "");
+pub(super) const PARALLEL: Key = Key("use_parallel_residual", "use_parallel_residual");
+pub(super) const LOGIT_FACTOR: Key = Key("logit_scale", "logit_scale");
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
 pub(super) const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
 pub(super) const EXPERTS: Key = Key("num_local_experts", "expert_count");
@@ -74,18 +81,37 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         layers,
         width,
         vocab: config.names.vocab()?,
-        eps: recurrent::eps(config)?.ok_or_else(|| config.missing(EPS))? as f32,
-        norms: config.arch.norms,
-        tied: tied(config)?,
+        eps: eps(config)? as f32,
+        norms: match config.flag(PARALLEL)? {
+            Some(false) if config.arch.norms == Norms::Beside => Norms::Pre,
+            _ => config.arch.norms,
+        },
+        norm: config.arch.extras.norm,
+        output: OutputSpec {
+            tied: tied(config)?,
+            bias: config.names.output_bias().is_some(),
+            cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
+        },
         scales: Scales {
             embed: (embed * config.positive(EMBED_SCALE)?.unwrap_or(1.0)) as f32,
             residual: config.positive(RESIDUAL_SCALE)?.unwrap_or(1.0) as f32,
-            logits: (recurrent::logit_scale(config)? / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
+            logits: match config.arch.extras.logit_factor {
+                Some(usual) => config.positive(LOGIT_FACTOR)?.unwrap_or(usual) as f32,
+                None => (recurrent::logit_scale(config)? / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
+            },
         },
-        logit_cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
         layer_embed: config.size(gemma4::LAYER_EMBED)?,
         blocks: reader.blocks(layers)?,
     })
+}
+
+/// What norms add before they divide.
+fn eps(config: &Config<'_>) -> Result<f64, ModelError> {
+    if config.arch.extras.norm == NormKind::Rms {
+        return recurrent::eps(config)?.ok_or_else(|| config.missing(EPS));
+    }
+    let other = config.positive(LAYER_EPS_OTHER)?;
+    config.positive(LAYER_EPS)?.or(other).ok_or_else(|| config.missing(LAYER_EPS))
 }
 
 /// GGUF files say it by leaving the output matrix out. A config.json that says so beside an output matrix of its own
@@ -184,7 +210,7 @@ impl Reader<'_> {
         let (heads, head_dim) = (self.heads(i)?, self.head_dim(i)?);
         let window = self.layers.window(i);
         let bias = config.flag(ATTENTION_BIAS)?.unwrap_or(false);
-        let has = |what: &str| config.gguf() && config.names.has(i, what);
+        let has = |what: &str| (config.gguf() || config.arch.extras.found_biases) && config.names.has(i, what);
         Ok(AttentionSpec {
             heads,
             kv_heads: if config.arch.extras.latent { 1 } else { self.kv_heads(i)?.unwrap_or(heads) },
@@ -234,7 +260,7 @@ impl Reader<'_> {
             }
             None => recurrent::dense_width(config, i).map_or_else(|| self.dense_width(i), |width| Ok(Some(width)))?,
         };
-        let has = |what: &str| config.gguf() && config.names.has(i, what);
+        let has = |what: &str| (config.gguf() || config.arch.extras.found_biases) && config.names.has(i, what);
         Ok(FfnSpec {
             width: width.filter(|&n| n > 0).ok_or_else(|| config.missing(FFN))?,
             act: self.activation()?,
@@ -326,9 +352,10 @@ impl Reader<'_> {
             return Ok(Activation::ClampedSilu { alpha, limit });
         }
         // Gemma's own field goes first: its hidden_act is older and wrong in some files.
-        let own: Option<&str> = if act == Activation::GeluTanh { config.read(GEMMA_ACT)? } else { None };
+        let gemma = act == Activation::GeluTanh && config.arch.embed_sqrt;
+        let own: Option<&str> = if gemma { config.read(GEMMA_ACT)? } else { None };
         let key = if own.is_some() { GEMMA_ACT } else { ACT };
-        let name = if act == Activation::GeluTanh { own } else { config.read(ACT)? };
+        let name = if gemma { own } else { config.read(ACT)? };
         match name {
             None => Ok(act),
             Some("silu" | "swish") => Ok(Activation::Silu),

@@ -90,6 +90,32 @@ impl<'a> Binder<'a> {
         self.bind(elements("output_norm.weight", Shape::vector(len)), Some(self.norm_shift()), vec![source])
     }
 
+    /// What is added in the norm before the output.
+    pub(crate) fn output_norm_bias(&mut self, len: usize) -> Result<WeightId, ModelError> {
+        let tensor = self.names.output_norm().replace(".weight", ".bias");
+        let source = Source::Rows { tensors: vec![tensor], of: len, first: 0 };
+        self.bind(elements("output_norm.bias", Shape::vector(len)), Some(0.0), vec![source])
+    }
+
+    /// The bias of the output matrix.
+    pub(crate) fn output_bias(&mut self, len: usize) -> Result<WeightId, ModelError> {
+        let tensor = self.names.output_bias().unwrap_or("output.bias").to_owned();
+        let source = Source::Rows { tensors: vec![tensor], of: len, first: 0 };
+        self.bind(elements("output.bias", Shape::vector(len)), Some(0.0), vec![source])
+    }
+
+    /// Whether the rows of queries, keys and values are side by side for each head.
+    pub(crate) fn mixes_heads(&self) -> bool {
+        !self.gguf && self.arch.extras.mixed_heads
+    }
+
+    /// A norm with elements of its own for each head.
+    pub(crate) fn head_norm(&mut self, layer: usize, name: &str, shape: Shape) -> Result<WeightId, ModelError> {
+        let places = self.names.layer(layer, &format!("{name}.weight")).into_iter();
+        let sources = places.map(|name| Source::whole(name, shape)).collect();
+        self.bind(elements(format!("blk.{layer}.{name}.weight"), shape), Some(self.norm_shift()), sources)
+    }
+
     /// A matrix of a layer, alone or as a slice of a fused one. `name` is GGUF's, without `.weight`.
     pub(crate) fn matrix(
         &mut self,

@@ -1,6 +1,7 @@
 //! A checkpoint bound to a graph: which bytes are which weight.
 
 mod binder;
+mod classic;
 mod experts;
 mod names;
 mod recurrent;

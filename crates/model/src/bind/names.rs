@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::spec::Norms;
 use crate::{Checkpoint, Format, ModelError};
 
-use super::recurrent;
+use super::{classic, recurrent};
 
 /// The names of one checkpoint's tensors.
 pub(crate) struct Names<'a> {
@@ -15,20 +15,6 @@ pub(crate) struct Names<'a> {
     /// What stands before `embed_tokens`: `model.`, `language_model.model.` …; empty for GGUF.
     prefix: String,
 }
-
-const EMBED: &str = "embed_tokens.weight";
-const OLD_EMBED: &str = "embeddings.weight";
-
-/// What the norm before the output is called, in GGUF files or not.
-const OUTPUT_NORM: &[(bool, &str)] = &[
-    (true, "output_norm"),
-    // LFM 2, whose other format calls it so.
-    (true, "token_embd_norm"),
-    (false, "norm"),
-    (false, "embedding_norm"),
-    (false, "final_layernorm"),
-    (false, "norm_f"),
-];
 
 /// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
 /// here: its name depends on what other norms there are.
@@ -116,9 +102,9 @@ impl<'a> Names<'a> {
         let prefix = match checkpoint.format() {
             Format::Gguf => String::new(),
             Format::Safetensors => {
-                let ending = |name: &str| checkpoint.tensors().iter().find_map(|t| t.name.strip_suffix(name));
+                let ending = |name: &&str| checkpoint.tensors().iter().find_map(|t| t.name.strip_suffix(*name));
                 let missing = || checkpoint.invalid("model.embed_tokens.weight", "the tensor is missing");
-                ending(EMBED).or(ending(OLD_EMBED)).ok_or_else(missing)?.to_owned()
+                classic::EMBED.iter().find_map(ending).ok_or_else(missing)?.to_owned()
             }
         };
         Ok(Names { checkpoint, norms: arch.norms, prefix })
@@ -133,24 +119,33 @@ impl<'a> Names<'a> {
         if self.gguf() {
             return "token_embd.weight".into();
         }
-        let own = format!("{}{EMBED}", self.prefix);
-        if self.checkpoint.tensor(&own).is_some() { own } else { format!("{}{OLD_EMBED}", self.prefix) }
+        self.present(classic::EMBED.iter().map(|name| format!("{}{name}", self.prefix)))
     }
 
     /// The norm before the output.
     pub(crate) fn output_norm(&self) -> String {
-        let names = OUTPUT_NORM.iter().filter(|(gguf, _)| *gguf == self.gguf());
-        let mut names = names.map(|(_, name)| format!("{}{name}.weight", self.prefix));
+        let names = classic::OUTPUT_NORM.iter().filter(|(gguf, _)| *gguf == self.gguf());
+        self.present(names.map(|(_, name)| format!("{}{name}.weight", self.prefix)))
+    }
+
+    /// The first of the names that the file has, or the first.
+    fn present(&self, mut names: impl Iterator<Item = String>) -> String {
         let first = names.next().unwrap_or_default();
         let present = |name: &String| self.checkpoint.tensor(name).is_some();
         if present(&first) { first } else { names.find(present).unwrap_or(first) }
+    }
+
+    /// The bias of the output matrix, if the file has one.
+    pub(crate) fn output_bias(&self) -> Option<&'a str> {
+        let name = if self.gguf() { "output.bias" } else { "lm_head.bias" };
+        self.checkpoint.tensor(name).map(|t| t.name.as_str())
     }
 
     /// The output matrix, if the file has one of its own.
     pub(crate) fn output(&self) -> Option<&'a str> {
         let names: &[&str] = match self.checkpoint.format() {
             Format::Gguf => &["output.weight"],
-            Format::Safetensors => &["lm_head.weight", "language_model.lm_head.weight"],
+            Format::Safetensors => &["lm_head.weight", "language_model.lm_head.weight", "embed_out.weight"],
         };
         names.iter().find_map(|name| self.checkpoint.tensor(name)).map(|t| t.name.as_str())
     }
@@ -199,6 +194,7 @@ impl<'a> Names<'a> {
             _ => LAYER
                 .iter()
                 .chain(recurrent::LAYER)
+                .chain(classic::LAYER)
                 .filter(|(gguf, _)| *gguf == stem)
                 .flat_map(|(_, hf)| *hf)
                 .copied()
@@ -251,7 +247,7 @@ impl<'a> Names<'a> {
         }
         tensor.starts_with(&self.prefix)
             && tensor.len() > self.prefix.len()
-            && !tensor.ends_with("rotary_emb.inv_freq")
+            && !classic::IDLE.iter().any(|ending| tensor.ends_with(ending))
             && tensor != "lm_head.weight"
     }
 }

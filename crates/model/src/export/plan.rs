@@ -61,10 +61,10 @@ impl Tensor {
         Tensor { name: name.into(), dims: vec![values.len()], stored: DType::F32, parts: vec![Part::Made(values)] }
     }
 
-    /// How wide its rows are; those of a bias whose elements change places are one element wide.
+    /// How wide its rows are; those of a bias whose elements change places, or come from several, are one element wide.
     pub(super) fn cols(&self) -> usize {
         match (self.dims.as_slice(), &self.parts[..]) {
-            ([_], [Part::Weight(_, Some(_))]) => 1,
+            ([_], [Part::Weight(_, Some(_))] | [_, _, ..]) => 1,
             (dims, _) => dims.last().copied().unwrap_or(0),
         }
     }
@@ -95,7 +95,7 @@ pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
     }
 }
 
-/// Matrices that files have as one, as llama.cpp reads Phi 3: the names of the parts without layer and ending, and the
+/// Matrices that files have as one, as llama.cpp reads Phi 3 and GPT-NeoX: the names of the parts without layer and ending, and the
 /// name of the whole.
 const FUSED: [(&[&str], &str); 2] =
     [(&["attn_q", "attn_k", "attn_v"], "attn_qkv"), (&["ffn_gate", "ffn_up"], "ffn_up")];
@@ -113,9 +113,16 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
             _ => None,
         };
         let part = Part::Weight(id, heads);
-        let fused = if arch.name == "phi3" { fused(&weight.name) } else { None };
+        let fused = fused(&weight.name).filter(|(_, whole)| match arch.name {
+            "phi3" => true,
+            "gptneox" => whole.contains("attn_qkv"),
+            _ => false,
+        });
         match fused {
-            Some((first, whole)) if !first => add(&mut tensors, &whole, part, weight.shape.rows),
+            Some((first, whole)) if !first => {
+                let rows = if weight.role == WeightRole::Elements { weight.shape.cols } else { weight.shape.rows };
+                add(&mut tensors, &whole, part, rows);
+            }
             Some((_, whole)) => tensors.push(tensor(whole, weight, part)),
             None => tensors.push(tensor(renamed(&weight.name, arch), weight, part)),
         }
@@ -143,7 +150,7 @@ fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
     Tensor { name, dims, stored: weight.dtype, parts: vec![part] }
 }
 
-/// Whether a weight is the first part of a matrix that Phi 3's files have as one, and the whole's name.
+/// Whether a weight is the first part of a matrix that such files have as one, and the whole's name.
 fn fused(name: &str) -> Option<(bool, String)> {
     let (parts, whole) = FUSED.iter().find(|(parts, _)| parts.contains(&stem(name)))?;
     Some((parts[0] == stem(name), name.replacen(stem(name), whole, 1)))
