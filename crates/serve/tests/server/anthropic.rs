@@ -264,8 +264,8 @@ async fn problems_have_their_shape() {
         (ask(json!({ "stop_sequences": ["a", 3] })), "stop_sequences[1] must be a string"),
         (ask(json!({ "temperature": -1 })), "temperature must be at least 0"),
         (ask(json!({ "stream": 1 })), "stream must be true or false"),
-        (ask(json!({ "tool_choice": { "type": "any" } })), "tool_choice of type any is not supported"),
-        (ask(json!({ "tool_choice": { "type": "tool", "name": "f" } })), "tool_choice of type tool is not supported"),
+        (ask(json!({ "tool_choice": { "type": "some" } })), "tool_choice of type some is not supported"),
+        (ask(json!({ "tool_choice": { "type": "tool" } })), "tool_choice.name is missing"),
         (tool(json!({ "type": "bash_20250124", "name": "bash" })), "tools[0] of type bash_20250124 is not supported"),
         (tool(json!({ "description": "d" })), "tools[0].name is missing"),
         (tool(json!({ "name": "f", "input_schema": [] })), "tools[0].input_schema must be an object"),
@@ -274,7 +274,11 @@ async fn problems_have_their_shape() {
         (think(json!({ "type": "enabled", "budget_tokens": 0 })), "thinking.budget_tokens must be at least 1"),
         (
             ask(json!({ "output_config": { "format": { "type": "json_schema" } } })),
-            "output_config.format is not supported",
+            "output_config.format.schema is missing",
+        ),
+        (
+            ask(json!({ "output_format": { "type": "text", "schema": {} } })),
+            "output_format of type text is not supported",
         ),
         (ask(json!({ "mcp_servers": [{ "name": "x" }] })), "mcp_servers is not supported"),
         (say(json!("x".repeat(64))), "context of 64 tokens"),

@@ -213,7 +213,7 @@ async fn there_may_be_several_listeners() {
     let listeners = tcp.into_iter().map(Into::into).chain([unix.into()]).collect();
     tokio::spawn(serve::http::serve(listeners, app, std::future::pending(), Settings::default()));
     for address in addresses {
-        assert_eq!(crate::client::fetch(address, "GET", "/health", b"").await.head.status, 200);
+        assert_eq!(fetch(address, "GET", "/health", b"").await.head.status, 200);
     }
     let mut stream = tokio::net::UnixStream::connect(&path).await.expect("it listens");
     // Whoever reaches the socket has a name for it.

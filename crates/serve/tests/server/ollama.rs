@@ -260,7 +260,7 @@ async fn problems_have_their_shape() {
         (CHAT, say(json!({ "role": "user", "images": ["AA=="] })), "messages[0].images is not supported"),
         (CHAT, called(json!({})), "messages[0].tool_calls[0].function.name is missing"),
         (CHAT, called(json!(1)), "tool_calls[0].function must be an object"),
-        (CHAT, chat(json!({ "format": "json" })), "format is not supported"),
+        (CHAT, chat(json!({ "format": "xml" })), "format must be `json` or a schema"),
         (CHAT, chat(json!({ "think": 1 })), "think must be true, false or an effort"),
         (CHAT, chat(json!({ "keep_alive": [] })), "keep_alive must be a number of seconds or a duration"),
         (CHAT, chat(json!({ "options": 1 })), "options must be an object"),

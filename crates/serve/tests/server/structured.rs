@@ -129,3 +129,44 @@ async fn what_is_asked_for_begins_after_reasoning() {
     let message = json!({ "reasoning_content": "12 a", "content": "34" });
     server.check(CHAT, &body, 200, &json!({ "choices": [{ "message": message, "finish_reason": "stop" }] })).await;
 }
+
+/// The other dialects ask in their own words.
+#[tokio::test]
+async fn other_dialects_ask_for_the_same() {
+    let server = hermes(None).await;
+    let parameters = json!({ "type": "object", "properties": { "n": { "enum": [7] } }, "required": ["n"],
+                             "additionalProperties": false });
+    let tools = json!([{ "name": "zebra", "input_schema": parameters }, { "name": "fox", "input_schema": parameters }]);
+    // The likeliest is to end the answer.
+    let body = |more: Value| {
+        let hi = json!({ "model": "default", "max_tokens": 2000, "messages": [{ "role": "user", "content": "hi" }],
+                         "logit_bias": { "256": 50 } });
+        with(hi, more)
+    };
+    for (choice, name) in [
+        (json!({ "type": "any" }), "~"),
+        (json!({ "type": "tool", "name": "zebra" }), "zebra"),
+        (json!({ "type": "tool", "name": "fox" }), "fox"),
+    ] {
+        let body = body(json!({ "tools": tools, "tool_choice": choice }));
+        let call = json!({ "type": "tool_use", "name": name, "input": { "n": 7 } });
+        let expected = json!({ "content": [call], "stop_reason": "tool_use" });
+        server.check("/v1/messages", &body, 200, &expected).await;
+    }
+    let format = json!({ "type": "json_schema", "schema": schema() });
+    for more in [json!({ "output_config": { "format": format } }), json!({ "output_format": format })] {
+        let answer = server.post("/v1/messages", &body(more)).await.json();
+        assert!(fits(answer["content"][0]["text"].as_str().unwrap_or_default()), "{answer}");
+    }
+    for path in ["/api/chat", "/api/generate"] {
+        let hi = json!({ "model": "default", "prompt": "hi", "stream": false, "options": { "num_predict": 2000 },
+                         "messages": [{ "role": "user", "content": "hi" }] });
+        let answer = server.post(path, &with(hi.clone(), json!({ "format": schema() }))).await.json();
+        let text = answer.pointer("/message/content").unwrap_or(&answer["response"]).as_str().unwrap_or_default();
+        assert!(fits(text), "{answer}");
+        let any = json!({ "format": "json", "options": { "num_predict": 2000, "logit_bias": { "125": 100 } } });
+        let answer = server.post(path, &with(hi, any)).await.json();
+        let text = answer.pointer("/message/content").unwrap_or(&answer["response"]).as_str().unwrap_or_default();
+        assert_eq!(text, "{}", "{answer}");
+    }
+}

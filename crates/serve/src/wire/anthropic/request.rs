@@ -1,6 +1,6 @@
 //! Request bodies of messages.
 
-use answer::{Ask, Chat, Ending, Input, Kind, Problem};
+use answer::{Ask, Chat, Constrained, Constraint, Ending, Input, Kind, Problem, ToolChoice};
 use serde_json::{Map, Value, json};
 
 use super::messages;
@@ -23,17 +23,37 @@ pub(super) fn ask(fields: Fields<'_>, thinking: Thinking, stream: bool) -> Resul
     let max_tokens = fields.count("max_tokens", 1)?;
     let strings = fields.strings("stop_sequences", MAX_STOPS)?;
     let ending = Ending { max_tokens, strings, ..Ending::default() };
-    let input = Input::Chat(chat(fields, thinking)?);
-    Ok(Ask { sampling: sampling(fields)?, ending, pieces: stream, ..Ask::new(input) })
+    let (input, constrained) = (Input::Chat(chat(fields, thinking)?), format(fields)?);
+    Ok(Ask { sampling: sampling(fields)?, ending, constrained, pieces: stream, ..Ask::new(input) })
+}
+
+/// The schema that the answer has to fit: `output_config.format`, which was `output_format` before.
+fn format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
+    let output = fields.object("output_config")?.map(Fields);
+    let (found, path) = match output.and_then(|output| output.get("format")) {
+        Some(_) => (output.map_or(Ok(None), |output| output.object("format")), "output_config.format"),
+        None => (fields.object("output_format"), "output_format"),
+    };
+    let Some(format) = found.map_err(|e| if path.contains('.') { within("output_config", e) } else { e })? else {
+        return Ok(None);
+    };
+    let inside = |e| within(path, e);
+    match Fields(format).required("type").map_err(inside)?.as_str() {
+        Some("json_schema") => {}
+        other => return Err(unsupported(path, &format!("of type {}", other.unwrap_or("that is no string")))),
+    }
+    let schema = Fields(format).required("schema").map_err(inside)?.clone();
+    Ok(Some(Constrained { constraint: Constraint::JsonSchema(schema), param: format!("{path}.schema") }))
 }
 
 /// The conversation.
 pub(super) fn chat(fields: Fields<'_>, thinking: Thinking) -> Result<Chat, Problem> {
     refuse(fields, UNSUPPORTED)?;
     let (messages, continues) = messages::messages(fields)?;
-    let (tools, parallel_tool_calls) = tools(fields)?;
+    let (tools, tool_choice, parallel_tool_calls) = tools(fields)?;
     Ok(Chat {
         tools,
+        tool_choice,
         add_generation_prompt: !continues,
         continue_final_message: continues,
         parallel_tool_calls,
@@ -66,31 +86,38 @@ fn variables(fields: Fields<'_>, thinking: Thinking) -> Result<Map<String, Value
     let Some(output) = fields.object("output_config")? else { return Ok(variables) };
     let output = Fields(output);
     let inside = |e| within("output_config", e);
-    refuse(output, &["format"]).map_err(inside)?;
     if let Some(effort) = output.string("effort").map_err(inside)? {
         variables.insert("reasoning_effort".into(), effort.into());
     }
     Ok(variables)
 }
 
-/// The tools that the model is shown, as OpenAI writes them, and whether an answer may call more than one.
-fn tools(fields: Fields<'_>) -> Result<(Option<Value>, bool), Problem> {
+/// The tools that the model is shown, as OpenAI writes them, whether an answer must call them, and whether it may call more
+/// than one.
+fn tools(fields: Fields<'_>) -> Result<(Option<Value>, ToolChoice, bool), Problem> {
     let items = fields.list("tools", MAX_TOOLS)?.map_or(&[][..], Vec::as_slice);
     let tools = items.iter().enumerate().map(|(i, item)| tool(&format!("tools[{i}]"), item));
     let tools = tools.collect::<Result<Vec<_>, _>>()?;
-    let (hidden, parallel) = tool_choice(fields)?;
-    Ok((Some(Value::Array(tools)).filter(|_| !hidden && !items.is_empty()), parallel))
+    let (choice, parallel) = tool_choice(fields)?;
+    let shown = Some(Value::Array(tools)).filter(|_| choice.is_some() && !items.is_empty());
+    Ok((shown, choice.unwrap_or_default(), parallel))
 }
 
-/// Whether tools are hidden from the model, and whether it may call several; a forced call would need a grammar.
-fn tool_choice(fields: Fields<'_>) -> Result<(bool, bool), Problem> {
-    let Some(map) = fields.object("tool_choice")? else { return Ok((false, true)) };
+/// Whether tools must be called (`None`: they are hidden from the model), and whether it may call several.
+fn tool_choice(fields: Fields<'_>) -> Result<(Option<ToolChoice>, bool), Problem> {
+    let Some(map) = fields.object("tool_choice")? else { return Ok((Some(ToolChoice::Auto), true)) };
     let choice = Fields(map);
     let inside = |e| within("tool_choice", e);
     let parallel = !choice.bool("disable_parallel_tool_use").map_err(inside)?.unwrap_or(false);
     match choice.string("type").map_err(inside)? {
-        Some("auto") | None => Ok((false, parallel)),
-        Some("none") => Ok((true, parallel)),
+        Some("auto") | None => Ok((Some(ToolChoice::Auto), parallel)),
+        Some("none") => Ok((None, parallel)),
+        Some("any") => Ok((Some(ToolChoice::Required), parallel)),
+        Some("tool") => {
+            let name = choice.required("name").map_err(inside)?;
+            let name = name.as_str().ok_or_else(|| wrong_type("tool_choice.name", "a string", name))?;
+            Ok((Some(ToolChoice::Named(name.to_owned())), parallel))
+        }
         Some(other) => Err(unsupported("tool_choice", &format!("of type {other}"))),
     }
 }

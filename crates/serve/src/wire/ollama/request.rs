@@ -1,6 +1,6 @@
 //! Request bodies: what is asked, by a chat or by a completion.
 
-use answer::{Ask, Ending, Input, Problem, Sampling};
+use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, Sampling};
 use serde_json::{Map, Value, json};
 
 use super::messages;
@@ -9,7 +9,7 @@ use crate::wire::logprobs::logprobs;
 use crate::wire::sampling::sampling;
 
 /// Fields of Ollama's that would change the answer and that this server does not do.
-const UNSUPPORTED: &[&str] = &["context", "format", "height", "images", "steps", "suffix", "template", "width"];
+const UNSUPPORTED: &[&str] = &["context", "height", "images", "steps", "suffix", "template", "width"];
 
 /// One of the endpoints that generate.
 pub(crate) trait Endpoint: Send + Unpin + 'static {
@@ -79,7 +79,20 @@ pub(super) fn ask<E: Endpoint>(fields: Fields<'_>, think: Think) -> Result<Optio
     check_options(options).map_err(inside)?;
     let (sampling, ending) = (sampled(options).map_err(inside)?, ending(options).map_err(inside)?);
     let (input, logprobs) = (E::input(fields, think)?, logprobs(fields)?);
-    Ok(input.map(|input| Ask { sampling, ending, logprobs, ..Ask::new(input) }))
+    let constrained = format(fields)?;
+    Ok(input.map(|input| Ask { sampling, ending, constrained, logprobs, ..Ask::new(input) }))
+}
+
+/// What the answer has to fit: `json` for any object, or a schema.
+fn format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
+    let constraint = match fields.get("format") {
+        None => return Ok(None),
+        Some(Value::String(format)) if format.is_empty() => return Ok(None),
+        Some(Value::String(format)) if format == "json" => Constraint::json_object(),
+        Some(schema @ Value::Object(_)) => Constraint::JsonSchema(schema.clone()),
+        Some(other) => return Err(wrong_type("format", "`json` or a schema", other)),
+    };
+    Ok(Some(Constrained { constraint, param: "format".to_owned() }))
 }
 
 /// What is said of thinking.
