@@ -169,6 +169,8 @@ CONV = {"num_hidden_layers": 3, "layer_types": ["conv", "full_attention", "conv"
         "tie_word_embeddings": True}
 CASES |= {
     "lfm2": CONV | {"model_type": "lfm2", "conv_L_cache": 4, "block_multiple_of": 8, "block_ffn_dim_multiplier": 1.3},
+    "lfm3": {"model_type": "lfm3", "num_hidden_layers": 4, "conv_L_cache": 7, "sliding_window": 8, "norm_eps": 1e-5,
+             "layer_types": ["conv", "full_attention", "sliding_attention", "conv"], "tie_word_embeddings": True},
     "lfm2-bias": CONV | {"model_type": "lfm2", "conv_bias": True, "block_auto_adjust_ff_dim": False},
     "lfm2moe": CONV | MOE | {"model_type": "lfm2_moe", "num_hidden_layers": 3, "num_experts": 6, "moe_intermediate_size": 24,
                              "num_dense_layers": 1, "routed_scaling_factor": 1.5},

@@ -55,7 +55,7 @@ pub enum Op {
     },
     /// a, b → a + b.
     Add,
-    /// a, b → a · b, element by element.
+    /// a, b → a · b, element by element. b may be narrower: then each of its numbers is for a span of a's, as for a head.
     Mul,
     /// x → x · by.
     Scale {

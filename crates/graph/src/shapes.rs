@@ -62,7 +62,8 @@ impl Shapes<'_> {
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::UnitNorm { span, eps }, [x]) => unit_norm(*span, *eps, x),
-            (Op::Add | Op::Mul | Op::Glu { .. }, [a, b]) => same(a, b),
+            (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
+            (Op::Mul, [a, b]) => mul(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),
             (Op::ScaleBy { weight }, [x]) => divided(self.vector(*weight)?, x).and(pass(x)),
             (Op::LayerNorm { weight, bias, span, eps }, [x]) => self.layer_norm((*weight, *bias), *span, *eps, x),
@@ -328,6 +329,15 @@ fn arity(op: &Op) -> usize {
         Op::RopeKvWrite { .. } => 3,
         _ => 1,
     }
+}
+
+fn mul(a: &Typed, b: &Typed) -> Checked {
+    let (wide, narrow) = (number(a)?, number(b)?);
+    require(wide.rows == narrow.rows, || "the inputs do not have the same rows".into())?;
+    require(divides(narrow.width, wide.width), || {
+        format!("{} factors do not divide the width {}", narrow.width, wide.width)
+    })?;
+    pass(a)
 }
 
 fn unit_norm(span: usize, eps: f32, x: &Typed) -> Checked {

@@ -261,6 +261,8 @@ impl Toy<'_> {
         let state = self.graph.memory(Memory::Recurrent { len: heads * head_dim * state_dim });
         let op = Scan { layer: state, heads, groups, decay, skip };
         let y = self.push(Op::Scan(op), &[x, b, c, step]);
+        let gates = self.linear(&name("gate"), heads, width, h);
+        let y = self.push(Op::Mul, &[y, gates]);
         self.push(Op::Activate { act: Activation::SquaredRelu }, &[y])
     }
 

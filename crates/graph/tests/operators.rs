@@ -33,6 +33,11 @@ fn rowwise() {
         b.push(Op::Mul, &inputs)
     };
     check("mul", 1, mul, [3.0, 10.0]);
+    let by_span = |b: &mut Bench| {
+        let inputs = [b.input(4, &[1.0, 2.0, 3.0, 4.0]), b.input(2, &[10.0, -1.0])];
+        b.push(Op::Mul, &inputs)
+    };
+    check("mul by spans", 1, by_span, [10.0, 20.0, -3.0, -4.0]);
     let scale = |b: &mut Bench| {
         let x = b.input(2, &[1.0, -2.0]);
         b.push(Op::Scale { by: 1.5 }, &[x])

@@ -391,6 +391,16 @@ fn heads_that_do_not_fit() {
     check_scan("scan a: layer 2 has states of 16 numbers, 32 are needed", |_, op, _| op.layer = 2);
 }
 
+#[test]
+fn factors_that_do_not_fit() {
+    check_plain("mul: 8 factors do not divide the width 6", Op::Mul, |s| vec![s.y, s.x]);
+    check_plain("mul: the inputs do not have the same rows", Op::Mul, |s| vec![s.x, s.out]);
+    check_plain("unit_norm: spans of 3 elements do not divide the width 8", Op::UnitNorm { span: 3, eps: 0.0 }, |s| {
+        vec![s.x]
+    });
+    check_plain("unit_norm: eps -1 is not a number of at least 0", Op::UnitNorm { span: 2, eps: -1.0 }, |s| vec![s.x]);
+}
+
 fn delta() -> Op {
     Op::GatedDelta(GatedDelta { layer: 2, heads: 2, key_heads: 2, order: HeadOrder::Tiled })
 }

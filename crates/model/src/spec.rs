@@ -209,6 +209,8 @@ pub enum Gate {
     Own,
     /// The rows after each head's queries, in the projection of these.
     WithQueries,
+    /// A projection of its own, which has a number for each head.
+    PerHead,
 }
 
 /// Which projections of attention have a bias.

@@ -116,7 +116,7 @@ impl Step<'_> {
             }
             Op::UnitNorm { span, eps } => rowwise::unit_norm(x(0), *span, *eps),
             Op::Add => rowwise::add(x(0), x(1)),
-            Op::Mul => x(0).iter().zip(x(1)).map(|(a, b)| a * b).collect(),
+            Op::Mul => rowwise::mul(matrix(0), matrix(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),
             Op::ScaleBy { weight: id } => rowwise::scale_by(x(0), weight(*id)),
             Op::LayerNorm { weight: id, bias, span, eps } => {

@@ -69,6 +69,12 @@ pub(super) fn unit_norm(x: &[f32], span: usize, eps: f32) -> Vec<f32> {
     x.chunks_exact(span).flat_map(norm).collect()
 }
 
+/// Each number of b times a span of a's.
+pub(super) fn mul(a: Matrix, b: Matrix) -> Vec<f32> {
+    let spans = a.data.chunks_exact(a.width / b.width);
+    spans.zip(b.data).flat_map(|(span, by)| span.iter().map(move |x| x * by)).collect()
+}
+
 pub(super) fn add(a: &[f32], b: &[f32]) -> Vec<f32> {
     a.iter().zip(b).map(|(a, b)| a + b).collect()
 }

@@ -162,6 +162,11 @@ impl Builder<'_> {
 
     /// sigmoid(gate · h) times what attention found.
     fn gated(&mut self, i: usize, spec: &AttentionSpec, h: ValueId, a: ValueId) -> Value {
+        if spec.gate == Gate::PerHead {
+            let gate = self.project(i, "attn_gate", (spec.heads, None), false, h)?;
+            let gate = self.push(Op::Activate { act: Activation::Sigmoid }, &[gate])?;
+            return self.push(Op::Mul, &[a, gate]);
+        }
         let (slice, bias) = match spec.gate {
             Gate::WithQueries => (beside_gates(spec, spec.head_dim), spec.biases.qkv),
             _ => (None, false),

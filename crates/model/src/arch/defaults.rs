@@ -448,3 +448,16 @@ pub(super) const MAMBA2_DEFAULTS: Defaults = &[
     ("state_size", 128.0),
     ("conv_kernel", 4.0),
 ];
+
+pub(super) const LFM3_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("norm_eps", 1e-5),
+    ("num_attention_heads", 16.0),
+    ("num_key_value_heads", 4.0),
+    ("head_dim", 128.0),
+    ("max_position_embeddings", 128_000.0),
+    ("rope_theta", 1e6),
+    ("rope_local_base_freq", 1e4),
+    ("sliding_window", 256.0),
+    ("conv_L_cache", 7.0),
+];

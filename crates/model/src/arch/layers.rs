@@ -75,6 +75,7 @@ fn windows(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<Opti
             return Err(config.unsupported(TYPES, problem));
         }
         Some(types) => types,
+        None if config.arch.extras.recurrent.is_some() => return Err(config.missing(TYPES)),
         None => pattern(config, count, ropes)?,
     };
     Ok(local.into_iter().map(|local| local.then_some(window)).collect())

@@ -112,7 +112,7 @@ pub(crate) fn architectures() -> impl Iterator<Item = &'static Arch> {
 }
 
 /// Those that are most like Llama.
-static ARCHITECTURES: [Arch; 48] = [
+static ARCHITECTURES: [Arch; 49] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -176,6 +176,22 @@ static ARCHITECTURES: [Arch; 48] = [
         defaults: LFM2_DEFAULTS,
         squash: Some(Squash::Sigmoid),
         ..LFM2
+    },
+    Arch {
+        name: "lfm3",
+        model_types: &["lfm3"],
+        gguf: &[],
+        defaults: LFM3_DEFAULTS,
+        norms: Norms::Both,
+        attn: Attn {
+            qk_norm: QkNorm::PerHead,
+            gate: Gate::PerHead,
+            windows: Windows::Last,
+            local_rope: LocalRope::Unscaled,
+            ..ATTN
+        },
+        extras: Extras { proportional: Some(0.5), ..LFM2.extras },
+        ..LLAMA
     },
     Arch {
         name: "granitehybrid",

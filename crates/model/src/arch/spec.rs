@@ -4,7 +4,7 @@ use graph::{Activation, GateScoring, Groups, Rope, Squash};
 
 use crate::ModelError;
 use crate::spec::{
-    AttentionSpec, Biases, ExpertSpec, FfnSpec, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm, Scales,
+    AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm, Scales,
     SharedSpec,
 };
 
@@ -227,7 +227,11 @@ impl Reader<'_> {
                 true => QkNorm::None,
                 false => row.qk_norm,
             },
-            gate: row.gate,
+            gate: if config.names.has(i, "attn_gate.weight") || row.gate != Gate::PerHead {
+                row.gate
+            } else {
+                Gate::None
+            },
             sinks: row.sinks,
             biases: Biases {
                 qkv: row.qkv_bias || bias || QKV_BIASES.iter().any(|name| has(name)),

@@ -188,7 +188,7 @@ impl<'a> Names<'a> {
         let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
         let stems = match (stem, self.norms) {
             ("ffn_norm", Norms::Both) => {
-                vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "post_attention_layernorm"]
+                vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "ffn_norm", "post_attention_layernorm"]
             }
             ("ffn_norm", _) => vec!["post_attention_layernorm", "ffn_norm", "pre_ff_layernorm"],
             _ => LAYER

@@ -17,6 +17,8 @@ pub(super) const LAYER: &[(&str, &[&str])] = &[
     ("attn_output", &["self_attn.out_proj", "mixer.o_proj"]),
     ("attn_q_norm", &["self_attn.q_layernorm"]),
     ("attn_k_norm", &["self_attn.k_layernorm"]),
+    ("post_attention_norm", &["post_operator_norm"]),
+    ("post_ffw_norm", &["post_ffn_norm"]),
     ("ffn_gate", &["feed_forward.w1", "feed_forward.gate_proj"]),
     ("ffn_up", &["feed_forward.w3", "feed_forward.up_proj", "mixer.up_proj"]),
     ("ffn_gate_up", &["shared_mlp.input_linear"]),

@@ -175,7 +175,13 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             let (span, eps) = (*span, *eps);
             each_row(cpu.pool, out, width, |_, x| vector.run(rows::UnitNorm { x, span, eps }));
         }
-        Op::Mul => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] })),
+        Op::Mul if b.width == width => {
+            each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] }));
+        }
+        Op::Mul => each_row(cpu.pool, out, width, |i, x| {
+            let spans = x.chunks_exact_mut(width / b.width).zip(&b.x[i * b.width..]);
+            spans.for_each(|(x, &by)| vector.run(rows::Scale { x, by }));
+        }),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::Grow(growth) => {
