@@ -144,7 +144,13 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         }
         Op::SoftCap { .. } if values.by_position => attention::unfused::compute(cpu, step, op, &values),
         Op::CausalConv { .. } | Op::GatedDelta(_) | Op::Scan(_) => recurrent(cpu, step, op, &values),
-        Op::ScaleBy { .. } | Op::LayerNorm { .. } | Op::Activate { .. } | Op::Slice { .. } | Op::Concat { .. } => {
+        Op::ScaleBy { .. }
+        | Op::LayerNorm { .. }
+        | Op::Activate { .. }
+        | Op::Slice { .. }
+        | Op::Concat { .. }
+        | Op::Mul
+        | Op::UnitNorm { .. } => {
             parts::compute(cpu, weights, op, values);
         }
         _ => rows_of(cpu, step, op, values),
@@ -171,17 +177,6 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             }
         }
         Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
-        Op::UnitNorm { span, eps } => {
-            let (span, eps) = (*span, *eps);
-            each_row(cpu.pool, out, width, |_, x| vector.run(rows::UnitNorm { x, span, eps }));
-        }
-        Op::Mul if b.width == width => {
-            each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] }));
-        }
-        Op::Mul => each_row(cpu.pool, out, width, |i, x| {
-            let spans = x.chunks_exact_mut(width / b.width).zip(&b.x[i * b.width..]);
-            spans.for_each(|(x, &by)| vector.run(rows::Scale { x, by }));
-        }),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::Grow(growth) => {

@@ -35,6 +35,17 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
                 to_b.copy_from_slice(&b.x[part(b, j)]);
             }
         }),
+        Op::UnitNorm { span, eps } => {
+            let (span, eps) = (*span, *eps);
+            each_row(cpu.pool, out, width, |_, x| vector.run(rows::UnitNorm { x, span, eps }));
+        }
+        Op::Mul if b.width == width => {
+            each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] }));
+        }
+        Op::Mul => each_row(cpu.pool, out, width, |i, x| {
+            let spans = x.chunks_exact_mut(width / b.width).zip(&b.x[i * b.width..]);
+            spans.for_each(|(x, &by)| vector.run(rows::Scale { x, by }));
+        }),
         _ => unreachable!("works on whole rows"),
     }
 }
