@@ -65,3 +65,13 @@ fn keys_left_out_of_config_json_mean_what_transformers_assumes() {
     check_default("gemma2", "final_logit_softcapping", json!(30.0));
     check_default("mixtral-fused", "num_experts_per_tok", json!(2));
 }
+
+#[test]
+fn what_running_does_not_need_is_named() {
+    let first = |name| golden::load(name).0.unused().first().map(|tensor| tensor.name.clone());
+    assert_eq!(first("gguf-qwen35").as_deref(), Some("blk.4.nextn.enorm.weight"));
+    assert!(first("qwen35-vision").is_some_and(|name| name.starts_with("model.visual.")));
+    for name in ["qwen35", "gguf-phi3", "gguf-lfm2moe", "nemotron_h-latent", "gguf-falcon-h1"] {
+        assert_eq!(first(name), None, "{name}");
+    }
+}

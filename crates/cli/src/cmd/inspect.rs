@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use clap::Args;
 use graph::{Device, Graph, Traffic};
 use kernels::Cpu;
-use model::{Checkpoint, List, Metadata, Value};
+use model::{Checkpoint, List, Metadata, Model, Value};
 use whinchat::{KvType, LoadOptions, Prepared};
 
 use super::ModelArg;
@@ -149,6 +149,7 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     }
     let total = parts.values().map(|(_, bytes)| bytes).sum();
     writeln!(out, "  {:<24} {:>5} weights {:>12}", "all", graph.weights().len(), size_text(total))?;
+    unused(out, &prepared.model)?;
     KvType::all().try_for_each(|kv_type| {
         let what = format!("KV cache, a position, {}", kv_type.name());
         writeln!(out, "  {what:<38} {:>12}", size_text(whinchat::kv_bytes_per_token(graph, kv_type)))
@@ -161,6 +162,20 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     writeln!(out, "  {what:<38} {:>12}  {tokens} tokens", size_text(prepared.memory.kv_pool))?;
     let Some(available) = prepared.memory.available else { return Ok(()) };
     writeln!(out, "  {:<38} {:>12}", "left of the memory now", size_text(available))
+}
+
+/// What running leaves out of the files, such as towers for images and layers that guess tokens ahead.
+fn unused(out: &mut impl Write, model: &Model) -> io::Result<()> {
+    let mut parts: BTreeMap<String, (usize, u64)> = BTreeMap::new();
+    for tensor in model.unused() {
+        let name = one_line(&tensor.name);
+        let first = name.strip_prefix("model.").unwrap_or(&name).split('.').next().unwrap_or_default().to_owned();
+        let part = parts.entry(first).or_default();
+        *part = (part.0 + 1, part.1 + tensor.bytes as u64);
+    }
+    parts.iter().try_for_each(|(name, (count, bytes))| {
+        writeln!(out, "  {:<24} {count:>5} tensors {:>12}", format!("not used: {name}"), size_text(*bytes))
+    })
 }
 
 /// `blk.3.attn_q.weight` → `blk.*.attn_q`.

@@ -12,12 +12,13 @@ pub(crate) use experts::Role;
 pub(crate) use names::Names;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use graph::{Graph, WeightId};
 
 use crate::arch::{self, Config};
-use crate::{Checkpoint, ModelError, ModelSpec};
+use crate::{Checkpoint, ModelError, ModelSpec, TensorInfo};
 
 /// A model ready for a backend: its numbers, its graph, and its weights in the files.
 #[derive(Debug)]
@@ -45,6 +46,14 @@ impl Model {
     /// Whether a weight comes from the files; norms without elements have ones of the graph's own.
     pub(crate) fn is_stored(&self, id: WeightId) -> bool {
         !matches!(self.bindings[id.index()].source, source::Source::Ones)
+    }
+
+    /// Tensors of the files that running does not need: of towers for images and sound, of layers that guess tokens ahead.
+    pub fn unused(&self) -> Vec<&TensorInfo> {
+        let used: HashSet<_> = self.bindings.iter().flat_map(|binding| binding.source.tensors()).collect();
+        let read_elsewhere = |name: &str| name.starts_with("rope_f") || name.ends_with("rotary_emb.inv_freq");
+        let all = self.checkpoint.tensors().iter();
+        all.filter(|tensor| !used.contains(tensor.name.as_str()) && !read_elsewhere(&tensor.name)).collect()
     }
 
     /// Its numbers.
