@@ -8,6 +8,7 @@ mod defaults;
 mod export;
 mod family;
 mod gemma4;
+mod hybrids;
 mod latent;
 mod layers;
 mod recurrent;
@@ -22,7 +23,7 @@ pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Recurrence, Windows};
 pub(crate) use spec::{guessing, read_spec};
 
-use graph::{Activation, HeadOrder, RopeStyle, Squash};
+use graph::{Activation, RopeStyle, Squash};
 
 use crate::spec::{Gate, NormKind, Norms, QkNorm};
 
@@ -83,24 +84,6 @@ const GEMMA3_ATTN: Attn = Attn {
     ..ATTN
 };
 
-// Some layers have the gated delta rule, the others a gate beside their queries.
-const QWEN35: Arch = Arch {
-    norm_shift: 1.0,
-    attn: Attn { qk_norm: QkNorm::PerHead, gate: Gate::WithQueries, ..ATTN },
-    extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Tiled)), ..EXTRAS },
-    ..LLAMA
-};
-
-// Some layers have a short convolution between two gates.
-const LFM2: Arch = Arch {
-    attn: Attn { qk_norm: QkNorm::PerHead, ..ATTN },
-    extras: Extras { recurrent: Some(Recurrence::Conv), ..EXTRAS },
-    ..LLAMA
-};
-
-// Some layers, or all, have the scan of Mamba-2.
-const MAMBA2: Arch = Arch { attn: ATTN, extras: Extras { recurrent: Some(Recurrence::Scan), ..EXTRAS }, ..LLAMA };
-
 // The first half of each head is rotated, in pairs of neighbours; only queries, keys and values have a bias.
 const GLM_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, output_bias: Key("", ""), ..PAIRS };
 
@@ -108,11 +91,11 @@ const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
 
 /// Every architecture that Whinchat runs.
 pub(crate) fn architectures() -> impl Iterator<Item = &'static Arch> {
-    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES)
+    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES).chain(&hybrids::ARCHITECTURES)
 }
 
 /// Those that are most like Llama.
-static ARCHITECTURES: [Arch; 49] = [
+static ARCHITECTURES: [Arch; 38] = [
     Arch { attn: PAIRS, ..LLAMA },
     Arch {
         name: "mistral",
@@ -146,81 +129,6 @@ static ARCHITECTURES: [Arch; 49] = [
         attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Last, ..ATTN },
         ..LLAMA
     },
-    Arch {
-        name: "qwen35",
-        model_types: &["qwen3_5", "qwen3_5_text"],
-        gguf: &["qwen35"],
-        defaults: QWEN35_DEFAULTS,
-        ..QWEN35
-    },
-    Arch {
-        name: "qwen35moe",
-        model_types: &["qwen3_5_moe", "qwen3_5_moe_text"],
-        gguf: &["qwen35moe"],
-        defaults: QWEN35_MOE_DEFAULTS,
-        ..QWEN35
-    },
-    Arch {
-        name: "qwen3next",
-        model_types: &["qwen3_next"],
-        gguf: &["qwen3next"],
-        defaults: QWEN3_NEXT_DEFAULTS,
-        extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)), ..EXTRAS },
-        ..QWEN35
-    },
-    Arch { name: "lfm2", model_types: &["lfm2"], gguf: &["lfm2"], defaults: LFM2_DEFAULTS, ..LFM2 },
-    Arch {
-        name: "lfm2moe",
-        model_types: &["lfm2_moe"],
-        gguf: &["lfm2moe"],
-        defaults: LFM2_DEFAULTS,
-        squash: Some(Squash::Sigmoid),
-        ..LFM2
-    },
-    Arch {
-        name: "lfm3",
-        model_types: &["lfm3"],
-        gguf: &[],
-        defaults: LFM3_DEFAULTS,
-        norms: Norms::Both,
-        attn: Attn {
-            qk_norm: QkNorm::PerHead,
-            gate: Gate::PerHead,
-            windows: Windows::Last,
-            local_rope: LocalRope::Unscaled,
-            ..ATTN
-        },
-        extras: Extras { proportional: Some(0.5), ..LFM2.extras },
-        ..LLAMA
-    },
-    Arch {
-        name: "granitehybrid",
-        model_types: &["granitemoehybrid"],
-        gguf: &["granitehybrid"],
-        defaults: GRANITE_HYBRID_DEFAULTS,
-        attn: PAIRS,
-        ..MAMBA2
-    },
-    Arch { name: "bamba", model_types: &["bamba"], gguf: &[], defaults: BAMBA_DEFAULTS, ..MAMBA2 },
-    Arch {
-        name: "nemotron_h",
-        model_types: &["nemotron_h"],
-        gguf: &["nemotron_h", "nemotron_h_moe"],
-        defaults: NEMOTRON_H_DEFAULTS,
-        act: Activation::SquaredRelu,
-        attn: Attn { global_rope: false, ..ATTN },
-        squash: Some(Squash::Sigmoid),
-        extras: Extras { gated: false, ..MAMBA2.extras },
-        ..LLAMA
-    },
-    Arch {
-        name: "falcon-h1",
-        model_types: &["falcon_h1"],
-        gguf: &["falcon-h1"],
-        defaults: FALCON_H1_DEFAULTS,
-        ..MAMBA2
-    },
-    Arch { name: "mamba2", model_types: &["mamba2"], gguf: &["mamba2"], defaults: MAMBA2_DEFAULTS, ..MAMBA2 },
     Arch {
         name: "phi3",
         model_types: &["phi3"],

@@ -4,8 +4,8 @@ use graph::{Activation, GateScoring, Groups, Rope, Squash};
 
 use crate::ModelError;
 use crate::spec::{
-    AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm, Scales,
-    SharedSpec,
+    AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm,
+    Scales, SharedSpec,
 };
 
 use super::config::{Config, Key};
