@@ -153,6 +153,17 @@ CASES = {
     "command-r-plain": {"model_type": "cohere", "attention_bias": True},
     "cohere2": {"model_type": "cohere2", "head_dim": 8, "sliding_window": 8, "num_hidden_layers": 4,
                 "sliding_window_pattern": 3, "tie_word_embeddings": True},
+    "stablelm": {"model_type": "stablelm", "head_dim": 8, "use_qkv_bias": True},
+    "stablelm-parallel": {"model_type": "stablelm", "head_dim": 8, "use_parallel_residual": True},
+    "nemotron": {"model_type": "nemotron", "hidden_act": "relu2"},
+    "arcee": {"model_type": "arcee", "mlp_bias": True, "rope_scaling": YARN | {"type": "yarn"}},
+    "laguna": MOE | {"model_type": "laguna", "num_experts": 6, "moe_intermediate_size": 24, "num_hidden_layers": 4,
+                     "shared_expert_intermediate_size": 40, "moe_routed_scaling_factor": 2.5, "sliding_window": 8,
+                     "layer_types": ["full_attention"] + ["sliding_attention"] * 3,
+                     "num_attention_heads_per_layer": [4, 6, 6, 6]},
+    "laguna-full": MOE | {"model_type": "laguna", "num_experts": 6, "moe_intermediate_size": 24, "gating": "per-element",
+                          "rope_parameters": {"full_attention": YARN | {
+                              "rope_type": "yarn", "rope_theta": 500.0, "partial_rotary_factor": 0.5}}},
     "gemma3-vision": {"model_type": "gemma3", "architectures": ["Gemma3ForConditionalGeneration"]},
 }
 # Heads of values share heads of keys.

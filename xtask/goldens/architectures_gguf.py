@@ -108,6 +108,13 @@ CASES = {
                                        "logit_scale": 0.25, "tie_word_embeddings": True}),
     "cohere2": ("cohere2", "F16", {"model_type": "cohere2", "head_dim": 4, "sliding_window": 8, "num_hidden_layers": 4,
                                    "logit_scale": 0.25, "tie_word_embeddings": True}),
+    "stablelm": ("stablelm", "F16", {"model_type": "stablelm", "head_dim": 4, "partial_rotary_factor": 0.5}),
+    "nemotron": ("nemotron", "F16", {"model_type": "nemotron", "head_dim": 4, "hidden_act": "relu2"}),
+    "arcee": ("arcee", "F16", {"model_type": "arcee", "rope_theta": 1000.0}),
+    "laguna": ("laguna", "F16", SPARSE | {"model_type": "laguna", "num_experts": 4, "num_hidden_layers": 4,
+               "shared_expert_intermediate_size": 32, "moe_routed_scaling_factor": 2.5, "sliding_window": 8,
+               "layer_types": ["full_attention"] + ["sliding_attention"] * 3,
+               "num_attention_heads_per_layer": [4, 6, 6, 6]}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -154,11 +161,11 @@ CASES |= {
     "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
                                  "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
 }
-CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2")
+CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron")
 UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
-PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid", "arcee")
 
 
 def main():
@@ -220,7 +227,7 @@ def keys(w, name, arch, c):
     w.add_block_count(c["num_hidden_layers"] + (arch in GUESSING))
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
-    w.add_head_count(c["num_attention_heads"])
+    w.add_head_count(c.get("num_attention_heads_per_layer", c["num_attention_heads"]))
     if arch != "gemma4":
         w.add_feed_forward_length(c["intermediate_size"])
         w.add_head_count_kv(1 if arch == "deepseek2" and name != "deepseek2-old" else c["num_key_value_heads"])
@@ -228,12 +235,12 @@ def keys(w, name, arch, c):
         w.add_layer_norm_eps(1e-5)
     else:
         w.add_layer_norm_rms_eps(c["rms_norm_eps"])
-    if arch == "gptneox":
+    if arch in ("gptneox", "stablelm"):
         w.add_parallel_residual(True)
     if "logit_scale" in c:
         w.add_logit_scale(c["logit_scale"])
         w.add_rope_scaling_type(gguf.RopeScalingType.NONE)
-    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6, "command-r": 5e5}.get(arch, 10000.0)))))
+    w.add_rope_freq_base(float(rope.get("rope_theta", c.get("rope_theta", {"smollm3": 2e6, "gemma4": 1e6, "command-r": 5e5, "laguna": 5e5}.get(arch, 10000.0)))))
     if arch == "gemma4":
         gemma4(w, c)
     elif arch == "deepseek2":
@@ -241,8 +248,12 @@ def keys(w, name, arch, c):
     elif arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
-    if arch in PERMUTED or arch in CLASSIC or arch in ("phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
-        w.add_rope_dimension_count(c.get("rotary_dim", int(head_dim * c.get("partial_rotary_factor", c.get("rotary_pct", 0.5 if arch == "phi2" else 1.0)))))
+    if arch == "laguna":
+        w.add_sliding_window(c["sliding_window"])
+        w.add_rope_freq_base_swa(10000.0)
+        w.add_rope_dimension_count_swa(head_dim)
+    if arch in PERMUTED or arch in CLASSIC or arch in ("laguna", "phi3", "chatglm", "glm4", "glm4moe", "minimax-m2"):
+        w.add_rope_dimension_count(c.get("rotary_dim", int(head_dim * c.get("partial_rotary_factor", c.get("rotary_pct", 0.5 if arch in ("phi2", "nemotron", "laguna") else 1.0)))))
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
@@ -269,13 +280,13 @@ def keys(w, name, arch, c):
         w.add_expert_used_count(c["num_experts_per_tok"])
     if "shared_expert_intermediate_size" in c or arch == "hunyuan-moe":
         w.add_expert_shared_feed_forward_length(c.get("shared_expert_intermediate_size", c["intermediate_size"]))
-    if arch in ("glm4moe", "dots1", "afmoe", "minimax-m2"):
+    if arch in ("glm4moe", "dots1", "afmoe", "minimax-m2", "laguna"):
         w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    if arch in ("glm4moe", "dots1", "afmoe"):
+    if arch in ("glm4moe", "dots1", "afmoe", "laguna"):
         w.add_leading_dense_block_count(1)
         w.add_expert_weights_norm(True)
-        w.add_expert_weights_scale(c.get("routed_scaling_factor", c.get("route_scale")))
-        w.add_expert_shared_count(c.get("n_shared_experts", c.get("num_shared_experts")))
+        w.add_expert_weights_scale(c.get("routed_scaling_factor", c.get("route_scale", c.get("moe_routed_scaling_factor"))))
+        w.add_expert_shared_count(c.get("n_shared_experts", c.get("num_shared_experts", 1)))
     _hybrids.keys(w, arch, c)
     if arch in GUESSING:
         w.add_nextn_predict_layers(1)
@@ -352,7 +363,8 @@ def scaling(w, c, rope):
 
 def converted(name, arch, c, made):
     """The tensors under GGUF's names, in its layouts."""
-    known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == arch), c["num_hidden_layers"])
+    of = "afmoe" if arch == "laguna" else arch  # gguf does not know it; its tensors have the same names
+    known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == of), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)
     if arch in GUESSING:
@@ -366,7 +378,7 @@ def converted(name, arch, c, made):
             data = data.reshape(-1)
         if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
             data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
-        if "gemma" in arch and arch != "gemma4" and tensor.endswith("norm.weight"):
+        if ("gemma" in arch and arch != "gemma4" or arch == "nemotron") and tensor.endswith("norm.weight"):
             data = data + np.float32(1)
         if matrix(tensor, data):
             again = quantize(data, kind)
@@ -380,10 +392,10 @@ def converted(name, arch, c, made):
 def renamed(known, tensor):
     if tensor.startswith("blk."):
         return tensor
-    tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight")
+    tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight").replace(".g_proj.", ".gate_proj.")
     if tensor.endswith(("router.scale", "per_expert_scale")):
         return f"blk.{tensor.split('.')[2]}.{'ffn_down_exps' if 'expert' in tensor else 'ffn_gate_inp'}.scale"
-    if tensor.endswith("layer_scalar") or ".experts." in tensor and not tensor.endswith((".weight", ".bias")):
+    if tensor.endswith("layer_scalar") or ".experts." in tensor and not tensor.endswith((".weight", ".bias", "_bias")):
         tensor += ".weight"
     if tensor.endswith(("e_score_correction_bias", "expert_bias")):
         return f"blk.{tensor.split('.')[2]}.exp_probs_b.bias"

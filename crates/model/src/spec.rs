@@ -200,7 +200,7 @@ pub struct AttentionSpec {
     pub biases: Biases,
 }
 
-/// What the output of attention is multiplied with: a sigmoid of a projection of its input.
+/// What the output of attention is multiplied with: mostly a sigmoid of a projection of its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
     /// Nothing.
@@ -211,6 +211,10 @@ pub enum Gate {
     WithQueries,
     /// A projection of its own, which has a number for each head.
     PerHead,
+    /// The softplus of a projection of its own, instead of a sigmoid.
+    Softplus,
+    /// As that, a number for each head.
+    SoftplusPerHead,
 }
 
 /// Which projections of attention have a bias.

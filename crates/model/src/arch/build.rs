@@ -160,19 +160,24 @@ impl Builder<'_> {
         Ok(layer)
     }
 
-    /// sigmoid(gate · h) times what attention found.
+    /// The activated gate of h times what attention found.
     fn gated(&mut self, i: usize, spec: &AttentionSpec, h: ValueId, a: ValueId) -> Value {
-        if spec.gate == Gate::PerHead {
-            let gate = self.project(i, "attn_gate", (spec.heads, None), false, h)?;
-            let gate = self.push(Op::Activate { act: Activation::Sigmoid }, &[gate])?;
-            return self.push(Op::Mul, &[a, gate]);
-        }
-        let (slice, bias) = match spec.gate {
-            Gate::WithQueries => (beside_gates(spec, spec.head_dim), spec.biases.qkv),
-            _ => (None, false),
+        let width = self.weights.graph.value(a).width;
+        let (rows, slice, bias) = match spec.gate {
+            Gate::WithQueries => (width, beside_gates(spec, spec.head_dim), spec.biases.qkv),
+            Gate::PerHead | Gate::SoftplusPerHead => (spec.heads, None, false),
+            _ => (width, None, false),
         };
-        let gate = self.project(i, "attn_gate", (self.weights.graph.value(a).width, slice), bias, h)?;
-        self.push(Op::Glu { act: Activation::Sigmoid }, &[gate, a])
+        let gate = self.project(i, "attn_gate", (rows, slice), bias, h)?;
+        let act = match spec.gate {
+            Gate::Softplus | Gate::SoftplusPerHead => Activation::Softplus,
+            _ => Activation::Sigmoid,
+        };
+        if rows == width {
+            return self.push(Op::Glu { act }, &[gate, a]);
+        }
+        let gate = self.push(Op::Activate { act }, &[gate])?;
+        self.push(Op::Mul, &[a, gate])
     }
 
     /// Queries or keys, normalized and rotated.

@@ -183,6 +183,35 @@ pub(super) const GPT_NEOX_DEFAULTS: Defaults = &[
     ("max_position_embeddings", 2048.0),
 ];
 
+pub(super) const STABLELM_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("partial_rotary_factor", 0.25),
+    ("use_parallel_residual", 0.0),
+    ("num_key_value_heads", 32.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+pub(super) const NEMOTRON_DEFAULTS: Defaults = &[
+    ("norm_eps", 1e-5),
+    ("partial_rotary_factor", 0.5),
+    ("num_attention_heads", 48.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+pub(super) const LAGUNA_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 48.0),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("partial_rotary_factor", 0.5),
+    ("rope_theta", 500_000.0),
+    ("rope_local_base_freq", 10_000.0),
+    ("sliding_window", 512.0),
+    ("max_position_embeddings", 131_072.0),
+    ("num_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 512.0),
+];
+
 pub(super) const COHERE_DEFAULTS: Defaults = &[
     ("layer_norm_eps", 1e-5),
     ("tie_word_embeddings", 1.0),

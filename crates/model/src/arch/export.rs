@@ -5,7 +5,7 @@ use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
+use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
@@ -138,8 +138,8 @@ impl Keys {
             NormKind::Rms => self.f32(spec::EPS, spec.eps.into()),
             NormKind::Layer { .. } => self.f32(spec::LAYER_EPS, spec.eps.into()),
         }
-        if self.arch.norms == Norms::Beside {
-            self.set(spec::PARALLEL, GgufValue::Bool(spec.norms == Norms::Beside));
+        if config.flag(spec::PARALLEL)?.is_some() {
+            self.set(spec::PARALLEL, GgufValue::Bool(spec.norms.parallel()));
         }
         if self.arch.extras.logit_factor.is_some() {
             self.f32(spec::LOGIT_FACTOR, spec.scales.logits.into());
@@ -149,7 +149,12 @@ impl Keys {
 
     fn heads(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
         let (attention, local) = (of_kind(spec, false), of_kind(spec, true));
-        self.size(spec::HEADS, attention.heads);
+        let heads: Vec<usize> = spec.attentions().map(|a| a.heads).collect();
+        if heads.iter().all(|&n| n == attention.heads) {
+            self.size(spec::HEADS, attention.heads);
+        } else {
+            self.sizes_of_layers(spec::HEADS, &heads);
+        }
         if local.kv_heads == attention.kv_heads {
             self.size(spec::KV_HEADS, attention.kv_heads);
         } else {

@@ -97,6 +97,8 @@ pub(crate) enum Windows {
     Gguf,
     /// All but every n-th.
     Every(usize),
+    /// All but the first of every n; in safetensors files none.
+    AfterFirst(usize),
     /// From `max_window_layers` on.
     Last,
     /// Those without rope, if `use_sliding_window`.

@@ -66,7 +66,8 @@ fn windows(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<Opti
     let row = config.arch.attn.windows;
     let types = layer_types(config, count)?;
     // SmolLM 3 obeys its list of layer types whatever this flag says.
-    let off = !config.gguf() && row == Windows::Gguf
+    let listed = matches!(row, Windows::Gguf) || matches!(row, Windows::AfterFirst(_)) && types.is_none();
+    let off = !config.gguf() && listed
         || config.flag(USE_WINDOW)? == Some(false) && (row != Windows::NoRope || types.is_none());
     let Some(window) = config.size(WINDOW)?.filter(|_| !off) else { return Ok(vec![None; count]) };
     let local = match types {
@@ -109,6 +110,7 @@ fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool
     Ok((0..count)
         .map(|i| match row {
             Windows::Every(_) => (i + 1) % every != 0,
+            Windows::AfterFirst(n) => i % n != 0,
             Windows::Last => i >= from,
             Windows::NoRope => config.gguf() || !ropes[i],
             Windows::All | Windows::Gguf => true,
@@ -132,6 +134,8 @@ const REFUSED: &[(Key, f64)] = &[
     (Key("", "attention.output_scale"), 0.0),
     (Key("", "attention.value_scale"), 0.0),
     (Key("", "rope.scaling.alpha"), 0.0),
+    (Key("moe_router_logit_softcapping", ""), 0.0),
+    (Key("moe_apply_router_weight_on_input", ""), 0.0),
 ];
 
 /// Refuses what changes the numbers and is not handled.

@@ -16,6 +16,7 @@ pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length")
 pub(super) const WIDTH: Key = Key("hidden_size", "embedding_length");
 pub(super) const LAYERS: Key = Key("num_hidden_layers", "block_count");
 pub(super) const HEADS: Key = Key("num_attention_heads", "attention.head_count");
+const HEADS_OF_LAYERS: Key = Key("num_attention_heads_per_layer", "");
 pub(super) const KV_HEADS: Key = Key("num_key_value_heads", "attention.head_count_kv");
 pub(super) const HEAD_DIM: Key = Key("head_dim", "attention.key_length");
 /// Where layers with a window have heads of another width than the others.
@@ -23,7 +24,7 @@ pub(super) const LOCAL_HEAD_DIM: Key = Key("", "attention.key_length_swa");
 const GLOBAL_HEAD_DIM: Key = Key("global_head_dim", "");
 pub(super) const EPS: Key = Key("rms_norm_eps", "attention.layer_norm_rms_epsilon");
 pub(super) const LAYER_EPS: Key = Key("layer_norm_eps", "attention.layer_norm_epsilon");
-const LAYER_EPS_OTHER: Key = Key("norm_epsilon", "");
+const LAYER_EPS_OTHERS: [Key; 2] = [Key("norm_epsilon", ""), Key("norm_eps", "")];
 pub(super) const PARALLEL: Key = Key("use_parallel_residual", "use_parallel_residual");
 pub(super) const LOGIT_FACTOR: Key = Key("logit_scale", "logit_scale");
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
@@ -34,7 +35,7 @@ const EXPERTS_OTHERS: [Key; 4] =
 pub(super) const EXPERTS_USED: Key = Key("num_experts_per_tok", "expert_used_count");
 const EXPERTS_USED_OTHERS: [Key; 4] = [EXPERTS_USED, Key("moe_k", ""), Key("moe_topk", ""), Key("top_k_experts", "")];
 pub(super) const EXPERTS_SCALE: Key = Key("routed_scaling_factor", "expert_weights_scale");
-const EXPERTS_SCALE_OTHER: Key = Key("route_scale", "");
+const EXPERTS_SCALE_OTHERS: [Key; 2] = [Key("route_scale", ""), Key("moe_routed_scaling_factor", "")];
 /// In GGUF: 1 is softmax, 2 is sigmoid.
 pub(super) const GATING: Key = Key("", "expert_gating_func");
 const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
@@ -82,10 +83,7 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         width,
         vocab: config.names.vocab()?,
         eps: eps(config)? as f32,
-        norms: match config.flag(PARALLEL)? {
-            Some(false) if config.arch.norms == Norms::Beside => Norms::Pre,
-            _ => config.arch.norms,
-        },
+        norms: norms(config)?,
         norm: config.arch.extras.norm,
         output: OutputSpec {
             tied: tied(config)?,
@@ -105,13 +103,22 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
     })
 }
 
+/// Where norms are: some families have models with both parts of a layer side by side and others.
+fn norms(config: &Config<'_>) -> Result<Norms, ModelError> {
+    Ok(match (config.arch.norms, config.flag(PARALLEL)?) {
+        (Norms::Beside, Some(false)) => Norms::Pre,
+        (Norms::Pre, Some(true)) if !config.names.has(0, "ffn_norm.weight") => Norms::Shared,
+        (usual, _) => usual,
+    })
+}
+
 /// What norms add before they divide.
 fn eps(config: &Config<'_>) -> Result<f64, ModelError> {
     if config.arch.extras.norm == NormKind::Rms {
         return recurrent::eps(config)?.ok_or_else(|| config.missing(EPS));
     }
-    let other = config.positive(LAYER_EPS_OTHER)?;
-    config.positive(LAYER_EPS)?.or(other).ok_or_else(|| config.missing(LAYER_EPS))
+    let [one, other] = [config.positive(LAYER_EPS_OTHERS[0])?, config.positive(LAYER_EPS_OTHERS[1])?];
+    config.positive(LAYER_EPS)?.or(one).or(other).ok_or_else(|| config.missing(LAYER_EPS))
 }
 
 /// GGUF files say it by leaving the output matrix out. A config.json that says so beside an output matrix of its own
@@ -199,7 +206,8 @@ impl Reader<'_> {
     }
 
     fn heads(&self, layer: usize) -> Result<usize, ModelError> {
-        match self.config.layer_size(HEADS, layer)? {
+        let own = self.config.read::<Vec<usize>>(HEADS_OF_LAYERS)?.and_then(|heads| heads.get(layer).copied());
+        match own.map_or_else(|| self.config.layer_size(HEADS, layer), |own| Ok(Some(own)))? {
             Some(0) => Err(self.config.unsupported(HEADS, format!("layer {layer} has no attention"))),
             heads => heads.ok_or_else(|| self.config.missing(HEADS)),
         }
@@ -227,10 +235,10 @@ impl Reader<'_> {
                 true => QkNorm::None,
                 false => row.qk_norm,
             },
-            gate: if config.names.has(i, "attn_gate.weight") || row.gate != Gate::PerHead {
-                row.gate
-            } else {
-                Gate::None
+            gate: match row.gate {
+                Gate::PerHead if !config.names.has(i, "attn_gate.weight") => Gate::None,
+                Gate::Softplus if config.names.rows(i, "attn_gate.weight") == Some(heads) => Gate::SoftplusPerHead,
+                gate => gate,
             },
             sinks: row.sinks,
             biases: Biases {
@@ -296,7 +304,8 @@ impl Reader<'_> {
             None if config.gguf() && config.arch.extras.latent && selection_bias => Some(Squash::Sigmoid),
             _ => config.arch.squash,
         };
-        let scale = config.positive(EXPERTS_SCALE)?.or(config.positive(EXPERTS_SCALE_OTHER)?);
+        let [one, other] = [config.positive(EXPERTS_SCALE_OTHERS[0])?, config.positive(EXPERTS_SCALE_OTHERS[1])?];
+        let scale = config.positive(EXPERTS_SCALE)?.or(one).or(other);
         Ok(Some(ExpertSpec {
             count,
             used,
@@ -365,6 +374,7 @@ impl Reader<'_> {
             Some("silu" | "swish") => Ok(Activation::Silu),
             Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
             Some("gelu") => Ok(Activation::GeluErf),
+            Some("relu2") => Ok(Activation::SquaredRelu),
             Some(other) => {
                 Err(config
                     .unsupported(key, format!("\"{other}\" is not supported; silu, gelu and gelu_pytorch_tanh are")))

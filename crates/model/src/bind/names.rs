@@ -64,7 +64,7 @@ const LAYER: &[(&str, &[&str])] = &[
         ],
     ),
     ("ffn_gate_inp_shexp", &["mlp.shared_expert_gate"]),
-    ("attn_gate", &["self_attn.gate_proj"]),
+    ("attn_gate", &["self_attn.gate_proj", "self_attn.g_proj"]),
     ("pre_ffw_norm_2", &["pre_feedforward_layernorm_2"]),
     ("post_ffw_norm_1", &["post_feedforward_layernorm_1"]),
     ("post_ffw_norm_2", &["post_feedforward_layernorm_2"]),
@@ -90,6 +90,7 @@ const GLOBAL: &[(&str, &str)] = &[
 const SELECTION_BIAS: &[&str] = &[
     "mlp.gate.e_score_correction_bias",
     "block_sparse_moe.e_score_correction_bias",
+    "mlp.experts.e_score_correction_bias",
     "mlp.moe_statics.e_score_correction_bias",
     "mlp.expert_bias",
     "feed_forward.expert_bias",
@@ -227,6 +228,11 @@ impl<'a> Names<'a> {
     /// The full name of a tensor of a layer in safetensors files.
     pub(crate) fn module(&self, layer: usize, tensor: &str) -> String {
         format!("{}layers.{layer}.{tensor}", self.prefix)
+    }
+
+    /// Rows of the layer's matrix of that GGUF name.
+    pub(crate) fn rows(&self, layer: usize, tensor: &str) -> Option<usize> {
+        self.layer(layer, tensor).iter().find_map(|name| self.dims(name))?.first().copied()
     }
 
     /// The dimensions of a tensor.
