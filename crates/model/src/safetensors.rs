@@ -6,6 +6,7 @@
 mod folder;
 mod header;
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use tensor::DType;
@@ -24,9 +25,28 @@ pub(crate) fn parse(path: &Path, bytes: &[u8], file: usize) -> Result<Vec<Tensor
 
 /// Reads config.json.
 pub(crate) fn config(path: &Path, text: &str) -> Result<Metadata, ModelError> {
-    let json = serde_json::from_str(text);
+    let json = serde_json::from_str(&finite(text));
     let json = json.map_err(|e| ModelError::invalid(path, "config.json", format!("is not sound JSON: {e}")))?;
     Metadata::from_json(path, json)
+}
+
+/// JSON in which numbers that Python writes although JSON has none are the largest there is, and `NaN` is null. Limits of time steps
+/// have them.
+fn finite(text: &str) -> Cow<'_, str> {
+    const NAMES: [(&str, &str); 2] = [("Infinity", "1.7976931348623157e308"), ("NaN", "null")];
+    if !NAMES.iter().any(|(name, _)| text.contains(name)) {
+        return text.into();
+    }
+    let (mut out, mut rest, mut quoted) = (String::with_capacity(text.len()), text, false);
+    while let Some(c) = rest.chars().next() {
+        let name = NAMES.iter().find(|(name, _)| !quoted && rest.starts_with(name));
+        let taken = name.map_or(if quoted && c == '\\' { 2 } else { 1 }, |(name, _)| name.len());
+        let taken = rest.char_indices().map(|(i, _)| i).nth(taken).unwrap_or(rest.len());
+        quoted ^= c == '"';
+        out.push_str(name.map_or(&rest[..taken], |(_, number)| number));
+        rest = &rest[taken..];
+    }
+    out.into()
 }
 
 /// The tensors must follow each other without gaps and end with the file, as the format demands.

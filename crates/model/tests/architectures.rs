@@ -75,3 +75,26 @@ fn what_running_does_not_need_is_named() {
         assert_eq!(first(name), None, "{name}");
     }
 }
+
+#[test]
+fn limits_of_time_steps() {
+    let check = |limit: &str, refused: bool| {
+        let recipe = golden::recipe("mamba2");
+        let config = recipe["config"].to_string().replacen('{', &format!("{{\"time_step_limit\": {limit}, "), 1);
+        let bound =
+            Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &config).and_then(|c| c.bind(None));
+        assert_eq!(
+            bound.as_ref().err().map(|e| e.to_string().contains("time_step_limit: ")),
+            refused.then_some(true),
+            "{limit}"
+        );
+    };
+    for limit in ["[0.0, Infinity]", "[0, Infinity]", r#"[0.0, {"__float__": "Infinity"}]"#, "[0.0, 1e300]", "null"] {
+        check(limit, false);
+    }
+    for limit in
+        ["[0.001, Infinity]", "[0.0, 0.5]", "[0, 1]", "[1.0]", r#"[0.0, {"__float__": "NaN"}]"#, "[0.0, -Infinity]"]
+    {
+        check(limit, true);
+    }
+}

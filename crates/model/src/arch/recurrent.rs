@@ -2,8 +2,9 @@
 
 use graph::HeadOrder;
 
-use crate::ModelError;
+use crate::convert::FromValue;
 use crate::spec::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanScales, ScanSpec};
+use crate::{List, ModelError, Value};
 
 use super::Recurrence;
 use super::config::{Config, Key};
@@ -21,6 +22,7 @@ const SCAN_HEADS: [Key; 3] =
 const SCAN_GROUPS: [Key; 2] = [Key("mamba_n_groups", "ssm.group_count"), Key("n_groups", "")];
 const SCAN_STATE: [Key; 3] = [Key("mamba_d_state", "ssm.state_size"), Key("ssm_state_size", ""), Key("state_size", "")];
 const SCAN_TAPS: [Key; 2] = [Key("mamba_d_conv", "ssm.conv_kernel"), Key("conv_kernel", "")];
+const STEP_LIMIT: Key = Key("time_step_limit", "");
 const NORM_BEFORE_GATE: Key = Key("mamba_norm_before_gate", "");
 const OTHER_EPS: [Key; 2] = [Key("norm_eps", ""), Key("layer_norm_epsilon", "")];
 const POSITIONS: Key = Key("position_embedding_type", "");
@@ -132,6 +134,29 @@ pub(super) fn read(config: &Config<'_>, i: usize) -> Result<Option<RecurrentSpec
     }
 }
 
+/// Whether time steps are kept within bounds that they can reach.
+fn limits_steps(config: &Config<'_>) -> bool {
+    const BEYOND: f64 = 1e30;
+    // transformers writes what JSON has no number for as an object.
+    let number = |value: &Value| match value {
+        Value::Map(object) => {
+            let infinite = matches!(object.read("__float__"), Ok(Some("Infinity")));
+            infinite.then_some(f64::INFINITY)
+        }
+        value => f64::from_value(value),
+    };
+    match config.metadata.get(&config.name(STEP_LIMIT)) {
+        _ if config.gguf() => false,
+        Some(Value::List(List::Int(_))) => true,
+        Some(Value::List(List::Float(list))) => !matches!(list[..], [low, high] if low <= 0.0 && high > BEYOND),
+        Some(Value::List(List::Mixed(list))) => {
+            let list: Vec<_> = list.iter().map(number).collect();
+            !matches!(list[..], [Some(low), Some(high)] if low <= 0.0 && high > BEYOND)
+        }
+        _ => false,
+    }
+}
+
 fn scan(config: &Config<'_>, i: usize) -> Result<ScanSpec, ModelError> {
     let has = |tensor| config.names.has(i, tensor);
     let require = |keys: &[Key]| {
@@ -145,6 +170,11 @@ fn scan(config: &Config<'_>, i: usize) -> Result<ScanSpec, ModelError> {
     if !inner.is_multiple_of(heads) || !heads.is_multiple_of(groups) {
         let problem = format!("{heads} heads in {groups} groups do not divide a width of {inner}");
         return Err(config.invalid(SCAN_HEADS[0], problem));
+    }
+    if limits_steps(config) {
+        return Err(
+            config.unsupported(STEP_LIMIT, "time steps are not limited here; only from 0 to infinity is supported")
+        );
     }
     let input = factor(config, "ssm_in_multiplier")? as f32;
     Ok(ScanSpec {
