@@ -388,7 +388,6 @@ fn mistakes_get_a_clear_error() {
     check_error(&["serve", "--listen", "unix:/no/such/folder/x"], &["unix:/no/such/folder/x", "a folder that exists"]);
     check_error(&["run", "--model", &junk, "x"], &["junk.gguf"]);
     check_error(&["run", "--model", &tiny(), "--temperature", "-1", "x"], &["--temperature"]);
-    check_error(&["run", "--model", &tiny(), "--context", "0", "x"], &["--context 0"]);
     check_error(&["run", "--model", &tiny(), "--context", "4", "--raw", "The whinchat"], &["6 tokens", "--context"]);
     check_error(&["logits", "--model", &tiny(), "--tokens", "1,999", "--out", &junk], &["999", "330"]);
     check_error(&["perplexity", "--model", &tiny(), &junk], &["tokens", "--context 512"]);

@@ -223,6 +223,8 @@ fn the_curl_line_works_when_it_is_pasted() {
         let mut server = Server::start_with(args);
         let model = server.line_with("  model ");
         assert!(model.contains(name) && model.contains(" parameters, "), "{model}");
+        let template = server.line_with("  chats ");
+        assert!(template.contains("by its template (the model's own)"), "{template}");
         let line = server.line_with("curl ");
         let port = server.address.rsplit_once(':').expect("a port").1.to_owned();
         assert!(line.contains(&format!("http://{host}:{port}/v1/")), "{line}");

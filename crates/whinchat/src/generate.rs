@@ -10,7 +10,8 @@ use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
 
 use crate::sampling::suggested;
-use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, load, vocab};
+use crate::template::{self, Resolved};
+use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, vocab};
 
 /// Requests that wait at most, each continuation counted.
 const MAX_QUEUE: usize = 1024;
@@ -18,7 +19,7 @@ const MAX_QUEUE: usize = 1024;
 /// A model in memory, run by an engine on its own thread. Dropping it ends the engine.
 pub struct Model {
     loaded: LoadedModel,
-    chats: bool,
+    template: Option<TemplateOrigin>,
 }
 
 /// What to generate.
@@ -82,13 +83,15 @@ impl Model {
     pub fn start(prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
-        let source = checkpoint.chat_template()?;
+        let own = checkpoint.chat_template()?;
+        let Resolved { template, origin } =
+            template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
         let generation = checkpoint.generation()?;
         let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
         let info = ModelInfo {
             name: prepared.name.clone().unwrap_or_else(|| checkpoint.name()),
-            dialect: Dialect::of_template(source.as_deref().unwrap_or_default()),
-            template: chat_template(source.as_deref(), &tokenizer),
+            dialect: template.as_ref().map_or(Dialect::of_template(""), ChatTemplate::dialect),
+            template,
             sampling: suggested(&generation).or(&defaults.sampling()),
             stop_tokens: stop_tokens(&generation, &tokenizer),
             tokenizer,
@@ -106,7 +109,7 @@ impl Model {
         let start = Instant::now();
         let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), ())
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model { loaded, chats: source.is_some() })
+        Ok(Model { loaded, template: origin })
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -169,7 +172,12 @@ impl Model {
 
     /// Whether it has a chat template, be it one that cannot be used: [`Model::render`] then says why.
     pub fn chats(&self) -> bool {
-        self.chats
+        self.template.is_some()
+    }
+
+    /// Where its chat template comes from, if it has one.
+    pub fn template(&self) -> Option<&TemplateOrigin> {
+        self.template.as_ref()
     }
 
     /// Its name.
@@ -216,12 +224,4 @@ fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
         }
     }
     all.into()
-}
-
-/// The model's template, or why it cannot be used: said to whoever asks for a chat, no reason not to load.
-fn chat_template(source: Option<&str>, tokenizer: &Tokenizer) -> Result<ChatTemplate, String> {
-    let source = source.ok_or("the model has no chat template; use /v1/completions or `whinchat run`")?;
-    let piece = |id: Option<u32>| id.and_then(|id| tokenizer.piece(id)).unwrap_or_default();
-    let special = [("bos_token", piece(tokenizer.bos())), ("eos_token", piece(tokenizer.eos()))];
-    ChatTemplate::new(source, &special).map_err(|e| e.to_string())
 }

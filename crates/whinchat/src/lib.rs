@@ -10,6 +10,7 @@
 //! terminal and no server are in it.
 
 mod answers;
+pub mod bounds;
 mod builtin;
 mod error;
 mod generate;
@@ -18,6 +19,7 @@ mod load;
 pub mod machine;
 mod memory;
 mod sampling;
+mod template;
 mod vocab;
 
 pub use answer::{
@@ -33,4 +35,5 @@ pub use graph::KvType;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
+pub use template::{TemplateChoice, TemplateOrigin};
 pub use vocab::tokenizer;

@@ -11,18 +11,20 @@ use model::{Checkpoint, Model as Bound};
 use crate::builtin::{BUILTIN, builtin};
 use crate::hub::Hub;
 use crate::memory::{Memory, Room};
-use crate::{Error, SamplingDefaults, machine};
+use crate::{Error, SamplingDefaults, TemplateChoice, bounds, machine};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
 
-/// How a model is brought into memory. `None` means: resolved from the model and the machine.
+/// How a model is brought into memory. `None` means: resolved from the model and the machine. Numbers are within [`bounds`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
     /// What the model is called (default: by its own metadata, else its file).
     pub name: Option<String>,
     /// Whose sampling settings hold where neither a request nor the model says anything (default: by the files' format).
     pub sampling_defaults: Option<SamplingDefaults>,
+    /// The chat template (default: the model's own, else ChatML where the vocabulary has its marks).
+    pub chat_template: Option<TemplateChoice>,
     /// Longest sequence, prompt and answer (default: the model's own, at most 8,192 and what the memory holds). More than
     /// the model's own is allowed; what it then says is the asker's risk.
     pub context: Option<usize>,
@@ -35,7 +37,8 @@ pub struct LoadOptions {
     /// Rows computed in a step at most (default: 512).
     pub max_batch_tokens: Option<usize>,
     /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
-    /// use a part of it, within half of the memory that the weights leave free).
+    /// use a part of it, within half of the memory that the weights leave free). At least `context`, which is not longer by
+    /// default.
     pub kv_tokens: Option<usize>,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
@@ -54,6 +57,8 @@ pub struct Prepared {
     pub name: Option<String>,
     /// Whose sampling settings hold where neither a request nor the model says anything.
     pub sampling_defaults: Option<SamplingDefaults>,
+    /// The chat template, if not the model's own.
+    pub chat_template: Option<TemplateChoice>,
     /// The files.
     pub checkpoint: Arc<Checkpoint>,
     /// The model.
@@ -111,15 +116,15 @@ pub fn open(source: impl AsRef<Path>, progress: Progress) -> Result<Arc<Checkpoi
 /// # Errors
 /// If the files cannot be used or an option contradicts the model.
 pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Error> {
+    bounds::check(options)?;
     let available = machine::memory_available();
-    let max_sequences = options.max_sequences.unwrap_or(32).max(1);
+    let max_sequences = options.max_sequences.unwrap_or(32);
     let context = match options.context {
-        Some(0) => return Err(Error::Request("--context 0: a sequence has at least one position".into())),
         Some(context) => context,
         None => {
             let model = checkpoint.bind(None)?;
             let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
-            model.spec().context.min(8192).min(room.longest())
+            model.spec().context.min(8192).min(room.longest()).min(options.kv_tokens.unwrap_or(usize::MAX))
         }
     };
     let model = checkpoint.bind(Some(context))?;
@@ -143,6 +148,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     Ok(Prepared {
         name: options.name.clone(),
         sampling_defaults: options.sampling_defaults,
+        chat_template: options.chat_template.clone(),
         checkpoint,
         model,
         context,

@@ -8,9 +8,9 @@ use clap::builder::PossibleValuesParser;
 use engine::Executor;
 use graph::Batch;
 use serde_json::json;
-use whinchat::{BLOCK_LEN, LoadOptions};
+use whinchat::{BLOCK_LEN, LoadOptions, bounds};
 
-use super::LoadArgs;
+use super::{LoadArgs, within};
 use crate::terminal::Bars;
 
 /// Measure speed: prefill and decode, for one or several streams
@@ -26,11 +26,11 @@ pub(crate) struct Bench {
     #[command(flatten)]
     load: LoadArgs,
     /// Tokens in each prompt.
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
-    prompt: u32,
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = within(bounds::CONTEXT))]
+    prompt: usize,
     /// Tokens to generate in each stream.
-    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..))]
-    generate: u32,
+    #[arg(long, value_name = "TOKENS", default_value_t = 64, value_parser = within(bounds::CONTEXT))]
+    generate: usize,
     /// Numbers of streams.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
@@ -59,10 +59,11 @@ struct Figures {
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let streams = self.batch.iter().copied().max().unwrap_or(1) as usize;
+        let context = self.length().max(self.load.context.unwrap_or(0));
         let options = LoadOptions {
-            context: Some(self.length().max(self.load.context.unwrap_or(0))),
+            context: Some(context),
             max_sequences: Some(streams),
-            kv_tokens: Some(streams * self.length().next_multiple_of(BLOCK_LEN)),
+            kv_tokens: Some((streams * self.length().next_multiple_of(BLOCK_LEN)).max(context)),
             disabled_rules: if self.no_fusion {
                 rules().map(str::to_owned).collect()
             } else {
@@ -99,11 +100,11 @@ impl Bench {
 
     /// Tokens of a stream at its end.
     fn length(&self) -> usize {
-        self.prompt as usize + self.generate as usize
+        self.prompt + self.generate
     }
 
     fn measure(&self, executor: &mut impl Executor, streams: usize) -> anyhow::Result<Figures> {
-        let (prompt, generate) = (self.prompt as usize, self.generate as usize);
+        let (prompt, generate) = (self.prompt, self.generate);
         let prefill = self.prefill(executor, streams, prompt)?;
         let started = Instant::now();
         let mut batch = Batch::default();

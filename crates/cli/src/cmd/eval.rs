@@ -11,7 +11,7 @@ use whinchat::{Answer, LoadOptions};
 
 use crate::eval::{CaseReport, Report, Suite, TaskReport};
 
-use super::LoadArgs;
+use super::{LoadArgs, TemplateArg};
 use crate::terminal::{Bars, tagged};
 
 /// Score a model on a suite of cases, by task
@@ -24,6 +24,8 @@ use crate::terminal::{Bars, tagged};
 pub(crate) struct Eval {
     #[command(flatten)]
     load: LoadArgs,
+    #[command(flatten)]
+    template: TemplateArg,
     /// A folder with cases in *.jsonl files and, if there is one, a suite.json; or one such file (see docs/eval.md).
     #[arg(long, value_name = "DIR|FILE")]
     suite: PathBuf,
@@ -68,7 +70,8 @@ impl Eval {
             );
         }
         let suite = self.suite()?;
-        let options = LoadOptions { max_sequences: Some(usize::from(self.streams)), ..self.load.options() };
+        let (max_sequences, chat_template) = (Some(usize::from(self.streams)), self.template.choice()?);
+        let options = LoadOptions { max_sequences, chat_template, ..self.load.options() };
         let model = self.load.load_with(&options)?;
         let bars = Bars::new();
         let cases = suite.cases.len() as u64;

@@ -25,13 +25,17 @@ mod welcome;
 
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
-use whinchat::{BUILTIN, KvType, LoadOptions, Model, Prepared, SamplingDefaults};
+use whinchat::{
+    BUILTIN, KvType, LoadOptions, Model, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin, bounds,
+};
 
 use crate::terminal::Bars;
 
@@ -150,11 +154,11 @@ struct LoadArgs {
     #[command(flatten)]
     model: ModelArg,
     /// Longest sequence, prompt and answer [default: the model's own, at most 8192 and what the memory holds]
-    #[arg(long, short, value_name = "TOKENS", allow_negative_numbers = true)]
+    #[arg(long, short, value_name = "TOKENS", allow_negative_numbers = true, value_parser = within(bounds::CONTEXT))]
     context: Option<usize>,
     /// Threads that compute [default: every core]
-    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
-    threads: Option<u16>,
+    #[arg(long, short, value_name = "N", allow_negative_numbers = true, value_parser = within(bounds::THREADS))]
+    threads: Option<usize>,
     /// Bind each thread that computes to a core of its own: steadier on cores that nothing else uses, slower on others.
     #[arg(long)]
     pin: bool,
@@ -170,12 +174,38 @@ struct AnswerArgs {
     /// min-p 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[arg(long, value_name = "WHOSE", value_parser = sampling_defaults())]
     sampling_defaults: Option<SamplingDefaults>,
+    #[command(flatten)]
+    template: TemplateArg,
 }
 
 impl AnswerArgs {
-    fn options(&self, load: &LoadArgs) -> LoadOptions {
-        LoadOptions { sampling_defaults: self.sampling_defaults, ..load.options() }
+    /// # Errors
+    /// If there is no such chat template.
+    fn options(&self, load: &LoadArgs) -> anyhow::Result<LoadOptions> {
+        let chat_template = self.template.choice()?;
+        Ok(LoadOptions { sampling_defaults: self.sampling_defaults, chat_template, ..load.options() })
     }
+}
+
+/// By which template it chats.
+#[derive(Args)]
+struct TemplateArg {
+    /// The chat template: a file with Jinja in it, or a built-in one (chatml, deepseek3, gemma, llama2, llama3, mistral-v3,
+    /// mistral-v7, phi3, vicuna, zephyr) [default: the model's own, else chatml where its vocabulary has the marks]
+    #[arg(long, value_name = "NAME|FILE")]
+    chat_template: Option<PathBuf>,
+}
+
+impl TemplateArg {
+    /// Read and checked, before a model is opened.
+    fn choice(&self) -> anyhow::Result<Option<TemplateChoice>> {
+        self.chat_template.as_ref().map(TemplateChoice::open).transpose().context("--chat-template")
+    }
+}
+
+/// A whole number within a range.
+fn within(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = usize> {
+    clap::value_parser!(u64).range(range).map(|number| number as usize)
 }
 
 fn sampling_defaults() -> impl TypedValueParser<Value = SamplingDefaults> {
@@ -192,13 +222,17 @@ fn kv_types() -> impl TypedValueParser<Value = KvType> {
 
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
-        let threads = self.threads.map(usize::from);
-        LoadOptions { context: self.context, threads, pin: self.pin, kv_type: self.kv_type, ..LoadOptions::default() }
+        let LoadArgs { context, threads, pin, kv_type, .. } = *self;
+        LoadOptions { context, threads, pin, kv_type, ..LoadOptions::default() }
     }
 
-    /// Loads the model with its engine.
+    /// Loads the model with its engine; says so if it chats by a template that nobody chose.
     fn load_with(&self, options: &LoadOptions) -> anyhow::Result<Model> {
-        self.start(&self.prepare(options)?)
+        let model = self.start(&self.prepare(options)?)?;
+        if let Some(origin @ TemplateOrigin::Fallback) = model.template() {
+            eprintln!("note: the chat template is {origin}; --chat-template takes another one");
+        }
+        Ok(model)
     }
 
     /// Brings the model into memory, with its engine.

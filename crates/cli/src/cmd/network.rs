@@ -36,7 +36,7 @@ pub(super) struct NetworkArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     client_threads: Option<u16>,
     /// Seconds that open answers have to finish after SIGTERM or Ctrl-C.
-    #[arg(long, default_value_t = 30, value_name = "SECONDS")]
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(..=604_800))]
     grace: u64,
     #[arg(long, hide = true, value_parser = |port: &str| no_such("port", port))]
     port: Option<String>,

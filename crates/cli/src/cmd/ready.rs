@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::json;
-use whinchat::Prepared;
+use whinchat::{Prepared, TemplateOrigin};
 
 use super::listen::Place;
 
@@ -19,8 +19,8 @@ pub(super) struct Ready {
     pub(super) size: String,
     /// What it may take of the memory; see [`memory`].
     pub(super) memory: String,
-    /// Whether its model has a chat template.
-    pub(super) chats: bool,
+    /// Where its model's chat template comes from, if it has one.
+    pub(super) template: Option<TemplateOrigin>,
     /// Whether its model was not chosen.
     pub(super) builtin: bool,
 }
@@ -32,6 +32,13 @@ impl fmt::Display for Ready {
             writeln!(f, "          (built in, small, to try things out; --model takes {})", super::MODELS)?;
         }
         writeln!(f, "  memory  {}", self.memory)?;
+        match &self.template {
+            Some(origin) => writeln!(f, "  chats   by its template ({origin})")?,
+            None => writeln!(
+                f,
+                "  chats   not: it has no template and goes on with texts; --chat-template NAME|FILE gives it one"
+            )?,
+        }
         let urls = || self.places.iter().filter_map(url);
         let sockets = self.places.iter().filter(|place| matches!(place, Place::Unix(_)));
         urls().try_for_each(|url| writeln!(f, "  page    {url}/"))?;
@@ -47,7 +54,7 @@ impl fmt::Display for Ready {
 impl Ready {
     /// A request for a shell to make.
     fn curl(&self) -> String {
-        let (path, body) = match self.chats {
+        let (path, body) = match self.template.is_some() {
             true => {
                 let message = json!({ "role": "user", "content": "Who are you?" });
                 ("chat/completions", json!({ "model": self.name, "messages": [message] }))
@@ -130,7 +137,7 @@ mod tests {
             name: name.into(),
             size: "small".into(),
             memory: "little".into(),
-            chats: true,
+            template: Some(TemplateOrigin::Model),
             builtin: false,
         }
     }
@@ -158,7 +165,7 @@ mod tests {
     fn the_shell_gets_the_name_as_it_is() {
         let wanted = r#"curl 'http://[::1]:80/v1/chat/completions' -d '{"model":"it'\''s","messages":"#;
         assert!(ready(&["[::]:80"], "it's").curl().starts_with(wanted));
-        let bare = Ready { chats: false, ..ready(&["[::]:80"], "a") };
+        let bare = Ready { template: None, ..ready(&["[::]:80"], "a") };
         assert!(bare.curl().ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
     }
 

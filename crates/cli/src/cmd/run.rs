@@ -25,7 +25,7 @@ pub(crate) struct Run {
     #[command(flatten)]
     answer: AnswerArgs,
     /// Continue the text as it is, without the model's chat template.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "chat_template")]
     raw: bool,
     /// What the model is told before the message.
     #[arg(long, short, value_name = "TEXT", conflicts_with = "raw")]
@@ -43,8 +43,9 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let text = self.text()?;
-        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load) };
+        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load)? };
         let model = self.load.load_with(&options)?;
+        self.sampling.check(&model)?;
         let input = self.input(&model, text)?;
         let mut screen = Screen::plain();
         if self.echo {
@@ -74,7 +75,11 @@ impl Run {
     /// What the model is given: the text, or a user's message where it chats.
     fn input(&self, model: &Model, text: String) -> anyhow::Result<Input> {
         if self.raw || !model.chats() {
-            anyhow::ensure!(self.system.is_none(), "--system: {} has no chat template to say it by", model.name());
+            anyhow::ensure!(
+                self.system.is_none(),
+                "--system: {} has no chat template to say it by; --chat-template gives it one",
+                model.name()
+            );
             return Ok(Input::text(text));
         }
         anyhow::ensure!(!text.trim().is_empty(), "the message is empty (--raw continues even an empty text)");

@@ -61,10 +61,10 @@ struct PenaltyArgs {
     #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = positive)]
     repetition_penalty: Option<f32>,
     /// Subtracted from a token's logit for each occurrence in the answer [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = penalty)]
     frequency_penalty: Option<f32>,
     /// Subtracted once if it occurs in the answer [default: 0]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = penalty)]
     presence_penalty: Option<f32>,
 }
 
@@ -117,6 +117,22 @@ impl SamplingArgs {
         let mut options = self.options();
         options.ending.max_tokens = self.max_tokens;
         options
+    }
+
+    /// Whether what is given fits together and the model.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub(super) fn check(&self, model: &Model) -> anyhow::Result<()> {
+        let vocab = model.tokenizer().vocab();
+        if let Some((id, bias)) = self.logit_bias.iter().find(|(id, _)| *id as usize >= vocab) {
+            let last = vocab.saturating_sub(1);
+            anyhow::bail!("--logit-bias {id}={bias}: token {id} is not in the model's vocabulary (0 to {last})");
+        }
+        if let (Some(min), Some(max)) = (self.min_tokens, self.max_tokens.filter(|max| self.min_tokens > Some(*max))) {
+            anyhow::bail!("--min-tokens {min} is more than --max-tokens {max}");
+        }
+        Ok(())
     }
 
     /// What is given, in the words of the command line.
@@ -233,8 +249,8 @@ fn number(text: &str, what: &str, fits: impl Fn(f32) -> bool) -> Result<f32, Str
     text.parse().ok().filter(|x: &f32| x.is_finite() && fits(*x)).ok_or_else(|| format!("must be a number{what}"))
 }
 
-fn finite(text: &str) -> Result<f32, String> {
-    number(text, "", |_| true)
+fn penalty(text: &str) -> Result<f32, String> {
+    number(text, " from -2 to 2", |x| (-2.0..=2.0).contains(&x))
 }
 
 fn non_negative(text: &str) -> Result<f32, String> {
@@ -254,8 +270,9 @@ fn whole<T: FromStr>(text: &str) -> Result<T, String> {
 }
 
 fn bias(text: &str) -> Result<(u32, f32), String> {
-    let parts = text.split_once('=').and_then(|(id, bias)| Some((id.trim().parse().ok()?, finite(bias.trim()).ok()?)));
-    parts.ok_or_else(|| "must be a token id and a number, as 17=-5".into())
+    let in_range = |bias: &str| number(bias.trim(), "", |x| (-100.0..=100.0).contains(&x)).ok();
+    let parts = text.split_once('=').and_then(|(id, bias)| Some((id.trim().parse().ok()?, in_range(bias)?)));
+    parts.ok_or_else(|| "must be a token id and a number from -100 to 100, as 17=-5".into())
 }
 
 #[cfg(test)]
@@ -294,8 +311,11 @@ mod tests {
         check(&["temperature hot"], Err("temperature: must be a number of at least 0"));
         check(&["top-p 1.5"], Err("top-p: must be a number from 0 to 1"));
         check(&["top-k 1.5"], Err("top-k: must be a whole number of at least 0"));
-        check(&["frequency-penalty nan"], Err("frequency-penalty: must be a number"));
-        check(&["logit-bias 5"], Err("logit-bias: must be a token id and a number, as 17=-5"));
+        check(&["frequency-penalty nan"], Err("frequency-penalty: must be a number from -2 to 2"));
+        check(&["presence-penalty 2.5"], Err("presence-penalty: must be a number from -2 to 2"));
+        let bias = "logit-bias: must be a token id and a number from -100 to 100, as 17=-5";
+        check(&["logit-bias 5"], Err(bias));
+        check(&["logit-bias 5=-101"], Err(bias));
         check(&["ignore-eos 1"], Err("ignore-eos: takes on or off"));
     }
 

@@ -16,7 +16,7 @@ pub(super) struct SchedulingArgs {
     policy: String,
     /// Milliseconds that a step may take in which somebody is answered: longer prompts wait in smaller pieces [default: a
     /// quarter of --max-batch-tokens beside others, whatever they take]
-    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     max_step_ms: Option<u64>,
     /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
     #[arg(long)]

@@ -23,11 +23,12 @@ pub(super) struct Scorer {
 impl Scorer {
     /// Loads a model for sequences of up to `context` tokens.
     pub(super) fn load(args: &LoadArgs, context: usize) -> anyhow::Result<Scorer> {
+        let longest = Some(args.context.unwrap_or(context).max(context));
         let options = LoadOptions {
-            context: Some(args.context.unwrap_or(context).max(context)),
+            context: longest,
             max_sequences: Some(CHUNK),
             max_batch_tokens: Some(CHUNK),
-            kv_tokens: Some(context),
+            kv_tokens: longest,
             ..args.options()
         };
         let prepared = args.prepare(&options)?;

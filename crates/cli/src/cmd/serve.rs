@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use clap::Args;
 use serve::App;
-use whinchat::{LoadOptions, LoadedModel};
+use whinchat::{LoadOptions, LoadedModel, bounds};
 
 use super::listen::{Listening, Place};
 use super::network::NetworkArgs;
 use super::ready::{self, Ready};
 use super::scheduling::SchedulingArgs;
-use super::{AnswerArgs, LoadArgs};
+use super::{AnswerArgs, LoadArgs, within};
 
 /// Answer over HTTP: OpenAI's API and a chat page
 ///
@@ -35,13 +35,13 @@ pub(crate) struct Serve {
     #[arg(long)]
     any_model_name: bool,
     /// Sequences that run at once.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..))]
-    max_sequences: u32,
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
+    max_sequences: usize,
     /// Rows computed in a step at most: longer prompts are computed in pieces while others go on.
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..))]
-    max_batch_tokens: u32,
-    /// Positions the KV cache holds over all sequences [default: by the model, the context and the memory]
-    #[arg(long, value_name = "TOKENS")]
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = within(bounds::BATCH_TOKENS))]
+    max_batch_tokens: usize,
+    /// Positions the KV cache holds over all sequences, at least the context [default: by the model, the context and the memory]
+    #[arg(long, value_name = "TOKENS", value_parser = within(bounds::KV_TOKENS))]
     kv_tokens: Option<usize>,
     #[command(flatten)]
     scheduling: SchedulingArgs,
@@ -68,6 +68,7 @@ impl Serve {
 
     async fn listen_and_serve(self) -> anyhow::Result<()> {
         let settings = self.network.settings()?;
+        let options = self.options()?;
         let mut listening = Listening::on(&self.network.listen).await?;
         let app = App::new();
         if self.any_model_name {
@@ -78,7 +79,7 @@ impl Serve {
         let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), settings);
         let server = tokio::spawn(server);
         let quiet = self.quiet;
-        let loading = tokio::task::spawn_blocking(move || self.load_model(places));
+        let loading = tokio::task::spawn_blocking(move || self.load_model(places, &options));
         tokio::select! {
             loaded = loading => {
                 let (model, ready) = loaded??;
@@ -105,24 +106,27 @@ impl Serve {
         Ok(())
     }
 
-    fn load_model(self, places: Vec<Place>) -> anyhow::Result<Loaded> {
-        let options = LoadOptions {
-            name: self.alias,
-            max_sequences: Some(self.max_sequences as usize),
-            max_batch_tokens: Some(self.max_batch_tokens as usize),
+    fn options(&self) -> anyhow::Result<LoadOptions> {
+        Ok(LoadOptions {
+            name: self.alias.clone(),
+            max_sequences: Some(self.max_sequences),
+            max_batch_tokens: Some(self.max_batch_tokens),
             kv_tokens: self.kv_tokens,
             engine: self.scheduling.config(),
-            ..self.answer.options(&self.load)
-        };
+            ..self.answer.options(&self.load)?
+        })
+    }
+
+    fn load_model(self, places: Vec<Place>, options: &LoadOptions) -> anyhow::Result<Loaded> {
         // What is said when it is ready says too if the model was not chosen.
-        let prepared = self.load.resolve(self.load.model.open_silently()?, &options)?;
+        let prepared = self.load.resolve(self.load.model.open_silently()?, options)?;
         let model = self.load.start(&prepared)?;
         let ready = Ready {
             places,
             name: model.name().to_owned(),
             size: ready::size(&prepared),
             memory: ready::memory(&prepared),
-            chats: model.chats(),
+            template: model.template().cloned(),
             builtin: self.load.model.model.is_none(),
         };
         Ok((model.into_loaded(), ready))

@@ -62,8 +62,9 @@ impl Chat {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let tools = self.tools.as_deref().map(files::read_tools).transpose()?;
         let message = self.message.map(text_or_stdin).transpose()?;
-        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load) };
+        let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load)? };
         let model = self.load.load_with(&options)?;
+        self.sampling.check(&model)?;
         let conversation = Conversation::new(self.system, tools, Vec::new());
         let variables = self.chat_template_kwargs.unwrap_or_default();
         let terminal = std::io::stdin().is_terminal() && message.is_none();

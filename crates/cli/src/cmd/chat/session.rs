@@ -163,7 +163,9 @@ impl Session {
             return self.list_settings();
         }
         let (name, value) = argument.split_once([' ', '=']).unwrap_or((argument, ""));
-        self.sampling = self.sampling.with(name.trim(), value.trim()).map_err(anyhow::Error::msg)?;
+        let sampling = self.sampling.with(name.trim(), value.trim()).map_err(anyhow::Error::msg)?;
+        sampling.check(&self.model)?;
+        self.sampling = sampling;
         let name = name.trim().trim_start_matches('-').replace('_', "-");
         for setting in self.sampling.list(&self.model).iter().filter(|setting| setting.name == name) {
             let value = if setting.value.is_empty() { "not set" } else { &setting.value };

@@ -1,0 +1,162 @@
+//! What people who come from other servers expect: a table of rows (`tests/data/expectations.jsonl`), an input and what it gives.
+//!
+//! A row has a sentence (`about`) and one of
+//! - `run`: a command line; `ok` (true), and parts of what it says in `stdout` and `stderr`;
+//! - `http`: a request, `METHOD PATH` and perhaps `headers` and `body`; the `status` (200) and what the `answer` has: an object's fields
+//!   are looked up, an array is compared item by item, `"~text"` is a part of a text. `serve` are flags of the server that is asked.
+//!
+//! In both `$TINY` is the small model beside this table, `$DIR` the folder of the row's `files`, by name.
+#![cfg(unix)]
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+
+use serde_json::{Value, json};
+
+#[test]
+fn what_people_expect_holds() {
+    let table = std::fs::read_to_string(data().join("expectations.jsonl")).expect("the table");
+    let mut servers = HashMap::new();
+    let mut failures = Vec::new();
+    for (line, row) in table.lines().zip(1..) {
+        let row: Value = serde_json::from_str(line).unwrap_or_else(|e| panic!("line {row}: {e}"));
+        let folder = tempfile::tempdir().expect("a folder");
+        for (name, text) in row["files"].as_object().into_iter().flatten() {
+            std::fs::write(folder.path().join(name), text.as_str().expect("a text")).expect("written");
+        }
+        let row: Value = serde_json::from_str(&filled(line, folder.path())).expect("JSON with paths");
+        let checked = if row["run"].is_array() { check_run(&row) } else { check_http(&row, &mut servers) };
+        failures.extend(checked.err().map(|why| format!("{}: {why}", row["about"])));
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+fn data() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data")
+}
+
+fn filled(line: &str, folder: &Path) -> String {
+    line.replace("$TINY", &data().join("tiny").display().to_string()).replace("$DIR", &folder.display().to_string())
+}
+
+fn texts(value: &Value) -> Vec<&str> {
+    value.as_array().into_iter().flatten().map(|text| text.as_str().expect("a text")).collect()
+}
+
+fn program(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    command.args(args).env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG").env("HF_HUB_OFFLINE", "1");
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command line and compares what it says.
+fn check_run(row: &Value) -> Result<(), String> {
+    let output = program(&texts(&row["run"])).output().expect("the program starts");
+    let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let said = format!("{}\n{stdout}\n{stderr}", output.status);
+    if output.status.success() != row["ok"].as_bool().unwrap_or(true) || stderr.contains("panicked") {
+        return Err(said);
+    }
+    for (parts, text) in [(&row["stdout"], &stdout), (&row["stderr"], &stderr)] {
+        if let Some(missing) = texts(parts).into_iter().find(|part| !text.contains(part)) {
+            return Err(format!("{missing:?} is not in\n{said}"));
+        }
+    }
+    Ok(())
+}
+
+/// Sends a request to the server with the row's flags and compares the answer.
+fn check_http(row: &Value, servers: &mut HashMap<String, Server>) -> Result<(), String> {
+    let flags = texts(&row["serve"]);
+    let server = servers.entry(flags.join(" ")).or_insert_with(|| Server::start(&flags));
+    let (status, answer) = server.fetch(row);
+    let wanted = row["status"].as_u64().unwrap_or(200);
+    if u64::from(status) != wanted {
+        return Err(format!("status {status}, not {wanted}: {answer}"));
+    }
+    match row.get("answer") {
+        Some(wanted) => compare(wanted, &serde_json::from_str(&answer).unwrap_or(json!(answer)), "answer"),
+        None => Ok(()),
+    }
+}
+
+/// Whether `got` has what is wanted.
+fn compare(wanted: &Value, got: &Value, path: &str) -> Result<(), String> {
+    match (wanted, got) {
+        (Value::Object(fields), Value::Object(_)) => {
+            fields.iter().try_for_each(|(name, wanted)| compare(wanted, &got[name], &format!("{path}.{name}")))
+        }
+        (Value::Array(wanted), Value::Array(got)) if wanted.len() == got.len() => {
+            let mut pairs = wanted.iter().zip(got).enumerate();
+            pairs.try_for_each(|(i, (wanted, got))| compare(wanted, got, &format!("{path}[{i}]")))
+        }
+        (Value::String(part), Value::String(text)) if part.starts_with('~') && text.contains(&part[1..]) => Ok(()),
+        _ if wanted == got => Ok(()),
+        _ => Err(format!("{path} is {got}, not {wanted}")),
+    }
+}
+
+/// A server in a process of its own.
+struct Server {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    address: String,
+}
+
+impl Server {
+    /// Starts one on the small model and waits until it is ready.
+    fn start(flags: &[&str]) -> Server {
+        let tiny = data().join("tiny").display().to_string();
+        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--alias", "tiny", "--model", &tiny]);
+        let mut child = command.args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Server { child, stderr, address: String::new() };
+        let line = server.line_with("listening on http://");
+        server.address = line.rsplit_once("http://").expect("the line has it").1.trim().to_owned();
+        server.address.truncate(server.address.find([' ', '/', '\u{1b}']).unwrap_or(server.address.len()));
+        server.line_with("is ready");
+        server
+    }
+
+    fn line_with(&mut self, part: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let start = all.len();
+            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
+            if all[start..].contains(part) {
+                return all[start..].to_owned();
+            }
+        }
+    }
+
+    /// The status and the body of the answer to a row's request.
+    fn fetch(&self, row: &Value) -> (u16, String) {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let body = row.get("body").map(Value::to_string).unwrap_or_default();
+        let mut headers =
+            json!({ "host": "localhost", "connection": "close", "content-length": body.len().to_string() });
+        for (name, value) in row["headers"].as_object().into_iter().flatten() {
+            headers[name] = value.clone();
+        }
+        let mut head = format!("{} HTTP/1.1\r\n", row["http"].as_str().expect("a method and a path"));
+        for (name, value) in headers.as_object().into_iter().flatten() {
+            head += &format!("{name}: {}\r\n", value.as_str().expect("a text"));
+        }
+        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it reads");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
