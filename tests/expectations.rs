@@ -1,7 +1,7 @@
 //! What people who come from other servers expect: a table of rows (`tests/data/expectations.jsonl`), an input and what it gives.
 //!
 //! A row has a sentence (`about`) and one of
-//! - `run`: a command line; `ok` (true), and parts of what it says in `stdout` and `stderr`;
+//! - `run`: a command line, perhaps with `stdin`; `ok` (true), and parts of what it says in `stdout` and `stderr`;
 //! - `http`: a request, `METHOD PATH` and perhaps `headers` and `body`; the `status` (200) and what the `answer` has: an object's fields
 //!   are looked up, an array is compared item by item, `"~text"` is a part of a text. `serve` are flags of the server that is asked.
 //!
@@ -49,13 +49,23 @@ fn texts(value: &Value) -> Vec<&str> {
 fn program(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
     command.args(args).env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG").env("HF_HUB_OFFLINE", "1");
-    command.stdin(Stdio::null());
+    command.stdin(Stdio::piped());
     command
+}
+
+/// A program that needs no input may have ended before it came.
+fn gone(error: std::io::Error) -> std::io::Result<()> {
+    if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
 
 /// Runs a command line and compares what it says.
 fn check_run(row: &Value) -> Result<(), String> {
-    let output = program(&texts(&row["run"])).output().expect("the program starts");
+    let mut command = program(&texts(&row["run"]));
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    stdin.write_all(row["stdin"].as_str().unwrap_or_default().as_bytes()).or_else(gone).expect("it reads");
+    drop(stdin);
+    let output = child.wait_with_output().expect("it ends");
     let [stdout, stderr] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let said = format!("{}\n{stdout}\n{stderr}", output.status);
     if output.status.success() != row["ok"].as_bool().unwrap_or(true) || stderr.contains("panicked") {

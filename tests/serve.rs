@@ -158,6 +158,7 @@ fn conversations() -> Vec<Value> {
     vec![
         json!([user("Who are you?".into())]),
         json!([{ "role": "system", "content": "Be brief." }, user("Hi".into()), { "role": "assistant", "content": "Hello!" }, user("Sing.".into())]),
+        json!([{ "role": "developer", "content": "Be brief." }, user(json!([{ "type": "text", "text": "a" }, { "type": "text", "text": "b" }]))]),
         json!([user("Weather in Oslo?".into()), { "role": "assistant", "content": null, "tool_calls": call }, result]),
     ]
 }

@@ -38,6 +38,7 @@ impl<E: Executor> Engine<E> {
         self.totals.add(&report);
         let _ = self.observer.call(|observer| observer.step(&report));
         self.tell();
+        self.give_back();
         report
     }
 

@@ -1,4 +1,4 @@
-//! Where batches are computed: one method.
+//! Where batches are computed.
 
 use graph::{Backend, BackendError, Batch, Limits};
 
@@ -41,6 +41,10 @@ pub trait Executor: Send {
     /// # Errors
     /// If the batch could not be computed.
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError>;
+
+    /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): nobody needs them for now, and their
+    /// memory may go back to the system until they are written again.
+    fn forget(&mut self, _blocks: &[u32]) {}
 }
 
 /// A compiled program on a backend, in this process.
@@ -70,5 +74,9 @@ where
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
         self.backend.run(&mut self.program, batch).map_err(|e: BackendError| ExecutorError::Batch(e.to_string()))?;
         Ok(self.backend.download(&self.program))
+    }
+
+    fn forget(&mut self, blocks: &[u32]) {
+        self.backend.forget(&mut self.program, blocks);
     }
 }

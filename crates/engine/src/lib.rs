@@ -21,6 +21,7 @@ mod report;
 mod request;
 mod sampler;
 mod scheduler;
+mod spare;
 mod state;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub use report::{EngineStats, StepReport, Work};
 pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
 pub use sampler::{Draw, SampleError, Sampler};
 pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
+use spare::Spare;
 pub use state::{StateSlot, StateSlots};
 
 /// The settings of an engine that the executor does not fix.
@@ -64,6 +66,9 @@ pub struct EngineConfig {
     /// one model, and its cache is its own: prefixes of different models never meet. Models with recurrent layers share
     /// none yet: a prefix of theirs is a state too.
     pub prefix_cache: Option<Eviction>,
+    /// Positions that are kept for later requests at most, where nobody uses them now. `None`: a quarter of the KV cache, at
+    /// least a longest sequence. What is not kept takes no memory until somebody needs it.
+    pub prefix_tokens: Option<usize>,
     /// Who runs first.
     pub policy: PolicyName,
     /// How long a step may take in which somebody decodes: prompts get the rows that fit, by what the engine has learnt of
@@ -80,6 +85,7 @@ impl Default for EngineConfig {
             context: usize::MAX,
             seed: 0,
             prefix_cache: Some(Eviction::default()),
+            prefix_tokens: None,
             policy: PolicyName::default(),
             max_step: None,
         }
@@ -96,6 +102,7 @@ pub struct Engine<E> {
     batch: Batch,
     drawn: Vec<Drawn>,
     faults: Faults,
+    spare: Spare,
     totals: EngineStats,
 }
 
@@ -121,6 +128,7 @@ impl<E: Executor> Engine<E> {
             batch: Batch::default(),
             drawn: Vec::new(),
             faults: Faults::default(),
+            spare: Spare::default(),
             totals: EngineStats::default(),
         }
     }

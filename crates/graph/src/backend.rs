@@ -1,4 +1,4 @@
-//! The interface of a backend: four verbs; operators are data.
+//! The interface of a backend: five verbs; operators are data.
 
 use std::sync::Arc;
 
@@ -57,6 +57,10 @@ pub trait Backend {
 
     /// The graph's output for the last batch: `[outputs, width]`.
     fn download<'p>(&self, program: &'p Self::Program) -> &'p [f32];
+
+    /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): their memory may go back to the system
+    /// until they are written again. A backend that cannot do that does nothing.
+    fn forget(&self, _program: &mut Self::Program, _blocks: &[u32]) {}
 }
 
 /// Why a backend could not do what it was asked.

@@ -8,7 +8,7 @@ use crate::{Error, LoadOptions};
 pub const CONTEXT: RangeInclusive<u64> = 1..=1 << 24;
 
 /// Positions of the KV cache.
-pub const KV_TOKENS: RangeInclusive<u64> = 1..=1 << 28;
+pub const KV_TOKENS: RangeInclusive<u64> = 1..=1 << 26;
 
 /// Rows of a step.
 pub const BATCH_TOKENS: RangeInclusive<u64> = 1..=1 << 16;
@@ -53,7 +53,7 @@ mod tests {
             |options: LoadOptions, part: &str| assert!(said(options.clone()).contains(part), "{}", said(options));
         refuse(LoadOptions { context: Some(0), ..none() }, "--context 0: must be from 1 to 16777216");
         refuse(LoadOptions { context: Some(usize::MAX), ..none() }, "--context 18446744073709551615");
-        refuse(LoadOptions { kv_tokens: Some(0), ..none() }, "--kv-tokens 0: must be from 1 to 268435456");
+        refuse(LoadOptions { kv_tokens: Some(0), ..none() }, "--kv-tokens 0: must be from 1 to 67108864");
         refuse(LoadOptions { max_batch_tokens: Some(1 << 20), ..none() }, "--max-batch-tokens 1048576");
         refuse(LoadOptions { max_sequences: Some(0), ..none() }, "--max-sequences 0: must be from 1 to 4096");
         refuse(LoadOptions { threads: Some(1 << 20), ..none() }, "--threads 1048576");

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use whinchat::{EngineConfig, Eviction, PolicyName};
+use whinchat::{EngineConfig, Eviction, PolicyName, bounds};
+
+use super::within;
 
 /// How the engine decides.
 #[derive(Args)]
@@ -21,6 +23,10 @@ pub(super) struct SchedulingArgs {
     /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
     #[arg(long)]
     no_prefix_cache: bool,
+    /// Positions of earlier prompts and answers that stay in memory though nobody uses them [default: a quarter of
+    /// --kv-tokens, at least the context]
+    #[arg(long, value_name = "TOKENS", conflicts_with = "no_prefix_cache", value_parser = within(bounds::KV_TOKENS))]
+    prefix_cache_tokens: Option<usize>,
     /// Which of what is kept of earlier prompts and answers is forgotten first when memory is needed.
     #[arg(long, value_name = "RULE", default_value = Eviction::default().name(), conflicts_with = "no_prefix_cache",
           value_parser = PossibleValuesParser::new(Eviction::ALL.map(Eviction::name)))]
@@ -33,6 +39,7 @@ impl SchedulingArgs {
         EngineConfig {
             max_step: self.max_step_ms.map(Duration::from_millis),
             policy: PolicyName::named(&self.policy).unwrap_or_default(),
+            prefix_tokens: self.prefix_cache_tokens,
             prefix_cache: Eviction::named(&self.eviction).filter(|_| !self.no_prefix_cache),
             ..EngineConfig::default()
         }

@@ -61,8 +61,14 @@ struct Blocks {
     free: Vec<u32>,
     /// How many hold each block.
     owners: Vec<u32>,
+    /// Blocks whose memory was touched and has not gone back to the system.
+    touched: Vec<bool>,
+    /// Free ones among them.
+    warm: usize,
     /// Blocks whose contents later sequences may share; those that nobody holds are evicted when free ones run out.
     prefixes: Prefixes,
+    /// How many of these are kept.
+    most_kept: usize,
 }
 
 impl BlockAllocator {
@@ -78,9 +84,28 @@ impl BlockAllocator {
         let blocks = Blocks {
             free: (0..total as u32).rev().collect(),
             owners: vec![0; total],
+            touched: vec![false; total],
+            warm: 0,
             prefixes: Prefixes::new(total, eviction),
+            most_kept: usize::MAX,
         };
         BlockAllocator { pool: Arc::new(Pool(Mutex::new(blocks))), total }
+    }
+
+    /// Keeps the contents of so many blocks that nobody holds.
+    pub(super) fn keep(&mut self, blocks: usize) {
+        self.pool.lock().most_kept = blocks;
+    }
+
+    /// Free blocks that have memory: who gets one next finds it there.
+    pub fn warm(&self) -> usize {
+        self.pool.lock().warm
+    }
+
+    /// Takes the memory of so many free blocks for given back, of those first that were let go first; names them in ascending
+    /// order.
+    pub fn cool(&self, blocks: usize) -> Vec<u32> {
+        self.pool.lock().cool(blocks)
     }
 
     /// A block that nobody holds, or `None`.
@@ -151,6 +176,13 @@ impl BlockAllocator {
         if let Some(index) = blocks.free.iter().find(|&&index| blocks.owners[index as usize] > 0) {
             return Err(format!("block {index} is free and held"));
         }
+        let warm = blocks.free.iter().filter(|&&index| blocks.touched[index as usize]).count();
+        if warm != blocks.warm {
+            return Err(format!("{warm} free blocks are warm, not {}", blocks.warm));
+        }
+        if blocks.prefixes.idle() > blocks.most_kept && blocks.owners.iter().all(|owners| *owners == 0) {
+            return Err(format!("{} blocks are kept, more than {}", blocks.prefixes.idle(), blocks.most_kept));
+        }
         let held = blocks.owners.iter().filter(|owners| **owners > 0).count();
         if held + blocks.available() != self.total {
             return Err(format!("{held} blocks held and {} free of {}", blocks.available(), self.total));
@@ -169,9 +201,25 @@ impl Blocks {
     }
 
     fn allocate(&mut self) -> Option<u32> {
-        let index = self.free.pop().or_else(|| self.prefixes.evict(&self.owners))?;
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.warm -= usize::from(std::mem::replace(&mut self.touched[index as usize], true));
+                index
+            }
+            None => self.prefixes.evict(&self.owners)?,
+        };
         self.owners[index as usize] = 1;
         Some(index)
+    }
+
+    fn cool(&mut self, blocks: usize) -> Vec<u32> {
+        let Blocks { free, touched, .. } = self;
+        let warm = free.iter().copied().filter(|index| touched[*index as usize]);
+        let mut cooled: Vec<u32> = warm.take(blocks).collect();
+        cooled.iter().for_each(|index| touched[*index as usize] = false);
+        self.warm -= cooled.len();
+        cooled.sort_unstable();
+        cooled
     }
 
     fn acquire(&mut self, index: u32) {
@@ -185,8 +233,22 @@ impl Blocks {
     fn release(&mut self, index: u32) {
         let owners = &mut self.owners[index as usize];
         *owners -= 1;
-        if *owners == 0 && !self.prefixes.let_go(index) {
-            self.free.push(index);
+        if *owners > 0 {
+            return;
         }
+        if !self.prefixes.let_go(index) {
+            self.set_free(index);
+        }
+        // While the end of a sequence is held, its beginning cannot be forgotten.
+        while self.prefixes.idle() > self.most_kept
+            && let Some(index) = self.prefixes.evict(&self.owners)
+        {
+            self.set_free(index);
+        }
+    }
+
+    fn set_free(&mut self, index: u32) {
+        self.free.push(index);
+        self.warm += 1;
     }
 }

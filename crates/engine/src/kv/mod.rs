@@ -24,6 +24,13 @@ impl KvCache {
         KvCache { blocks, block_len: block_len.max(1), shares: prefixes.is_some() }
     }
 
+    /// Keeps so many positions at most that nobody uses.
+    #[must_use]
+    pub fn keeping(mut self, positions: usize) -> KvCache {
+        self.blocks.keep(positions / self.block_len);
+        self
+    }
+
     /// The blocks.
     pub fn blocks(&self) -> &BlockAllocator {
         &self.blocks
@@ -224,6 +231,38 @@ mod tests {
         drop(new);
         drop(compute(&cache, None, &[1, 2, 7, 8], "1 2 [0, 3]"));
         assert_eq!((cache.blocks().free(), newer.len()), (3, 1));
+    }
+
+    #[test]
+    fn only_so_many_blocks_are_kept_and_what_was_used_is_used_again_before_what_was_not() {
+        let cache = KvCache::new(100, 2, Some(Eviction::Lru)).keeping(8);
+        drop(compute(&cache, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "0 6 [0, 1, 2, 3, 4, 5]"));
+        assert_eq!(cache.blocks().kept(), 4);
+        for first in 20..60 {
+            let mut table = Vec::new();
+            assert!(cache.reserve(&mut table, 0, 6, &mut Vec::new()));
+            assert_eq!(cache.share(&mut table, (0, 6), None, &[first, 2, 3, 4, 5, 6]), 3);
+            assert!(table.iter().all(|block| block.index() < 7), "{table:?}");
+            drop(table);
+            assert_eq!(cache.blocks().kept(), 4);
+        }
+    }
+
+    #[test]
+    fn blocks_cool_from_the_one_that_was_let_go_first() {
+        let cache = KvCache::new(10, 2, None);
+        let mut table = compute(&cache, None, &[1, 2, 3, 4, 5, 6, 7, 8], "0 0 [0, 1, 2, 3]");
+        assert_eq!(cache.blocks().warm(), 0);
+        while let Some(block) = table.pop() {
+            drop(block);
+        }
+        assert_eq!((cache.blocks().warm(), cache.blocks().cool(3)), (4, vec![1, 2, 3]));
+        assert_eq!((cache.blocks().warm(), cache.blocks().cool(0)), (1, vec![]));
+        let table = compute(&cache, None, &[1, 2, 3], "0 0 [0, 1]");
+        assert_eq!(cache.blocks().warm(), 0);
+        drop(table);
+        assert_eq!((cache.blocks().warm(), cache.blocks().cool(9)), (2, vec![0, 1]));
+        cache.check().unwrap();
     }
 
     #[test]

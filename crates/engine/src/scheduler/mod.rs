@@ -84,13 +84,16 @@ impl Scheduler {
         // A prefix of a model with recurrent layers is a state too, which is not kept.
         let prefixes = config.prefix_cache.filter(|_| limits.state_slots == 0);
         let cache = KvCache::new(limits.kv_blocks, limits.block_len, prefixes);
+        let longest = config.context.min(cache.positions());
+        let kept = config.prefix_tokens.unwrap_or((cache.positions() / 4).max(longest));
+        let cache = cache.keeping(kept);
         let states = StateSlots::new(limits.state_slots);
         let slots = if limits.state_slots > 0 { limits.state_slots } else { usize::MAX };
         let rows = config.max_batch_tokens.min(limits.max_tokens).max(1);
         let limits = SchedulerLimits {
             rows,
             sequences: config.max_sequences.min(limits.max_outputs).min(rows).min(slots).max(1),
-            context: config.context.min(cache.positions()),
+            context: longest,
         };
         let (waiting, running, step) = (Vec::new(), Vec::new(), Step::default());
         let (goal, latency) = (config.max_step, LatencyModel::default());

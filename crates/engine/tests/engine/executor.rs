@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) seen: Vec<Vec<u32>>,
     /// Rows, spans and copies of each batch so far.
     pub(crate) log: Vec<(usize, usize, usize)>,
+    /// Blocks whose memory went back to the system.
+    pub(crate) forgotten: usize,
     /// The first broken promise.
     pub(crate) broken: Option<String>,
 }
@@ -210,6 +212,18 @@ impl Executor for Fake {
             Some(Fault::Short) => self.logits.truncate(self.logits.len().saturating_sub(1)),
         }
         Ok(&self.logits)
+    }
+
+    fn forget(&mut self, blocks: &[u32]) {
+        let mut bench = self.bench.lock().unwrap();
+        bench.forgotten += blocks.len();
+        if !blocks.is_sorted_by(|a, b| a < b) {
+            bench.broken.get_or_insert(format!("{blocks:?} are not in order"));
+        }
+        for block in blocks {
+            let start = *block as usize * self.limits.block_len;
+            self.slots[start..start + self.limits.block_len].fill(None);
+        }
     }
 }
 

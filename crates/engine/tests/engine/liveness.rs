@@ -23,6 +23,7 @@ const CONFIG: EngineConfig = EngineConfig {
     context: 64,
     seed: 1,
     prefix_cache: None,
+    prefix_tokens: None,
     policy: PolicyName::FirstCome,
     max_step: None,
 };

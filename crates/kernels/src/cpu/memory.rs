@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -54,6 +54,18 @@ impl<T: Plain> Buffer<T> {
     pub(crate) fn on_large_pages(self) -> Buffer<T> {
         self.pages.iter().for_each(|pages| prefer_large(pages));
         self
+    }
+
+    /// Gives the pages that lie within these elements back to the system: what they hold is lost. They take no memory until they are
+    /// touched again.
+    pub(crate) fn forget(&mut self, elements: Range<usize>) {
+        let elements = elements.start.min(self.len)..elements.end.min(self.len);
+        let Some(pages) = &self.pages else { return };
+        let byte = |element: usize| self.start + element * size_of::<T>();
+        let (start, end) = (byte(elements.start).next_multiple_of(PAGE), byte(elements.end) / PAGE * PAGE);
+        if start < end {
+            give_back(pages, start, end - start);
+        }
     }
 
     /// Memory it takes.
@@ -132,6 +144,20 @@ fn map(bytes: usize, what: &'static str) -> Result<MmapRaw, BackendError> {
     let pages = if bytes > isize::MAX as usize { None } else { MmapOptions::new().len(bytes).map_anon().ok() };
     Ok(pages.ok_or(BackendError::Memory { what, bytes })?.into())
 }
+
+/// The largest pages that are usual on the architecture; other allocations must not share one with what is given back.
+const PAGE: usize = if cfg!(target_arch = "x86_64") { 4 << 10 } else { 64 << 10 };
+
+/// Gives whole pages, which nobody but the caller sees, back to the system.
+#[cfg(all(target_os = "linux", not(miri)))]
+fn give_back(pages: &MmapRaw, start: usize, len: usize) {
+    // SAFETY: on Linux private anonymous pages are zeros afterwards, which are values of every plain type. The caller has the only
+    // access to them (`&mut self`), and the range is within them. If the system refuses, they stay as they are.
+    let _ = unsafe { pages.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, start, len) };
+}
+
+#[cfg(not(all(target_os = "linux", not(miri))))]
+fn give_back(_: &MmapRaw, _: usize, _: usize) {}
 
 /// Only a hint: without large pages memory works as well, but walking through it is slower.
 #[cfg(all(target_os = "linux", not(miri)))]
@@ -257,6 +283,27 @@ mod tests {
         }
         assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), 138 + (3 << 20) + 2 * SLAB - 64);
         assert!(matches!(allocator.zeroed::<u8>(usize::MAX, "a test"), Err(BackendError::Memory { .. })));
+    }
+
+    #[test]
+    fn what_is_forgotten_loses_whole_pages_and_nothing_beside_them() {
+        let mut buffer = Buffer::<f32>::zeroed(64 * PAGE, "a test").expect("memory");
+        let page = PAGE / size_of::<f32>();
+        let check = |buffer: &mut Buffer<f32>, elements: Range<usize>, lost: Range<usize>| {
+            buffer.fill(1.0);
+            buffer.forget(elements.clone());
+            // Where the system takes nothing back, nothing is lost.
+            let lost = if cfg!(all(target_os = "linux", not(miri))) { lost } else { 0..0 };
+            let kept = |(at, x): (usize, &f32)| *x == if lost.contains(&at) { 0.0 } else { 1.0 };
+            assert!(buffer.iter().enumerate().all(kept), "{elements:?}");
+        };
+        check(&mut buffer, 0..0, 0..0);
+        check(&mut buffer, 1..page, 0..0);
+        check(&mut buffer, 1..2 * page - 1, 0..0);
+        check(&mut buffer, page..2 * page, page..2 * page);
+        check(&mut buffer, page - 1..3 * page + 5, page..3 * page);
+        check(&mut buffer, 62 * page..usize::MAX, 62 * page..64 * PAGE);
+        Buffer::<f32>::empty().forget(0..5);
     }
 
     #[test]

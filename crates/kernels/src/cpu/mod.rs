@@ -121,4 +121,8 @@ impl Backend for Cpu {
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
         program.output()
     }
+
+    fn forget(&self, program: &mut Program, blocks: &[u32]) {
+        program.forget(blocks);
+    }
 }

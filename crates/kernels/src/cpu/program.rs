@@ -74,6 +74,10 @@ impl Program {
         self.arena.bytes()
     }
 
+    pub(crate) fn forget(&mut self, blocks: &[u32]) {
+        self.memories.forget(blocks);
+    }
+
     pub(crate) fn output(&self) -> &[f32] {
         &self.arena[self.plan.output..][..self.outputs * self.graph.output_width()]
     }

@@ -37,9 +37,10 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, .. } = total;
-    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, total.overdue];
-    let enough = often.iter().all(|count| *count > 100) && total.gave_up > 5;
+    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, ref memory, .. } = total;
+    let &Memory { found, forgotten } = memory;
+    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, forgotten];
+    let enough = often.iter().chain([&total.overdue]).all(|count| *count > 100) && total.gave_up > 3;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
 
@@ -50,8 +51,7 @@ struct Totals {
     preempted: usize,
     cancelled: usize,
     stalled: usize,
-    /// Tokens found in the cache.
-    found: usize,
+    memory: Memory,
     /// Ended by a fault of the executor.
     faults: usize,
     aborted: usize,
@@ -63,6 +63,15 @@ struct Totals {
     masked: usize,
     /// Engines that gave up.
     gave_up: usize,
+}
+
+/// What became of blocks in all runs.
+#[derive(Debug, Default)]
+struct Memory {
+    /// Tokens found in the cache.
+    found: usize,
+    /// Blocks whose memory went back to the system.
+    forgotten: usize,
 }
 
 /// A run.
@@ -123,6 +132,7 @@ impl World {
             context: dice.upto(60) + 12,
             seed,
             prefix_cache: dice.chance(0.7).then(|| Eviction::ALL[dice.upto(4)]),
+            prefix_tokens: dice.chance(0.3).then(|| dice.upto(blocks * block_len)),
             ..EngineConfig::default()
         };
         let records = Arc::default();
@@ -167,6 +177,7 @@ impl World {
         }
         let stats = self.engine.stats();
         ensure(self.engine.is_idle() && stats.kv_blocks_used == 0, || format!("it does not end: {stats:?}"))?;
+        total.memory.forgotten += self.engine.executor().bench.lock().unwrap().forgotten;
         total.gave_up += usize::from(self.engine.failure().is_some());
         self.clients.iter().try_for_each(|client| self.judge(client, total))?;
         self.audit()
@@ -259,7 +270,7 @@ impl World {
         total.preempted += report.preempted;
         total.cancelled += report.cancelled;
         total.stalled += report.stalled;
-        total.found += report.found;
+        total.memory.found += report.found;
         total.forks += bench.log.last().map_or(0, |(_, _, copies)| *copies);
         Ok(())
     }

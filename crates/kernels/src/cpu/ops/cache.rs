@@ -69,6 +69,15 @@ impl Layer {
         }
     }
 
+    /// Gives the memory of these blocks (in ascending order) back to the system, as far as they fill pages.
+    pub(crate) fn forget(&mut self, blocks: &[u32]) {
+        let size = self.block_size();
+        for run in blocks.chunk_by(|a, b| a + 1 == *b) {
+            let start = run[0] as usize * size;
+            self.data.forget(start..start + run.len() * size);
+        }
+    }
+
     /// Tiles that a block's positions take.
     #[inline]
     pub(super) fn tiles(&self) -> usize {

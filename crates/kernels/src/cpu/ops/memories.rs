@@ -37,6 +37,11 @@ impl Memories {
         self.states.iter_mut().for_each(|states| states.copy(&batch.state_copies));
     }
 
+    /// Gives the memory of these blocks back to the system, in every layer.
+    pub(crate) fn forget(&mut self, blocks: &[u32]) {
+        self.kv.iter_mut().for_each(|layer| layer.forget(blocks));
+    }
+
     /// All layers with keys and values.
     pub(crate) fn layers(&self) -> &[Layer] {
         &self.kv
