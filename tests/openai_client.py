@@ -20,6 +20,7 @@ def main(base_url, model="default"):
         print("skipped: the model has no chat template")
         return
     check_chats(client, model, names)
+    check_responses(client, model, names)
     print("ok")
 
 
@@ -55,6 +56,32 @@ def check_chats(client, model, names):
         assert stopped.choices[0].message.content == text[: text.index(text[1:])], stopped
     with client.chat.completions.create(**{**ask, "max_tokens": 500}, stream=True) as stream:
         next(iter(stream))  # and goes away
+
+
+def check_responses(client, model, names):
+    ask = dict(model=model, input=MESSAGES, max_output_tokens=12, temperature=0)
+    whole = client.responses.create(**ask)
+    assert whole.object == "response" and whole.model in names and whole.status in ("completed", "incomplete"), whole
+    events = list(client.responses.create(**ask, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events))), events
+    text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
+    assert text == whole.output_text == events[-1].response.output_text, (text, whole)
+    with client.responses.stream(**ask) as stream:
+        assert stream.get_final_response().output_text == text
+    kept = client.responses.retrieve(whole.id)
+    assert kept.output_text == text, kept
+    second = client.responses.create(**{**ask, "input": "Go on."}, previous_response_id=whole.id)
+    assert second.usage.input_tokens > whole.usage.input_tokens, second
+    later = client.responses.create(**ask, background=True)
+    while later.status in ("queued", "in_progress"):
+        later = client.responses.retrieve(later.id)
+    assert later.output_text == text, later
+    client.responses.delete(whole.id)
+    try:
+        client.responses.retrieve(whole.id)
+        raise AssertionError("a deleted response is there")
+    except openai.NotFoundError as error:
+        assert error.code == "response_not_found", error
 
 
 def check_errors(client, model):

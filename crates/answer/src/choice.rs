@@ -24,7 +24,7 @@ pub(crate) struct Choice {
 
 impl Choice {
     pub(crate) fn new(index: usize, pipeline: Pipeline, stop_tokens: Arc<[u32]>, prompt: usize) -> Choice {
-        let usage = Usage { prompt, generated: 0 };
+        let usage = Usage { prompt, ..Usage::default() };
         Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage }
     }
 
@@ -75,7 +75,10 @@ impl Choice {
         let (choice, logprobs) = (self.index, std::mem::take(&mut self.pending));
         match part {
             Part::Text(text) => Event::Text { choice, text, logprobs },
-            Part::Reasoning(text) => Event::Reasoning { choice, text },
+            Part::Reasoning(text) => {
+                self.usage.reasoning = self.usage.generated;
+                Event::Reasoning { choice, text }
+            }
             Part::ToolCall(call) => {
                 self.called = true;
                 Event::ToolCall { choice, call }

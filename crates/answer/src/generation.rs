@@ -83,6 +83,8 @@ pub struct Usage {
     pub prompt: usize,
     /// Generated, a stop token included.
     pub generated: usize,
+    /// Of these, how many the model thought with before it answered.
+    pub reasoning: usize,
 }
 
 /// Tokens of a generation so far, and how long they took.

@@ -205,7 +205,7 @@ impl<'a> Starter<'a> {
                     choice,
                     reason: Reason::Length,
                     stop: None,
-                    usage: Usage { prompt: of(choice).tokens.len(), generated: 0 },
+                    usage: Usage { prompt: of(choice).tokens.len(), ..Usage::default() },
                 });
             }
         }

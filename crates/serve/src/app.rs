@@ -8,6 +8,7 @@ use engine::Liveness;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::wire::Store;
 use crate::{Kind, Problem};
 
 /// What the process can do for clients now.
@@ -33,6 +34,8 @@ pub struct App {
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
     pub(crate) blocking: Arc<Semaphore>,
+    /// Responses that are kept.
+    pub(crate) responses: Arc<Store>,
 }
 
 #[derive(Default)]
@@ -47,7 +50,8 @@ impl App {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let blocking = Arc::new(Semaphore::new(cores));
         let (models, any_name) = (RwLock::default(), AtomicBool::new(false));
-        Arc::new(App { models, any_name, open: TaskTracker::new(), blocking })
+        let responses = Arc::default();
+        Arc::new(App { models, any_name, open: TaskTracker::new(), blocking, responses })
     }
 
     /// Lets the first model answer to every name that no model has.

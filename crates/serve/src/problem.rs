@@ -9,6 +9,8 @@ pub enum Kind {
     InvalidJson,
     /// No model has this name.
     ModelNotFound,
+    /// No response of this name is kept.
+    ResponseNotFound,
     /// The server does not go by the name that the request calls it.
     ForeignHost,
     /// The page that asks may not.

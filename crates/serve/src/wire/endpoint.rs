@@ -2,7 +2,7 @@
 
 use super::anthropic::Messages;
 use super::ollama::{Chat, Generate};
-use super::openai::{ChatCompletion, Completion};
+use super::openai::{ChatCompletion, Completion, Responses};
 use super::{Dialect, Problem};
 
 /// Whose body it is.
@@ -12,6 +12,8 @@ pub enum Endpoint {
     Chat,
     /// `POST /v1/completions`.
     Completions,
+    /// `POST /v1/responses`.
+    Responses,
     /// `POST /v1/messages`.
     Messages,
     /// `POST /api/chat`.
@@ -22,8 +24,14 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// Every endpoint.
-    pub const ALL: &[Endpoint] =
-        &[Endpoint::Chat, Endpoint::Completions, Endpoint::Messages, Endpoint::OllamaChat, Endpoint::OllamaGenerate];
+    pub const ALL: &[Endpoint] = &[
+        Endpoint::Chat,
+        Endpoint::Completions,
+        Endpoint::Responses,
+        Endpoint::Messages,
+        Endpoint::OllamaChat,
+        Endpoint::OllamaGenerate,
+    ];
 }
 
 /// Reads the body of a request and gives what it asks for, if anything. Never panics, whatever the bytes.
@@ -34,6 +42,7 @@ pub fn parse_request_body(endpoint: Endpoint, body: &[u8]) -> Result<Option<answ
     match endpoint {
         Endpoint::Chat => ChatCompletion::parse(body).map(|call| call.ask),
         Endpoint::Completions => Completion::parse(body).map(|call| call.ask),
+        Endpoint::Responses => Responses::parse(body).map(|call| call.ask),
         Endpoint::Messages => Messages::parse(body).map(|call| call.ask),
         Endpoint::OllamaChat => Chat::parse(body).map(|call| call.ask),
         Endpoint::OllamaGenerate => Generate::parse(body).map(|call| call.ask),

@@ -19,6 +19,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use answer::{Answer, Ask, Event, Generation, LoadedModel, Tally};
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -30,6 +31,7 @@ use crate::{App, Kind, Problem};
 use self::stream::Framing;
 
 pub use endpoint::{Endpoint, parse_request_body};
+pub(crate) use openai::Store;
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -124,19 +126,29 @@ async fn answer<D: Dialect>(State(app): State<Arc<App>>, request: Request) -> Re
 }
 
 async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Response, Problem> {
+    let (head, body) = receive(&app, request).await?;
+    let begun = begin::<D>(app, body, &head, |_, body| D::parse(body)).await?;
+    finish(begun, &head).await
+}
+
+/// The head and the body of a request, if there is room for it.
+async fn receive(app: &App, request: Request) -> Result<(Parts, Whole), Problem> {
     app.models()?;
-    let (parts, body) = request.into_parts();
-    let body = body::read(&parts, body).await?;
+    let (head, body) = request.into_parts();
+    let body = body::read(&head, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
     app.check_room()?;
-    let urgency = Urgency::of(&parts.headers)?;
-    let (generation, dialect, stream) = begin::<D>(app, body, urgency).await?;
+    Ok((head, body))
+}
+
+/// The answer to what has begun: whole, or as a stream.
+async fn finish<D: Dialect>((generation, dialect, stream): Begun<D>, head: &Parts) -> Result<Response, Problem> {
     let Some(mut generation) = generation else { return Ok(dialect.whole(Vec::new(), &Tally::default())) };
-    if let Some(tokens) = parts.extensions.get::<log::Tokens>() {
+    if let Some(tokens) = head.extensions.get::<log::Tokens>() {
         tokens.set(generation.tally());
     }
     if stream {
-        let pings = Settings::of(&parts.extensions).ping_interval;
+        let pings = Settings::of(&head.extensions).ping_interval;
         return Ok(stream::stream(dialect, generation, pings));
     }
     let answers = generation.whole().await?;
@@ -145,9 +157,16 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
 
 type Begun<D> = (Option<Generation>, D, bool);
 
-async fn begin<D: Dialect>(app: Arc<App>, body: Whole, urgency: Urgency) -> Result<Begun<D>, Problem> {
+/// What has begun: the generation, if anything is generated, the form of its answer, and whether that is a stream.
+async fn begin<D: Dialect>(
+    app: Arc<App>,
+    body: Whole,
+    head: &Parts,
+    parse: impl FnOnce(&App, &[u8]) -> Result<Call<D>, Problem> + Send + 'static,
+) -> Result<Begun<D>, Problem> {
+    let urgency = Urgency::of(&head.headers)?;
     blocking(app, move |app| {
-        let Call { model, mut ask, stream, mut dialect } = D::parse(&body)?;
+        let Call { model, mut ask, stream, mut dialect } = parse(app, &body)?;
         ask.iter_mut().for_each(|ask| urgency.apply(ask));
         let (model, generation) = match &ask {
             Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,

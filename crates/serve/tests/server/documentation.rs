@@ -30,6 +30,7 @@ fn check(page: &str, sources: &[&str], least: usize) {
 #[test]
 fn pages_name_fields() {
     check("http.md", &["openai/chat", "openai/completion", "openai/constraint", "openai/request", "sampling"], 70);
+    check("responses.md", &["openai/responses/request"], 30);
     check("http.md", &["inference/mod", "inference/tokens"], 8);
     check("anthropic.md", &["anthropic/request", "anthropic/messages", "anthropic/reply", "anthropic/count"], 25);
     check(

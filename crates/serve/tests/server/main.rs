@@ -13,6 +13,7 @@ mod models;
 mod ollama;
 mod page;
 mod python;
+mod responses;
 mod specification;
 mod streams;
 mod structured;

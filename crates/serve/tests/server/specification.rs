@@ -24,11 +24,21 @@ async fn answers_fit_the_specification() {
         ("/v1/chat/completions", chat("hi", logprobs.clone()), "CreateChatCompletionResponse"),
         ("/v1/completions", completion("X", json!({})), "CreateCompletionResponse"),
         ("/v1/completions", completion("x", json!({ "logprobs": 2 })), "CreateCompletionResponse"),
+        ("/v1/responses", json!({ "input": "hi" }), "Response"),
+        ("/v1/responses", json!({ "input": "hi", "max_output_tokens": 2, "top_logprobs": 2 }), "Response"),
+        ("/v1/responses", json!({ "input": "hi", "background": true }), "Response"),
+        ("/v1/responses", json!({}), "ErrorResponse"),
         ("/v1/completions", json!({}), "ErrorResponse"),
         ("/v1/completions", json!({ "prompt": "x", "n": 0 }), "ErrorResponse"),
     ];
     for (path, body, schema) in cases {
         fits(&root, schema, &server.post(path, &body).await.json());
+    }
+    let mut client = Client::connect(server.address).await;
+    client.send("POST", "/v1/responses", json!({ "input": "hi", "stream": true }).to_string().as_bytes()).await;
+    client.head().await;
+    while let Some((_, event)) = client.named_event().await {
+        fits(&root, "ResponseStreamEvent", &serde_json::from_str(&event).expect("JSON"));
     }
     fits(&root, "ListModelsResponse", &server.get("/v1/models").await.json());
     fits(&root, "Model", &server.get("/v1/models/tiny").await.json());

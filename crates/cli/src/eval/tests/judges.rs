@@ -17,7 +17,8 @@ fn check_ended(expect: &str, answer: &str, reason: Reason, fails: Option<&str>) 
     let case = format!(r#"{{"id": "1", "task": "a", "prompt": "x", "expect": {expect}}}"#);
     let folder = folder(&[("cases.jsonl", &case), ("g.gbnf", GRAMMAR)]);
     let suite = Suite::load(folder.path()).expect("a suite");
-    let mut said = Answer { reason: Some(reason), usage: Usage { prompt: 3, generated: 7 }, ..Answer::default() };
+    let mut said =
+        Answer { reason: Some(reason), usage: Usage { prompt: 3, generated: 7, reasoning: 0 }, ..Answer::default() };
     let mut parser = Dialect::named("hermes").expect("a dialect").parser("", &text::CallOptions::default());
     let parts = parser.push(answer).into_iter().chain(parser.finish());
     parts.for_each(|part| {

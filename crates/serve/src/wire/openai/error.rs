@@ -29,6 +29,7 @@ fn row(kind: Kind) -> Row {
         Kind::Ask(Asked::Internal)      => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
         Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),
+        Kind::ResponseNotFound          => (StatusCode::NOT_FOUND, ASKED, "response_not_found", None),
         Kind::ForeignHost               => (StatusCode::FORBIDDEN, ASKED, "host_not_allowed", None),
         Kind::ForeignOrigin             => (StatusCode::FORBIDDEN, ASKED, "origin_not_allowed", None),
         Kind::UnknownUrl                => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),

@@ -9,6 +9,7 @@ mod messages;
 mod models;
 mod reply;
 mod request;
+mod responses;
 
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ use crate::App;
 pub(super) use chat::{ChatCompletion, chat};
 pub(super) use completion::Completion;
 pub(super) use error::{problem, status};
+pub(super) use responses::Responses;
+pub(crate) use responses::Store;
 
 /// The routes of this dialect.
 pub(super) fn routes() -> Router<Arc<App>> {
@@ -29,4 +32,5 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/chat/completions", post(answer::<ChatCompletion>))
         .route("/v1/completions", post(answer::<Completion>))
+        .merge(responses::routes())
 }

@@ -100,7 +100,7 @@ pub(super) fn ask(
 }
 
 /// How it is served among others.
-fn service(fields: Fields<'_>) -> Result<Service, Problem> {
+pub(super) fn service(fields: Fields<'_>) -> Result<Service, Problem> {
     let limit = fields.integer("deadline_ms", 1..)?;
     Ok(Service {
         priority: priority(fields)?,

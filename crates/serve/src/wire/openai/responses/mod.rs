@@ -1,0 +1,211 @@
+//! `/v1/responses`: OpenAI's newer API. An answer is a list of items; it is kept, so that the next request can go on from it.
+
+mod events;
+mod items;
+mod request;
+mod store;
+mod stored;
+
+use std::sync::Arc;
+
+use answer::{Answer, Event, Generation, LoadedModel, Reason, Tally};
+use axum::Json;
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Map, Value, json};
+use tokio_util::sync::CancellationToken;
+
+use self::events::Say;
+use self::items::Items;
+pub(crate) use self::store::Store;
+use super::error;
+use crate::wire::{Call, Dialect, Frame, begin, finish, now, receive, unique};
+use crate::{App, Problem};
+
+/// The routes of this part of the dialect.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/responses", post(create))
+        .route("/v1/responses/{id}", get(stored::one).delete(stored::delete))
+        .route("/v1/responses/{id}/cancel", post(stored::cancel))
+        .route("/v1/responses/{id}/input_items", get(stored::input_items))
+}
+
+/// The form of a response.
+pub(crate) struct Responses {
+    id: String,
+    /// What stands in every state of it: what was asked for.
+    asked: Map<String, Value>,
+    /// The conversation, without instructions.
+    messages: Vec<Value>,
+    /// The items of the request.
+    input: Vec<Value>,
+    background: bool,
+    /// Where it is kept, if it is.
+    store: Option<Arc<Store>>,
+    items: Items,
+    reason: Option<Reason>,
+    reasoning_tokens: usize,
+    say: Say,
+}
+
+impl Dialect for Responses {
+    fn parse(body: &[u8]) -> Result<Call<Responses>, Problem> {
+        request::read(body, &Arc::default())
+    }
+
+    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
+        let sampling = model.info.sampling.params(None);
+        let defaults = [("model", json!(model.info.name)), ("temperature", json!(sampling.temperature))];
+        for (name, value) in defaults.into_iter().chain([("top_p", json!(sampling.top_p))]) {
+            let known = self.asked.get(name).is_some_and(|known| !known.is_null());
+            if !known || name == "model" {
+                self.asked.insert(name.to_owned(), value);
+            }
+        }
+    }
+
+    fn whole(mut self, answers: Vec<Answer>, tally: &Tally) -> Response {
+        Json(self.complete(answers, tally)).into_response()
+    }
+
+    fn begin(&mut self, _: &Tally) -> Vec<Frame> {
+        let response = self.state("in_progress");
+        self.say.event("response.created", json!({ "response": response }));
+        self.say.event("response.in_progress", json!({ "response": response }));
+        self.say.take()
+    }
+
+    fn event(&mut self, event: Event, _: &Tally) -> Vec<Frame> {
+        self.add(event);
+        self.say.take()
+    }
+
+    fn end(&mut self, tally: &Tally) -> Vec<Frame> {
+        let response = self.ended(tally);
+        let kind = if self.is_complete() { "response.completed" } else { "response.incomplete" };
+        self.say.event(kind, json!({ "response": response }));
+        self.say.take()
+    }
+
+    fn failure(&mut self, problem: &Problem) -> Vec<Frame> {
+        let response = self.failed(problem);
+        self.say.event("response.failed", json!({ "response": response }));
+        self.say.take()
+    }
+
+    fn problem(problem: &Problem) -> Response {
+        error::problem(problem)
+    }
+}
+
+impl Responses {
+    /// What the events of whole answers make of it; there is one answer.
+    fn complete(&mut self, answers: Vec<Answer>, tally: &Tally) -> Value {
+        for answer in answers {
+            items::events(answer).into_iter().for_each(|event| self.add(event));
+        }
+        self.ended(tally)
+    }
+
+    fn add(&mut self, event: Event) {
+        if let Event::Finished { reason, usage, .. } = &event {
+            (self.reason, self.reasoning_tokens) = (Some(*reason), usage.reasoning);
+        }
+        self.items.add(event, &mut self.say);
+    }
+
+    fn is_complete(&self) -> bool {
+        self.reason != Some(Reason::Length)
+    }
+
+    /// It as it is now.
+    fn state(&self, status: &str) -> Value {
+        let mut response = self.asked.clone();
+        let own = json!({
+            "id": self.id, "object": "response", "status": status, "error": null, "incomplete_details": null,
+            "output": self.items.all(), "usage": null,
+        });
+        if let Value::Object(own) = own {
+            response.extend(own);
+        }
+        Value::Object(response)
+    }
+
+    /// It when it has ended well; it is kept.
+    fn ended(&mut self, tally: &Tally) -> Value {
+        self.items.end(self.is_complete(), &mut self.say);
+        let mut response = self.state(if self.is_complete() { "completed" } else { "incomplete" });
+        if !self.is_complete() {
+            response["incomplete_details"] = json!({ "reason": "max_output_tokens" });
+        }
+        let (input, output) = (tally.prompt(), tally.generated());
+        response["completed_at"] = json!(now());
+        response["usage"] = json!({
+            "input_tokens": input, "input_tokens_details": { "cached_tokens": tally.cached() },
+            "output_tokens": output, "output_tokens_details": { "reasoning_tokens": self.reasoning_tokens },
+            "total_tokens": input + output,
+        });
+        self.messages.extend(self.items.message());
+        self.keep(&response, None);
+        response
+    }
+
+    /// It when it has failed; it is kept.
+    fn failed(&mut self, problem: &Problem) -> Value {
+        let mut response = self.state("failed");
+        response["error"] = json!({ "code": "server_error", "message": problem.message });
+        self.keep(&response, None);
+        response
+    }
+
+    fn keep(&self, response: &Value, running: Option<CancellationToken>) {
+        if let Some(store) = &self.store {
+            store.put(&self.id, response.clone(), self.messages.clone(), self.input.clone(), running);
+        }
+    }
+}
+
+/// `POST /v1/responses`.
+async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
+    match try_create(app, request).await {
+        Ok(response) => response,
+        Err(problem) => error::problem(&problem),
+    }
+}
+
+async fn try_create(app: Arc<App>, request: Request) -> Result<Response, Problem> {
+    let (head, body) = receive(&app, request).await?;
+    let read = |app: &App, body: &[u8]| request::read(body, &app.responses);
+    let begun = begin::<Responses>(Arc::clone(&app), body, &head, read).await?;
+    let (Some(generation), responses, _) = begun else { return finish(begun, &head).await };
+    if !responses.background {
+        return finish((Some(generation), responses, begun.2), &head).await;
+    }
+    let stop = CancellationToken::new();
+    let response = responses.state("queued");
+    responses.keep(&response, Some(stop.clone()));
+    let work = work(responses, generation, stop);
+    tokio::spawn(app.open.track_future(work));
+    Ok(Json(response).into_response())
+}
+
+/// Answers in the background, until it is told to stop: then what is kept says so already.
+async fn work(mut responses: Responses, mut generation: Generation, stop: CancellationToken) {
+    responses.keep(&responses.state("in_progress"), Some(stop.clone()));
+    let answers = tokio::select! {
+        answers = generation.whole() => answers,
+        () = stop.cancelled() => return,
+    };
+    match answers {
+        Ok(answers) => _ = responses.complete(answers, generation.tally()),
+        Err(problem) => _ = responses.failed(&problem.into()),
+    }
+}
+
+/// A new response's name.
+fn new_id() -> String {
+    unique("resp_")
+}
