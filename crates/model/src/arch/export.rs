@@ -1,6 +1,8 @@
 //! A model's numbers as the keys of a GGUF file: what the reader of `spec.rs` makes the same [`ModelSpec`] of, under the
 //! names that llama.cpp reads.
 
+mod recurrent;
+
 use graph::{GateScoring, Squash};
 
 use crate::ModelError;
@@ -19,19 +21,27 @@ const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
-    if config.arch.extras.recurrent.is_some() {
-        let problem = format!("\"{}\" has recurrent layers, which cannot be written as GGUF yet", config.arch.name);
+    if config.arch.extras.recurrent.is_some() && config.arch.gguf.is_empty() {
+        let problem = format!("\"{}\" has no form in GGUF that this program knows", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
-    let mut keys = Keys { arch: config.arch.in_gguf(), all: Vec::new() };
-    keys.all.push(("general.architecture".into(), GgufValue::Str(keys.arch.gguf[0].into())));
+    let arch = config.arch.in_gguf();
+    let mut keys = Keys { arch, name: name(arch, spec), all: Vec::new() };
+    keys.all.push(("general.architecture".into(), GgufValue::Str(keys.name.into())));
     keys.sizes(config, spec)?;
-    keys.heads(config, spec)?;
-    keys.windows(spec);
+    if arch.extras.recurrent.is_some() {
+        keys.recurrent(config, spec)?;
+    } else {
+        keys.heads(config, spec)?;
+        keys.windows(spec);
+    }
     keys.kinds(spec);
     keys.experts(config, spec)?;
     for key in SAME {
         keys.number(key, config.positive(key)?);
+    }
+    if spec.attentions().next().is_none() {
+        return Ok(keys.all);
     }
     let (global, local) = (rope(config, spec, false)?, rope(config, spec, true)?);
     let latent_log = if config.arch.extras.latent { rope_hf::latent_log(config)? } else { None };
@@ -56,7 +66,7 @@ fn stays(rope: &RopeNumbers) -> bool {
 /// A layer with (`local`) or without a window; another one if there is none.
 fn of_kind(spec: &ModelSpec, local: bool) -> &AttentionSpec {
     let wanted = spec.attentions().find(|a| a.window.is_some() == local);
-    wanted.or(spec.attentions().next()).expect("every layer has attention; others are refused")
+    wanted.or(spec.attentions().next()).expect("asked of models with attention alone")
 }
 
 /// The factors that frequencies of the rope are divided by, as tensors: Llama 3's for every length, long rope's for short
@@ -65,6 +75,9 @@ fn of_kind(spec: &ModelSpec, local: bool) -> &AttentionSpec {
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(&'static str, Vec<f32>)>, ModelError> {
+    if spec.attentions().next().is_none() {
+        return Ok(Vec::new());
+    }
     let head_dim = of_kind(spec, false).head_dim;
     let numbers = rope(config, spec, false)?;
     let narrow = |factors: &[f64]| factors.iter().map(|&f| f as f32).collect();
@@ -89,15 +102,24 @@ fn rope(config: &Config<'_>, spec: &ModelSpec, local: bool) -> Result<RopeNumber
     rope_hf::read(config, head_dim, local, spec.context)
 }
 
+/// The architecture's name: some mixtures have one of their own, the last.
+fn name(arch: &'static Arch, spec: &ModelSpec) -> &'static str {
+    let mixture = spec.blocks.iter().any(|layer| layer.ffn.as_ref().is_some_and(|ffn| ffn.experts.is_some()));
+    let names = arch.gguf;
+    if mixture && arch.extras.recurrent.is_some() { names[names.len() - 1] } else { names[0] }
+}
+
 /// Keys being collected.
 struct Keys {
     arch: &'static Arch,
+    /// The architecture's name in GGUF.
+    name: &'static str,
     all: Vec<(String, GgufValue)>,
 }
 
 impl Keys {
     fn set(&mut self, key: Key, value: GgufValue) {
-        self.all.push((format!("{}.{}", self.arch.gguf[0], key.1), value));
+        self.all.push((format!("{}.{}", self.name, key.1), value));
     }
 
     fn size(&mut self, key: Key, n: usize) {

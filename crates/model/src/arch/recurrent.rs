@@ -10,13 +10,13 @@ use super::Recurrence;
 use super::config::{Config, Key};
 use super::spec::EPS;
 
-const KEY_HEADS: Key = Key("linear_num_key_heads", "ssm.group_count");
-const VALUE_HEADS: Key = Key("linear_num_value_heads", "ssm.time_step_rank");
-const KEY_DIM: Key = Key("linear_key_head_dim", "ssm.state_size");
+pub(super) const KEY_HEADS: Key = Key("linear_num_key_heads", "ssm.group_count");
+pub(super) const VALUE_HEADS: Key = Key("linear_num_value_heads", "ssm.time_step_rank");
+pub(super) const KEY_DIM: Key = Key("linear_key_head_dim", "ssm.state_size");
 const VALUE_DIM: Key = Key("linear_value_head_dim", "");
-const VALUES: Key = Key("", "ssm.inner_size");
-const TAPS: Key = Key("linear_conv_kernel_dim", "ssm.conv_kernel");
-const SHORT_TAPS: Key = Key("conv_L_cache", "shortconv.l_cache");
+pub(super) const VALUES: Key = Key("", "ssm.inner_size");
+pub(super) const TAPS: Key = Key("linear_conv_kernel_dim", "ssm.conv_kernel");
+pub(super) const SHORT_TAPS: Key = Key("conv_L_cache", "shortconv.l_cache");
 const SCAN_HEADS: [Key; 3] =
     [Key("mamba_n_heads", "ssm.time_step_rank"), Key("mamba_num_heads", ""), Key("num_heads", "")];
 const SCAN_GROUPS: [Key; 2] = [Key("mamba_n_groups", "ssm.group_count"), Key("n_groups", "")];
@@ -26,7 +26,7 @@ const STEP_LIMIT: Key = Key("time_step_limit", "");
 const NORM_BEFORE_GATE: Key = Key("mamba_norm_before_gate", "");
 const OTHER_EPS: [Key; 2] = [Key("norm_eps", ""), Key("layer_norm_epsilon", "")];
 const POSITIONS: Key = Key("position_embedding_type", "");
-const ROTATED: Key = Key("", "rope.scaling.finetuned");
+pub(super) const ROTATED: Key = Key("", "rope.scaling.finetuned");
 
 /// Whether layer `i` has attention.
 pub(super) fn attends(config: &Config<'_>, i: usize) -> bool {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use graph::Rope;
 
-use crate::{Checkpoint, Model, ModelError, ModelSpec};
+use crate::{Checkpoint, Model, ModelError, ModelSpec, RecurrentSpec};
 
 /// # Errors
 /// If the file `written` says another model than `model`: GGUF has no keys for some things.
@@ -31,6 +31,12 @@ fn difference(own: &ModelSpec, other: &ModelSpec) -> Option<(String, String)> {
         }
     }
     for (own, other) in own.blocks.iter().zip(&mut other.blocks) {
+        // Heads of values change places, and with them all that is theirs.
+        if let (Some(RecurrentSpec::Delta(own)), Some(RecurrentSpec::Delta(other))) =
+            (&own.recurrent, &mut other.recurrent)
+        {
+            other.order = own.order;
+        }
         if let (Some(own), Some(other)) = (&own.attention, &mut other.attention)
             && close(own.scale, other.scale)
         {

@@ -3,6 +3,7 @@
 mod check;
 mod mixes;
 mod plan;
+mod recurrent;
 mod types;
 mod write;
 

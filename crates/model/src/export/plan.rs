@@ -1,9 +1,12 @@
 //! The tensors of a GGUF file: their names and order, where their rows come from, and which type each gets.
 
+use std::ops::Range;
+
 use graph::{RopeStyle, WeightId, WeightInfo, WeightRole};
 use tensor::DType;
 
 use super::mixes::{ModelShape, Place};
+use super::recurrent;
 use super::types::{WeightType, fitting};
 use crate::arch::{Arch, ExpertLayout};
 use crate::gguf::Entry;
@@ -43,6 +46,8 @@ pub(super) struct Tensor {
     pub(super) stored: DType,
     /// Whose rows follow each other.
     pub(super) parts: Vec<Part>,
+    /// The columns in the order that they are to have; none if they stay as they are.
+    pub(super) columns: Vec<Range<usize>>,
 }
 
 /// Rows of a tensor.
@@ -50,6 +55,8 @@ pub(super) struct Tensor {
 pub(super) enum Part {
     /// A weight of the graph; of so many heads, if the halves of each are to become neighbours.
     Weight(WeightId, Option<usize>),
+    /// Some rows of a weight of the graph.
+    Rows(WeightId, Range<usize>),
     /// A tensor of a GGUF input.
     Same(String),
     /// Numbers.
@@ -58,13 +65,14 @@ pub(super) enum Part {
 
 impl Tensor {
     pub(super) fn made(name: &str, values: Vec<f32>) -> Tensor {
-        Tensor { name: name.into(), dims: vec![values.len()], stored: DType::F32, parts: vec![Part::Made(values)] }
+        let (dims, parts) = (vec![values.len()], vec![Part::Made(values)]);
+        Tensor { name: name.into(), dims, stored: DType::F32, parts, columns: vec![] }
     }
 
     /// How wide its rows are; those of a bias whose elements change places, or come from several, are one element wide.
     pub(super) fn cols(&self) -> usize {
         match (self.dims.as_slice(), &self.parts[..]) {
-            ([_], [Part::Weight(_, Some(_))] | [_, _, ..]) => 1,
+            ([_], [Part::Weight(_, Some(_)) | Part::Rows(..)] | [_, _, ..]) => 1,
             (dims, _) => dims.last().copied().unwrap_or(0),
         }
     }
@@ -105,6 +113,9 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
     let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs && arch.attn.hf_rope == RopeStyle::Halves;
     let mut tensors: Vec<Tensor> = Vec::new();
     for id in model.graph().weight_ids().filter(|&id| model.is_stored(id)) {
+        if arch.extras.recurrent.is_some() && recurrent::place(&mut tensors, model, id, arch) {
+            continue;
+        }
         let weight = model.graph().weight(id);
         let attention = model.spec().layer(layer(&weight.name).unwrap_or(0)).attention.as_ref();
         let heads = match stem(&weight.name) {
@@ -131,14 +142,14 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
 }
 
 /// More rows for a tensor that is there.
-fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
+pub(super) fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
     if let Some(tensor) = tensors.iter_mut().rfind(|t| t.name == name) {
         tensor.dims[0] += rows;
         tensor.parts.push(part);
     }
 }
 
-fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
+pub(super) fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
     let shape = weight.shape;
     let dims = match weight.role {
         _ if ["_exps.weight", ".attn_k_b.", ".attn_v_b."].iter().any(|part| name.contains(part)) => {
@@ -147,7 +158,7 @@ fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
         WeightRole::Elements if shape.rows == 1 => vec![shape.cols],
         _ => vec![shape.rows, shape.cols],
     };
-    Tensor { name, dims, stored: weight.dtype, parts: vec![part] }
+    Tensor { name, dims, stored: weight.dtype, parts: vec![part], columns: vec![] }
 }
 
 /// Whether a weight is the first part of a matrix that such files have as one, and the whole's name.
@@ -165,7 +176,7 @@ fn renamed(name: &str, arch: &Arch) -> String {
 }
 
 /// `blk.3.attn_q.weight` → 3.
-fn layer(name: &str) -> Option<usize> {
+pub(super) fn layer(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
@@ -185,7 +196,7 @@ pub(super) fn of_file(checkpoint: &Checkpoint) -> Result<Vec<Tensor>, ModelError
         };
         let stored = *tensor.dtype.as_ref().map_err(unreadable)?;
         let (name, dims) = (tensor.name.clone(), tensor.dims.clone());
-        tensors.push(Tensor { parts: vec![Part::Same(name.clone())], name, dims, stored });
+        tensors.push(Tensor { parts: vec![Part::Same(name.clone())], name, dims, stored, columns: vec![] });
     }
     Ok(tensors)
 }

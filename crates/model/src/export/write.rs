@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -67,7 +68,14 @@ impl Export {
         let mut rest = out.as_mut_slice();
         for part in &tensor.parts {
             let (bytes, heads) = self.part(part)?;
-            let rows = Rows { bytes: &bytes, stored: tensor.stored, cols, heads };
+            let bytes = match part {
+                Part::Rows(_, rows) => {
+                    let size = row_bytes(tensor.stored, cols);
+                    &bytes[rows.start * size..rows.end * size]
+                }
+                _ => &bytes[..],
+            };
+            let rows = Rows { bytes, stored: tensor.stored, cols, heads, columns: &tensor.columns };
             let (here, after) = rest.split_at_mut(rows.count() * row_bytes(planned.dtype, cols));
             rows.encode(planned.dtype, here).map_err(|problem| self.checkpoint.invalid(&tensor.name, problem))?;
             rest = after;
@@ -80,6 +88,10 @@ impl Export {
         Ok(match part {
             Part::Weight(id, heads) => match &self.model {
                 Some(model) => (model.read(*id)?, *heads),
+                None => (Cow::default(), None),
+            },
+            Part::Rows(id, _) => match &self.model {
+                Some(model) => (model.read(*id)?, None),
                 None => (Cow::default(), None),
             },
             Part::Same(name) => {
@@ -106,6 +118,7 @@ struct Rows<'a> {
     stored: DType,
     cols: usize,
     heads: Option<usize>,
+    columns: &'a [Range<usize>],
 }
 
 impl Rows<'_> {
@@ -146,16 +159,19 @@ impl Rows<'_> {
 
     fn encode_from(&self, first: usize, dtype: DType, out: &mut [u8]) -> Result<(), String> {
         let (from, to) = (row_bytes(self.stored, self.cols), row_bytes(dtype, self.cols));
-        let mut values = vec![0.0; self.cols];
+        let (mut values, mut turned) = (vec![0.0; self.cols], Vec::with_capacity(self.cols));
         for (row, out) in (first..).zip(out.chunks_exact_mut(to.max(1))) {
             let bytes = &self.bytes[self.source(row) * from..][..from];
-            if dtype == self.stored {
+            if dtype == self.stored && self.columns.is_empty() {
                 out.copy_from_slice(bytes);
                 continue;
             }
             tensor::decode(self.stored, bytes, &mut values).map_err(|e| e.to_string())?;
             check_range(&values, dtype)?;
-            tensor::encode(dtype, &values, out).map_err(|e| e.to_string())?;
+            turned.clear();
+            self.columns.iter().for_each(|columns| turned.extend_from_slice(&values[columns.clone()]));
+            let values = if self.columns.is_empty() { &values } else { &turned };
+            tensor::encode(dtype, values, out).map_err(|e| e.to_string())?;
         }
         Ok(())
     }
