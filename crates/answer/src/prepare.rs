@@ -94,7 +94,7 @@ impl LoadedModel {
     /// # Errors
     /// If it does not, or the engine takes no requests.
     pub fn check_queue(&self, continuations: usize) -> Result<(), Problem> {
-        self.engine().check_room(continuations).map_err(refused)
+        self.engine().check_room(continuations).map_err(|error| refused(self, error, continuations))
     }
 
     /// A full queue says so before anything is tokenized.
@@ -210,6 +210,8 @@ impl<'a> Starter<'a> {
             }
         }
         if computed {
+            let continuations = requests.iter().map(|request| request.continuations.len()).sum();
+            let refused = |error| refused(self.model, error, continuations);
             self.model.engine().submit_all(requests).map_err(refused)?;
         }
         Ok(generation)
@@ -269,11 +271,24 @@ fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {
     StopRules { max_tokens, min_tokens: ask.ending.min_tokens, tokens }
 }
 
-fn refused(error: SubmitError) -> Problem {
+fn refused(model: &LoadedModel, error: SubmitError, continuations: usize) -> Problem {
     match error {
         SubmitError::TooMany { .. } => Problem::of(Kind::InvalidValue, "n", format!("The request asks for {error}.")),
-        SubmitError::Full => Problem::new(Kind::Busy, "Too many requests are waiting. Try again later."),
+        SubmitError::Full => full(model, continuations),
         SubmitError::Draining => Problem::new(Kind::Draining, "The model takes no more requests. Try again later."),
         SubmitError::Failed(why) => Problem::new(Kind::Failed, format!("The model's engine has failed: {why}.")),
     }
+}
+
+/// The queue has no room for so many continuations.
+fn full(model: &LoadedModel, continuations: usize) -> Problem {
+    let engine = model.engine();
+    let (most, retry_after) = (engine.max_queue(), engine.room_within(continuations));
+    let when =
+        retry_after.map_or_else(String::new, |time| format!(" in about {:.0} seconds", time.as_secs_f64().ceil()));
+    let message = format!(
+        "Too many requests are waiting: {} of {most} places in the queue are free, this request needs {continuations}. Try again{when}.",
+        engine.queue_free()
+    );
+    Problem { retry_after, ..Problem::new(Kind::Busy, message) }
 }

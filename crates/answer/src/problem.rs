@@ -1,5 +1,7 @@
 //! Why a request is not answered, in words for who sent it. What an API makes of it is that API's business.
 
+use std::time::Duration;
+
 /// What sort of problem it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -35,16 +37,18 @@ pub struct Problem {
     pub message: String,
     /// The field at fault, as a path (`messages[0].content`).
     pub param: Option<String>,
+    /// When to try again, where that can be said.
+    pub retry_after: Option<Duration>,
 }
 
 impl Problem {
     /// A problem of the request as a whole.
     pub fn new(kind: Kind, message: impl Into<String>) -> Problem {
-        Problem { kind, message: message.into(), param: None }
+        Problem { kind, message: message.into(), param: None, retry_after: None }
     }
 
     /// A problem with one field.
     pub fn of(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { kind, message: message.into(), param: Some(param.into()) }
+        Problem { kind, message: message.into(), param: Some(param.into()), retry_after: None }
     }
 }

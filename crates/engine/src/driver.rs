@@ -8,6 +8,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, TryRecvError, unbounded};
 
 use crate::handle::{Command, EngineHandle, Liveness, Shared};
+use crate::pace::Pace;
 use crate::panics::catch;
 use crate::{Engine, EngineConfig, Executor, Observer};
 
@@ -26,7 +27,8 @@ pub fn spawn(
     let shared = Arc::new(Shared::new(config.max_queue, clock));
     let handle = EngineHandle::new(sender, Arc::clone(&shared));
     let engine = Engine::new(executor, config, observer);
-    let mut driver = Driver { engine, commands, shared, taken: 0, ending: false, stopping: false };
+    let mut driver =
+        Driver { engine, commands, shared, taken: 0, pace: Pace::default(), ending: false, stopping: false };
     driver.publish();
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run())?;
     Ok((handle, thread))
@@ -42,6 +44,7 @@ struct Driver<E> {
     shared: Arc<Shared>,
     /// Continuations received since the last publishing.
     taken: usize,
+    pace: Pace,
     /// To end when idle.
     ending: bool,
     /// To end now.
@@ -71,7 +74,9 @@ impl<E: Executor> Driver<E> {
             if self.stopping || self.ending && self.engine.is_idle() {
                 return;
             }
-            computed = self.engine.step(&|| self.shared.now()).rows() > 0;
+            let report = self.engine.step(&|| self.shared.now());
+            self.pace.learn(&report);
+            computed = report.rows() > 0;
             self.publish();
             if self.engine.failure().is_some() {
                 return;
@@ -111,6 +116,8 @@ impl<E: Executor> Driver<E> {
                 self.engine.submit(*request, arrived);
             }
             Command::Abort(id) => self.engine.abort(id),
+            // Who asked may be gone.
+            Command::View(asked) => _ = asked.send(self.engine.view(self.shared.now())),
             Command::Wake => self.shared.waking.store(false, Ordering::SeqCst),
             Command::Drain => self.ending = true,
             Command::Stop => self.stopping = true,
@@ -118,7 +125,7 @@ impl<E: Executor> Driver<E> {
     }
 
     fn publish(&mut self) {
-        self.shared.publish(std::mem::take(&mut self.taken), self.engine.queued(), self.engine.stats());
+        self.shared.publish(std::mem::take(&mut self.taken), self.engine.queued(), self.engine.stats(), self.pace);
     }
 }
 

@@ -4,9 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
 
-use crate::{EngineStats, Request, RequestId};
+use crate::pace::Pace;
+use crate::{EngineStats, EngineView, Request, RequestId};
 
 /// Everything that can wake an engine.
 pub(crate) enum Command {
@@ -14,6 +15,8 @@ pub(crate) enum Command {
     Submit(Box<Request>, Duration),
     /// End a request now.
     Abort(RequestId),
+    /// Say who runs and who waits.
+    View(Sender<EngineView>),
     /// A receiver that was full has room again.
     Wake,
     /// Take no more requests; end when the last one has.
@@ -83,6 +86,7 @@ struct State {
     /// Continuations in the engine's queue.
     queued: usize,
     stats: EngineStats,
+    pace: Pace,
 }
 
 impl EngineHandle {
@@ -133,6 +137,25 @@ impl EngineHandle {
         self.shared.free(&self.shared.lock())
     }
 
+    /// How long it takes, at the pace of late, until the queue has room for so many continuations; `None` if too few have
+    /// ended to say.
+    pub fn room_within(&self, continuations: usize) -> Option<Duration> {
+        let state = self.shared.lock();
+        state.pace.until(continuations.saturating_sub(self.shared.free(&state)))
+    }
+
+    /// Places in the queue.
+    pub fn max_queue(&self) -> usize {
+        self.shared.max_queue
+    }
+
+    /// Who runs and who waits: comes after the step that is computed now, or never if the engine has ended.
+    pub fn view(&self) -> Receiver<EngineView> {
+        let (sender, receiver) = bounded(1);
+        self.send(Command::View(sender));
+        receiver
+    }
+
     /// What the engine can do for clients now.
     pub fn liveness(&self) -> Liveness {
         self.shared.lock().liveness.clone()
@@ -180,7 +203,8 @@ impl EngineHandle {
 
 impl Shared {
     pub(crate) fn new(max_queue: usize, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Shared {
-        let state = State { liveness: Liveness::Running, sent: 0, queued: 0, stats: EngineStats::default() };
+        let (stats, pace) = (EngineStats::default(), Pace::default());
+        let state = State { liveness: Liveness::Running, sent: 0, queued: 0, stats, pace };
         Shared { max_queue, clock: Box::new(clock), state: Mutex::new(state), waking: AtomicBool::new(false) }
     }
 
@@ -190,10 +214,10 @@ impl Shared {
 
     /// The counters of the engine, which has taken `taken` continuations from the channel since it was last published and
     /// has `queued` in its queue.
-    pub(crate) fn publish(&self, taken: usize, queued: usize, stats: EngineStats) {
+    pub(crate) fn publish(&self, taken: usize, queued: usize, stats: EngineStats, pace: Pace) {
         let mut state = self.lock();
         state.sent -= taken.min(state.sent);
-        (state.queued, state.stats) = (queued, stats);
+        (state.queued, state.stats, state.pace) = (queued, stats, pace);
     }
 
     /// The engine takes no more requests.

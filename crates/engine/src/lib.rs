@@ -14,6 +14,7 @@ mod kv;
 mod latency;
 mod mask;
 mod observer;
+mod pace;
 mod panics;
 mod policy;
 mod refusals;
@@ -23,6 +24,7 @@ mod sampler;
 mod scheduler;
 mod spare;
 mod state;
+mod view;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +50,7 @@ pub use sampler::{Draw, SampleError, Sampler};
 pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
 use spare::Spare;
 pub use state::{StateSlot, StateSlots};
+pub use view::{EngineView, SequenceView};
 
 /// The settings of an engine that the executor does not fix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +198,11 @@ impl<E: Executor> Engine<E> {
             kv_blocks: blocks.total(),
             ..self.totals
         }
+    }
+
+    /// Who runs and who waits at the time `now`.
+    pub fn view(&self, now: Duration) -> EngineView {
+        EngineView::of(&self.scheduler, &self.delivery, now)
     }
 
     /// What computes the batches.

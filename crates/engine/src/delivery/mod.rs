@@ -82,6 +82,11 @@ impl Delivery {
         sequences
     }
 
+    /// Tokens that a sequence has at most, its prompt included.
+    pub(crate) fn longest(&self, id: SequenceId) -> Option<usize> {
+        self.streams.get(&id).map(Stream::longest)
+    }
+
     /// Asks all receivers what they want, and tells the scheduler what changed.
     pub(crate) fn poll(&mut self, now: Duration, scheduler: &mut Scheduler) {
         let Delivery { streams, ledger, .. } = self;

@@ -60,6 +60,11 @@ impl Stream {
         self.tokens.len() - self.spec.prompt
     }
 
+    /// Tokens that it has at most, its prompt included.
+    pub(super) fn longest(&self) -> usize {
+        self.spec.longest
+    }
+
     /// Looks after its receivers; says whether anything changed.
     pub(super) fn poll(&mut self, now: Duration, ledger: &mut Ledger) -> bool {
         let (before, mut full) = ((self.outputs.len(), self.stalled_since), false);

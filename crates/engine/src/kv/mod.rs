@@ -36,6 +36,11 @@ impl KvCache {
         &self.blocks
     }
 
+    /// Positions in a block.
+    pub fn block_len(&self) -> usize {
+        self.block_len
+    }
+
     /// Positions that all blocks together hold.
     pub fn positions(&self) -> usize {
         self.blocks.total().saturating_mul(self.block_len)

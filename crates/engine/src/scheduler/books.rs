@@ -3,12 +3,17 @@
 use std::collections::HashMap;
 
 use super::{Scheduler, SchedulerLimits, Sequence, Stage};
-use crate::{KvCache, StateSlots, Work};
+use crate::{KvCache, LatencyModel, StateSlots, Work};
 
 impl Scheduler {
     /// What the settings and the executor together allow.
     pub fn limits(&self) -> &SchedulerLimits {
         &self.limits
+    }
+
+    /// How long steps take.
+    pub fn latency(&self) -> &LatencyModel {
+        &self.latency
     }
 
     /// The blocks and who holds them.

@@ -1,5 +1,6 @@
 //! The thread around the engine: what handles promise, whatever the timing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,7 +42,10 @@ fn start(gate: &Arc<Mutex<()>>) -> (EngineHandle, JoinHandle<()>) {
         seed: 1,
         ..EngineConfig::default()
     };
-    spawn(executor, config, || Duration::ZERO, ()).unwrap()
+    // Each look at the clock takes a millisecond.
+    let time = AtomicU64::new(0);
+    let clock = move || Duration::from_millis(time.fetch_add(1, Ordering::Relaxed));
+    spawn(executor, config, clock, ()).unwrap()
 }
 
 fn request(id: u64, max_tokens: usize, sink: Box<dyn TokenSink>) -> Request {
@@ -114,6 +118,47 @@ fn refused_requests_do_not_fill_the_queue() {
     }
     engine.stop();
     thread.join().unwrap();
+}
+
+#[test]
+fn the_queue_says_when_it_will_have_room() {
+    let (engine, thread) = start(&Arc::default());
+    assert_eq!(engine.room_within(1), None, "nobody has ended yet");
+    for id in 0..5 {
+        let (sink, events) = channel(9, &engine);
+        engine.submit(request(id, 4, Box::new(sink))).unwrap();
+        assert_eq!(read(events), (4, Some(FinishReason::Length)));
+    }
+    // The counts are published after the step that ends the last one.
+    while engine.stats().running > 0 {
+        std::thread::yield_now();
+    }
+    let within = |continuations| engine.room_within(continuations).expect("five have ended").as_secs_f64();
+    // Two places are free. Each took steps of a millisecond or two, four of them.
+    assert_eq!(within(2), 0.0);
+    assert!((0.003..0.03).contains(&within(3)) && (within(5) / within(3) - 3.0).abs() < 0.01, "{}", within(3));
+    engine.drain();
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_view_says_who_runs_and_who_waits() {
+    let gate = Arc::default();
+    let (engine, thread) = start(&gate);
+    let closed = gate.lock().unwrap();
+    let (sink, events) = channel(99, &engine);
+    engine.submit(request(7, 40, Box::new(sink))).unwrap();
+    let view = engine.view();
+    drop(closed);
+    let view = view.recv().expect("the engine answers");
+    let all: Vec<_> = view.running.iter().chain(&view.waiting).collect();
+    let [sequence] = all[..] else { panic!("{view:?}") };
+    assert_eq!((sequence.request, sequence.prompt, sequence.continuations), (RequestId(7), 3, 1));
+    assert_eq!((view.max_sequences, view.blocks, view.block_len), (4, 64, 4));
+    assert_eq!(read(events), (40, Some(FinishReason::Length)));
+    engine.drain();
+    thread.join().unwrap();
+    assert!(engine.view().recv().is_err(), "nobody is there to ask");
 }
 
 #[test]

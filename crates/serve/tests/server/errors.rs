@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use serve::{Endpoint, parse_request_body};
 
 use crate::client::{Client, fetch};
-use crate::support::{Server, Setup, chat, completion, gate, with};
+use crate::support::{Server, Setup, chat, completion, gate, matches, with};
 
 const CHAT: &str = "/v1/chat/completions";
 const TEXT: &str = "/v1/completions";
@@ -243,8 +243,10 @@ async fn a_full_queue_says_when_to_come_back() {
         let (address, body) = (server.address, completion("X", json!({})).to_string());
         clients.spawn(async move { fetch(address, "POST", TEXT, body.as_bytes()).await });
     }
-    let refused = clients.join_next().await.expect("eight clients").expect("no panic").head;
-    assert_eq!((refused.status, refused.header("retry-after")), (429, Some("1")));
+    let refused = clients.join_next().await.expect("eight clients").expect("no panic");
+    assert_eq!((refused.head.status, refused.head.header("retry-after")), (429, Some("1")));
+    let error = json!({ "error": { "code": "queue_full", "message": "~0 of 1 places in the queue are free" } });
+    assert!(matches(&error, &refused.json()), "{}", refused.json());
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Server, chat, with};
+use crate::client::Client;
+use crate::support::{Server, chat, completion, matches, with};
 
 #[tokio::test]
 async fn texts_and_tokens_are_turned_into_each_other() {
@@ -82,4 +83,26 @@ async fn problems_are_told_as_openai_does() {
         let error = json!({ "error": { "message": format!("~{message}"), "param": param } });
         server.check(path, &body, status, &error).await;
     }
+}
+
+#[tokio::test]
+async fn the_scheduler_says_who_runs() {
+    let server = Server::start().await;
+    let idle = json!({ "object": "scheduler", "model": "tiny", "scheduler_type": "continuous-batching", "active_workers": 0,
+                       "queued_tasks": 0, "available_capacity": 64, "total_capacity": 64, "running": [], "waiting": [] });
+    let answer = server.get("/v1/scheduler").await;
+    assert!(answer.head.status == 200 && matches(&idle, &answer.json()), "{}", answer.json());
+    let mut client = Client::connect(server.address).await;
+    let body = completion("x", json!({ "stream": true, "max_tokens": 100_000, "priority": "high" }));
+    client.send("POST", "/v1/completions", body.to_string().as_bytes()).await;
+    client.head().await;
+    client.event().await.expect("a token");
+    let busy = server.get("/v1/scheduler?model=tiny").await.json();
+    let sequence = json!({ "priority": "high", "prompt_tokens": 1, "continuations": 1 });
+    assert!(matches(&json!({ "active_workers": 1, "running": [sequence] }), &busy), "{busy}");
+    assert!(
+        busy["running"][0]["generated_tokens"].as_u64() > Some(0) && busy["running"][0]["kv_blocks"] != 0,
+        "{busy}"
+    );
+    assert_eq!(server.get("/v1/scheduler?model=none").await.head.status, 404);
 }

@@ -24,23 +24,23 @@ struct ErrorDetail<'a> {
 
 /// The error as JSON. Messages name the field at fault themselves.
 pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
-    ErrorBody { r#type: "error", error: ErrorDetail { r#type: word(problem.kind), message: &problem.message } }
+    ErrorBody { r#type: "error", error: ErrorDetail { r#type: word(problem), message: &problem.message } }
 }
 
 /// The answer to a request that is not answered.
 pub(crate) fn problem(problem: &Problem) -> Response {
-    response(status(problem.kind), Json(body(problem)))
+    response(status(problem), Json(body(problem)))
 }
 
 /// As everywhere, but for a queue that is full: Anthropic's clients know 429 as the limit of an account.
-fn status(kind: Kind) -> (StatusCode, Option<u16>) {
-    let (status, retry) = openai::status(kind);
-    let overloaded = StatusCode::from_u16(529).ok().filter(|_| kind == Kind::Ask(Asked::Busy));
+fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
+    let (status, retry) = openai::status(problem);
+    let overloaded = StatusCode::from_u16(529).ok().filter(|_| problem.kind == Kind::Ask(Asked::Busy));
     (overloaded.unwrap_or(status), retry)
 }
 
-fn word(kind: Kind) -> &'static str {
-    match (kind, status(kind).0.as_u16()) {
+fn word(problem: &Problem) -> &'static str {
+    match (problem.kind, status(problem).0.as_u16()) {
         (Kind::Ask(Asked::Failed), _) => "api_error",
         (_, 403) => "permission_error",
         (_, 404) => "not_found_error",

@@ -1,6 +1,7 @@
 //! Text to tokens and back, and what the chat template makes of a conversation: the endpoints that vLLM and llama.cpp have
-//! beside OpenAI's, in the shapes of both. Errors are OpenAI's.
+//! beside OpenAI's, in the shapes of both; and who is served when. Errors are OpenAI's.
 
+mod scheduler;
 mod tokens;
 
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use axum::Json;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::json;
 
 use super::fields::{self, Fields};
@@ -31,6 +32,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/detokenize", at(tokens::detokenize))
         .route("/apply_template", at(apply_template))
         .route("/apply-template", at(apply_template))
+        .route("/v1/scheduler", get(scheduler::scheduler))
 }
 
 /// The prompt of a chat.

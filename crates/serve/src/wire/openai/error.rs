@@ -9,6 +9,9 @@ use serde::Serialize;
 use crate::wire::response;
 use crate::{Kind, Problem};
 
+/// Seconds after which a client is told to try again, at most.
+const LONGEST_RETRY: f64 = 600.0;
+
 /// HTTP status, OpenAI's type, OpenAI's code, and after how many seconds to try again.
 type Row = (StatusCode, &'static str, &'static str, Option<u16>);
 
@@ -45,10 +48,11 @@ fn row(kind: Kind) -> Row {
     }
 }
 
-/// The status of a problem, and after how many seconds to try again.
-pub(crate) fn status(kind: Kind) -> (StatusCode, Option<u16>) {
-    let (status, _, _, retry) = row(kind);
-    (status, retry)
+/// The status of a problem, and after how many seconds to try again: as the problem says, else as its kind does.
+pub(crate) fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
+    let (status, _, _, retry) = row(problem.kind);
+    let told = problem.retry_after.map(|time| time.as_secs_f64().ceil().clamp(1.0, LONGEST_RETRY) as u16);
+    (status, told.or(retry))
 }
 
 /// An error as OpenAI writes it.
@@ -74,5 +78,5 @@ pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
 
 /// The answer to a request that is not answered.
 pub(crate) fn problem(problem: &Problem) -> Response {
-    response(status(problem.kind), Json(body(problem)))
+    response(status(problem), Json(body(problem)))
 }
