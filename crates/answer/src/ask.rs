@@ -73,7 +73,7 @@ pub enum Input {
     Prompts {
         /// The prompts.
         items: Vec<PromptText>,
-        /// Start each answer with its prompt.
+        /// Start each answer with its prompt. With [`Ask::logprobs`] its tokens are reported too.
         echo: bool,
     },
 }

@@ -20,12 +20,21 @@ pub(crate) struct Choice {
     /// A tool was called.
     pub(crate) called: bool,
     pub(crate) usage: Usage,
+    /// Begins the answer once it is scored.
+    pub(crate) echo: Option<Echo>,
+}
+
+/// A prompt with which an answer begins.
+#[derive(Clone)]
+pub(crate) struct Echo {
+    pub(crate) text: String,
+    pub(crate) tokens: Arc<[u32]>,
 }
 
 impl Choice {
     pub(crate) fn new(index: usize, pipeline: Pipeline, stop_tokens: Arc<[u32]>, prompt: usize) -> Choice {
         let usage = Usage { prompt, ..Usage::default() };
-        Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage }
+        Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage, echo: None }
     }
 
     /// Takes what the engine says and adds what comes of it to `out`; true at the end.
@@ -42,6 +51,13 @@ impl Choice {
                 let ends = self.stop_tokens.contains(&token.id);
                 let released = if ends { self.pipeline.end_token(token.id) } else { self.pipeline.push(token) };
                 return Ok(self.release(released, Reason::Stop, out));
+            }
+            TokenEvent::Prompt(scores) => {
+                out.extend(self.echo.take().map(|Echo { text, tokens }| {
+                    let logprobs = self.pipeline.prompt(&text, &tokens, &scores);
+                    Event::Text { choice: self.index, text, logprobs }
+                }));
+                return Ok(false);
             }
             TokenEvent::Finished(finish) => finish,
         };

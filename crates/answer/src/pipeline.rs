@@ -12,8 +12,8 @@ use text::{Parser, Part, StopStrings, StreamDecoder, Tokenizer};
 pub struct TokenLogprob {
     /// The token.
     pub token: TokenText,
-    /// Its log-probability.
-    pub logprob: f32,
+    /// Its log-probability; `None` for the first token of a prompt, which follows nothing.
+    pub logprob: Option<f32>,
     /// The most likely ones, best first.
     pub top: Vec<(TokenText, f32)>,
     /// Where it starts in the answer, in characters.
@@ -52,7 +52,7 @@ pub(crate) struct Pipeline {
     shown: Shown,
     /// Tokens whose text is not out yet, with where it starts (in bytes).
     held: VecDeque<(usize, TokenLogprob)>,
-    /// What the decoder gave so far, in bytes and characters.
+    /// What the decoder gave so far, in bytes and characters; an echoed prompt counts among the characters.
     decoded: (usize, usize),
     /// Bytes given out.
     released: usize,
@@ -97,6 +97,24 @@ impl Pipeline {
         }
     }
 
+    /// The tokens of the prompt that the answer begins with as `text`, of which all but the first have been scored.
+    pub(crate) fn prompt(&mut self, text: &str, prompt: &[u32], scores: &[SampledToken]) -> Vec<TokenLogprob> {
+        let chars = text.chars().count();
+        let mut decoder = StreamDecoder::after(Arc::clone(&self.tokenizer), &[]);
+        let (mut decoded, mut scores) = (0, scores.iter());
+        let entry = |(i, id): (usize, &u32)| {
+            let score = if i == 0 { None } else { scores.next() };
+            let top = score.map_or(&[][..], |score| &score.top).iter();
+            let top = top.map(|&(id, logprob)| (self.name(id), logprob)).collect();
+            let offset = chars.min(decoded);
+            decoded += decoder.push(*id).chars().count();
+            TokenLogprob { token: self.name(*id), logprob: score.and_then(|score| score.logprob), top, offset }
+        };
+        let entries = prompt.iter().enumerate().map(entry).collect();
+        self.decoded.1 += chars;
+        entries
+    }
+
     /// What is left at the end.
     pub(crate) fn finish(&mut self) -> Released {
         let text = self.decoder.finish();
@@ -128,10 +146,12 @@ impl Pipeline {
     }
 
     fn hold(&mut self, token: SampledToken) {
-        let Some(logprob) = token.logprob else { return };
+        if token.logprob.is_none() {
+            return;
+        }
         let top = token.top.iter().map(|&(id, logprob)| (self.name(id), logprob)).collect();
         let (start, offset) = self.decoded;
-        self.held.push_back((start, TokenLogprob { token: self.name(token.id), logprob, top, offset }));
+        self.held.push_back((start, TokenLogprob { token: self.name(token.id), logprob: token.logprob, top, offset }));
     }
 
     /// Decoded text, past the stop strings.

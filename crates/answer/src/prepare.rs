@@ -9,7 +9,7 @@ use text::{
     TemplateError,
 };
 
-use crate::choice::Choice;
+use crate::choice::{Choice, Echo};
 use crate::constraint::Mask;
 use crate::pipeline::{Pipeline, Shown};
 use crate::queue::queue;
@@ -28,6 +28,7 @@ impl LoadedModel {
         self.check_vocabulary(ask)?;
         let room = ask.ending.max_tokens != Some(0);
         prompts.iter().try_for_each(|prompt| self.check_length(prompt.tokens.len(), room))?;
+        check_scores(ask, &prompts)?;
         Starter { matcher: self.matcher(ask)?, ..Starter::new(self, ask, &prompts) }.start(prompts)
     }
 
@@ -187,7 +188,8 @@ impl<'a> Starter<'a> {
     /// Submits all prompts or none.
     fn start(self, prompts: Vec<Encoded>) -> Result<Generation, Problem> {
         let (mut sinks, reader) = queue((prompts.len() * self.ask.n, self.ask.n), self.model.engine(), &self.tally);
-        let computed = self.stop.max_tokens > 0;
+        let scored = self.prompt_logprobs().is_some();
+        let computed = self.stop.max_tokens > 0 || scored;
         let mut requests = Vec::with_capacity(prompts.len());
         for encoded in &prompts {
             let rest = sinks.split_off(self.ask.n);
@@ -197,7 +199,8 @@ impl<'a> Starter<'a> {
         let choices = (0..prompts.len() * self.ask.n).map(|i| self.choice(i, of(i))).collect();
         let mut generation = Generation::new(choices, Arc::clone(&self.tally), reader);
         for choice in 0..generation.choices() {
-            if let Some(text) = of(choice).echo.clone() {
+            // A prompt that is scored comes with its scores.
+            if let Some(text) = of(choice).echo.clone().filter(|_| !scored) {
                 generation.begin_with(Event::Text { choice, text, logprobs: Vec::new() });
             }
             if !computed {
@@ -232,6 +235,7 @@ impl<'a> Starter<'a> {
             deadline: time_limit.map(|limit| self.model.engine().now().saturating_add(limit)),
             tenant: tenant.as_deref().map(Arc::from),
             cache_salt: cache_salt.as_deref().map(Arc::from),
+            prompt_logprobs: self.prompt_logprobs(),
             ..Request::new(self.model.next_id(), prompt, continuations)
         })
     }
@@ -244,7 +248,14 @@ impl<'a> Starter<'a> {
         };
         let (stops, parser) = (self.ask.ending.strings.clone(), self.parser(encoded));
         let pipeline = Pipeline::new(&self.model.info.tokenizer, &encoded.tokens, stops, parser, shown);
-        Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len())
+        let echo = encoded.echo.as_ref().filter(|_| self.prompt_logprobs().is_some());
+        let echo = echo.map(|text| Echo { text: text.clone(), tokens: encoded.tokens.as_slice().into() });
+        Choice { echo, ..Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len()) }
+    }
+
+    /// A prompt that is repeated is scored as the answer is.
+    fn prompt_logprobs(&self) -> Option<usize> {
+        self.ask.logprobs.filter(|_| matches!(self.ask.input, Input::Prompts { echo: true, .. }))
     }
 }
 
@@ -262,6 +273,25 @@ impl Starter<'_> {
             CallOptions { tools: chat.tools.as_ref(), parallel: chat.parallel_tool_calls, pieces: self.ask.pieces };
         Some(self.model.info.dialect.parser(text, &options))
     }
+}
+
+/// Log-probabilities of prompts in a request at most: each takes memory, here and where it is read.
+const MAX_SCORES: usize = 1 << 22;
+
+/// Whether a request asks for no more log-probabilities of its prompts than there is memory for.
+fn check_scores(ask: &Ask, prompts: &[Encoded]) -> Result<(), Problem> {
+    let (Some(count), true) = (ask.logprobs, prompts.iter().any(|prompt| prompt.echo.is_some())) else { return Ok(()) };
+    let tokens: usize = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
+    let asked = tokens.saturating_mul(ask.n).saturating_mul(count + 1);
+    if asked <= MAX_SCORES {
+        return Ok(());
+    }
+    let message = format!(
+        "echo with logprobs asks for {asked} log-probabilities of {tokens} tokens of prompts ({count} alternatives, n = {}); \
+         there may be {MAX_SCORES}. Ask for fewer, or in several requests.",
+        ask.n
+    );
+    Err(Problem::of(Kind::InvalidValue, "echo", message))
 }
 
 fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-/// A chosen token.
+/// A token that was chosen, or one of a prompt that was scored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampledToken {
     /// Its id.
@@ -13,9 +13,11 @@ pub struct SampledToken {
     pub top: Vec<(u32, f32)>,
 }
 
-/// What a continuation's receiver gets: tokens, then one `Finished`.
+/// What a continuation's receiver gets: what the prompt's tokens are worth if it asked for that, tokens, then one `Finished`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TokenEvent {
+    /// The tokens of the prompt from the second on, with their log-probabilities.
+    Prompt(Arc<[SampledToken]>),
     /// The next token. A stop token is reported too (it has no text), just before `Finished`.
     Token(SampledToken),
     /// The end.
@@ -75,6 +77,6 @@ pub trait TokenSink: Send {
     /// Its prompt is computed, and so many of its tokens were found in the cache; comes before the first token.
     fn started(&mut self, _cached_tokens: usize) {}
 
-    /// Delivers an event. `Finished` must always be accepted, full or not (keep one place for it).
+    /// Delivers an event. `Prompt` and `Finished` must always be accepted, full or not (keep a place for each).
     fn send(&mut self, event: TokenEvent);
 }

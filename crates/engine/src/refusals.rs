@@ -8,7 +8,8 @@ impl<E: Executor> Engine<E> {
     /// Why a request is answered at once: nothing is to be computed, or it can never be.
     pub(crate) fn immediate_end(&self, request: &Request) -> Option<FinishReason> {
         let failure = self.failure().cloned().or_else(|| self.refusal(request).map(Arc::from));
-        failure.map(FinishReason::Failed).or_else(|| (request.stop.max_tokens == 0).then_some(FinishReason::Length))
+        let nothing = request.stop.max_tokens == 0 && request.prompt_logprobs.is_none();
+        failure.map(FinishReason::Failed).or_else(|| nothing.then_some(FinishReason::Length))
     }
 
     /// Why a request can never run.
@@ -19,7 +20,8 @@ impl<E: Executor> Engine<E> {
             let last = vocab.saturating_sub(1);
             return Some(format!("the prompt has token {token}, but the vocabulary ends at {last}"));
         }
-        (tokens.len() >= context).then(|| {
+        let only_scored = request.stop.max_tokens == 0 && request.prompt_logprobs.is_some();
+        (tokens.len() + usize::from(!only_scored) > context).then(|| {
             let blocks = self.scheduler.cache().blocks().total();
             format!(
                 "the prompt has {} tokens, but prompt and answer together can have {context} (the context, or what \

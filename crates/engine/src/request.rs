@@ -46,13 +46,16 @@ pub struct Request {
     /// Only requests with the same salt find each other's prefixes in the cache: without it, who measures times could find
     /// out what others have asked.
     pub cache_salt: Option<Arc<str>>,
+    /// Report the log-probability of each token of the prompt but the first, and of this many most likely ones in its place
+    /// ([`crate::TokenEvent::Prompt`]). Such a prompt is computed whole: what the cache holds of it has no logits.
+    pub prompt_logprobs: Option<usize>,
     /// The n continuations, at least one. Continuation i samples with seed + i.
     pub continuations: Vec<Continuation>,
 }
 
 impl Request {
     /// A request with the default settings: sampled from the model's own distribution, of normal priority, without
-    /// deadline, tenant or salt. It generates nothing until [`StopRules::max_tokens`] is set.
+    /// deadline, tenant or salt, the prompt not scored. It generates nothing until [`StopRules::max_tokens`] is set.
     pub fn new(id: RequestId, prompt: Prompt, continuations: Vec<Continuation>) -> Request {
         Request {
             id,
@@ -63,6 +66,7 @@ impl Request {
             deadline: None,
             tenant: None,
             cache_salt: None,
+            prompt_logprobs: None,
             continuations,
         }
     }

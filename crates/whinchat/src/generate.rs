@@ -99,7 +99,6 @@ impl Model {
         };
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
-            max_sequences: prepared.limits.max_outputs,
             max_queue: MAX_QUEUE,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,

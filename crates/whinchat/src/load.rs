@@ -16,6 +16,10 @@ use crate::{Error, SamplingDefaults, TemplateChoice, bounds, machine};
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
 
+/// Rows of a step that may have logits, if no more sequences run at once: prompts that are scored take so many rows a step. What
+/// no step uses takes no memory.
+const OUTPUTS: usize = 64;
+
 /// How a model is brought into memory. `None` means: resolved from the model and the machine. Numbers are within [`bounds`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadOptions {
@@ -65,7 +69,7 @@ pub struct Prepared {
     pub model: Bound,
     /// Longest sequence.
     pub context: usize,
-    /// What will be compiled for; a row with logits for each sequence that runs at once.
+    /// What will be compiled for; a row with logits for each sequence that runs at once, and some for prompts that are scored.
     pub limits: Limits,
     /// What it takes of the memory.
     pub memory: Memory,
@@ -138,7 +142,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
         max_tokens,
-        max_outputs: max_sequences,
+        max_outputs: max_sequences.max(OUTPUTS).min(max_tokens),
         kv_blocks,
         block_len: BLOCK_LEN,
         kv_type: options.kv_type,
@@ -157,7 +161,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         graph,
         threads: options.threads,
         pin: options.pin,
-        engine: options.engine,
+        engine: EngineConfig { max_sequences, ..options.engine },
     })
 }
 

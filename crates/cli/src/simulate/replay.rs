@@ -211,6 +211,7 @@ impl<'a> Replay<'a> {
                 time: job.arrives,
                 cache_salt: None,
                 prompt: job.prompt,
+                scored: false,
                 continuations: 1,
             };
             self.scheduler.add(SequenceId(at as u64), arrival);

@@ -67,10 +67,11 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived);
-        let Request { id, prompt, params, stop, deadline, continuations, .. } = request;
+        let Request { id, prompt, params, stop, deadline, prompt_logprobs, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = prompt.len().saturating_add(stop.max_tokens).min(limits.context);
-        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), deadline, params, stop, longest });
+        let spec =
+            Arc::new(Spec { request: id, key, prompt: prompt.len(), deadline, params, stop, prompt_logprobs, longest });
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
         while !outputs.is_empty() {
@@ -113,6 +114,7 @@ impl Delivery {
             let tokens = &self.streams[&sequence.id()].tokens[positions];
             let (table, state) = (scheduler.table(sequence), sequence.state());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
+            batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));
             if sequence.completes() {
                 batch.outputs.push(rows.end as u32 - 1);
             }
@@ -126,8 +128,8 @@ impl Delivery {
         }
     }
 
-    /// Chooses a token for each continuation of each sequence that the batch completes, in the batch's order. `logits`
-    /// has a row of `vocab` numbers for each such sequence.
+    /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
+    /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
     pub(crate) fn sample(
         &mut self,
         scheduler: &Scheduler,
@@ -136,9 +138,12 @@ impl Delivery {
         drawn: &mut Vec<Drawn>,
     ) {
         drawn.clear();
-        let completed = scheduler.batch().filter(|sequence| sequence.completes());
-        for (sequence, row) in completed.zip(logits.chunks_exact(vocab)) {
-            if let Some(stream) = self.streams.get_mut(&sequence.id()) {
+        let mut rows = logits.chunks_exact(vocab);
+        for sequence in scheduler.batch() {
+            let scored = rows.by_ref().take(sequence.scored_rows().len());
+            let Some(stream) = self.streams.get_mut(&sequence.id()) else { continue };
+            scored.for_each(|row| stream.score(row, sampler));
+            if let Some(row) = rows.by_ref().take(usize::from(sequence.completes())).next() {
                 stream.cached = sequence.found();
                 stream.sample(row, sampler, &mut self.allowed, drawn);
             }

@@ -20,8 +20,19 @@ pub(super) struct Stream {
     pub(super) stalled_since: Option<Duration>,
     /// Tokens of the prompt that were found in the cache.
     pub(super) cached: usize,
+    scores: Scores,
     /// No token could be chosen: what was computed for it may be wrong, and is not for others.
     spoiled: bool,
+}
+
+/// What the tokens of a prompt are worth, as far as it is computed.
+#[derive(Clone, Default)]
+struct Scores {
+    tokens: Vec<SampledToken>,
+    /// All of them, once the prompt is computed.
+    whole: Option<Arc<[SampledToken]>>,
+    /// Why there cannot be more.
+    failure: Option<String>,
 }
 
 /// What all continuations of a request have in common.
@@ -33,6 +44,7 @@ pub(super) struct Spec {
     pub(super) deadline: Option<Duration>,
     pub(super) params: SamplingParams,
     pub(super) stop: StopRules,
+    pub(super) prompt_logprobs: Option<usize>,
     /// Longest prompt and answer.
     pub(super) longest: usize,
 }
@@ -48,7 +60,8 @@ pub(super) struct Output {
 
 impl Stream {
     pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
-        Stream { spec, tokens: prompt.to_vec(), outputs, stalled_since: None, cached: 0, spoiled: false }
+        let (tokens, scores) = (prompt.to_vec(), Scores::default());
+        Stream { spec, tokens, outputs, stalled_since: None, cached: 0, scores, spoiled: false }
     }
 
     /// Its tokens, if what is computed of them may be used by others.
@@ -63,6 +76,11 @@ impl Stream {
     /// Tokens that it has at most, its prompt included.
     pub(super) fn longest(&self) -> usize {
         self.spec.longest
+    }
+
+    /// Whether it may be longer. A prompt that is only to be scored is as long as it may be.
+    fn wants_token(&self) -> bool {
+        self.tokens.len() < self.spec.longest
     }
 
     /// Looks after its receivers; says whether anything changed.
@@ -88,6 +106,19 @@ impl Stream {
         before != (self.outputs.len(), self.stalled_since)
     }
 
+    /// Scores the prompt's next token by the logits of the one before it.
+    pub(super) fn score(&mut self, logits: &[f32], sampler: &mut Sampler) {
+        let Some(count) = self.spec.prompt_logprobs else { return };
+        let Some(&next) = self.tokens.get(self.scores.tokens.len() + 1) else { return };
+        match sampler.score(logits, next, count) {
+            Ok(token) => self.scores.tokens.push(token),
+            Err(error) => {
+                self.scores.failure = Some(error.to_string());
+                self.spoiled = true;
+            }
+        }
+    }
+
     /// Chooses a token for each continuation.
     pub(super) fn sample(
         &mut self,
@@ -96,10 +127,18 @@ impl Stream {
         allowed: &mut TokenSet,
         drawn: &mut Vec<Drawn>,
     ) {
+        if !self.wants_token() {
+            let nothing = SampledToken { id: 0, logprob: None, top: Vec::new() };
+            let drawn_for_nobody = || self.scores.failure.clone().map_or(Ok(nothing.clone()), Err);
+            return drawn.extend(self.outputs.iter().map(|_| drawn_for_nobody()));
+        }
         let (prompt, answer) = self.tokens.split_at(self.spec.prompt);
         let banned: &[u32] = if answer.len() < self.spec.stop.min_tokens { &self.spec.stop.tokens } else { &[] };
         for output in &mut self.outputs {
-            let allowed = output.allowed(logits.len(), allowed);
+            let allowed = match &self.scores.failure {
+                Some(why) => Err(why.clone()),
+                None => output.allowed(logits.len(), allowed),
+            };
             let token = allowed.and_then(|allowed| {
                 let draw = Draw { prompt, answer, banned, allowed, seed: output.seed };
                 sampler.sample(logits, &self.spec.params, &draw).map_err(|error| error.to_string())
@@ -111,11 +150,14 @@ impl Stream {
 
     /// Splits off all continuations but the first.
     pub(super) fn fork(&mut self) -> Vec<(SequenceId, Stream)> {
+        if self.generated() == 0 && self.spec.prompt_logprobs.is_some() {
+            self.scores.whole = Some(std::mem::take(&mut self.scores.tokens).into());
+        }
         let outputs = self.outputs.drain(1..);
         let fork = |output: Output| {
             let (spec, tokens, id) = (Arc::clone(&self.spec), self.tokens.clone(), output.id);
-            let (cached, spoiled) = (self.cached, self.spoiled);
-            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None, cached, spoiled })
+            let (cached, scores, spoiled) = (self.cached, self.scores.clone(), self.spoiled);
+            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None, cached, scores, spoiled })
         };
         outputs.map(fork).collect()
     }
@@ -127,8 +169,12 @@ impl Stream {
                 if self.generated() == 0 {
                     self.start(ledger);
                 }
-                ledger.token(self.spec.key, now);
-                self.push(token)
+                if self.wants_token() {
+                    ledger.token(self.spec.key, now);
+                    self.push(token)
+                } else {
+                    Some(FinishReason::Length)
+                }
             }
             Err(why) => Some(FinishReason::Failed(why.into())),
         };
@@ -151,12 +197,14 @@ impl Stream {
         Finish { reason, prompt_tokens, cached_tokens, generated_tokens: self.generated() }
     }
 
-    /// Tells its receiver that the prompt is computed.
+    /// Tells its receiver that the prompt is computed, and what its tokens are worth.
     fn start(&mut self, ledger: &mut Ledger) {
         ledger.cached(self.spec.key, self.cached);
+        let scores = self.scores.whole.take();
         if let Some(output) = self.outputs.first_mut() {
             let cached = self.cached;
             let _ = output.sink.call(|sink| sink.started(cached));
+            scores.into_iter().for_each(|scores| output.send(TokenEvent::Prompt(scores)));
         }
     }
 
@@ -172,7 +220,7 @@ impl Stream {
         match output.accept(id) {
             Err(why) => Some(FinishReason::Failed(why.into())),
             Ok(MaskState::Complete) => Some(FinishReason::Complete),
-            Ok(MaskState::Open) => (self.tokens.len() >= self.spec.longest).then_some(FinishReason::Length),
+            Ok(MaskState::Open) => (!self.wants_token()).then_some(FinishReason::Length),
         }
     }
 }

@@ -4,6 +4,14 @@ use super::{SampleError, Sampler, weights};
 use crate::SampledToken;
 
 impl Sampler {
+    /// What a given token is worth after these logits: as for one that was chosen, with the `count` likeliest.
+    ///
+    /// # Errors
+    /// If logits are NaN or plus infinity, or every token is ruled out.
+    pub fn score(&mut self, logits: &[f32], id: u32, count: usize) -> Result<SampledToken, SampleError> {
+        self.explain(logits, id, count)
+    }
+
     /// The token `id` with its log-probability and the `count` likeliest tokens with theirs.
     pub(super) fn explain(&mut self, logits: &[f32], id: u32, count: usize) -> Result<SampledToken, SampleError> {
         let max = logits[weights::best(logits)? as usize];

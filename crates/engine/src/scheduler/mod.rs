@@ -58,6 +58,8 @@ pub struct Scheduler {
 pub struct SchedulerLimits {
     /// Rows in a batch.
     pub rows: usize,
+    /// Rows in a batch whose logits are computed; never fewer than `sequences`.
+    pub outputs: usize,
     /// Sequences running; never more than `rows`, so that each of them can decode in every step.
     pub sequences: usize,
     /// Longest sequence.
@@ -69,6 +71,8 @@ pub struct SchedulerLimits {
 struct Step {
     /// Indices into `running`, in the order of the batch.
     batch: Vec<usize>,
+    /// Rows with logits that are left.
+    outputs: usize,
     /// Tokens found in the cache.
     found: usize,
     copies: Vec<(u32, u32)>,
@@ -92,6 +96,7 @@ impl Scheduler {
         let rows = config.max_batch_tokens.min(limits.max_tokens).max(1);
         let limits = SchedulerLimits {
             rows,
+            outputs: limits.max_outputs.max(1),
             sequences: config.max_sequences.min(limits.max_outputs).min(rows).min(slots).max(1),
             context: longest,
         };
@@ -135,6 +140,7 @@ impl Scheduler {
     /// Decides what the next step computes.
     pub fn schedule(&mut self, now: Duration, contents: &impl Contents) {
         self.step.clear();
+        self.step.outputs = self.limits.outputs;
         self.cache.tick();
         self.sort(now);
         self.make_room(now, contents);
@@ -211,7 +217,7 @@ impl Scheduler {
         for at in self.step.batch.drain(..) {
             let sequence = &mut self.running[at];
             let completes = sequence.completes();
-            sequence.cached += std::mem::take(&mut sequence.rows);
+            sequence.computed();
             if completes {
                 living.clear();
                 next(sequence.id, &mut living);

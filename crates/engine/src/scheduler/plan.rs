@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use super::{Contents, PATIENCE, Scheduler, Sequence, Stage, insert};
+use super::{Contents, PATIENCE, Scheduler, Sequence, Stage, Step, insert};
 use crate::{BlockId, Load, Work};
 
 /// Rows of prompts in a step that misses its goal in any case.
 const LEAST_ROWS: usize = 8;
+
+impl Step {
+    /// Plans the next rows of a sequence, `budget` at most, as far as their logits have room.
+    fn plan(&mut self, sequence: &mut Sequence, budget: usize) {
+        sequence.rows = sequence.rows_within(budget, self.outputs);
+        self.outputs -= sequence.scored_rows().len() + usize::from(sequence.completes());
+    }
+}
 
 impl Scheduler {
     /// Starts who is first in the queue at the expense of running sequences, as far as the policy wants that; these are not
@@ -37,6 +45,7 @@ impl Scheduler {
             } else if self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies)
             {
                 sequence.rows = 1;
+                self.step.outputs -= 1;
                 (at, planned) = (at + 1, planned + 1);
             } else {
                 let victim = self.victim(&self.running[at], now).unwrap_or(at);
@@ -63,7 +72,7 @@ impl Scheduler {
         let Scheduler { running, cache, step, .. } = self;
         for sequence in running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {
             step.found += sequence.catch_up(cache, contents);
-            sequence.rows = sequence.pending().min(budget);
+            step.plan(sequence, budget);
             budget -= sequence.rows;
         }
         budget
@@ -97,7 +106,8 @@ impl Scheduler {
             return None;
         }
         // What is found and held by nobody else is not free from here on.
-        let found = self.cache.find(&[], sequence.arrival.cache_salt.as_deref(), contents.tokens(sequence.id));
+        let tokens = if sequence.scores() { &[] } else { contents.tokens(sequence.id) };
+        let found = self.cache.find(&[], sequence.arrival.cache_salt.as_deref(), tokens);
         let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens) - found.len());
         (blocks <= load.free_blocks && self.policy.admit(sequence, blocks, &load)).then_some(found)
     }
@@ -110,7 +120,7 @@ impl Scheduler {
             self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies);
         debug_assert!(reserved, "the free blocks were counted");
         sequence.slots = self.states.take(sequence.continuations);
-        sequence.rows = sequence.pending().min(budget);
+        self.step.plan(&mut sequence, budget);
         if std::mem::replace(&mut sequence.stage, Stage::Running) == Stage::New {
             self.step.started.push(sequence.id);
         }

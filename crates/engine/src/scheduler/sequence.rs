@@ -1,5 +1,6 @@
 //! A sequence as the scheduler sees it: how many tokens it has, how many of them the cache holds, and in which blocks.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub struct Arrival {
     pub cache_salt: Option<Arc<str>>,
     /// Tokens of its prompt, at least one.
     pub prompt: usize,
+    /// Whether the logits of the prompt's tokens are wanted too.
+    pub scored: bool,
     /// Continuations that share the prompt, at least one; once it is computed, each becomes a sequence of its own.
     pub continuations: usize,
 }
@@ -42,6 +45,7 @@ impl Arrival {
             time,
             cache_salt: request.cache_salt.clone(),
             prompt: request.prompt.tokens().len(),
+            scored: request.prompt_logprobs.is_some(),
             continuations: request.continuations.len(),
         }
     }
@@ -71,13 +75,15 @@ pub struct Sequence {
     pub(super) rank: (u64, SequenceId),
 }
 
-/// What a sequence and others share.
-#[derive(Clone, Copy, Debug, Default)]
+/// What need not be computed (again) of a sequence.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Prefix {
     /// Blocks from the front that others can find.
     pub(super) shared: usize,
     /// Tokens of the prompt that were found in the cache and not computed.
     pub(super) found: usize,
+    /// Tokens from the front whose logits are not wanted, or not any more. The last one's are whenever it is computed.
+    pub(super) scored: usize,
 }
 
 /// Where a sequence is.
@@ -93,6 +99,7 @@ pub(super) enum Stage {
 
 impl Sequence {
     pub(super) fn new(id: SequenceId, arrival: Arrival) -> Sequence {
+        let scored = if arrival.scored { 0 } else { arrival.prompt };
         Sequence {
             id,
             continuations: arrival.continuations,
@@ -100,7 +107,7 @@ impl Sequence {
             arrival: Arc::new(arrival),
             cached: 0,
             blocks: Vec::new(),
-            prefix: Prefix::default(),
+            prefix: Prefix { shared: 0, found: 0, scored },
             slots: Vec::new(),
             rows: 0,
             stalled_since: None,
@@ -174,6 +181,41 @@ impl Sequence {
         self.rows > 0 && self.rows == self.pending()
     }
 
+    /// Of the current batch's rows, those whose logits tell what the prompt's next token is worth.
+    pub fn scored_rows(&self) -> Range<usize> {
+        self.scored_of(self.rows)
+    }
+
+    /// Whether it has no use for what others have computed, which comes without logits.
+    pub(super) fn scores(&self) -> bool {
+        self.prefix.scored + 1 < self.arrival.prompt
+    }
+
+    /// The batch was computed, so the prompt is scored as far as that went.
+    pub(super) fn computed(&mut self) {
+        self.cached += std::mem::take(&mut self.rows);
+        self.prefix.scored = self.prefix.scored.max(self.cached.min(self.arrival.prompt));
+    }
+
+    /// How many of `most` rows at most it can compute next if only so many may have logits.
+    pub(super) fn rows_within(&self, most: usize, outputs: usize) -> usize {
+        let most = self.pending().min(most);
+        let wanted = |rows: usize| self.scored_of(rows).len() + usize::from(rows == self.pending());
+        if wanted(most) <= outputs {
+            return most;
+        }
+        let unscored = self.prefix.scored.saturating_sub(self.cached);
+        let fewer = if self.scores() { unscored + outputs } else { most };
+        fewer.min(most.saturating_sub(1))
+    }
+
+    /// The prompt's last token is worth nothing to it, as no token of the prompt follows.
+    fn scored_of(&self, rows: usize) -> Range<usize> {
+        let end = (self.cached + rows).min(self.arrival.prompt - 1);
+        let start = self.cached.max(self.prefix.scored).min(end);
+        start.saturating_sub(self.cached)..end.saturating_sub(self.cached)
+    }
+
     /// Whether it holds blocks; else it is in the queue.
     pub fn is_running(&self) -> bool {
         self.stage == Stage::Running
@@ -222,7 +264,7 @@ impl Sequence {
 
     /// Goes on from blocks that others have computed since it started; gives the tokens it need not compute.
     pub(super) fn catch_up(&mut self, cache: &KvCache, contents: &impl Contents) -> usize {
-        if !cache.filled(self.cached, self.prefix.shared) {
+        if self.scores() || !cache.filled(self.cached, self.prefix.shared) {
             return 0;
         }
         let salt = self.arrival.cache_salt.as_deref();

@@ -61,6 +61,7 @@ fn read(events: impl Iterator<Item = TokenEvent>) -> (usize, Option<FinishReason
         assert_eq!(end, None, "{event:?} after the end");
         match event {
             TokenEvent::Token(_) => tokens += 1,
+            TokenEvent::Prompt(_) => panic!("nobody asked for it"),
             TokenEvent::Finished(finish) => end = Some(finish.reason),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
-use engine::{Finish, SinkState, TokenEvent, TokenSink};
+use engine::{Finish, SampledToken, SinkState, TokenEvent, TokenSink};
 
 /// What a continuation's receiver got.
 pub(crate) struct Inbox {
@@ -11,6 +11,8 @@ pub(crate) struct Inbox {
     pub(crate) state: SinkState,
     /// Tokens of the prompt that were found in the cache, once it is computed.
     pub(crate) started: Option<usize>,
+    /// What the prompt's tokens are worth.
+    pub(crate) scores: Option<Arc<[SampledToken]>>,
     pub(crate) tokens: Vec<u32>,
     pub(crate) finish: Option<Finish>,
     /// The engine has dropped the sink.
@@ -22,9 +24,15 @@ pub(crate) struct Inbox {
 impl Inbox {
     /// An empty inbox with room.
     pub(crate) fn open() -> (Box<dyn TokenSink>, Arc<Mutex<Inbox>>) {
-        let inbox =
-            Inbox { state: SinkState::Ready, started: None, tokens: vec![], finish: None, closed: false, broken: None };
-        let inbox = Arc::new(Mutex::new(inbox));
+        let inbox = Arc::new(Mutex::new(Inbox {
+            state: SinkState::Ready,
+            started: None,
+            scores: None,
+            tokens: vec![],
+            finish: None,
+            closed: false,
+            broken: None,
+        }));
         (Box::new(Sink(Arc::clone(&inbox))), inbox)
     }
 }
@@ -54,7 +62,7 @@ impl TokenSink for Sink {
     fn send(&mut self, event: TokenEvent) {
         let mut inbox = self.0.lock().unwrap();
         let cached = match &event {
-            TokenEvent::Token(_) => inbox.started,
+            TokenEvent::Prompt(_) | TokenEvent::Token(_) => inbox.started,
             TokenEvent::Finished(finish) => inbox.started.map(|_| finish.cached_tokens),
         };
         if cached != inbox.started || matches!(event, TokenEvent::Token(_)) && cached.is_none() {
@@ -64,6 +72,11 @@ impl TokenSink for Sink {
             inbox.broken = Some(format!("{event:?} after the end"));
         }
         match event {
+            TokenEvent::Prompt(scores) => {
+                if inbox.scores.replace(scores).is_some() || inbox.started.is_none() || !inbox.tokens.is_empty() {
+                    inbox.broken = Some("the prompt was scored twice or late".to_owned());
+                }
+            }
             TokenEvent::Finished(finish) => inbox.finish = Some(finish),
             TokenEvent::Token(token) if inbox.state == SinkState::Ready => inbox.tokens.push(token.id),
             TokenEvent::Token(_) => inbox.broken = Some(format!("a token for a receiver that is {:?}", inbox.state)),

@@ -55,7 +55,8 @@ impl Stage {
     fn add(&mut self, prompt: usize, priority: Priority) -> &mut Stage {
         let (request, time) = (RequestId(self.next), self.now);
         let (deadline, tenant, cache_salt) = (None, None, None);
-        let arrival = Arrival { request, priority, deadline, tenant, time, cache_salt, prompt, continuations: 1 };
+        let arrival =
+            Arrival { request, priority, deadline, tenant, time, cache_salt, prompt, scored: false, continuations: 1 };
         self.scheduler.add(SequenceId(self.next), arrival);
         self.next += 1;
         self
@@ -167,6 +168,7 @@ fn add(stage: &mut Stage, millis: u64, (priority, deadline, tenant, prompt): (Pr
         time,
         cache_salt: None,
         prompt,
+        scored: false,
         continuations: 1,
     };
     stage.scheduler.add(SequenceId(stage.next), arrival);

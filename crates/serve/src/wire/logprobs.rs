@@ -36,11 +36,11 @@ impl Token {
             logprob: logprob.max(VERY_UNLIKELY),
             bytes: token.0.clone(),
         };
-        let entry = |entry: &TokenLogprob| Token {
-            token: one(&entry.token, entry.logprob),
-            top_logprobs: entry.top.iter().map(|(token, logprob)| one(token, *logprob)).collect(),
+        let entry = |entry: &TokenLogprob| {
+            let top_logprobs = entry.top.iter().map(|(token, logprob)| one(token, *logprob)).collect();
+            Some(Token { token: one(&entry.token, entry.logprob?), top_logprobs })
         };
-        tokens.iter().map(entry).collect()
+        tokens.iter().filter_map(entry).collect()
     }
 }
 

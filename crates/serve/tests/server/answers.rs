@@ -1,8 +1,9 @@
 //! What whole answers say.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Server, chat, completion, with};
+use crate::model::VOCAB;
+use crate::support::{Server, Setup, chat, completion, with};
 
 #[tokio::test]
 async fn chats_are_answered() {
@@ -150,6 +151,60 @@ async fn logprobs_are_reported() {
     server.check("/v1/completions", &body, 200, &expected).await;
     let none = with(chat("hi", json!({})), json!({ "logprobs": false }));
     server.check("/v1/chat/completions", &none, 200, &json!({ "choices": [{ "logprobs": null }] })).await;
+}
+
+/// The made-up model gives the next letter 10, the one after it 5 and each of the others 0.
+fn logprob(logit: f64) -> f64 {
+    logit - (10f64.exp() + 5f64.exp() + (VOCAB - 2) as f64).ln()
+}
+
+/// The log-probabilities of a choice's tokens are these logits'; the first of a prompt has none.
+fn check_logprobs(choice: &Value, tokens: &[&str], logits: &[f64]) {
+    let got = &choice["logprobs"];
+    assert_eq!(got["tokens"], json!(tokens), "{choice:#}");
+    assert_eq!(got["text_offset"], json!((0..tokens.len()).collect::<Vec<_>>()), "{choice:#}");
+    assert_eq!((&got["token_logprobs"][0], &got["top_logprobs"][0]), (&Value::Null, &Value::Null));
+    let numbers: Vec<f64> = got["token_logprobs"].as_array().into_iter().flatten().skip(1).map(number).collect();
+    let near = |(got, logit): (&f64, &f64)| (got - logprob(*logit)).abs() < 1e-4;
+    assert!(numbers.len() == logits.len() && numbers.iter().zip(logits).all(near), "{choice:#}");
+    for (i, top) in got["top_logprobs"].as_array().into_iter().flatten().enumerate().skip(1) {
+        assert_eq!(top[tokens[i]], got["token_logprobs"][i], "{choice:#}");
+        assert!(top.as_object().into_iter().flatten().any(|(_, best)| (number(best) - logprob(10.0)).abs() < 1e-4));
+    }
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}
+
+#[tokio::test]
+async fn prompts_are_scored_where_they_are_echoed() {
+    let server = Server::start().await;
+    let scored = |more: Value| with(json!({ "echo": true, "logprobs": 1, "max_tokens": 2 }), more);
+    let one = server.post("/v1/completions", &scored(json!({ "prompt": "xyqr" }))).await.json();
+    assert_eq!(one["choices"][0]["text"], "xyqrst");
+    check_logprobs(&one["choices"][0], &["x", "y", "q", "r", "s", "t"], &[10.0, 0.0, 10.0, 10.0, 10.0]);
+    // Nothing but the prompt; several prompts, several answers; one that is longer than what has logits at once, and again
+    // when the cache has it.
+    let only = server.post("/v1/completions", &scored(json!({ "prompt": [97, 99], "max_tokens": 0 }))).await.json();
+    assert_eq!((&only["choices"][0]["text"], &only["usage"]["completion_tokens"]), (&json!("ac"), &json!(0)));
+    check_logprobs(&only["choices"][0], &["a", "c"], &[5.0]);
+    let all = server.post("/v1/completions", &scored(json!({ "prompt": ["ab", "bd"], "n": 2 }))).await.json();
+    check_logprobs(&all["choices"][1], &["a", "b", "c", "d"], &[10.0, 10.0, 10.0]);
+    check_logprobs(&all["choices"][2], &["b", "d", "e", "f"], &[5.0, 10.0, 10.0]);
+    let large = Server::with(Setup { queue: 1024, context: 4096, ..Setup::default() }).await;
+    let body = scored(json!({ "prompt": vec!["x".repeat(2000); 8], "logprobs": 20, "n": 128 }));
+    let refused = json!({ "error": { "param": "echo", "message": "~43008000 log-probabilities of 16000 tokens" } });
+    large.check("/v1/completions", &body, 400, &refused).await;
+    let long = "abcdefghijklm".repeat(30);
+    let tokens: Vec<String> = long.chars().map(String::from).chain(["n".into(), "o".into()]).collect();
+    let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
+    let follows = |i: usize| if i.is_multiple_of(13) && i < 390 { 0.0 } else { 10.0 };
+    let logits: Vec<f64> = (1..tokens.len()).map(follows).collect();
+    for _ in 0..2 {
+        let whole = server.post("/v1/completions", &scored(json!({ "prompt": long }))).await.json();
+        check_logprobs(&whole["choices"][0], &tokens, &logits);
+    }
 }
 
 #[tokio::test]

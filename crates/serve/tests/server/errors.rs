@@ -155,7 +155,6 @@ async fn fields_are_checked() {
         (TEXT, completion("x", json!({ "logprobs": 21 })), outside("logprobs", "at most 20")),
         (TEXT, completion("x", json!({ "suffix": "end" })), refused("suffix")),
         (TEXT, completion("x", json!({ "best_of": 3 })), refused("best_of")),
-        (TEXT, completion("x", json!({ "echo": true, "logprobs": 1 })), refused("echo")),
         (
             TEXT,
             completion(&"x".repeat(64), json!({})),

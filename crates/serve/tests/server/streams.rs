@@ -44,6 +44,7 @@ async fn streams_equal_answers() {
         (TEXT, completion("x", json!({ "max_tokens": 3, "logprobs": 2 }))),
         (TEXT, completion("x", json!({ "temperature": 3, "seed": 5, "n": 2, "ignore_eos": true, "logprobs": 1 }))),
         (TEXT, json!({ "prompt": ["X", "a"], "echo": true, "stop": ["f"] })),
+        (TEXT, json!({ "prompt": ["X", "a"], "echo": true, "logprobs": 2, "stop": ["f"] })),
     ];
     for (path, body) in cases {
         // Neither finds what the other has computed: then they say the same.

@@ -37,10 +37,24 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, ref memory, .. } = total;
-    let &Memory { found, forgotten } = memory;
-    let often = [forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, found, forgotten];
-    let enough = often.iter().chain([&total.overdue]).all(|count| *count > 100) && total.gave_up > 3;
+    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, .. } = total;
+    let Memory { found, scored, forgotten } = total.memory;
+    let often = [
+        forks,
+        preempted,
+        cancelled,
+        stalled,
+        faults,
+        aborted,
+        whole,
+        done,
+        masked,
+        found,
+        scored,
+        forgotten,
+        total.overdue,
+    ];
+    let enough = often.iter().all(|count| *count > 100) && total.gave_up > 3;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
 
@@ -70,6 +84,8 @@ struct Totals {
 struct Memory {
     /// Tokens found in the cache.
     found: usize,
+    /// Continuations whose prompt was scored, and nothing of it taken from the cache.
+    scored: usize,
     /// Blocks whose memory went back to the system.
     forgotten: usize,
 }
@@ -206,12 +222,13 @@ impl World {
             self.clients.push(Client { request: id, inbox, order });
         }
         let prompt = Prompt::new(order.prompt).expect("prompts are not empty");
-        let Order { params, stop, priority, .. } = order;
+        let Order { params, stop, priority, scored: prompt_logprobs, .. } = order;
         let deadline = (!self.fair && self.dice.chance(0.2)).then(|| self.now + self.dice.time(3000));
         let tenant = Some(["a", "b", "c"][self.dice.upto(3)].into());
         let cache_salt = self.dice.chance(0.2).then(|| "a stranger".into());
         let request = Request::new(RequestId(id), prompt, continuations);
-        self.engine.submit(Request { params, stop, priority, deadline, tenant, cache_salt, ..request }, self.now);
+        let request = Request { params, stop, priority, deadline, tenant, cache_salt, prompt_logprobs, ..request };
+        self.engine.submit(request, self.now);
     }
 
     /// Lets a prompt begin with what an earlier request has said and heard.
@@ -311,12 +328,15 @@ impl World {
         let (tokens, reason) = client.order.alone(self.longest);
         let context = || format!("request {}: {:?} {:?}, alone {tokens:?}", client.request, inbox.tokens, inbox.finish);
         ensure(tokens.starts_with(&inbox.tokens), context)?;
+        let scores = client.order.scores().filter(|_| inbox.started.is_some());
+        ensure(inbox.scores.as_deref() == scores.as_deref(), context)?;
+        total.memory.scored += usize::from(scores.is_some());
         let Some(finish) = &inbox.finish else {
             return ensure(inbox.state == SinkState::Gone, context);
         };
         let counted = (finish.prompt_tokens, finish.generated_tokens);
         ensure(counted == (client.order.prompt.len(), inbox.tokens.len()), context)?;
-        let refused = client.order.prompt.len() >= self.longest;
+        let refused = client.order.refused(self.longest);
         let right = if refused { matches!(finish.reason, FinishReason::Failed(_)) } else { finish.reason == reason };
         let whole = right && inbox.tokens == tokens;
         let count = match &finish.reason {

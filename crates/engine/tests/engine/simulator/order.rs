@@ -1,8 +1,8 @@
 //! What clients of the simulator order, and the answer by definition.
 
 use engine::{
-    Draw, FinishReason, MaskError, MaskState, Penalties, Priority, Sampler, SamplingParams, StopRules, TokenMask,
-    TokenSet,
+    Draw, FinishReason, MaskError, MaskState, Penalties, Priority, SampledToken, Sampler, SamplingParams, StopRules,
+    TokenMask, TokenSet,
 };
 
 use super::dice::Dice;
@@ -17,6 +17,8 @@ pub(super) struct Order {
     pub(super) seed: u64,
     pub(super) mask: Option<Sieve>,
     pub(super) priority: Priority,
+    /// The prompt is scored, with so many alternatives.
+    pub(super) scored: Option<usize>,
 }
 
 impl Order {
@@ -38,7 +40,25 @@ impl Order {
         let stop = StopRules { max_tokens: dice.upto(30), min_tokens: dice.upto(4), tokens: stop.into() };
         let mask = dice.chance(0.2).then(|| Sieve::random(dice));
         let priority = [Priority::High, Priority::Normal, Priority::Low][dice.upto(3)];
-        Order { prompt, params, stop, seed, mask, priority }
+        let scored = dice.chance(0.2).then(|| dice.upto(3));
+        Order { prompt, params, stop, seed, mask, priority, scored }
+    }
+
+    /// Whether its prompt is too long for sequences that may be as long as `longest`.
+    pub(super) fn refused(&self, longest: usize) -> bool {
+        let room = usize::from(self.scored.is_none() || self.stop.max_tokens > 0);
+        self.prompt.len() + room > longest
+    }
+
+    /// What the tokens of the prompt are worth, by definition.
+    pub(super) fn scores(&self) -> Option<Vec<SampledToken>> {
+        let count = self.scored?;
+        let (mut prefix, mut sampler) = (0, Sampler::new());
+        let score = |pair: &[u32]| {
+            prefix = chain(prefix, pair[0]);
+            sampler.score(&logits(prefix), pair[1], count).expect("the logits are numbers")
+        };
+        Some(self.prompt.windows(2).map(score).collect())
     }
 
     /// The answer by definition: no batch, no cache, no engine.

@@ -9,7 +9,7 @@ use super::error;
 use super::logprobs::TextLogprobs;
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery, tokens};
-use crate::wire::fields::{self, Fields, check_length, unsupported, wrong_type};
+use crate::wire::fields::{self, Fields, check_length, wrong_type};
 use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::{Call, Dialect, Frame};
 
@@ -106,11 +106,7 @@ fn input(fields: Fields<'_>) -> Result<Input, Problem> {
         Value::Array(items) => array(items)?,
         other => return Err(wrong_type("prompt", "a string, an array of strings or token ids", other)),
     };
-    let echo = fields.bool("echo")?.unwrap_or(false);
-    if echo && fields.get("logprobs").is_some() {
-        return Err(unsupported("echo", "together with logprobs"));
-    }
-    Ok(Input::Prompts { items, echo })
+    Ok(Input::Prompts { items, echo: fields.bool("echo")?.unwrap_or(false) })
 }
 
 fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {

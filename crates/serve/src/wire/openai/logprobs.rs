@@ -15,8 +15,9 @@ pub(super) struct ChatLogprobs {
 #[derive(Debug, Default, Serialize)]
 pub(super) struct TextLogprobs {
     tokens: Vec<String>,
-    token_logprobs: Vec<f32>,
-    top_logprobs: Vec<Top>,
+    /// Null for the first token of a prompt.
+    token_logprobs: Vec<Option<f32>>,
+    top_logprobs: Vec<Option<Top>>,
     text_offset: Vec<usize>,
 }
 
@@ -41,16 +42,16 @@ impl TextLogprobs {
         let mut all = TextLogprobs::default();
         for entry in tokens {
             let token = name(&entry.token).into_owned();
-            let logprob = entry.logprob.max(VERY_UNLIKELY);
+            let logprob = entry.logprob.map(|logprob| logprob.max(VERY_UNLIKELY));
             // The chosen token is always among them, as with OpenAI: there may be one more than asked for.
             let written = |(token, logprob): &(TokenText, f32)| (name(token).into_owned(), logprob.max(VERY_UNLIKELY));
             let mut top: Vec<_> = entry.top.iter().map(written).collect();
-            if !top.iter().any(|(other, _)| *other == token) {
+            if let Some(logprob) = logprob.filter(|_| !top.iter().any(|(other, _)| *other == token)) {
                 top.push((token.clone(), logprob));
             }
             all.tokens.push(token);
             all.token_logprobs.push(logprob);
-            all.top_logprobs.push(Top(top));
+            all.top_logprobs.push(logprob.map(|_| Top(top)));
             all.text_offset.push(entry.offset);
         }
         all
