@@ -289,19 +289,35 @@ fn a_second_signal_ends_it_at_once() {
     assert!(server.ended(), "it ends well");
 }
 
-/// WHINCHAT_PYTHON names an interpreter that has `openai`.
-#[test]
-fn the_official_client_is_served() {
+/// A Python that can import these modules; WHINCHAT_PYTHON names it.
+fn python(modules: &str) -> Option<Command> {
     let python = std::env::var_os("WHINCHAT_PYTHON").unwrap_or_else(|| "python3".into());
-    let imports = Command::new(&python).args(["-c", "import openai"]).output();
+    let imports = Command::new(&python).arg("-c").arg(format!("import {modules}")).output();
     if !imports.is_ok_and(|output| output.status.success()) {
-        eprintln!("skipped: {} cannot import openai (WHINCHAT_PYTHON names one that can)", python.display());
-        return;
+        eprintln!("skipped: {} cannot import {modules} (WHINCHAT_PYTHON names one that can)", python.display());
+        return None;
     }
-    let server = Server::start();
-    let mut command = Command::new(&python);
-    command.arg(root().join("tests/openai_client.py")).arg(format!("http://{}/v1", server.address));
+    Some(Command::new(python))
+}
+
+fn check_script(mut command: Command) {
     let output = command.output().expect("python starts");
     let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{text}");
+}
+
+#[test]
+fn the_official_client_is_served() {
+    let Some(mut command) = python("openai") else { return };
+    let server = Server::start();
+    command.arg(root().join("tests/openai_client.py")).arg(format!("http://{}/v1", server.address));
+    check_script(command);
+}
+
+#[test]
+fn the_evaluation_harness_gives_the_scores_of_transformers() {
+    let Some(mut command) = python("lm_eval, torch, transformers, accelerate") else { return };
+    command.arg(root().join("tests/evaluation_harness.py")).arg(env!("CARGO_BIN_EXE_whinchat"));
+    command.arg(root().join("tests/data/tiny"));
+    check_script(command);
 }
