@@ -43,6 +43,8 @@ def numbers(config, name, shape):
         return 124, -6
     if "norm" in name and "linear_attn" not in name and config["model_type"].startswith(("qwen3_5", "qwen3_next")):
         return 0, -8
+    if "muse" in config["model_type"] and name.endswith("layernorm.weight"):
+        return 0, -8
     if "norm" in name and not name.endswith("bias") or name.endswith(("layer_scalar", "scale")):
         return (0 if "gemma" in config["model_type"] and "gemma4" not in config["model_type"] else 1), -8
     if len(shape) == 1 or name.endswith("bias") or "sinks" in name:

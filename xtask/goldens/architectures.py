@@ -228,6 +228,8 @@ QWEN3_EYE = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 
              "patch_size": 2, "num_position_embeddings": 4, "deepstack_visual_indexes": [0]}
 GEMMA4_EYE = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
               "num_key_value_heads": 1, "head_dim": 8, "patch_size": 2, "position_embedding_size": 4}
+MUSE_EYE = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "patch_size": 2,
+            "pos_emb_height": 2, "pos_emb_width": 2}
 QWEN3_VL_MOE = MOE | {"num_experts": 6, "moe_intermediate_size": 20, "rope_parameters": SECTIONS | {
     "rope_type": "default", "mrope_section": [14, 14, 12]}}
 QWEN35_EYE = {"depth": 1, "hidden_size": 8, "intermediate_size": 8, "num_heads": 1, "out_hidden_size": 48,
@@ -243,6 +245,7 @@ SEEING = {
     "gemma4-vision": ("gemma4", GEMMA4_EYE, GEMMA4 | {"attention_k_eq_v": True, "num_hidden_layers": 2,
                                                       "layer_types": ["sliding_attention", "full_attention"],
                                                       "use_bidirectional_attention": "vision"}),
+    "muse-glimmer": ("muse_glimmer", MUSE_EYE, {"sliding_window": 8, "num_hidden_layers": 4, "rope_theta": 500.0}),
     "qwen3vlmoe-turned": ("qwen3_vl_moe", QWEN3_EYE, QWEN3_VL_MOE),
 }
 CASES |= {name: {"model_type": family, "tie_word_embeddings": False, "vision_config": eye,

@@ -13,6 +13,7 @@ from gguf.quants import dequantize, quantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 import _hybrids
+from _keys import gemma4, latent
 from _models import DATA, VOCAB, logits, numbers, saved_shapes, values
 
 BASE = {
@@ -115,6 +116,10 @@ CASES = {
                "shared_expert_intermediate_size": 32, "moe_routed_scaling_factor": 2.5, "sliding_window": 8,
                "layer_types": ["full_attention"] + ["sliding_attention"] * 3,
                "num_attention_heads_per_layer": [4, 6, 6, 6]}),
+    "muse-glimmer": ("muse-glimmer", "F16", {"model_type": "muse_glimmer_text", "num_hidden_layers": 4, "sliding_window": 8,
+                     "rope_theta": 500.0, "final_logit_softcapping": 3.0, "output_multiplier": 0.7, "vision_config": {
+                         "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
+                         "patch_size": 2, "pos_emb_height": 2, "pos_emb_width": 2}}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -165,16 +170,20 @@ CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", 
 UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
-PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid", "arcee")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid", "arcee", "muse-glimmer")
 
 
 def main():
     for name, (arch, kind, case) in CASES.items():
         if len(sys.argv) > 1 and name not in sys.argv[1:]:
             continue
-        config = BASE | {k: v for k, v in case.items() if k != "sections"}
-        made = weights(config, gguf.GGMLQuantizationType[kind])
-        np.save(DATA / f"gguf-{name}.npy", logits(config, plain(made)))
+        config = whole = BASE | {k: v for k, v in case.items() if k not in ("sections", "vision_config")}
+        if "vision_config" in case:
+            seeing = config["model_type"].removesuffix("_text")
+            whole = {"model_type": seeing, "text_config": config, "vision_config": case["vision_config"]}
+        made = weights(whole, gguf.GGMLQuantizationType[kind])
+        np.save(DATA / f"gguf-{name}.npy", logits(whole, plain(made)))
+        made = {n.replace(".language_model.", "."): d for n, d in made.items() if ".vision_" not in n}
         writer = gguf.GGUFWriter(DATA / f"gguf-{name}.gguf", arch)
         keys(writer, name, arch, config)
         for tensor, (data, kind_of) in sorted(converted(name, arch, config, made).items()):
@@ -257,8 +266,12 @@ def keys(w, name, arch, c):
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
-    if arch == "cohere2":
+    if arch in ("cohere2", "muse-glimmer"):
         w.add_sliding_window(c["sliding_window"])
+    if arch == "muse-glimmer":
+        w.add_sliding_window_pattern([True, True, True, False])
+        w.add_final_logit_softcapping(c["final_logit_softcapping"])
+        w.add_logit_scale(c["output_multiplier"])
     if arch in ("exaone4", "olmo2") and "sliding_window" in c:
         w.add_sliding_window(c["sliding_window"])
         default = ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(c["num_hidden_layers"])]
@@ -296,50 +309,6 @@ def keys(w, name, arch, c):
         w.add_expert_feed_forward_length(c.get("moe_intermediate_size", c["intermediate_size"]))
 
 
-def gemma4(w, c):
-    local = [kind == "sliding_attention" for kind in c["layer_types"]]
-    first = c["num_hidden_layers"] - c.get("num_kv_shared_layers", 0)
-    wide = [first <= i and c.get("use_double_wide_mlp", False) for i in range(c["num_hidden_layers"])]
-    few = c["num_global_key_value_heads" if c.get("attention_k_eq_v") else "num_key_value_heads"]
-    w.add_feed_forward_length([c["intermediate_size"] * (2 if w else 1) for w in wide])
-    w.add_head_count_kv([c["num_key_value_heads"] if is_local else few for is_local in local])
-    w.add_shared_kv_layers(c.get("num_kv_shared_layers", 0))
-    w.add_embedding_length_per_layer_input(c["hidden_size_per_layer_input"])
-    w.add_sliding_window(c["sliding_window"])
-    w.add_sliding_window_pattern(local)
-    w.add_final_logit_softcapping(c["final_logit_softcapping"])
-    w.add_rope_freq_base_swa(10000.0)
-    for width, key, value, dims in ((c["global_head_dim"], w.add_key_length, w.add_value_length, w.add_rope_dimension_count),
-                                    (c["head_dim"], w.add_key_length_swa, w.add_value_length_swa, w.add_rope_dimension_count_swa)):
-        key(width)
-        value(width)
-        dims(width)
-    if c.get("enable_moe_block"):
-        w.add_expert_used_count(c["top_k_experts"])
-        w.add_expert_count(c["num_experts"])
-
-
-def latent(w, c, old):
-    whole, turned = c["qk_nope_head_dim"] + c["qk_rope_head_dim"], c["qk_rope_head_dim"]
-    if c["q_lora_rank"]:
-        w.add_q_lora_rank(c["q_lora_rank"])
-    w.add_kv_lora_rank(c["kv_lora_rank"])
-    w.add_key_length(whole if old else c["kv_lora_rank"] + turned)
-    w.add_value_length(c["v_head_dim"] if old else c["kv_lora_rank"])
-    if not old:
-        w.add_key_length_mla(whole)
-        w.add_value_length_mla(c["v_head_dim"])
-    w.add_rope_dimension_count(turned)
-    w.add_leading_dense_block_count(c["first_k_dense_replace"])
-    w.add_expert_shared_count(c["n_shared_experts"])
-    w.add_expert_weights_scale(c.get("routed_scaling_factor", 1.0))
-    if c["model_type"] == "deepseek_v3":
-        w.add_expert_weights_norm(True)
-        w.add_expert_group_count(c["n_group"])
-        w.add_expert_group_used_count(c["topk_group"])
-        w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-
-
 def scaling(w, c, rope):
     match rope.get("rope_type"):
         case "linear":
@@ -363,7 +332,8 @@ def scaling(w, c, rope):
 
 def converted(name, arch, c, made):
     """The tensors under GGUF's names, in its layouts."""
-    of = "afmoe" if arch == "laguna" else arch  # gguf does not know it; its tensors have the same names
+    # gguf does not know some yet; their tensors have the names of others.
+    of = {"laguna": "afmoe", "muse-glimmer": "gemma3"}.get(arch, arch)
     known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == of), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)
@@ -378,7 +348,8 @@ def converted(name, arch, c, made):
             data = data.reshape(-1)
         if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
             data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
-        if ("gemma" in arch and arch != "gemma4" or arch == "nemotron") and tensor.endswith("norm.weight"):
+        shifted = "gemma" in arch and arch != "gemma4" or arch == "nemotron"
+        if shifted and tensor.endswith("norm.weight") or arch == "muse-glimmer" and tensor.endswith("layernorm.weight"):
             data = data + np.float32(1)
         if matrix(tensor, data):
             again = quantize(data, kind)
@@ -392,7 +363,9 @@ def converted(name, arch, c, made):
 def renamed(known, tensor):
     if tensor.startswith("blk."):
         return tensor
-    tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight").replace(".g_proj.", ".gate_proj.")
+    tensor = tensor.replace(".self_attn.sinks", ".self_attn.sinks.weight")
+    if tensor.endswith(("self_attn.g_proj.weight", "self_attn.gate_proj.weight")):
+        return f"blk.{tensor.split('.')[2]}.attn_gate.weight"
     if tensor.endswith(("router.scale", "per_expert_scale")):
         return f"blk.{tensor.split('.')[2]}.{'ffn_down_exps' if 'expert' in tensor else 'ffn_gate_inp'}.scale"
     if tensor.endswith("layer_scalar") or ".experts." in tensor and not tensor.endswith((".weight", ".bias", "_bias")):
@@ -463,6 +436,10 @@ def mxfp4(blocks, scales):
 def extra(c):
     """Factors of rope's frequencies."""
     rope, f32 = c.get("rope_parameters", {}), gguf.GGMLQuantizationType.F32
+    if c["model_type"] == "muse_glimmer_text":
+        ones = np.ones(c["head_dim"], np.float32)
+        norms = {"q": 3.87 * ones, "k": ones}
+        return {f"blk.{i}.attn_{n}_norm.weight": (norms[n], f32) for n in "qk" for i in range(c["num_hidden_layers"])}
     if c["model_type"] == "gemma4_text":
         # Of global heads a quarter is rotated.
         pairs = c["global_head_dim"] // 2

@@ -24,7 +24,7 @@ pub struct ModelSpec {
     /// Where a layer has norms.
     pub norms: Norms,
     /// What norms do.
-    pub norm: NormKind,
+    pub norm: NormSpec,
     /// How logits are made.
     pub output: OutputSpec,
     /// Constant factors.
@@ -69,6 +69,17 @@ pub struct OutputSpec {
 }
 
 /// What norms do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NormSpec {
+    /// What they compute.
+    pub kind: NormKind,
+    /// As [`ModelSpec::eps`], in norms of what a part adds.
+    pub after_eps: f32,
+    /// Whether embeddings are normalized.
+    pub embed: bool,
+}
+
+/// What norms compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NormKind {
     /// They divide by the root of the mean square.
@@ -233,6 +244,8 @@ pub enum QkNorm {
     None,
     /// Each head alone.
     PerHead,
+    /// Each head alone, without elements.
+    Unit,
     /// Each head alone, with elements of its own.
     EachHead,
     /// Each head alone, after it is rotated.

@@ -25,6 +25,7 @@ pub(crate) fn build(
     let mut builder = Builder { checkpoint, spec, weights, kv: vec![] };
     let table = builder.weights.embed(spec.vocab, spec.width)?;
     let x = builder.push(Op::Embed { table }, &[])?;
+    let x = if spec.norm.embed { builder.unit_norm(spec.width, x)? } else { x };
     let mut x = builder.scale(spec.scales.embed, x)?;
     let embeds = spec.layer_embed.map(|width| builder.layer_embeds(width, x)).transpose()?;
     for layer in 0..spec.layers {
@@ -152,8 +153,7 @@ impl Builder<'_> {
         }
         let k = self.rotated(i, "attn_k_norm", a, k)?;
         if let KeySource::Normalized { .. } = keys {
-            let weight = self.weights.ones(i, "attn_v_norm", a.head_dim);
-            v = self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[v])?;
+            v = self.unit_norm(a.head_dim, v)?;
         }
         let layer = self.weights.graph.kv_layer(KvShape { heads: a.kv_heads, head_dim: a.head_dim });
         self.weights.graph.kv_write(layer, k, v).map_err(|e| broken(self.checkpoint, e))?;
@@ -186,6 +186,7 @@ impl Builder<'_> {
         let x = match a.qk_norm {
             QkNorm::None | QkNorm::AfterRope => x,
             QkNorm::PerHead => self.norm(i, norm, a.head_dim, x)?,
+            QkNorm::Unit => self.unit_norm(a.head_dim, x)?,
             QkNorm::EachHead => self.head_norm(i, norm, a.head_dim, x)?,
             QkNorm::Full => self.norm(i, norm, width, x)?,
         };
@@ -325,7 +326,8 @@ impl Builder<'_> {
 
     /// What a part of a layer found, normalized and scaled, onto the residual stream.
     fn add(&mut self, i: usize, norm: &str, x: ValueId, part: ValueId) -> Value {
-        let part = if self.spec.norms.after() { self.norm(i, norm, self.spec.width, part)? } else { part };
+        let eps = self.spec.norm.after_eps;
+        let part = if self.spec.norms.after() { self.norm_by(i, norm, (self.spec.width, eps), part)? } else { part };
         let part = self.scale(self.spec.scales.residual, part)?;
         self.push(Op::Add, &[x, part])
     }
@@ -334,11 +336,11 @@ impl Builder<'_> {
     fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = self.weights.output_norm(spec.width)?;
-        let bias = match spec.norm {
+        let bias = match spec.norm.kind {
             NormKind::Layer { bias: true } => Some(self.weights.output_norm_bias(spec.width)?),
             _ => None,
         };
-        let x = self.normalized(weight, bias, spec.width, x)?;
+        let x = self.normalized(weight, bias, (spec.width, spec.eps), x)?;
         let weight = if spec.output.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let mut logits = self.push(Op::Linear { weight }, &[x])?;
         if spec.output.bias {
@@ -373,25 +375,32 @@ impl Builder<'_> {
     }
 
     pub(super) fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
+        self.norm_by(i, name, (span, self.spec.eps), x)
+    }
+
+    fn norm_by(&mut self, i: usize, name: &str, (span, eps): (usize, f32), x: ValueId) -> Value {
         let weight = self.weights.norm(i, name, span)?;
-        let bias = match self.spec.norm {
+        let bias = match self.spec.norm.kind {
             NormKind::Layer { bias: true } => Some(self.weights.elements(i, &format!("{name}.bias"), span)?),
             _ => None,
         };
-        self.normalized(weight, bias, span, x)
+        self.normalized(weight, bias, (span, eps), x)
     }
 
     /// A norm of each head with elements of its own.
     fn head_norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
         let heads = self.weights.graph.value(x).width / span;
         let weight = self.weights.head_norm(i, name, Shape::matrix(heads, span))?;
-        self.normalized(weight, None, span, x)
+        self.normalized(weight, None, (span, self.spec.eps), x)
     }
 
-    fn normalized(&mut self, weight: WeightId, bias: Option<WeightId>, span: usize, x: ValueId) -> Value {
-        let eps = self.spec.eps;
+    fn unit_norm(&mut self, span: usize, x: ValueId) -> Value {
+        self.push(Op::UnitNorm { span, eps: self.spec.eps }, &[x])
+    }
+
+    fn normalized(&mut self, weight: WeightId, bias: Option<WeightId>, (span, eps): (usize, f32), x: ValueId) -> Value {
         self.push(
-            match self.spec.norm {
+            match self.spec.norm.kind {
                 NormKind::Rms => Op::RmsNorm { weight, eps, quantize: false },
                 NormKind::Layer { .. } => Op::LayerNorm { weight, bias, span, eps },
             },

@@ -5,7 +5,7 @@ use graph::{Activation, Squash};
 
 use crate::spec::{Gate, NormKind, Norms, QkNorm};
 
-use super::defaults::*;
+use super::defaults::Defaults;
 use super::{ATTN, Arch, Attn, DEEPSEEK_ATTN, EXTRAS, Extras, LLAMA, LocalRope, PAIRS, Windows};
 
 // Layer norms, biases, and a feed-forward part without a gate.
@@ -14,7 +14,7 @@ const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: fa
 // Layer norms without biases; a factor for logits.
 const COHERE: Extras = Extras { norm: NormKind::Layer { bias: false }, logit_factor: Some(0.0625), ..EXTRAS };
 
-pub(super) static ARCHITECTURES: [Arch; 9] = [
+pub(super) static ARCHITECTURES: [Arch; 10] = [
     Arch {
         name: "starcoder2",
         model_types: &["starcoder2"],
@@ -108,4 +108,99 @@ pub(super) static ARCHITECTURES: [Arch; 9] = [
         squash: Some(Squash::Sigmoid),
         ..LLAMA
     },
+    Arch {
+        name: "muse-glimmer",
+        model_types: &["muse_glimmer", "muse_glimmer_text"],
+        gguf: &["muse-glimmer"],
+        defaults: MUSE_GLIMMER_DEFAULTS,
+        norms: Norms::Both,
+        norm_shift: 1.0,
+        attn: Attn {
+            qk_norm: QkNorm::PerHead,
+            gate: Gate::Own,
+            windows: Windows::Every(4),
+            global_rope: false,
+            softcap: false,
+            ..PAIRS
+        },
+        extras: Extras { embed_norm: true, logit_factor: Some(0.196_116_135_138_184_04), ..EXTRAS },
+        ..LLAMA
+    },
+];
+
+const STARCODER2_DEFAULTS: Defaults = &[
+    ("norm_epsilon", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 24.0),
+    ("num_key_value_heads", 2.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+const PHI_DEFAULTS: Defaults =
+    &[("layer_norm_eps", 1e-5), ("partial_rotary_factor", 0.5), ("max_position_embeddings", 2048.0)];
+
+const GPT_NEOX_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("num_attention_heads", 64.0),
+    ("rotary_pct", 0.25),
+    ("use_parallel_residual", 1.0),
+    (".use_parallel_residual", 1.0),
+    ("max_position_embeddings", 2048.0),
+];
+
+const STABLELM_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("partial_rotary_factor", 0.25),
+    ("use_parallel_residual", 0.0),
+    ("num_key_value_heads", 32.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+const NEMOTRON_DEFAULTS: Defaults = &[
+    ("norm_eps", 1e-5),
+    ("partial_rotary_factor", 0.5),
+    ("num_attention_heads", 48.0),
+    ("max_position_embeddings", 4096.0),
+];
+
+const LAGUNA_DEFAULTS: Defaults = &[
+    ("num_attention_heads", 48.0),
+    ("num_key_value_heads", 8.0),
+    ("head_dim", 128.0),
+    ("partial_rotary_factor", 0.5),
+    ("rope_theta", 500_000.0),
+    ("rope_local_base_freq", 10_000.0),
+    ("sliding_window", 512.0),
+    ("max_position_embeddings", 131_072.0),
+    ("num_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 512.0),
+];
+
+const MUSE_GLIMMER_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("post_norm_eps", 1e-8),
+    (".post_norm_eps", 1e-8),
+    ("num_key_value_heads", 2.0),
+    ("head_dim", 128.0),
+    ("qk_scale_factor", 3.87),
+    ("final_logit_softcapping", 20.0),
+    ("sliding_window", 2048.0),
+    ("max_position_embeddings", 131_072.0),
+];
+
+const COHERE_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 64.0),
+    ("rope_theta", 500_000.0),
+    ("max_position_embeddings", 8192.0),
+];
+
+const COHERE2_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 64.0),
+    ("sliding_window", 4096.0),
+    ("max_position_embeddings", 8192.0),
 ];

@@ -21,6 +21,10 @@ const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
+    if config.arch.extras.embed_norm {
+        let problem = format!("\"{}\" has norms that GGUF has no key for; run it from its files", config.arch.name);
+        return Err(config.checkpoint.metadata().unsupported("model_type", problem));
+    }
     if config.arch.extras.recurrent.is_some() && config.arch.gguf.is_empty() {
         let problem = format!("\"{}\" has no form in GGUF that this program knows", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
@@ -156,7 +160,7 @@ impl Keys {
             Some(widths) if widths.iter().any(|&width| width != widths[0]) => self.sizes_of_layers(spec::FFN, &widths),
             _ => config.size(spec::FFN)?.into_iter().for_each(|width| self.size(spec::FFN, width)),
         }
-        match spec.norm {
+        match spec.norm.kind {
             NormKind::Rms => self.f32(spec::EPS, spec.eps.into()),
             NormKind::Layer { .. } => self.f32(spec::LAYER_EPS, spec.eps.into()),
         }

@@ -56,6 +56,9 @@ pub(crate) struct Extras {
     pub found_biases: bool,
     /// Whether safetensors files have the rows of queries, keys and values side by side for each head.
     pub mixed_heads: bool,
+    /// Whether embeddings are normalized; the norm before the output is then stored whole, and those of queries and keys in GGUF files
+    /// alone (Muse Glimmer).
+    pub embed_norm: bool,
     /// What logits are multiplied with, where the file does not say, if it may.
     pub logit_factor: Option<f64>,
 }

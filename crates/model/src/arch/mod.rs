@@ -55,6 +55,7 @@ const EXTRAS: Extras = Extras {
     gated: true,
     found_biases: false,
     mixed_heads: false,
+    embed_norm: false,
     logit_factor: None,
 };
 

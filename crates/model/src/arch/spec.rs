@@ -4,8 +4,8 @@ use graph::{Activation, GateScoring, Groups, Rope, Squash};
 
 use crate::ModelError;
 use crate::spec::{
-    AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, Norms, OutputSpec, QkNorm,
-    Scales, SharedSpec,
+    AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, NormSpec, Norms, OutputSpec,
+    QkNorm, Scales, SharedSpec,
 };
 
 use super::config::{Config, Key};
@@ -27,6 +27,10 @@ pub(super) const LAYER_EPS: Key = Key("layer_norm_eps", "attention.layer_norm_ep
 const LAYER_EPS_OTHERS: [Key; 2] = [Key("norm_epsilon", ""), Key("norm_eps", "")];
 pub(super) const PARALLEL: Key = Key("use_parallel_residual", "use_parallel_residual");
 pub(super) const LOGIT_FACTOR: Key = Key("logit_scale", "logit_scale");
+const LOGIT_FACTOR_OTHER: Key = Key("output_multiplier", "");
+/// GGUF files do not say it.
+const AFTER_EPS: Key = Key("post_norm_eps", "post_norm_eps");
+const QUERY_FACTOR: Key = Key("qk_scale_factor", "");
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
 pub(super) const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
 pub(super) const EXPERTS: Key = Key("num_local_experts", "expert_count");
@@ -84,7 +88,11 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         vocab: config.names.vocab()?,
         eps: eps(config)? as f32,
         norms: norms(config)?,
-        norm: config.arch.extras.norm,
+        norm: NormSpec {
+            kind: config.arch.extras.norm,
+            after_eps: config.positive(AFTER_EPS)?.map_or_else(|| eps(config), Ok)? as f32,
+            embed: config.arch.extras.embed_norm,
+        },
         output: OutputSpec {
             tied: tied(config)?,
             bias: config.names.output_bias().is_some(),
@@ -94,7 +102,9 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
             embed: (embed * config.positive(EMBED_SCALE)?.unwrap_or(1.0)) as f32,
             residual: config.positive(RESIDUAL_SCALE)?.unwrap_or(1.0) as f32,
             logits: match config.arch.extras.logit_factor {
-                Some(usual) => config.positive(LOGIT_FACTOR)?.unwrap_or(usual) as f32,
+                Some(usual) => {
+                    config.positive(LOGIT_FACTOR)?.or(config.positive(LOGIT_FACTOR_OTHER)?).unwrap_or(usual) as f32
+                }
                 None => (recurrent::logit_scale(config)? / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
             },
         },
@@ -233,6 +243,7 @@ impl Reader<'_> {
             },
             qk_norm: match row.qk_norm_optional && !config.names.has(i, "attn_q_norm.weight") {
                 true => QkNorm::None,
+                false if config.arch.extras.embed_norm && !config.gguf() => QkNorm::Unit,
                 false => row.qk_norm,
             },
             gate: match row.gate {
@@ -261,7 +272,8 @@ impl Reader<'_> {
             ("gemma2", 46) | ("gemma3", 62) if self.config.gguf() => Some((self.width / heads) as f64),
             _ => self.config.positive(QUERY_SCALAR)?,
         };
-        Ok(of_width.unwrap_or(head_dim as f64).powf(-0.5) as f32)
+        let factor = self.config.positive(QUERY_FACTOR)?.unwrap_or(1.0);
+        Ok((factor * of_width.unwrap_or(head_dim as f64).powf(-0.5)) as f32)
     }
 
     fn ffn(&self, i: usize) -> Result<FfnSpec, ModelError> {

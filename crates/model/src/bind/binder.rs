@@ -87,7 +87,8 @@ impl<'a> Binder<'a> {
     /// The norm before the output.
     pub(crate) fn output_norm(&mut self, len: usize) -> Result<WeightId, ModelError> {
         let source = Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 };
-        self.bind(elements("output_norm.weight", Shape::vector(len)), Some(self.norm_shift()), vec![source])
+        let shift = if self.arch.extras.embed_norm { 0.0 } else { self.norm_shift() };
+        self.bind(elements("output_norm.weight", Shape::vector(len)), Some(shift), vec![source])
     }
 
     /// What is added in the norm before the output.
@@ -166,12 +167,6 @@ impl<'a> Binder<'a> {
     pub(crate) fn norm(&mut self, layer: usize, name: &str, len: usize) -> Result<WeightId, ModelError> {
         let sources = self.places(layer, name, "weight", len, None);
         self.bind(elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len)), Some(self.norm_shift()), sources)
-    }
-
-    /// The elements of a norm without any.
-    pub(crate) fn ones(&mut self, layer: usize, name: &str, len: usize) -> WeightId {
-        self.bindings.push(Binding { source: Source::Ones, shape: Shape::matrix(len, 1), form: Form::AsIs });
-        self.graph.weight(WeightInfo::elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len), DType::F32))
     }
 
     /// Single elements of a layer, by GGUF's name with its ending.

@@ -43,11 +43,6 @@ impl Model {
         &self.checkpoint
     }
 
-    /// Whether a weight comes from the files; norms without elements have ones of the graph's own.
-    pub(crate) fn is_stored(&self, id: WeightId) -> bool {
-        !matches!(self.bindings[id.index()].source, source::Source::Ones)
-    }
-
     /// Tensors of the files that running does not need: of towers for images and sound, of layers that guess tokens ahead.
     pub fn unused(&self) -> Vec<&TensorInfo> {
         let used: HashSet<_> = self.bindings.iter().flat_map(|binding| binding.source.tensors()).collect();

@@ -21,8 +21,6 @@ pub(crate) enum Source {
     Mxfp4 { stem: String, first: usize, step: usize },
     /// Of `of` rows for each matrix of the weight, those from `first` on, maybe transposed.
     Heads { tensor: String, of: usize, first: usize, turned: bool },
-    /// No tensor: ones.
-    Ones,
 }
 
 /// How the bytes are handed over.
@@ -52,7 +50,6 @@ impl Source {
                 vec![tensor.as_str().into()]
             }
             Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
-            Source::Ones => vec![],
         }
     }
 
@@ -117,7 +114,7 @@ impl Source {
             Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
             Source::Heads { of, .. } => vec![shape.outer * of, self.stored_cols(shape)],
-            Source::Mxfp4 { .. } | Source::Ones => vec![],
+            Source::Mxfp4 { .. } => vec![],
         }
     }
 
@@ -130,9 +127,6 @@ impl Source {
     ) -> Result<Cow<'a, [u8]>, ModelError> {
         if let Source::Mxfp4 { stem, first, step } = self {
             return Ok(mxfp4(checkpoint, stem, shape, (*first, *step)).into());
-        }
-        if let Source::Ones = self {
-            return Ok(1f32.to_le_bytes().repeat(shape.outer * shape.rows * shape.cols).into());
         }
         if let Source::Heads { tensor, of, first, turned: true } = self {
             return transposed(checkpoint, tensor, shape, (*of, *first), form).map(Cow::from);
@@ -183,7 +177,7 @@ impl Source {
                     let picked = elements.skip(first).step_by(step).flatten().copied();
                     pieces.push((dtype, picked.collect::<Vec<u8>>().into()));
                 }
-                Source::Mxfp4 { .. } | Source::Ones => {}
+                Source::Mxfp4 { .. } => {}
             }
         }
         pieces

@@ -112,7 +112,7 @@ const FUSED: [(&[&str], &str); 2] =
 pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
     let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs && arch.attn.hf_rope == RopeStyle::Halves;
     let mut tensors: Vec<Tensor> = Vec::new();
-    for id in model.graph().weight_ids().filter(|&id| model.is_stored(id)) {
+    for id in model.graph().weight_ids() {
         if arch.extras.recurrent.is_some() && recurrent::place(&mut tensors, model, id, arch) {
             continue;
         }
