@@ -214,6 +214,42 @@ fn answers_do_not_depend_on_the_batch() {
 }
 
 /// The line that `serve` shows, given to a shell as it is.
+/// Models of the same weights give the same answers, whatever loads and replaces them, and from whatever they share.
+#[test]
+fn models_are_changed_while_it_answers() {
+    let model = root().join("tests/data/tiny").display().to_string();
+    let (also, listen) = (format!("b={model}"), "127.0.0.1:0");
+    let mut server =
+        Server::start_with(&["--alias", "a", "--listen", listen, "--model", &model, "--also", &also, "--admin"]);
+    server.line_with("b is ready");
+    let ask = |model: &str| {
+        let mut body = greedy("Once upon a time", 24);
+        body["model"] = model.into();
+        body
+    };
+    let text = |model: &str| server.complete(&ask(model))["choices"][0]["text"].clone();
+    let wanted = text("a");
+    assert!(wanted.is_string() && text("b") == wanted);
+    // The first requests may come before the loader is there.
+    let began = Instant::now();
+    let order = |source: &str, name: &str| server.answer("/admin/models", &json!({ "model": source, "name": name }));
+    while order(&model, "c")["error"]["code"] == "unknown_url" {
+        assert!(began.elapsed() < DEADLINE, "models cannot be loaded");
+    }
+    assert_eq!(text("c"), wanted);
+    let running: Vec<_> = (0..8).map(|_| server.send("/v1/completions", &ask("c"))).collect();
+    assert_eq!(order(&model, "c")["replaced"], true);
+    for mut answer in running {
+        let mut text = String::new();
+        answer.read_to_string(&mut text).expect("an answer");
+        assert!(text.contains(wanted.as_str().expect("a text").split('\n').next().unwrap_or_default()), "{text}");
+    }
+    assert_eq!(text("c"), wanted);
+    let refused = order("no/such/file.gguf", "c");
+    assert!(refused["error"]["message"].as_str().is_some_and(|m| m.contains("was not loaded")), "{refused}");
+    assert_eq!(text("c"), wanted, "what was there is there");
+}
+
 #[test]
 fn the_curl_line_works_when_it_is_pasted() {
     if Command::new("curl").arg("--version").output().is_err() {

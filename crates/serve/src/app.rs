@@ -1,7 +1,7 @@
 //! What is served: models by name, and the state of the process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use answer::LoadedModel;
 use engine::Liveness;
@@ -26,6 +26,30 @@ pub enum State {
     Draining,
 }
 
+/// A model to be loaded. `None` means: as for the model that the server was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadOrder {
+    /// A file, a folder or a name of the hub.
+    pub source: String,
+    /// The name clients use (default: the model's own).
+    pub name: Option<String>,
+    /// Longest sequence, prompt and answer.
+    pub context: Option<usize>,
+    /// Positions that the KV cache holds over all sequences.
+    pub kv_tokens: Option<usize>,
+    /// Sequences that run at once.
+    pub max_sequences: Option<usize>,
+}
+
+/// Brings models into memory.
+pub trait Loader: Send + Sync {
+    /// Blocks until the model is ready.
+    ///
+    /// # Errors
+    /// Why it cannot be loaded, in words for who asked; nothing of it is left then.
+    fn load(&self, order: &LoadOrder) -> Result<LoadedModel, String>;
+}
+
 /// The server's shared state: starts in `loading`, becomes `ready` with its models, ends in `draining`.
 pub struct App {
     models: RwLock<Models>,
@@ -34,6 +58,10 @@ pub struct App {
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
     pub(crate) blocking: Arc<Semaphore>,
+    /// With what models are loaded on request; empty if none are.
+    pub(crate) loader: OnceLock<Box<dyn Loader>>,
+    /// Held by who loads a model: one after the other, so that each sees what memory is left.
+    pub(crate) loading: tokio::sync::Mutex<()>,
     /// Responses that are kept.
     pub(crate) responses: Arc<Store>,
 }
@@ -51,12 +79,30 @@ impl App {
         let blocking = Arc::new(Semaphore::new(cores));
         let (models, any_name) = (RwLock::default(), AtomicBool::new(false));
         let responses = Arc::default();
-        Arc::new(App { models, any_name, open: TaskTracker::new(), blocking, responses })
+        Arc::new(App {
+            models,
+            any_name,
+            open: TaskTracker::new(),
+            blocking,
+            loader: OnceLock::new(),
+            loading: Default::default(),
+            responses,
+        })
     }
 
     /// Lets the first model answer to every name that no model has.
     pub fn answer_to_any_name(&self) {
         self.any_name.store(true, Ordering::Relaxed);
+    }
+
+    /// Lets models be loaded and taken away over HTTP, from this machine. Only the first loader counts.
+    pub fn load_on_request(&self, loader: impl Loader + 'static) {
+        let _ = self.loader.set(Box::new(loader));
+    }
+
+    /// Whether models can be loaded on request.
+    pub(crate) fn loads(&self) -> bool {
+        self.loader.get().is_some()
     }
 
     /// Adds a model, or puts it in the place of the one with its name, which finishes what it began; the first model is
@@ -105,6 +151,11 @@ impl App {
             (failed, all) if failed < all => State::Degraded,
             _ => State::Failed,
         }
+    }
+
+    /// Every model, in the order of loading.
+    pub(crate) fn loaded(&self) -> Vec<Arc<LoadedModel>> {
+        self.read().served.clone()
     }
 
     /// Every model with the reason why it answers nobody, if there is one, in the order of loading.

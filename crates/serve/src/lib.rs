@@ -8,6 +8,6 @@ pub mod http;
 mod problem;
 mod wire;
 
-pub use app::{App, State};
+pub use app::{App, LoadOrder, Loader, State};
 pub use problem::{Kind, Problem};
 pub use wire::{Endpoint, parse_request_body};

@@ -17,6 +17,8 @@ pub enum Kind {
     ForeignHost,
     /// The page that asks may not.
     ForeignOrigin,
+    /// Only who is on the server's own machine may ask this.
+    NotLocal,
     /// No such path.
     UnknownUrl,
     /// The path exists, the method does not.

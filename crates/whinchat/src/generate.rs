@@ -9,6 +9,8 @@ use engine::EngineConfig;
 use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
 
+use kernels::Cpu;
+
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
 use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, vocab};
@@ -81,6 +83,14 @@ impl Model {
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn start(prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
+        Model::start_on(prepared.cpu(), prepared, progress)
+    }
+
+    /// As [`Model::start`], on a CPU whose clones other models use: they share its threads, and their steps take turns.
+    ///
+    /// # Errors
+    /// As [`Model::start`].
+    pub fn start_on(cpu: Cpu, prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
         let own = checkpoint.chat_template()?;
@@ -104,7 +114,7 @@ impl Model {
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine
         };
-        let executor = prepared.executor(progress)?;
+        let executor = prepared.executor_on(cpu, progress)?;
         let start = Instant::now();
         let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), ())
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;

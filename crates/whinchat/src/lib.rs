@@ -32,6 +32,7 @@ pub use engine::{EngineConfig, Eviction, PolicyName};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;
+pub use kernels::Cpu;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;

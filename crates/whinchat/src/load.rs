@@ -176,7 +176,12 @@ impl Prepared {
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        self.executor_on(Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None }), progress)
+        self.executor_on(self.cpu(), progress)
+    }
+
+    /// The CPU as the options say it is used, with threads of its own.
+    pub fn cpu(&self) -> Cpu {
+        Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None })
     }
 
     /// As [`Prepared::executor`], on a CPU whose clones other models may use: they share its threads.

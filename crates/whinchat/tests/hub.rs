@@ -230,3 +230,57 @@ fn without_a_network_the_cache_serves() {
     let nothing = Hub { cache: empty.path().into(), ..offline };
     assert!(matches!(nothing.fetch(&id, &|_, _, _| {}), Err(HubError::Offline { .. })));
 }
+
+/// What the cache has, as the names and sizes that `hub.models()` gives.
+fn listed(hub: &Hub) -> Vec<(String, u64)> {
+    hub.models().into_iter().inspect(|model| assert!(model.path.exists())).map(|m| (m.name, m.bytes)).collect()
+}
+
+#[test]
+fn what_is_in_the_cache_is_listed_and_removed() {
+    let cache = tempfile::tempdir().expect("a folder");
+    let hub = Hub { cache: cache.path().into(), offline: true, ..Hub::from_env() };
+    assert_eq!(listed(&hub), []);
+    fetch("org/name", Fault::None, cache.path()).path.expect("fetched");
+    let size = weights().len() as u64;
+    let fetched = ("org/name:model.gguf".to_owned(), size);
+    assert_eq!(listed(&hub), std::slice::from_ref(&fetched));
+    // A repository with two files and a folder with safetensors, as if they were fetched; one that is not whole.
+    let put = |repo: &str, name: &str, bytes: &str| {
+        let folder = cache.path().join(format!("models--{repo}"));
+        let snapshot = folder.join("snapshots/abc");
+        for dir in [&snapshot, &folder.join("refs"), &folder.join("blobs")] {
+            std::fs::create_dir_all(dir).expect("a folder");
+        }
+        std::fs::write(folder.join("refs/main"), "abc").expect("written");
+        std::fs::write(folder.join("blobs").join(name), bytes).expect("written");
+        let link = std::fs::hard_link(folder.join("blobs").join(name), snapshot.join(name));
+        #[cfg(unix)]
+        let link = link.and_then(|()| {
+            std::fs::remove_file(snapshot.join(name))?;
+            std::os::unix::fs::symlink(format!("../../blobs/{name}"), snapshot.join(name))
+        });
+        link.expect("a link");
+    };
+    for (repo, name, bytes) in [
+        ("a--two", "m-Q4_0.gguf", "1234"),
+        ("a--two", "m-Q8_0.gguf", "12345678"),
+        ("b--tensors", "model.safetensors", "12"),
+        ("b--tensors", "config.json", "{}"),
+        ("c--none", "README.md", "hi"),
+    ] {
+        put(repo, name, bytes);
+    }
+    let mut all = vec![("a/two:m-Q4_0.gguf".to_owned(), 4), ("a/two:m-Q8_0.gguf".to_owned(), 8)];
+    all.extend([("b/tensors".to_owned(), 4), fetched]);
+    assert_eq!(listed(&hub), all);
+    let remove = |name: &str| hub.remove(&ModelId::parse(name).expect("an id"));
+    assert_eq!(remove("a/two:Q4_0").expect("it is there"), 4);
+    assert!(matches!(remove("a/two:Q4_0"), Err(HubError::Absent { .. })));
+    assert!(matches!(remove("x/y"), Err(HubError::Absent { .. })));
+    all.remove(0);
+    assert_eq!(listed(&hub), all);
+    assert_eq!((remove("org/name").expect("it is there"), remove("b/tensors").expect("it is there")), (size, 4));
+    assert_eq!(listed(&hub), [("a/two:m-Q8_0.gguf".to_owned(), 8)]);
+    assert!(!cache.path().join("models--org--name").exists());
+}

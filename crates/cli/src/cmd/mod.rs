@@ -19,6 +19,7 @@ mod sampling;
 mod scheduling;
 mod scorer;
 mod serve;
+mod shelf;
 mod simulate;
 mod tokenize;
 mod welcome;
@@ -34,7 +35,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, KvType, LoadOptions, Model, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin, bounds,
+    BUILTIN, Cpu, KvType, LoadOptions, Model, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin, bounds,
 };
 
 use crate::terminal::Bars;
@@ -66,6 +67,10 @@ enum Command {
     Run(run::Run),
     Chat(chat::Chat),
     Serve(serve::Serve),
+    Pull(shelf::Pull),
+    List(shelf::List),
+    Rm(shelf::Rm),
+    #[command(visible_alias = "show")]
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
     Eval(eval::Eval),
@@ -89,6 +94,9 @@ impl Command {
             Command::Run(c) => c.run(),
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
+            Command::Pull(c) => c.run(),
+            Command::List(c) => c.run(),
+            Command::Rm(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Convert(c) => c.run(),
             Command::Eval(c) => c.run(),
@@ -237,8 +245,13 @@ impl LoadArgs {
 
     /// Brings the model into memory, with its engine.
     fn start(&self, prepared: &Prepared) -> anyhow::Result<Model> {
+        self.start_on(prepared.cpu(), prepared)
+    }
+
+    /// As [`LoadArgs::start`], on the threads of others.
+    fn start_on(&self, cpu: Cpu, prepared: &Prepared) -> anyhow::Result<Model> {
         let bars = Bars::new();
-        let model = Model::start(prepared, &|stage, done, total| bars.show(stage, done, total));
+        let model = Model::start_on(cpu, prepared, &|stage, done, total| bars.show(stage, done, total));
         // What is wrong with a file names the file itself.
         model.map_err(|e| match e {
             whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.name())),

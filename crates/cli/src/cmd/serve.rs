@@ -1,11 +1,13 @@
 //! `whinchat serve`: answer over HTTP.
 
+use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
-use serve::App;
-use whinchat::{LoadOptions, LoadedModel, bounds};
+use serve::{App, LoadOrder, Loader};
+use whinchat::{Cpu, LoadOptions, LoadedModel, Model, bounds};
 
 use super::listen::{Listening, Place};
 use super::network::NetworkArgs;
@@ -20,6 +22,7 @@ use super::{AnswerArgs, LoadArgs, within};
 #[command(after_help = "Examples:
   whinchat serve
   whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096
+  whinchat serve --model org/large --also small=org/small --admin
   whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock")]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -31,6 +34,12 @@ pub(crate) struct Serve {
     /// The name clients use [default: the model's own]
     #[arg(long, value_name = "NAME")]
     alias: Option<String>,
+    /// A further model, served beside the first under a name of its own, once or several times. They share the threads.
+    #[arg(long, value_name = "NAME=MODEL", value_parser = named)]
+    also: Vec<(String, OsString)>,
+    /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
+    #[arg(long)]
+    admin: bool,
     /// Answer to any model name, not only to its own.
     #[arg(long)]
     any_model_name: bool,
@@ -51,7 +60,20 @@ pub(crate) struct Serve {
 }
 
 /// A model in memory, and what is said of it.
-type Loaded = (LoadedModel, Ready);
+struct Loaded {
+    model: LoadedModel,
+    ready: Ready,
+    /// What it runs on.
+    cpu: Cpu,
+}
+
+/// A name and a model with an equals sign between.
+fn named(text: &str) -> Result<(String, OsString), String> {
+    match text.split_once('=') {
+        Some((name, model)) if !name.is_empty() && !model.is_empty() => Ok((name.to_owned(), model.into())),
+        _ => Err("a name and a model with = between: small=org/name".to_owned()),
+    }
+}
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
@@ -79,13 +101,11 @@ impl Serve {
         let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), settings);
         let server = tokio::spawn(server);
         let quiet = self.quiet;
-        let loading = tokio::task::spawn_blocking(move || self.load_model(places, &options));
+        let models = Arc::clone(&app);
+        let loading = tokio::task::spawn_blocking(move || self.load_all(&models, places, options));
         tokio::select! {
             loaded = loading => {
-                let (model, ready) = loaded??;
-                let line = format!("{} is ready (context {} tokens)", model.info.name, model.context());
-                app.add(model);
-                tracing::info!("{line}");
+                let ready = loaded??;
                 if !quiet {
                     eprint!("{ready}");
                 }
@@ -117,10 +137,31 @@ impl Serve {
         })
     }
 
+    /// Loads every model; the first answers while the others are loaded.
+    fn load_all(mut self, app: &App, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
+        let (also, admin) = (std::mem::take(&mut self.also), self.admin);
+        let Loaded { model, ready, cpu } = self.load_model(places, &options)?;
+        for (at, (name, _)) in also.iter().enumerate() {
+            let taken = *name == model.info.name || also[..at].iter().any(|(other, _)| other == name);
+            anyhow::ensure!(!taken, "--also {name}=…: another model has this name");
+        }
+        add(app, model);
+        let loader = Further { options, cpu };
+        for (name, source) in also {
+            let wanted = LoadOptions { name: Some(name), ..loader.options.clone() };
+            add(app, loader.start(&source, &wanted)?);
+        }
+        if admin {
+            app.load_on_request(loader);
+        }
+        Ok(ready)
+    }
+
     fn load_model(self, places: Vec<Place>, options: &LoadOptions) -> anyhow::Result<Loaded> {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, options)?;
-        let model = self.load.start(&prepared)?;
+        let cpu = prepared.cpu();
+        let model = self.load.start_on(cpu.clone(), &prepared)?;
         let ready = Ready {
             places,
             name: model.name().to_owned(),
@@ -129,7 +170,46 @@ impl Serve {
             template: model.template().cloned(),
             builtin: self.load.model.model.is_none(),
         };
-        Ok((model.into_loaded(), ready))
+        Ok(Loaded { model: model.into_loaded(), ready, cpu })
+    }
+}
+
+fn add(app: &App, model: LoadedModel) {
+    let line = format!("{} is ready (context {} tokens)", model.info.name, model.context());
+    app.add(model);
+    tracing::info!("{line}");
+}
+
+/// Loads models beside the first, with its options and on its threads.
+struct Further {
+    options: LoadOptions,
+    cpu: Cpu,
+}
+
+impl Further {
+    fn start(&self, source: &OsStr, options: &LoadOptions) -> anyhow::Result<LoadedModel> {
+        let prepared = whinchat::prepare(super::open(source)?, options)?;
+        if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
+            let [weights, pool, left] =
+                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
+            anyhow::bail!("its weights take {weights} and its KV cache up to {pool}, but {left} of memory are left");
+        }
+        let model = Model::start_on(self.cpu.clone(), &prepared, &|_, _, _| {});
+        Ok(model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?.into_loaded())
+    }
+}
+
+impl Loader for Further {
+    fn load(&self, order: &LoadOrder) -> Result<LoadedModel, String> {
+        let LoadOrder { source, name, context, kv_tokens, max_sequences } = order.clone();
+        let options = LoadOptions {
+            name,
+            context: context.or(self.options.context),
+            kv_tokens: kv_tokens.or(self.options.kv_tokens),
+            max_sequences: max_sequences.or(self.options.max_sequences),
+            ..self.options.clone()
+        };
+        self.start(source.as_ref(), &options).map_err(|e| crate::terminal::whole_message(&e))
     }
 }
 

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use axum::extract::Request;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -49,6 +49,15 @@ enum OriginPattern {
 pub(super) enum Local {
     Tcp(IpAddr),
     Unix,
+}
+
+/// Whether a request came by a connection that stays on this machine.
+pub(crate) fn is_local(extensions: &Extensions) -> bool {
+    match extensions.get::<Local>() {
+        Some(Local::Tcp(ip)) => ip.is_loopback(),
+        Some(Local::Unix) => true,
+        None => false,
+    }
 }
 
 impl Access {

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use self::access::Access;
+pub(crate) use self::access::is_local;
 pub use self::listener::Listener;
 pub use self::settings::Settings;
 use crate::App;

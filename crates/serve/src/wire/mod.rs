@@ -1,5 +1,6 @@
 //! What clients speak: a folder for each dialect. What all share is here: from a request's bytes to its answer's.
 
+mod admin;
 mod anthropic;
 mod endpoint;
 mod fields;
@@ -35,7 +36,11 @@ pub(crate) use openai::Store;
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
-    openai::routes().merge(anthropic::routes()).merge(ollama::routes()).merge(inference::routes())
+    openai::routes()
+        .merge(anthropic::routes())
+        .merge(ollama::routes())
+        .merge(inference::routes())
+        .merge(admin::routes())
 }
 
 /// The answer to a problem with a path: in the dialect to whose part of the paths it belongs.

@@ -190,7 +190,7 @@ async fn requests_are_checked() {
         let answer = fetch(server.address, method, path, body).await;
         let found = answer.json();
         assert_eq!(answer.head.status, status, "{method} {path}: {found}");
-        assert!(crate::support::matches(&expected, &found), "{method} {path}: {found:#}");
+        assert!(matches(&expected, &found), "{method} {path}: {found:#}");
         assert_eq!(answer.head.header("allow").is_some(), status == 405);
         assert!(answer.head.header("x-request-id").is_some_and(|id| id.starts_with("req-")));
     }

@@ -3,8 +3,8 @@
 use serde_json::json;
 use text::Dialect;
 
-use crate::client::Client;
-use crate::model::Broken;
+use crate::client::{Client, fetch};
+use crate::model::{Broken, Scripted};
 use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, loaded, served, with};
 
 const TEXT: &str = "/v1/completions";
@@ -112,7 +112,7 @@ async fn a_full_queue_says_so_before_anything_is_parsed() {
     let mut last = Client::connect(server.address).await;
     last.send("POST", TEXT, json!({ "prompt": ["X", "X", "X"] }).to_string().as_bytes()).await;
     server.until("the queue is full", |_| server.engine.queue_free() == 0).await;
-    let refused = crate::client::fetch(server.address, "POST", TEXT, b"this is no JSON").await;
+    let refused = fetch(server.address, "POST", TEXT, b"this is no JSON").await;
     assert_eq!((refused.head.status, refused.head.header("retry-after")), (429, Some("1")));
     server.check("/v1/chat/completions", &with(chat("hi", json!({})), json!({ "n": 0 })), 429, &busy).await;
     drop(step);
@@ -130,4 +130,58 @@ async fn any_name_is_answered_to_if_wanted() {
     server.check(TEXT, &ask, 404, &hint).await;
     server.app.answer_to_any_name();
     server.check(TEXT, &ask, 200, &json!({ "model": "tiny" })).await;
+}
+
+/// Loads what the tests know: `tiny` models by name.
+struct Shelf;
+
+impl serve::Loader for Shelf {
+    fn load(&self, order: &serve::LoadOrder) -> Result<answer::LoadedModel, String> {
+        let context = order.context.unwrap_or(4096);
+        let name = order.name.clone().unwrap_or_else(|| order.source.clone());
+        let executor = Scripted { kv_blocks: 4096, gate: None, logits: Vec::new() };
+        match order.source.as_str() {
+            "none" => Err("there is no such file: none".to_owned()),
+            "panic" => panic!("the loader breaks down"),
+            _ => Ok(loaded(&name, Dialect::of_template(""), executor, (8, context)).1),
+        }
+    }
+}
+
+/// Models come, are replaced under load and go, by request.
+#[tokio::test]
+async fn models_are_changed_by_request() {
+    const ADMIN: &str = "/admin/models";
+    let server = Server::start().await;
+    server.check(ADMIN, &json!({ "model": "a" }), 404, &json!({ "error": { "message": "~--admin" } })).await;
+    server.app.load_on_request(Shelf);
+    let listed = async || {
+        let models = server.get(ADMIN).await.json()["data"].clone();
+        let name =
+            |model: &serde_json::Value| format!("{} {}", model["id"].as_str().unwrap_or_default(), model["context"]);
+        models.as_array().expect("a list").iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let loaded = json!({ "replaced": false, "model": { "id": "b", "context": 256 } });
+    server.check(ADMIN, &json!({ "model": "a", "name": "b", "context": 256 }), 200, &loaded).await;
+    assert_eq!(listed().await, format!("tiny {CONTEXT}, b 256"));
+    let ask = completion("x", json!({ "model": "b", "max_tokens": 200, "ignore_eos": true }));
+    let (address, asked) = (server.address, ask.to_string());
+    let running: Vec<_> = (0..4)
+        .map(|_| (address, asked.clone()))
+        .map(|(address, asked)| tokio::spawn(async move { fetch(address, "POST", TEXT, asked.as_bytes()).await }))
+        .collect();
+    let swap = json!({ "model": "a", "name": "b" });
+    server.check(ADMIN, &swap, 200, &json!({ "replaced": true, "model": { "context": 4096 } })).await;
+    for answer in running {
+        assert_eq!(answer.await.expect("no panic").head.status, 200, "nothing is lost");
+    }
+    for (source, why) in [("none", "~no such file"), ("panic", "~panicked")] {
+        let order = json!({ "model": source, "name": "b" });
+        server.check(ADMIN, &order, 400, &json!({ "error": { "message": why, "param": "model" } })).await;
+    }
+    server.check(ADMIN, &json!({}), 400, &json!({ "error": { "message": "~model is missing" } })).await;
+    server.check(TEXT, &ask, 200, &json!({ "model": "b" })).await;
+    let remove = async |name: &str| fetch(address, "DELETE", &format!("{ADMIN}/{name}"), b"").await.head.status;
+    assert_eq!((remove("c").await, remove("tiny").await, remove("b").await), (404, 200, 400), "the last one stays");
+    assert_eq!(listed().await, "b 4096");
 }

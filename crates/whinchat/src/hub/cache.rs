@@ -21,6 +21,10 @@ impl Repo {
         &self.id
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
         self.root.join("snapshots").join(commit)
     }
@@ -74,7 +78,8 @@ pub(super) fn create_parent(file: &Path) -> Result<(), HubError> {
     fs::create_dir_all(folder).map_err(HubError::io(folder))
 }
 
-fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) {
+/// Adds the names of all files below a folder.
+pub(super) fn list(folder: &Path, prefix: &str, names: &mut Vec<String>) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
         if entry.path().is_dir() {

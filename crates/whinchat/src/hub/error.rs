@@ -66,6 +66,14 @@ pub enum HubError {
         /// Promised.
         wanted: String,
     },
+    /// The cache has it not.
+    #[error("{id} is not in {}; whinchat list says what is", cache.display())]
+    Absent {
+        /// The model.
+        id: String,
+        /// The cache.
+        cache: PathBuf,
+    },
     /// Offline, and the cache has it not.
     #[error("{id} is not in {} and HF_HUB_OFFLINE is set", cache.display())]
     Offline {

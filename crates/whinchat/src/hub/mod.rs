@@ -8,6 +8,7 @@ mod client;
 mod download;
 mod error;
 mod id;
+mod local;
 mod select;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use self::error::HubError;
 pub use self::id::ModelId;
+pub use self::local::CachedModel;
 use crate::Progress;
 
 /// Where the hub is and where its files are kept.

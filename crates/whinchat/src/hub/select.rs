@@ -41,6 +41,11 @@ pub(super) fn select<'a>(id: &ModelId, names: &[&'a str]) -> Result<Selection<'a
     }
 }
 
+/// Whether a file is a GGUF model, or the first part of one.
+pub(super) fn begins(name: &str) -> bool {
+    is_safe(name) && is_model(name) && part(name).is_none_or(|(_, number)| number == 1)
+}
+
 /// The files that fit `wanted` best. A tag is a whole word: `F16` is none of `BF16`'s, `Q4_0` none of `Q4_0_4_4`'s.
 fn best<'a>(wanted: &str, files: &[&'a str]) -> Vec<&'a str> {
     let ranks = files.iter().filter_map(|file| Some((rank(wanted, file)?, *file))).collect::<Vec<_>>();

@@ -35,6 +35,7 @@ fn row(kind: Kind) -> Row {
         Kind::ResponseNotFound          => (StatusCode::NOT_FOUND, ASKED, "response_not_found", None),
         Kind::ForeignHost               => (StatusCode::FORBIDDEN, ASKED, "host_not_allowed", None),
         Kind::ForeignOrigin             => (StatusCode::FORBIDDEN, ASKED, "origin_not_allowed", None),
+        Kind::NotLocal                  => (StatusCode::FORBIDDEN, ASKED, "not_local", None),
         Kind::UnknownUrl                => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),
         Kind::MethodNotAllowed          => (StatusCode::METHOD_NOT_ALLOWED, ASKED, "method_not_allowed", None),
         Kind::BodyTimeout               => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
