@@ -33,6 +33,9 @@ GEMMA4 = {"model_type": "gemma4_text", "hidden_activation": "gelu_pytorch_tanh",
 LATENT = MOE | {"kv_lora_rank": 24, "q_lora_rank": 40, "qk_nope_head_dim": 20, "qk_rope_head_dim": 12, "v_head_dim": 28,
                 "num_key_value_heads": 6, "n_routed_experts": 6, "moe_intermediate_size": 24, "n_shared_experts": 2,
                 "first_k_dense_replace": 1, "head_dim": 12}
+COHERE_MOE = MOE | {"model_type": "cohere2_moe", "num_experts": 6, "sliding_window": 8, "num_hidden_layers": 4,
+                    "layer_types": ["full_attention", "sliding_attention", "full_attention", "sliding_attention"],
+                    "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "tie_word_embeddings": True}
 LONG = {"short_factor": [1.0 + 0.05 * i for i in range(30)], "long_factor": [1.5 + 0.4 * i for i in range(30)]}
 PHI3 = {"hidden_size": 240, "num_attention_heads": 3, "num_key_value_heads": 1, "partial_rotary_factor": 0.75}
 
@@ -153,6 +156,10 @@ CASES = {
     "command-r-plain": {"model_type": "cohere", "attention_bias": True},
     "cohere2": {"model_type": "cohere2", "head_dim": 8, "sliding_window": 8, "num_hidden_layers": 4,
                 "sliding_window_pattern": 3, "tie_word_embeddings": True},
+    "cohere2moe": COHERE_MOE | {"expert_selection_fn": "sigmoid", "num_shared_experts": 2, "rms_norm_eps": None,
+                                "prefix_dense_intermediate_size": 40},
+    "cohere2moe-rms": COHERE_MOE | {"num_shared_experts": 1, "shared_expert_combination_strategy": "sum",
+                                    "prefix_dense_intermediate_size": 56, "tie_word_embeddings": False},
     "stablelm": {"model_type": "stablelm", "head_dim": 8, "use_qkv_bias": True},
     "stablelm-parallel": {"model_type": "stablelm", "head_dim": 8, "use_parallel_residual": True},
     "nemotron": {"model_type": "nemotron", "hidden_act": "relu2"},

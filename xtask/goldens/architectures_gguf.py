@@ -120,6 +120,11 @@ CASES = {
                      "rope_theta": 500.0, "final_logit_softcapping": 3.0, "output_multiplier": 0.7, "vision_config": {
                          "hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1,
                          "patch_size": 2, "pos_emb_height": 2, "pos_emb_width": 2}}),
+    "cohere2moe": ("cohere2moe", "F16", MOE | {
+        "model_type": "cohere2_moe", "head_dim": 4, "num_experts": 4, "expert_selection_fn": "sigmoid", "num_shared_experts": 1,
+        "sliding_window": 8, "num_hidden_layers": 4, "rms_norm_eps": None, "logit_scale": 0.25, "tie_word_embeddings": True,
+        "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "prefix_dense_intermediate_size": 32,
+        "layer_types": ["full_attention"] + ["sliding_attention"] * 3}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -166,7 +171,7 @@ CASES |= {
     "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
                                  "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
 }
-CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron")
+CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron", "cohere2moe")
 UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
@@ -257,6 +262,12 @@ def keys(w, name, arch, c):
     elif arch not in UNSAID:
         w.add_key_length(head_dim)
         w.add_value_length(head_dim)
+    if arch == "cohere2moe":
+        w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c["layer_types"]])
+        w.add_expert_weights_norm(True)
+        w.add_leading_dense_block_count(1)
+        w.add_expert_feed_forward_length(c["intermediate_size"])
+        w.add_expert_shared_count(1)
     if arch == "laguna":
         w.add_sliding_window(c["sliding_window"])
         w.add_rope_freq_base_swa(10000.0)
@@ -266,7 +277,7 @@ def keys(w, name, arch, c):
     scaling(w, c, rope)
     if arch in ("gemma2", "gemma3", "gpt-oss", "phi3"):
         w.add_sliding_window(c.get("sliding_window") or 0)
-    if arch in ("cohere2", "muse-glimmer"):
+    if arch in ("cohere2", "cohere2moe", "muse-glimmer"):
         w.add_sliding_window(c["sliding_window"])
     if arch == "muse-glimmer":
         w.add_sliding_window_pattern([True, True, True, False])
@@ -333,7 +344,7 @@ def scaling(w, c, rope):
 def converted(name, arch, c, made):
     """The tensors under GGUF's names, in its layouts."""
     # gguf does not know some yet; their tensors have the names of others.
-    of = {"laguna": "afmoe", "muse-glimmer": "gemma3"}.get(arch, arch)
+    of = {"laguna": "afmoe", "muse-glimmer": "gemma3", "cohere2moe": "dots1"}.get(arch, arch)
     known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == of), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)

@@ -303,6 +303,8 @@ pub struct SharedSpec {
     pub width: usize,
     /// Whether a sigmoid of the token's own says how much it counts.
     pub gated: bool,
+    /// Whether what it gives is averaged with what the others give, not added.
+    pub averaged: bool,
     /// Whether it is the layer's dense part. It and the experts then have norms of their own, and the router one more (Gemma 4).
     pub dense: bool,
 }

@@ -74,14 +74,17 @@ impl Builder<'_> {
         }
         let Some(ffn) = &spec.layer(i).ffn else { return Ok(x) };
         let h = if spec.norms.before() { self.norm(i, norm, spec.width, x)? } else { x };
-        let f = match &ffn.experts {
-            None => self.dense(i, ffn, h)?,
-            Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => {
-                self.beside(i, ffn, experts, [x, h])?
-            }
-            Some(experts) => self.experts(i, ffn, experts, h)?,
-        };
+        let f = self.fed(i, ffn, [x, h])?;
         self.add(i, "post_ffw_norm", x, f)
+    }
+
+    /// What the feed-forward part gives; some read x beside the normalized h.
+    fn fed(&mut self, i: usize, ffn: &FfnSpec, [x, h]: [ValueId; 2]) -> Value {
+        match &ffn.experts {
+            None => self.dense(i, ffn, h),
+            Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => self.beside(i, ffn, experts, [x, h]),
+            Some(experts) => self.experts(i, ffn, experts, h),
+        }
     }
 
     /// What the layer finds in the other rows of the sequence.
@@ -103,7 +106,7 @@ impl Builder<'_> {
         let y = attended.map_or(Ok(x), |attended| self.push(Op::Add, &[x, attended]))?;
         let Some(ffn) = &layer.ffn else { return Ok(y) };
         let h = if self.spec.norms == Norms::Beside { self.norm(i, "ffn_norm", width, x)? } else { h };
-        let f = self.dense(i, ffn, h)?;
+        let f = self.fed(i, ffn, [x, h])?;
         self.push(Op::Add, &[y, f])
     }
 
@@ -244,9 +247,10 @@ impl Builder<'_> {
                 self.project(i, "ffn_latent_up", (self.spec.width, None), false, y)?
             }
         };
-        let Some(shared) = experts.shared else { return Ok(y) };
-        let shared = self.shared(i, ffn, shared, x)?;
-        self.push(Op::Add, &[y, shared])
+        let Some(spec) = experts.shared else { return Ok(y) };
+        let shared = self.shared(i, ffn, spec, x)?;
+        let sum = self.push(Op::Add, &[y, shared])?;
+        self.scale(if spec.averaged { 0.5 } else { 1.0 }, sum)
     }
 
     /// The weighted sum of what the chosen experts give.

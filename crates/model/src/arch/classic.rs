@@ -14,7 +14,7 @@ const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: fa
 // Layer norms without biases; a factor for logits.
 const COHERE: Extras = Extras { norm: NormKind::Layer { bias: false }, logit_factor: Some(0.0625), ..EXTRAS };
 
-pub(super) static ARCHITECTURES: [Arch; 10] = [
+pub(super) static ARCHITECTURES: [Arch; 11] = [
     Arch {
         name: "starcoder2",
         model_types: &["starcoder2"],
@@ -63,6 +63,17 @@ pub(super) static ARCHITECTURES: [Arch; 10] = [
         norms: Norms::Shared,
         attn: Attn { windows: Windows::Every(4), global_rope: false, ..DEEPSEEK_ATTN },
         extras: COHERE,
+        ..LLAMA
+    },
+    Arch {
+        name: "cohere2moe",
+        model_types: &["cohere2_moe"],
+        gguf: &["cohere2moe"],
+        defaults: COHERE2_MOE_DEFAULTS,
+        norms: Norms::Shared,
+        attn: Attn { windows: Windows::AfterFirst(4), global_rope: false, ..DEEPSEEK_ATTN },
+        squash: Some(Squash::Sigmoid),
+        extras: Extras { averaged: true, ..COHERE },
         ..LLAMA
     },
     Arch {
@@ -203,4 +214,15 @@ const COHERE2_DEFAULTS: Defaults = &[
     ("num_attention_heads", 64.0),
     ("sliding_window", 4096.0),
     ("max_position_embeddings", 8192.0),
+];
+
+const COHERE2_MOE_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 64.0),
+    ("head_dim", 128.0),
+    ("sliding_window", 4096.0),
+    ("max_position_embeddings", 8192.0),
+    ("num_experts", 8.0),
+    ("num_experts_per_tok", 2.0),
 ];

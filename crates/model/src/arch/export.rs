@@ -279,6 +279,7 @@ impl Keys {
         match experts.squash {
             Some(Squash::Sigmoid) => self.size(spec::GATING, 2),
             Some(Squash::Softmax) => self.size(spec::GATING, 1),
+            None if self.arch.extras.averaged => self.size(spec::GATING, 1),
             None => {}
         }
         if let Some(groups) = experts.groups {

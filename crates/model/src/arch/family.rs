@@ -59,6 +59,9 @@ pub(crate) struct Extras {
     /// Whether embeddings are normalized; the norm before the output is then stored whole, and those of queries and keys in GGUF files
     /// alone (Muse Glimmer).
     pub embed_norm: bool,
+    /// Whether experts are averaged with the shared one, and layers before the first with experts are rotated though they have no
+    /// window (Cohere 2's mixture).
+    pub averaged: bool,
     /// What logits are multiplied with, where the file does not say, if it may.
     pub logit_factor: Option<f64>,
 }

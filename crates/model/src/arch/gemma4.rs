@@ -67,6 +67,10 @@ impl Reader<'_> {
 
     /// Width of a layer's dense feed-forward part.
     pub(super) fn dense_width(&self, i: usize) -> Result<Option<usize>, ModelError> {
+        if self.config.arch.extras.averaged && !self.config.names.has(i, "ffn_gate_inp.weight") {
+            // The numbers are of the experts.
+            return Ok(self.config.names.rows(i, "ffn_gate.weight"));
+        }
         let wide = self.config.flag(DOUBLE_WIDE)?.unwrap_or(false) && self.lender(i)?.is_some();
         Ok(self.config.layer_size(FFN, i)?.map(|width| if wide { 2 * width } else { width }))
     }

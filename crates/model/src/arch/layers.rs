@@ -12,6 +12,7 @@ pub(super) const PATTERN: Key = Key("sliding_window_pattern", "attention.sliding
 const OLD_PATTERN: Key = Key("_sliding_window_pattern", "");
 const TYPES: Key = Key("layer_types", "");
 pub(super) const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
+const DENSE_PATTERN: Key = Key("prefix_dense_sliding_window_pattern", "");
 const ROPE_INTERVAL: Key = Key("no_rope_layer_interval", "");
 
 /// What each layer has.
@@ -25,7 +26,10 @@ impl Layers {
         let mut ropes = ropes(config, count)?;
         let windows = windows(config, count, &ropes)?;
         if !config.arch.attn.global_rope && windows.iter().any(Option::is_some) {
-            ropes = windows.iter().map(Option::is_some).collect();
+            let always = |i: &usize| config.arch.extras.averaged && !config.names.has(*i, "ffn_gate_inp.weight");
+            let plain = config.size(DENSE_PATTERN)?.unwrap_or(1) == 1;
+            let rotated = |(i, window): (usize, &Option<usize>)| window.is_some() || plain && always(&i);
+            ropes = windows.iter().enumerate().map(rotated).collect();
         }
         if !recurrent::rotated(config)? {
             ropes = vec![false; count];

@@ -56,6 +56,7 @@ const EXTRAS: Extras = Extras {
     found_biases: false,
     mixed_heads: false,
     embed_norm: false,
+    averaged: false,
     logit_factor: None,
 };
 

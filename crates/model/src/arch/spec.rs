@@ -45,6 +45,8 @@ pub(super) const GATING: Key = Key("", "expert_gating_func");
 const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
 pub(super) const GROUPS: Key = Key("n_group", "expert_group_count");
 pub(super) const GROUPS_USED: Key = Key("topk_group", "expert_group_used_count");
+const SELECTION: Key = Key("expert_selection_fn", "");
+const COMBINED: Key = Key("shared_expert_combination_strategy", "");
 const GROUPS_METHOD: Key = Key("topk_method", "");
 const QKV_BIASES: [&str; 3] = ["attn_q.bias", "attn_qkv.bias", "attn_kv_a_mqa.bias"];
 const SCALED_EMBED: Key = Key("mup_enabled", "");
@@ -89,7 +91,7 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         eps: eps(config)? as f32,
         norms: norms(config)?,
         norm: NormSpec {
-            kind: config.arch.extras.norm,
+            kind: norm_kind(config)?,
             after_eps: config.positive(AFTER_EPS)?.map_or_else(|| eps(config), Ok)? as f32,
             embed: config.arch.extras.embed_norm,
         },
@@ -122,9 +124,16 @@ fn norms(config: &Config<'_>) -> Result<Norms, ModelError> {
     })
 }
 
+/// What norms compute: those of Cohere 2's mixture what the file has an epsilon for.
+fn norm_kind(config: &Config<'_>) -> Result<NormKind, ModelError> {
+    let usual = config.arch.extras.norm;
+    let other = config.arch.extras.averaged && config.read::<f64>(EPS)?.is_some();
+    Ok(if other { NormKind::Rms } else { usual })
+}
+
 /// What norms add before they divide.
 fn eps(config: &Config<'_>) -> Result<f64, ModelError> {
-    if config.arch.extras.norm == NormKind::Rms {
+    if norm_kind(config)? == NormKind::Rms {
         return recurrent::eps(config)?.ok_or_else(|| config.missing(EPS));
     }
     let [one, other] = [config.positive(LAYER_EPS_OTHERS[0])?, config.positive(LAYER_EPS_OTHERS[1])?];
@@ -314,6 +323,8 @@ impl Reader<'_> {
             Some(2) => Some(Squash::Sigmoid),
             // Files of DeepSeek's third version and of GLM 4.7 Flash go by the name of the second.
             None if config.gguf() && config.arch.extras.latent && selection_bias => Some(Squash::Sigmoid),
+            Some(1) if config.arch.extras.averaged => None,
+            None if config.arch.extras.averaged && !config.gguf() && config.read(SELECTION)? != Some("sigmoid") => None,
             _ => config.arch.squash,
         };
         let [one, other] = [config.positive(EXPERTS_SCALE_OTHERS[0])?, config.positive(EXPERTS_SCALE_OTHERS[1])?];
@@ -333,7 +344,7 @@ impl Reader<'_> {
             scale: scale.unwrap_or(1.0) as f32,
             scaled: config.names.has(i, "ffn_down_exps.scale"),
             latent: recurrent::latent_width(config, i),
-            shared: self.shared(i),
+            shared: self.shared(i)?,
         }))
     }
 
@@ -350,14 +361,17 @@ impl Reader<'_> {
     }
 
     /// Its width is its matrices': files have it under many names, and as a multiple of other numbers.
-    fn shared(&self, i: usize) -> Option<SharedSpec> {
+    fn shared(&self, i: usize) -> Result<Option<SharedSpec>, ModelError> {
         let names = &self.config.names;
         if names.has(i, "pre_ffw_norm_2.weight") {
-            let width = self.dense_width(i).ok()??;
-            return Some(SharedSpec { width, gated: false, dense: true });
+            let width = self.dense_width(i)?.ok_or_else(|| self.config.missing(FFN))?;
+            return Ok(Some(SharedSpec { width, gated: false, averaged: false, dense: true }));
         }
-        let width = *names.layer(i, "ffn_down_shexp.weight").iter().find_map(|name| names.dims(name))?.last()?;
-        Some(SharedSpec { width, gated: names.has(i, "ffn_gate_inp_shexp.weight"), dense: false })
+        let averaged = self.config.arch.extras.averaged && self.config.read(COMBINED)? != Some("sum");
+        let dims = names.layer(i, "ffn_down_shexp.weight").iter().find_map(|name| names.dims(name));
+        let Some(&width) = dims.and_then(|dims| dims.last()) else { return Ok(None) };
+        let gated = names.has(i, "ffn_gate_inp_shexp.weight");
+        Ok(Some(SharedSpec { width, gated, averaged, dense: false }))
     }
 
     fn first_size(&self, keys: &[Key], layer: usize) -> Result<Option<usize>, ModelError> {
