@@ -249,11 +249,16 @@ impl<'a> Binder<'a> {
         }
     }
 
-    /// Tensors for keys and values of layers that use those of others: files have them from training.
+    /// Tensors that files have from training or for other programs: for keys and values of layers that use those of others, and what
+    /// latent attention has the parts of.
     fn idle(&self, spec: &ModelSpec) -> HashSet<String> {
-        let borrows = (0..spec.layers).filter(|&i| matches!(spec.layer(i).keys, KeySource::Layer(_)));
-        let names = ["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"];
-        borrows.flat_map(|i| names.iter().flat_map(move |name| self.names.layer(i, name))).collect()
+        let of_layer = |i: usize| match spec.layer(i).keys {
+            KeySource::Layer(_) => &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"][..],
+            KeySource::Latent(_) => &["attn_kv_b.weight"][..],
+            _ => &[],
+        };
+        let names = (0..spec.layers).flat_map(|i| of_layer(i).iter().map(move |name| (i, name)));
+        names.flat_map(|(i, name)| self.names.layer(i, name)).collect()
     }
 
     fn norm_shift(&self) -> f32 {
