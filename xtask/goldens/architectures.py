@@ -127,6 +127,8 @@ CASES = {
     "deepseek3": LATENT | {"model_type": "deepseek_v3", "n_routed_experts": 8, "n_group": 4, "topk_group": 2,
                            "rope_parameters": YARN | {"rope_type": "yarn", "rope_theta": 500.0, "mscale": 1.0,
                                                       "mscale_all_dim": 1.0}},
+    "youtu": {k: v for k, v in LATENT.items() if "expert" not in k} | {
+        "model_type": "youtu", "tie_word_embeddings": True, "pad_token_id": None},
     "glm4moe-lite": LATENT | {"model_type": "glm4_moe_lite", "rope_theta": 500.0, "rms_norm_eps": 1e-6},
     "dots1": MOE | {"model_type": "dots1", "n_routed_experts": 5, "moe_intermediate_size": 24, "n_shared_experts": 1,
                     "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1},

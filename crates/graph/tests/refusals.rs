@@ -2,9 +2,9 @@
 
 use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
 use graph::{
-    Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, GraphError, HeadOrder,
-    Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Span, ValueId, WeightId,
-    WeightInfo,
+    Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, GraphError, Groups,
+    HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Span, ValueId,
+    WeightId, WeightInfo,
 };
 use tensor::{DType, Shape};
 
@@ -53,7 +53,7 @@ fn check_weight(wanted: &str, shape: Shape, op: fn(WeightId) -> Op, inputs: fn(&
     check(wanted, |s| {
         let [matrix, other] = [weight, elements].map(|declare| declare(&mut s.graph, "w", shape));
         let op = match op(matrix) {
-            op @ (Op::Embed { .. } | Op::Linear { .. } | Op::ExpertLinear { .. }) => op,
+            op @ (Op::Embed { .. } | Op::Linear { .. } | Op::ExpertLinear { .. } | Op::HeadLinear { .. }) => op,
             _ => op(other),
         };
         let inputs = inputs(s);
@@ -407,6 +407,30 @@ fn delta() -> Op {
 
 const LIMITS: Limits =
     Limits { max_tokens: 8, max_outputs: 2, kv_blocks: 4, block_len: 4, kv_type: KvType::F32, state_slots: 3 };
+
+#[test]
+fn parts_of_rows_that_do_not_fit() {
+    let slice = |span, first, width| Op::Slice { span, first, width };
+    check_plain("slice: spans of 3 do not divide the width 8", slice(3, 0, 1), |s| vec![s.x]);
+    check_plain("slice: 3 columns from 2 on are not in a span of 4", slice(4, 2, 3), |s| vec![s.x]);
+    check_plain("slice: 0 columns from 2 on are not in a span of 4", slice(4, 2, 0), |s| vec![s.x]);
+    check_plain("concat: a width of 6 is not 4 equal parts", Op::Concat { parts: 4 }, |s| vec![s.x, s.y]);
+    check_plain("concat: inputs do not have the same rows", Op::Concat { parts: 1 }, |s| vec![s.x, s.out]);
+    let keep = |count, used, best| Op::KeepGroups(Groups { count, used, best });
+    check_plain("keep_groups: a width of 8 is not 3 equal parts", keep(3, 1, 1), |s| vec![s.x]);
+    check_plain("keep_groups: cannot keep 5 of 4 groups", keep(4, 5, 1), |s| vec![s.x]);
+    check_plain("keep_groups: cannot add up 3 of 2 experts", keep(4, 1, 3), |s| vec![s.x]);
+    let norm = |weight| Op::LayerNorm { weight, bias: None, span: 4, eps: 0.0 };
+    check_weight("layer_norm w: spans of 4 do not divide the weight's 6 elements", Shape::vector(6), norm, |s| {
+        vec![s.x]
+    });
+    check_weight("layer_norm w: spans of 4 do not divide the width 6", Shape::vector(4), norm, |s| vec![s.y]);
+    let heads = |weight| Op::HeadLinear { weight };
+    let words = "head_linear w: input is 8 wide, 2 heads of 3 columns need 6";
+    check_weight(words, Shape { outer: 2, rows: 5, cols: 3 }, heads, |s| vec![s.x]);
+    let words = "expert_scale w: ids reach 4, the weight has 3 experts";
+    check_weight(words, Shape::vector(3), |scale| Op::ExpertScale { scale }, |s| vec![s.x, s.ids]);
+}
 
 #[test]
 fn batches() {

@@ -14,7 +14,7 @@ const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: fa
 // Layer norms without biases; a factor for logits.
 const COHERE: Extras = Extras { norm: NormKind::Layer { bias: false }, logit_factor: Some(0.0625), ..EXTRAS };
 
-pub(super) static ARCHITECTURES: [Arch; 11] = [
+pub(super) static ARCHITECTURES: [Arch; 12] = [
     Arch {
         name: "starcoder2",
         model_types: &["starcoder2"],
@@ -74,6 +74,15 @@ pub(super) static ARCHITECTURES: [Arch; 11] = [
         attn: Attn { windows: Windows::AfterFirst(4), global_rope: false, ..DEEPSEEK_ATTN },
         squash: Some(Squash::Sigmoid),
         extras: Extras { averaged: true, ..COHERE },
+        ..LLAMA
+    },
+    Arch {
+        name: "youtu",
+        model_types: &["youtu"],
+        gguf: &["deepseek2"],
+        defaults: YOUTU_DEFAULTS,
+        attn: DEEPSEEK_ATTN,
+        extras: Extras { latent: true, ..EXTRAS },
         ..LLAMA
     },
     Arch {
@@ -225,4 +234,15 @@ const COHERE2_MOE_DEFAULTS: Defaults = &[
     ("max_position_embeddings", 8192.0),
     ("num_experts", 8.0),
     ("num_experts_per_tok", 2.0),
+];
+
+const YOUTU_DEFAULTS: Defaults = &[
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 16.0),
+    ("kv_lora_rank", 512.0),
+    ("q_lora_rank", 1536.0),
+    ("qk_nope_head_dim", 128.0),
+    ("qk_rope_head_dim", 64.0),
+    ("v_head_dim", 128.0),
+    ("max_position_embeddings", 131_072.0),
 ];
