@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWrite
 
 use answer::LoadedModel;
 use engine::Liveness;
+use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +59,7 @@ pub struct App {
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
     pub(crate) blocking: Arc<Semaphore>,
+    pub(crate) metrics: Metrics,
     /// With what models are loaded on request; empty if none are.
     pub(crate) loader: OnceLock<Box<dyn Loader>>,
     /// Held by who loads a model: one after the other, so that each sees what memory is left.
@@ -84,6 +86,7 @@ impl App {
             any_name,
             open: TaskTracker::new(),
             blocking,
+            metrics: Metrics::default(),
             loader: OnceLock::new(),
             loading: Default::default(),
             responses,
@@ -129,6 +132,7 @@ impl App {
         let at = models.served.iter().position(|served| served.info.name == name)?;
         let removed = models.served.remove(at);
         drop(models);
+        self.metrics.gone(name);
         removed.engine().drain();
         Some(removed)
     }

@@ -5,6 +5,7 @@
 
 mod app;
 pub mod http;
+mod metrics;
 mod problem;
 mod wire;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Sampling};
-use engine::EngineConfig;
+use engine::{EngineConfig, Observer};
 use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
 
@@ -83,14 +83,20 @@ impl Model {
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn start(prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
-        Model::start_on(prepared.cpu(), prepared, progress)
+        Model::start_on(prepared.cpu(), prepared, (), progress)
     }
 
     /// As [`Model::start`], on a CPU whose clones other models use: they share its threads, and their steps take turns.
+    /// `observer` hears what the engine does.
     ///
     /// # Errors
     /// As [`Model::start`].
-    pub fn start_on(cpu: Cpu, prepared: &Prepared, progress: Progress) -> Result<Model, Error> {
+    pub fn start_on(
+        cpu: Cpu,
+        prepared: &Prepared,
+        observer: impl Observer + 'static,
+        progress: Progress,
+    ) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
         let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
         let own = checkpoint.chat_template()?;
@@ -99,7 +105,7 @@ impl Model {
         let generation = checkpoint.generation()?;
         let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
         let info = ModelInfo {
-            name: prepared.name.clone().unwrap_or_else(|| checkpoint.name()),
+            name: prepared.model_name(),
             dialect: template.as_ref().map_or(Dialect::of_template(""), ChatTemplate::dialect),
             template,
             sampling: suggested(&generation).or(&defaults.sampling()),
@@ -116,7 +122,7 @@ impl Model {
         };
         let executor = prepared.executor_on(cpu, progress)?;
         let start = Instant::now();
-        let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), ())
+        let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), observer)
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
         Ok(Model { loaded, template: origin })
     }

@@ -28,7 +28,7 @@ pub use answer::{
 };
 pub use answers::Answers;
 pub use builtin::{BUILTIN, builtin};
-pub use engine::{EngineConfig, Eviction, PolicyName};
+pub use engine::{EngineConfig, Eviction, Observer, PolicyName};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;

@@ -166,6 +166,11 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
 }
 
 impl Prepared {
+    /// What the model will be called.
+    pub fn model_name(&self) -> String {
+        self.name.clone().unwrap_or_else(|| self.checkpoint.name())
+    }
+
     /// Threads that will compute.
     pub fn threads(&self) -> usize {
         self.threads.unwrap_or_else(machine::cores)

@@ -35,7 +35,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, Cpu, KvType, LoadOptions, Model, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin, bounds,
+    BUILTIN, Cpu, KvType, LoadOptions, Model, Observer, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin,
+    bounds,
 };
 
 use crate::terminal::Bars;
@@ -245,13 +246,13 @@ impl LoadArgs {
 
     /// Brings the model into memory, with its engine.
     fn start(&self, prepared: &Prepared) -> anyhow::Result<Model> {
-        self.start_on(prepared.cpu(), prepared)
+        self.start_on(prepared.cpu(), prepared, ())
     }
 
-    /// As [`LoadArgs::start`], on the threads of others.
-    fn start_on(&self, cpu: Cpu, prepared: &Prepared) -> anyhow::Result<Model> {
+    /// As [`LoadArgs::start`], on the threads of others, and observed.
+    fn start_on(&self, cpu: Cpu, prepared: &Prepared, observer: impl Observer + 'static) -> anyhow::Result<Model> {
         let bars = Bars::new();
-        let model = Model::start_on(cpu, prepared, &|stage, done, total| bars.show(stage, done, total));
+        let model = Model::start_on(cpu, prepared, observer, &|stage, done, total| bars.show(stage, done, total));
         // What is wrong with a file names the file itself.
         model.map_err(|e| match e {
             whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.name())),

@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 use clap::Args;
@@ -138,15 +138,15 @@ impl Serve {
     }
 
     /// Loads every model; the first answers while the others are loaded.
-    fn load_all(mut self, app: &App, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
+    fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
         let (also, admin) = (std::mem::take(&mut self.also), self.admin);
-        let Loaded { model, ready, cpu } = self.load_model(places, &options)?;
+        let Loaded { model, ready, cpu } = self.load_model(app, places, &options)?;
         for (at, (name, _)) in also.iter().enumerate() {
             let taken = *name == model.info.name || also[..at].iter().any(|(other, _)| other == name);
             anyhow::ensure!(!taken, "--also {name}=…: another model has this name");
         }
         add(app, model);
-        let loader = Further { options, cpu };
+        let loader = Further { options, cpu, app: Arc::downgrade(app) };
         for (name, source) in also {
             let wanted = LoadOptions { name: Some(name), ..loader.options.clone() };
             add(app, loader.start(&source, &wanted)?);
@@ -157,11 +157,11 @@ impl Serve {
         Ok(ready)
     }
 
-    fn load_model(self, places: Vec<Place>, options: &LoadOptions) -> anyhow::Result<Loaded> {
+    fn load_model(self, app: &App, places: Vec<Place>, options: &LoadOptions) -> anyhow::Result<Loaded> {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, options)?;
         let cpu = prepared.cpu();
-        let model = self.load.start_on(cpu.clone(), &prepared)?;
+        let model = self.load.start_on(cpu.clone(), &prepared, app.observer(&prepared.model_name()))?;
         let ready = Ready {
             places,
             name: model.name().to_owned(),
@@ -184,6 +184,8 @@ fn add(app: &App, model: LoadedModel) {
 struct Further {
     options: LoadOptions,
     cpu: Cpu,
+    /// The app that has this loader.
+    app: Weak<App>,
 }
 
 impl Further {
@@ -194,7 +196,9 @@ impl Further {
                 [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
             anyhow::bail!("its weights take {weights} and its KV cache up to {pool}, but {left} of memory are left");
         }
-        let model = Model::start_on(self.cpu.clone(), &prepared, &|_, _, _| {});
+        let app = self.app.upgrade().context("the server is going down")?;
+        let observer = app.observer(&prepared.model_name());
+        let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
         Ok(model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?.into_loaded())
     }
 }

@@ -11,12 +11,13 @@ use serde_json::{Map, Value, json};
 
 use super::{access, hints, log, page};
 use crate::app::State as AppState;
-use crate::{App, Kind, Problem, wire};
+use crate::{App, Kind, Problem, metrics, wire};
 
 /// All routes.
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health))
+        .route("/metrics", get(metrics::metrics))
         .merge(wire::routes())
         .merge(page::routes())
         .fallback(hints::unknown_url)

@@ -8,6 +8,7 @@ mod client;
 mod documentation;
 mod errors;
 mod lifecycle;
+mod metrics;
 mod model;
 mod models;
 mod ollama;

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
 use answer::{LoadedModel, ModelInfo, Sampling};
-use engine::{EngineConfig, EngineHandle, EngineStats, Executor};
+use engine::{EngineConfig, EngineHandle, EngineStats, Executor, Observer};
 use serde_json::{Value, json};
 use serve::App;
 use serve::http::Settings;
@@ -118,7 +118,18 @@ pub(crate) fn loaded(
     name: &str,
     dialect: Dialect,
     executor: impl Executor + 'static,
+    limits: (usize, usize),
+) -> (EngineHandle, LoadedModel) {
+    observed(name, dialect, executor, limits, ())
+}
+
+/// The same, with an observer of its engine.
+pub(crate) fn observed(
+    name: &str,
+    dialect: Dialect,
+    executor: impl Executor + 'static,
     (max_queue, context): (usize, usize),
+    observer: impl Observer + 'static,
 ) -> (EngineHandle, LoadedModel) {
     let config =
         EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, ..EngineConfig::default() };
@@ -132,7 +143,7 @@ pub(crate) fn loaded(
         created: 1_700_000_000,
     };
     let began = Instant::now();
-    let model = LoadedModel::start(info, executor, config, move || began.elapsed(), ()).expect("a thread");
+    let model = LoadedModel::start(info, executor, config, move || began.elapsed(), observer).expect("a thread");
     (model.engine().clone(), model)
 }
 

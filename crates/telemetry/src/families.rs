@@ -1,0 +1,128 @@
+//! The table of metrics: name, meaning, buckets. Names and buckets are vLLM's.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+/// Of which model.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Of {
+    pub(crate) model_name: String,
+}
+
+/// Of which model, and how requests ended.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Ended {
+    pub(crate) model_name: String,
+    pub(crate) finished_reason: String,
+}
+
+/// Histograms of times or sizes.
+pub(crate) type Times = Family<Of, Histogram, fn() -> Histogram>;
+
+/// A gauge that is no whole number.
+type Share = Gauge<f64, AtomicU64>;
+
+/// Every metric, by model.
+#[derive(Clone, Default)]
+pub(crate) struct Families {
+    pub(crate) now: Gauges,
+    pub(crate) counts: Counts,
+    pub(crate) spread: Histograms,
+}
+
+/// What models do now.
+#[derive(Clone, Default)]
+pub(crate) struct Gauges {
+    pub(crate) running: Family<Of, Gauge>,
+    pub(crate) waiting: Family<Of, Gauge>,
+    pub(crate) kv_usage: Family<Of, Share>,
+}
+
+/// What they did.
+#[derive(Clone, Default)]
+pub(crate) struct Counts {
+    pub(crate) prompt_tokens: Family<Of, Counter>,
+    pub(crate) generation_tokens: Family<Of, Counter>,
+    pub(crate) prefix_queries: Family<Of, Counter>,
+    pub(crate) prefix_hits: Family<Of, Counter>,
+    pub(crate) preemptions: Family<Of, Counter>,
+    pub(crate) success: Family<Ended, Counter>,
+}
+
+/// How long it took and how much it was.
+#[derive(Clone)]
+pub(crate) struct Histograms {
+    pub(crate) first_token: Times,
+    pub(crate) inter_token: Times,
+    pub(crate) per_token: Times,
+    pub(crate) end_to_end: Times,
+    pub(crate) queue: Times,
+    pub(crate) step_seconds: Times,
+    pub(crate) prompt: Times,
+    pub(crate) generation: Times,
+    pub(crate) iteration_tokens: Times,
+}
+
+impl Default for Histograms {
+    fn default() -> Histograms {
+        let short = || Histogram::new(SHORT);
+        let long = || Histogram::new(LONG);
+        let sizes = || Histogram::new(SIZES);
+        let family = |make: fn() -> Histogram| Times::new_with_constructor(make);
+        Histograms {
+            first_token: family(long),
+            inter_token: family(short),
+            per_token: family(short),
+            end_to_end: family(long),
+            queue: family(long),
+            step_seconds: family(short),
+            prompt: family(sizes),
+            generation: family(sizes),
+            iteration_tokens: family(sizes),
+        }
+    }
+}
+
+/// Seconds between tokens.
+const SHORT: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5];
+
+/// Seconds of whole requests and their parts.
+const LONG: [f64; 16] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0];
+
+/// Tokens.
+const SIZES: [f64; 15] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4];
+
+impl Families {
+    /// Gives each its name. Counters get `_total` when they are written.
+    #[rustfmt::skip]
+    pub(crate) fn register(&self, registry: &mut Registry) {
+        add(registry, "num_requests_running", "Sequences that run", &self.now.running);
+        add(registry, "num_requests_waiting", "Requests that wait", &self.now.waiting);
+        add(registry, "kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1", &self.now.kv_usage);
+        add(registry, "prompt_tokens", "Tokens of prompts", &self.counts.prompt_tokens);
+        add(registry, "generation_tokens", "Tokens generated", &self.counts.generation_tokens);
+        add(registry, "prefix_cache_queries", "Tokens of prompts that were looked for in the KV cache", &self.counts.prefix_queries);
+        add(registry, "prefix_cache_hits", "Of these, tokens that were found", &self.counts.prefix_hits);
+        add(registry, "num_preemptions", "Times that a sequence lost its blocks to others", &self.counts.preemptions);
+        add(registry, "request_success", "Requests that ended, by reason", &self.counts.success);
+        add(registry, "time_to_first_token_seconds", "From a request's coming to its first token", &self.spread.first_token);
+        add(registry, "inter_token_latency_seconds", "Between two tokens", &self.spread.inter_token);
+        add(registry, "request_time_per_output_token_seconds", "Between two tokens, averaged over a request", &self.spread.per_token);
+        add(registry, "e2e_request_latency_seconds", "From a request's coming to its last token", &self.spread.end_to_end);
+        add(registry, "request_queue_time_seconds", "From a request's coming to its start", &self.spread.queue);
+        add(registry, "step_seconds", "Of a step of the engine (not vLLM's)", &self.spread.step_seconds);
+        add(registry, "request_prompt_tokens", "Tokens of a request's prompt", &self.spread.prompt);
+        add(registry, "request_generation_tokens", "Tokens of a request's answers", &self.spread.generation);
+        add(registry, "iteration_tokens_total", "Rows of a step", &self.spread.iteration_tokens);
+    }
+}
+
+fn add<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: &M) {
+    registry.register(format!("vllm:{name}"), help, metric.clone());
+}

@@ -1,0 +1,80 @@
+//! What is said of steps and requests, and that the page names every metric.
+
+use std::time::Duration;
+
+use telemetry::{Metrics, Now, Request, Step};
+
+fn seconds(seconds: f64) -> Option<Duration> {
+    Some(Duration::from_secs_f64(seconds))
+}
+
+#[test]
+fn what_happened_is_told() {
+    let metrics = Metrics::default();
+    let model = metrics.model("a \"b\"");
+    let step = Step { prefill_rows: 30, decode_rows: 2, found: 10, tokens: 3, preempted: 1, ..Step::default() };
+    model.step(&Step { took: Duration::from_millis(20), since_last: seconds(0.03), ..step });
+    model.step(&Step { found: 5, ..Step::default() });
+    let request = Request {
+        queued: seconds(0.5),
+        first_token: seconds(1.0),
+        last_token: seconds(3.0),
+        prompt: 45,
+        generated: 5,
+        answers: 1,
+        reason: "stop",
+    };
+    model.ended(&request);
+    let never = Request { queued: None, first_token: None, last_token: None, generated: 0, reason: "abort", ..request };
+    metrics.model("a \"b\"").ended(&never);
+    model.now(Now { running: 3, waiting: 4, kv_usage: 0.25 });
+    let text = metrics.render();
+    let value = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(&format!("vllm:{name} ")));
+        line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse::<f64>().expect("a number")
+    };
+    let of = r#"{model_name="a \"b\""}"#;
+    for (name, wanted) in [
+        ("prompt_tokens_total", 45.0),
+        ("generation_tokens_total", 3.0),
+        ("prefix_cache_hits_total", 15.0),
+        ("num_preemptions_total", 1.0),
+        ("num_requests_running", 3.0),
+        ("num_requests_waiting", 4.0),
+        ("kv_cache_usage_perc", 0.25),
+        ("step_seconds_count", 1.0),
+        ("inter_token_latency_seconds_count", 2.0),
+        ("inter_token_latency_seconds_sum", 0.06),
+        ("request_queue_time_seconds_sum", 0.5),
+        ("time_to_first_token_seconds_sum", 1.0),
+        ("e2e_request_latency_seconds_count", 1.0),
+        ("request_time_per_output_token_seconds_sum", 0.5),
+        ("request_prompt_tokens_count", 2.0),
+    ] {
+        let got = value(&format!("{name}{of}"));
+        assert!((got - wanted).abs() < 1e-9, "{name}: {got}, not {wanted}");
+    }
+    for reason in ["stop", "abort"] {
+        assert_eq!(value(&format!(r#"request_success_total{{model_name="a \"b\"",finished_reason="{reason}"}}"#)), 1.0);
+    }
+    metrics.gone("a \"b\"");
+    assert!(!metrics.render().contains("num_requests_running{"), "a model that is gone does nothing");
+}
+
+#[test]
+fn the_page_names_every_metric() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).expect("a page");
+    // A metric without values is not written.
+    let metrics = Metrics::default();
+    let model = metrics.model("m");
+    model.now(Now::default());
+    let (queued, first_token, last_token) = (seconds(0.0), seconds(0.1), seconds(0.3));
+    model.ended(&Request { queued, first_token, last_token, prompt: 1, generated: 3, answers: 1, reason: "stop" });
+    let text = metrics.render();
+    let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    assert!(types.len() > 15, "{text}");
+    for (name, kind) in types {
+        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+        assert!(page.contains(&format!("| `{name}` | {kind} |")), "docs/metrics.md lacks {name}, a {kind}");
+    }
+}
