@@ -162,6 +162,8 @@ CASES = {
                                 "prefix_dense_intermediate_size": 40},
     "cohere2moe-rms": COHERE_MOE | {"num_shared_experts": 1, "shared_expert_combination_strategy": "sum",
                                     "prefix_dense_intermediate_size": 56, "tie_word_embeddings": False},
+    "exaone-moe": MOE | {"model_type": "exaone_moe", "num_experts": 6, "moe_intermediate_size": 24, "sliding_window": 8,
+                         "num_hidden_layers": 4, "n_group": 3, "topk_group": 2, "num_shared_experts": 2},
     "stablelm": {"model_type": "stablelm", "head_dim": 8, "use_qkv_bias": True},
     "stablelm-parallel": {"model_type": "stablelm", "head_dim": 8, "use_parallel_residual": True},
     "nemotron": {"model_type": "nemotron", "hidden_act": "relu2"},

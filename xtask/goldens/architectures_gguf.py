@@ -125,6 +125,8 @@ CASES = {
         "sliding_window": 8, "num_hidden_layers": 4, "rms_norm_eps": None, "logit_scale": 0.25, "tie_word_embeddings": True,
         "mlp_layer_types": ["dense", "sparse", "sparse", "sparse"], "prefix_dense_intermediate_size": 32,
         "layer_types": ["full_attention"] + ["sliding_attention"] * 3}),
+    "exaone-moe": ("exaone-moe", "F16", SPARSE | {"model_type": "exaone_moe", "num_experts": 4, "num_hidden_layers": 4,
+                   "sliding_window": 8, "routed_scaling_factor": 2.5}),
     "dots1": ("dots1", "F16", SPARSE | {"model_type": "dots1", "n_routed_experts": 4, "n_shared_experts": 2,
               "norm_topk_prob": True, "routed_scaling_factor": 1.5, "first_k_dense_replace": 1}),
     "minimax-m2": ("minimax-m2", "F16", SPARSE | {"model_type": "minimax_m2", "rope_theta": 1000.0, "rotary_dim": 8}),
@@ -283,7 +285,7 @@ def keys(w, name, arch, c):
         w.add_sliding_window_pattern([True, True, True, False])
         w.add_final_logit_softcapping(c["final_logit_softcapping"])
         w.add_logit_scale(c["output_multiplier"])
-    if arch in ("exaone4", "olmo2") and "sliding_window" in c:
+    if arch in ("exaone4", "exaone-moe", "olmo2") and "sliding_window" in c:
         w.add_sliding_window(c["sliding_window"])
         default = ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(c["num_hidden_layers"])]
         w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c.get("layer_types", default)])
@@ -306,7 +308,7 @@ def keys(w, name, arch, c):
         w.add_expert_shared_feed_forward_length(c.get("shared_expert_intermediate_size", c["intermediate_size"]))
     if arch in ("glm4moe", "dots1", "afmoe", "minimax-m2", "laguna"):
         w.add_expert_gating_func(gguf.ExpertGatingFuncType.SIGMOID)
-    if arch in ("glm4moe", "dots1", "afmoe", "laguna"):
+    if arch in ("glm4moe", "dots1", "afmoe", "laguna", "exaone-moe"):
         w.add_leading_dense_block_count(1)
         w.add_expert_weights_norm(True)
         w.add_expert_weights_scale(c.get("routed_scaling_factor", c.get("route_scale", c.get("moe_routed_scaling_factor"))))

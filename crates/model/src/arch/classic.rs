@@ -14,7 +14,7 @@ const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: fa
 // Layer norms without biases; a factor for logits.
 const COHERE: Extras = Extras { norm: NormKind::Layer { bias: false }, logit_factor: Some(0.0625), ..EXTRAS };
 
-pub(super) static ARCHITECTURES: [Arch; 12] = [
+pub(super) static ARCHITECTURES: [Arch; 13] = [
     Arch {
         name: "starcoder2",
         model_types: &["starcoder2"],
@@ -83,6 +83,15 @@ pub(super) static ARCHITECTURES: [Arch; 12] = [
         defaults: YOUTU_DEFAULTS,
         attn: DEEPSEEK_ATTN,
         extras: Extras { latent: true, ..EXTRAS },
+        ..LLAMA
+    },
+    Arch {
+        name: "exaone-moe",
+        model_types: &["exaone_moe"],
+        gguf: &["exaone-moe"],
+        defaults: EXAONE_MOE_DEFAULTS,
+        attn: Attn { qk_norm: QkNorm::PerHead, windows: Windows::Every(4), global_rope: false, ..ATTN },
+        squash: Some(Squash::Sigmoid),
         ..LLAMA
     },
     Arch {
@@ -245,4 +254,15 @@ const YOUTU_DEFAULTS: Defaults = &[
     ("qk_rope_head_dim", 64.0),
     ("v_head_dim", 128.0),
     ("max_position_embeddings", 131_072.0),
+];
+
+const EXAONE_MOE_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("num_key_value_heads", 32.0),
+    ("max_position_embeddings", 2048.0),
+    ("sliding_window", 4096.0),
+    ("num_experts", 64.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 1024.0),
+    ("routed_scaling_factor", 2.5),
 ];

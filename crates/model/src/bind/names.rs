@@ -91,6 +91,7 @@ const SELECTION_BIAS: &[&str] = &[
     "mlp.gate.e_score_correction_bias",
     "block_sparse_moe.e_score_correction_bias",
     "mlp.experts.e_score_correction_bias",
+    "mlp.e_score_correction_bias",
     "mlp.moe_statics.e_score_correction_bias",
     "mlp.expert_bias",
     "feed_forward.expert_bias",
