@@ -73,14 +73,18 @@ class Whinchat:
     name = "whinchat"
 
     def __init__(self, threads: int):
-        run("cargo", "build", "--release", "--locked", "--package", "whinchat", "--bin", "whinchat")
+        run("cargo", "build", "--release", "--locked", "--package", "whinchat-cli")
         self.threads = threads
         self.program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/whinchat"
         self.version = text(self.program, "--version")
 
     def rate(self, model: Model, test: Test) -> float:
+        return self.rate_of(self.program, model, test)
+
+    def rate_of(self, program: Path, model: Model, test: Test) -> float:
+        """Of another build of this program."""
         work = ("--prompt", test.prompt, "--generate", test.generate, "--batch", test.streams)
-        output = text(self.program, "bench", "--json", "--model", model.path, "--threads", self.threads, *work)
+        output = text(program, "bench", "--json", "--model", model.path, "--threads", self.threads, *work)
         return json.loads(output)[f"{test.phase}_tok_s"]
 
     def model(self, folder: Path, shape: str, type: str) -> Model:

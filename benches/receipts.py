@@ -13,8 +13,8 @@ from pathlib import Path
 from programs import ROOT, SHAPES, TESTS, text
 
 
-def options(description: str, rounds: int, types: str, tests: str) -> argparse.Namespace:
-    """The command line, with the defaults given."""
+def options(description: str, rounds: int, types: str, tests: str, *more: str) -> argparse.Namespace:
+    """The command line, with the defaults given; `more` are further paths that must be said."""
     def words(value: str) -> list[str]:
         return value.split(",")
 
@@ -33,6 +33,8 @@ def options(description: str, rounds: int, types: str, tests: str) -> argparse.N
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both programs")
     parser.add_argument("--rounds", type=int, default=rounds, help="of each test, in turns")
     parser.add_argument("--receipt", help="its name, if not the script's", default=argparse.SUPPRESS)
+    for name in more:
+        parser.add_argument(name, type=Path)
     chosen = parser.parse_args()
     chosen.models.mkdir(parents=True, exist_ok=True)
     chosen.tests = [TESTS[name] for name in chosen.tests]
