@@ -243,9 +243,10 @@ def keys(w, name, arch, c):
     w.add_block_count(c["num_hidden_layers"] + (arch in GUESSING))
     w.add_context_length(c["max_position_embeddings"])
     w.add_embedding_length(c["hidden_size"])
-    w.add_head_count(c.get("num_attention_heads_per_layer", c["num_attention_heads"]))
     if arch != "gemma4":
         w.add_feed_forward_length(c["intermediate_size"])
+    w.add_head_count(c.get("num_attention_heads_per_layer", c["num_attention_heads"]))
+    if arch != "gemma4":
         w.add_head_count_kv(1 if arch == "deepseek2" and name != "deepseek2-old" else c["num_key_value_heads"])
     if arch in CLASSIC:
         w.add_layer_norm_eps(1e-5)
