@@ -21,7 +21,7 @@ pub struct CachedModel {
 impl Hub {
     /// Every whole model in the cache, by name.
     pub fn models(&self) -> Vec<CachedModel> {
-        let mut models: Vec<CachedModel> = self.repos().iter().flat_map(|repo| models_of(repo)).collect();
+        let mut models: Vec<CachedModel> = self.repos().iter().flat_map(models_of).collect();
         models.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         models
     }
