@@ -93,6 +93,7 @@ impl Serve {
         let options = self.options()?;
         let mut listening = Listening::on(&self.network.listen).await?;
         let app = App::new();
+        let cut_off = stop_signals(2);
         if self.any_model_name {
             app.answer_to_any_name();
         }
@@ -115,7 +116,7 @@ impl Serve {
         }
         tokio::select! {
             ended = server => ended??,
-            () = stop_signals(2) => {
+            () = cut_off => {
                 tracing::warn!("a second signal: open answers are cut off");
                 return Ok(());
             }
@@ -217,12 +218,12 @@ impl Loader for Further {
     }
 }
 
-/// Ends at so many of SIGTERM and Ctrl-C.
-async fn stop_signals(count: usize) {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+/// Ends at so many of SIGTERM and Ctrl-C, counted from the call and not only from the first look.
+#[cfg(unix)]
+fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
+    async move {
         let Ok((mut terminate, mut interrupt)) = signals else { return std::future::pending().await };
         for _ in 0..count {
             tokio::select! {
@@ -231,7 +232,11 @@ async fn stop_signals(count: usize) {
             }
         }
     }
-    #[cfg(not(unix))]
+}
+
+/// Ends at so many Ctrl-C.
+#[cfg(not(unix))]
+async fn stop_signals(count: usize) {
     for _ in 0..count {
         let _ = tokio::signal::ctrl_c().await;
     }
