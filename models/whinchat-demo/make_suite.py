@@ -44,12 +44,21 @@ def cases(task, count, max_tokens):
         if fingerprint(messages) in seen or len(seen) == count:
             continue
         seen.add(fingerprint(messages))
-        case = {"id": f"{task}-{len(seen):03}", "task": task, "messages": messages}
+        case = {"id": f"{task}-{len(seen):03}", "task": task, "messages": [message_of(**message) for message in messages]}
         if tools:
             case["tools"] = tools
         if "grammar" in expect:
             case |= {"temperature": 0.6, "seed": seed}
         yield case | {"max_tokens": max_tokens, "expect": expect}
+
+
+def message_of(role, content):
+    """A message as clients send it: a call of a tool is no text of the assistant's, which would be text to the model too."""
+    begin, end = "<tool_call>", "</tool_call>"
+    if role != "assistant" or not content.startswith(begin):
+        return {"role": role, "content": content}
+    function = json.loads(content.removeprefix(begin).removesuffix(end))
+    return {"role": role, "content": None, "tool_calls": [{"type": "function", "function": function}]}
 
 
 if __name__ == "__main__":
