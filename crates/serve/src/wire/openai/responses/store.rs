@@ -3,7 +3,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 /// Responses kept at most; the oldest go first.
@@ -43,7 +44,7 @@ impl Store {
         input: Vec<Value>,
         running: Option<CancellationToken>,
     ) {
-        let bytes = [json!(messages), json!(input)].iter().chain([&response]).map(|v| v.to_string().len()).sum();
+        let bytes = size(&response) + size(&messages) + size(&input);
         let mut kept = self.lock();
         let known = kept.by_id.get(id);
         let begun = response["background"] == true && response["status"] != "queued";
@@ -116,4 +117,9 @@ impl Kept {
             }
         }
     }
+}
+
+/// Bytes of a value as JSON. What cannot be written takes none.
+fn size(value: &impl Serialize) -> usize {
+    serde_json::to_vec(value).map_or(0, |bytes| bytes.len())
 }
