@@ -45,7 +45,7 @@ def bound(model: Model, test: Test) -> dict:
     read, prompt, generated = model.weights
     if test.phase == "decode" and test.streams == 1:
         positions = test.prompt + test.generate / 2
-        return {"bound": "read_gb_s", "per_token": (read + positions * model.position) / 1e9}
+        return {"bound": "read_gb_s", "per_token": (read + positions * model.position + model.state) / 1e9}
     kind = "f32_gflop_s" if model.type in ("F32", "F16", "BF16") else "int8_gop_s"
     return {"bound": kind, "per_token": 2 * (prompt if test.phase == "prefill" else generated) / 1e9}
 

@@ -11,8 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
-# Shapes that random_model.py knows, with the vocabularies that are theirs.
-SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe"}
+# Shapes with their vocabularies. Those of MADE_HERE are made by shapes.py, the others by random_model.py.
+SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe", "qwen3.5-0.8b": "qwen2", "qwen1.5-moe-a2.7b": "qwen2"}
+MADE_HERE = ["qwen3.5-0.8b", "qwen1.5-moe-a2.7b"]
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,47 @@ class Model:
     path: Path
 
     @cached_property
-    def weights(self) -> tuple[int, int, int]:
-        """Bytes that a generated token reads; numbers that a prompt's token, and a generated one, is multiplied with."""
+    def file(self):
+        """The file's header."""
         from gguf import GGUFReader  # slow to load, and not needed to print the help
 
-        tensors = {tensor.name: tensor for tensor in GGUFReader(self.path).tensors}
+        return GGUFReader(self.path)
+
+    def key(self, name: str, otherwise=None):
+        """A value of the architecture."""
+        fields = self.file.fields
+        field = fields.get(f"{fields['general.architecture'].contents()}.{name}")
+        return otherwise if field is None else field.contents()
+
+    @cached_property
+    def weights(self) -> tuple[int, int, int]:
+        """Bytes that a generated token reads; numbers that a prompt's token, and a generated one, is multiplied with."""
+        tensors = {tensor.name: tensor for tensor in self.file.tensors}
         table = tensors.pop("token_embd.weight")
         # A table that is not the head too is looked up, not read.
         head = tensors.pop("output.weight", table)
-        numbers = sum(int(tensor.n_elements) for tensor in tensors.values() if len(tensor.shape) > 1)
-        read = sum(int(tensor.n_bytes) for tensor in [*tensors.values(), head])
-        return read, numbers, numbers + int(head.n_elements)
+        used = self.key("expert_used_count", 1) / self.key("expert_count", 1)
+        share = lambda tensor: used if "_exps." in tensor.name else 1
+        numbers = sum(share(tensor) * int(tensor.n_elements) for tensor in tensors.values() if len(tensor.shape) > 1)
+        read = sum(share(tensor) * int(tensor.n_bytes) for tensor in [*tensors.values(), head])
+        return int(read), int(numbers), int(numbers) + int(head.n_elements)
+
+    @cached_property
+    def recurrent(self) -> int:
+        """How many layers keep a state of fixed size, instead of positions."""
+        blocks, interval = self.key("block_count"), self.key("full_attention_interval", 1)
+        return blocks - blocks // interval
 
     @cached_property
     def position(self) -> int:
         """Bytes of a position in the KV cache, in F16."""
-        from gguf import GGUFReader
+        head = self.key("attention.key_length", self.key("embedding_length") // self.key("attention.head_count"))
+        return 2 * 2 * (self.key("block_count") - self.recurrent) * self.key("attention.head_count_kv") * head
 
-        fields = GGUFReader(self.path).fields
-        of = lambda name: fields[f"{fields['general.architecture'].contents()}.{name}"].contents()
-        head = of("embedding_length") // of("attention.head_count")
-        return 2 * 2 * of("block_count") * of("attention.head_count_kv") * head
+    @cached_property
+    def state(self) -> int:
+        """Bytes of recurrent state that a token reads and writes, in F32."""
+        return 2 * 4 * self.recurrent * self.key("ssm.inner_size", 0) * self.key("ssm.state_size", 0)
 
 
 class Whinchat:
@@ -93,8 +114,10 @@ class Whinchat:
         if not path.exists():
             print(f"making {path.name}", file=sys.stderr)
             part = path.with_suffix(".part")
-            if type == "F16":
-                vocabulary = SHARED / f"assets/tokenizers/gguf/ggml-vocab-{SHAPES[shape]}.gguf"
+            vocabulary = SHARED / f"assets/tokenizers/gguf/ggml-vocab-{SHAPES[shape]}.gguf"
+            if shape in MADE_HERE and type in ("F16", "Q8_0", "Q4_0"):
+                run(sys.executable, ROOT / "benches/shapes.py", shape, vocabulary, part, "--type", type)
+            elif type == "F16":
                 run(sys.executable, SHARED / "tools/random_model.py", shape, vocabulary, part)
             else:
                 run(self.program, "convert", self.model(folder, shape, "F16").path, "--type", type, "--out", part, "--force")

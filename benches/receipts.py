@@ -27,7 +27,7 @@ def options(description: str, rounds: int, types: str, tests: str, *more: str) -
 
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
     parser.add_argument("--models", type=Path, default=ROOT / "target/models", help="folder; what is missing there is made")
-    parser.add_argument("--shapes", type=of(SHAPES), default=list(SHAPES), help="of " + ", ".join(SHAPES))
+    parser.add_argument("--shapes", type=of(SHAPES), default=["qwen2.5-0.5b", "llama3.2-1b"], help="of " + ", ".join(SHAPES))
     parser.add_argument("--types", type=words, default=words(types), help="as `whinchat convert --type` takes them")
     parser.add_argument("--tests", type=of(TESTS), default=words(tests), help="of " + ", ".join(TESTS))
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of both programs")
