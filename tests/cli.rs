@@ -228,6 +228,27 @@ fn logits_are_a_numpy_file_with_a_row_for_each_token() {
 }
 
 #[test]
+fn recurrent_models_are_measured_and_scored() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("logits.npy").display().to_string();
+    // Longer than what is scored at once, so that the state is carried on.
+    let tokens: Vec<String> = (0..100).map(|i| ((7 * i * i + 13 * i + 5) % 71).to_string()).collect();
+    for name in ["gguf-qwen35", "gguf-lfm2", "gguf-granitehybrid", "gguf-mamba2"] {
+        let model = root().join(format!("crates/model/tests/data/{name}.gguf")).display().to_string();
+        let lines = stdout(&["bench", "--model", &model, "--prompt", "16", "--generate", "4", "--batch", "1,3", "--json"]);
+        assert_eq!(lines.lines().count(), 2, "{name}: {lines}");
+        let logits = |tokens: &[String]| {
+            stdout(&["logits", "--model", &model, "--context", "100", "--tokens", &tokens.join(","), "--out", &out]);
+            std::fs::read(&out).expect("written").split_off(128)
+        };
+        let (all, some) = (logits(&tokens), logits(&tokens[..70]));
+        assert_eq!(all.len(), 100 * 71 * 4, "{name}");
+        assert!(all[..some.len()] == some, "{name}: the first rows depend on what follows");
+        assert!(all.chunks(4).all(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]).is_finite()), "{name}");
+    }
+}
+
+#[test]
 fn perplexity_and_bench_print_one_json_object_a_line() {
     let folder = tempfile::tempdir().expect("a folder");
     let text = folder.path().join("text.txt");

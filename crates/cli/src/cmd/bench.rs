@@ -151,7 +151,8 @@ impl Bench {
         let token = |position: usize| ((stream * 7919 + position * 104_729) % limits.vocab) as u32;
         let start = positions.start;
         let tokens: Vec<u32> = positions.map(token).collect();
-        batch.push(&tokens, start, first..first + blocks);
+        let state = (limits.state_slots > 0).then_some(stream as u32);
+        batch.push_with_state(&tokens, start, first..first + blocks, state);
     }
 }
 

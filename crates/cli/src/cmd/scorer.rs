@@ -46,9 +46,10 @@ impl Scorer {
     ) -> anyhow::Result<()> {
         let limits = self.executor.limits();
         let blocks = 0..tokens.len().div_ceil(limits.block_len) as u32;
+        let state = (limits.state_slots > 0).then_some(0);
         for (start, chunk) in (0..).step_by(CHUNK).zip(tokens.chunks(CHUNK)) {
             self.batch.clear();
-            let rows = self.batch.push(chunk, start, blocks.clone());
+            let rows = self.batch.push_with_state(chunk, start, blocks.clone(), state);
             self.batch.outputs.extend(rows.filter(|row| start + row >= first).map(|row| row as u32));
             let logits = self.executor.forward(&self.batch).context("computing logits")?;
             for (row, logits) in self.batch.outputs.iter().zip(logits.chunks(limits.vocab)) {
