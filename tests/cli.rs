@@ -235,7 +235,8 @@ fn recurrent_models_are_measured_and_scored() {
     let tokens: Vec<String> = (0..100).map(|i| ((7 * i * i + 13 * i + 5) % 71).to_string()).collect();
     for name in ["gguf-qwen35", "gguf-lfm2", "gguf-granitehybrid", "gguf-mamba2"] {
         let model = root().join(format!("crates/model/tests/data/{name}.gguf")).display().to_string();
-        let lines = stdout(&["bench", "--model", &model, "--prompt", "16", "--generate", "4", "--batch", "1,3", "--json"]);
+        let lines =
+            stdout(&["bench", "--model", &model, "--prompt", "16", "--generate", "4", "--batch", "1,3", "--json"]);
         assert_eq!(lines.lines().count(), 2, "{name}: {lines}");
         let logits = |tokens: &[String]| {
             stdout(&["logits", "--model", &model, "--context", "100", "--tokens", &tokens.join(","), "--out", &out]);

@@ -27,6 +27,7 @@ def main(base_url, model=None):
     assert "completion" in shown.capabilities and shown.modelinfo["general.architecture"], shown
     check_chats(client, model)
     check_completions(client, model)
+    check_embeddings(client, model)
     check_errors(client, model)
     print("ok")
 
@@ -65,12 +66,19 @@ def check_completions(client, model):
         assert stopped.response == whole.response[: whole.response.index(stop)], stopped
 
 
+def check_embeddings(client, model):
+    answer = client.embed(model=model, input=["One bird.", "Another bird."])
+    assert len(answer.embeddings) == 2 and answer.prompt_eval_count > 0, answer
+    assert abs(sum(x * x for x in answer.embeddings[0]) - 1) < 1e-4, answer
+    assert client.embeddings(model=model, prompt="One bird.").embedding
+
+
 def check_errors(client, model):
     for status, call in [
         (404, lambda: client.chat(model="no-such-model", messages=MESSAGES)),
         (404, lambda: list(client.chat(model="no-such-model", messages=MESSAGES, stream=True))),
         (400, lambda: client.generate(model=model, prompt="x", suffix="y")),
-        (400, lambda: client.embed(model=model, input="x")),
+        (400, lambda: client.embed(model=model, input=[])),
         (404, lambda: client.delete(model)),
     ]:
         try:

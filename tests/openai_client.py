@@ -12,6 +12,7 @@ def main(base_url, model="default"):
     names = [entry.id for entry in client.models.list()]
     assert names and client.models.retrieve(names[0]).id == names[0], names
     check_completions(client, model, names)
+    check_embeddings(client, model, names)
     check_errors(client, model)
     try:
         client.chat.completions.create(model=model, messages=MESSAGES, max_tokens=1)
@@ -83,6 +84,19 @@ def check_responses(client, model, names):
         raise AssertionError("a deleted response is there")
     except openai.NotFoundError as error:
         assert error.code == "response_not_found", error
+
+
+def check_embeddings(client, model, names):
+    texts = ["One bird.", "Another bird.", "One bird."]
+    # The client asks for base64, unless it is told not to.
+    answer = client.embeddings.create(model=model, input=texts)
+    first, second, again = (entry.embedding for entry in answer.data)
+    assert first == again != second and len(first) == len(second), answer
+    assert abs(sum(x * x for x in first) - 1) < 1e-4 and answer.usage.prompt_tokens > 0, answer
+    plain = client.embeddings.create(model=model, input=texts[0], encoding_format="float").data[0].embedding
+    assert all(abs(a - b) < 1e-6 for a, b in zip(plain, first)), plain
+    short = client.embeddings.create(model=model, input=texts[0], dimensions=4).data[0].embedding
+    assert len(short) == 4 and abs(sum(x * x for x in short) - 1) < 1e-4, short
 
 
 def check_errors(client, model):

@@ -8,6 +8,7 @@
 mod ask;
 mod choice;
 mod constraint;
+mod embed;
 mod generation;
 mod model;
 mod pipeline;
@@ -19,7 +20,8 @@ mod whole;
 
 pub use ask::{Ask, Chat, Ending, Input, PromptText, Service};
 pub use constraint::{Constrained, ToolChoice};
-pub use engine::Priority;
+pub use embed::{Embedder, MakeEncoder, normalized};
+pub use engine::{Pooling, Priority};
 pub use generation::{Event, Generation, Reason, Tally, Usage};
 pub use model::{LoadedModel, ModelInfo};
 pub use pipeline::{TokenLogprob, TokenText};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use engine::{EngineConfig, EngineHandle, Executor, Observer, RequestId};
 use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, EncodeOptions, Tokenizer};
 
-use crate::Sampling;
+use crate::{Embedder, Sampling};
 
 /// Gives the time since some fixed moment.
 pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -39,6 +39,7 @@ pub struct LoadedModel {
     pub(crate) markers: Arc<[u32]>,
     /// Its vocabulary as constraints need it; made when it is first asked for.
     pub(crate) constrainer: OnceLock<Result<Constrainer, ConstraintError>>,
+    pub(crate) embedder: Option<Embedder>,
     context: usize,
     streams: usize,
     engine: EngineHandle,
@@ -68,6 +69,7 @@ impl LoadedModel {
             markers: markers(&info),
             constrainer: OnceLock::new(),
             info,
+            embedder: None,
             context,
             streams,
             engine,

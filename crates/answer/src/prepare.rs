@@ -112,7 +112,7 @@ impl LoadedModel {
         self.check_tokens("stop_token_ids", ask.ending.token_ids.iter().copied())
     }
 
-    fn check_tokens(&self, param: &str, ids: impl IntoIterator<Item = u32>) -> Result<(), Problem> {
+    pub(crate) fn check_tokens(&self, param: &str, ids: impl IntoIterator<Item = u32>) -> Result<(), Problem> {
         let vocab = self.info.tokenizer.vocab();
         let Some(id) = ids.into_iter().find(|id| *id as usize >= vocab) else { return Ok(()) };
         let message =

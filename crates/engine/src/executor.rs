@@ -47,6 +47,20 @@ pub trait Executor: Send {
     fn forget(&mut self, _blocks: &[u32]) {}
 }
 
+impl<E: Executor + ?Sized> Executor for Box<E> {
+    fn limits(&self) -> ExecutorLimits {
+        (**self).limits()
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        (**self).forward(batch)
+    }
+
+    fn forget(&mut self, blocks: &[u32]) {
+        (**self).forget(blocks);
+    }
+}
+
 /// A compiled program on a backend, in this process.
 pub struct BackendExecutor<B: Backend> {
     backend: B,

@@ -6,6 +6,7 @@
 mod commit;
 mod delivery;
 mod driver;
+mod encoder;
 mod event;
 mod executor;
 mod faults;
@@ -33,6 +34,7 @@ use graph::Batch;
 
 use delivery::{Delivery, Drawn};
 pub use driver::spawn;
+pub use encoder::{Encoded, Encoder, EncoderText, Pooling};
 pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};
 pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits};
 pub use faults::FAILURES_IN_A_ROW;

@@ -21,6 +21,25 @@ impl GraphBuilder {
         GraphBuilder::default()
     }
 
+    /// The graph that computes a value of `graph`, up to the node that gives it; the value keeps its id, and so do all weights and
+    /// memories, so that programs of both graphs can use one copy of the weights.
+    ///
+    /// # Errors
+    /// If the graph has no such value, or was rewritten since it was built.
+    pub fn until(graph: &Graph, value: ValueId) -> Result<GraphBuilder, GraphError> {
+        let fault = |reason: &str| GraphError { op: "a part of a graph".into(), reason: reason.into() };
+        let last = graph.nodes().iter().position(|node| node.outputs.contains(&value));
+        let last = last.ok_or_else(|| fault("the value is another graph's"))?;
+        let mut builder = GraphBuilder { weights: graph.weights().to_vec(), ..GraphBuilder::new() };
+        graph.memory().iter().for_each(|memory| _ = builder.memory(*memory));
+        for node in &graph.nodes()[..=last] {
+            if builder.push_all(node.op.clone(), &node.inputs)? != node.outputs {
+                return Err(fault("its values are not in the order in which they are computed"));
+            }
+        }
+        Ok(builder)
+    }
+
     /// Declares a weight. Its shape and type are checked when the graph is finished.
     pub fn weight(&mut self, info: WeightInfo) -> WeightId {
         self.weights.push(info);

@@ -15,8 +15,8 @@ use tensor::DType;
 use crate::{Metadata, Model, ModelError};
 pub(crate) use files::Files;
 pub use generation::GenerationConfig;
-pub use side::TokenizerFiles;
 pub(crate) use side::read_optional;
+pub use side::{PoolingType, TokenizerFiles};
 
 /// Which family of files a model came in; decides names of tensors and the layout of some.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

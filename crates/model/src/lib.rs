@@ -18,7 +18,7 @@ mod spec;
 mod texts;
 
 pub use bind::Model;
-pub use checkpoint::{Checkpoint, Format, GenerationConfig, TensorInfo, TokenizerFiles};
+pub use checkpoint::{Checkpoint, Format, GenerationConfig, PoolingType, TensorInfo, TokenizerFiles};
 pub use convert::FromValue;
 pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};

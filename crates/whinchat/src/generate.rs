@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Sampling};
+use answer::{Ask, Chat, Embedder, Ending, Generation, Input, LoadedModel, ModelInfo, Pooling, PromptText, Sampling};
 use engine::{EngineConfig, Observer};
-use model::GenerationConfig;
+use model::{GenerationConfig, PoolingType};
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
 
 use kernels::Cpu;
@@ -120,11 +120,12 @@ impl Model {
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine
         };
-        let executor = prepared.executor_on(cpu, progress)?;
+        let pooling = pooling(checkpoint.pooling()?);
+        let (executor, (width, encoder)) = prepared.executors_on(cpu, progress)?;
         let start = Instant::now();
         let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), observer)
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model { loaded, template: origin })
+        Ok(Model { loaded: loaded.with_embedder(Embedder::new(pooling, width, encoder)), template: origin })
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -154,6 +155,18 @@ impl Model {
     fn text(&self, ask: &Ask) -> Result<String, Error> {
         let mut answers = self.begin(ask)?.wait()?;
         Ok(answers.pop().map(|answer| answer.text).unwrap_or_default())
+    }
+
+    /// The vectors of texts, each of length 1: texts that mean the like have vectors with a large scalar product. The model pools
+    /// its rows as its files say, else it takes the last one. Blocks until all are computed.
+    ///
+    /// # Errors
+    /// If a text is empty or longer than the context, or computing fails.
+    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+        let texts: Vec<_> = texts.iter().map(|text| PromptText::Text((*text).to_owned())).collect();
+        let tokens = self.loaded.embedding_tokens("texts", &texts, (None, false))?;
+        let vectors = pollster::block_on(self.loaded.embed(tokens, None)?)?;
+        Ok(vectors.into_iter().map(|vector| answer::normalized(vector, None)).collect())
     }
 
     /// What a text is to this model: a user's message if it chats, else something to continue.
@@ -239,4 +252,13 @@ fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
         }
     }
     all.into()
+}
+
+/// A model that only looks back has seen all of a text in its last row.
+fn pooling(own: Option<PoolingType>) -> Pooling {
+    match own {
+        Some(PoolingType::Mean) => Pooling::Mean,
+        Some(PoolingType::First) => Pooling::First,
+        Some(PoolingType::Last) | None => Pooling::Last,
+    }
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{BackendExecutor, EngineConfig};
+use answer::MakeEncoder;
+use engine::{BackendExecutor, EngineConfig, Executor};
 use graph::{Backend, Graph, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound};
@@ -75,6 +76,7 @@ pub struct Prepared {
     pub memory: Memory,
     /// What is computed: the model's graph, fused.
     graph: Graph,
+    disabled_rules: Vec<String>,
     threads: Option<usize>,
     pin: bool,
     pub(crate) engine: EngineConfig,
@@ -132,9 +134,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         }
     };
     let model = checkpoint.bind(Some(context))?;
-    let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
-    let graph =
-        graph::fuse(model.graph(), Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph;
+    let graph = fused(model.graph(), &options.disabled_rules)?;
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
     let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
@@ -159,6 +159,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         limits,
         memory,
         graph,
+        disabled_rules: options.disabled_rules.clone(),
         threads: options.threads,
         pin: options.pin,
         engine: EngineConfig { max_sequences, ..options.engine },
@@ -194,6 +195,40 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
+        let weights = self.weights(&backend, progress)?;
+        compiled(backend, &self.graph, weights, self.limits)
+    }
+
+    /// What computes logits; how wide hidden states are, and what makes an executor of them when it is first asked. Both share the
+    /// weights.
+    ///
+    /// # Errors
+    /// As [`Prepared::executor`].
+    pub(crate) fn executors_on(
+        &self,
+        backend: Cpu,
+        progress: Progress,
+    ) -> Result<(BackendExecutor<Cpu>, (usize, MakeEncoder)), Error> {
+        let weights = self.weights(&backend, progress)?;
+        let hidden = fused(&self.model.hidden_states()?, &self.disabled_rules)?;
+        let (limits, width) = (self.encoder_limits(), hidden.output_width());
+        let (cpu, shared) = (backend.clone(), weights.clone());
+        let make = move || {
+            let executor = compiled(cpu, &hidden, shared, limits).map_err(|e| e.to_string())?;
+            Ok(Box::new(executor) as Box<dyn Executor>)
+        };
+        Ok((compiled(backend, &self.graph, weights, self.limits)?, (width, Box::new(make))))
+    }
+
+    /// Every row may be wanted, and a text as long as the context fits, with others beside it.
+    fn encoder_limits(&self) -> Limits {
+        let Limits { max_tokens, kv_blocks, block_len, .. } = self.limits;
+        let enough = (self.context + max_tokens).div_ceil(block_len) + max_tokens / block_len;
+        Limits { max_outputs: max_tokens, kv_blocks: enough.min(kv_blocks), ..self.limits }
+    }
+
+    /// Brings the weights to the device.
+    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<Vec<Arc<<Cpu as Backend>::Weight>>, Error> {
         let graph = &self.graph;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();
@@ -205,7 +240,22 @@ impl Prepared {
             done += size(id);
             progress("loading", done, total);
         }
-        let program = backend.compile(graph, weights, self.limits)?;
-        Ok(BackendExecutor::new(backend, program, self.limits, graph.output_width()))
+        Ok(weights)
     }
+}
+
+/// A graph in the form in which the CPU computes it.
+fn fused(graph: &Graph, disabled: &[String]) -> Result<Graph, Error> {
+    let disabled: Vec<&str> = disabled.iter().map(String::as_str).collect();
+    Ok(graph::fuse(graph, Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph)
+}
+
+fn compiled(
+    backend: Cpu,
+    graph: &Graph,
+    weights: Vec<Arc<<Cpu as Backend>::Weight>>,
+    limits: Limits,
+) -> Result<BackendExecutor<Cpu>, Error> {
+    let program = backend.compile(graph, weights, limits)?;
+    Ok(BackendExecutor::new(backend, program, limits, graph.output_width()))
 }

@@ -3,6 +3,7 @@
 mod behaviour;
 mod channel;
 mod driver;
+mod encoder;
 mod executor;
 mod faults;
 mod inbox;

@@ -13,15 +13,20 @@ use crate::{Checkpoint, ModelError};
 
 pub(super) type Value = Result<ValueId, ModelError>;
 
-/// The graph, and where each of its weights comes from.
+/// A graph, and where its weights come from.
+pub(crate) struct Built {
+    pub(crate) graph: Graph,
+    /// Of each weight.
+    pub(crate) bindings: Vec<Binding>,
+    /// What the head reads: the normalized rows of the last layer.
+    pub(crate) hidden: ValueId,
+}
+
+/// The graph of a model.
 ///
 /// # Errors
 /// If a tensor is missing, does not fit, or has no place in the graph.
-pub(crate) fn build(
-    checkpoint: &Checkpoint,
-    spec: &ModelSpec,
-    weights: Binder<'_>,
-) -> Result<(Graph, Vec<Binding>), ModelError> {
+pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'_>) -> Result<Built, ModelError> {
     let mut builder = Builder { checkpoint, spec, weights, kv: vec![] };
     let table = builder.weights.embed(spec.vocab, spec.width)?;
     let x = builder.push(Op::Embed { table }, &[])?;
@@ -33,11 +38,12 @@ pub(crate) fn build(
         x = embeds.map_or(Ok(x), |embeds| builder.add_layer_embed(layer, embeds, x))?;
         x = if spec.layer(layer).scaled { builder.scaled(layer, x)? } else { x };
     }
-    let logits = builder.logits(table, x)?;
+    let hidden = builder.hidden(x)?;
+    let logits = builder.logits(table, hidden)?;
     builder.weights.refuse_rest(spec)?;
     let Builder { checkpoint, weights, .. } = builder;
     let graph = weights.graph.finish("logits", logits).map_err(|e| broken(checkpoint, e))?;
-    Ok((graph, weights.bindings))
+    Ok(Built { graph, bindings: weights.bindings, hidden })
 }
 
 /// Builds a graph.
@@ -337,14 +343,18 @@ impl Builder<'_> {
     }
 
     /// Of every row, then of those whose logits are wanted: that only these are computed is a rule of fusion.
-    fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
+    fn hidden(&mut self, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = self.weights.output_norm(spec.width)?;
         let bias = match spec.norm.kind {
             NormKind::Layer { bias: true } => Some(self.weights.output_norm_bias(spec.width)?),
             _ => None,
         };
-        let x = self.normalized(weight, bias, (spec.width, spec.eps), x)?;
+        self.normalized(weight, bias, (spec.width, spec.eps), x)
+    }
+
+    fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
+        let spec = self.spec;
         let weight = if spec.output.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let mut logits = self.push(Op::Linear { weight }, &[x])?;
         if spec.output.bias {

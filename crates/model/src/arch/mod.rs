@@ -17,7 +17,7 @@ mod rope_gguf;
 mod rope_hf;
 mod spec;
 
-pub(crate) use build::build;
+pub(crate) use build::{Built, build};
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Recurrence, Windows};

@@ -15,9 +15,9 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use graph::{Graph, WeightId};
+use graph::{Graph, GraphBuilder, Op, ValueId, WeightId};
 
-use crate::arch::{self, Config};
+use crate::arch::{self, Built, Config};
 use crate::{Checkpoint, ModelError, ModelSpec, TensorInfo};
 
 /// A model ready for a backend: its numbers, its graph, and its weights in the files.
@@ -28,6 +28,8 @@ pub struct Model {
     graph: Graph,
     /// In the order of [`Graph::weights`].
     bindings: Vec<Binding>,
+    /// What the head reads.
+    hidden: ValueId,
 }
 
 impl Model {
@@ -35,8 +37,8 @@ impl Model {
     pub(crate) fn bind(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, ModelError> {
         let config = Config::new(checkpoint)?;
         let spec = arch::read_spec(&config, context)?;
-        let (graph, bindings) = arch::build(checkpoint, &spec, Binder::new(&config)?)?;
-        Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings })
+        let Built { graph, bindings, hidden } = arch::build(checkpoint, &spec, Binder::new(&config)?)?;
+        Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden })
     }
 
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
@@ -59,6 +61,20 @@ impl Model {
     /// Its computation.
     pub fn graph(&self) -> &Graph {
         &self.graph
+    }
+
+    /// The part of its computation before the head, which gives the normalized rows of the last layer: `[outputs, width]`. Its
+    /// weights have the ids that they have in [`Model::graph`].
+    ///
+    /// # Errors
+    /// Never, unless the graph is broken.
+    pub fn hidden_states(&self) -> Result<Graph, ModelError> {
+        let graph = || {
+            let mut builder = GraphBuilder::until(&self.graph, self.hidden)?;
+            let selected = builder.push(Op::SelectOutputs, &[self.hidden])?;
+            builder.finish("hidden states", selected)
+        };
+        graph().map_err(|e| self.checkpoint.invalid(&e.op, e.reason))
     }
 
     /// The bytes of a weight in the form its `WeightInfo` says: straight from the map where the file has them so, else

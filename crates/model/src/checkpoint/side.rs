@@ -64,6 +64,30 @@ impl Checkpoint {
         Ok(None)
     }
 
+    /// How its makers pool rows into one vector, if they say: `ARCHITECTURE.pooling_type`, or sentence-transformers'
+    /// 1_Pooling/config.json.
+    ///
+    /// # Errors
+    /// If a side file is there and cannot be read.
+    pub fn pooling(&self) -> Result<Option<PoolingType>, ModelError> {
+        if self.format() == Format::Gguf {
+            let Some(arch) = self.metadata().read::<&str>("general.architecture")? else { return Ok(None) };
+            return Ok(match self.metadata().read::<u32>(&format!("{arch}.pooling_type"))? {
+                Some(1) => Some(PoolingType::Mean),
+                Some(2) => Some(PoolingType::First),
+                Some(3) => Some(PoolingType::Last),
+                _ => None,
+            });
+        }
+        let json = self.side_json("1_Pooling/config.json")?.unwrap_or_default();
+        let modes = [
+            ("pooling_mode_mean_tokens", PoolingType::Mean),
+            ("pooling_mode_cls_token", PoolingType::First),
+            ("pooling_mode_lasttoken", PoolingType::Last),
+        ];
+        Ok(modes.into_iter().find(|(key, _)| json.get(key).is_some_and(|on| on == true)).map(|(_, mode)| mode))
+    }
+
     /// A JSON file beside the weights.
     pub(super) fn side_json(&self, name: &str) -> Result<Option<Json>, ModelError> {
         let Some(bytes) = self.side_bytes(name)? else { return Ok(None) };
@@ -82,6 +106,17 @@ impl Checkpoint {
     fn side_bytes(&self, name: &str) -> Result<Option<Vec<u8>>, ModelError> {
         self.folder.as_ref().map_or(Ok(None), |folder| read_optional(&folder.join(name)))
     }
+}
+
+/// How rows become one vector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PoolingType {
+    /// The mean of all.
+    Mean,
+    /// The first.
+    First,
+    /// The last.
+    Last,
 }
 
 /// A template, or the one called "default" of a list with names.

@@ -11,6 +11,7 @@ mod ollama;
 mod openai;
 mod sampling;
 mod stream;
+mod vectors;
 
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;

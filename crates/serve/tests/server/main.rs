@@ -6,6 +6,7 @@ mod anthropic;
 mod cancellation;
 mod client;
 mod documentation;
+mod embeddings;
 mod errors;
 mod lifecycle;
 mod metrics;

@@ -278,7 +278,7 @@ async fn problems_have_their_shape() {
         (GENERATE, raw("x", json!({ "images": ["AA=="] })), "images is not supported"),
         (GENERATE, raw("x", json!({ "system": "S" })), "system together with raw is not supported"),
         (GENERATE, raw(&"x".repeat(64), json!({})), "context of 64 tokens"),
-        ("/api/embed", json!({ "model": "tiny", "input": "x" }), "/api/embed is not supported"),
+        ("/api/embed", json!({ "model": "tiny" }), "input is missing"),
     ];
     for (path, body, message) in cases {
         server.check(path, &body, 400, &json!({ "error": format!("~{message}") })).await;

@@ -28,6 +28,8 @@ async fn answers_fit_the_specification() {
         ("/v1/responses", json!({ "input": "hi", "max_output_tokens": 2, "top_logprobs": 2 }), "Response"),
         ("/v1/responses", json!({ "input": "hi", "background": true }), "Response"),
         ("/v1/responses", json!({}), "ErrorResponse"),
+        ("/v1/embeddings", json!({ "input": ["hi", "x"] }), "CreateEmbeddingResponse"),
+        ("/v1/embeddings", json!({}), "ErrorResponse"),
         ("/v1/completions", json!({}), "ErrorResponse"),
         ("/v1/completions", json!({ "prompt": "x", "n": 0 }), "ErrorResponse"),
     ];

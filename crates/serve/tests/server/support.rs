@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::time::{Duration, Instant};
 
-use answer::{LoadedModel, ModelInfo, Sampling};
+use answer::{Embedder, LoadedModel, ModelInfo, Pooling, Sampling};
 use engine::{EngineConfig, EngineHandle, EngineStats, Executor, Observer};
 use serde_json::{Value, json};
 use serve::App;
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::client::{Answer, fetch};
-use crate::model::{END, Scripted, template, tokenizer};
+use crate::model::{END, Scripted, VOCAB, template, tokenizer};
 
 /// Longest sequence of the tests' model.
 pub(crate) const CONTEXT: usize = 1 << 20;
@@ -144,7 +144,9 @@ pub(crate) fn observed(
     };
     let began = Instant::now();
     let model = LoadedModel::start(info, executor, config, move || began.elapsed(), observer).expect("a thread");
-    (model.engine().clone(), model)
+    let encoder = || Ok(Box::new(Scripted { kv_blocks: 64, gate: None, logits: Vec::new() }) as Box<dyn Executor>);
+    let embedder = Embedder::new(Pooling::Last, VOCAB, Box::new(encoder));
+    (model.engine().clone(), model.with_embedder(embedder))
 }
 
 /// A gate for a model: each step waits for a permit; dropping the sender opens it for good.

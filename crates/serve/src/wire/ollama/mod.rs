@@ -1,5 +1,6 @@
 //! Ollama's dialect: chats, completions, and what is said of models.
 
+mod embed;
 mod error;
 mod messages;
 mod models;
@@ -9,12 +10,10 @@ mod request;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::Uri;
-use axum::response::Response;
 use axum::routing::{get, post};
 
 use super::answer;
-use crate::{App, Kind, Problem};
+use crate::App;
 
 pub(super) use error::problem;
 /// `POST /api/chat`.
@@ -32,12 +31,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/api/ps", get(models::running))
         .route("/api/show", post(models::show))
         .route("/api/version", get(models::version))
-        .route("/api/embed", post(refused))
-        .route("/api/embeddings", post(refused))
-}
-
-/// A path of Ollama's that this server does not have yet.
-async fn refused(uri: Uri) -> Response {
-    let message = format!("{} is not supported by this server: it has no embeddings.", uri.path());
-    problem(&Problem::new(Kind::Ask(::answer::Kind::Unsupported), message))
+        .route("/api/embed", post(embed::embed))
+        .route("/api/embeddings", post(embed::embeddings))
 }

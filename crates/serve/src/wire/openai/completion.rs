@@ -101,11 +101,7 @@ impl Choice {
 }
 
 fn input(fields: Fields<'_>) -> Result<Input, Problem> {
-    let items = match fields.required("prompt")? {
-        Value::String(text) => vec![PromptText::Text(text.clone())],
-        Value::Array(items) => array(items)?,
-        other => return Err(wrong_type("prompt", "a string, an array of strings or token ids", other)),
-    };
+    let items = texts("prompt", fields.required("prompt")?, MAX_PROMPTS)?;
     Ok(Input::Prompts { items, echo: fields.bool("echo")?.unwrap_or(false) })
 }
 
@@ -114,15 +110,22 @@ fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
     Ok(count.and_then(|count| usize::try_from(count).ok()))
 }
 
-/// Token ids are one prompt; strings and arrays of token ids are a prompt each.
-fn array(items: &[Value]) -> Result<Vec<PromptText>, Problem> {
-    let wrong = |message: String| Err(Problem::of(Kind::InvalidValue, "prompt", message));
-    match items {
-        [] => wrong("prompt is an empty array. Write at least one prompt.".into()),
-        [Value::Number(_), ..] => Ok(vec![PromptText::Tokens(tokens("prompt", items)?)]),
+/// At most so many texts. A string is one; token ids are one; strings and arrays of token ids are one each.
+pub(crate) fn texts(param: &str, value: &Value, most: usize) -> Result<Vec<PromptText>, Problem> {
+    let items = match value {
+        Value::String(text) => return Ok(vec![PromptText::Text(text.clone())]),
+        Value::Array(items) => items,
+        other => return Err(wrong_type(param, "a string, an array of strings or token ids", other)),
+    };
+    match &items[..] {
+        [] => {
+            let message = format!("{param} is an empty array. Write at least one {param}.");
+            Err(Problem::of(Kind::InvalidValue, param, message))
+        }
+        [Value::Number(_), ..] => Ok(vec![PromptText::Tokens(tokens(param, items)?)]),
         _ => {
-            check_length("prompt", items.len(), MAX_PROMPTS)?;
-            items.iter().enumerate().map(|(i, item)| one(&format!("prompt[{i}]"), item)).collect()
+            check_length(param, items.len(), most)?;
+            items.iter().enumerate().map(|(i, item)| one(&format!("{param}[{i}]"), item)).collect()
         }
     }
 }

@@ -3,6 +3,7 @@
 mod chat;
 mod completion;
 mod constraint;
+mod embeddings;
 mod error;
 mod logprobs;
 mod messages;
@@ -20,7 +21,7 @@ use super::answer;
 use crate::App;
 
 pub(super) use chat::{ChatCompletion, chat};
-pub(super) use completion::Completion;
+pub(super) use completion::{Completion, texts};
 pub(super) use error::{problem, status};
 pub(super) use responses::Responses;
 pub(crate) use responses::Store;
@@ -32,5 +33,6 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/chat/completions", post(answer::<ChatCompletion>))
         .route("/v1/completions", post(answer::<Completion>))
+        .route("/v1/embeddings", post(embeddings::embeddings))
         .merge(responses::routes())
 }

@@ -1,0 +1,226 @@
+//! Vectors of texts: a thread that computes hidden states, started when it is first asked for.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use engine::{Encoder, EncoderText, Executor, ExecutorError, Pooling};
+use futures_channel::oneshot;
+use text::EncodeOptions;
+
+use crate::{Kind, LoadedModel, Problem, PromptText};
+
+/// Texts that wait at most.
+const MAX_WAITING: usize = 4096;
+
+/// Makes what computes hidden states.
+pub type MakeEncoder = Box<dyn FnOnce() -> Result<Box<dyn Executor>, String> + Send>;
+
+/// How a model turns texts into vectors. Nothing is in memory until the first text.
+pub struct Embedder {
+    /// How rows are pooled where nobody says.
+    pooling: Pooling,
+    /// Numbers of a vector.
+    width: usize,
+    state: Mutex<State>,
+    waiting: Arc<AtomicUsize>,
+}
+
+enum State {
+    /// Nobody has asked yet.
+    New(Option<MakeEncoder>),
+    Running(Sender<Job>, JoinHandle<()>),
+    Failed(Problem),
+}
+
+struct Job {
+    tokens: Vec<u32>,
+    pooling: Pooling,
+    reply: Reply,
+}
+
+/// Where a vector goes. Dropping its other end says that nobody wants it.
+type Reply = oneshot::Sender<Result<Vec<f32>, ExecutorError>>;
+
+impl Embedder {
+    /// An embedder of vectors of `width` numbers, whose executor is made when it is first needed. Rows are pooled as `pooling` says
+    /// where nobody asks for something else.
+    pub fn new(pooling: Pooling, width: usize, make: MakeEncoder) -> Embedder {
+        Embedder { pooling, width, state: Mutex::new(State::New(Some(make))), waiting: Arc::default() }
+    }
+
+    /// Where texts go.
+    fn sender(&self) -> Result<Sender<Job>, Problem> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let State::New(make) = &mut *state {
+            let started = make.take().map_or_else(|| Err("it was given up".to_owned()), |make| self.start(make));
+            *state = started.unwrap_or_else(|why| {
+                State::Failed(Problem::new(Kind::Failed, format!("The model cannot compute embeddings: {why}.")))
+            });
+        }
+        match &*state {
+            State::Running(sender, _) => Ok(sender.clone()),
+            State::Failed(problem) => Err(problem.clone()),
+            State::New(_) => Err(Problem::new(Kind::Internal, "The embedder was not started.")),
+        }
+    }
+
+    fn start(&self, make: MakeEncoder) -> Result<State, String> {
+        let encoder = Encoder::new(make()?);
+        let (sender, jobs) = mpsc::channel();
+        let waiting = Arc::clone(&self.waiting);
+        let thread = std::thread::Builder::new().name("embedder".to_owned());
+        let thread = thread.spawn(move || work(encoder, &jobs, &waiting)).map_err(|e| e.to_string())?;
+        Ok(State::Running(sender, thread))
+    }
+
+    /// Reserves room for so many texts, if there is.
+    fn reserve(&self, texts: usize) -> Result<(), Problem> {
+        let fits = |waiting: usize| (waiting + texts <= MAX_WAITING).then_some(waiting + texts);
+        let reserved = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+        reserved.map(drop).map_err(|waiting| {
+            let message =
+                format!("{waiting} texts wait to be embedded, and at most {MAX_WAITING} may. Try again later.");
+            Problem::new(Kind::Busy, message)
+        })
+    }
+}
+
+impl Drop for Embedder {
+    /// Waits for the thread; texts that are not computed yet are given up by who asked for them.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let State::Running(sender, thread) = std::mem::replace(state, State::New(None)) {
+            drop(sender);
+            // A thread that panicked has ended too.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Computes what comes until nobody can send any more.
+fn work(mut encoder: Encoder<Box<dyn Executor>>, jobs: &Receiver<Job>, waiting: &AtomicUsize) {
+    let mut replies: BTreeMap<u64, Reply> = BTreeMap::new();
+    let mut ids = 0..;
+    let mut take = |job: Job, encoder: &mut Encoder<_>, replies: &mut BTreeMap<u64, Reply>| {
+        let Some(id) = ids.next() else { return };
+        encoder.push(EncoderText { id, tokens: job.tokens, pooling: job.pooling });
+        replies.insert(id, job.reply);
+    };
+    loop {
+        if encoder.is_idle() {
+            match jobs.recv() {
+                Ok(job) => take(job, &mut encoder, &mut replies),
+                Err(_) => return,
+            }
+        }
+        jobs.try_iter().for_each(|job| take(job, &mut encoder, &mut replies));
+        let before = replies.len();
+        replies.retain(|_, reply| !reply.is_canceled());
+        encoder.forget(|id| !replies.contains_key(&id));
+        let given_up = before - replies.len();
+        let ended = encoder.step();
+        waiting.fetch_sub(given_up + ended.len(), Ordering::AcqRel);
+        for (id, vector) in ended {
+            // Who asked may be gone.
+            let _ = replies.remove(&id).map(|reply| reply.send(vector));
+        }
+    }
+}
+
+impl LoadedModel {
+    /// Lets it turn texts into vectors.
+    #[must_use]
+    pub fn with_embedder(mut self, embedder: Embedder) -> LoadedModel {
+        self.embedder = Some(embedder);
+        self
+    }
+
+    /// Numbers of a vector of [`LoadedModel::embed`]; `None` if it gives none.
+    pub fn embedding_width(&self) -> Option<usize> {
+        self.embedder.as_ref().map(|embedder| embedder.width)
+    }
+
+    /// The tokens of each text, of at most `most` tokens each (default: as many as the context has). With `cut`, what is longer
+    /// is cut to it.
+    ///
+    /// # Errors
+    /// If a text is empty, too long, or has a token that is not in the vocabulary; `param` is where the texts come from.
+    pub fn embedding_tokens(
+        &self,
+        param: &str,
+        texts: &[PromptText],
+        (most, cut): (Option<usize>, bool),
+    ) -> Result<Vec<Vec<u32>>, Problem> {
+        let most = most.unwrap_or(usize::MAX).min(self.context());
+        let read = |(i, text): (usize, &PromptText)| {
+            let param = if texts.len() == 1 { param.to_owned() } else { format!("{param}[{i}]") };
+            let mut tokens = match text {
+                PromptText::Text(text) => {
+                    self.info.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: false })
+                }
+                PromptText::Tokens(tokens) => tokens.clone(),
+            };
+            self.check_tokens(&param, tokens.iter().copied())?;
+            if tokens.is_empty() {
+                return Err(Problem::of(Kind::InvalidValue, &param, format!("{param} has no tokens. Write a text.")));
+            }
+            if tokens.len() > most && !cut {
+                let length = tokens.len();
+                let message = format!("{param} has {length} tokens; at most {most} can be embedded. Shorten it.");
+                return Err(Problem { param: Some(param), ..Problem::new(Kind::ContextLength, message) });
+            }
+            tokens.truncate(most);
+            Ok(tokens)
+        };
+        texts.iter().enumerate().map(read).collect()
+    }
+
+    /// The vector of each text, as the model's hidden states are; see [`normalized`]. The future ends when all are computed;
+    /// dropping it gives them up.
+    ///
+    /// # Errors
+    /// If the model gives no vectors, too many texts wait already, or computing fails.
+    pub fn embed(
+        &self,
+        texts: Vec<Vec<u32>>,
+        pooling: Option<Pooling>,
+    ) -> Result<impl Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send + use<>, Problem> {
+        let embedder = self.embedder.as_ref().ok_or_else(|| {
+            Problem::new(Kind::Unsupported, format!("The model {} gives no embeddings.", self.info.name))
+        })?;
+        let sender = embedder.sender()?;
+        embedder.reserve(texts.len())?;
+        let pooling = pooling.unwrap_or(embedder.pooling);
+        let ask = |tokens| {
+            let (reply, vector) = oneshot::channel();
+            // If the thread has ended, the vector's end of the channel says so.
+            let _ = sender.send(Job { tokens, pooling, reply });
+            vector
+        };
+        let vectors: Vec<_> = texts.into_iter().map(ask).collect();
+        Ok(async move {
+            let failed = |why: String| Problem::new(Kind::Internal, format!("Computing an embedding failed: {why}."));
+            let mut all = Vec::with_capacity(vectors.len());
+            for vector in vectors {
+                let vector = vector.await.map_err(|_| failed("the embedder has ended".to_owned()))?;
+                all.push(vector.map_err(|error| failed(error.to_string()))?);
+            }
+            Ok(all)
+        })
+    }
+}
+
+/// The first `dimensions` numbers of a vector, scaled to length 1. Models that are trained so ("Matryoshka Representation
+/// Learning", Kusupati et al. 2022) keep most of what a vector says in its first numbers.
+pub fn normalized(mut vector: Vec<f32>, dimensions: Option<usize>) -> Vec<f32> {
+    vector.truncate(dimensions.unwrap_or(usize::MAX));
+    let length = vector.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    if length > 0.0 {
+        vector.iter_mut().for_each(|x| *x = (f64::from(*x) / length) as f32);
+    }
+    vector
+}

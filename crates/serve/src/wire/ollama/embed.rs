@@ -1,0 +1,52 @@
+//! `POST /api/embed`, and its older form `POST /api/embeddings` for one text.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::error;
+use super::models::{tagged, untagged};
+use crate::wire::fields::{self, Fields};
+use crate::wire::vectors::{Vectors, Wanted, vectors};
+use crate::{App, Problem};
+
+pub(super) async fn embed(State(app): State<Arc<App>>, request: Request) -> Response {
+    match vectors(app, request, parse).await {
+        Ok(Vectors { model, vectors, tokens, took, .. }) => Json(json!({
+            "model": tagged(&model.info.name), "embeddings": vectors, "total_duration": took.as_nanos() as u64,
+            "load_duration": 0, "prompt_eval_count": tokens,
+        }))
+        .into_response(),
+        Err(problem) => error::problem(&problem),
+    }
+}
+
+pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) -> Response {
+    match vectors(app, request, parse_one).await {
+        Ok(answer) => Json(json!({ "embedding": answer.vectors.first() })).into_response(),
+        Err(problem) => error::problem(&problem),
+    }
+}
+
+fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
+    let map = fields::object(body)?;
+    let fields = Fields(&map);
+    let mut wanted = named(Wanted::new(fields, "input", ())?);
+    wanted.cut = fields.bool("truncate")?.unwrap_or(true);
+    Ok(wanted)
+}
+
+/// The older form cuts what is too long, and gives the vector as the model has it.
+fn parse_one(body: &[u8]) -> Result<Wanted<()>, Problem> {
+    let map = fields::object(body)?;
+    let wanted = named(Wanted::new(Fields(&map), "prompt", ())?);
+    Ok(Wanted { cut: true, raw: true, ..wanted })
+}
+
+fn named(mut wanted: Wanted<()>) -> Wanted<()> {
+    wanted.model = wanted.model.map(|name| untagged(&name).to_owned());
+    wanted
+}

@@ -1,0 +1,114 @@
+//! Vectors of texts: what the endpoints of every dialect share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use answer::{LoadedModel, Pooling, PromptText, normalized};
+use axum::extract::Request;
+use serde_json::Value;
+
+use super::fields::Fields;
+use super::{blocking, openai};
+use crate::http::body;
+use crate::{App, Kind, Problem};
+
+/// Texts in a request at most, as OpenAI has it.
+const MAX_TEXTS: usize = 2048;
+
+/// What a request asks for, and what the form of its answer needs.
+pub(super) struct Wanted<F> {
+    pub(super) model: Option<String>,
+    /// The field that the texts come from.
+    pub(super) param: &'static str,
+    pub(super) texts: Vec<PromptText>,
+    /// Tokens of a text at most, if fewer than the context has.
+    pub(super) most: Option<usize>,
+    /// Cut what is longer.
+    pub(super) cut: bool,
+    pub(super) pooling: Option<Pooling>,
+    /// The first numbers of each vector; all if `None`.
+    pub(super) dimensions: Option<usize>,
+    /// Give the vectors as the model has them, not with length 1.
+    pub(super) raw: bool,
+    pub(super) form: F,
+}
+
+impl<F> Wanted<F> {
+    /// The texts of a field, embedded as the model does it by itself.
+    pub(super) fn new(fields: Fields<'_>, param: &'static str, form: F) -> Result<Wanted<F>, answer::Problem> {
+        Ok(Wanted {
+            model: fields.string("model")?.map(str::to_owned),
+            param,
+            texts: openai::texts(param, fields.required(param)?, MAX_TEXTS)?,
+            most: None,
+            cut: false,
+            pooling: pooling(fields)?,
+            dimensions: fields.count("dimensions", 1)?,
+            raw: false,
+            form,
+        })
+    }
+}
+
+/// What came of a request.
+pub(super) struct Vectors<F> {
+    pub(super) model: Arc<LoadedModel>,
+    pub(super) vectors: Vec<Vec<f32>>,
+    /// Of all texts.
+    pub(super) tokens: usize,
+    pub(super) took: Duration,
+    pub(super) form: F,
+}
+
+/// Answers a request for vectors. Dropping the future gives them up.
+pub(super) async fn vectors<F: Send + 'static>(
+    app: Arc<App>,
+    request: Request,
+    parse: fn(&[u8]) -> Result<Wanted<F>, Problem>,
+) -> Result<Vectors<F>, Problem> {
+    app.models()?;
+    let started = Instant::now();
+    let (head, body) = request.into_parts();
+    let body = body::read(&head, body).await?;
+    let (model, wanted, texts) = blocking(app, move |app| {
+        let wanted = parse(&body)?;
+        let model = app.model(wanted.model.as_deref())?;
+        check_dimensions(&model, wanted.dimensions)?;
+        let texts = model.embedding_tokens(wanted.param, &wanted.texts, (wanted.most, wanted.cut))?;
+        Ok((model, wanted, texts))
+    })
+    .await?;
+    let tokens = texts.iter().map(Vec::len).sum();
+    let asked = Arc::clone(&model);
+    // Making the embedder takes its memory: not on the threads that serve everyone.
+    let asked = tokio::task::spawn_blocking(move || asked.embed(texts, wanted.pooling)).await;
+    let vectors = asked.map_err(|_| Problem::new(Kind::Internal, "The embedder could not be started."))??.await?;
+    let finished = |vector| if wanted.raw { vector } else { normalized(vector, wanted.dimensions) };
+    let vectors = vectors.into_iter().map(finished).collect();
+    Ok(Vectors { model, vectors, tokens, took: started.elapsed(), form: wanted.form })
+}
+
+fn check_dimensions(model: &LoadedModel, dimensions: Option<usize>) -> Result<(), answer::Problem> {
+    match (dimensions, model.embedding_width()) {
+        (Some(dimensions), Some(width)) if dimensions > width => {
+            let message = format!("dimensions must be at most {width}, as many as the model's vectors have.");
+            Err(answer::Problem::of(answer::Kind::InvalidValue, "dimensions", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How rows are pooled, if not as the model's files say. Not in OpenAI's API.
+fn pooling(fields: Fields<'_>) -> Result<Option<Pooling>, answer::Problem> {
+    let Some(name) = fields.get("pooling") else { return Ok(None) };
+    match name.as_str() {
+        Some("mean") => Ok(Some(Pooling::Mean)),
+        Some("cls") => Ok(Some(Pooling::First)),
+        Some("last") => Ok(Some(Pooling::Last)),
+        _ => {
+            let is = if let Value::String(name) = name { format!("`{name}`") } else { name.to_string() };
+            let message = format!("pooling must be mean, cls or last, but it is {is}.");
+            Err(answer::Problem::of(answer::Kind::InvalidValue, "pooling", message))
+        }
+    }
+}
