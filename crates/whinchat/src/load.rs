@@ -56,6 +56,14 @@ pub struct LoadOptions {
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
 pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
 
+/// What is computed, fused.
+struct Graphs {
+    /// Of the whole model.
+    logits: Graph,
+    /// Of what is before its head.
+    hidden: Graph,
+}
+
 /// A checkpoint, bound and measured, not yet in memory.
 pub struct Prepared {
     /// What the model is called, if not as its files say.
@@ -74,9 +82,7 @@ pub struct Prepared {
     pub limits: Limits,
     /// What it takes of the memory.
     pub memory: Memory,
-    /// What is computed: the model's graph, fused.
-    graph: Graph,
-    disabled_rules: Vec<String>,
+    graphs: Graphs,
     threads: Option<usize>,
     pin: bool,
     pub(crate) engine: EngineConfig,
@@ -134,7 +140,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         }
     };
     let model = checkpoint.bind(Some(context))?;
-    let graph = fused(model.graph(), &options.disabled_rules)?;
+    let fused = |graph: &Graph| fused(graph, &options.disabled_rules);
+    let graphs = Graphs { logits: fused(model.graph())?, hidden: fused(&model.hidden_states()?)? };
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
     let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
@@ -146,7 +153,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         kv_blocks,
         block_len: BLOCK_LEN,
         kv_type: options.kv_type,
-        state_slots: if graph.state_len() > 0 { max_sequences } else { 0 },
+        state_slots: if graphs.logits.state_len() > 0 { max_sequences } else { 0 },
     };
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
@@ -158,8 +165,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         context,
         limits,
         memory,
-        graph,
-        disabled_rules: options.disabled_rules.clone(),
+        graphs,
         threads: options.threads,
         pin: options.pin,
         engine: EngineConfig { max_sequences, ..options.engine },
@@ -196,7 +202,7 @@ impl Prepared {
     /// As [`Prepared::executor`].
     pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
         let weights = self.weights(&backend, progress)?;
-        compiled(backend, &self.graph, weights, self.limits)
+        compiled(backend, &self.graphs.logits, weights, self.limits)
     }
 
     /// What computes logits; how wide hidden states are, and what makes an executor of them when it is first asked. Both share the
@@ -210,14 +216,14 @@ impl Prepared {
         progress: Progress,
     ) -> Result<(BackendExecutor<Cpu>, (usize, MakeEncoder)), Error> {
         let weights = self.weights(&backend, progress)?;
-        let hidden = fused(&self.model.hidden_states()?, &self.disabled_rules)?;
+        let hidden = self.graphs.hidden.clone();
         let (limits, width) = (self.encoder_limits(), hidden.output_width());
         let (cpu, shared) = (backend.clone(), weights.clone());
         let make = move || {
             let executor = compiled(cpu, &hidden, shared, limits).map_err(|e| e.to_string())?;
             Ok(Box::new(executor) as Box<dyn Executor>)
         };
-        Ok((compiled(backend, &self.graph, weights, self.limits)?, (width, Box::new(make))))
+        Ok((compiled(backend, &self.graphs.logits, weights, self.limits)?, (width, Box::new(make))))
     }
 
     /// Every row may be wanted, and a text as long as the context fits, with others beside it.
@@ -229,7 +235,7 @@ impl Prepared {
 
     /// Brings the weights to the device.
     fn weights(&self, backend: &Cpu, progress: Progress) -> Result<Vec<Arc<<Cpu as Backend>::Weight>>, Error> {
-        let graph = &self.graph;
+        let graph = &self.graphs.logits;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();
         let mut done = 0;
