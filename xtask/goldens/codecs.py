@@ -17,37 +17,58 @@ SCALES = {
     "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2], "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0],
     "MXFP4": [],
 }
+# Types that are only read.
+SCALES_READ = {
+    "NVFP4": [], "IQ1_S": [0], "IQ1_M": [], "IQ2_XXS": [0], "IQ2_XS": [0], "IQ2_S": [0], "IQ3_XXS": [0], "IQ3_S": [0],
+    "TQ1_0": [52], "TQ2_0": [64],
+}
 ENCODED = ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]
 
 
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(20260101)
-    for name in SCALES:
-        kind = GGMLQuantizationType[name]
-        blocks = random_blocks(rng, name, *GGML_QUANT_SIZES[kind])
-        (OUT / f"{name}.blocks").write_bytes(blocks.tobytes())
-        (OUT / f"{name}.decoded").write_bytes(dequantize(blocks, kind).astype("<f4").tobytes())
+    decoded(rng, SCALES)
+    decoded(np.random.default_rng(20260103), SCALES_READ)
     values = encoder_inputs(rng)
     (OUT / "values.f32").write_bytes(values.tobytes())
     for name in ENCODED:
         (OUT / f"{name}.encoded").write_bytes(quantize(values, GGMLQuantizationType[name]).tobytes())
 
 
-def random_blocks(rng, name, length, size):
+def decoded(rng, scales):
+    for name in scales:
+        kind = GGMLQuantizationType[name]
+        blocks = random_blocks(rng, (name, scales[name]), *GGML_QUANT_SIZES[kind])
+        (OUT / f"{name}.blocks").write_bytes(blocks.tobytes())
+        (OUT / f"{name}.decoded").write_bytes(dequantize(blocks, kind).astype("<f4").tobytes())
+
+
+def random_blocks(rng, of, length, size):
     """Random bytes with finite scales: ordinary of both signs, zeros of both signs, subnormal, the largest."""
+    name, places = of
     if name in ("F16", "F32", "BF16"):
         return plain_values(rng, name)
     special = [0.0, -0.0, 6e-8, -3e-5, 65504.0, 0.013, -0.021]
     count = max(len(special) + 1, 448 // length)
     blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
-    for k, at in enumerate(SCALES[name]):
-        scales = rng.normal(0, 0.05, count)
-        scales[: len(special)] = np.roll(special, k)
-        blocks[:, at : at + 2] = scales.astype("<f2")[:, None].view(np.uint8)
+    for k, at in enumerate(places):
+        blocks[:, at : at + 2] = scales(rng, count, np.roll(special, k))[:, None].view(np.uint8)
     if name == "MXFP4":
         blocks[:6, 0] = [0, 1, 2, 127, 254, 255]
+    if name == "NVFP4":
+        blocks[:4, :4] = [[0, 1, 7, 8], [126, 127, 128, 129], [255, 254, 15, 16], [119, 120, 121, 135]]
+    if name == "IQ1_M":
+        # A quarter of the scale is in the upper half of each second byte of the last eight.
+        quarters = scales(rng, count, special).view("<u2")[:, None] >> np.array([0, 4, 8, 12], dtype=np.uint16)
+        blocks[:, 49::2] = blocks[:, 49::2] & 15 | (quarters & 15).astype(np.uint8) << 4
     return blocks
+
+
+def scales(rng, count, special):
+    scales = rng.normal(0, 0.05, count)
+    scales[: len(special)] = special
+    return scales.astype("<f2")
 
 
 def plain_values(rng, name):

@@ -1,6 +1,8 @@
-# Goldens of crates/tensor: what ggml's own quantizers make of values, for the types that the PyPI package gguf cannot encode.
+# Goldens of crates/tensor: what ggml's own codecs make of values and blocks, for the types that the PyPI package gguf cannot encode or
+# does not know.
 #
-# Writes crates/tensor/tests/data: values256.f32 (rows of 256 values, little-endian) and TYPE.encoded. The oracle is
+# Writes crates/tensor/tests/data: values256.f32 (rows of 256 values, little-endian), TYPE.encoded, and for types that the package does
+# not know TYPE.blocks and TYPE.decoded. The oracle is
 # libggml-base.so of a build of llama.cpp for the plain instruction set; WHINCHAT_GGML says where it is. Without it nothing is
 # written.
 
@@ -12,6 +14,8 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 OUT = pathlib.Path(__file__).parents[2] / "crates/tensor/tests/data"
+# Elements and bytes of a block that begins with its half-precision scale, and the decoder.
+UNKNOWN = {"Q1_0": (128, 18, "dequantize_row_q1_0"), "Q2_0": (64, 18, "dequantize_row_q2_0")}
 TYPES = ["Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"]
 
 
@@ -26,6 +30,20 @@ def main():
     (OUT / "values256.f32").write_bytes(values.tobytes())
     for name in TYPES:
         (OUT / f"{name}.encoded").write_bytes(quantized(ggml, GGMLQuantizationType[name], values))
+    rng = np.random.default_rng(20260104)
+    for name, (length, size, decoder) in UNKNOWN.items():
+        blocks = rng.integers(0, 256, (10, size), dtype=np.uint8)
+        scales = np.concatenate([[0.0, -0.0, 6e-8, -3e-5, 65504.0], rng.normal(0, 0.05, 5)])
+        blocks[:, :2] = scales.astype("<f2")[:, None].view(np.uint8)
+        (OUT / f"{name}.blocks").write_bytes(blocks.tobytes())
+        (OUT / f"{name}.decoded").write_bytes(dequantized(getattr(ggml, decoder), blocks, length))
+
+
+def dequantized(decoder, blocks, length):
+    out = np.empty(len(blocks) * length, dtype="<f4")
+    pointers = (array.ctypes.data_as(ctypes.c_void_p) for array in (blocks, out))
+    decoder(*pointers, ctypes.c_int64(out.size))
+    return out.tobytes()
 
 
 def quantized(ggml, kind, values):

@@ -134,6 +134,61 @@ pub fn uniform(state: &mut u64) -> f32 {
     ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
+/// Random blocks of any type, whose scales are between -`size` and `size`; 8-bit and power-of-two scales are of about that of 1.
+pub fn random_blocks(dtype: DType, state: &mut u64, elements: usize, size: f32) -> Vec<u8> {
+    let layout = dtype.layout();
+    let (len, plain) = (layout.block_bytes, layout.block_len == 1);
+    let mut bytes = vec![0; elements / layout.block_len * len];
+    for block in bytes.chunks_exact_mut(len) {
+        if plain {
+            tensor::encode(dtype, &[size * uniform(state)], block).expect("plain types are written");
+            continue;
+        }
+        block.iter_mut().for_each(|byte| *byte = (uniform(state) * 128.0) as i8 as u8);
+        let chosen = (uniform(state).abs() * 5.9) as usize;
+        match dtype {
+            DType::MXFP4 => block[0] = [0, 1, 2, 120, 127, 130][chosen],
+            DType::NVFP4 => {
+                let scales = [[0, 1, 10, 127], [128, 255, 3, 30], [40, 50, 60, 70]];
+                block[..4].copy_from_slice(&scales[chosen / 2]);
+            }
+            // A quarter of the scale is in the upper half of each second byte of the last eight.
+            DType::IQ1_M => {
+                let scale = u16::from_le_bytes(half(size * uniform(state)));
+                for (i, byte) in block[48..].iter_mut().skip(1).step_by(2).enumerate() {
+                    *byte = *byte & 15 | ((scale >> (4 * i) & 15) as u8) << 4;
+                }
+            }
+            _ => {
+                for &at in scales(dtype) {
+                    block[at..at + 2].copy_from_slice(&half(size * uniform(state)));
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// Where a block has scales in half precision.
+fn scales(dtype: DType) -> &'static [usize] {
+    match dtype {
+        DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
+        DType::Q2_K => &[80, 82],
+        DType::Q3_K => &[108],
+        DType::Q6_K => &[208],
+        DType::TQ1_0 => &[52],
+        DType::TQ2_0 => &[64],
+        _ => &[0],
+    }
+}
+
+/// A number in half precision.
+fn half(x: f32) -> [u8; 2] {
+    let mut bytes = [0; 2];
+    tensor::encode(DType::F16, &[x], &mut bytes).expect("plain types are written");
+    bytes
+}
+
 struct Toy<'a> {
     c: &'a ToyConfig,
     graph: GraphBuilder,
@@ -350,9 +405,16 @@ impl Toy<'_> {
     fn declare(&mut self, info: WeightInfo, center: f32) -> WeightId {
         let size = (3.0 / info.shape.cols as f32).sqrt();
         let count = info.shape.elements().expect("toy sizes are small");
-        let values: Vec<f32> = (0..count).map(|_| center + size * uniform(&mut self.random)).collect();
-        let mut bytes = vec![0; info.bytes().expect("columns are whole blocks of the type")];
-        tensor::encode(info.dtype, &values, &mut bytes).expect("a type that can be encoded");
+        let bytes = match tensor::encoder(info.dtype) {
+            // Elements are some dozens of scales large.
+            None => random_blocks(info.dtype, &mut self.random, count, size / 32.0),
+            Some(encode) => {
+                let values: Vec<f32> = (0..count).map(|_| center + size * uniform(&mut self.random)).collect();
+                let mut bytes = vec![0; info.bytes().expect("columns are whole blocks of the type")];
+                encode(&values, &mut bytes);
+                bytes
+            }
+        };
         self.weights.push(bytes);
         self.graph.weight(info)
     }

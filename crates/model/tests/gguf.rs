@@ -49,7 +49,7 @@ fn tensors_are_found() {
             ("token_embd.weight", &[4, 64][..], Ok(DType::Q8_0), 272),
             ("output_norm.weight", &[64], Ok(DType::F32), 256),
             ("blk.0.ffn_up_exps.weight", &[2, 3, 32], Ok(DType::F16), 384),
-            ("blk.0.odd.weight", &[256], Err("IQ2_XXS".to_string()), 66),
+            ("blk.0.odd.weight", &[256], Err("Q8_K".to_string()), 292),
         ]
     );
     for (written, read) in file.tensors.iter().zip(c.tensors()) {

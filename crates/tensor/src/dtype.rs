@@ -20,6 +20,18 @@ pub enum DType {
     IQ4_NL,
     IQ4_XS,
     MXFP4,
+    NVFP4,
+    IQ1_S,
+    IQ1_M,
+    IQ2_XXS,
+    IQ2_XS,
+    IQ2_S,
+    IQ3_XXS,
+    IQ3_S,
+    TQ1_0,
+    TQ2_0,
+    Q1_0,
+    Q2_0,
 }
 
 /// The numbers that describe a [`DType`].
@@ -42,7 +54,7 @@ const fn row(dtype: DType, name: &'static str, ggml_id: u32, block_len: usize, b
 }
 
 /// Every type, in the order of the enum.
-const LAYOUTS: [Layout; 16] = [
+const LAYOUTS: [Layout; 28] = [
     row(DType::F32, "F32", 0, 1, 4),
     row(DType::F16, "F16", 1, 1, 2),
     row(DType::BF16, "BF16", 30, 1, 2),
@@ -59,6 +71,18 @@ const LAYOUTS: [Layout; 16] = [
     row(DType::IQ4_NL, "IQ4_NL", 20, 32, 18),
     row(DType::IQ4_XS, "IQ4_XS", 23, 256, 136),
     row(DType::MXFP4, "MXFP4", 39, 32, 17),
+    row(DType::NVFP4, "NVFP4", 40, 64, 36),
+    row(DType::IQ1_S, "IQ1_S", 19, 256, 50),
+    row(DType::IQ1_M, "IQ1_M", 29, 256, 56),
+    row(DType::IQ2_XXS, "IQ2_XXS", 16, 256, 66),
+    row(DType::IQ2_XS, "IQ2_XS", 17, 256, 74),
+    row(DType::IQ2_S, "IQ2_S", 22, 256, 82),
+    row(DType::IQ3_XXS, "IQ3_XXS", 18, 256, 98),
+    row(DType::IQ3_S, "IQ3_S", 21, 256, 110),
+    row(DType::TQ1_0, "TQ1_0", 34, 256, 54),
+    row(DType::TQ2_0, "TQ2_0", 35, 256, 66),
+    row(DType::Q1_0, "Q1_0", 41, 128, 18),
+    row(DType::Q2_0, "Q2_0", 42, 64, 18),
 ];
 
 impl DType {

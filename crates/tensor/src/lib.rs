@@ -6,6 +6,6 @@ mod codec;
 mod dtype;
 mod shape;
 
-pub use codec::{CodecError, Decoder, Encoder, decode, decoder, encode, encoder};
+pub use codec::{CodecError, Decoder, Encoder, codebook, decode, decoder, encode, encoder};
 pub use dtype::{DType, Layout};
 pub use shape::Shape;

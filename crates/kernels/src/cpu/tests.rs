@@ -5,7 +5,7 @@ use half::{bf16, f16};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
 
-use super::codecs::Decode;
+use super::codecs::{Decode, Unpack, Weights};
 use super::memory::{Shared, SlabAllocator};
 use super::ops::linear::{self, Product, ProductScratch, Slots};
 use super::ops::rows::{Activate, Add, AddScaled, Glu, Mul, RmsNorm, Scale, SoftCap, UnitNorm};
@@ -34,35 +34,7 @@ fn random(seed: u64, n: usize) -> Vec<f32> {
 
 /// Random blocks whose scales are of moderate size.
 fn random_blocks(dtype: DType, seed: u64, elements: usize) -> Vec<u8> {
-    let layout = dtype.layout();
-    let mut random = random(seed, elements / layout.block_len * layout.block_bytes).into_iter();
-    let mut bytes = vec![];
-    let mut number = || random.next().unwrap_or(0.5);
-    for _ in 0..elements / layout.block_len {
-        let start = bytes.len();
-        match dtype {
-            DType::F32 => bytes.extend(number().to_le_bytes()),
-            DType::F16 => bytes.extend(f16::from_f32(number()).to_le_bytes()),
-            DType::BF16 => bytes.extend(bf16::from_f32(number()).to_le_bytes()),
-            _ => bytes.extend((0..layout.block_bytes).map(|_| (number() * 128.0) as i8 as u8)),
-        }
-        let scales: &[usize] = match dtype {
-            DType::F32 | DType::F16 | DType::BF16 => &[],
-            DType::Q4_1 | DType::Q5_1 | DType::Q4_K | DType::Q5_K => &[0, 2],
-            DType::Q2_K => &[80, 82],
-            DType::Q3_K => &[108],
-            DType::Q6_K => &[208],
-            DType::MXFP4 => {
-                bytes[start] = [0, 1, 2, 120, 127, 130][(number().abs() * 5.9) as usize];
-                &[]
-            }
-            _ => &[0],
-        };
-        for at in scales {
-            bytes[start + at..start + at + 2].copy_from_slice(&f16::from_f32(number()).to_le_bytes());
-        }
-    }
-    bytes
+    graph::testing::random_blocks(dtype, &mut { seed }, elements, 1.0)
 }
 
 fn close(got: &[f32], wanted: &[f32], tolerance: f32) {
@@ -87,6 +59,33 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
             let wanted = &wanted[(matrix * 21 + row) * shape.cols..][..shape.cols];
             let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
             assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
+        }
+    }
+}
+
+/// What a matrix unit multiplies.
+#[test]
+fn signed_bytes_times_their_scales_are_the_elements() {
+    let pool = Pool::new(1, &[]);
+    for dtype in DType::all() {
+        let shape = Shape::matrix(16, 256);
+        let bytes = random_blocks(dtype, 8, 16 * 256);
+        let mut wanted = vec![0.0; 16 * 256];
+        tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
+        let tiles = Tiles::pack((&pool, &SlabAllocator::default()), dtype, shape, &bytes).expect("memory");
+        let form = tiles.layout.form;
+        if form.zero == 0 {
+            continue;
+        }
+        for vector in vectors().filter(|vector| !matches!(vector.isa(), Isa::Avx2 | Isa::Neon)) {
+            let mut out = Weights::ZERO;
+            Unpack { dtype, columns: tiles.columns(0, 0, 0..256), signed: true, out: &mut out }.with(vector);
+            for (i, wanted) in wanted.iter().enumerate() {
+                let (row, column) = (i / 256, i % 256);
+                let byte = out.bytes[column / 4].as_flattened()[4 * row + column % 4] as i8;
+                let got = out.scales[column / 4 / form.lines].0[row] * f32::from(byte);
+                assert_eq!(got, *wanted, "{dtype} {:?}, row {row}, column {column}", vector.isa());
+            }
         }
     }
 }
@@ -224,13 +223,18 @@ impl Kernel for Edges {
         let halves = [0.5, 1.5, 2.5, -0.5, -1.5, -2.5, 126.5, -127.5, 0.49, -0.51, 3.0, -128.0, 127.0, 0.0, -0.0, 1e-3];
         let bytes: [[u8; 16]; 4] = std::array::from_fn(|i| std::array::from_fn(|j| (37 * (16 * i + j) + 5) as u8));
         let (i, few) = (s.bytes(&bytes), s.and(s.bytes(&bytes), s.splat_int(0x0f0f_0f0f)));
+        let table: [u32; 32] = std::array::from_fn(|i| 0x89ab_cdef << (i % 4) ^ i as u32);
         let (most, least) = (s.splat_int(-1), s.splat_int(i32::from_le_bytes([129; 4])));
         let signed = [s.round(s.load(&halves)), s.signed(&bytes[0]), s.unsigned(&bytes[1])];
         let shifted = [1, 4, 7, 16, 31].into_iter().flat_map(|by| [s.shl(i, by), s.sar(i, by), s.shr(i, by)]);
         let products = [(most, least, true), (most, few, true), (i, few, true), (few, least, false), (few, few, false)];
         let products = products.into_iter().map(|(u, x, wide)| s.dot(i, u, x, wide));
-        let integers =
-            signed.into_iter().chain([s.lookup(&bytes[1], few)]).chain(shifted).chain(products).map(|x| words(s, x));
+        let integers = signed
+            .into_iter()
+            .chain([s.lookup(&bytes[1], few), s.gather(&table, i)])
+            .chain(shifted)
+            .chain(products)
+            .map(|x| words(s, x));
         let numbers = [s.min(a, b), s.min(b, a), s.max(a, b), s.max(b, a), s.float(i), s.with_bits(i)];
         let numbers = numbers.into_iter().map(|x| lanes(s, x).map(f32::to_bits));
         let largest = [s.largest(s.load(&halves)), s.largest(s.splat(huge))].map(|x| [x.to_bits(); 16]);

@@ -310,7 +310,7 @@ impl Builder<'_> {
         }
         let ids = self.push(Op::TopK { k: used }, &[merits])?;
         let mut gates = self.push(Op::GateWeights { scoring }, &[scores, ids])?;
-        if experts.scaled {
+        if experts.scaled && !ffn.bias {
             let scale = self.weights.elements(i, "ffn_down_exps.scale", count)?;
             gates = self.push(Op::ExpertScale { scale }, &[gates, ids])?;
         }
@@ -320,7 +320,13 @@ impl Builder<'_> {
     /// One matrix of each chosen expert.
     fn chosen(&mut self, i: usize, role: Role, shape: Shape, bias: bool, [x, ids]: [ValueId; 2]) -> Value {
         let weight = self.weights.experts(i, role, shape)?;
-        let y = self.push(Op::ExpertLinear { weight }, &[x, ids])?;
+        let mut y = self.push(Op::ExpertLinear { weight }, &[x, ids])?;
+        // Without a bias, the gates are multiplied with the last matrix's factors.
+        let factor = self.weights.factor(i, &format!("ffn_{}_exps", role.name()), None);
+        if let Some(factor) = factor.filter(|_| bias || role != Role::Down) {
+            let scale = self.weights.elements(i, &factor, shape.outer)?;
+            y = self.push(Op::ExpertScale { scale }, &[y, ids])?;
+        }
         if !bias {
             return Ok(y);
         }
@@ -357,6 +363,11 @@ impl Builder<'_> {
         let spec = self.spec;
         let weight = if spec.output.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let mut logits = self.push(Op::Linear { weight }, &[x])?;
+        if !spec.output.tied
+            && let Some(weight) = self.weights.output_factor()?
+        {
+            logits = self.push(Op::ScaleBy { weight }, &[logits])?;
+        }
         if spec.output.bias {
             let bias = self.weights.output_bias(spec.vocab)?;
             logits = self.push(Op::AddBias { bias }, &[logits])?;
@@ -380,7 +391,11 @@ impl Builder<'_> {
     ) -> Value {
         let ((rows, slice), cols) = (of, self.weights.graph.value(x).width);
         let weight = self.weights.matrix(i, name, Shape::matrix(rows, cols), slice)?;
-        let y = self.push(Op::Linear { weight }, &[x])?;
+        let mut y = self.push(Op::Linear { weight }, &[x])?;
+        if let Some(factor) = self.weights.factor(i, name, slice) {
+            let weight = self.weights.elements(i, &factor, 1)?;
+            y = self.push(Op::ScaleBy { weight }, &[y])?;
+        }
         if !bias {
             return Ok(y);
         }

@@ -176,6 +176,24 @@ impl<'a> Binder<'a> {
         self.bind(elements(format!("blk.{layer}.{name}"), Shape::vector(len)), Some(0.0), sources)
     }
 
+    /// The name of the factor that GGUF files have beside a matrix of a layer, in NVFP4 above all, or beside the fused one that it is a
+    /// slice of.
+    pub(crate) fn factor(&self, layer: usize, name: &str, slice: Option<Slice>) -> Option<String> {
+        let mut places = [Some(name), slice.map(|s| s.of)].into_iter().flatten();
+        let place = places.find(|place| self.gguf && self.has(layer, &format!("{place}.weight")))?;
+        Some(format!("{place}.scale")).filter(|factor| self.has(layer, factor))
+    }
+
+    /// As [`Binder::factor`], beside the output matrix.
+    pub(crate) fn output_factor(&mut self) -> Result<Option<WeightId>, ModelError> {
+        let name = "output.scale";
+        if !self.gguf || self.names.dims(name).is_none() {
+            return Ok(None);
+        }
+        let source = Source::Rows { tensors: vec![name.into()], of: 1, first: 0 };
+        self.bind(elements(name, Shape::vector(1)), Some(0.0), vec![source]).map(Some)
+    }
+
     /// A matrix outside of layers, by GGUF's name without its ending.
     pub(crate) fn global(&mut self, name: &str, shape: Shape) -> Result<WeightId, ModelError> {
         let source = Source::whole(self.names.global(name), shape);

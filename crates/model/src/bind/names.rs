@@ -250,6 +250,10 @@ impl<'a> Names<'a> {
             return false;
         }
         if self.gguf() {
+            // Factors for activations in 4 bits: here activations have 8.
+            if tensor.ends_with(".input_scale") {
+                return false;
+            }
             return !["rope_f", "v.", "a.", "mm."].iter().any(|start| tensor.starts_with(start));
         }
         tensor.starts_with(&self.prefix)

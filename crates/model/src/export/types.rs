@@ -16,7 +16,7 @@ pub enum WeightType {
 }
 
 /// `general.file_type` of files whose matrices are mostly of a type.
-const FILE_TYPES: [(DType, u32); 16] = [
+const FILE_TYPES: [(DType, u32); 28] = [
     (DType::F32, 0),
     (DType::F16, 1),
     (DType::Q4_0, 2),
@@ -29,14 +29,26 @@ const FILE_TYPES: [(DType, u32); 16] = [
     (DType::Q4_K, 14),
     (DType::Q5_K, 16),
     (DType::Q6_K, 18),
+    (DType::IQ2_XXS, 19),
+    (DType::IQ2_XS, 20),
+    (DType::IQ3_XXS, 23),
+    (DType::IQ1_S, 24),
     (DType::IQ4_NL, 25),
+    (DType::IQ3_S, 26),
+    (DType::IQ2_S, 28),
     (DType::IQ4_XS, 30),
+    (DType::IQ1_M, 31),
     (DType::BF16, 32),
+    (DType::TQ1_0, 36),
+    (DType::TQ2_0, 37),
     (DType::MXFP4, 38),
+    (DType::NVFP4, 39),
+    (DType::Q1_0, 40),
+    (DType::Q2_0, 41),
 ];
 
 /// The names of `general.file_type`'s numbers, as llama.cpp's `llama_ftype` has them: what a file's weights mostly are.
-const FILE_TYPE_NAMES: [(u32, &str); 36] = [
+const FILE_TYPE_NAMES: [(u32, &str); 39] = [
     (0, "F32"),
     (1, "F16"),
     (2, "Q4_0"),
@@ -73,6 +85,9 @@ const FILE_TYPE_NAMES: [(u32, &str); 36] = [
     (36, "TQ1_0"),
     (37, "TQ2_0"),
     (38, "MXFP4"),
+    (39, "NVFP4"),
+    (40, "Q1_0"),
+    (41, "Q2_0"),
 ];
 
 /// The name of a `general.file_type`; `None` for a number that is not known.
@@ -83,12 +98,12 @@ pub fn file_type_name(file_type: u32) -> Option<&'static str> {
 impl WeightType {
     /// Every name that [`WeightType::parse`] knows.
     pub fn names() -> Vec<&'static str> {
-        DType::all().map(DType::name).chain(MIXES.iter().map(|row| row.name)).collect()
+        writable().map(DType::name).chain(MIXES.iter().map(|row| row.name)).collect()
     }
 
     /// The type of that name, in capitals or not.
     pub fn parse(name: &str) -> Option<WeightType> {
-        let one = DType::all().find(|d| d.name().eq_ignore_ascii_case(name)).map(WeightType::One);
+        let one = writable().find(|d| d.name().eq_ignore_ascii_case(name)).map(WeightType::One);
         one.or_else(|| Mix::parse(name).map(WeightType::Mixed))
     }
 
@@ -109,6 +124,11 @@ impl WeightType {
             _ => FILE_TYPES.iter().find(|row| row.0 == mostly).map_or(0, |row| row.1),
         }
     }
+}
+
+/// The types that there are encoders for.
+fn writable() -> impl Iterator<Item = DType> {
+    DType::all().filter(|&dtype| tensor::encoder(dtype).is_some())
 }
 
 /// Whether a quantized matrix would be quantized again to a type with as many bits or more, from which nothing is won.

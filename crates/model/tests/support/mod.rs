@@ -95,7 +95,7 @@ impl Gguf {
         out.resize(out.len().next_multiple_of(self.alignment), 0);
         let start = out.len();
         for tensor in &self.tensors {
-            out.resize(out.len().max(start + tensor.offset.min(1 << 16) as usize), 0);
+            out.resize(out.len().max(start + tensor.offset.min(1 << 22) as usize), 0);
             put(&mut out, &tensor.data);
         }
         (out, marks)
@@ -146,7 +146,7 @@ pub fn sample() -> Gguf {
         .tensor("token_embd.weight", &[64, 4], 8, 4 * 68)
         .tensor("output_norm.weight", &[64], 0, 256)
         .tensor("blk.0.ffn_up_exps.weight", &[32, 3, 2], 1, 384)
-        .tensor("blk.0.odd.weight", &[256], 16, 66)
+        .tensor("blk.0.odd.weight", &[256], 15, 292)
 }
 
 /// A safetensors file with this header.

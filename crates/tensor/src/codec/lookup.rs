@@ -1,5 +1,6 @@
-//! Codecs of the 4-bit types whose quants index a table: IQ4_NL, IQ4_XS, MXFP4.
+//! Codecs of the 4-bit types whose quants index a table: IQ4_NL, IQ4_XS, MXFP4, NVFP4.
 
+use super::codebook::half_e4m3;
 use super::search::{ZERO, extreme, nearest, quant_first, scale};
 use super::simple::put_f16;
 use super::{each_block, each_values, f16_at};
@@ -31,6 +32,19 @@ pub(super) fn decode_iq4_xs(bytes: &[u8], out: &mut [f32]) {
 /// An exponent and 16 bytes of nibbles.
 pub(super) fn decode_mxfp4(bytes: &[u8], out: &mut [f32]) {
     each_block::<17, 32>(bytes, out, |b, v| nibbles(&E2M1, half_power(b[0]), &b[1..], v));
+}
+
+/// Four scales and four times 8 bytes: nibbles of 8 values low, those of the next 8 high.
+pub(super) fn decode_nvfp4(bytes: &[u8], out: &mut [f32]) {
+    each_block::<36, 64>(bytes, out, |b, v| {
+        for (j, v) in v.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let scale = half_e4m3(b[j]);
+            for (i, q) in b[4 + 8 * j..][..8].iter().enumerate() {
+                v[i] = scale * f32::from(E2M1[usize::from(q & 15)]);
+                v[i + 8] = scale * f32::from(E2M1[usize::from(q >> 4)]);
+            }
+        }
+    });
 }
 
 pub(super) fn encode_iq4_nl(values: &[f32], bytes: &mut [u8]) {

@@ -1,11 +1,15 @@
 //! Scalar codecs: blocks to `f32` and back, agreeing bit for bit with the PyPI package `gguf`.
 
+pub mod codebook;
+mod grids;
+mod iq;
 mod k;
 mod k_encode;
 mod lookup;
 mod plain;
 mod search;
 mod simple;
+mod ternary;
 
 use crate::DType;
 
@@ -28,6 +32,12 @@ pub enum CodecError {
         /// Values given or wanted.
         values: usize,
     },
+    /// Files of this type are read only: what makes good ones needs to know how the model uses each weight.
+    #[error("{dtype} can be read, not written")]
+    ReadOnly {
+        /// The type asked for.
+        dtype: DType,
+    },
 }
 
 /// Decodes whole blocks of `dtype` into `out`.
@@ -43,10 +53,10 @@ pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), CodecEr
 /// Encodes `values` to whole blocks of `dtype`.
 ///
 /// # Errors
-/// [`CodecError::Length`] if the lengths do not agree.
+/// [`CodecError::Length`] if the lengths do not agree, [`CodecError::ReadOnly`] if there is no encoder.
 pub fn encode(dtype: DType, values: &[f32], bytes: &mut [u8]) -> Result<(), CodecError> {
     check_lengths(dtype, bytes.len(), values.len())?;
-    encoder(dtype)(values, bytes);
+    encoder(dtype).ok_or(CodecError::ReadOnly { dtype })?(values, bytes);
     Ok(())
 }
 
@@ -55,8 +65,8 @@ pub fn decoder(dtype: DType) -> Decoder {
     codec(dtype).0
 }
 
-/// The encoder of a type, for loops that have checked their lengths.
-pub fn encoder(dtype: DType) -> Encoder {
+/// The encoder of a type, for loops that have checked their lengths; `None` for a type that is only read.
+pub fn encoder(dtype: DType) -> Option<Encoder> {
     codec(dtype).1
 }
 
@@ -65,24 +75,39 @@ fn check_lengths(dtype: DType, bytes: usize, values: usize) -> Result<(), CodecE
 }
 
 /// The table of codecs.
-fn codec(dtype: DType) -> (Decoder, Encoder) {
+fn codec(dtype: DType) -> (Decoder, Option<Encoder>) {
+    fn both(decode: Decoder, encode: Encoder) -> (Decoder, Option<Encoder>) {
+        (decode, Some(encode))
+    }
     match dtype {
-        DType::F32 => (plain::decode_f32, plain::encode_f32),
-        DType::F16 => (plain::decode_f16, plain::encode_f16),
-        DType::BF16 => (plain::decode_bf16, plain::encode_bf16),
-        DType::Q8_0 => (simple::decode_q8_0, simple::encode_q8_0),
-        DType::Q4_0 => (simple::decode_q4_0, simple::encode_q4_0),
-        DType::Q4_1 => (simple::decode_q4_1, simple::encode_q4_1),
-        DType::Q5_0 => (simple::decode_q5_0, simple::encode_q5_0),
-        DType::Q5_1 => (simple::decode_q5_1, simple::encode_q5_1),
-        DType::Q2_K => (k::decode_q2, k_encode::encode_q2),
-        DType::Q3_K => (k::decode_q3, k_encode::encode_q3),
-        DType::Q4_K => (k::decode_q4, k_encode::encode_q4),
-        DType::Q5_K => (k::decode_q5, k_encode::encode_q5),
-        DType::Q6_K => (k::decode_q6, k_encode::encode_q6),
-        DType::IQ4_NL => (lookup::decode_iq4_nl, lookup::encode_iq4_nl),
-        DType::IQ4_XS => (lookup::decode_iq4_xs, lookup::encode_iq4_xs),
-        DType::MXFP4 => (lookup::decode_mxfp4, lookup::encode_mxfp4),
+        DType::F32 => both(plain::decode_f32, plain::encode_f32),
+        DType::F16 => both(plain::decode_f16, plain::encode_f16),
+        DType::BF16 => both(plain::decode_bf16, plain::encode_bf16),
+        DType::Q8_0 => both(simple::decode_q8_0, simple::encode_q8_0),
+        DType::Q4_0 => both(simple::decode_q4_0, simple::encode_q4_0),
+        DType::Q4_1 => both(simple::decode_q4_1, simple::encode_q4_1),
+        DType::Q5_0 => both(simple::decode_q5_0, simple::encode_q5_0),
+        DType::Q5_1 => both(simple::decode_q5_1, simple::encode_q5_1),
+        DType::Q2_K => both(k::decode_q2, k_encode::encode_q2),
+        DType::Q3_K => both(k::decode_q3, k_encode::encode_q3),
+        DType::Q4_K => both(k::decode_q4, k_encode::encode_q4),
+        DType::Q5_K => both(k::decode_q5, k_encode::encode_q5),
+        DType::Q6_K => both(k::decode_q6, k_encode::encode_q6),
+        DType::IQ4_NL => both(lookup::decode_iq4_nl, lookup::encode_iq4_nl),
+        DType::IQ4_XS => both(lookup::decode_iq4_xs, lookup::encode_iq4_xs),
+        DType::MXFP4 => both(lookup::decode_mxfp4, lookup::encode_mxfp4),
+        DType::NVFP4 => (lookup::decode_nvfp4, None),
+        DType::IQ1_S => (iq::decode_iq1_s, None),
+        DType::IQ1_M => (iq::decode_iq1_m, None),
+        DType::IQ2_XXS => (iq::decode_iq2_xxs, None),
+        DType::IQ2_XS => (iq::decode_iq2_xs, None),
+        DType::IQ2_S => (iq::decode_iq2_s, None),
+        DType::IQ3_XXS => (iq::decode_iq3_xxs, None),
+        DType::IQ3_S => (iq::decode_iq3_s, None),
+        DType::TQ1_0 => (ternary::decode_tq1_0, None),
+        DType::TQ2_0 => (ternary::decode_tq2_0, None),
+        DType::Q1_0 => (ternary::decode_q1_0, None),
+        DType::Q2_0 => (ternary::decode_q2_0, None),
     }
 }
 

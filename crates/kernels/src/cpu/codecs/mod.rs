@@ -5,6 +5,7 @@
 //! scale · (byte − [`Quant::ZERO`]) − minimum, with the same bits as `tensor::decode` gives. So products with rows of signed bytes
 //! are sums of integers.
 
+mod coded;
 mod dot;
 mod float;
 mod held;
@@ -14,6 +15,7 @@ mod q5;
 mod q8;
 mod rounded;
 mod unpack;
+mod unpacked;
 
 use tensor::DType;
 
@@ -21,6 +23,7 @@ use super::simd::{Bytes, Simd};
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 pub(crate) use rounded::RoundedProduct;
 pub(crate) use unpack::{Unpack, Weights};
+pub(crate) use unpacked::UnpackedProduct;
 
 /// Columns unpacked at a time; the longest block of any type.
 pub(crate) const COLUMNS: usize = 256;
@@ -79,7 +82,7 @@ impl<'a, const QUANTS: usize, const SIDE: usize> Block<'a, QUANTS, SIDE> {
     }
 }
 
-/// Calls `$do` for a quantized type: with `S` if given, the type, and the three numbers of [`Quant`].
+/// Calls `$do` for a quantized type, but not for those of `coded`: with `S` if given, the type, and the three numbers of [`Quant`].
 macro_rules! for_quant {
     ($dtype:expr, $do:ident [$($s:ident)?] ($($arg:expr),*)) => {
         match $dtype {
@@ -97,6 +100,7 @@ macro_rules! for_quant {
             DType::Q5_K => $do::<$($s,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
             DType::Q6_K => $do::<$($s,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
             DType::F32 | DType::F16 | DType::BF16 => unreachable!("floats are not quantized"),
+            _ => unreachable!("a type of `coded`"),
         }
     };
 }
@@ -119,6 +123,8 @@ pub(crate) enum Effort {
     /// An instruction or two.
     Little,
     Much,
+    /// So much that columns are always unpacked into memory, once for all rows.
+    Most,
 }
 
 /// How a type's blocks are packed.
@@ -165,7 +171,7 @@ impl Layout {
             DType::F16 => float(2, &[(2, 2)], Effort::Little),
             // Both columns of a row next to each other, as the instructions for pairs want them.
             DType::BF16 => float(2, &[(4, 1)], Effort::Little),
-            _ => for_quant!(dtype, quant[]()),
+            _ => coded::layout(dtype).unwrap_or_else(|| for_quant!(dtype, quant[]())),
         }
     }
 

@@ -38,7 +38,8 @@ impl Weights {
 }
 
 /// Unpacks columns of a tile into lines of bytes and each part's scale and minimum. Where wide bytes are free, bytes are shifted so
-/// that 128 is subtracted from each, whatever the type. Returns what is to be subtracted; 0 if there are minima.
+/// that 128 is subtracted from each, whatever the type. Returns what is to be subtracted; 0 if there are minima. As a kernel it is not
+/// for the types of `coded`; [`Unpack::with`] is for all.
 pub(crate) struct Unpack<'a> {
     /// Subtracts it, so that bytes are signed; only where wide ones are free.
     pub(crate) signed: bool,

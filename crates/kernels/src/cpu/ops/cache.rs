@@ -155,7 +155,8 @@ impl Layer {
     fn encode(&self, run: &[f32]) -> [u8; 4 * RUN] {
         let (mut numbers, mut bytes) = ([0.0; RUN], [0; 4 * RUN]);
         numbers[..run.len()].copy_from_slice(run);
-        tensor::encoder(self.kv.dtype())(&numbers, &mut bytes[..scale(self.kv) + RUN * element(self.kv)]);
+        let encode = tensor::encoder(self.kv.dtype()).expect("types of caches are written");
+        encode(&numbers, &mut bytes[..scale(self.kv) + RUN * element(self.kv)]);
         bytes
     }
 }

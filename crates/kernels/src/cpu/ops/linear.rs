@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct, Unpack, Weights};
+use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct, Unpack, UnpackedProduct, Weights};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
@@ -200,6 +200,7 @@ impl Product<'_> {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), scratch, tiles, rows);
                 }
+                _ if self.tiles.layout.effort == Effort::Most => self.unpacked_rows(vector, scratch, tiles, rows),
                 _ => self.rounded_rows(vector, scratch, tiles, rows),
             },
             (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, scratch, tiles, rows),
@@ -269,7 +270,7 @@ impl Product<'_> {
             Effort::None => usize::MAX,
             Effort::Little if vector.unpacks_beside() => usize::MAX,
             Effort::Little => FEW_ROWS,
-            Effort::Much => at_once,
+            Effort::Much | Effort::Most => at_once,
         };
         rows <= most
     }
@@ -288,6 +289,28 @@ impl Product<'_> {
             sums_stride: SUMS,
         };
         product.run(vector, !self.packed_suits(vector, rows.len()));
+    }
+
+    /// Unpacks some columns of a few tiles at a time into the first-level cache, for all rows.
+    fn unpacked_rows(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
+        let (cols, x) = (self.tiles.shape.cols, activations_q8::blocks(self.x));
+        self.starts(rows, &mut scratch.starts);
+        for start in (0..cols).step_by(COLUMNS) {
+            for first in tiles.clone().step_by(AT_ONCE) {
+                let now = first..(first + AT_ONCE).min(tiles.end);
+                self.unpack(vector, &mut scratch.weights, &now, (start, false));
+                vector.run(UnpackedProduct {
+                    lines: self.tiles.layout.form.lines,
+                    w: &scratch.weights[..now.len()],
+                    columns: COLUMNS.min(cols - start),
+                    x: &x[start / Elem::Q8_BLOCK..],
+                    rows: &scratch.starts,
+                    sums: &mut scratch.sums[first - tiles.start..],
+                    sums_stride: SUMS,
+                    resume: start > 0,
+                });
+            }
+        }
     }
 
     /// Unpacks some columns of a few tiles at a time into the first-level cache, from where a matrix unit multiplies them.
@@ -315,7 +338,7 @@ impl Product<'_> {
             Side::read(&mut scratch.sides, groups, (x, stride), blocks);
             for first in tiles.clone().step_by(AT_ONCE) {
                 let now = first..(first + AT_ONCE).min(tiles.end);
-                self.unpack(vector, &mut scratch.weights, &now, start);
+                self.unpack(vector, &mut scratch.weights, &now, (start, true));
                 vector.run(GemmAmx {
                     unit: &unit,
                     groups,
@@ -334,11 +357,11 @@ impl Product<'_> {
         }
     }
 
-    /// Unpacks the columns of a few tiles from `start` on, to signed bytes.
-    fn unpack(&self, vector: Vector, out: &mut [Weights], tiles: &Range<usize>, start: usize) {
+    /// Unpacks the columns of a few tiles from `start` on, maybe to signed bytes.
+    fn unpack(&self, vector: Vector, out: &mut [Weights], tiles: &Range<usize>, (start, signed): (usize, bool)) {
         for (tile, out) in tiles.clone().zip(out) {
             let columns = self.tiles.columns(self.matrix, tile, start..start + COLUMNS);
-            vector.run(Unpack { dtype: self.tiles.dtype, columns, signed: true, out });
+            Unpack { dtype: self.tiles.dtype, columns, signed, out }.with(vector);
         }
     }
 
@@ -422,7 +445,7 @@ impl ProductScratch {
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
             let columns = tiles.columns(matrix, tile, i * COLUMNS..(i + 1) * COLUMNS);
             if tiles.quantized() {
-                let zero = vector.run(Unpack { dtype, columns, signed: false, out: &mut self.weights[0] });
+                let zero = Unpack { dtype, columns, signed: false, out: &mut self.weights[0] }.with(vector);
                 self.weights[0].row(lane, tiles.layout.form, zero, out);
             } else {
                 vector.run(Decode { dtype, columns, out: &mut self.lines });

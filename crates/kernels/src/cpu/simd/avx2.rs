@@ -164,6 +164,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn gather<const N: usize>(self, table: &[u32; N], index: [__m256i; 2]) -> [__m256i; 2] {
+        const { assert!(N.is_power_of_two()) }
+        let table = table.as_ptr().cast();
+        // SAFETY: `self` is the proof that the features are there, and all lanes are below N.
+        unsafe {
+            let below = _mm256_set1_epi32(N as i32 - 1);
+            [
+                _mm256_i32gather_epi32::<4>(table, _mm256_and_si256(index[0], below)),
+                _mm256_i32gather_epi32::<4>(table, _mm256_and_si256(index[1], below)),
+            ]
+        }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, place: &T, ahead: usize) {
         let place = std::ptr::from_ref(place).cast::<i8>().wrapping_add(ahead);
         // SAFETY: fetching ahead has no effect that a program could see, wherever it points.

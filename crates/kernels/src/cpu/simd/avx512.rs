@@ -107,6 +107,16 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     }
 
     #[inline(always)]
+    fn gather<const N: usize>(self, table: &[u32; N], index: __m512i) -> __m512i {
+        const { assert!(N.is_power_of_two()) }
+        // SAFETY: `self` is the proof that the features are there, and all lanes are below N.
+        unsafe {
+            let index = _mm512_and_si512(index, _mm512_set1_epi32(N as i32 - 1));
+            _mm512_i32gather_epi32::<4>(index, table.as_ptr().cast())
+        }
+    }
+
+    #[inline(always)]
     fn in_turn(self, x: __m512i) -> __m512i {
         #[inline]
         #[target_feature(enable = "avx512f")]

@@ -91,6 +91,8 @@ pub(crate) trait Simd: Copy {
     fn store_bytes(self, to: &mut [Bytes; 4], x: Self::I);
     /// Each byte b becomes table\[b\]; bytes are 0 to 15.
     fn lookup(self, table: &Bytes, index: Self::I) -> Self::I;
+    /// Each lane i becomes table\[i modulo N\]; N is a power of two.
+    fn gather<const N: usize>(self, table: &[u32; N], index: Self::I) -> Self::I;
     /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that bytes of `u`
     /// may be 128 or more. Bytes of `x` are never -128.
     fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;

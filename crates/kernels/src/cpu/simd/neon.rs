@@ -144,6 +144,20 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    fn gather<const N: usize>(self, table: &[u32; N], index: I) -> I {
+        const { assert!(N.is_power_of_two()) }
+        let mut lanes = [0u32; LANES];
+        // SAFETY: `self` is the proof that the features are there; pointers come from arrays of the size accessed.
+        unsafe {
+            four!(|i| vst1q_u32(lanes.as_mut_ptr().add(4 * i), vreinterpretq_u32_s32(index[i])));
+            for lane in &mut lanes {
+                *lane = table[*lane as usize % N];
+            }
+            four!(|i| vreinterpretq_s32_u32(vld1q_u32(lanes.as_ptr().add(4 * i))))
+        }
+    }
+
+    #[inline(always)]
     fn prefetch<T>(self, place: &T, ahead: usize) {
         let place = std::ptr::from_ref(place).addr().wrapping_add(ahead);
         // SAFETY: fetching ahead has no effect that a program could see, wherever it points.

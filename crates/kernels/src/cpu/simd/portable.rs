@@ -163,6 +163,11 @@ impl Simd for Portable {
         index.map(|x| i32::from_le_bytes(x.to_le_bytes().map(|b| table[b as usize % LANES])))
     }
     #[inline(always)]
+    fn gather<const N: usize>(self, table: &[u32; N], index: I) -> I {
+        const { assert!(N.is_power_of_two()) }
+        index.map(|i| table[i as usize % N] as i32)
+    }
+    #[inline(always)]
     fn dot(self, acc: I, u: I, x: I, _wide: bool) -> I {
         from_fn(|i| {
             let product = |b: u32| (u[i] >> (8 * b) & 255) * i32::from((x[i] >> (8 * b)) as i8);
