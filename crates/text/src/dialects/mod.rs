@@ -26,6 +26,7 @@ mod json_calls;
 mod llama;
 mod object;
 mod output;
+mod parameters;
 mod parser;
 mod python;
 mod python_values;
@@ -74,20 +75,20 @@ impl Dialect {
     }
 
     /// A constraint under which an answer is calls of `tools` (OpenAI's array; only `tool`, if it is given), and one call
-    /// unless `parallel`. The tokenizer tells which of the dialect's markers are control tokens. `None` if the dialect
-    /// has no form of calls that a grammar can say.
+    /// unless `parallel`, after `prompt` (its end, or all of it). The tokenizer tells which of the dialect's markers are
+    /// control tokens. `None` if the dialect has no form of calls that a grammar can say.
     ///
     /// # Errors
     /// If a tool has no name or no schema that could be used; paths are relative to the tools.
     pub fn calls(
         self,
         tools: &serde_json::Value,
-        tool: Option<&str>,
-        parallel: bool,
+        (tool, parallel): (Option<&str>, bool),
+        prompt: &str,
         tokenizer: &Tokenizer,
     ) -> Result<Option<Calls>, ConstraintError> {
         let form = forms::of(self, tokenizer);
-        form.map(|form| form.calls(tools, tool, parallel, (self.markers(), tokenizer))).transpose()
+        form.map(|form| form.calls(tools, (tool, parallel), prompt, (self.markers(), tokenizer))).transpose()
     }
 
     /// A parser of one answer. The end of its prompt (`prompt_tail`, or all of it) tells whether the answer begins within

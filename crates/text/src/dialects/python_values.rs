@@ -130,7 +130,9 @@ impl<'a> Reader<'a> {
                     'r' => out.push('\r'),
                     '0' => out.push('\0'),
                     'x' => out.push(code(&mut chars, 2)?),
-                    'u' => out.push(code(&mut chars, 4)?),
+                    'b' => out.push('\u{8}'),
+                    'f' => out.push('\u{c}'),
+                    'u' => out.push(pair(&mut chars)?),
                     'U' => out.push(code(&mut chars, 8)?),
                     '\n' => {}
                     c @ ('\\' | '\'' | '"') => out.push(c),
@@ -150,6 +152,20 @@ fn code(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
     u32::from_str_radix(&text, 16).ok().filter(|_| text.len() == digits).and_then(char::from_u32)
 }
 
+/// The character of four hexadecimal digits, or of twice four, as JSON writes what is not in the basic plane.
+fn pair(chars: &mut std::str::Chars<'_>) -> Option<char> {
+    let mut rest = chars.clone();
+    if let Some(c) = code(&mut rest, 4) {
+        *chars = rest;
+        return Some(c);
+    }
+    let unit = |text: String| u32::from_str_radix(&text, 16).ok();
+    let high = unit(chars.by_ref().take(4).collect()).filter(|unit| (0xD800..0xDC00).contains(unit))?;
+    (chars.next()? == '\\' && chars.next()? == 'u').then_some(())?;
+    let low = unit(chars.by_ref().take(4).collect()).filter(|unit| (0xDC00..0xE000).contains(unit))?;
+    char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,6 +180,8 @@ mod tests {
         check("-2.5e3", Some("-2500.0"));
         check("'it\\'s'", Some("\"it's\""));
         check("\"a\\n\\u00e9\\d\"", Some("\"a\\né\\\\d\""));
+        check("\"\\ud83d\\ude00\\b\"", Some("\"😀\\b\""));
+        check("\"\\ud83d\"", None);
         check("[True, None, (1,), {'a': {}}]", Some("[true,null,[1],{\"a\":{}}]"));
         check("y", None);
         check("{1: 2}", None);

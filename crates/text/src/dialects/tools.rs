@@ -44,7 +44,8 @@ impl Tools {
 }
 
 impl Types {
-    fn of(schema: &Value) -> Types {
+    /// Those that a schema allows.
+    pub(super) fn of(schema: &Value) -> Types {
         let mut types = Vec::new();
         // A schema that says nothing of types allows all; so does one alternative that says nothing.
         if collect(schema, &mut types) { Types(Some(types)) } else { Types(None) }
@@ -53,6 +54,11 @@ impl Types {
     /// Whether only texts are allowed.
     pub(super) fn only_text(&self) -> bool {
         self.0.as_ref().is_some_and(|types| types.iter().all(|t| t == "string"))
+    }
+
+    /// Whether a text is allowed.
+    pub(super) fn may_be_text(&self) -> bool {
+        self.0.as_ref().is_none_or(|types| types.iter().any(|t| t == "string"))
     }
 
     /// The JSON of a value that a format writes without quotes: what it reads as, if that is allowed, else a text.

@@ -217,7 +217,7 @@ fn calls_are_written_as_the_dialect_does() {
     ]);
     let check = |name: &str, tool: Option<&str>, parallel: bool, text: &str, calls: Option<usize>| {
         let dialect = Dialect::named(name).expect("a dialect");
-        let constraint = dialect.calls(&tools, tool, parallel, &TOKENIZER).expect("right").expect("has a form");
+        let constraint = dialect.calls(&tools, (tool, parallel), "", &TOKENIZER).expect("right").expect("has a form");
         assert_eq!(takes(compiled(&Constraint::Calls(constraint)), text), calls.is_some(), "{name} {text}");
         let options = text::CallOptions { tools: Some(&tools), parallel, pieces: false };
         let mut parser = dialect.parser("", &options);
@@ -238,7 +238,159 @@ fn calls_are_written_as_the_dialect_does() {
     check("llama3", None, true, "{\"name\": \"add\", \"parameters\": {\"x\": 1}}", Some(1));
     check("granite", None, true, &hermes("now", "{}"), Some(1));
     check("mistral", None, true, "", None);
-    assert!(Dialect::named("glm").expect("a dialect").calls(&tools, None, true, &TOKENIZER).expect("right").is_none());
-    let wrong = Dialect::named("hermes").expect("a dialect").calls(&tools, Some("sub"), true, &TOKENIZER);
+    let call = "<|channel|>commentary to=functions.add <|constrain|>json<|message|>{\"x\": 1}";
+    check("gpt-oss", None, true, call, Some(1));
+    check(
+        "gpt-oss",
+        None,
+        true,
+        &format!("<|channel|>analysis<|message|>x < y<|end|><|start|>assistant{call}"),
+        Some(1),
+    );
+    check("gpt-oss", None, true, "<|channel|>analysis<|message|>x<|end|>", None);
+    check("gpt-oss", None, true, "<|channel|>final<|message|>x", None);
+    check("functionary", None, true, ">>>add\n{\"x\": 1}>>>now\n{}", Some(2));
+    check("functionary", None, false, ">>>add\n{\"x\": 1}>>>now\n{}", None);
+    check("functionary", None, true, ">>>all\nx", None);
+    let command = "<|START_ACTION|>[\n    {\"tool_call_id\": \"0\", \"tool_name\": \"add\", \"parameters\": {\"x\": 1}}\n]<|END_ACTION|>";
+    check("command", None, true, command, Some(1));
+    check("command", None, true, &format!("<|START_THINKING|>I add.<|END_THINKING|>{command}"), Some(1));
+    assert!(
+        Dialect::named("plain")
+            .expect("a dialect")
+            .calls(&tools, (None, true), "", &TOKENIZER)
+            .expect("right")
+            .is_none()
+    );
+    let wrong = Dialect::named("hermes").expect("a dialect").calls(&tools, (Some("sub"), true), "", &TOKENIZER);
     assert!(wrong.expect_err("no such tool").message.contains("`sub`"));
+}
+
+#[test]
+fn a_prompt_may_have_begun_the_call() {
+    let tools = json!([{ "function": { "name": "now" } }]);
+    let check = |prompt: &str, text: &str, expected: bool| {
+        let dialect = Dialect::named("functionary").expect("a dialect");
+        let calls = dialect.calls(&tools, (None, true), prompt, &TOKENIZER).expect("right").expect("a form");
+        assert_eq!(takes(compiled(&Constraint::Calls(calls)), text), expected, "{prompt:?} {text:?}");
+    };
+    check("assistant\n\n>>>", "now\n{}", true);
+    check("assistant\n\n>>>", ">>>now\n{}", false);
+    check("assistant\n\n", ">>>now\n{}", true);
+}
+
+#[test]
+fn arguments_may_be_written_one_by_one() {
+    let tools = json!([{ "function": { "name": "mix", "parameters": {
+        "$defs": { "unit": { "enum": ["C", "F"] }, "point": { "type": "object", "properties": { "x": { "type": "integer" } }, "required": ["x"] } },
+        "properties": {
+            "note": { "type": "string" },
+            "count": { "type": "integer", "minimum": 0 },
+            "unit": { "$ref": "#/$defs/unit" },
+            "tags": { "type": "array", "items": { "type": "string" } },
+            "at": { "$ref": "#/$defs/point" },
+            "any": {},
+        },
+        "required": ["count", "unit"],
+    } } }]);
+    let check = |name: &str, text: &str, expected: Option<Value>| {
+        let dialect = Dialect::named(name).expect("a dialect");
+        let calls = dialect.calls(&tools, (None, true), "", &TOKENIZER).expect("right").expect("a form");
+        assert_eq!(takes(compiled(&Constraint::Calls(calls)), text), expected.is_some(), "{name} {text}");
+        let mut parser = dialect.parser("", &text::CallOptions { tools: Some(&tools), parallel: true, pieces: false });
+        let parts = parser.push(text).into_iter().chain(parser.finish());
+        let arguments = parts.filter_map(|part| match part {
+            text::Part::ToolCall(call) => Some(call.arguments),
+            _ => None,
+        });
+        if let Some(expected) = expected {
+            let read: Vec<Value> = arguments.map(|text| serde_json::from_str(&text).expect("JSON")).collect();
+            assert_eq!(read, [expected], "{name} {text}");
+        }
+    };
+    let all =
+        json!({ "note": "a <b> & c", "count": 3, "unit": "C", "tags": ["x", "y"], "at": { "x": 1 }, "any": true });
+    let few = json!({ "count": 0, "unit": "F" });
+    let lfm = |arguments: &str| format!("<|tool_call_start|>[mix({arguments})]<|tool_call_end|>");
+    check(
+        "lfm2",
+        &lfm("note=\"a <b> & c\", count=3, unit=\"C\", tags=[\"x\", \"y\"], at={\"x\": 1}, any=true"),
+        Some(all.clone()),
+    );
+    check("lfm2", &lfm("count=0, unit=\"F\""), Some(few.clone()));
+    check("lfm2", &lfm("count=0"), None);
+    check("lfm2", &lfm("count=-1, unit=\"F\""), None);
+    check("lfm2", &lfm("count=0, unit=\"K\""), None);
+    let gemma = |arguments: &str| format!("<|tool_call>call:mix{{{arguments}}}<tool_call|>");
+    check(
+        "gemma4",
+        &gemma(
+            "note:<|\"|>a <b> & c<|\"|>,count:3,unit:<|\"|>C<|\"|>,tags:[<|\"|>x<|\"|>,<|\"|>y<|\"|>],at:{x:1},any:true",
+        ),
+        Some(all.clone()),
+    );
+    check("gemma4", &gemma("count:0,unit:<|\"|>F<|\"|>"), Some(few.clone()));
+    check("gemma4", &gemma("count:0,unit:<|\"|>F<|\"|>,at:{x:y}"), None);
+    check("gemma4", &gemma("unit:<|\"|>F<|\"|>"), None);
+    let any = json!({ "count": 0, "unit": "F", "any": { "a": [1, "b", {}] } });
+    check("gemma4", &gemma("count:0,unit:<|\"|>F<|\"|>,any:{a:[1,<|\"|>b<|\"|>,{}]}"), Some(any));
+    let element = |(name, value): (&str, &str)| format!("<parameter={name}>\n{value}\n</parameter>\n");
+    let qwen = |arguments: &[(&str, &str)]| {
+        let arguments: String = arguments.iter().copied().map(element).collect();
+        format!("<tool_call>\n<function=mix>\n{arguments}</function>\n</tool_call>")
+    };
+    let values = [
+        ("note", "a <b> & c"),
+        ("count", "3"),
+        ("unit", "C"),
+        ("tags", "[\"x\", \"y\"]"),
+        ("at", "{\"x\": 1}"),
+        ("any", "true"),
+    ];
+    check("qwen3-coder", &qwen(&values), Some(all.clone()));
+    check("qwen3-coder", &qwen(&[("count", "0"), ("unit", "F")]), Some(few.clone()));
+    check("qwen3-coder", &qwen(&[("count", "none"), ("unit", "F")]), None);
+    check("qwen3-coder", &qwen(&[("count", "0")]), None);
+    let written = |arguments: &[(&str, &str)], [before, between, after]: [&str; 3]| -> String {
+        arguments.iter().map(|(name, value)| [before, name, between, value, after].concat()).collect()
+    };
+    let glm = |arguments: &[(&str, &str)]| {
+        let arguments = written(arguments, ["<arg_key>", "</arg_key>\n<arg_value>", "</arg_value>\n"]);
+        format!("<tool_call>mix\n{arguments}</tool_call>")
+    };
+    check("glm", &glm(&values), Some(all.clone()));
+    check("glm", &glm(&values[1..2]), None);
+    let seed = written(&values, ["<parameter=", ">", "</parameter>\n"]);
+    check(
+        "seed-oss",
+        &format!("<seed:tool_call>\n<function=mix>\n{seed}</function>\n</seed:tool_call>"),
+        Some(all.clone()),
+    );
+    let minimax = written(&values, ["<parameter name=\"", "\">", "</parameter>\n"]);
+    check(
+        "minimax-m2",
+        &format!("<minimax:tool_call>\n<invoke name=\"mix\">\n{minimax}</invoke>\n</minimax:tool_call>"),
+        Some(all),
+    );
+}
+
+#[test]
+fn what_a_dialect_cannot_be_held_to_is_refused_by_name() {
+    let check = |name: &str, parameters: Value, path: &str| {
+        let tools = json!([{ "function": { "name": "f", "parameters": parameters } }]);
+        let calls = Dialect::named(name).expect("a dialect").calls(&tools, (None, true), "", &TOKENIZER);
+        let error = calls.expect_err("refused");
+        assert_eq!((error.path.as_str(), error.unsupported), (path, true), "{name}: {error}");
+    };
+    let of = |schema: Value| json!({ "properties": { "a": schema } });
+    check("glm", of(json!({ "type": "string", "pattern": "x" })), "[0].function.parameters.properties.a.pattern");
+    check(
+        "gemma4",
+        of(json!({ "items": {}, "type": "array", "uniqueItems": true })),
+        "[0].function.parameters.properties.a.uniqueItems",
+    );
+    check("gemma4", of(json!({ "type": "array", "minItems": 2 })), "[0].function.parameters.properties.a.minItems");
+    check("lfm2", json!({ "properties": { "a-b": {} } }), "[0].function.parameters.properties.a-b");
+    check("lfm2", json!({ "anyOf": [{}] }), "[0].function.parameters.anyOf");
+    check("qwen3-coder", json!({ "properties": {}, "required": ["a"] }), "[0].function.parameters");
 }
