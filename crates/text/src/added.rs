@@ -142,6 +142,10 @@ impl AddedTokens {
     /// Token by token, the longest first, each in all the text that is left. One pass over the text first finds out which
     /// tokens are there at all.
     fn longest<'a>(&self, search: &AhoCorasick, text: &'a str, special: Special<'_>) -> Vec<Fragment<'a>> {
+        // This search knows how to skip what cannot be a token; the next one reads every byte.
+        if search.find(text).is_none() {
+            return vec![Fragment::Text(text)];
+        }
         let mut there = vec![false; self.tokens.len()];
         search.find_overlapping_iter(text).for_each(|found| there[found.pattern().as_usize()] = true);
         let mut fragments = vec![Fragment::Text(text)];

@@ -19,9 +19,14 @@ static BYTES: LazyLock<[Option<u8>; 0x144]> = LazyLock::new(|| {
     bytes
 });
 
+/// The character that stands for `byte`.
+pub(crate) fn letter(byte: u8) -> char {
+    CHARS[usize::from(byte)]
+}
+
 /// The text whose characters stand for the bytes of `text`.
 pub(crate) fn encode(text: &str) -> String {
-    text.bytes().map(|b| CHARS[b as usize]).collect()
+    text.bytes().map(letter).collect()
 }
 
 /// The bytes that `text` stands for; `None` if a character is not of the alphabet.

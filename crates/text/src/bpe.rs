@@ -1,8 +1,8 @@
 //! Byte pair encoding by ranked merges (GPT-2 and all its descendants; tokenizer.json's BPE).
 
-use std::collections::HashMap;
-
-use crate::merge::{Symbol, merge};
+use crate::alphabet;
+use crate::merge::{NEVER, Symbol, merge, merge_few};
+use crate::vocab::{Map, Pieces};
 
 /// What becomes of a character that no token stands for (after bytes have been tried).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,13 +31,34 @@ pub(crate) enum Whole {
     Newlines,
 }
 
+/// Two symbols, the rank of their merge and what they become.
+pub(crate) type Merges = Map<(u32, u32), (u32, u32)>;
+
+/// Memory for the work on one piece.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    spelling: String,
+    ids: Vec<u32>,
+    /// Rank and result of the merge of each symbol with the next.
+    pairs: Vec<(u32, u32)>,
+    symbols: Vec<Symbol>,
+}
+
+/// The symbols of bytes, and what each two of them become: most pairs that are looked up are of bytes.
+#[derive(Debug)]
+pub(crate) struct Letters {
+    symbols: [u32; 256],
+    /// Rank and result, by both bytes.
+    pairs: Vec<(u32, u32)>,
+}
+
 /// A BPE vocabulary ready to encode.
 #[derive(Debug)]
 pub(crate) struct Bpe {
     /// Pieces and their symbols; a symbol below `tokens` is a token.
-    pub pieces: HashMap<Box<str>, u32>,
+    pub pieces: Pieces,
     /// Two symbols, the rank of their merge and what they become.
-    pub merges: HashMap<(u32, u32), (u32, u32)>,
+    pub merges: Merges,
     /// Number of token ids. Symbols from here on exist only between merges.
     pub tokens: u32,
     /// The tokens that stand for each symbol that is no token.
@@ -53,6 +74,9 @@ pub(crate) struct Bpe {
     /// Written after the last character.
     pub suffix: String,
 }
+
+/// Pieces of so many bytes are merged by looking at all pairs each time: for the few of a word that is faster than a heap.
+const FEW: usize = 32;
 
 /// The symbol of a character that has none.
 const GAP: u32 = u32::MAX;
@@ -73,12 +97,57 @@ impl Bpe {
         }
         let mut symbols = self.symbols(piece);
         merge(&mut symbols, |a, b| self.merges.get(&(a.id, b.id)).copied());
-        for symbol in symbols {
-            match symbol.id {
-                GAP => {}
-                id if id < self.tokens => out.push(id),
-                id => out.extend(&self.spelled[(id - self.tokens) as usize]),
+        symbols.iter().for_each(|symbol| self.put(symbol.id, out));
+    }
+
+    /// The symbol of each byte, if bytes are all that this model merges.
+    pub(crate) fn letters(&self) -> Option<Box<Letters>> {
+        if !self.prefix.is_empty() || !self.suffix.is_empty() || self.whole == Whole::Newlines {
+            return None;
+        }
+        let letter = |byte: u8| self.pieces.get(alphabet::letter(byte).encode_utf8(&mut [0; 4])).copied();
+        let symbols: Vec<u32> = (0..=255).map(letter).collect::<Option<_>>()?;
+        let symbols: [u32; 256] = symbols.try_into().ok()?;
+        let second = |a: u32| symbols.iter().map(move |b| (a, *b));
+        let pairs =
+            symbols.iter().flat_map(|a| second(*a)).map(|pair| self.merges.get(&pair).copied().unwrap_or(NEVER));
+        Some(Box::new(Letters { symbols, pairs: pairs.collect() }))
+    }
+
+    /// As [`Bpe::encode`] of the piece in the byte-level alphabet, whose symbols are `letters`.
+    pub(crate) fn encode_bytes(&self, letters: &Letters, piece: &str, scratch: &mut Scratch, out: &mut Vec<u32>) {
+        if self.whole == Whole::Always {
+            scratch.spelling.clear();
+            scratch.spelling.extend(piece.bytes().map(alphabet::letter));
+            if let Some(&id) = self.pieces.get(scratch.spelling.as_str())
+                && id < self.tokens
+            {
+                return out.push(id);
             }
+        }
+        let ids = piece.bytes().map(|byte| letters.symbols[usize::from(byte)]);
+        let find = |a: u32, b: u32| self.merges.get(&(a, b)).copied();
+        if piece.len() <= FEW {
+            scratch.ids.clear();
+            scratch.ids.extend(ids);
+            let pair = |two: &[u8]| letters.pairs[usize::from(two[0]) << 8 | usize::from(two[1])];
+            scratch.pairs.clear();
+            scratch.pairs.extend(piece.as_bytes().windows(2).map(pair));
+            merge_few(&mut scratch.ids, &mut scratch.pairs, find);
+            return scratch.ids.iter().for_each(|id| self.put(*id, out));
+        }
+        scratch.symbols.clear();
+        scratch.symbols.extend((0..).zip(ids).map(|(start, id)| Symbol { start, len: 1, id }));
+        merge(&mut scratch.symbols, |a, b| find(a.id, b.id));
+        scratch.symbols.iter().for_each(|symbol| self.put(symbol.id, out));
+    }
+
+    /// Appends the tokens of a symbol.
+    fn put(&self, symbol: u32, out: &mut Vec<u32>) {
+        match symbol {
+            GAP => {}
+            id if id < self.tokens => out.push(id),
+            id => out.extend(&self.spelled[(id - self.tokens) as usize]),
         }
     }
 

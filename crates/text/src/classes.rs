@@ -1,5 +1,6 @@
 //! Sets of characters by Unicode property, for what `char` itself cannot tell.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use regex_syntax::hir::{Class, HirKind};
@@ -21,6 +22,78 @@ pub(crate) static WORD: LazyLock<CharSet> = LazyLock::new(|| CharSet::new(r"\w")
 
 /// What Python prints as it is in a quoted text, besides the space.
 pub(crate) static PRINTABLE: LazyLock<CharSet> = LazyLock::new(|| CharSet::new(r"[^\p{C}\p{Z}]"));
+
+/// Letters (L), as a bit of [`Classes`].
+pub(crate) const LETTERS: u8 = 1;
+/// Numbers (N).
+pub(crate) const NUMBERS: u8 = 1 << 1;
+/// White space.
+pub(crate) const SPACES: u8 = 1 << 2;
+/// Marks (M).
+pub(crate) const MARKS: u8 = 1 << 3;
+/// What may stand before lower case: all letters that are not lower case, and marks.
+pub(crate) const CASED_UPPER: u8 = 1 << 4;
+/// What may stand after upper case: all letters that are not upper case, and marks.
+pub(crate) const CASED_LOWER: u8 = 1 << 5;
+/// All letters but a to z.
+pub(crate) const ASCII_UPPER: u8 = 1 << 6;
+/// All letters but A to Z.
+pub(crate) const ASCII_LOWER: u8 = 1 << 7;
+
+const CLASSES: [(u8, &str); 8] = [
+    (LETTERS, r"\p{L}"),
+    (NUMBERS, r"\p{N}"),
+    (SPACES, r"\s"),
+    (MARKS, r"\p{M}"),
+    (CASED_UPPER, r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"),
+    (CASED_LOWER, r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"),
+    (ASCII_UPPER, r"[\p{L}&&[^a-z]]"),
+    (ASCII_LOWER, r"[\p{L}&&[^A-Z]]"),
+];
+
+/// The classes of every character, one bit for each. In blocks of 256 of which most are the same.
+pub(crate) struct Classes {
+    blocks: Vec<[u8; 256]>,
+    index: Vec<u16>,
+}
+
+impl Classes {
+    /// The one table there is.
+    pub(crate) fn get() -> &'static Classes {
+        static TABLE: LazyLock<Classes> = LazyLock::new(Classes::new);
+        &TABLE
+    }
+
+    fn new() -> Classes {
+        let mut all = vec![0u8; char::MAX as usize + 1];
+        for (bit, class) in CLASSES {
+            for (first, last) in CharSet::new(class).0 {
+                all[first as usize..=last as usize].iter_mut().for_each(|bits| *bits |= bit);
+            }
+        }
+        let mut seen = HashMap::new();
+        let mut blocks = Vec::new();
+        let index = all.as_chunks::<256>().0.iter().map(|block| {
+            *seen.entry(*block).or_insert_with(|| {
+                blocks.push(*block);
+                blocks.len() as u16 - 1
+            })
+        });
+        let index = index.collect();
+        Classes { blocks, index }
+    }
+
+    /// The classes of `c`.
+    pub(crate) fn of(&self, c: char) -> u8 {
+        self.blocks[usize::from(self.index[c as usize >> 8])][c as usize & 0xFF]
+    }
+
+    /// The classes of an ASCII character: those are in the first block.
+    #[inline]
+    pub(crate) fn ascii(&self, byte: u8) -> u8 {
+        self.blocks[0][usize::from(byte)]
+    }
+}
 
 /// Sorted ranges of characters.
 pub(crate) struct CharSet(Vec<(char, char)>);
@@ -75,6 +148,18 @@ mod tests {
         check(&DIGIT, "09٣", "½Ⅷa");
         check(&WORD, "aé_9", " -!");
         check(&PRINTABLE, "aé~😀", " \u{a0}\u{ad}\u{7f}\u{e000}");
+    }
+
+    #[test]
+    fn classes_are_those_of_the_sets() {
+        let classes = Classes::get();
+        for (bit, class) in CLASSES {
+            let set = CharSet::new(class);
+            (0..=0x10_FFFF).filter_map(char::from_u32).for_each(|c| {
+                assert_eq!(classes.of(c) & bit != 0, set.has(c), "{class} {c:?}");
+            });
+        }
+        assert_eq!(classes.ascii(b'a'), classes.of('a'));
     }
 
     #[test]

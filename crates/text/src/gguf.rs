@@ -1,26 +1,23 @@
 //! Tokenizers from the vocabulary of a GGUF file, id for id what llama.cpp gives.
 
-use std::collections::HashMap;
-
 use crate::added::{AddedToken, AddedTokens, Order};
 use crate::alphabet;
-use crate::bpe::{Bpe, Unknown, Whole};
+use crate::bpe::{Bpe, Merges, Unknown, Whole};
 use crate::charsmap::Charsmap;
 use crate::normalize::Normalizer;
 use crate::pipeline::{Model, Pipeline};
 use crate::pre::{Pre, names, pre};
-use crate::pretokenize::{Behavior, Pretokenizer};
-use crate::special::{Special, correct, ends};
+use crate::pretokenize::{Behavior, CharTest, Pretokenizer};
+use crate::special::{Special, correct, ends, fill_in};
 use crate::split::Splitter;
 use crate::spm::Spm;
+use crate::tokenizer::Parts;
 use crate::trie::Trie;
 use crate::ugm::UgmNormalizer;
 use crate::unigram::Unigram;
-use crate::vocab::{Vocab, byte_ids, byte_piece};
+use crate::vocab::{Pieces, Vocab, byte_ids, byte_piece};
 use crate::wordpiece::WordPiece;
 use crate::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
-
-type Pieces = HashMap<Box<str>, u32>;
 
 /// A family of vocabularies (`tokenizer.ggml.model`).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,16 +28,25 @@ enum Family {
     Unigram,
 }
 
+/// Whose idea of tokens written in a text it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Whose {
+    /// llama.cpp's: all are found in the text as it is.
+    LlamaCpp,
+    /// SentencePiece's: those that are text are found once spaces are escaped.
+    SentencePiece,
+}
+
 /// Makes the tokenizer of `vocab`.
-pub(crate) fn tokenizer(vocab: GgufVocab) -> Result<Tokenizer, TokenizerError> {
+pub(crate) fn tokenizer(vocab: GgufVocab, whose: Whose) -> Result<Tokenizer, TokenizerError> {
     let family = match vocab.model.as_str() {
         "llama" => Family::Spm,
-        "gpt2" | "gemma4" => Family::Bpe,
+        "gpt2" | "gemma4" | "whitespace" => Family::Bpe,
         "bert" => Family::WordPiece,
         "t5" => Family::Unigram,
         "" => return Err(key("model", "is missing; the file has no vocabulary, convert it again")),
         other => {
-            let known = "llama, gpt2, gemma4, bert and t5 are";
+            let known = "llama, gpt2, gemma4, whitespace, bert and t5 are";
             return Err(key("model", &format!("{other:?} is not supported ({known})")));
         }
     };
@@ -52,7 +58,7 @@ pub(crate) fn tokenizer(vocab: GgufVocab) -> Result<Tokenizer, TokenizerError> {
         })
         .collect();
     let ids: Pieces = pieces.iter().enumerate().map(|(id, piece)| (piece.as_str().into(), id as u32)).collect();
-    let source = Source { family, pre: pre_tokenizer(&vocab, family)?, pieces, ids, vocab };
+    let source = Source { family, whose, pre: pre_tokenizer(&vocab, family)?, pieces, ids, vocab };
     source.tokenizer()
 }
 
@@ -73,6 +79,7 @@ fn pre_tokenizer(vocab: &GgufVocab, family: Family) -> Result<Pre, TokenizerErro
     let name = match (&vocab.pre, vocab.model.as_str(), family) {
         (_, "gemma4", _) => "gemma4",
         (Some(name), _, Family::Bpe) if !name.is_empty() => name,
+        (_, "whitespace", _) => "whitespace",
         _ => "default",
     };
     pre(name).ok_or_else(|| {
@@ -89,6 +96,7 @@ fn key(name: &str, problem: &str) -> TokenizerError {
 struct Source {
     vocab: GgufVocab,
     family: Family,
+    whose: Whose,
     pre: Pre,
     pieces: Vec<String>,
     ids: Pieces,
@@ -101,6 +109,7 @@ impl Source {
         let id = |piece: &str| self.ids.get(piece).copied();
         correct(id, &special, &mut kinds);
         let ends = ends(id, &special);
+        let fill_in = fill_in(id, &special);
         let mut vocab = Vocab::default();
         for (id, (piece, &kind)) in self.pieces.iter().zip(&kinds).enumerate() {
             vocab.insert(id as u32, piece, kind, self.bytes(piece, kind));
@@ -110,10 +119,11 @@ impl Source {
             Family::WordPiece => true,
             Family::Bpe => false,
         };
-        let added = AddedTokens::new(self.added(&kinds), Order::Longest).map_err(|e| key("tokens", &e))?;
+        let added = self.added(&kinds);
         let around = self.around(&special);
         let (bos, eos) = (special.get("bos"), special.get("eos"));
-        Ok(Tokenizer { vocab, pipeline: self.pipeline(added, &special)?, around, adds_space, bos, eos, ends })
+        let pipeline = self.pipeline(added, &special)?;
+        Ok(Tokenizer::of(Parts { vocab, pipeline, around, adds_space, bos, eos, ends, fill_in }))
     }
 
     fn kind(&self, id: usize) -> TokenKind {
@@ -167,7 +177,8 @@ impl Source {
             TokenKind::Control | TokenKind::Unknown | TokenKind::UserDefined => piece.into(),
             TokenKind::Byte => byte_piece(piece).into_iter().collect(),
             TokenKind::Unused => Vec::new(),
-            TokenKind::Normal if self.family == Family::Bpe && !self.pre.escaped => alphabet::decode_lossy(piece),
+            TokenKind::Normal if self.byte_level() => alphabet::decode_lossy(piece),
+            TokenKind::Normal if self.pre.plain => piece.into(),
             TokenKind::Normal => piece.replace('▁', " ").into(),
         }
     }
@@ -197,10 +208,21 @@ impl Source {
         added
     }
 
-    fn pipeline(self, added: AddedTokens, special: &Special) -> Result<Pipeline, TokenizerError> {
+    /// Whether pieces are bytes as the byte-level alphabet writes them.
+    fn byte_level(&self) -> bool {
+        self.family == Family::Bpe && !self.pre.escaped && !self.pre.plain
+    }
+
+    fn pipeline(self, added: Vec<AddedToken>, special: &Special) -> Result<Pipeline, TokenizerError> {
         let mut normalizers = Vec::new();
         let mut pretokenizers = Vec::new();
-        let byte_level = self.family == Family::Bpe && !self.pre.escaped;
+        let byte_level = self.byte_level();
+        if self.vocab.model == "whitespace" {
+            if self.flag("normalizer.lowercase").unwrap_or(false) {
+                normalizers.push(Normalizer::Lowercase);
+            }
+            pretokenizers.push(Pretokenizer::Chars(CharTest::Space, Behavior::Removed));
+        }
         if self.family == Family::Spm && self.add_space() {
             normalizers.push(Normalizer::Prepend(" ".into()));
         }
@@ -221,8 +243,22 @@ impl Source {
             let accents = self.flag("normalizer.strip_accents").unwrap_or(lowercase);
             pretokenizers.push(Pretokenizer::Wordpiece { lowercase, accents });
         }
+        let (added, normalized) = self.searches(added)?;
         let model = self.model(special)?;
-        Ok(Pipeline { added, normalizers, normalized: None, pretokenizers, byte_level, model })
+        Ok(Pipeline { added, normalizers, normalized, pretokenizers, byte_level, model })
+    }
+
+    /// What is looked for in a text as it is, and what in a normalized one.
+    fn searches(&self, added: Vec<AddedToken>) -> Result<(AddedTokens, Option<AddedTokens>), TokenizerError> {
+        let search = |tokens, order| AddedTokens::new(tokens, order).map_err(|e| key("tokens", &e));
+        if self.whose == Whose::LlamaCpp || self.family != Family::Spm {
+            return Ok((search(added, Order::Longest)?, None));
+        }
+        let (special, plain): (Vec<AddedToken>, _) = added.into_iter().partition(|token| token.special);
+        let escaped = |token: AddedToken| AddedToken { text: token.text.replace(' ', "▁"), ..token };
+        let plain: Vec<AddedToken> = plain.into_iter().map(escaped).collect();
+        let normalized = if plain.is_empty() { None } else { Some(search(plain, Order::Leftmost)?) };
+        Ok((search(special, Order::Leftmost)?, normalized))
     }
 
     fn model(self, special: &Special) -> Result<Model, TokenizerError> {
@@ -265,7 +301,7 @@ impl Source {
         };
         let mut bpe = Bpe {
             pieces: self.ids,
-            merges: HashMap::with_capacity(self.vocab.merges.len()),
+            merges: Merges::with_capacity_and_hasher(self.vocab.merges.len(), Default::default()),
             tokens,
             spelled: Vec::new(),
             bytes,

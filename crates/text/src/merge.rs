@@ -59,3 +59,61 @@ pub(crate) fn merge(symbols: &mut Vec<Symbol>, find: impl Fn(&Symbol, &Symbol) -
     }
     symbols.retain(|s| s.len > 0);
 }
+
+/// The rank and result of two symbols that never merge.
+pub(crate) const NEVER: (u32, u32) = (u32::MAX, 0);
+
+/// As [`merge`], for a few symbols, with rank and result of each two neighbours: each time all pairs are looked at. O(n²).
+pub(crate) fn merge_few(
+    ids: &mut Vec<u32>,
+    pairs: &mut Vec<(u32, u32)>,
+    find: impl Fn(u32, u32) -> Option<(u32, u32)>,
+) {
+    let pair = |ids: &[u32], at: usize| find(ids[at], ids[at + 1]).unwrap_or(NEVER);
+    loop {
+        let mut best = (0, NEVER);
+        for (at, found) in pairs.iter().enumerate() {
+            if found.0 < best.1.0 {
+                best = (at, *found);
+            }
+        }
+        let (at, (rank, id)) = best;
+        if rank == NEVER.0 {
+            return;
+        }
+        ids[at] = id;
+        ids.remove(at + 1);
+        pairs.remove(at);
+        if at < pairs.len() {
+            pairs[at] = pair(ids, at);
+        }
+        if at > 0 {
+            pairs[at - 1] = pair(ids, at - 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Any table of merges: the two ways agree.
+        #[test]
+        fn few_merge_as_many_do(
+            ids in prop::collection::vec(0u32..6, 0..20),
+            table in prop::collection::hash_map((0u32..12, 0u32..12), (0u32..8, 0u32..12), 0..40),
+        ) {
+            let mut symbols: Vec<Symbol> =
+                (0..).zip(&ids).map(|(start, id)| Symbol { start, len: 1, id: *id }).collect();
+            merge(&mut symbols, |a, b| table.get(&(a.id, b.id)).copied());
+            let mut few = ids.clone();
+            let find = |a, b| table.get(&(a, b)).copied();
+            let mut pairs: Vec<_> = ids.windows(2).map(|two| find(two[0], two[1]).unwrap_or(NEVER)).collect();
+            merge_few(&mut few, &mut pairs, find);
+            prop_assert_eq!(few, symbols.iter().map(|s| s.id).collect::<Vec<_>>());
+        }
+    }
+}

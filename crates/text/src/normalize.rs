@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
 use unicode_segmentation::UnicodeSegmentation;
 
 use crate::alphabet;
@@ -66,7 +66,7 @@ impl Normalizer {
             Normalizer::Nfc | Normalizer::Nfd | Normalizer::Lowercase | Normalizer::ByteLevel if text.is_empty() => {
                 text
             }
-            Normalizer::Nfc if text.is_ascii() => text,
+            Normalizer::Nfc if is_nfc_quick(text.chars()) == IsNormalized::Yes => text,
             Normalizer::Nfc => text.nfc().collect(),
             Normalizer::Nfd => text.nfd().collect(),
             Normalizer::Nfkc => text.nfkc().collect(),

@@ -1,17 +1,17 @@
 //! Text to ids in five steps: added tokens, normalization, added tokens again, pieces, the model.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
-use std::ops::Range;
 
 use crate::added::{AddedTokens, Fragment, Special};
 use crate::alphabet;
 use crate::bpe::Bpe;
 use crate::normalize::Normalizer;
-use crate::pretokenize::{Piece, Pretokenizer};
+use crate::pretokenize::{Behavior, Piece, Pretokenizer};
+use crate::scan::Scan;
 use crate::spm::Spm;
 use crate::ugm::UgmNormalizer;
 use crate::unigram::Unigram;
+use crate::vocab::Pieces;
 use crate::wordpiece::WordPiece;
 
 /// Everything between a text and its ids.
@@ -45,31 +45,45 @@ pub(crate) enum Model {
     /// The same with SentencePiece's own normalization before it.
     Ugm(UgmNormalizer, Unigram),
     /// Whole words.
-    WordLevel(HashMap<Box<str>, u32>, Option<u32>),
+    WordLevel(Pieces, Option<u32>),
 }
 
-/// Pieces longer than this are not remembered.
-const CACHED_PIECE: usize = 64;
-/// So many pieces are remembered during one call.
-const CACHED_PIECES: usize = 1 << 16;
-
 impl Pipeline {
-    /// Appends the ids of `text`; special tokens written in it are recognised only where `special` says so.
-    pub(crate) fn encode(&self, text: &str, special: Special<'_>, out: &mut Vec<u32>) {
-        let mut cache = Cache::default();
+    /// Appends the ids of `text`; special tokens written in it are recognised only where `special` says so. `words` makes
+    /// ids of normalized text between tokens, and hears whether it begins where the whole text begins.
+    pub(crate) fn encode(
+        &self,
+        text: &str,
+        special: Special<'_>,
+        out: &mut Vec<u32>,
+        words: &mut impl FnMut(&str, bool, &mut Vec<u32>),
+    ) {
         for fragment in self.added.cut(text, special) {
             match fragment {
                 Fragment::Token(id) => out.push(id),
                 Fragment::Text(part) => {
                     let offset = part.as_ptr() as usize - text.as_ptr() as usize;
                     let special = special.within(offset..offset + part.len());
-                    self.encode_text(part, offset == 0, special, &mut cache, out);
+                    self.encode_text((part, offset == 0), special, out, words);
                 }
             }
         }
     }
 
-    fn encode_text(&self, text: &str, first: bool, special: Special<'_>, cache: &mut Cache, out: &mut Vec<u32>) {
+    /// As [`Pipeline::encode`], one step after the other: what the fast path is measured by.
+    pub(crate) fn encode_plainly(&self, text: &str, special: Special<'_>, out: &mut Vec<u32>) {
+        self.encode(text, special, out, &mut |part, first, out| {
+            self.pieces(part, first).iter().for_each(|piece| self.encode_piece(&piece.text, out));
+        });
+    }
+
+    fn encode_text(
+        &self,
+        (text, first): (&str, bool),
+        special: Special<'_>,
+        out: &mut Vec<u32>,
+        words: &mut impl FnMut(&str, bool, &mut Vec<u32>),
+    ) {
         let text = self.normalizers.iter().fold(Cow::Borrowed(text), |text, step| step.apply(text));
         let fragments = match &self.normalized {
             Some(added) => added.cut(&text, special),
@@ -79,17 +93,13 @@ impl Pipeline {
         for fragment in fragments {
             match fragment {
                 Fragment::Token(id) => out.push(id),
-                Fragment::Text(part) => {
-                    let first = first && std::ptr::eq(part.as_ptr(), text.as_ptr());
-                    for piece in self.pieces(part, first) {
-                        self.encode_piece(&piece.text, cache, out);
-                    }
-                }
+                Fragment::Text(part) => words(part, first && std::ptr::eq(part.as_ptr(), text.as_ptr()), out),
             }
         }
     }
 
-    fn pieces<'a>(&self, text: &'a str, first: bool) -> Vec<Piece<'a>> {
+    /// What the model encodes one by one.
+    pub(crate) fn pieces<'a>(&self, text: &'a str, first: bool) -> Vec<Piece<'a>> {
         self.pretokenizers.iter().fold(vec![Piece { text: text.into(), first }], |pieces, step| {
             let mut cut = Vec::with_capacity(pieces.len());
             pieces.into_iter().for_each(|piece| step.apply(piece, &mut cut));
@@ -97,36 +107,22 @@ impl Pipeline {
         })
     }
 
-    fn encode_piece(&self, piece: &str, cache: &mut Cache, out: &mut Vec<u32>) {
-        if piece.len() > CACHED_PIECE {
-            return self.encode_new(piece, out);
-        }
-        if let Some(ids) = cache.pieces.get(piece) {
-            return out.extend_from_slice(&cache.ids[ids.clone()]);
-        }
-        let before = out.len();
-        self.encode_new(piece, out);
-        if cache.pieces.len() < CACHED_PIECES {
-            let start = cache.ids.len();
-            cache.ids.extend_from_slice(&out[before..]);
-            cache.pieces.insert(piece.into(), start..cache.ids.len());
+    /// How text is cut, if that is a known way and all of it.
+    pub(crate) fn scan(&self) -> Option<Scan> {
+        match self.pretokenizers.as_slice() {
+            [Pretokenizer::Split { pattern, behavior: Behavior::Isolated, invert: false }] => pattern.scan(),
+            _ => None,
         }
     }
 
-    fn encode_new(&self, piece: &str, out: &mut Vec<u32>) {
+    /// Appends the ids of a piece.
+    pub(crate) fn encode_piece(&self, piece: &str, out: &mut Vec<u32>) {
         if self.byte_level {
             self.model.encode(&alphabet::encode(piece), out);
         } else {
             self.model.encode(piece, out);
         }
     }
-}
-
-/// Pieces met during one call and their ids.
-#[derive(Default)]
-struct Cache {
-    pieces: HashMap<Box<str>, Range<usize>>,
-    ids: Vec<u32>,
 }
 
 impl Model {

@@ -18,6 +18,8 @@ pub(crate) struct Pre {
     pub add_bos: bool,
     /// Spaces are escaped and pieces are text, not bytes.
     pub escaped: bool,
+    /// Pieces are text, not bytes.
+    pub plain: bool,
 }
 
 /// One cut.
@@ -50,6 +52,7 @@ pub(crate) fn pre(name: &str) -> Option<Pre> {
         whole: WHOLE.contains(&name),
         add_bos: ADD_BOS.contains(&name),
         escaped: ESCAPED.contains(&name),
+        plain: PLAIN.contains(&name),
     })
 }
 
@@ -96,6 +99,7 @@ const ADD_BOS: &[&str] = &[
     "granite-embed-multi-311m",
 ];
 const ESCAPED: &[&str] = &["gemma4", "granite-embed-multi-311m", "sarvam-moe"];
+const PLAIN: &[&str] = &["whitespace"];
 
 macro_rules! any_case {
     () => {
@@ -247,6 +251,7 @@ const TABLE: &[Row] = &[
         Rule::Pattern("[一-鿿㐀-䶿豈-\u{FAFF}\u{3040}-ゟ゠-ヿ･-ﾟ⼀-\u{2FDF}เ-\u{E7F}\u{E80}-\u{EFF}ក-\u{17FF}က-႟ꩠ-ꩿꧠ-\u{A9FF}가-\u{D7AF}ᄀ-ᇿ]+"),
         DEEPSEEK]),
     (&["gemma4", "granite-embed-multi-311m", "sarvam-moe"], &[LINES]),
+    (&["whitespace"], &[Rule::Pattern(r"\S+")]),
     (&["chameleon"], &[Rule::Pattern("<sentinel:[0-9]+>"), Rule::Pattern("(IMGIMG)((A|B|C|D|E|F|G|H|I){1,4})Z"),
         Rule::Pattern(r"([\t\n]|    |  )"), DIGIT, Rule::Pattern(r"[\p{P}!-/:-@\[-`{-~]"), GPT2]),
 ];
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn names_with_flags_are_names() {
-        for name in [WHOLE, ADD_BOS, ESCAPED].concat() {
+        for name in [WHOLE, ADD_BOS, ESCAPED, PLAIN].concat() {
             assert!(pre(name).is_some(), "{name}");
         }
         assert!(pre("no such").is_none());

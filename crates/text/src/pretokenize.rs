@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::alphabet;
 use crate::classes::{CONTROL, MARK, PUNCTUATION, SYMBOL, chinese, lower};
+use crate::scan::ESCAPED;
 use crate::split::Splitter;
 
 /// A piece of text; `first` if it begins where the whole text begins.
@@ -100,7 +101,7 @@ impl Pretokenizer {
         if pieces.any(|piece| piece.trim_start_matches('▁').contains('▁')) {
             return None;
         }
-        let pattern = Splitter::new("▁*[^▁]+|▁+").ok()?;
+        let pattern = Splitter::new(ESCAPED).ok()?;
         Some(Pretokenizer::Split { pattern, behavior: Behavior::Isolated, invert: false })
     }
 

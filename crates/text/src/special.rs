@@ -111,6 +111,30 @@ const FILES: &[(&str, &[&str])] = &[
 /// gpt-oss: control tokens whose text is wanted.
 const SHOWN: &[&str] = &["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"];
 
+/// The tokens around a gap in a text that the model fills in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FillIn {
+    /// Before what comes before the gap.
+    pub prefix: u32,
+    /// Before what comes after it.
+    pub suffix: u32,
+    /// Before what fills it. Where there is none, what comes after the gap is told first (Codestral).
+    pub middle: Option<u32>,
+}
+
+/// The tokens around a gap, by their roles or by their texts.
+pub(crate) fn fill_in(id: impl Fn(&str) -> Option<u32>, special: &Special) -> Option<FillIn> {
+    let [prefix, suffix, middle] = [0, 1, 2].map(|i| {
+        let (role, texts) = FILL[i];
+        special.get(role).or_else(|| texts.iter().find_map(|text| id(text)))
+    });
+    let codestral = || Some(FillIn { prefix: id("[PREFIX]")?, suffix: id("[SUFFIX]")?, middle: None });
+    match (prefix, suffix, middle) {
+        (Some(prefix), Some(suffix), middle @ Some(_)) => Some(FillIn { prefix, suffix, middle }),
+        _ => codestral(),
+    }
+}
+
 /// Makes control tokens of those whose text says so, whatever the file says.
 pub(crate) fn correct(id: impl Fn(&str) -> Option<u32>, special: &Special, kinds: &mut [TokenKind]) {
     let found = |texts: &[&str]| -> Vec<u32> { texts.iter().filter_map(|t| id(t)).collect() };

@@ -10,6 +10,7 @@ use regex_automata::meta::Regex;
 use regex_automata::{Anchored, Input};
 
 use crate::classes::{DIGIT, WORD};
+use crate::scan::Scan;
 
 /// Steps the backtracking engine may take for one match; then the rest of the text stays in one piece.
 const BACKTRACK_LIMIT: usize = 5_000_000;
@@ -47,6 +48,8 @@ pub(crate) enum Digits {
 /// The alternatives in order, and per alternative with a lookahead those after it.
 #[derive(Debug)]
 pub(crate) struct Linear {
+    /// The same cuts by hand.
+    scan: Option<Scan>,
     all: Regex,
     lookaheads: Vec<Option<Lookahead>>,
 }
@@ -82,6 +85,15 @@ impl Splitter {
                 .build()
                 .map(|r| Splitter::Backtracking(Box::new(r)))
                 .map_err(|e| format!("the pattern {shown:?} is not valid: {e}")),
+        }
+    }
+
+    /// The same cuts by hand, if the pattern is a known one.
+    pub(crate) fn scan(&self) -> Option<Scan> {
+        match self {
+            Splitter::Linear(linear) => linear.scan,
+            Splitter::Backtracking(regex) => Scan::of(regex.as_str()),
+            Splitter::Literal(_) | Splitter::Groups(_) => None,
         }
     }
 
@@ -183,7 +195,7 @@ fn linear(pattern: &str) -> Option<Linear> {
             None => None,
         });
     }
-    Some(Linear { all: regex(&plain)?, lookaheads })
+    Some(Linear { scan: Scan::of(pattern), all: regex(&plain)?, lookaheads })
 }
 
 /// How few characters `\s` with a quantifier takes.

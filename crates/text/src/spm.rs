@@ -1,14 +1,13 @@
 //! SentencePiece BPE by score, as GGUF's `llama` vocabularies have it.
 
-use std::collections::HashMap;
-
 use crate::merge::{Symbol, merge};
+use crate::vocab::Pieces;
 
 /// A scored vocabulary ready to encode.
 #[derive(Debug)]
 pub(crate) struct Spm {
     /// Pieces and their ids.
-    pub pieces: HashMap<Box<str>, u32>,
+    pub pieces: Pieces,
     /// By id.
     pub scores: Vec<f32>,
     /// Length in bytes of the longest piece.

@@ -9,13 +9,21 @@ pub struct StopStrings {
     stops: Vec<String>,
     held: String,
     found: Option<usize>,
+    include: bool,
 }
 
 impl StopStrings {
     /// Watches for any of `stops` (empty ones are ignored).
     pub fn new(mut stops: Vec<String>) -> StopStrings {
         stops.retain(|s| !s.is_empty());
-        StopStrings { stops, held: String::new(), found: None }
+        StopStrings { stops, held: String::new(), found: None, include: false }
+    }
+
+    /// Shows the stop string that is found, too.
+    #[must_use]
+    pub fn including(mut self, include: bool) -> StopStrings {
+        self.include = include;
+        self
     }
 
     /// Feeds text. Gives what is now certain to be no part of a stop string, and whether one was found (then nothing
@@ -29,7 +37,10 @@ impl StopStrings {
         self.found = found;
         let found = found.is_some();
         let rest = self.held.split_off(at);
-        let shown = std::mem::replace(&mut self.held, if found { String::new() } else { rest });
+        let mut shown = std::mem::replace(&mut self.held, if found { String::new() } else { rest });
+        if self.include {
+            shown += self.found().unwrap_or_default();
+        }
         (shown, found)
     }
 
@@ -81,6 +92,14 @@ mod tests {
         check(&["\n\n", ""], &["a\n", "b\n", "\nc"], &[("a", false), ("\nb", false), ("", true)], "");
         check(&["éé"], &["aé", "é"], &[("a", false), ("", true)], "");
         check(&[], &["a"], &[("a", false)], "");
+    }
+
+    #[test]
+    fn what_was_found_may_be_shown() {
+        let mut stop = StopStrings::new(vec!["END".into()]).including(true);
+        let given = ["a E", "N", "D b"].map(|piece| stop.push(piece));
+        assert_eq!(given, [("a ".into(), false), (String::new(), false), ("END".into(), true)]);
+        assert_eq!(stop.finish(), "");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! A trie over bytes: every piece that begins at a place, in one walk.
 
-use std::collections::HashMap;
+use crate::vocab::Map;
 
 /// Pieces by their bytes.
 #[derive(Debug, Default)]
 pub(crate) struct Trie {
-    edges: HashMap<(u32, u8), u32>,
-    values: HashMap<u32, u32>,
+    edges: Map<(u32, u8), u32>,
+    values: Map<u32, u32>,
     nodes: u32,
 }
 

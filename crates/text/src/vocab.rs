@@ -4,13 +4,19 @@ use std::collections::HashMap;
 
 use crate::TokenKind;
 
+/// A map whose hash is fast and differs from process to process.
+pub(crate) type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+
+/// Pieces and their ids.
+pub(crate) type Pieces = Map<Box<str>, u32>;
+
 /// All tokens by id and by piece.
 #[derive(Debug, Default)]
 pub(crate) struct Vocab {
     pieces: Vec<Option<Box<str>>>,
     kinds: Vec<TokenKind>,
     bytes: Vec<Box<[u8]>>,
-    ids: HashMap<Box<str>, u32>,
+    ids: Pieces,
 }
 
 /// The most ids a vocabulary may have: room for holes, none for a number that only fills memory.

@@ -1,12 +1,12 @@
 //! WordPiece: the longest known beginning, again and again, or the whole word is unknown.
 
-use std::collections::HashMap;
+use crate::vocab::Pieces;
 
 /// A WordPiece vocabulary ready to encode.
 #[derive(Debug)]
 pub(crate) struct WordPiece {
     /// Pieces and their ids.
-    pub pieces: HashMap<Box<str>, u32>,
+    pub pieces: Pieces,
     /// Length in bytes of the longest piece.
     pub longest: usize,
     /// Written before a word (`▁` in GGUF files).

@@ -18,7 +18,7 @@ async fn main() -> Result<(), whinchat::Error> {
         match event? {
             Event::Text { text, .. } => print!("{text}"),
             Event::Finished { usage, .. } => println!("\n({} tokens)", usage.generated),
-            Event::Reasoning { .. } | Event::ToolCall { .. } => {}
+            Event::Prompt { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } => {}
         }
         let _ = std::io::stdout().flush();
     }

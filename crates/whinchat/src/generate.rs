@@ -7,13 +7,13 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use answer::{Ask, Chat, Embedder, Ending, Generation, Input, LoadedModel, ModelInfo, Pooling, PromptText, Sampling};
 use engine::{EngineConfig, Observer};
 use model::{GenerationConfig, PoolingType};
-use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer};
+use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
 use kernels::Cpu;
 
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
-use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, vocab};
+use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, machine, vocab};
 
 /// Requests that wait at most, each continuation counted.
 const MAX_QUEUE: usize = 1024;
@@ -98,7 +98,7 @@ impl Model {
         progress: Progress,
     ) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
-        let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?);
+        let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?.with_config(beside_an_engine()));
         let own = checkpoint.chat_template()?;
         let Resolved { template, origin } =
             template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
@@ -244,6 +244,12 @@ fn since_1970() -> std::time::Duration {
 }
 
 /// The tokens that end an answer: those that the files name, and end of turn and the like, which files seldom list.
+/// Long texts are tokenized by few threads that give way: the engine computes on every core.
+fn beside_an_engine() -> TokenizerConfig {
+    let threads = (machine::cores() / 2).max(1);
+    TokenizerConfig { threads, on_start: Some(machine::give_way), ..TokenizerConfig::default() }
+}
+
 fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
     let mut all = own.eos.clone();
     for end in tokenizer.eos().iter().chain(tokenizer.ends()) {

@@ -37,4 +37,4 @@ pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare
 pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
 pub use template::{TemplateChoice, TemplateOrigin};
-pub use vocab::tokenizer;
+pub use vocab::{tokenizer, tokenizer_of_file};

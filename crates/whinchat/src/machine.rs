@@ -12,6 +12,14 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// Lets the calling thread give way to all others of the machine that compute, for good. Where the system has no such thing, it
+/// goes on as before.
+pub fn give_way() {
+    // Of one thread on Linux; elsewhere it would be of the whole process.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::nice(19);
+}
+
 /// Bytes of memory that this process can still take before the system swaps or its control group kills it; `None` where the
 /// system does not say.
 pub fn memory_available() -> Option<u64> {

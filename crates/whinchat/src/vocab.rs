@@ -16,26 +16,50 @@ pub fn tokenizer(checkpoint: &Checkpoint) -> Result<Tokenizer, Error> {
     let (made, path) = match checkpoint.tokenizer()? {
         TokenizerFiles::Gguf(metadata) => (Tokenizer::from_gguf(gguf_vocab(metadata)), path.to_owned()),
         TokenizerFiles::Json { tokenizer, config } => {
-            (Tokenizer::from_json(&tokenizer, config.as_ref()), tokenizer_file(path))
+            (Tokenizer::from_json(&tokenizer, config.as_ref()), tokenizer_file(path, FILE))
+        }
+        TokenizerFiles::Model { tokenizer, config } => {
+            (Tokenizer::from_model(&tokenizer, config.as_ref()), tokenizer_file(path, MODEL))
         }
         TokenizerFiles::Absent => {
             let problem = "is missing; put the model's own beside the weights".into();
             (Err(TokenizerError { field: FILE.into(), problem }), path.to_owned())
         }
     };
-    made.map_err(|mut source| {
-        if !source.problem.contains("; ") {
-            source.problem.push_str("; take another copy of the tokenizer");
-        }
-        Error::Tokenizer { path, source }
-    })
+    made.map_err(|source| broken(path, source))
+}
+
+/// Makes the tokenizer of a file that has nothing else in it: a tokenizer.json, or a `tokenizer.model` or `.tiktoken` of
+/// SentencePiece or tiktoken. `None` if its name says that it is none of them.
+///
+/// # Errors
+/// If it cannot be read or used.
+pub fn tokenizer_of_file(path: &Path) -> Option<Result<Tokenizer, Error>> {
+    let name = path.file_name()?.to_str()?;
+    let json = name.ends_with(".json");
+    if !path.is_file() || !json && !name.contains(".model") && !name.ends_with(".tiktoken") {
+        return None;
+    }
+    let read = std::fs::read(path).map_err(|source| Error::Io { what: format!("reading {}", path.display()), source });
+    Some(read.and_then(|bytes| {
+        let made = if json { Tokenizer::from_json(&bytes, None) } else { Tokenizer::from_model(&bytes, None) };
+        made.map_err(|source| broken(path.to_owned(), source))
+    }))
+}
+
+fn broken(path: PathBuf, mut source: TokenizerError) -> Error {
+    if !source.problem.contains("; ") {
+        source.problem.push_str("; take another copy of the tokenizer");
+    }
+    Error::Tokenizer { path, source }
 }
 
 const FILE: &str = "tokenizer.json";
+const MODEL: &str = "tokenizer.model";
 
-/// The tokenizer.json of a model that is a folder, or of one that is a file.
-fn tokenizer_file(model: &Path) -> PathBuf {
-    if model.is_dir() { model.join(FILE) } else { model.with_file_name(FILE) }
+/// A side file of a model that is a folder, or of one that is a file.
+fn tokenizer_file(model: &Path, name: &str) -> PathBuf {
+    if model.is_dir() { model.join(name) } else { model.with_file_name(name) }
 }
 
 fn gguf_vocab(metadata: &Metadata) -> GgufVocab {

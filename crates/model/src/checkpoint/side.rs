@@ -22,6 +22,14 @@ pub enum TokenizerFiles<'a> {
         /// tokenizer_config.json.
         config: Option<Json>,
     },
+    /// The bytes of tokenizer.model (SentencePiece's or tiktoken's), where there is no tokenizer.json, and, where there is
+    /// one, tokenizer_config.json.
+    Model {
+        /// tokenizer.model.
+        tokenizer: Vec<u8>,
+        /// tokenizer_config.json.
+        config: Option<Json>,
+    },
     /// None.
     Absent,
 }
@@ -38,7 +46,12 @@ impl Checkpoint {
         }
         Ok(match self.side_bytes("tokenizer.json")? {
             Some(tokenizer) => TokenizerFiles::Json { tokenizer, config: self.side_json("tokenizer_config.json")? },
-            None => TokenizerFiles::Absent,
+            None => match self.side_bytes("tokenizer.model")? {
+                Some(tokenizer) => {
+                    TokenizerFiles::Model { tokenizer, config: self.side_json("tokenizer_config.json")? }
+                }
+                None => TokenizerFiles::Absent,
+            },
         })
     }
 

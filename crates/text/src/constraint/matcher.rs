@@ -114,6 +114,15 @@ impl ConstraintMatcher {
         Ok(matches!(self.place, Place::Within) && self.matcher.is_stopped())
     }
 
+    /// The tokens that come next whatever the model would say, as it was trained to write them; none where it has a choice.
+    /// Each has yet to be accepted.
+    pub fn forced(&mut self) -> Vec<u32> {
+        match self.place {
+            Place::Within => self.matcher.compute_ff_tokens(),
+            Place::Before { .. } | Place::Space(_) => Vec::new(),
+        }
+    }
+
     /// The token with which reasoning ended went on with `rest`.
     fn begin(&mut self, rest: &[u8]) -> Result<(), ConstraintError> {
         let rest = String::from_utf8_lossy(rest);

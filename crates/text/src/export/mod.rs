@@ -93,7 +93,7 @@ impl Source<'_> {
 
     /// Whether the begin token goes before a text and the end token after it: GGUF can say no more.
     fn around(&self) -> Result<(bool, bool), TokenizerError> {
-        let (before, after) = &self.original.around;
+        let (before, after) = self.original.around();
         let one = |ids: &[u32], id: Option<u32>, what: &str| match ids {
             [] => Ok(false),
             [one] if Some(*one) == id => Ok(true),
@@ -102,7 +102,7 @@ impl Source<'_> {
                 &format!("puts {} tokens {what} a text; GGUF can put one there", ids.len()),
             )),
         };
-        Ok((one(before, self.original.bos, "before")?, one(after, self.original.eos, "after")?))
+        Ok((one(before, self.original.bos(), "before")?, one(after, self.original.eos(), "after")?))
     }
 }
 

@@ -57,7 +57,7 @@ impl<'a> Config<'a> {
     }
 
     /// The ids of the special tokens.
-    pub(super) fn special(&self, id: impl Fn(&str) -> Option<u32>) -> Special {
+    pub(crate) fn special(&self, id: impl Fn(&str) -> Option<u32>) -> Special {
         let mut special = Special::default();
         for (role, piece) in &self.tokens {
             if let Some(id) = id(piece) {
@@ -68,7 +68,7 @@ impl<'a> Config<'a> {
     }
 
     /// What goes around a text: what `add_bos_token` and `add_eos_token` say, else what the post-processor does.
-    pub(super) fn around(&self, processor: (Vec<u32>, Vec<u32>), special: &Special) -> (Vec<u32>, Vec<u32>) {
+    pub(crate) fn around(&self, processor: (Vec<u32>, Vec<u32>), special: &Special) -> (Vec<u32>, Vec<u32>) {
         let side = |says: Option<bool>, role, otherwise| match says {
             None => otherwise,
             Some(wanted) => special.get(role).filter(|_| wanted).into_iter().collect(),

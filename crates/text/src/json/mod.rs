@@ -6,8 +6,6 @@ mod field;
 mod models;
 mod steps;
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
 pub(crate) use self::config::Config;
@@ -18,12 +16,10 @@ use crate::added::{AddedToken, AddedTokens, Order};
 use crate::normalize::Normalizer;
 use crate::pipeline::{Model, Pipeline};
 use crate::pretokenize::Pretokenizer;
-use crate::special::ends;
-use crate::vocab::{MOST_IDS, Vocab};
+use crate::special::{ends, fill_in};
+use crate::tokenizer::Parts;
+use crate::vocab::{MOST_IDS, Pieces, Vocab};
 use crate::{TokenKind, Tokenizer, TokenizerError};
-
-/// Pieces and their ids.
-pub(crate) type Pieces = HashMap<Box<str>, u32>;
 
 /// Makes the tokenizer of a tokenizer.json and its tokenizer_config.json.
 pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenizer, TokenizerError> {
@@ -48,8 +44,9 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let eos = ids.get("eos").or_else(|| guess(&vocab, &["</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>"]));
     let bos = ids.get("bos").or(around.0.first().copied());
     let ends = ends(|piece| vocab.id(piece).filter(|id| vocab.kind(*id) == TokenKind::Control), &ids);
+    let fill_in = fill_in(|piece| vocab.id(piece), &ids);
     let pipeline = pipeline(added, normalizers, pretokenizers, byte_level, model)?;
-    Ok(Tokenizer { vocab, pipeline, around, adds_space, bos, eos, ends })
+    Ok(Tokenizer::of(Parts { vocab, pipeline, around, adds_space, bos, eos, ends, fill_in }))
 }
 
 fn guess(vocab: &Vocab, pieces: &[&str]) -> Option<u32> {

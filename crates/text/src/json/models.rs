@@ -1,17 +1,15 @@
 //! `model` of a tokenizer.json.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 
+use super::check_id;
 use super::field::{Field, Fields};
-use super::{Pieces, check_id};
 use crate::TokenizerError;
-use crate::bpe::{Bpe, Unknown, Whole};
+use crate::bpe::{Bpe, Merges, Unknown, Whole};
 use crate::pipeline::Model;
 use crate::trie::Trie;
 use crate::unigram::Unigram;
-use crate::vocab::byte_ids;
+use crate::vocab::{Pieces, byte_ids};
 use crate::wordpiece::WordPiece;
 
 /// What an unknown character costs more than the rarest piece.
@@ -65,14 +63,12 @@ fn bpe(fields: &Fields) -> Result<(Model, Pieces), TokenizerError> {
     Ok((Model::Bpe(model), pieces))
 }
 
-type Merges = HashMap<(u32, u32), (u32, u32)>;
-
 /// Pairs of ids with rank and result; of the same pair the last counts.
 fn merges(field: &Field, pieces: &Pieces, prefix: &str) -> Result<Merges, TokenizerError> {
     if field.value.as_object().is_some_and(serde_json::Map::is_empty) {
-        return Ok(Merges::new());
+        return Ok(Merges::default());
     }
-    let mut merges = Merges::new();
+    let mut merges = Merges::default();
     let mut rank = 0;
     for merge in field.items()? {
         let ids = |(left, right): (&str, &str)| {
@@ -112,7 +108,7 @@ fn wordpiece(fields: &Fields) -> Result<(Model, Pieces), TokenizerError> {
 }
 
 fn unigram(fields: &Fields) -> Result<(Model, Pieces), TokenizerError> {
-    let mut pieces = Pieces::new();
+    let mut pieces = Pieces::default();
     let mut trie = Trie::default();
     let mut scores = Vec::new();
     for (id, entry) in fields.field("vocab").items()?.into_iter().enumerate() {

@@ -13,3 +13,4 @@ mod json_oracle;
 mod schema_suite;
 mod small;
 mod templates;
+mod tokenizer_files;
