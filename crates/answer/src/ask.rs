@@ -23,6 +23,8 @@ pub struct Ask {
     pub constrained: Option<Constrained>,
     /// Report log-probabilities of each token and of this many most likely ones.
     pub logprobs: Option<usize>,
+    /// The same of the prompt's tokens ([`crate::Event::Prompt`]).
+    pub prompt_logprobs: Option<usize>,
     /// How it is served among others.
     pub service: Service,
     /// Leave control tokens out of the text.
@@ -42,6 +44,7 @@ impl Ask {
             ending,
             constrained: None,
             logprobs: None,
+            prompt_logprobs: None,
             service: Service::default(),
             skip_special_tokens: true,
             pieces: false,
@@ -75,13 +78,19 @@ pub enum Input {
         items: Vec<PromptText>,
         /// Start each answer with its prompt. With [`Ask::logprobs`] its tokens are reported too.
         echo: bool,
+        /// Recognise control tokens that are written out in the texts.
+        parse_special: bool,
+        /// What comes after each answer, which fills the gap; by the model's own tokens for that.
+        suffix: Option<String>,
     },
 }
 
 impl Input {
-    /// A text to continue.
+    /// A text to continue. Control tokens are recognised: who writes a prompt without a template writes the model's format by
+    /// hand.
     pub fn text(text: impl Into<String>) -> Input {
-        Input::Prompts { items: vec![PromptText::Text(text.into())], echo: false }
+        let items = vec![PromptText::Text(text.into())];
+        Input::Prompts { items, echo: false, parse_special: true, suffix: None }
     }
 }
 
@@ -139,6 +148,8 @@ pub struct Ending {
     pub ignore_eos: bool,
     /// Further stop tokens.
     pub token_ids: Vec<u32>,
-    /// Texts that end the answer and are not part of it.
+    /// Texts that end the answer.
     pub strings: Vec<String>,
+    /// The text that ended it is a part of it.
+    pub include: bool,
 }

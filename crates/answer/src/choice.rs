@@ -20,21 +20,24 @@ pub(crate) struct Choice {
     /// A tool was called.
     pub(crate) called: bool,
     pub(crate) usage: Usage,
-    /// Begins the answer once it is scored.
-    pub(crate) echo: Option<Echo>,
+    /// What is told of the prompt once it is scored.
+    pub(crate) scored: Scored,
 }
 
-/// A prompt with which an answer begins.
-#[derive(Clone)]
-pub(crate) struct Echo {
-    pub(crate) text: String,
+/// What is told of a prompt that is scored.
+#[derive(Clone, Default)]
+pub(crate) struct Scored {
     pub(crate) tokens: Arc<[u32]>,
+    /// The text that the answer begins with, and how many alternatives of each token are told with it.
+    pub(crate) echo: Option<(String, usize)>,
+    /// How many alternatives of each token are told by themselves.
+    pub(crate) alternatives: Option<usize>,
 }
 
 impl Choice {
     pub(crate) fn new(index: usize, pipeline: Pipeline, stop_tokens: Arc<[u32]>, prompt: usize) -> Choice {
         let usage = Usage { prompt, ..Usage::default() };
-        Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage, echo: None }
+        Choice { index, pipeline, stop_tokens, pending: Vec::new(), called: false, usage, scored: Scored::default() }
     }
 
     /// Takes what the engine says and adds what comes of it to `out`; true at the end.
@@ -53,9 +56,15 @@ impl Choice {
                 return Ok(self.release(released, Reason::Stop, out));
             }
             TokenEvent::Prompt(scores) => {
-                out.extend(self.echo.take().map(|Echo { text, tokens }| {
-                    let logprobs = self.pipeline.prompt(&text, &tokens, &scores);
-                    Event::Text { choice: self.index, text, logprobs }
+                let Scored { tokens, echo, alternatives } = std::mem::take(&mut self.scored);
+                let choice = self.index;
+                out.extend(alternatives.map(|most| {
+                    let tokens = self.pipeline.scored(&tokens, &scores, most);
+                    Event::Prompt { choice, tokens }
+                }));
+                out.extend(echo.map(|(text, most)| {
+                    let logprobs = self.pipeline.prompt(&text, &tokens, (&scores, most));
+                    Event::Text { choice, text, logprobs }
                 }));
                 return Ok(false);
             }

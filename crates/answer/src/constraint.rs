@@ -1,6 +1,5 @@
-//! What an answer has to fit: from what is asked for to a mask of each continuation.
+//! What an answer has to fit: from what is asked for to a matcher.
 
-use engine::{MaskError, MaskState, TokenMask, TokenSet};
 use serde_json::Value;
 use text::{Constrainer, Constraint, ConstraintError, ConstraintMatcher};
 
@@ -28,10 +27,10 @@ pub enum ToolChoice {
 }
 
 impl LoadedModel {
-    /// A matcher of what the answers have to fit; `None` if they are free.
-    pub(crate) fn matcher(&self, ask: &Ask) -> Result<Option<ConstraintMatcher>, Problem> {
+    /// A matcher of what the answers to a rendered prompt have to fit; `None` if they are free.
+    pub(crate) fn matcher(&self, ask: &Ask, prompt: &str) -> Result<Option<ConstraintMatcher>, Problem> {
         let forced = match &ask.input {
-            Input::Chat(chat) => self.forced(chat)?,
+            Input::Chat(chat) => self.forced(chat, prompt)?,
             Input::Prompts { .. } => None,
         };
         let Some(Constrained { constraint, param }) = forced.as_ref().or(ask.constrained.as_ref()) else {
@@ -42,14 +41,14 @@ impl LoadedModel {
     }
 
     /// The calls that a conversation asks for.
-    fn forced(&self, chat: &Chat) -> Result<Option<Constrained>, Problem> {
+    fn forced(&self, chat: &Chat, prompt: &str) -> Result<Option<Constrained>, Problem> {
         let tool = match &chat.tool_choice {
             ToolChoice::Auto => return Ok(None),
             ToolChoice::Required => None,
             ToolChoice::Named(name) => Some(name.as_str()),
         };
         let (info, tools) = (&self.info, chat.tools.as_ref().unwrap_or(&Value::Null));
-        let calls = info.dialect.calls(tools, tool, chat.parallel_tool_calls, &info.tokenizer);
+        let calls = info.dialect.calls(tools, (tool, chat.parallel_tool_calls), prompt, &info.tokenizer);
         let Some(calls) = calls.map_err(|error| match error.path.is_empty() {
             true => refused("tool_choice", error),
             false => refused("tools", error),
@@ -77,22 +76,4 @@ fn refused(param: &str, error: ConstraintError) -> Problem {
     let kind = if error.unsupported { Kind::Unsupported } else { Kind::InvalidValue };
     let message = format!("{param}: {}.", error.message.trim_end_matches('.'));
     Problem::of(kind, param, message)
-}
-
-/// One continuation's.
-pub(crate) struct Mask(pub(crate) ConstraintMatcher);
-
-impl TokenMask for Mask {
-    fn fill(&mut self, allowed: &mut TokenSet) -> Result<(), MaskError> {
-        self.0.fill(allowed.words_mut()).map_err(failed)
-    }
-
-    fn accept(&mut self, token: u32) -> Result<MaskState, MaskError> {
-        let complete = self.0.accept(token).map_err(failed)?;
-        Ok(if complete { MaskState::Complete } else { MaskState::Open })
-    }
-}
-
-fn failed(error: ConstraintError) -> MaskError {
-    MaskError(error.message)
 }

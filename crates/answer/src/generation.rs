@@ -12,11 +12,18 @@ use text::ToolDelta;
 use crate::choice::Choice;
 use crate::model::Clock;
 use crate::queue::Reader;
-use crate::{Answer, Kind, Problem, TokenLogprob};
+use crate::{Answer, Kind, Problem, PromptToken, TokenLogprob};
 
 /// What happens in a generation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
+    /// How likely the prompt was; comes first, and only if it was asked for.
+    Prompt {
+        /// Whose.
+        choice: usize,
+        /// Its tokens.
+        tokens: Vec<PromptToken>,
+    },
     /// More of an answer's text; may be empty where only tokens are new.
     Text {
         /// Whose.
@@ -57,7 +64,8 @@ impl Event {
     /// Whose event it is.
     pub fn choice(&self) -> usize {
         match self {
-            Event::Text { choice, .. }
+            Event::Prompt { choice, .. }
+            | Event::Text { choice, .. }
             | Event::Reasoning { choice, .. }
             | Event::ToolCall { choice, .. }
             | Event::Finished { choice, .. } => *choice,

@@ -8,6 +8,8 @@ use std::time::Duration;
 use engine::{EngineConfig, EngineHandle, Executor, Observer, RequestId};
 use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, EncodeOptions, Tokenizer};
 
+use crate::mask::MaskMaker;
+use crate::steering::KnownBreakers;
 use crate::{Embedder, Sampling};
 
 /// Gives the time since some fixed moment.
@@ -40,6 +42,9 @@ pub struct LoadedModel {
     /// Its vocabulary as constraints need it; made when it is first asked for.
     pub(crate) constrainer: OnceLock<Result<Constrainer, ConstraintError>>,
     pub(crate) embedder: Option<Embedder>,
+    /// Started when it is first needed.
+    pub(crate) masks: OnceLock<MaskMaker>,
+    pub(crate) breakers: KnownBreakers,
     context: usize,
     streams: usize,
     engine: EngineHandle,
@@ -68,6 +73,8 @@ impl LoadedModel {
         Ok(LoadedModel {
             markers: markers(&info),
             constrainer: OnceLock::new(),
+            masks: OnceLock::new(),
+            breakers: KnownBreakers::default(),
             info,
             embedder: None,
             context,

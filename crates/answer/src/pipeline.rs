@@ -20,6 +20,17 @@ pub struct TokenLogprob {
     pub offset: usize,
 }
 
+/// A token of a prompt and how likely it was.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PromptToken {
+    /// The token.
+    pub token: (u32, TokenText),
+    /// Its log-probability; none of the first.
+    pub logprob: Option<f32>,
+    /// The most likely ones in its place, best first.
+    pub top: Vec<(u32, TokenText, f32)>,
+}
+
 /// A token for people: its bytes, or the name of a control token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TokenText(pub Vec<u8>);
@@ -63,14 +74,14 @@ impl Pipeline {
     pub(crate) fn new(
         tokenizer: &Arc<Tokenizer>,
         prompt: &[u32],
-        stops: Vec<String>,
+        stops: StopStrings,
         parser: Option<Parser>,
         shown: Shown,
     ) -> Pipeline {
         Pipeline {
             decoder: StreamDecoder::after(Arc::clone(tokenizer), prompt),
             tokenizer: Arc::clone(tokenizer),
-            stops: StopStrings::new(stops),
+            stops,
             parser,
             shown,
             held: VecDeque::new(),
@@ -97,14 +108,20 @@ impl Pipeline {
         }
     }
 
-    /// The tokens of the prompt that the answer begins with as `text`, of which all but the first have been scored.
-    pub(crate) fn prompt(&mut self, text: &str, prompt: &[u32], scores: &[SampledToken]) -> Vec<TokenLogprob> {
+    /// The tokens of the prompt that the answer begins with as `text`, of which all but the first have been scored, with so
+    /// many alternatives each.
+    pub(crate) fn prompt(
+        &mut self,
+        text: &str,
+        prompt: &[u32],
+        (scores, most): (&[SampledToken], usize),
+    ) -> Vec<TokenLogprob> {
         let chars = text.chars().count();
         let mut decoder = StreamDecoder::after(Arc::clone(&self.tokenizer), &[]);
         let (mut decoded, mut scores) = (0, scores.iter());
         let entry = |(i, id): (usize, &u32)| {
             let score = if i == 0 { None } else { scores.next() };
-            let top = score.map_or(&[][..], |score| &score.top).iter();
+            let top = score.map_or(&[][..], |score| &score.top).iter().take(most);
             let top = top.map(|&(id, logprob)| (self.name(id), logprob)).collect();
             let offset = chars.min(decoded);
             decoded += decoder.push(*id).chars().count();
@@ -113,6 +130,22 @@ impl Pipeline {
         let entries = prompt.iter().enumerate().map(entry).collect();
         self.decoded.1 += chars;
         entries
+    }
+
+    /// The tokens of a prompt, of which all but the first have been scored, with so many alternatives each.
+    pub(crate) fn scored(&self, prompt: &[u32], scores: &[SampledToken], most: usize) -> Vec<PromptToken> {
+        let scores = std::iter::once(None).chain(scores.iter().map(Some));
+        let entry = |(&id, score): (&u32, Option<&SampledToken>)| PromptToken {
+            token: (id, self.name(id)),
+            logprob: score.and_then(|score| score.logprob),
+            top: score
+                .map_or(&[][..], |score| &score.top)
+                .iter()
+                .take(most)
+                .map(|&(id, p)| (id, self.name(id), p))
+                .collect(),
+        };
+        prompt.iter().zip(scores).map(entry).collect()
     }
 
     /// What is left at the end.

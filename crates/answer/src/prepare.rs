@@ -6,16 +6,20 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
 use text::{
     CallOptions, ChatPrompt, ConstraintMatcher, Conversation, EncodeOptions, MessageError, MessageErrorKind, Parser,
-    TemplateError,
+    StopStrings, TemplateError, Tokenizer,
 };
 
-use crate::choice::{Choice, Echo};
-use crate::constraint::Mask;
+use crate::choice::{Choice, Scored};
+use crate::mask::MaskMaker;
 use crate::pipeline::{Pipeline, Shown};
 use crate::queue::queue;
+use crate::steering;
 use crate::{
     Ask, Chat, Event, Generation, Input, Kind, LoadedModel, Problem, PromptText, Reason, Service, Tally, Usage,
 };
+
+/// Texts from so many bytes on are long: to make their tokens takes a millisecond or more.
+const LONG: usize = 1 << 14;
 
 impl LoadedModel {
     /// Starts what `ask` asks for. Blocks while it renders and tokenizes, not while the engine computes.
@@ -29,7 +33,9 @@ impl LoadedModel {
         let room = ask.ending.max_tokens != Some(0);
         prompts.iter().try_for_each(|prompt| self.check_length(prompt.tokens.len(), room))?;
         check_scores(ask, &prompts)?;
-        Starter { matcher: self.matcher(ask)?, ..Starter::new(self, ask, &prompts) }.start(prompts)
+        let rendered = prompts.first().and_then(|prompt| prompt.rendered.as_deref()).unwrap_or_default();
+        let matcher = self.matcher(ask, rendered)?;
+        Starter { matcher, ..Starter::new(self, ask, &prompts)? }.start(prompts)
     }
 
     /// The prompt that the model's chat template makes of a conversation.
@@ -58,30 +64,64 @@ impl LoadedModel {
     /// # Errors
     /// As [`LoadedModel::render`].
     pub fn chat_tokens(&self, chat: &Chat) -> Result<Vec<u32>, Problem> {
-        Ok(self.info.tokenizer.encode_chat(&self.render(chat)?))
+        let prompt = self.render(chat)?;
+        Ok(self.tokens(prompt.text().len(), |tokenizer| tokenizer.encode_chat(&prompt)))
+    }
+
+    /// The tokens of a text.
+    pub fn text_tokens(&self, text: &str, options: EncodeOptions) -> Vec<u32> {
+        self.tokens(text.len(), |tokenizer| tokenizer.encode(text, options))
+    }
+
+    /// Tokens of so many bytes of text. Long ones are made by the tokenizer's own threads, which are few.
+    fn tokens(&self, bytes: usize, work: impl FnOnce(&Tokenizer) -> Vec<u32> + Send) -> Vec<u32> {
+        let tokenizer = &self.info.tokenizer;
+        if bytes < LONG { work(tokenizer) } else { tokenizer.in_turn(work) }
     }
 
     fn prompts(&self, input: &Input) -> Result<Vec<Encoded>, Problem> {
         match input {
             Input::Chat(chat) => {
                 let prompt = self.render(chat)?;
-                let tokens = self.info.tokenizer.encode_chat(&prompt);
+                let tokens = self.tokens(prompt.text().len(), |tokenizer| tokenizer.encode_chat(&prompt));
                 Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, rendered: Some(prompt.into_text()) }])
             }
-            Input::Prompts { items, echo } => {
-                items.iter().enumerate().map(|(i, item)| self.encode(item, i, *echo, items.len())).collect()
+            Input::Prompts { items, echo, parse_special, suffix } => {
+                let name = |i| if items.len() == 1 { "prompt".into() } else { format!("prompt[{i}]") };
+                let one = |(i, item)| {
+                    let tokens = match suffix.as_deref().filter(|suffix| !suffix.is_empty()) {
+                        None => self.encode(item, EncodeOptions { add_special: true, parse_special: *parse_special }),
+                        Some(suffix) => self.gap(item, suffix)?,
+                    };
+                    self.encoded(item, name(i), *echo, tokens)
+                };
+                items.iter().enumerate().map(one).collect()
             }
         }
     }
 
-    fn encode(&self, item: &PromptText, i: usize, echo: bool, of: usize) -> Result<Encoded, Problem> {
-        let param = if of == 1 { "prompt".into() } else { format!("prompt[{i}]") };
-        let tokenizer = &self.info.tokenizer;
-        let tokens = match item {
-            // Control tokens are recognised: who writes a prompt without a template writes the model's format by hand.
-            PromptText::Text(text) => tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true }),
+    fn encode(&self, item: &PromptText, options: EncodeOptions) -> Vec<u32> {
+        match item {
+            PromptText::Text(text) => self.text_tokens(text, options),
             PromptText::Tokens(tokens) => tokens.clone(),
-        };
+        }
+    }
+
+    /// The tokens of a prompt whose answer fills the gap before `suffix`.
+    fn gap(&self, item: &PromptText, suffix: &str) -> Result<Vec<u32>, Problem> {
+        let tokenizer = &self.info.tokenizer;
+        let fill = tokenizer.fill_in().ok_or_else(|| {
+            let message =
+                format!("suffix: the model {} has no tokens for a gap to fill in. Leave it out.", self.info.name);
+            Problem::of(Kind::Unsupported, "suffix", message)
+        })?;
+        let plain = EncodeOptions { add_special: false, parse_special: false };
+        let (before, after) = (self.encode(item, plain), self.text_tokens(suffix, plain));
+        Ok(tokenizer.around_gap(fill, &before, &after))
+    }
+
+    fn encoded(&self, item: &PromptText, param: String, echo: bool, tokens: Vec<u32>) -> Result<Encoded, Problem> {
+        let tokenizer = &self.info.tokenizer;
         self.check_tokens(&param, tokens.iter().copied())?;
         let echo = echo.then(|| match item {
             PromptText::Text(text) => text.clone(),
@@ -109,6 +149,7 @@ impl LoadedModel {
 
     fn check_vocabulary(&self, ask: &Ask) -> Result<(), Problem> {
         self.check_tokens("logit_bias", ask.sampling.logit_bias.iter().map(|(id, _)| *id))?;
+        self.check_tokens("allowed_token_ids", ask.sampling.steering.allowed.iter().flatten().copied())?;
         self.check_tokens("stop_token_ids", ask.ending.token_ids.iter().copied())
     }
 
@@ -178,11 +219,12 @@ struct Starter<'a> {
 }
 
 impl<'a> Starter<'a> {
-    fn new(model: &'a LoadedModel, ask: &'a Ask, prompts: &[Encoded]) -> Starter<'a> {
-        let params = ask.sampling.or(&model.info.sampling).params(ask.logprobs);
+    fn new(model: &'a LoadedModel, ask: &'a Ask, prompts: &[Encoded]) -> Result<Starter<'a>, Problem> {
+        let sampling = ask.sampling.or(&model.info.sampling);
+        let params = steering::params(&sampling, ask.logprobs, &model.info.tokenizer, &model.breakers)?;
         let tokens = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let tally = Arc::new(Tally::new(tokens, Arc::clone(&model.clock)));
-        Starter { model, ask, params, stop: stop_rules(model, ask), tally, matcher: None }
+        Ok(Starter { model, ask, params, stop: stop_rules(model, ask), tally, matcher: None })
     }
 
     /// Submits all prompts or none.
@@ -200,7 +242,7 @@ impl<'a> Starter<'a> {
         let mut generation = Generation::new(choices, Arc::clone(&self.tally), reader);
         for choice in 0..generation.choices() {
             // A prompt that is scored comes with its scores.
-            if let Some(text) = of(choice).echo.clone().filter(|_| !scored) {
+            if let Some(text) = of(choice).echo.clone().filter(|_| !(scored && self.ask.logprobs.is_some())) {
                 generation.begin_with(Event::Text { choice, text, logprobs: Vec::new() });
             }
             if !computed {
@@ -246,16 +288,20 @@ impl<'a> Starter<'a> {
             true if encoded.rendered.is_some() => Shown::Markers(Arc::clone(&self.model.markers)),
             true => Shown::Markers(Arc::from([])),
         };
-        let (stops, parser) = (self.ask.ending.strings.clone(), self.parser(encoded));
+        let ending = &self.ask.ending;
+        let stops = StopStrings::new(ending.strings.clone()).including(ending.include);
+        let parser = self.parser(encoded);
         let pipeline = Pipeline::new(&self.model.info.tokenizer, &encoded.tokens, stops, parser, shown);
-        let echo = encoded.echo.as_ref().filter(|_| self.prompt_logprobs().is_some());
-        let echo = echo.map(|text| Echo { text: text.clone(), tokens: encoded.tokens.as_slice().into() });
-        Choice { echo, ..Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len()) }
+        let echo = encoded.echo.clone().zip(self.ask.logprobs);
+        let tokens = if self.prompt_logprobs().is_some() { encoded.tokens.as_slice().into() } else { Arc::from([]) };
+        let scored = Scored { tokens, echo, alternatives: self.ask.prompt_logprobs };
+        Choice { scored, ..Choice::new(index, pipeline, Arc::clone(&self.stop.tokens), encoded.tokens.len()) }
     }
 
-    /// A prompt that is repeated is scored as the answer is.
+    /// A prompt that is repeated is scored as the answer is; one may be scored for itself.
     fn prompt_logprobs(&self) -> Option<usize> {
-        self.ask.logprobs.filter(|_| matches!(self.ask.input, Input::Prompts { echo: true, .. }))
+        let echoed = self.ask.logprobs.filter(|_| matches!(self.ask.input, Input::Prompts { echo: true, .. }));
+        echoed.max(self.ask.prompt_logprobs)
     }
 }
 
@@ -264,7 +310,7 @@ impl Starter<'_> {
     fn mask(&self, encoded: &Encoded) -> Option<Box<dyn TokenMask>> {
         let matcher = self.matcher.clone()?;
         let ends = self.parser(encoded).map(|parser| parser.reasoning_ends()).unwrap_or_default();
-        Some(Box::new(Mask(matcher.after(&ends))))
+        Some(Box::new(self.model.masks.get_or_init(MaskMaker::start).mask(matcher.after(&ends))))
     }
 
     fn parser(&self, encoded: &Encoded) -> Option<Parser> {
@@ -280,18 +326,20 @@ const MAX_SCORES: usize = 1 << 22;
 
 /// Whether a request asks for no more log-probabilities of its prompts than there is memory for.
 fn check_scores(ask: &Ask, prompts: &[Encoded]) -> Result<(), Problem> {
-    let (Some(count), true) = (ask.logprobs, prompts.iter().any(|prompt| prompt.echo.is_some())) else { return Ok(()) };
+    let echoed = ask.logprobs.filter(|_| prompts.iter().any(|prompt| prompt.echo.is_some()));
+    let Some(count) = echoed.max(ask.prompt_logprobs) else { return Ok(()) };
+    let param = if ask.prompt_logprobs.is_some() { "prompt_logprobs" } else { "echo" };
     let tokens: usize = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
     let asked = tokens.saturating_mul(ask.n).saturating_mul(count + 1);
     if asked <= MAX_SCORES {
         return Ok(());
     }
     let message = format!(
-        "echo with logprobs asks for {asked} log-probabilities of {tokens} tokens of prompts ({count} alternatives, n = {}); \
+        "{param} asks for {asked} log-probabilities of {tokens} tokens of prompts ({count} alternatives, n = {}); \
          there may be {MAX_SCORES}. Ask for fewer, or in several requests.",
         ask.n
     );
-    Err(Problem::of(Kind::InvalidValue, "echo", message))
+    Err(Problem::of(Kind::InvalidValue, param, message))
 }
 
 fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {

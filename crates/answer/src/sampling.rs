@@ -1,6 +1,8 @@
 //! How tokens are chosen, where anybody may be silent: a request, the model's own settings, the program's defaults.
 
-use engine::{Penalties, SamplingParams};
+use engine::{Penalties, SamplingParams, Xtc};
+
+use crate::{DrySettings, Steering};
 
 /// How tokens are chosen. `None` leaves a setting to whoever is asked next: the model, then the defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +25,12 @@ pub struct Sampling {
     pub presence_penalty: Option<f32>,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(u32, f32)>,
+    /// Tokens that are biased, allowed or left out by what they say. Nobody but a request says anything of it.
+    pub steering: Steering,
+    /// Guards against repetition.
+    pub dry: Option<DrySettings>,
+    /// Leaves out what is too likely.
+    pub xtc: Option<Xtc>,
     /// Makes sampling repeatable; `None` samples by chance.
     pub seed: Option<u64>,
 }
@@ -47,11 +55,15 @@ impl Sampling {
             frequency_penalty: self.frequency_penalty.or(next.frequency_penalty),
             presence_penalty: self.presence_penalty.or(next.presence_penalty),
             logit_bias: if own_bias { &self.logit_bias } else { &next.logit_bias }.clone(),
+            steering: self.steering.clone(),
+            dry: self.dry.clone().or_else(|| next.dry.clone()),
+            xtc: self.xtc.or(next.xtc),
             seed: self.seed.or(next.seed),
         }
     }
 
-    /// What the engine is told; where nobody said anything, the model's own distribution is sampled.
+    /// What the engine is told but for what takes a vocabulary; where nobody said anything, the model's own distribution is
+    /// sampled.
     pub fn params(&self, logprobs: Option<usize>) -> SamplingParams {
         let neutral = SamplingParams::default();
         SamplingParams {
@@ -66,6 +78,9 @@ impl Sampling {
                 presence: self.presence_penalty.unwrap_or(neutral.penalties.presence),
             },
             logit_bias: self.logit_bias.clone(),
+            xtc: self.xtc.unwrap_or(neutral.xtc),
+            words: neutral.words,
+            dry: neutral.dry,
             seed: self.seed,
             logprobs,
         }

@@ -1,6 +1,6 @@
 //! An answer put together from its events.
 
-use crate::{Event, Reason, TokenLogprob, Usage};
+use crate::{Event, PromptToken, Reason, TokenLogprob, Usage};
 
 /// A whole answer.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,6 +11,8 @@ pub struct Answer {
     pub reasoning: String,
     /// The calls of tools, in order.
     pub calls: Vec<ToolCall>,
+    /// The tokens of the prompt, if their log-probabilities were asked for.
+    pub prompt: Vec<PromptToken>,
     /// The tokens of the text, if log-probabilities were asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// How it ended; `None` while it goes on.
@@ -34,6 +36,7 @@ impl Answer {
     /// Adds an event of this answer.
     pub fn add(&mut self, event: Event) {
         match event {
+            Event::Prompt { tokens, .. } => self.prompt = tokens,
             Event::Text { text, logprobs, .. } => {
                 self.text += &text;
                 self.logprobs.extend(logprobs);

@@ -47,6 +47,7 @@ impl<E: Executor> Engine<E> {
         scheduler.share(delivery);
         let mut drawn = drawn.drain(..);
         scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, now, living));
+        delivery.longer.drain(..).for_each(|(id, tokens)| scheduler.lengthen(id, tokens));
         if !batch.tokens.is_empty() {
             faults.succeeded();
         }

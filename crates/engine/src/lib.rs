@@ -47,8 +47,10 @@ pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
 pub use policy::{Ageing, EarliestDeadline, FairShare, FirstCome, Load, Policy, PolicyName, ShortestPrefill};
 pub use report::{EngineStats, StepReport, Work};
-pub use request::{Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules};
-pub use sampler::{Draw, SampleError, Sampler};
+pub use request::{
+    Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules, Words, Xtc,
+};
+pub use sampler::{Breakers, Draw, Dry, SampleError, Sampler};
 pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
 use spare::Spare;
 pub use state::{StateSlot, StateSlots};

@@ -17,6 +17,15 @@ pub trait TokenMask: Send {
     /// # Errors
     /// If the token does not fit.
     fn accept(&mut self, token: u32) -> Result<MaskState, MaskError>;
+
+    /// Tokens that can only come next, in order: they are appended without being chosen, and computed together. Asked after
+    /// each token that was chosen and leaves the continuation open; each is then told by [`TokenMask::accept`].
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    fn forced(&mut self) -> Result<Vec<u32>, MaskError> {
+        Ok(Vec::new())
+    }
 }
 
 /// Whether a continuation may go on.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{TokenMask, TokenSink};
+use crate::{Dry, TokenMask, TokenSet, TokenSink};
 
 /// Names a request; given by the caller, unique while the request lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -116,10 +116,35 @@ pub struct SamplingParams {
     pub penalties: Penalties,
     /// Added to the logits of these tokens.
     pub logit_bias: Vec<(u32, f32)>,
+    /// Which tokens, and which sequences of them, there may be.
+    pub words: Words,
+    /// Guards against repetition; `None` is off.
+    pub dry: Option<Dry>,
+    /// Leaves out what is too likely.
+    pub xtc: Xtc,
     /// Seed; `None` lets the engine draw one.
     pub seed: Option<u64>,
     /// Report the log-probability of each token and of this many most likely ones (before any filter or temperature).
     pub logprobs: Option<usize>,
+}
+
+/// Which tokens there may be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Words {
+    /// The only ones; `None` allows all.
+    pub allowed: Option<Arc<TokenSet>>,
+    /// Sequences that never come in the answer.
+    pub bad: Arc<[Box<[u32]>]>,
+}
+
+/// "Exclude top choices": leaves out all tokens whose probability reaches a threshold but the least likely of them. As
+/// llama.cpp defines it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Xtc {
+    /// How often; 0 is off.
+    pub probability: f32,
+    /// A probability before any temperature, among the tokens that other filters have left; above 0.5 is off.
+    pub threshold: f32,
 }
 
 /// Penalties on tokens that occurred.
@@ -144,9 +169,20 @@ impl Default for SamplingParams {
             typical_p: 1.0,
             penalties,
             logit_bias: Vec::new(),
+            words: Words::default(),
+            dry: None,
+            xtc: Xtc::default(),
             seed: None,
             logprobs: None,
         }
+    }
+}
+
+impl SamplingParams {
+    /// Whether tokens that a mask leaves no choice of may come without being chosen: nobody asks how likely they were, or
+    /// rules them out.
+    pub(crate) fn takes_forced_tokens(&self) -> bool {
+        self.logprobs.is_none() && self.words == Words::default()
     }
 }
 

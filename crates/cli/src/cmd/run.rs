@@ -57,7 +57,7 @@ impl Run {
             match &event {
                 Event::Text { text, .. } => screen.text(text)?,
                 Event::Reasoning { text, .. } => screen.reasoning(text)?,
-                Event::ToolCall { .. } | Event::Finished { .. } => {}
+                Event::Prompt { .. } | Event::ToolCall { .. } | Event::Finished { .. } => {}
             }
             answer.add(event);
         }

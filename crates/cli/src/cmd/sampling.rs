@@ -101,13 +101,14 @@ impl SamplingArgs {
             presence_penalty: penalties.presence_penalty,
             logit_bias: self.logit_bias.clone(),
             seed: self.seed,
+            ..Sampling::default()
         };
         let ending = Ending {
             max_tokens: Some(self.max_tokens.unwrap_or(512)),
             min_tokens: self.min_tokens.unwrap_or(0),
             ignore_eos: self.ignore_eos,
-            token_ids: Vec::new(),
             strings: self.stop.clone(),
+            ..Ending::default()
         };
         GenerateOptions { sampling, ending }
     }

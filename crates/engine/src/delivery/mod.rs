@@ -43,6 +43,8 @@ pub(crate) struct Delivery {
     seeds: ChaCha8Rng,
     /// What a token mask allows; kept for its memory.
     allowed: TokenSet,
+    /// Sequences that got more tokens in this step than the one that was chosen, and how many.
+    pub(crate) longer: Vec<(SequenceId, usize)>,
 }
 
 impl Delivery {
@@ -53,6 +55,7 @@ impl Delivery {
             arrivals: 0,
             seeds: ChaCha8Rng::seed_from_u64(seed),
             allowed: TokenSet::default(),
+            longer: Vec::new(),
         }
     }
 
@@ -207,7 +210,11 @@ impl Delivery {
     /// Delivers the next token of a sequence with one continuation; gives its name if it goes on.
     fn take(&mut self, id: SequenceId, drawn: &mut impl Iterator<Item = Drawn>, now: Duration) -> Option<SequenceId> {
         let drawn = drawn.next().expect("a token was drawn for each continuation");
-        if self.streams.get_mut(&id)?.take(drawn, now, &mut self.ledger) {
+        let stream = self.streams.get_mut(&id)?;
+        let before = stream.tokens.len();
+        if stream.take(drawn, now, &mut self.ledger) {
+            let forced = stream.tokens.len() - before - 1;
+            self.longer.extend((forced > 0).then_some((id, forced)));
             return Some(id);
         }
         self.streams.remove(&id);

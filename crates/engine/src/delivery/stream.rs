@@ -171,7 +171,7 @@ impl Stream {
                 }
                 if self.wants_token() {
                     ledger.token(self.spec.key, now);
-                    self.push(token)
+                    self.push(token).or_else(|| self.append(now, ledger))
                 } else {
                     Some(FinishReason::Length)
                 }
@@ -206,6 +206,22 @@ impl Stream {
             let _ = output.sink.call(|sink| sink.started(cached));
             scores.into_iter().for_each(|scores| output.send(TokenEvent::Prompt(scores)));
         }
+    }
+
+    /// Adds the tokens that its mask leaves no choice of; says why there are no more, if there are none. Where more is said of
+    /// tokens than a mask knows, each is chosen.
+    fn append(&mut self, now: Duration, ledger: &mut Ledger) -> Option<FinishReason> {
+        if !self.spec.params.takes_forced_tokens() {
+            return None;
+        }
+        let forced = match self.outputs.first_mut()?.forced() {
+            Ok(forced) => forced,
+            Err(why) => return Some(FinishReason::Failed(why.into())),
+        };
+        forced.into_iter().find_map(|id| {
+            ledger.token(self.spec.key, now);
+            self.push(SampledToken { id, logprob: None, top: Vec::new() })
+        })
     }
 
     /// Adds a token; says why it is the last, if it is.
@@ -248,6 +264,11 @@ impl Output {
         let filled = mask.call(|mask| mask.fill(set)).map_err(panicked)?;
         filled.map_err(|error| error.to_string())?;
         Ok(Some(set))
+    }
+
+    fn forced(&mut self) -> Result<Vec<u32>, String> {
+        let Some(mask) = &mut self.mask else { return Ok(Vec::new()) };
+        mask.call(TokenMask::forced).map_err(panicked)?.map_err(|error| error.to_string())
     }
 
     fn accept(&mut self, token: u32) -> Result<MaskState, String> {

@@ -1,4 +1,4 @@
-//! What changes logits before the temperature: token masks, early stop tokens, biases, penalties.
+//! What changes logits before the temperature: token masks, words, early stop tokens, biases, penalties.
 
 use super::{Draw, SampleError, Sampler, weights};
 use crate::SamplingParams;
@@ -22,8 +22,18 @@ impl Sampler {
             }
             allowed.restrict(&mut self.row);
         }
+        if let Some(allowed) = &params.words.allowed {
+            allowed.restrict(&mut self.row);
+        }
         for &token in draw.banned {
             self.change(token, |_| f32::NEG_INFINITY);
+        }
+        for bad in params.words.bad.iter() {
+            if let Some((last, before)) = bad.split_last()
+                && draw.answer.ends_with(before)
+            {
+                self.change(*last, |_| f32::NEG_INFINITY);
+            }
         }
         for &(token, bias) in &params.logit_bias {
             self.change(token, |logit| logit + bias);
@@ -31,6 +41,9 @@ impl Sampler {
         let penalties = &params.penalties;
         if penalties.repetition != 1.0 || penalties.frequency != 0.0 || penalties.presence != 0.0 {
             self.penalize(params, draw);
+        }
+        if let Some(dry) = &params.dry {
+            self.dry(dry, draw);
         }
         weights::best(&self.row)
     }

@@ -1,4 +1,4 @@
-//! Which tokens stay: min-p, top-k, typical, top-p. Only the few that can stay are ever gathered and sorted.
+//! Which tokens stay: min-p, top-k, typical, top-p, XTC. Only the few that can stay are ever gathered and sorted.
 
 use std::cmp::Ordering;
 
@@ -44,6 +44,18 @@ impl Candidates {
             // Without another filter the floor is top-p's own, and its share is of all tokens.
             let alone = params.top_k == 0 && params.min_p <= 0.0 && params.typical_p >= 1.0;
             self.top_p(if alone { total } else { self.mass() }, params.top_p);
+        }
+    }
+
+    /// XTC: of the tokens whose probability (before any temperature) reaches the threshold, only the least likely stays.
+    pub(super) fn xtc(&mut self, threshold: Option<f32>) {
+        let (Some(threshold), true) = (threshold, self.list.len() > 1) else { return };
+        let highest = self.list.iter().fold(f32::NEG_INFINITY, |max, c| max.max(c.logit));
+        let weight = |c: &Candidate| f64::from(weights::exp(c.logit - highest));
+        let least = f64::from(threshold) * self.list.iter().map(weight).sum::<f64>();
+        let likely = self.list.iter().copied().filter(|c| weight(c) >= least);
+        if let Some(last) = likely.max_by(by_logit) {
+            self.list.retain(|c| weight(c) < least || c.id == last.id);
         }
     }
 

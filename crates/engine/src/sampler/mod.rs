@@ -1,11 +1,12 @@
 //! Chooses tokens from logits.
 //!
 //! The order is vLLM's (decision record 0003): log-probabilities are reported from the raw logits; tokens that the
-//! continuation's mask does not allow are ruled out, then stop tokens that come too early; logit bias; penalties
-//! (repetition, frequency, presence); then the most likely token if the temperature is 0, else temperature, min-p, top-k,
-//! typical, top-p, each on what the one before left, and a draw from the rest. A draw depends on the logits, the parameters, the seed and the number of tokens generated, on nothing else.
+//! continuation's mask does not allow are ruled out, then those that the request does not, then stop tokens that come too early; logit bias; penalties
+//! (repetition, frequency, presence), DRY; then the most likely token if the temperature is 0, else temperature, min-p, top-k,
+//! typical, top-p, XTC, each on what the one before left, and a draw from the rest. A draw depends on the logits, the parameters, the seed and the number of tokens generated, on nothing else.
 
 mod adjust;
+mod dry;
 mod filter;
 mod logprobs;
 mod weights;
@@ -13,11 +14,14 @@ mod weights;
 #[cfg(test)]
 mod tests;
 
+pub use dry::{Breakers, Dry};
 use filter::Candidates;
+use std::collections::HashMap;
+
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-use crate::{SampledToken, SamplingParams, TokenSet};
+use crate::{SampledToken, SamplingParams, TokenSet, Xtc};
 
 /// What decides a token besides logits and parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +61,10 @@ pub struct Sampler {
     counts: Vec<u32>,
     weights: Vec<f32>,
     candidates: Candidates,
+    /// For DRY: the last tokens, the last first; how far each repeats; and by token how long a repetition it would prolong.
+    back: Vec<u32>,
+    lengths: Vec<usize>,
+    longest: HashMap<u32, usize>,
 }
 
 impl Sampler {
@@ -101,21 +109,25 @@ impl Sampler {
             return Ok(vec![(best, 1.0)]);
         }
         let total = self.weigh(best, params.temperature);
-        if !Candidates::filters(params) {
+        let xtc = xtc(params, draw);
+        if !Candidates::filters(params) && xtc.is_none() {
             let chosen = self.weights.iter().zip(0..).filter(|(weight, _)| **weight > 0.0);
             return Ok(chosen.map(|(&weight, id)| (id, (f64::from(weight) / total) as f32)).collect());
         }
         self.candidates.select(&self.row, &self.weights, total, params);
+        self.candidates.xtc(xtc);
         Ok(self.candidates.probabilities())
     }
 
     fn draw(&mut self, best: u32, params: &SamplingParams, draw: &Draw<'_>) -> u32 {
         let total = self.weigh(best, params.temperature);
         let chance = chance(draw.seed, draw.answer.len());
-        if !Candidates::filters(params) {
+        let xtc = xtc(params, draw);
+        if !Candidates::filters(params) && xtc.is_none() {
             return weights::pick(&self.weights, chance * total) as u32;
         }
         self.candidates.select(&self.row, &self.weights, total, params);
+        self.candidates.xtc(xtc);
         self.candidates.pick(chance)
     }
 
@@ -129,6 +141,14 @@ impl Sampler {
 /// Whether to take the likeliest token; vLLM draws the line here too.
 fn greedy(params: &SamplingParams) -> bool {
     params.temperature.max(0.0) < 1e-5
+}
+
+/// The threshold of XTC, if it takes part in this draw.
+fn xtc(params: &SamplingParams, draw: &Draw<'_>) -> Option<f32> {
+    let Xtc { probability, threshold } = params.xtc;
+    // Past the half there is never a second token. Its chance is of other streams than the draw's.
+    let drawn = || chance(draw.seed, draw.answer.len() | 1 << (usize::BITS - 1)) <= f64::from(probability);
+    (probability > 0.0 && threshold <= 0.5 && drawn()).then_some(threshold)
 }
 
 /// A number in [0, 1) for the token at `index` of an answer. Each index has its own stream, so that a sequence that is

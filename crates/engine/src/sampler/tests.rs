@@ -1,10 +1,12 @@
 //! The sampler against goldens, against its own definition, and against hostile numbers.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::Penalties;
+use crate::{Penalties, Words, Xtc};
 
 const NOTHING: Draw<'static> = Draw { prompt: &[], answer: &[], banned: &[], allowed: None, seed: 0 };
 
@@ -149,6 +151,57 @@ fn a_mask_is_as_good_as_logits_of_minus_infinity() {
     assert_eq!(Sampler::new().sample(&logits, &SamplingParams::default(), &draw), Err(SampleError::EmptyMask));
 }
 
+#[test]
+fn only_allowed_tokens_come_and_no_bad_sequences() {
+    let logits: Vec<f32> = (0..10).map(|i| i as f32).collect();
+    let check = |allowed: Option<&[u32]>, bad: &[&[u32]], answer: &[u32], expected: Result<u32, SampleError>| {
+        let mut set = TokenSet::new(10);
+        allowed.unwrap_or_default().iter().for_each(|token| set.allow(*token));
+        let words = Words { allowed: allowed.map(|_| Arc::new(set)), bad: bad.iter().map(|b| Box::from(*b)).collect() };
+        let params = SamplingParams { words, temperature: 0.0, ..SamplingParams::default() };
+        let chosen = Sampler::new().sample(&logits, &params, &Draw { prompt: &[3, 7], answer, ..NOTHING });
+        assert_eq!(chosen.map(|token| token.id), expected, "{allowed:?} {bad:?} {answer:?}");
+    };
+    check(None, &[], &[], Ok(9));
+    check(Some(&[2, 5, 99]), &[], &[], Ok(5));
+    check(Some(&[2, 5]), &[&[5]], &[], Ok(2));
+    check(Some(&[]), &[], &[], Err(SampleError::NothingAllowed));
+    check(None, &[&[9], &[], &[3, 8]], &[], Ok(8));
+    check(None, &[&[9], &[3, 8]], &[3], Ok(7));
+    check(None, &[&[1, 3, 9]], &[3], Ok(9));
+    check(None, &[&[1, 3, 9]], &[1, 3], Ok(8));
+}
+
+/// By llama.cpp: which tokens stay of these probabilities.
+#[test]
+fn xtc_keeps_the_least_likely_of_the_likely() {
+    let check = |probabilities: &[f32], threshold: f32, params: SamplingParams, kept: &[u32]| {
+        let logits: Vec<f32> = probabilities.iter().map(|p| p.ln()).collect();
+        let params = SamplingParams { xtc: Xtc { probability: 1.0, threshold }, ..params };
+        let mut found = Sampler::new().distribution(&logits, &params, &NOTHING).unwrap();
+        found.sort_by_key(|(id, _)| *id);
+        assert_eq!(found.iter().map(|(id, _)| *id).collect::<Vec<_>>(), kept, "{probabilities:?} {threshold}");
+        assert!((found.iter().map(|(_, p)| *p).sum::<f32>() - 1.0).abs() < 1e-4);
+    };
+    let p = [0.1, 0.2, 0.3, 0.4];
+    let neutral = SamplingParams::default();
+    check(&p, 0.099, neutral.clone(), &[0]);
+    check(&p, 0.19, neutral.clone(), &[0, 1]);
+    check(&p, 0.35, neutral.clone(), &[0, 1, 2, 3]);
+    check(&p, 0.51, neutral.clone(), &[0, 1, 2, 3]);
+    // The temperature has no say, other filters come before.
+    check(&p, 0.19, SamplingParams { temperature: 0.3, ..neutral.clone() }, &[0, 1]);
+    check(&p, 0.35, SamplingParams { top_k: 2, ..neutral.clone() }, &[2]);
+    check(&p, 0.35, SamplingParams { top_k: 1, ..neutral }, &[3]);
+}
+
+#[test]
+fn xtc_takes_part_as_often_as_it_should() {
+    let params = SamplingParams { xtc: Xtc { probability: 0.25, threshold: 0.1 }, ..SamplingParams::default() };
+    let parts = (0..4000).filter(|seed| xtc(&params, &Draw { seed: *seed, ..NOTHING }).is_some()).count();
+    assert!((900..1100).contains(&parts), "{parts}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -179,6 +232,8 @@ proptest! {
             temperature, top_k, top_p, min_p, typical_p,
             penalties: Penalties { repetition, frequency, presence },
             logit_bias: vec![(1, bias)], seed: None, logprobs: count,
+            dry: Some(Dry { multiplier: bias, base: temperature, allowed_length: top_k % 4, last: 9, breakers: Arc::default() }),
+            xtc: Xtc { probability: top_p, threshold: min_p }, ..SamplingParams::default()
         };
         let draw = Draw { prompt: &[0, 1, u32::MAX], answer: &[1, 7], banned: &[3], allowed: None, seed: 1 };
         if let Ok(token) = Sampler::new().sample(&logits, &params, &draw) {

@@ -85,7 +85,7 @@ fn piece_sum(piece: &[f32]) -> f32 {
 
 /// e to the power of `x` ≤ 0, within 3e-7 of it; 0 below −87. Not the standard library's, which is not vectorized and
 /// not the same on every platform.
-fn exp(x: f32) -> f32 {
+pub(super) fn exp(x: f32) -> f32 {
     // Adding 1.5 · 2²³ rounds to an integer that can be read from the lowest bits of the sum.
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;

@@ -229,6 +229,13 @@ impl Scheduler {
         self.sweep();
     }
 
+    /// A sequence has more tokens than the one that was chosen for it; they are computed together.
+    pub fn lengthen(&mut self, id: SequenceId, tokens: usize) {
+        if let Some(sequence) = self.find(id) {
+            sequence.tokens += tokens;
+        }
+    }
+
     /// Takes note that the batch could not be computed: its sequences end. Gives their names.
     pub fn abandon(&mut self) -> Vec<SequenceId> {
         let end = |at: usize| {

@@ -35,18 +35,22 @@ impl Scheduler {
         }
     }
 
-    /// Plans a token for each running sequence that has its prompt behind it; returns how many.
+    /// Plans a token for each running sequence that has its prompt behind it; returns how many. One that has got several tokens
+    /// at once gets the blocks for them, and its rows like a prompt.
     pub(super) fn decode(&mut self, now: Duration) -> usize {
         let (mut at, mut planned) = (0, 0);
         while at < self.running.len() {
             let sequence = &mut self.running[at];
-            if sequence.stalled() || !sequence.decodes() {
+            if sequence.stalled() || sequence.generated() == 0 {
                 at += 1;
             } else if self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies)
             {
-                sequence.rows = 1;
-                self.step.outputs -= 1;
-                (at, planned) = (at + 1, planned + 1);
+                if sequence.decodes() {
+                    sequence.rows = 1;
+                    self.step.outputs -= 1;
+                    planned += 1;
+                }
+                at += 1;
             } else {
                 let victim = self.victim(&self.running[at], now).unwrap_or(at);
                 self.preempt(victim);
@@ -67,7 +71,7 @@ impl Scheduler {
         fit.map_or_else(|| self.policy.chunk(&self.load(now, decoding)), |rows| rows.max(LEAST_ROWS)).min(left)
     }
 
-    /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started.
+    /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started, or by [`Scheduler::decode`].
     pub(super) fn prefill(&mut self, mut budget: usize, contents: &impl Contents) -> usize {
         let Scheduler { running, cache, step, .. } = self;
         for sequence in running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {

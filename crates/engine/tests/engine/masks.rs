@@ -16,6 +16,8 @@ struct Script {
 #[derive(Clone)]
 enum Line {
     Allow(Vec<u32>),
+    /// This token only, which need not be chosen.
+    Must(u32),
     /// This token only, and it is the last.
     Last(u32),
     Fail,
@@ -33,7 +35,7 @@ impl TokenMask for Script {
         assert!(allowed.is_empty());
         match self.line() {
             Line::Allow(tokens) => tokens.iter().for_each(|token| allowed.allow(*token)),
-            Line::Last(token) => allowed.allow(*token),
+            Line::Must(token) | Line::Last(token) => allowed.allow(*token),
             Line::Fail => return Err(MaskError("the grammar is too large".to_owned())),
             Line::Panic => std::panic::resume_unwind(Box::new("no such rule")),
         }
@@ -44,6 +46,12 @@ impl TokenMask for Script {
         let last = matches!(self.line(), Line::Last(_));
         self.told.lock().unwrap().push(token);
         Ok(if last { MaskState::Complete } else { MaskState::Open })
+    }
+
+    fn forced(&mut self) -> Result<Vec<u32>, MaskError> {
+        let rest = self.lines.iter().skip(self.told.lock().unwrap().len());
+        let forced = rest.map_while(|line| if let Line::Must(token) = line { Some(*token) } else { None });
+        Ok(forced.collect())
     }
 }
 
@@ -91,6 +99,40 @@ fn a_mask_decides_which_tokens_come_and_when_it_ends() {
     check(&[allow(&[1]), allow(&[32, 99, u32::MAX])], nothing);
     check(&[allow(&[1]), Line::Fail], "[1] Some(Failed(\"the token mask failed: the grammar is too large\"))");
     check(&[allow(&[1]), Line::Panic], "[1] Some(Failed(\"the token mask panicked: no such rule\"))");
+}
+
+/// An answer with this script, whose tokens are chosen one by one or not; gives its tokens, the reason and the batches that it
+/// took.
+fn forced(lines: &[Line], max_tokens: usize, logprobs: Option<usize>) -> (Vec<u32>, String, usize) {
+    let mut scene = Scene::new(64, 4, 16);
+    let told: Arc<Mutex<Vec<u32>>> = Arc::default();
+    scene.ask_as(vec![1, 2, 3], 1, |mut request| {
+        request.continuations[0].mask = Some(Box::new(Script { lines: lines.to_vec(), told: Arc::clone(&told) }));
+        let stop = StopRules { max_tokens, min_tokens: 0, tokens: [7].into() };
+        Request { stop, params: SamplingParams { logprobs, ..SamplingParams::default() }, ..request }
+    });
+    scene.finish();
+    let inbox = scene.inboxes[0].lock().unwrap();
+    assert_eq!(inbox.broken, None);
+    assert!(inbox.tokens.starts_with(&told.lock().unwrap()));
+    let reason = format!("{:?}", inbox.finish.as_ref().map(|finish| &finish.reason));
+    (inbox.tokens.clone(), reason, scene.batches())
+}
+
+#[test]
+fn tokens_without_a_choice_are_appended_at_once() {
+    use Line::{Last, Must};
+    let check = |lines: &[Line], max_tokens: usize, tokens: &[u32], reason: &str, fewer: usize| {
+        let (chosen, by_choice, all) = forced(lines, max_tokens, Some(0));
+        let (appended, at_once, steps) = forced(lines, max_tokens, None);
+        assert_eq!((chosen.as_slice(), by_choice.as_str()), (tokens, reason), "{tokens:?}");
+        assert_eq!((appended.as_slice(), at_once.as_str()), (tokens, reason), "{tokens:?}");
+        assert_eq!(all - steps, fewer, "{tokens:?}");
+    };
+    check(&[allow(&[1]), Must(2), Must(3), allow(&[4]), Must(5), Last(6)], 9, &[1, 2, 3, 4, 5, 6], "Some(Complete)", 3);
+    // The most tokens hold, and so do stop tokens.
+    check(&[allow(&[1]), Must(2), Must(3), allow(&[4])], 2, &[1, 2], "Some(Length)", 1);
+    check(&[allow(&[1]), Must(2), Must(7), Must(3)], 9, &[1, 2, 7], "Some(Stop(7))", 2);
 }
 
 #[test]

@@ -102,6 +102,11 @@ impl Scene {
         preempted
     }
 
+    /// Batches computed so far.
+    pub(crate) fn batches(&self) -> usize {
+        self.engine.executor().bench.lock().unwrap().log.len()
+    }
+
     /// Slots of recurrent states in use.
     pub(crate) fn slots(&self) -> usize {
         self.engine.scheduler().states().used()

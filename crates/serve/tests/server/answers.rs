@@ -33,6 +33,19 @@ async fn chats_are_answered() {
         ),
         (chat("hi", json!({ "stop_token_ids": [84] })), says("PQRS", "stop")),
         (chat("hi", json!({ "logit_bias": { "80": -100, "81": 7.5 }, "max_tokens": 2 })), says("QR", "length")),
+        (chat("hi", json!({ "logit_bias": [["P", false], [81, 7.5]], "max_tokens": 2 })), says("QR", "length")),
+        (chat("hi", json!({ "logit_bias": { "P": -100, "81": 7.5 }, "max_tokens": 2 })), says("QR", "length")),
+        (chat("hi", json!({ "allowed_token_ids": [80, 82], "max_tokens": 3 })), says("PRP", "length")),
+        (chat("hi", json!({ "bad_words": ["QR"], "max_tokens": 4 })), says("PQST", "length")),
+        (chat("hi", json!({ "bad_words": ["P", "nothing"], "max_tokens": 2 })), says("QR", "length")),
+        (chat("hi", json!({ "stop": "ST", "include_stop_str_in_output": true })), says("PQRST", "stop")),
+        (
+            chat(
+                "hi",
+                json!({ "xtc_probability": 1, "xtc_threshold": 0.001, "top_k": 2, "temperature": 1, "max_tokens": 2 }),
+            ),
+            says("QS", "length"),
+        ),
         // Unknown fields and nulls are no obstacle.
         (
             chat(
@@ -122,7 +135,18 @@ async fn completions_are_made() {
             "choices": [{ "text": "YZ" }, { "text": "YZ" }, { "text": "XYZ" }, { "text": "XYZ" }],
             "usage": { "prompt_tokens": 2, "completion_tokens": 14, "total_tokens": 16 } }),
         ),
-        (completion("<|im_end|>Y", json!({})), json!({ "usage": { "prompt_tokens": 2 } })),
+        // What is written in a prompt is text, unless it is said to be more.
+        (completion("<|im_end|>Y", json!({})), json!({ "usage": { "prompt_tokens": 11 } })),
+        (completion("<|im_end|>Y", json!({ "parse_special": true })), json!({ "usage": { "prompt_tokens": 2 } })),
+        // "xy" was there before: what follows it is made less likely, until something else has been said.
+        (
+            completion("x", json!({ "dry_multiplier": 100, "dry_sequence_breakers": [], "max_tokens": 31 })),
+            says("yzé.abcdefghijklmnopqrstuvwxy{", "length"),
+        ),
+        (
+            completion("x", json!({ "dry_multiplier": 100, "dry_sequence_breakers": ["y"], "max_tokens": 31 })),
+            says("yzé.abcdefghijklmnopqrstuvwxyz", "length"),
+        ),
     ];
     for (body, expected) in cases {
         server.check("/v1/completions", &body, 200, &expected).await;
@@ -205,6 +229,43 @@ async fn prompts_are_scored_where_they_are_echoed() {
         let whole = server.post("/v1/completions", &scored(json!({ "prompt": long }))).await.json();
         check_logprobs(&whole["choices"][0], &tokens, &logits);
     }
+}
+
+#[tokio::test]
+async fn prompts_are_scored_for_themselves() {
+    let server = Server::start().await;
+    let scores = |more: Value| with(json!({ "prompt_logprobs": 1, "max_tokens": 1 }), more);
+    let check = |scores: &Value, expected: &[&[(&str, f64, Value)]]| {
+        assert_eq!(
+            (scores.as_array().map(Vec::len), &scores[0]),
+            (Some(expected.len() + 1), &Value::Null),
+            "{scores:#}"
+        );
+        for (i, tokens) in expected.iter().enumerate() {
+            let got = &scores[i + 1];
+            assert_eq!(got.as_object().map(serde_json::Map::len), Some(tokens.len()), "{scores:#}");
+            for (text, logit, rank) in *tokens {
+                let entry = &got[u32::from(text.as_bytes()[0]).to_string()];
+                assert_eq!((&entry["decoded_token"], &entry["rank"]), (&json!(text), rank), "{scores:#}");
+                assert!((number(&entry["logprob"]) - logprob(*logit)).abs() < 1e-4, "{scores:#}");
+            }
+        }
+    };
+    let body = scores(json!({ "prompt": "xya" }));
+    let one = server.post("/v1/completions", &body).await.json();
+    let expected: [&[(&str, f64, Value)]; 2] =
+        [&[("y", 10.0, json!(1))], &[("z", 10.0, json!(1)), ("a", 0.0, Value::Null)]];
+    check(&one["choices"][0]["prompt_logprobs"], &expected);
+    assert_eq!((&one["choices"][0]["text"], &one["choices"][0]["logprobs"]), (&json!("b"), &Value::Null));
+    // Together with what echo asks for, each with its own number of alternatives.
+    let both = with(body.clone(), json!({ "echo": true, "logprobs": 0 }));
+    let both = server.post("/v1/completions", &both).await.json();
+    check(&both["choices"][0]["prompt_logprobs"], &expected);
+    assert_eq!(both["choices"][0]["text"], "xyab");
+    assert_eq!(both["choices"][0]["logprobs"]["top_logprobs"][1].as_object().map(serde_json::Map::len), Some(1));
+    let chatted =
+        server.post("/v1/chat/completions", &with(chat("hi", json!({})), json!({ "prompt_logprobs": 0 }))).await;
+    assert_eq!(chatted.json()["prompt_logprobs"].as_array().map(Vec::len), Some(21));
 }
 
 #[tokio::test]

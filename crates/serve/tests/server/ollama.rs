@@ -272,7 +272,7 @@ async fn problems_have_their_shape() {
         (CHAT, of(json!({ "tfs_z": 0.5 })), "options.tfs_z is not supported"),
         (CHAT, of(json!({ "penalize_newline": false })), "options.penalize_newline of false is not supported"),
         (CHAT, of(json!({ "repeat_penalty": 1.1, "repeat_last_n": 64 })), "options.repeat_last_n other than -1 and 0"),
-        (GENERATE, raw("x", json!({ "suffix": "y" })), "suffix is not supported"),
+        (GENERATE, raw("x", json!({ "suffix": "y" })), "suffix: the model tiny has no tokens for a gap"),
         (GENERATE, raw("x", json!({ "template": "y" })), "template is not supported"),
         (GENERATE, raw("x", json!({ "context": [1] })), "context is not supported"),
         (GENERATE, raw("x", json!({ "images": ["AA=="] })), "images is not supported"),

@@ -64,7 +64,7 @@ impl Events {
                 let delta = Delta::InputJson { partial_json: call.arguments };
                 self.grow(Kind::Call(call.index), call.name.unwrap_or_default(), delta)
             }
-            Event::Finished { .. } => Vec::new(),
+            Event::Prompt { .. } | Event::Finished { .. } => Vec::new(),
         }
     }
 

@@ -73,7 +73,7 @@ impl<E: Endpoint> Dialect for Ollama<E> {
         match event {
             Event::Text { text, logprobs, .. } => (said.text, said.logprobs) = (text, Token::all(&logprobs)),
             Event::Reasoning { text, .. } if self.thinking => said.more.thinking = Some(text),
-            Event::Reasoning { .. } => return Vec::new(),
+            Event::Prompt { .. } | Event::Reasoning { .. } => return Vec::new(),
             // They come whole: nobody asked for pieces.
             Event::ToolCall { call, .. } => {
                 let whole = ToolCall { name: call.name.unwrap_or_default(), arguments: call.arguments };

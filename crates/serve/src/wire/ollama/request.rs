@@ -1,6 +1,6 @@
 //! Request bodies: what is asked, by a chat or by a completion.
 
-use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, Sampling};
+use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, PromptText, Sampling};
 use serde_json::{Map, Value, json};
 
 use super::messages;
@@ -9,7 +9,7 @@ use crate::wire::logprobs::logprobs;
 use crate::wire::sampling::sampling;
 
 /// Fields of Ollama's that would change the answer and that this server does not do.
-const UNSUPPORTED: &[&str] = &["context", "height", "images", "steps", "suffix", "template", "width"];
+const UNSUPPORTED: &[&str] = &["context", "height", "images", "steps", "template", "width"];
 
 /// One of the endpoints that generate.
 pub(crate) trait Endpoint: Send + Unpin + 'static {
@@ -46,6 +46,10 @@ impl Endpoint for GenerateEndpoint {
         let system = fields.string("system")?.filter(|system| !system.is_empty());
         let raw = fields.bool("raw")?.unwrap_or(false);
         let Some(prompt) = fields.string("prompt")?.filter(|prompt| !prompt.is_empty()) else { return Ok(None) };
+        if let Some(suffix) = fields.string("suffix")?.filter(|suffix| !suffix.is_empty()) {
+            let (items, suffix) = (vec![PromptText::Text(prompt.to_owned())], Some(suffix.to_owned()));
+            return Ok(Some(Input::Prompts { items, echo: false, parse_special: false, suffix }));
+        }
         if raw {
             return match system {
                 None => Ok(Some(Input::text(prompt))),

@@ -5,7 +5,7 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::logprobs::ChatLogprobs;
+use super::logprobs::{ChatLogprobs, prompt_logprobs};
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery};
 use super::{error, messages};
@@ -42,8 +42,10 @@ impl Dialect for ChatCompletion {
     }
 
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {
+        // The prompt is the same for all.
+        let prompt = answers.first().and_then(|answer| prompt_logprobs(&answer.prompt));
         let choices = answers.into_iter().enumerate().map(|(i, answer)| Choice::new(i, answer, self.logprobs));
-        self.head.whole(choices.collect(), tally)
+        self.head.whole(choices.collect(), prompt, tally)
     }
 
     fn event(&mut self, event: Event, _: &Tally) -> Vec<Frame> {
@@ -130,7 +132,7 @@ impl ToolCall {
 
 impl Choice {
     fn new(index: usize, answer: Answer, logprobs: bool) -> Choice {
-        let Answer { text, reasoning, calls, logprobs: tokens, reason, stop: _, usage: _ } = answer;
+        let Answer { text, reasoning, calls, logprobs: tokens, reason, .. } = answer;
         let content = Some(text).filter(|text| !text.is_empty() || calls.is_empty());
         let reasoning_content = Some(reasoning).filter(|text| !text.is_empty());
         let tool_calls = calls.into_iter().map(|call| ToolCall::new(None, Some(call.name), call.arguments)).collect();
@@ -178,6 +180,8 @@ impl ChoiceDelta {
                 delta.tool_calls = vec![ToolCall::new(Some(call.index), call.name, call.arguments)];
             }
             Event::Finished { reason: why, .. } => reason = Some(finish_reason(why)),
+            // Told of in whole answers.
+            Event::Prompt { .. } => {}
         }
         ChoiceDelta { index, delta, logprobs, finish_reason: reason }
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::error;
-use super::logprobs::TextLogprobs;
+use super::logprobs::{PromptLogprobs, TextLogprobs, prompt_logprobs};
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery, tokens};
 use crate::wire::fields::{self, Fields, check_length, wrong_type};
@@ -45,22 +45,24 @@ impl Dialect for Completion {
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {
         let choice = |(index, answer): (usize, Answer)| {
             let finish_reason = answer.reason.map(finish_reason);
-            Choice { index, text: answer.text, logprobs: self.logprobs(&answer.logprobs), finish_reason }
+            let prompt_logprobs = prompt_logprobs(&answer.prompt);
+            let logprobs = self.logprobs(&answer.logprobs);
+            Choice { index, text: answer.text, logprobs, finish_reason, prompt_logprobs }
         };
-        self.head.whole(answers.into_iter().enumerate().map(choice).collect(), tally)
+        self.head.whole(answers.into_iter().enumerate().map(choice).collect(), None, tally)
     }
 
     fn event(&mut self, event: Event, _: &Tally) -> Vec<Frame> {
         let index = event.choice();
         let choice = match event {
             Event::Text { text, logprobs, .. } => {
-                Choice { index, text, logprobs: self.logprobs(&logprobs), finish_reason: None }
+                Choice { text, logprobs: self.logprobs(&logprobs), ..Choice::empty(index) }
             }
             Event::Finished { reason, .. } => {
                 Choice { finish_reason: Some(finish_reason(reason)), ..Choice::empty(index) }
             }
-            // A completion has no dialect that would separate them.
-            Event::Reasoning { .. } | Event::ToolCall { .. } => return Vec::new(),
+            // A completion has no dialect that would separate them; prompts are told of in whole answers.
+            Event::Prompt { .. } | Event::Reasoning { .. } | Event::ToolCall { .. } => return Vec::new(),
         };
         vec![self.head.chunk(vec![choice], self.delivery.usage().then_some(None))]
     }
@@ -92,17 +94,21 @@ struct Choice {
     text: String,
     logprobs: Option<TextLogprobs>,
     finish_reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_logprobs: Option<PromptLogprobs>,
 }
 
 impl Choice {
     fn empty(index: usize) -> Choice {
-        Choice { index, text: String::new(), logprobs: None, finish_reason: None }
+        Choice { index, text: String::new(), logprobs: None, finish_reason: None, prompt_logprobs: None }
     }
 }
 
 fn input(fields: Fields<'_>) -> Result<Input, Problem> {
     let items = texts("prompt", fields.required("prompt")?, MAX_PROMPTS)?;
-    Ok(Input::Prompts { items, echo: fields.bool("echo")?.unwrap_or(false) })
+    let parse_special = fields.bool("parse_special")?.unwrap_or(false);
+    let suffix = fields.string("suffix")?.map(str::to_owned);
+    Ok(Input::Prompts { items, echo: fields.bool("echo")?.unwrap_or(false), parse_special, suffix })
 }
 
 fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {

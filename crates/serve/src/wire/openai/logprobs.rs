@@ -1,6 +1,8 @@
 //! Log-probabilities as OpenAI writes them, for chats and for completions.
 
-use answer::{TokenLogprob, TokenText};
+use std::collections::BTreeMap;
+
+use answer::{PromptToken, TokenLogprob, TokenText};
 use serde::{Serialize, Serializer};
 
 use crate::wire::logprobs::{Token, VERY_UNLIKELY, name};
@@ -29,6 +31,34 @@ impl Serialize for Top {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(token, logprob)| (token, logprob)))
     }
+}
+
+/// A prompt's tokens as vLLM writes them: null for the first, then each with its alternatives, by id.
+pub(super) type PromptLogprobs = Vec<Option<BTreeMap<u32, PromptLogprob>>>;
+
+/// How likely a token was in the place of one of the prompt's.
+#[derive(Debug, Serialize)]
+pub(super) struct PromptLogprob {
+    logprob: f32,
+    /// 1 for the likeliest; null of a token that is not among the alternatives that were asked for.
+    rank: Option<usize>,
+    decoded_token: String,
+}
+
+/// What is told of a prompt; `None` if nothing was asked.
+pub(super) fn prompt_logprobs(tokens: &[PromptToken]) -> Option<PromptLogprobs> {
+    let entry = |logprob: f32, rank, token: &TokenText| PromptLogprob {
+        logprob: logprob.max(VERY_UNLIKELY),
+        rank,
+        decoded_token: name(token).into_owned(),
+    };
+    let all = |token: &PromptToken| {
+        let (id, text) = &token.token;
+        let mut all = BTreeMap::from([(*id, entry(token.logprob?, None, text))]);
+        all.extend(token.top.iter().zip(1..).map(|((id, text, p), rank)| (*id, entry(*p, Some(rank), text))));
+        Some(all)
+    };
+    (!tokens.is_empty()).then(|| tokens.iter().map(all).collect())
 }
 
 impl ChatLogprobs {

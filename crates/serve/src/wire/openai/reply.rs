@@ -5,6 +5,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use super::logprobs::PromptLogprobs;
 use crate::wire::{Frame, now, unique};
 
 /// What every answer and every chunk of one begins with.
@@ -24,13 +25,18 @@ impl Head {
     }
 
     /// A whole answer.
-    pub(super) fn whole<C: Serialize>(&self, choices: Vec<C>, tally: &Tally) -> Response {
-        Json(Reply { head: self, choices, usage: Some(Some(Usage::of(tally))) }).into_response()
+    pub(super) fn whole<C: Serialize>(
+        &self,
+        choices: Vec<C>,
+        prompt_logprobs: Option<PromptLogprobs>,
+        tally: &Tally,
+    ) -> Response {
+        Json(Reply { head: self, choices, usage: Some(Some(Usage::of(tally))), prompt_logprobs }).into_response()
     }
 
     /// A chunk of a stream; `usage` is absent, null or numbers.
     pub(super) fn chunk<C: Serialize>(&self, choices: Vec<C>, usage: Option<Option<Usage>>) -> Frame {
-        Frame::json(&Reply { head: self, choices, usage })
+        Frame::json(&Reply { head: self, choices, usage, prompt_logprobs: None })
     }
 }
 
@@ -42,6 +48,8 @@ struct Reply<'a, C> {
     choices: Vec<C>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usage: Option<Option<Usage>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prompt_logprobs: Option<PromptLogprobs>,
 }
 
 /// Tokens that an answer took.

@@ -6,37 +6,26 @@ use std::time::Duration;
 
 use super::constraint;
 use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported, urgency};
+use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::sampling::sampling;
 
 /// Fields that other servers know, that would change the answer and that this one does not do.
 const UNSUPPORTED: &[&str] = &[
-    "allowed_token_ids",
     "audio",
-    "bad_words",
     "chat_template",
     "documents",
-    "dry_allowed_length",
-    "dry_base",
-    "dry_multiplier",
-    "dry_penalty_last_n",
-    "dry_sequence_breakers",
     "ebnf",
     "format",
     "functions",
-    "include_stop_str_in_output",
     "logits_processors",
     "mirostat",
-    "prompt_logprobs",
     "regex",
-    "suffix",
     "tfs_z",
     "top_a",
     "top_n_sigma",
     "truncate_prompt_tokens",
     "use_beam_search",
     "web_search_options",
-    "xtc_probability",
-    "xtc_threshold",
 ];
 
 /// How the answer is delivered.
@@ -91,12 +80,23 @@ pub(super) fn ask(
         ending: ending(fields, tokens)?,
         constrained: constraint::constrained(fields)?,
         logprobs,
+        prompt_logprobs: prompt_logprobs(fields, delivery)?,
         service: service(fields)?,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
         pieces: delivery.streams(),
         ..Ask::new(input)
     };
     Ok((ask, delivery))
+}
+
+/// How many alternatives of each of the prompt's tokens are told.
+fn prompt_logprobs(fields: Fields<'_>, delivery: Delivery) -> Result<Option<usize>, Problem> {
+    let count = fields.integer("prompt_logprobs", 0..=MAX_LOGPROBS)?;
+    if count.is_some() && delivery.streams() {
+        let message = "prompt_logprobs come with a whole answer: set stream to false or leave them out.";
+        return Err(Problem::of(Kind::InvalidValue, "prompt_logprobs", message));
+    }
+    Ok(count.and_then(|count| usize::try_from(count).ok()))
 }
 
 /// How it is served among others.
@@ -156,6 +156,7 @@ fn ending(fields: Fields<'_>, tokens: (i64, Option<usize>)) -> Result<Ending, Pr
             fields.list("stop_token_ids", MAX_TOKEN_IDS)?.map_or(&[], Vec::as_slice),
         )?,
         strings: fields.strings("stop", MAX_STOPS)?,
+        include: fields.bool("include_stop_str_in_output")?.unwrap_or(false),
     })
 }
 

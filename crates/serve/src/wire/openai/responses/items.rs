@@ -38,7 +38,7 @@ enum Kind {
 
 /// The events that would make an answer.
 pub(super) fn events(answer: Answer) -> Vec<Event> {
-    let Answer { text, reasoning, calls, logprobs, reason, stop, usage } = answer;
+    let Answer { prompt: _, text, reasoning, calls, logprobs, reason, stop, usage } = answer;
     let mut events = Vec::new();
     if !reasoning.is_empty() {
         events.push(Event::Reasoning { choice: 0, text: reasoning });
@@ -73,7 +73,7 @@ impl Items {
                 let kind = self.called(call.index, call.name);
                 self.grow(kind, &call.arguments, Vec::new(), say);
             }
-            Event::Text { .. } | Event::Finished { .. } => {}
+            Event::Prompt { .. } | Event::Text { .. } | Event::Finished { .. } => {}
         }
     }
 
