@@ -157,15 +157,15 @@ impl Model {
         Ok(answers.pop().map(|answer| answer.text).unwrap_or_default())
     }
 
-    /// The vectors of texts, each of length 1: texts that mean the like have vectors with a large scalar product. The model pools
-    /// its rows as its files say, else it takes the last one. Blocks until all are computed.
+    /// The vectors of texts, each of length 1: texts that mean the like have vectors with a large scalar product. Rows are pooled as
+    /// `pooling` says, else as the model's files do, else the last one is taken. Blocks until all are computed.
     ///
     /// # Errors
     /// If a text is empty or longer than the context, or computing fails.
-    pub fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, Error> {
+    pub fn embed(&self, texts: &[&str], pooling: Option<Pooling>) -> Result<Vec<Vec<f32>>, Error> {
         let texts: Vec<_> = texts.iter().map(|text| PromptText::Text((*text).to_owned())).collect();
         let tokens = self.loaded.embedding_tokens("texts", &texts, (None, false))?;
-        let vectors = pollster::block_on(self.loaded.embed(tokens, None)?)?;
+        let vectors = pollster::block_on(self.loaded.embed(tokens, pooling)?)?;
         Ok(vectors.into_iter().map(|vector| answer::normalized(vector, None)).collect())
     }
 

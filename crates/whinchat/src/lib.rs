@@ -23,7 +23,7 @@ mod template;
 mod vocab;
 
 pub use answer::{
-    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, PromptText, Reason, Sampling, ToolCall,
+    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, Pooling, PromptText, Reason, Sampling, ToolCall,
     ToolDelta, Usage,
 };
 pub use answers::Answers;

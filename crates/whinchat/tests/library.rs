@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use serde_json::Value;
-use whinchat::{Ending, Error, Event, GenerateOptions, Generation, Input, Model, Reason, Sampling};
+use whinchat::{
+    Ending, Error, Event, GenerateOptions, Generation, Input, KvType, LoadOptions, Model, Pooling, Reason, Sampling,
+};
 
 fn folder() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/tiny").display().to_string()
@@ -91,4 +93,25 @@ fn dropping_a_stream_cancels_it() {
     }
     let (prompt, wanted) = cases().remove(1);
     assert_eq!(model.generate(&prompt, &greedy(24)).expect("an answer"), wanted);
+}
+
+#[test]
+fn texts_have_the_vectors_of_transformers() {
+    let text = std::fs::read_to_string(Path::new(&folder()).join("embeddings.json")).expect("the fixture");
+    let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");
+    let texts: Vec<&str> = cases.iter().map(|case| case["text"].as_str().expect("a text")).collect();
+    let options = LoadOptions { kv_type: KvType::F32, ..LoadOptions::default() };
+    let model = Model::load_with(folder(), &options, &|_, _, _| {}).expect("the fixture loads");
+    for (name, pooling) in [("mean", Pooling::Mean), ("cls", Pooling::First), ("last", Pooling::Last)] {
+        let vectors = model.embed(&texts, Some(pooling)).expect("vectors");
+        for ((case, vector), text) in cases.iter().zip(&vectors).zip(&texts) {
+            let wanted: Vec<f64> = case[name].as_array().expect("numbers").iter().filter_map(Value::as_f64).collect();
+            assert_eq!(vector.len(), wanted.len(), "{name}, {text}");
+            let far = vector.iter().zip(&wanted).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, f64::max);
+            assert!(far < 2e-4, "{name}, {text}: {far}");
+            assert_eq!(*vector, model.embed(&[text], Some(pooling)).expect("a vector")[0], "{name}, {text}: alone");
+        }
+    }
+    assert_eq!(model.embed(&texts, None).expect("vectors"), model.embed(&texts, Some(Pooling::Last)).expect("vectors"));
+    assert!(model.embed(&[""], None).is_ok(), "the begin of the sequence is a token");
 }
