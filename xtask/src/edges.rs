@@ -33,6 +33,7 @@ const TABLE: &[Row] = &[
     Row { member: "text", uses: Some(&[]), never: &[HTTP, ASYNC, FILES, MAPS] },
     Row { member: "engine", uses: Some(&["graph"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT] },
     Row { member: "answer", uses: Some(&["engine", "text"]), never: &[HTTP, ASYNC, FILES, MAPS, METRICS] },
+    Row { member: "batch", uses: Some(&[]), never: &[HTTP, ASYNC, MAPS, METRICS, TEXT] },
     Row { member: "telemetry", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, TEXT] },
     Row { member: "serve", uses: Some(&["answer", "engine", "telemetry", "text"]), never: &[FILES, MAPS] },
     Row { member: "lab", uses: Some(&["model", "text"]), never: &[HTTP, ASYNC] },

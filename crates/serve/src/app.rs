@@ -66,6 +66,9 @@ pub struct App {
     pub(crate) loading: tokio::sync::Mutex<()>,
     /// Responses that are kept.
     pub(crate) responses: Arc<Store>,
+    /// Files and batches; empty if none are kept.
+    #[cfg(feature = "batches")]
+    pub(crate) batches: OnceLock<Arc<crate::wire::Batches>>,
 }
 
 #[derive(Default)]
@@ -90,6 +93,8 @@ impl App {
             loader: OnceLock::new(),
             loading: Default::default(),
             responses,
+            #[cfg(feature = "batches")]
+            batches: OnceLock::new(),
         })
     }
 
@@ -101,6 +106,15 @@ impl App {
     /// Lets models be loaded and taken away over HTTP, from this machine. Only the first loader counts.
     pub fn load_on_request(&self, loader: impl Loader + 'static) {
         let _ = self.loader.set(Box::new(loader));
+    }
+
+    /// Keeps files and batches in `store`, and answers batches in the background, on the runtime that this is called on. Only the
+    /// first store counts.
+    #[cfg(feature = "batches")]
+    pub fn keep_batches(self: &Arc<Self>, store: batch::Store) {
+        if self.batches.set(Arc::new(crate::wire::Batches::new(store))).is_ok() {
+            tokio::spawn(crate::wire::work_on_batches(Arc::downgrade(self)));
+        }
     }
 
     /// Whether models can be loaded on request.

@@ -10,5 +10,7 @@ mod problem;
 mod wire;
 
 pub use app::{App, LoadOrder, Loader, State};
+#[cfg(feature = "batches")]
+pub use batch::Store as BatchStore;
 pub use problem::{Kind, Problem};
 pub use wire::{Endpoint, parse_request_body};

@@ -13,6 +13,10 @@ pub enum Kind {
     ModelNotFound,
     /// No response of this name is kept.
     ResponseNotFound,
+    /// No file of this name is kept.
+    FileNotFound,
+    /// No batch of this name is kept.
+    BatchNotFound,
     /// The server does not go by the name that the request calls it.
     ForeignHost,
     /// The page that asks may not.

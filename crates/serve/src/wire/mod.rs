@@ -34,6 +34,8 @@ use self::stream::Framing;
 
 pub use endpoint::{Endpoint, parse_request_body};
 pub(crate) use openai::Store;
+#[cfg(feature = "batches")]
+pub(crate) use openai::{Batches, work_on_batches};
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {

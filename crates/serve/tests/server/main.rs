@@ -3,6 +3,8 @@
 mod access;
 mod answers;
 mod anthropic;
+#[cfg(feature = "batches")]
+mod batches;
 mod cancellation;
 mod client;
 mod documentation;

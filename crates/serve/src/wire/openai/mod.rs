@@ -1,5 +1,7 @@
 //! OpenAI's dialect: the only place where its JSON is read and written.
 
+#[cfg(feature = "batches")]
+mod batches;
 mod chat;
 mod completion;
 mod constraint;
@@ -20,6 +22,8 @@ use axum::routing::{get, post};
 use super::answer;
 use crate::App;
 
+#[cfg(feature = "batches")]
+pub(crate) use batches::{Batches, work as work_on_batches};
 pub(super) use chat::{ChatCompletion, chat};
 pub(super) use completion::{Completion, texts};
 pub(super) use error::{problem, status};
@@ -28,11 +32,14 @@ pub(crate) use responses::Store;
 
 /// The routes of this dialect.
 pub(super) fn routes() -> Router<Arc<App>> {
-    Router::new()
+    let router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
         .route("/v1/chat/completions", post(answer::<ChatCompletion>))
         .route("/v1/completions", post(answer::<Completion>))
         .route("/v1/embeddings", post(embeddings::embeddings))
-        .merge(responses::routes())
+        .merge(responses::routes());
+    #[cfg(feature = "batches")]
+    let router = router.merge(batches::routes());
+    router
 }

@@ -1,0 +1,97 @@
+//! Files: what clients sent, and what batches gave.
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::{Result, Store};
+
+/// A file, without its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    /// Its name for programs.
+    pub id: String,
+    /// Its name for people.
+    pub name: String,
+    /// What it is for.
+    pub purpose: String,
+    /// When it came.
+    pub created: i64,
+    /// Its length.
+    pub bytes: i64,
+}
+
+/// A file that is to be kept.
+#[derive(Clone, Copy, Debug)]
+pub struct NewFile<'a> {
+    /// Its name for programs, never given before.
+    pub id: &'a str,
+    /// Its name for people.
+    pub name: &'a str,
+    /// What it is for.
+    pub purpose: &'a str,
+    /// When it came.
+    pub created: i64,
+    /// What is in it.
+    pub content: &'a [u8],
+}
+
+const FILE: &str = "SELECT id, name, purpose, created, length(content) FROM files";
+
+impl Store {
+    /// Keeps a file.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn add_file(&self, file: &NewFile) -> Result<()> {
+        insert(&self.lock(), file)
+    }
+
+    /// The file of this id.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn file(&self, id: &str) -> Result<Option<File>> {
+        Ok(self.lock().query_row(&format!("{FILE} WHERE id = ?1"), [id], file).optional()?)
+    }
+
+    /// The newest files, of one purpose or of all, after the file `after` if one is named; at most `limit`.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn files(&self, purpose: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<File>> {
+        let connection = self.lock();
+        let mut found = connection.prepare(&format!(
+            "{FILE} WHERE (?1 IS NULL OR purpose = ?1)
+             AND (?2 IS NULL OR rowid < (SELECT rowid FROM files WHERE id = ?2)) ORDER BY rowid DESC LIMIT ?3"
+        ))?;
+        let files = found.query_map(params![purpose, after, limit as i64], file)?;
+        Ok(files.collect::<std::result::Result<_, _>>()?)
+    }
+
+    /// What is in a file.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn content(&self, id: &str) -> Result<Option<Vec<u8>>> {
+        let query = "SELECT content FROM files WHERE id = ?1";
+        Ok(self.lock().query_row(query, [id], |row| row.get(0)).optional()?)
+    }
+
+    /// Forgets a file; says whether there was one.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn delete_file(&self, id: &str) -> Result<bool> {
+        Ok(self.lock().execute("DELETE FROM files WHERE id = ?1", [id])? > 0)
+    }
+}
+
+pub(crate) fn insert(connection: &rusqlite::Connection, file: &NewFile) -> Result<()> {
+    let NewFile { id, name, purpose, created, content } = file;
+    let insert = "INSERT INTO files (id, name, purpose, created, content) VALUES (?1, ?2, ?3, ?4, ?5)";
+    connection.execute(insert, params![id, name, purpose, created, content])?;
+    Ok(())
+}
+
+fn file(row: &Row) -> rusqlite::Result<File> {
+    Ok(File { id: row.get(0)?, name: row.get(1)?, purpose: row.get(2)?, created: row.get(3)?, bytes: row.get(4)? })
+}

@@ -1,0 +1,50 @@
+//! The tables, and how a database is opened.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::{Result, StoreError};
+
+/// What this version writes as `user_version`.
+const VERSION: i64 = 1;
+
+/// A batch's times are seconds since 1970. `input` may name a file that is gone: the lines are a copy.
+const TABLES: &str = "
+CREATE TABLE files (
+    id TEXT PRIMARY KEY, name TEXT NOT NULL, purpose TEXT NOT NULL, created INTEGER NOT NULL, content BLOB NOT NULL
+) STRICT;
+CREATE TABLE batches (
+    id TEXT PRIMARY KEY, endpoint TEXT NOT NULL, input TEXT NOT NULL, metadata TEXT, status TEXT NOT NULL,
+    created INTEGER NOT NULL, expires INTEGER NOT NULL, cancelling INTEGER, ended INTEGER, output TEXT, errors TEXT, problem TEXT
+) STRICT;
+CREATE TABLE lines (
+    batch TEXT NOT NULL REFERENCES batches (id) ON DELETE CASCADE, line INTEGER NOT NULL, custom_id TEXT NOT NULL,
+    body TEXT NOT NULL, succeeded INTEGER, answer TEXT, PRIMARY KEY (batch, line)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+";
+
+/// A database that only this process uses.
+pub(crate) fn opened(path: &Path) -> Result<Connection> {
+    let in_use = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(path.display().to_string()),
+        _ => error.into(),
+    };
+    let connection = Connection::open(path)?;
+    // Who has it keeps it: there is nothing to wait for.
+    connection.busy_timeout(Duration::ZERO)?;
+    // Exclusive from the first read on; the log is on the disk before a transaction has ended.
+    connection.pragma_update(None, "locking_mode", "EXCLUSIVE").map_err(in_use)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(in_use)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(in_use)?;
+    match version {
+        0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;")).map_err(in_use)?,
+        VERSION => {}
+        _ => return Err(StoreError::Newer(path.display().to_string())),
+    }
+    Ok(connection)
+}

@@ -1,0 +1,125 @@
+//! `/v1/files`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Request, State};
+use axum::http::{Uri, header};
+use axum::response::{IntoResponse, Response};
+use batch::{File, NewFile};
+use serde_json::{Value, json};
+
+use super::{Page, answered, seconds, with};
+use crate::http::body;
+use crate::wire::unique;
+use crate::{App, Kind, Problem};
+
+/// What a file may be for; only batches read them.
+const PURPOSES: [&str; 6] = ["batch", "assistants", "fine-tune", "vision", "user_data", "evals"];
+
+/// A file that arrived as a form.
+struct Form {
+    name: String,
+    purpose: String,
+    content: Vec<u8>,
+}
+
+pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
+    answered(created(&app, request).await)
+}
+
+async fn created(app: &App, request: Request) -> Result<Response, Problem> {
+    super::kept(app)?;
+    let (head, body) = request.into_parts();
+    let kind = head.headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let boundary = multer::parse_boundary(kind.unwrap_or_default()).map_err(|_| {
+        let message = "A file is sent as multipart/form-data with the fields purpose and file.";
+        Problem::new(Kind::Ask(answer::Kind::InvalidValue), message)
+    })?;
+    let body = body::read(&head, body).await?;
+    let Form { name, purpose, content } = form(&body, boundary).await?;
+    drop(body);
+    let file = with(app, move |store| {
+        let (id, created) = (unique("file-"), seconds());
+        store.add_file(&NewFile { id: &id, name: &name, purpose: &purpose, created, content: &content })?;
+        Ok(File { id, name, purpose, created, bytes: content.len() as i64 })
+    })
+    .await?;
+    Ok(Json(shown(&file)).into_response())
+}
+
+async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
+    let invalid = |what: &str, message: String| Problem::of(Kind::Ask(answer::Kind::InvalidValue), what, message);
+    let broken = |e: multer::Error| invalid("body", format!("The form cannot be read: {e}."));
+    let (mut purpose, mut file) = (None, None);
+    let mut parts = multer::Multipart::with_reader(body, boundary);
+    while let Some(part) = parts.next_field().await.map_err(broken)? {
+        let (field, name) = (part.name().unwrap_or_default().to_owned(), part.file_name().map(str::to_owned));
+        match field.as_str() {
+            "purpose" => purpose = Some(part.text().await.map_err(broken)?),
+            "file" => {
+                file = Some((name.unwrap_or_else(|| "file".into()), part.bytes().await.map_err(broken)?.to_vec()))
+            }
+            "" => {}
+            field => {
+                let message = format!("{field} is not supported by this server.");
+                return Err(Problem::of(Kind::Ask(answer::Kind::Unsupported), field, message));
+            }
+        }
+    }
+    let missing = |field: &str| Problem::of(Kind::Ask(answer::Kind::Missing), field, format!("{field} is missing."));
+    let purpose = purpose.ok_or_else(|| missing("purpose"))?;
+    if !PURPOSES.contains(&purpose.as_str()) {
+        let message = format!("purpose must be one of {}, but it is `{purpose}`.", PURPOSES.join(", "));
+        return Err(invalid("purpose", message));
+    }
+    let (name, content) = file.ok_or_else(|| missing("file"))?;
+    Ok(Form { name, purpose, content })
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    let listed = async {
+        let page = Page::of(&uri, super::MAX_LISTED)?;
+        let ascending = page.ascending;
+        let mut files =
+            with(&app, move |store| Ok(store.files(page.purpose.as_deref(), page.after.as_deref(), page.limit + 1)?))
+                .await?;
+        let has_more = files.len() > page.limit;
+        files.truncate(page.limit);
+        if ascending {
+            files.reverse();
+        }
+        let [first, last] = [files.first(), files.last()].map(|file| file.map(|file| file.id.clone()));
+        let data: Vec<Value> = files.iter().map(shown).collect();
+        let list = json!({ "object": "list", "data": data, "has_more": has_more, "first_id": first, "last_id": last });
+        Ok(Json(list).into_response())
+    };
+    answered(listed.await)
+}
+
+pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let found = with(&app, move |store| store.file(&id)?.ok_or_else(|| absent(&id))).await;
+    answered(found.map(|file| Json(shown(&file)).into_response()))
+}
+
+pub(super) async fn content(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let found = with(&app, move |store| store.content(&id)?.ok_or_else(|| absent(&id))).await;
+    answered(found.map(|content| ([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
+}
+
+pub(super) async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
+    let gone = with(&app, move |store| if store.delete_file(&id)? { Ok(id) } else { Err(absent(&id)) }).await;
+    answered(gone.map(|id| Json(json!({ "id": id, "object": "file", "deleted": true })).into_response()))
+}
+
+pub(super) fn absent(id: &str) -> Problem {
+    Problem::of(Kind::FileNotFound, "id", format!("There is no file `{id}`."))
+}
+
+fn shown(file: &File) -> Value {
+    let File { id, name, purpose, created, bytes } = file;
+    json!({
+        "id": id, "object": "file", "bytes": bytes, "created_at": created, "filename": name, "purpose": purpose,
+        "status": "processed",
+    })
+}

@@ -1,0 +1,136 @@
+//! `/v1/files` and `/v1/batches`: requests that nobody waits for, kept in a database until all are answered.
+
+mod files;
+mod lines;
+mod requests;
+mod work;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::Uri;
+use axum::response::Response;
+use axum::routing::{get, post};
+use batch::{Store, StoreError};
+use serde_json::Value;
+use tokio::sync::Notify;
+
+use crate::wire::now;
+use crate::{App, Kind, Problem};
+
+/// Files and batches at once in a list, at most.
+const MAX_LISTED: i64 = 10_000;
+
+/// What is kept, and who works on it.
+pub(crate) struct Batches {
+    store: Store,
+    /// There may be more to do, or nothing any more.
+    wake: Arc<Notify>,
+}
+
+impl Batches {
+    pub(crate) fn new(store: Store) -> Batches {
+        Batches { store, wake: Arc::default() }
+    }
+}
+
+impl Drop for Batches {
+    /// Who works on them need not wait for more.
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+pub(crate) use work::work;
+
+/// The routes of this part of the dialect.
+pub(super) fn routes() -> Router<Arc<App>> {
+    Router::new()
+        .route("/v1/files", post(files::create).get(files::list))
+        .route("/v1/files/{id}", get(files::one).delete(files::delete))
+        .route("/v1/files/{id}/content", get(files::content))
+        .route("/v1/batches", post(requests::create).get(requests::list))
+        .route("/v1/batches/{id}", get(requests::one))
+        .route("/v1/batches/{id}/cancel", post(requests::cancel))
+}
+
+/// Works with what is kept, where it may block.
+async fn with<T: Send + 'static>(
+    app: &App,
+    work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let kept = kept(app)?;
+    let worked = tokio::task::spawn_blocking(move || work(&kept.store)).await;
+    worked.map_err(|_| Problem::new(Kind::Internal, "The request could not be completed."))?
+}
+
+fn kept(app: &App) -> Result<Arc<Batches>, Problem> {
+    app.batches.get().cloned().ok_or_else(|| {
+        let message = "This server keeps no files and batches. Start it with --data-dir DIR.";
+        Problem::new(Kind::Ask(::answer::Kind::Unsupported), message)
+    })
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        tracing::error!("{error}");
+        Problem::new(Kind::Internal, "Files and batches cannot be read or written; the server's log says why.")
+    }
+}
+
+/// Seconds since 1970 as the database has them.
+fn seconds() -> i64 {
+    i64::try_from(now()).unwrap_or(i64::MAX)
+}
+
+/// The answer, or the problem in this dialect.
+fn answered(result: Result<Response, Problem>) -> Response {
+    result.unwrap_or_else(|problem| super::error::problem(&problem))
+}
+
+/// An object without the fields that have no value: the specification gives them types that null does not have.
+fn present(mut object: Value) -> Value {
+    if let Value::Object(fields) = &mut object {
+        fields.retain(|_, value| !value.is_null());
+    }
+    object
+}
+
+/// How a list is cut: so many entries, after the one of an id, by the address.
+struct Page {
+    limit: usize,
+    after: Option<String>,
+    purpose: Option<String>,
+    ascending: bool,
+}
+
+impl Page {
+    fn of(uri: &Uri, default: i64) -> Result<Page, Problem> {
+        let mut page = Page { limit: default as usize, after: None, purpose: None, ascending: false };
+        let query = uri.query().unwrap_or_default();
+        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        for (name, value) in pairs {
+            let invalid = |wanted: &str| {
+                let message = format!("{name} must be {wanted}, but it is `{value}`.");
+                Problem::of(Kind::Ask(::answer::Kind::InvalidValue), name, message)
+            };
+            match name {
+                "limit" => {
+                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
+                    page.limit = limit.ok_or_else(|| invalid(&format!("from 1 to {MAX_LISTED}")))? as usize;
+                }
+                "after" => page.after = Some(value.to_owned()),
+                "purpose" => page.purpose = Some(value.to_owned()),
+                "order" => {
+                    page.ascending = match value {
+                        "asc" => true,
+                        "desc" => false,
+                        _ => return Err(invalid("asc or desc")),
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(page)
+    }
+}
