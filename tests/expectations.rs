@@ -8,13 +8,15 @@
 //! In both `$TINY` is the small model beside this table, `$DIR` the folder of the row's `files`, by name.
 #![cfg(unix)]
 
+mod support;
+
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::Stdio;
 
 use serde_json::{Value, json};
+use support::{Server, program, root};
 
 #[test]
 fn what_people_expect_holds() {
@@ -35,7 +37,7 @@ fn what_people_expect_holds() {
 }
 
 fn data() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data")
+    root().join("tests/data")
 }
 
 fn filled(line: &str, folder: &Path) -> String {
@@ -46,13 +48,6 @@ fn texts(value: &Value) -> Vec<&str> {
     value.as_array().into_iter().flatten().map(|text| text.as_str().expect("a text")).collect()
 }
 
-fn program(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
-    command.args(args).env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG").env("HF_HUB_OFFLINE", "1");
-    command.stdin(Stdio::piped());
-    command
-}
-
 /// A program that needs no input may have ended before it came.
 fn gone(error: std::io::Error) -> std::io::Result<()> {
     if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
@@ -60,7 +55,8 @@ fn gone(error: std::io::Error) -> std::io::Result<()> {
 
 /// Runs a command line and compares what it says.
 fn check_run(row: &Value) -> Result<(), String> {
-    let mut command = program(&texts(&row["run"]));
+    let mut command = program();
+    command.args(texts(&row["run"])).stdin(Stdio::piped());
     let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
     let mut stdin = child.stdin.take().expect("it is piped");
     stdin.write_all(row["stdin"].as_str().unwrap_or_default().as_bytes()).or_else(gone).expect("it reads");
@@ -82,8 +78,12 @@ fn check_run(row: &Value) -> Result<(), String> {
 /// Sends a request to the server with the row's flags and compares the answer.
 fn check_http(row: &Value, servers: &mut HashMap<String, Server>) -> Result<(), String> {
     let flags = texts(&row["serve"]);
-    let server = servers.entry(flags.join(" ")).or_insert_with(|| Server::start(&flags));
-    let (status, answer) = server.fetch(row);
+    let server = servers.entry(flags.join(" ")).or_insert_with(|| Server::tiny(&flags));
+    let headers = row["headers"].as_object().into_iter().flatten();
+    let headers: Vec<(&str, &str)> =
+        headers.map(|(name, value)| (name.as_str(), value.as_str().expect("a text"))).collect();
+    let body = row.get("body").map(Value::to_string).unwrap_or_default();
+    let (status, answer) = server.fetch(row["http"].as_str().expect("a method and a path"), &headers, body.as_bytes());
     let wanted = row["status"].as_u64().unwrap_or(200);
     if u64::from(status) != wanted {
         return Err(format!("status {status}, not {wanted}: {answer}"));
@@ -107,66 +107,5 @@ fn compare(wanted: &Value, got: &Value, path: &str) -> Result<(), String> {
         (Value::String(part), Value::String(text)) if part.starts_with('~') && text.contains(&part[1..]) => Ok(()),
         _ if wanted == got => Ok(()),
         _ => Err(format!("{path} is {got}, not {wanted}")),
-    }
-}
-
-/// A server in a process of its own.
-struct Server {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    address: String,
-}
-
-impl Server {
-    /// Starts one on the small model and waits until it is ready.
-    fn start(flags: &[&str]) -> Server {
-        let tiny = data().join("tiny").display().to_string();
-        let mut command = program(&["serve", "--listen", "127.0.0.1:0", "--alias", "tiny", "--model", &tiny]);
-        let mut child = command.args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let mut server = Server { child, stderr, address: String::new() };
-        let line = server.line_with("listening on http://");
-        server.address = line.rsplit_once("http://").expect("the line has it").1.trim().to_owned();
-        server.address.truncate(server.address.find([' ', '/', '\u{1b}']).unwrap_or(server.address.len()));
-        server.line_with("is ready");
-        server
-    }
-
-    fn line_with(&mut self, part: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let start = all.len();
-            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
-            if all[start..].contains(part) {
-                return all[start..].to_owned();
-            }
-        }
-    }
-
-    /// The status and the body of the answer to a row's request.
-    fn fetch(&self, row: &Value) -> (u16, String) {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        let body = row.get("body").map(Value::to_string).unwrap_or_default();
-        let mut headers =
-            json!({ "host": "localhost", "connection": "close", "content-length": body.len().to_string() });
-        for (name, value) in row["headers"].as_object().into_iter().flatten() {
-            headers[name] = value.clone();
-        }
-        let mut head = format!("{} HTTP/1.1\r\n", row["http"].as_str().expect("a method and a path"));
-        for (name, value) in headers.as_object().into_iter().flatten() {
-            head += &format!("{name}: {}\r\n", value.as_str().expect("a text"));
-        }
-        stream.write_all(format!("{head}\r\n{body}").as_bytes()).expect("it reads");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("an answer");
-        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
-        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body.to_owned())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

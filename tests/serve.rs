@@ -1,68 +1,47 @@
 //! `whinchat serve` as people run it: a process, a port, signals.
 #![cfg(unix)]
 
-use std::io::{BufRead, BufReader, Read, Write};
+mod support;
+
+use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::ops::{Deref, DerefMut};
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use serde_json::{Value, json};
+use support::{DEADLINE, root};
 
-/// How long anything may take before a test fails rather than hangs.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// A server with the requests of these tests.
+struct Server(support::Server);
 
-/// A server in a process of its own.
-struct Server {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    address: String,
+impl Deref for Server {
+    type Target = support::Server;
+
+    fn deref(&self) -> &support::Server {
+        &self.0
+    }
+}
+
+impl DerefMut for Server {
+    fn deref_mut(&mut self) -> &mut support::Server {
+        &mut self.0
+    }
 }
 
 impl Server {
     /// Starts one on the small model in tests/data and waits until it is ready.
     fn start() -> Server {
-        let model = root().join("tests/data/tiny").display().to_string();
-        Server::start_with(&["--alias", "tiny", "--listen", "127.0.0.1:0", "--model", &model])
+        Server(support::Server::tiny(&[]))
     }
 
     fn start_with(args: &[&str]) -> Server {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
-        command.arg("serve").args(args).env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG");
-        let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the program starts");
-        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let mut server = Server { child, stderr, address: String::new() };
-        let line = server.line_with("listening on http://");
-        let (_, rest) = line.split_once("http://").expect("the line has it");
-        server.address = rest.chars().take_while(|c| c.is_ascii_hexdigit() || ".:[]".contains(*c)).collect();
-        server.line_with("is ready");
-        server
-    }
-
-    fn line_with(&mut self, part: &str) -> String {
-        let mut all = String::new();
-        loop {
-            let start = all.len();
-            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
-            if all[start..].contains(part) {
-                return all[start..].to_owned();
-            }
-        }
+        Server(support::Server::start(args))
     }
 
     /// Sends a request and leaves the answer to be read.
     fn send(&self, path: &str, body: &Value) -> BufReader<TcpStream> {
-        let mut stream = TcpStream::connect(&self.address).expect("it listens");
-        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
-        let body = body.to_string();
-        write!(
-            stream,
-            "POST {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-            body.len()
-        )
-        .and_then(|()| stream.write_all(body.as_bytes()))
-        .expect("it reads");
-        BufReader::new(stream)
+        self.0.send(&format!("POST {path}"), &[], body.to_string().as_bytes())
     }
 
     /// The body of an answer.
@@ -109,20 +88,9 @@ impl Server {
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// The text of a chat's message or delta, or of a completion's choice.
 fn said(message: &Value, choice: &Value) -> Option<String> {
     message["content"].as_str().or_else(|| choice["text"].as_str()).map(str::to_owned)
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
 fn greedy(prompt: &str, tokens: usize) -> Value {

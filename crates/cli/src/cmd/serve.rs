@@ -31,18 +31,12 @@ pub(crate) struct Serve {
     answer: AnswerArgs,
     #[command(flatten)]
     network: NetworkArgs,
-    /// The name clients use [default: the model's own]
-    #[arg(long, value_name = "NAME")]
-    alias: Option<String>,
-    /// A further model, served beside the first under a name of its own, once or several times. They share the threads.
-    #[arg(long, value_name = "NAME=MODEL", value_parser = named)]
-    also: Vec<(String, OsString)>,
-    /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
-    #[arg(long)]
-    admin: bool,
-    /// Answer to any model name, not only to its own.
-    #[arg(long)]
-    any_model_name: bool,
+    #[command(flatten)]
+    models: ModelsArgs,
+    /// Keep files and batches of requests in a database in this folder, for this server alone (/v1/files, /v1/batches).
+    #[cfg(feature = "batches")]
+    #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
+    data_dir: Option<std::path::PathBuf>,
     /// Sequences that run at once.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
     max_sequences: usize,
@@ -57,6 +51,23 @@ pub(crate) struct Serve {
     /// Say nothing but warnings and errors.
     #[arg(long, short)]
     quiet: bool,
+}
+
+/// Which models there are, and by which names.
+#[derive(Args)]
+struct ModelsArgs {
+    /// The name clients use [default: the model's own]
+    #[arg(long, value_name = "NAME")]
+    alias: Option<String>,
+    /// A further model, served beside the first under a name of its own, once or several times. They share the threads.
+    #[arg(long, value_name = "NAME=MODEL", value_parser = named)]
+    also: Vec<(String, OsString)>,
+    /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
+    #[arg(long)]
+    admin: bool,
+    /// Answer to any model name, not only to its own.
+    #[arg(long)]
+    any_model_name: bool,
 }
 
 /// A model in memory, and what is said of it.
@@ -93,8 +104,10 @@ impl Serve {
         let options = self.options()?;
         let mut listening = Listening::on(&self.network.listen).await?;
         let app = App::new();
+        #[cfg(feature = "batches")]
+        self.keep_batches(&app)?;
         let cut_off = stop_signals(2);
-        if self.any_model_name {
+        if self.models.any_model_name {
             app.answer_to_any_name();
         }
         let listeners = std::mem::take(&mut listening.listeners);
@@ -127,9 +140,18 @@ impl Serve {
         Ok(())
     }
 
+    #[cfg(feature = "batches")]
+    fn keep_batches(&self, app: &Arc<App>) -> anyhow::Result<()> {
+        let Some(folder) = &self.data_dir else { return Ok(()) };
+        let failed = || format!("cannot keep files and batches in {}", folder.display());
+        std::fs::create_dir_all(folder).with_context(failed)?;
+        app.keep_batches(serve::BatchStore::open(&folder.join("batches.db")).with_context(failed)?);
+        Ok(())
+    }
+
     fn options(&self) -> anyhow::Result<LoadOptions> {
         Ok(LoadOptions {
-            name: self.alias.clone(),
+            name: self.models.alias.clone(),
             max_sequences: Some(self.max_sequences),
             max_batch_tokens: Some(self.max_batch_tokens),
             kv_tokens: self.kv_tokens,
@@ -140,7 +162,7 @@ impl Serve {
 
     /// Loads every model; the first answers while the others are loaded.
     fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
-        let (also, admin) = (std::mem::take(&mut self.also), self.admin);
+        let (also, admin) = (std::mem::take(&mut self.models.also), self.models.admin);
         let Loaded { model, ready, cpu } = self.load_model(app, places, &options)?;
         for (at, (name, _)) in also.iter().enumerate() {
             let taken = *name == model.info.name || also[..at].iter().any(|(other, _)| other == name);

@@ -58,7 +58,8 @@ async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
         match field.as_str() {
             "purpose" => purpose = Some(part.text().await.map_err(broken)?),
             "file" => {
-                file = Some((name.unwrap_or_else(|| "file".into()), part.bytes().await.map_err(broken)?.to_vec()))
+                let content = part.bytes().await.map_err(broken)?;
+                file = Some((name.unwrap_or_else(|| "file".into()), content.to_vec()));
             }
             "" => {}
             field => {

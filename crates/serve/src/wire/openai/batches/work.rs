@@ -39,7 +39,7 @@ pub(crate) async fn work(app: Weak<App>) {
             }
             Err(error) => {
                 tracing::error!("answering batches: {error}");
-                tokio::time::sleep(PAUSE).await;
+                let _ = tokio::time::timeout(PAUSE, wake.notified()).await;
             }
         }
     }
@@ -125,7 +125,9 @@ async fn answered(router: Router, app: Weak<App>, endpoint: String, line: Line) 
                 Some(State::Loading | State::Ready | State::Degraded) => {
                     let after =
                         head.headers.get(header::RETRY_AFTER).and_then(|after| after.to_str().ok()?.parse().ok());
-                    tokio::time::sleep(after.map_or(PAUSE, Duration::from_secs)).await;
+                    // The server has said when there is room.
+                    let after = after.map_or(PAUSE, Duration::from_secs);
+                    let _ = tokio::time::timeout(after, std::future::pending::<()>()).await;
                     continue;
                 }
             }

@@ -1,0 +1,93 @@
+//! A `whinchat serve` in a process of its own, for the tests that need one.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+/// How long anything may take before a test fails rather than hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+
+/// The server.
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    stderr: BufReader<ChildStderr>,
+    pub(crate) address: String,
+}
+
+impl Server {
+    /// Starts one on the small model in tests/data, called `tiny`, and waits until it is ready.
+    pub(crate) fn tiny(flags: &[&str]) -> Server {
+        let model = root().join("tests/data/tiny").display().to_string();
+        Server::start(&[&["--alias", "tiny", "--listen", "127.0.0.1:0", "--model", &model], flags].concat())
+    }
+
+    /// Starts one with these flags and waits until it is ready.
+    pub(crate) fn start(flags: &[&str]) -> Server {
+        let mut command = program();
+        let mut child = command.arg("serve").args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut server = Server { child, stderr, address: String::new() };
+        let line = server.line_with("listening on http://");
+        let (_, rest) = line.split_once("http://").expect("the line has it");
+        server.address = rest.chars().take_while(|c| c.is_ascii_hexdigit() || ".:[]".contains(*c)).collect();
+        server.line_with("is ready");
+        server
+    }
+
+    /// The next line that says this.
+    pub(crate) fn line_with(&mut self, part: &str) -> String {
+        let mut all = String::new();
+        loop {
+            let start = all.len();
+            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
+            if all[start..].contains(part) {
+                return all[start..].to_owned();
+            }
+        }
+    }
+
+    /// Sends a request, `METHOD PATH`, and leaves the answer to be read. A header that is given replaces the usual one.
+    pub(crate) fn send(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> BufReader<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        stream.set_read_timeout(Some(DEADLINE)).expect("a timeout");
+        let length = body.len().to_string();
+        let usual = [("host", "localhost"), ("connection", "close"), ("content-length", &length)];
+        let usual = usual.into_iter().filter(|(name, _)| headers.iter().all(|(given, _)| given != name));
+        let mut head = format!("{request} HTTP/1.1\r\n");
+        for (name, value) in usual.chain(headers.iter().copied()) {
+            head += &format!("{name}: {value}\r\n");
+        }
+        stream.write_all(format!("{head}\r\n").as_bytes()).and_then(|()| stream.write_all(body)).expect("it reads");
+        BufReader::new(stream)
+    }
+
+    /// The status and the body of an answer.
+    pub(crate) fn fetch(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
+        let mut answer = String::new();
+        self.send(request, headers, body).read_to_string(&mut answer).expect("an answer");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        (head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status"), body.to_owned())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The program, without what its surroundings say.
+pub(crate) fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
+    command.env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
+    command
+}
+
+/// The repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
