@@ -6,18 +6,21 @@
 //! fuzz/corpus/gguf` runs one and keeps what it grows out of the repository. What it stumbles over goes, made small
 //! (`cargo fuzz tmin`), to `regressions/gguf/`, which the normal tests run too.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use model::{Checkpoint, ModelError};
 use serde_json::json;
 use serve::Endpoint;
-use text::{CallOptions, ChatTemplate, Conversation, Dialect, EncodeOptions, Grammar, Part, Tokenizer};
+use text::{
+    CallOptions, ChatTemplate, Constrainer, Constraint, Conversation, Dialect, EncodeOptions, GgufVocab, Grammar, Part,
+    StreamDecoder, TokenKind, Tokenizer,
+};
 
 /// What a target does with some bytes; whether they were accepted.
 pub type Body = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 7] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("tokenizer_json", tokenizer_json),
@@ -25,6 +28,8 @@ pub const TARGETS: [(&str, Body); 7] = [
     ("request_body", request_body),
     ("grammar", grammar),
     ("dialects", dialects),
+    ("encode", encode),
+    ("schema", schema),
 ];
 
 /// A GGUF file.
@@ -69,6 +74,79 @@ fn round_trip(tokenizer: &Tokenizer) {
         let ids = tokenizer.encode("Hello  wörld 123\n<s> 你好 🦀", EncodeOptions { add_special: true, parse_special });
         let _ = tokenizer.decode(&ids, parse_special);
     }
+}
+
+/// Printable characters that stand for the bytes, as byte-level vocabularies write them.
+fn alphabet() -> Vec<String> {
+    let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..);
+    let others = (0x100..).filter_map(char::from_u32);
+    let mut others = others.take(256);
+    let letter = |byte: u8| if printable(&byte) { char::from(byte) } else { others.next().unwrap_or(' ') };
+    (0..=255u8).map(letter).map(String::from).collect()
+}
+
+/// A byte-level vocabulary with this pre-tokenizer, a few merges and a control token.
+fn byte_level(pre: &str) -> Tokenizer {
+    let merges = ["t h", "th e", "Ġ the", "a a", "aa aa", "1 2", "Ċ Ċ", "Ġ Ġ", "Ã ©"];
+    let pieces = alphabet().into_iter().chain(merges.map(|merge| merge.replace(' ', ""))).chain(["<|end|>".into()]);
+    let tokens: Vec<Vec<u8>> = pieces.map(String::into_bytes).collect();
+    let mut kinds = vec![TokenKind::Normal; tokens.len()];
+    kinds[tokens.len() - 1] = TokenKind::Control;
+    let merges = merges.map(|merge| merge.as_bytes().to_vec()).to_vec();
+    let (model, pre) = ("gpt2".into(), Some(pre.into()));
+    Tokenizer::from_gguf(GgufVocab { model, pre, tokens, kinds, merges, ..GgufVocab::default() }).expect("valid")
+}
+
+/// A text to be encoded, by pre-tokenizers of every kind. Its tokens say what it says, in one piece, with others around it,
+/// and as they come.
+pub fn encode(data: &[u8]) -> bool {
+    static TOKENIZERS: LazyLock<Vec<Arc<Tokenizer>>> = LazyLock::new(|| {
+        let names =
+            ["gpt-2", "llama-bpe", "qwen2", "gpt-4o", "tekken", "qwen35", "deepseek-v3", "falcon", "jais-2", "default"];
+        names.iter().map(|name| Arc::new(byte_level(name))).collect()
+    });
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let options = EncodeOptions { add_special: false, parse_special: false };
+    for tokenizer in TOKENIZERS.iter() {
+        let ids = tokenizer.encode(text, options);
+        assert_eq!(tokenizer.decode(&ids, false), text);
+        assert_eq!(tokenizer.encode_batch(&["", text], options)[1], ids);
+        assert!(tokenizer.offsets(text, &ids).is_some_and(|offsets| offsets.len() == ids.len()));
+        let mut decoder = StreamDecoder::new(Arc::clone(tokenizer));
+        let streamed: String = ids.iter().map(|id| decoder.push(*id)).collect();
+        assert_eq!(streamed + &decoder.finish(), text);
+        let _ = tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: true });
+    }
+    !text.is_empty()
+}
+
+/// A JSON schema; an answer is taken a few tokens along, as the masks allow.
+pub fn schema(data: &[u8]) -> bool {
+    static CONSTRAINER: LazyLock<(Constrainer, usize)> = LazyLock::new(|| {
+        let tokenizer = Arc::new(byte_level("gpt-2"));
+        let vocab = tokenizer.vocab();
+        (Constrainer::new(&tokenizer, &[vocab as u32 - 1]).expect("a vocabulary of bytes"), vocab)
+    });
+    let Ok(schema) = serde_json::from_slice(data) else { return false };
+    let (constrainer, vocab) = &*CONSTRAINER;
+    let Ok(mut matcher) = constrainer.compile(&Constraint::JsonSchema(schema)) else { return false };
+    let mut words = vec![0u32; vocab.div_ceil(32)];
+    for step in 0..32 {
+        if matcher.fill(&mut words).is_err() {
+            return true;
+        }
+        let allowed: Vec<u32> =
+            (0..*vocab as u32).filter(|id| words[*id as usize / 32] >> (id % 32) & 1 == 1).collect();
+        let forced = matcher.forced();
+        assert!(forced.first().is_none_or(|first| allowed.contains(first)), "{forced:?} of {allowed:?}");
+        let Some(&token) = allowed.get(step * 7 % allowed.len().max(1)) else { return true };
+        match matcher.accept(token) {
+            Ok(false) => {}
+            Ok(true) => return true,
+            Err(error) => panic!("{token} was allowed: {error}"),
+        }
+    }
+    true
 }
 
 /// A chat template.

@@ -28,7 +28,7 @@ pub use generation::{Event, Generation, Reason, Tally, Usage};
 pub use model::{LoadedModel, ModelInfo};
 pub use pipeline::{PromptToken, TokenLogprob, TokenText};
 pub use problem::{Kind, Problem};
-pub use sampling::Sampling;
+pub use sampling::{Guards, Sampling};
 pub use steering::{DrySettings, Steering};
 pub use text::{Constraint, ToolDelta};
 pub use whole::{Answer, ToolCall};

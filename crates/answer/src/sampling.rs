@@ -27,12 +27,19 @@ pub struct Sampling {
     pub logit_bias: Vec<(u32, f32)>,
     /// Tokens that are biased, allowed or left out by what they say. Nobody but a request says anything of it.
     pub steering: Steering,
-    /// Guards against repetition.
+    /// Guards against repetition and against what is too likely.
+    pub guards: Guards,
+    /// Makes sampling repeatable; `None` samples by chance.
+    pub seed: Option<u64>,
+}
+
+/// What keeps an answer from saying the same again.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Guards {
+    /// Makes tokens less likely that would prolong a repetition.
     pub dry: Option<DrySettings>,
     /// Leaves out what is too likely.
     pub xtc: Option<Xtc>,
-    /// Makes sampling repeatable; `None` samples by chance.
-    pub seed: Option<u64>,
 }
 
 impl Sampling {
@@ -56,8 +63,10 @@ impl Sampling {
             presence_penalty: self.presence_penalty.or(next.presence_penalty),
             logit_bias: if own_bias { &self.logit_bias } else { &next.logit_bias }.clone(),
             steering: self.steering.clone(),
-            dry: self.dry.clone().or_else(|| next.dry.clone()),
-            xtc: self.xtc.or(next.xtc),
+            guards: Guards {
+                dry: self.guards.dry.clone().or_else(|| next.guards.dry.clone()),
+                xtc: self.guards.xtc.or(next.guards.xtc),
+            },
             seed: self.seed.or(next.seed),
         }
     }
@@ -78,7 +87,7 @@ impl Sampling {
                 presence: self.presence_penalty.unwrap_or(neutral.penalties.presence),
             },
             logit_bias: self.logit_bias.clone(),
-            xtc: self.xtc.unwrap_or(neutral.xtc),
+            xtc: self.guards.xtc.unwrap_or(neutral.xtc),
             words: neutral.words,
             dry: neutral.dry,
             seed: self.seed,

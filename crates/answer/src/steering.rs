@@ -70,7 +70,7 @@ pub(crate) fn params(
         params.logit_bias.extend(tokens(tokenizer, text, "logit_bias")?.into_iter().map(|id| (id, *bias)));
     }
     params.words = words(&sampling.steering, tokenizer)?;
-    params.dry = sampling.dry.as_ref().filter(|dry| dry.multiplier != 0.0).map(|dry| Dry {
+    params.dry = sampling.guards.dry.as_ref().filter(|dry| dry.multiplier != 0.0).map(|dry| Dry {
         multiplier: dry.multiplier,
         base: dry.base.unwrap_or(1.75),
         allowed_length: dry.allowed_length.unwrap_or(2),

@@ -7,6 +7,18 @@ use crate::Tokenizer;
 /// Turns tokens into text as they come; holds back bytes that do not yet form a whole character.
 ///
 /// All it gives, put together, is what the tokens' bytes say (control tokens say nothing).
+///
+/// ```
+/// use std::sync::Arc;
+/// use text::{GgufVocab, StreamDecoder, Tokenizer};
+///
+/// // `Ã` and `©` stand for the two bytes of é.
+/// let tokens = ["a", "Ã", "©"].map(|piece| piece.as_bytes().to_vec()).to_vec();
+/// let vocab = GgufVocab { model: "gpt2".into(), tokens, merges: vec![b"a b".to_vec()], ..GgufVocab::default() };
+/// let mut decoder = StreamDecoder::new(Arc::new(Tokenizer::from_gguf(vocab)?));
+/// assert_eq!([0, 1, 2].map(|id| decoder.push(id)), ["a", "", "é"]);
+/// # Ok::<(), text::TokenizerError>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct StreamDecoder {
     tokenizer: Arc<Tokenizer>,

@@ -16,6 +16,7 @@ mod encoders;
 mod export;
 mod fast;
 mod gguf;
+mod gguf_vocab;
 mod grammar;
 mod jinja;
 mod json;
@@ -51,6 +52,7 @@ pub use constraint::{Calls, Constrainer, Constraint, ConstraintError, Constraint
 pub use decode::StreamDecoder;
 pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
 pub use encoders::{BatchMode, Encoding, TokenizerConfig, TokenizerStatistics};
+pub use gguf_vocab::{GgufVocab, TokenKind};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};
 pub use special::FillIn;
 pub use stop::StopStrings;
@@ -58,4 +60,4 @@ pub use template::{
     ChatPrompt, ChatTemplate, Conversation, MessageError, MessageErrorKind, TemplateError, builtin_template,
     builtin_template_names, normalized_messages,
 };
-pub use tokenizer::{EncodeOptions, GgufVocab, TokenKind, Tokenizer, TokenizerError};
+pub use tokenizer::{EncodeOptions, Tokenizer, TokenizerError};

@@ -4,6 +4,12 @@
 ///
 /// The stop string that is whole first wins (of two that end at the same place the longer), whatever the pieces the text
 /// comes in.
+///
+/// ```
+/// let mut stops = text::StopStrings::new(vec!["\n\n".into()]);
+/// assert_eq!(stops.push("One.\n"), ("One.".into(), false));
+/// assert_eq!(stops.push("Two.\n\nThree."), ("\nTwo.".into(), true));
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct StopStrings {
     stops: Vec<String>,

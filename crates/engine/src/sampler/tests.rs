@@ -196,6 +196,40 @@ fn xtc_keeps_the_least_likely_of_the_likely() {
 }
 
 #[test]
+fn guards_against_repetition_agree_with_the_goldens() {
+    let golden: Value = serde_json::from_str(include_str!("../../tests/fixtures/repetition.json")).unwrap();
+    let tokens = |list: &Value| -> Vec<u32> { serde_json::from_value(list.clone()).unwrap() };
+    let number = |value: &Value| value.as_f64().unwrap() as f32;
+    let count = |value: &Value| value.as_u64().unwrap() as usize;
+    let (mut penalized, mut excluded) = (0, 0);
+    for case in golden["dry"].as_array().unwrap() {
+        let history = tokens(&case["history"]);
+        let (multiplier, base) = (number(&case["multiplier"]), number(&case["base"]));
+        let (allowed_length, last) = (count(&case["allowed_length"]), count(&case["last"]));
+        let dry = Dry { multiplier, base, allowed_length, last, breakers: Arc::default() };
+        let params = SamplingParams { dry: Some(dry), ..SamplingParams::default() };
+        let mut sampler = Sampler::new();
+        sampler.adjust(&[0.0; 16], &params, &Draw { answer: &history, ..NOTHING }).unwrap();
+        let ours: Vec<(u32, f32)> =
+            (0..).zip(&sampler.row).filter(|(_, logit)| **logit != 0.0).map(|(id, logit)| (id, -logit)).collect();
+        let theirs: Vec<(u32, f32)> = serde_json::from_value(case["penalties"].clone()).unwrap();
+        near(&ours, &theirs, case);
+        penalized += usize::from(!theirs.is_empty());
+    }
+    for case in golden["xtc"].as_array().unwrap() {
+        let logits: Vec<f32> = serde_json::from_value(case["logits"].clone()).unwrap();
+        let xtc = Xtc { probability: 1.0, threshold: number(&case["threshold"]) };
+        let params = SamplingParams { xtc, ..SamplingParams::default() };
+        let kept = Sampler::new().distribution(&logits, &params, &NOTHING).unwrap();
+        let mut kept: Vec<u32> = kept.into_iter().map(|(id, _)| id).collect();
+        kept.sort_unstable();
+        assert_eq!(kept, tokens(&case["kept"]), "{case}");
+        excluded += usize::from(kept.len() < logits.len());
+    }
+    assert!(penalized > 20 && excluded > 20, "{penalized} {excluded}");
+}
+
+#[test]
 fn xtc_takes_part_as_often_as_it_should() {
     let params = SamplingParams { xtc: Xtc { probability: 0.25, threshold: 0.1 }, ..SamplingParams::default() };
     let parts = (0..4000).filter(|seed| xtc(&params, &Draw { seed: *seed, ..NOTHING }).is_some()).count();

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use answer::{DrySettings, Kind, Problem, Sampling, Steering, Xtc};
+use answer::{DrySettings, Guards, Kind, Problem, Sampling, Steering, Xtc};
 use serde_json::{Map, Value};
 
 use super::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, check_length, token, wrong_type};
@@ -23,8 +23,7 @@ pub(super) fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
         presence_penalty: fields.number("presence_penalty", -2.0..=2.0)?,
         logit_bias,
         steering,
-        dry: dry(fields)?,
-        xtc: xtc(fields)?,
+        guards: Guards { dry: dry(fields)?, xtc: xtc(fields)? },
         seed: fields.seed()?,
     })
 }

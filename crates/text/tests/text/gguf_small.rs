@@ -76,6 +76,24 @@ fn sentencepiece() {
 }
 
 #[test]
+fn words_between_spaces() {
+    let pieces = ["h", "e", "l", "o", "é", "我", "he", "ll", "hell", " ", "<|end|>"];
+    let make = |model: &str, lowercase| {
+        let mut vocab = vocab(model, &pieces);
+        vocab.pre = Some("whitespace".into());
+        vocab.merges = ["h e", "l l", "he ll"].map(|m| m.as_bytes().to_vec()).into();
+        vocab.flags = vec![("normalizer.lowercase".into(), lowercase)];
+        vocab.kinds = vec![TokenKind::Normal; pieces.len()];
+        vocab.kinds[10] = TokenKind::Control;
+        Tokenizer::from_gguf(vocab).expect("valid")
+    };
+    // Pieces are text, not bytes. Spaces are words of their own, or gone.
+    check(&make("gpt2", false), "hello  é我 x", PLAIN, &["hell", "o", " ", " ", "é", "我", " "]);
+    check(&make("whitespace", false), " hello\n é我 HE", PLAIN, &["hell", "o", "é", "我"]);
+    check(&make("whitespace", true), "HELLO<|end|> É", ALL, &["hell", "o", "<|end|>", "é"]);
+}
+
+#[test]
 fn flags_of_the_file() {
     let mut vocab = spm();
     vocab.flags =
