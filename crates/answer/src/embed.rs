@@ -52,13 +52,40 @@ impl Embedder {
         Embedder { pooling, width, state: Mutex::new(State::New(Some(make))), waiting: Arc::default() }
     }
 
+    /// The vector of each text.
+    pub(crate) fn vectors(
+        &self,
+        texts: Vec<Vec<u32>>,
+        pooling: Option<Pooling>,
+    ) -> Result<impl Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send + use<>, Problem> {
+        let sender = self.sender()?;
+        self.reserve(texts.len())?;
+        let pooling = pooling.unwrap_or(self.pooling);
+        let ask = |tokens| {
+            let (reply, vector) = oneshot::channel();
+            // If the thread has ended, the vector's end of the channel says so.
+            let _ = sender.send(Job { tokens, pooling, reply });
+            vector
+        };
+        let vectors: Vec<_> = texts.into_iter().map(ask).collect();
+        Ok(async move {
+            let failed = |why: String| Problem::new(Kind::Internal, format!("Computing a text failed: {why}."));
+            let mut all = Vec::with_capacity(vectors.len());
+            for vector in vectors {
+                let vector = vector.await.map_err(|_| failed("its thread has ended".to_owned()))?;
+                all.push(vector.map_err(|error| failed(error.to_string()))?);
+            }
+            Ok(all)
+        })
+    }
+
     /// Where texts go.
     fn sender(&self) -> Result<Sender<Job>, Problem> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         if let State::New(make) = &mut *state {
             let started = make.take().map_or_else(|| Err("it was given up".to_owned()), |make| self.start(make));
             *state = started.unwrap_or_else(|why| {
-                State::Failed(Problem::new(Kind::Failed, format!("The model cannot compute embeddings: {why}.")))
+                State::Failed(Problem::new(Kind::Failed, format!("The model cannot compute this: {why}.")))
             });
         }
         match &*state {
@@ -83,7 +110,7 @@ impl Embedder {
         let reserved = self.waiting.fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
         reserved.map(drop).map_err(|waiting| {
             let message =
-                format!("{waiting} texts wait to be embedded, and at most {MAX_WAITING} may. Try again later.");
+                format!("{waiting} texts wait to be computed, and at most {MAX_WAITING} may. Try again later.");
             Problem::new(Kind::Busy, message)
         })
     }
@@ -192,25 +219,7 @@ impl LoadedModel {
         let embedder = self.embedder.as_ref().ok_or_else(|| {
             Problem::new(Kind::Unsupported, format!("The model {} gives no embeddings.", self.info.name))
         })?;
-        let sender = embedder.sender()?;
-        embedder.reserve(texts.len())?;
-        let pooling = pooling.unwrap_or(embedder.pooling);
-        let ask = |tokens| {
-            let (reply, vector) = oneshot::channel();
-            // If the thread has ended, the vector's end of the channel says so.
-            let _ = sender.send(Job { tokens, pooling, reply });
-            vector
-        };
-        let vectors: Vec<_> = texts.into_iter().map(ask).collect();
-        Ok(async move {
-            let failed = |why: String| Problem::new(Kind::Internal, format!("Computing an embedding failed: {why}."));
-            let mut all = Vec::with_capacity(vectors.len());
-            for vector in vectors {
-                let vector = vector.await.map_err(|_| failed("the embedder has ended".to_owned()))?;
-                all.push(vector.map_err(|error| failed(error.to_string()))?);
-            }
-            Ok(all)
-        })
+        embedder.vectors(texts, pooling)
     }
 }
 

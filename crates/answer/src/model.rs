@@ -42,6 +42,7 @@ pub struct LoadedModel {
     /// Its vocabulary as constraints need it; made when it is first asked for.
     pub(crate) constrainer: OnceLock<Result<Constrainer, ConstraintError>>,
     pub(crate) embedder: Option<Embedder>,
+    pub(crate) judge: Option<Embedder>,
     /// Started when it is first needed.
     pub(crate) masks: OnceLock<MaskMaker>,
     pub(crate) breakers: KnownBreakers,
@@ -77,6 +78,7 @@ impl LoadedModel {
             breakers: KnownBreakers::default(),
             info,
             embedder: None,
+            judge: None,
             context,
             streams,
             engine,

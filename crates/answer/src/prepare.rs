@@ -161,7 +161,7 @@ impl LoadedModel {
         Err(Problem::of(Kind::InvalidValue, param, message))
     }
 
-    fn check_length(&self, tokens: usize, room: bool) -> Result<(), Problem> {
+    pub(crate) fn check_length(&self, tokens: usize, room: bool) -> Result<(), Problem> {
         let context = self.context();
         if tokens + usize::from(room) <= context {
             return Ok(());

@@ -4,13 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use answer::{Ask, Chat, Embedder, Ending, Generation, Input, LoadedModel, ModelInfo, Pooling, PromptText, Sampling};
+use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Pooling, PromptText, Sampling};
 use engine::{EngineConfig, Observer};
-use model::{GenerationConfig, PoolingType};
+use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
 use kernels::Cpu;
 
+use crate::load::Parts;
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
 use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, machine, vocab};
@@ -120,12 +121,11 @@ impl Model {
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine
         };
-        let pooling = pooling(checkpoint.pooling()?);
-        let (executor, (width, encoder)) = prepared.executors_on(cpu, progress)?;
+        let Parts { executor, embedder, judge } = prepared.parts_on(cpu, progress)?;
         let start = Instant::now();
         let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), observer)
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model { loaded: loaded.with_embedder(Embedder::new(pooling, width, encoder)), template: origin })
+        Ok(Model { loaded: loaded.with_embedder(embedder).with_judge(judge), template: origin })
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -243,13 +243,13 @@ fn since_1970() -> std::time::Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The tokens that end an answer: those that the files name, and end of turn and the like, which files seldom list.
 /// Long texts are tokenized by few threads that give way: the engine computes on every core.
 fn beside_an_engine() -> TokenizerConfig {
     let threads = (machine::cores() / 2).max(1);
     TokenizerConfig { threads, on_start: Some(machine::give_way), ..TokenizerConfig::default() }
 }
 
+/// The tokens that end an answer: those that the files name, and end of turn and the like, which files seldom list.
 fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
     let mut all = own.eos.clone();
     for end in tokenizer.eos().iter().chain(tokenizer.ends()) {
@@ -258,13 +258,4 @@ fn stop_tokens(own: &GenerationConfig, tokenizer: &Tokenizer) -> Arc<[u32]> {
         }
     }
     all.into()
-}
-
-/// A model that only looks back has seen all of a text in its last row.
-fn pooling(own: Option<PoolingType>) -> Pooling {
-    match own {
-        Some(PoolingType::Mean) => Pooling::Mean,
-        Some(PoolingType::First) => Pooling::First,
-        Some(PoolingType::Last) | None => Pooling::Last,
-    }
 }

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use answer::MakeEncoder;
+use answer::{Embedder, Pooling};
 use engine::{BackendExecutor, EngineConfig, Executor};
 use graph::{Backend, Graph, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
-use model::{Checkpoint, Model as Bound};
+use model::{Checkpoint, Model as Bound, PoolingType};
 
 use crate::builtin::{BUILTIN, builtin};
 use crate::hub::Hub;
@@ -205,25 +205,26 @@ impl Prepared {
         compiled(backend, &self.graphs.logits, weights, self.limits)
     }
 
-    /// What computes logits; how wide hidden states are, and what makes an executor of them when it is first asked. Both share the
-    /// weights.
+    /// What generates, and what turns texts into vectors and judges them. All share the weights.
     ///
     /// # Errors
     /// As [`Prepared::executor`].
-    pub(crate) fn executors_on(
-        &self,
-        backend: Cpu,
-        progress: Progress,
-    ) -> Result<(BackendExecutor<Cpu>, (usize, MakeEncoder)), Error> {
+    pub(crate) fn parts_on(&self, backend: Cpu, progress: Progress) -> Result<Parts, Error> {
         let weights = self.weights(&backend, progress)?;
-        let hidden = self.graphs.hidden.clone();
-        let (limits, width) = (self.encoder_limits(), hidden.output_width());
-        let (cpu, shared) = (backend.clone(), weights.clone());
-        let make = move || {
-            let executor = compiled(cpu, &hidden, shared, limits).map_err(|e| e.to_string())?;
-            Ok(Box::new(executor) as Box<dyn Executor>)
+        let Graphs { logits, hidden } = &self.graphs;
+        let many = self.encoder_limits();
+        let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
+        let pooling = match self.checkpoint.pooling()? {
+            Some(PoolingType::Mean) => Pooling::Mean,
+            Some(PoolingType::First) => Pooling::First,
+            // A model that only looks back has seen all of a text in its last row.
+            Some(PoolingType::Last) | None => Pooling::Last,
         };
-        Ok((compiled(backend, &self.graphs.logits, weights, self.limits)?, (width, Box::new(make))))
+        Ok(Parts {
+            embedder: later(&backend, &weights, (hidden, many), pooling),
+            judge: later(&backend, &weights, (logits, few), Pooling::Last),
+            executor: compiled(backend, logits, weights, self.limits)?,
+        })
     }
 
     /// Every row may be wanted, and a text as long as the context fits, with others beside it.
@@ -248,6 +249,29 @@ impl Prepared {
         }
         Ok(weights)
     }
+}
+
+/// What a model is made of in memory.
+pub(crate) struct Parts {
+    pub(crate) executor: BackendExecutor<Cpu>,
+    pub(crate) embedder: Embedder,
+    pub(crate) judge: Embedder,
+}
+
+/// What turns texts into rows of a graph's output; it is compiled when it is first asked.
+fn later(
+    backend: &Cpu,
+    weights: &[Arc<<Cpu as Backend>::Weight>],
+    (graph, limits): (&Graph, Limits),
+    pooling: Pooling,
+) -> Embedder {
+    let (backend, weights, graph) = (backend.clone(), weights.to_vec(), graph.clone());
+    let width = graph.output_width();
+    let make = move || {
+        let executor = compiled(backend, &graph, weights, limits).map_err(|e| e.to_string())?;
+        Ok(Box::new(executor) as Box<dyn Executor>)
+    };
+    Embedder::new(pooling, width, Box::new(make))
 }
 
 /// A graph in the form in which the CPU computes it.

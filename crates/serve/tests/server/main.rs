@@ -17,6 +17,7 @@ mod models;
 mod ollama;
 mod page;
 mod python;
+mod rank;
 mod responses;
 mod specification;
 mod streams;

@@ -130,7 +130,7 @@ impl Executor for Broken {
 }
 
 /// How byte-level vocabularies write a byte: printable Latin-1 as it is, the others moved up to U+0100 in order.
-fn letter(byte: u8) -> char {
+pub(crate) fn letter(byte: u8) -> char {
     let printable = |b: u8| matches!(b, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
     if printable(byte) {
         return byte.into();

@@ -1,6 +1,7 @@
 //! Text to tokens and back, and what the chat template makes of a conversation: the endpoints that vLLM and llama.cpp have
 //! beside OpenAI's, in the shapes of both; and who is served when. Errors are OpenAI's.
 
+mod rank;
 mod scheduler;
 mod tokens;
 
@@ -32,6 +33,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/detokenize", at(tokens::detokenize))
         .route("/apply_template", at(apply_template))
         .route("/apply-template", at(apply_template))
+        .route("/v1/rerank", post(rank::rerank))
+        .route("/v2/rerank", post(rank::rerank))
+        .route("/rerank", post(rank::rerank))
+        .route("/v1/score", post(rank::score))
+        .route("/score", post(rank::score))
         .route("/v1/scheduler", get(scheduler::scheduler))
 }
 
