@@ -162,13 +162,13 @@ impl LoadedModel {
     /// Lets it turn texts into vectors.
     #[must_use]
     pub fn with_embedder(mut self, embedder: Embedder) -> LoadedModel {
-        self.embedder = Some(embedder);
+        self.rows.embedder = Some(embedder);
         self
     }
 
     /// Numbers of a vector of [`LoadedModel::embed`]; `None` if it gives none.
     pub fn embedding_width(&self) -> Option<usize> {
-        self.embedder.as_ref().map(|embedder| embedder.width)
+        self.rows.embedder.as_ref().map(|embedder| embedder.width)
     }
 
     /// The tokens of each text, of at most `most` tokens each (default: as many as the context has). With `cut`, what is longer
@@ -216,7 +216,7 @@ impl LoadedModel {
         texts: Vec<Vec<u32>>,
         pooling: Option<Pooling>,
     ) -> Result<impl Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send + use<>, Problem> {
-        let embedder = self.embedder.as_ref().ok_or_else(|| {
+        let embedder = self.rows.embedder.as_ref().ok_or_else(|| {
             Problem::new(Kind::Unsupported, format!("The model {} gives no embeddings.", self.info.name))
         })?;
         embedder.vectors(texts, pooling)

@@ -30,7 +30,7 @@ impl LoadedModel {
     /// Lets it judge pairs; the vectors of `logits` are rows of logits.
     #[must_use]
     pub fn with_judge(mut self, logits: Embedder) -> LoadedModel {
-        self.judge = Some(logits);
+        self.rows.judge = Some(logits);
         self
     }
 
@@ -62,7 +62,7 @@ impl LoadedModel {
         prompts: Vec<Vec<u32>>,
     ) -> Result<impl Future<Output = Result<Vec<f32>, Problem>> + Send + use<>, Problem> {
         let unsupported = |why: &str| Problem::new(Kind::Unsupported, format!("The model {} {why}.", self.info.name));
-        let judge = self.judge.as_ref().ok_or_else(|| unsupported("judges no documents"))?;
+        let judge = self.rows.judge.as_ref().ok_or_else(|| unsupported("judges no documents"))?;
         let word = |word: &str| {
             let tokens = self.info.tokenizer.encode(word, EncodeOptions { add_special: false, parse_special: false });
             let unknown = || unsupported(&format!("cannot judge: `{word}` is no token of its own"));

@@ -33,6 +33,15 @@ pub struct ModelInfo {
     pub created: u64,
 }
 
+/// What gives rows for texts that are not continued.
+#[derive(Default)]
+pub(crate) struct Rows {
+    /// Hidden states.
+    pub(crate) embedder: Option<Embedder>,
+    /// Logits.
+    pub(crate) judge: Option<Embedder>,
+}
+
 /// A model in memory, run by an engine on a thread of its own. Dropping it stops the engine and waits for its thread.
 pub struct LoadedModel {
     /// What is known of it.
@@ -41,8 +50,7 @@ pub struct LoadedModel {
     pub(crate) markers: Arc<[u32]>,
     /// Its vocabulary as constraints need it; made when it is first asked for.
     pub(crate) constrainer: OnceLock<Result<Constrainer, ConstraintError>>,
-    pub(crate) embedder: Option<Embedder>,
-    pub(crate) judge: Option<Embedder>,
+    pub(crate) rows: Rows,
     /// Started when it is first needed.
     pub(crate) masks: OnceLock<MaskMaker>,
     pub(crate) breakers: KnownBreakers,
@@ -77,8 +85,7 @@ impl LoadedModel {
             masks: OnceLock::new(),
             breakers: KnownBreakers::default(),
             info,
-            embedder: None,
-            judge: None,
+            rows: Rows::default(),
             context,
             streams,
             engine,
