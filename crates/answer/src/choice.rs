@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use engine::{FinishReason, TokenEvent};
+use engine::{Expected, FinishReason, TokenEvent, TooLate};
 use text::Part;
 
 use crate::pipeline::{Pipeline, Released};
@@ -124,8 +125,37 @@ fn reason(reason: FinishReason) -> Result<Reason, Problem> {
                            X-Request-Timeout-Ms). Give it more, ask for less, or try again when less is going on.";
             Err(Problem::new(Kind::TimeLimit, message))
         }
+        FinishReason::TooLate(late) => Err(too_late(&late)),
         FinishReason::Failed(why) => {
             Err(Problem::new(Kind::Internal, format!("The model could not be computed: {why}")))
+        }
+    }
+}
+
+/// The answer would come after its deadline.
+fn too_late(late: &TooLate) -> Problem {
+    let seconds = |time: Duration| time.as_secs_f64();
+    let Expected { least, likely, most } = late.expected.first_token;
+    let (waiting, prompt, limit) = (late.waiting, late.prompt, seconds(late.limit));
+    let expected = format!(
+        "Its first token is expected after {:.1} s (nine in ten: {:.1} to {:.1} s) and its last after {:.1} s or later, but its \
+         deadline leaves {limit:.1} s; {waiting} requests wait, {prompt} tokens of its prompt are to be computed.",
+        seconds(likely),
+        seconds(least),
+        seconds(most),
+        seconds(late.expected.soonest),
+    );
+    match late.retry_after() {
+        Some(after) => {
+            let message = format!(
+                "The answer would be late. {expected} Try again in about {:.0} seconds.",
+                seconds(after).ceil()
+            );
+            Problem { retry_after: Some(after), ..Problem::new(Kind::TooLateNow, message) }
+        }
+        None => {
+            let message = format!("The answer would be late even if nothing else ran. {expected} Allow more time.");
+            Problem::new(Kind::TooLate, message)
         }
     }
 }

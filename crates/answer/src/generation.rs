@@ -156,32 +156,76 @@ impl Tally {
 /// The answers to one request. Iterating blocks for each event; [`Generation::next_event`] awaits it. Dropping it cancels what is
 /// still running. After an error there is nothing more.
 pub struct Generation {
-    choices: Vec<Choice>,
-    running: usize,
+    source: Source,
     tally: Arc<Tally>,
-    reader: Reader,
     ready: VecDeque<Event>,
+}
+
+/// Where events come from.
+enum Source {
+    Engine(Running),
+    Relay(usize, Box<dyn Relay>),
+}
+
+/// What an engine says of choices.
+struct Running {
+    choices: Vec<Choice>,
+    /// Those that have not ended.
+    running: usize,
+    reader: Reader,
+}
+
+/// Gives the events of a generation that somebody else reads from its engine. Dropping it says that nobody listens here.
+pub trait Relay: Send {
+    /// As [`Generation::poll_next`].
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Problem>>>;
 }
 
 impl Generation {
     pub(crate) fn new(choices: Vec<Choice>, tally: Arc<Tally>, reader: Reader) -> Generation {
-        Generation { running: choices.len(), choices, tally, reader, ready: VecDeque::new() }
+        let running = Running { running: choices.len(), choices, reader };
+        Generation { source: Source::Engine(running), tally, ready: VecDeque::new() }
+    }
+
+    /// One of so many answers that is read elsewhere, with its tally.
+    pub fn relayed(choices: usize, tally: Arc<Tally>, relay: Box<dyn Relay>) -> Generation {
+        Generation { source: Source::Relay(choices, relay), tally, ready: VecDeque::new() }
     }
 
     /// What is known before the engine says anything: `event`, and for each answer that has ended its end.
     pub(crate) fn begin_with(&mut self, event: Event) {
-        self.running -= usize::from(matches!(event, Event::Finished { .. }));
+        if let (Source::Engine(running), Event::Finished { .. }) = (&mut self.source, &event) {
+            running.running -= 1;
+        }
         self.ready.push_back(event);
     }
 
     /// How many answers there are.
     pub fn choices(&self) -> usize {
-        self.choices.len()
+        match &self.source {
+            Source::Engine(running) => running.choices.len(),
+            Source::Relay(choices, _) => *choices,
+        }
     }
 
     /// Tokens so far; it goes on counting while the generation runs.
     pub fn tally(&self) -> &Arc<Tally> {
         &self.tally
+    }
+
+    /// Waits until the engine has taken the request or refused it, which takes a step at most; events are not lost.
+    ///
+    /// # Errors
+    /// If it is refused: it would be late.
+    pub async fn admitted(&mut self) -> Result<(), Problem> {
+        let Source::Engine(running) = &mut self.source else { return Ok(()) };
+        if running.running == 0 || !self.ready.is_empty() || poll_fn(|cx| running.reader.poll_admitted(cx)).await {
+            return Ok(());
+        }
+        if let Some(event) = self.next_event().await {
+            self.ready.push_front(event?);
+        }
+        Ok(())
     }
 
     /// The next event; `None` when every choice has ended.
@@ -193,20 +237,13 @@ impl Generation {
             if let Some(event) = self.ready.pop_front() {
                 return Poll::Ready(Some(Ok(event)));
             }
-            if self.running == 0 {
-                return Poll::Ready(None);
-            }
-            let (choice, heard) = ready!(self.reader.poll(cx));
-            let gone = || Problem::new(Kind::Failed, "The engine ended before the answer did.");
-            let ended =
-                heard.ok_or_else(gone).and_then(|event| self.choices[choice].take(event, &self.tally, &mut self.ready));
-            match ended {
-                Ok(false) => {}
-                Ok(true) => self.end(choice),
-                Err(problem) => {
-                    (0..self.choices.len()).for_each(|choice| self.reader.close(choice));
-                    self.running = 0;
-                    return Poll::Ready(Some(Err(problem)));
+            match &mut self.source {
+                Source::Relay(_, relay) => return relay.poll_next(cx),
+                Source::Engine(running) if running.running == 0 => return Poll::Ready(None),
+                Source::Engine(running) => {
+                    if let Err(problem) = ready!(running.poll(cx, &self.tally, &mut self.ready)) {
+                        return Poll::Ready(Some(Err(problem)));
+                    }
                 }
             }
         }
@@ -240,11 +277,28 @@ impl Generation {
         }
         Ok(answers)
     }
+}
 
-    /// A choice says nothing more: if it still runs (a stop string ended it), it is cancelled.
-    fn end(&mut self, choice: usize) {
-        self.running -= 1;
-        self.reader.close(choice);
+impl Running {
+    /// Takes what the engine says next.
+    fn poll(&mut self, cx: &mut Context<'_>, tally: &Tally, ready: &mut VecDeque<Event>) -> Poll<Result<(), Problem>> {
+        let (choice, heard) = ready!(self.reader.poll(cx));
+        let gone = || Problem::new(Kind::Failed, "The engine ended before the answer did.");
+        let ended = heard.ok_or_else(gone).and_then(|event| self.choices[choice].take(event, tally, ready));
+        Poll::Ready(match ended {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                // It says nothing more: if it still runs (a stop string ended it), it is cancelled.
+                self.running -= 1;
+                self.reader.close(choice);
+                Ok(())
+            }
+            Err(problem) => {
+                (0..self.choices.len()).for_each(|choice| self.reader.close(choice));
+                self.running = 0;
+                Err(problem)
+            }
+        })
     }
 }
 

@@ -79,6 +79,19 @@ impl LoadedModel {
         if bytes < LONG { work(tokenizer) } else { tokenizer.in_turn(work) }
     }
 
+    /// How many tokens all prompts of an input have.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::begin`].
+    pub fn prompt_tokens(&self, input: &Input) -> Result<usize, Problem> {
+        Ok(self.prompts(input)?.iter().map(|prompt| prompt.tokens.len()).sum())
+    }
+
+    /// The tokens of the first prompt.
+    pub(crate) fn first_prompt(&self, input: &Input) -> Result<Vec<u32>, Problem> {
+        Ok(self.prompts(input)?.into_iter().next().map(|prompt| prompt.tokens).unwrap_or_default())
+    }
+
     fn prompts(&self, input: &Input) -> Result<Vec<Encoded>, Problem> {
         match input {
             Input::Chat(chat) => {

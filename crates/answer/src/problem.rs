@@ -17,6 +17,10 @@ pub enum Kind {
     ContextLength,
     /// The engine's queue is full.
     Busy,
+    /// The answer would come after its deadline, as much as there is to do now.
+    TooLateNow,
+    /// The answer would come after its deadline, however little else there is to do.
+    TooLate,
     /// The model takes no more requests.
     Draining,
     /// The model's engine has failed and answers nobody.

@@ -22,7 +22,8 @@ pub(crate) fn queue(
     tally: &Arc<Tally>,
 ) -> (Vec<Box<dyn TokenSink>>, Reader) {
     let open = vec![Some(0); choices];
-    let shared = Arc::new(Shared(Mutex::new(State { events: VecDeque::new(), open, reader: None })));
+    let state = State { events: VecDeque::new(), open, admitted: false, reader: None };
+    let shared = Arc::new(Shared(Mutex::new(state)));
     let sink = |choice| {
         let tally = (choice % n == 0).then(|| Arc::clone(tally));
         Box::new(Sink { choice, shared: Arc::clone(&shared), tally, finished: false }) as Box<dyn TokenSink>
@@ -36,6 +37,8 @@ struct State {
     events: VecDeque<Heard>,
     /// Events queued for each choice; `None` once nobody reads it.
     open: Vec<Option<usize>>,
+    /// The engine has taken the request.
+    admitted: bool,
     /// Who waits for an event.
     reader: Option<Waker>,
 }
@@ -75,6 +78,14 @@ impl TokenSink for Sink {
         }
     }
 
+    fn admitted(&mut self) {
+        let mut state = self.shared.lock();
+        state.admitted = true;
+        let reader = state.reader.take();
+        drop(state);
+        reader.into_iter().for_each(Waker::wake);
+    }
+
     fn started(&mut self, cached_tokens: usize) {
         if let Some(tally) = &self.tally {
             tally.found(cached_tokens);
@@ -103,6 +114,16 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// Whether the engine has said something: that it has taken the request, or why not.
+    pub(crate) fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        let mut state = self.shared.lock();
+        if state.admitted || !state.events.is_empty() {
+            return Poll::Ready(state.admitted);
+        }
+        state.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// The next event of any choice.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Heard> {
         let mut state = self.shared.lock();

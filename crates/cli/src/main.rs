@@ -2,6 +2,7 @@
 
 mod cmd;
 mod eval;
+mod sessions;
 mod simulate;
 mod terminal;
 

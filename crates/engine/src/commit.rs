@@ -20,6 +20,10 @@ impl<E: Executor> Engine<E> {
             }
             Err(error) => self.fail(&error),
         }
+        self.latest = self.latest.max(ended);
+        for (prediction, took) in self.delivery.ledger.take_foretold() {
+            self.forecast.learn(&prediction, took);
+        }
         let counts = self.delivery.ledger.take_counts();
         let report = StepReport {
             started,
@@ -38,6 +42,7 @@ impl<E: Executor> Engine<E> {
         self.totals.add(&report);
         let _ = self.observer.call(|observer| observer.step(&report));
         self.tell();
+        self.spill();
         self.give_back();
         report
     }
@@ -60,14 +65,6 @@ impl<E: Executor> Engine<E> {
             self.delivery.finish(id, reason);
         }
         self.tell();
-    }
-
-    /// Ends what should have been complete by now.
-    pub(crate) fn expire(&mut self, now: Duration) {
-        for id in self.delivery.overdue(now) {
-            self.scheduler.remove(id);
-            self.delivery.finish(id, &FinishReason::Deadline);
-        }
     }
 
     /// Tells the observer whose requests have ended.

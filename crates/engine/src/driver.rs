@@ -111,13 +111,15 @@ impl<E: Executor> Driver<E> {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Submit(request, arrived) => {
-                self.taken += request.continuations.len();
-                self.engine.submit(*request, arrived);
+            Command::Submit(requests, arrived) => {
+                self.taken += requests.iter().map(|request| request.continuations.len()).sum::<usize>();
+                self.engine.submit_all(requests, arrived);
             }
             Command::Abort(id) => self.engine.abort(id),
             // Who asked may be gone.
             Command::View(asked) => _ = asked.send(self.engine.view(self.shared.now())),
+            Command::Save(tokens, salt, asked) => _ = asked.send(self.engine.save_prefix(&tokens, salt)),
+            Command::Restore(saved, asked) => _ = asked.send(self.engine.restore_prefix(&saved)),
             Command::Wake => self.shared.waking.store(false, Ordering::SeqCst),
             Command::Drain => self.ending = true,
             Command::Stop => self.stopping = true,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::TooLate;
+
 /// A token that was chosen, or one of a prompt that was scored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SampledToken {
@@ -50,6 +52,8 @@ pub enum FinishReason {
     Cancelled,
     /// It was not complete by its deadline.
     Deadline,
+    /// It was not taken, because it could not be complete by its deadline.
+    TooLate(Box<TooLate>),
     /// Aborted by command, or the engine was stopped.
     Aborted,
     /// It could not be computed, or no token could be chosen; the text says why.
@@ -73,6 +77,9 @@ pub enum SinkState {
 pub trait TokenSink: Send {
     /// Asked before each step.
     fn state(&self) -> SinkState;
+
+    /// Its request is in the queue.
+    fn admitted(&mut self) {}
 
     /// Its prompt is computed, and so many of its tokens were found in the cache; comes before the first token.
     fn started(&mut self, _cached_tokens: usize) {}

@@ -1,6 +1,10 @@
 //! Where batches are computed.
 
-use graph::{Backend, BackendError, Batch, Limits};
+use std::sync::Arc;
+
+use graph::{Backend, BackendError, Batch, Limits, MemoryPart};
+
+use crate::Tier;
 
 /// What an executor can take; the scheduler stays within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +49,34 @@ pub trait Executor: Send {
     /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): nobody needs them for now, and their
     /// memory may go back to the system until they are written again.
     fn forget(&mut self, _blocks: &[u32]) {}
+
+    /// Forgets the recurrent states in these slots, likewise.
+    fn forget_states(&mut self, _slots: &[u32]) {}
+
+    /// What else its threads can do between two batches; asked for once, when the engine starts.
+    fn spread(&self) -> Arc<dyn Spread> {
+        Arc::new(Alone)
+    }
+
+    /// Names the model and the form in which blocks and states are saved: only equal ones can load each other's.
+    fn fingerprint(&self) -> [u8; 32] {
+        [0; 32]
+    }
+
+    /// Where what the KV cache evicts goes, if anywhere; asked for once, when the engine starts.
+    fn tier(&mut self) -> Option<Box<dyn Tier>> {
+        None
+    }
+
+    /// Adds what a block or a slot holds to `bytes`; says whether it can.
+    fn save(&mut self, _part: MemoryPart, _bytes: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    /// Lets a block or a slot hold what was saved of another one; says whether it can. Bytes that were not are refused.
+    fn load(&mut self, _part: MemoryPart, _bytes: &[u8]) -> bool {
+        false
+    }
 }
 
 impl<E: Executor + ?Sized> Executor for Box<E> {
@@ -61,11 +93,38 @@ impl<E: Executor + ?Sized> Executor for Box<E> {
     }
 }
 
+/// Threads that share work.
+pub trait Spread: Send + Sync {
+    /// Calls `work` for each of so many tasks, in any order and on any threads, and waits for all; says whether it did: else it
+    /// has called it for none.
+    fn each(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) -> bool;
+}
+
+/// Nobody helps.
+struct Alone;
+
+impl Spread for Alone {
+    fn each(&self, _: usize, _: &(dyn Fn(usize) + Sync)) -> bool {
+        false
+    }
+}
+
+/// The threads of a backend.
+struct Threads<B>(B);
+
+impl<B: Backend + Send + Sync> Spread for Threads<B> {
+    fn each(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
+        self.0.spread(tasks, work)
+    }
+}
+
 /// A compiled program on a backend, in this process.
 pub struct BackendExecutor<B: Backend> {
     backend: B,
     program: B::Program,
     limits: ExecutorLimits,
+    tier: Option<Box<dyn Tier>>,
+    fingerprint: [u8; 32],
 }
 
 impl<B: Backend> BackendExecutor<B> {
@@ -73,11 +132,23 @@ impl<B: Backend> BackendExecutor<B> {
     pub fn new(backend: B, program: B::Program, limits: Limits, vocab: usize) -> BackendExecutor<B> {
         let Limits { max_tokens, max_outputs, kv_blocks, block_len, state_slots, .. } = limits;
         let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots, vocab };
-        BackendExecutor { backend, program, limits }
+        BackendExecutor { backend, program, limits, tier: None, fingerprint: [0; 32] }
+    }
+
+    /// With a place for what the KV cache evicts.
+    #[must_use]
+    pub fn with_tier(self, tier: Option<Box<dyn Tier>>) -> BackendExecutor<B> {
+        BackendExecutor { tier, ..self }
+    }
+
+    /// With a name for the model and the form of its memories.
+    #[must_use]
+    pub fn with_fingerprint(self, fingerprint: [u8; 32]) -> BackendExecutor<B> {
+        BackendExecutor { fingerprint, ..self }
     }
 }
 
-impl<B: Backend + Send> Executor for BackendExecutor<B>
+impl<B: Backend + Clone + Send + Sync + 'static> Executor for BackendExecutor<B>
 where
     B::Program: Send,
 {
@@ -92,5 +163,29 @@ where
 
     fn forget(&mut self, blocks: &[u32]) {
         self.backend.forget(&mut self.program, blocks);
+    }
+
+    fn forget_states(&mut self, slots: &[u32]) {
+        self.backend.forget_states(&mut self.program, slots);
+    }
+
+    fn spread(&self) -> Arc<dyn Spread> {
+        Arc::new(Threads(self.backend.clone()))
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        self.fingerprint
+    }
+
+    fn tier(&mut self) -> Option<Box<dyn Tier>> {
+        self.tier.take()
+    }
+
+    fn save(&mut self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        self.backend.save(&self.program, part, bytes)
+    }
+
+    fn load(&mut self, part: MemoryPart, bytes: &[u8]) -> bool {
+        self.backend.load(&mut self.program, part, bytes)
     }
 }

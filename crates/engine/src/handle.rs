@@ -7,16 +7,20 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::pace::Pace;
-use crate::{EngineStats, EngineView, Request, RequestId};
+use crate::{EngineStats, EngineView, Request, RequestId, RestoreError, SavedPrefix};
 
 /// Everything that can wake an engine.
 pub(crate) enum Command {
-    /// Take a request, which came at this time, into the queue.
-    Submit(Box<Request>, Duration),
+    /// Take requests, which came together at this time, into the queue.
+    Submit(Vec<Request>, Duration),
     /// End a request now.
     Abort(RequestId),
     /// Say who runs and who waits.
     View(Sender<EngineView>),
+    /// Say what the cache has of these tokens, shared by who has this salt.
+    Save(Vec<u32>, Option<Arc<str>>, Sender<Option<SavedPrefix>>),
+    /// Put a prefix back into the cache.
+    Restore(Box<SavedPrefix>, Sender<Result<usize, RestoreError>>),
     /// A receiver that was full has room again.
     Wake,
     /// Take no more requests; end when the last one has.
@@ -102,7 +106,9 @@ impl EngineHandle {
         self.submit_all(vec![request])
     }
 
-    /// Queues several requests, or none of them.
+    /// Queues several requests, or none of them. If the deadline of one cannot be met, all end as
+    /// [`crate::FinishReason::TooLate`] before the next step; else their sinks hear that they are
+    /// [admitted](crate::TokenSink::admitted).
     ///
     /// # Errors
     /// As [`EngineHandle::submit`], for all continuations together.
@@ -112,9 +118,7 @@ impl EngineHandle {
         let mut state = self.shared.lock();
         self.shared.admit(&state, continuations)?;
         state.sent += continuations;
-        for request in requests {
-            self.send(Command::Submit(Box::new(request), arrived));
-        }
+        self.send(Command::Submit(requests, arrived));
         Ok(())
     }
 
@@ -153,6 +157,20 @@ impl EngineHandle {
     pub fn view(&self) -> Receiver<EngineView> {
         let (sender, receiver) = bounded(1);
         self.send(Command::View(sender));
+        receiver
+    }
+
+    /// What the cache has of these tokens: comes after the step that is computed now, or never if the engine has ended.
+    pub fn save_prefix(&self, tokens: Vec<u32>, salt: Option<Arc<str>>) -> Receiver<Option<SavedPrefix>> {
+        let (sender, receiver) = bounded(1);
+        self.send(Command::Save(tokens, salt, sender));
+        receiver
+    }
+
+    /// Puts a prefix back into the cache; gives its tokens, likewise.
+    pub fn restore_prefix(&self, saved: SavedPrefix) -> Receiver<Result<usize, RestoreError>> {
+        let (sender, receiver) = bounded(1);
+        self.send(Command::Restore(Box::new(saved), sender));
         receiver
     }
 

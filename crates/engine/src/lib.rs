@@ -3,6 +3,7 @@
 //! Architecture invariant: this crate knows nothing of text, HTTP, JSON, async, the wall clock (time is passed in), files
 //! or metrics exporters.
 
+mod admission;
 mod commit;
 mod delivery;
 mod driver;
@@ -10,6 +11,7 @@ mod encoder;
 mod event;
 mod executor;
 mod faults;
+mod forecast;
 mod handle;
 mod kv;
 mod latency;
@@ -23,8 +25,10 @@ mod report;
 mod request;
 mod sampler;
 mod scheduler;
+mod session;
 mod spare;
 mod state;
+mod tier;
 mod view;
 
 use std::sync::Arc;
@@ -32,15 +36,17 @@ use std::time::Duration;
 
 use graph::Batch;
 
+pub use admission::TooLate;
 use delivery::{Delivery, Drawn};
 pub use driver::spawn;
 pub use encoder::{Encoded, Encoder, EncoderText, Pooling};
 pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};
-pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits};
+pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits, Spread};
 pub use faults::FAILURES_IN_A_ROW;
 use faults::{Faults, execute};
+pub use forecast::{Accuracy, Expected, Forecast, Prediction};
 pub use handle::{EngineHandle, Liveness, SubmitError};
-pub use kv::{BlockAllocator, BlockId, Eviction, KvCache};
+pub use kv::{BlockAllocator, BlockId, Eviction, Found, KvCache, TierKey};
 pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
@@ -52,8 +58,11 @@ pub use request::{
 };
 pub use sampler::{Breakers, Draw, Dry, SampleError, Sampler};
 pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
+pub use session::{RestoreError, SavedPrefix};
 use spare::Spare;
 pub use state::{StateSlot, StateSlots};
+use tier::Second;
+pub use tier::Tier;
 pub use view::{EngineView, SequenceView};
 
 /// The settings of an engine that the executor does not fix.
@@ -70,12 +79,14 @@ pub struct EngineConfig {
     /// Seeds requests that bring none.
     pub seed: u64,
     /// By which rule prefixes are evicted that the KV cache keeps for later requests; `None` shares none. An engine computes
-    /// one model, and its cache is its own: prefixes of different models never meet. Models with recurrent layers share
-    /// none yet: a prefix of theirs is a state too.
+    /// one model, and its cache is its own: prefixes of different models never meet.
     pub prefix_cache: Option<Eviction>,
     /// Positions that are kept for later requests at most, where nobody uses them now. `None`: a quarter of the KV cache, at
     /// least a longest sequence. What is not kept takes no memory until somebody needs it.
     pub prefix_tokens: Option<usize>,
+    /// States of recurrent layers that are kept for later requests at most, in slots that no sequence needs now. `None`: as
+    /// many as there are slots. A prefix is found as far as its blocks and a state after them are kept.
+    pub prefix_states: Option<usize>,
     /// Who runs first.
     pub policy: PolicyName,
     /// How long a step may take in which somebody decodes: prompts get the rows that fit, by what the engine has learnt of
@@ -93,6 +104,7 @@ impl Default for EngineConfig {
             seed: 0,
             prefix_cache: Some(Eviction::default()),
             prefix_tokens: None,
+            prefix_states: None,
             policy: PolicyName::default(),
             max_step: None,
         }
@@ -104,12 +116,16 @@ pub struct Engine<E> {
     executor: E,
     scheduler: Scheduler,
     delivery: Delivery,
-    sampler: Sampler,
+    spread: Arc<dyn Spread>,
     observer: Guarded<dyn Observer>,
     batch: Batch,
     drawn: Vec<Drawn>,
     faults: Faults,
     spare: Spare,
+    forecast: Forecast,
+    second: Option<Second>,
+    /// The latest time that the clock has shown.
+    latest: Duration,
     totals: EngineStats,
 }
 
@@ -121,22 +137,30 @@ impl<E: Executor> Engine<E> {
 
     /// An idle engine that serves requests in the order of `policy`, whatever the settings name.
     pub fn with_policy(
-        executor: E,
+        mut executor: E,
         config: EngineConfig,
         observer: impl Observer + 'static,
         policy: Box<dyn Policy>,
     ) -> Engine<E> {
-        Engine {
+        let (tier, spread) = (executor.tier(), executor.spread());
+        let engine = Engine {
             scheduler: Scheduler::new(&config, executor.limits(), policy),
             executor,
             delivery: Delivery::new(config.seed),
-            sampler: Sampler::new(),
+            spread,
             observer: Guarded::new(Box::new(observer)),
             batch: Batch::default(),
             drawn: Vec::new(),
             faults: Faults::default(),
             spare: Spare::default(),
+            forecast: Forecast::default(),
+            second: None,
+            latest: Duration::ZERO,
             totals: EngineStats::default(),
+        };
+        match tier {
+            Some(tier) => engine.with_tier(tier),
+            None => engine,
         }
     }
 
@@ -145,21 +169,32 @@ impl<E: Executor> Engine<E> {
     /// that are gone.
     pub fn step(&mut self, clock: &dyn Fn() -> Duration) -> StepReport {
         let started = clock();
+        self.fetch(clock);
         self.schedule(started);
-        let Engine { executor, scheduler, delivery, sampler, batch, drawn, .. } = self;
+        let Engine { executor, scheduler, delivery, spread, batch, drawn, .. } = self;
         let logits = execute(executor, batch);
-        let outcome = logits.map(|logits| delivery.sample(scheduler, sampler, logits, drawn));
+        let outcome = logits.map(|logits| delivery.sample(scheduler, &**spread, logits, drawn));
         self.commit(outcome, started, clock())
     }
 
     /// Queues a request that came at the time `arrived`. What can never run (a prompt that leaves no room in the context
-    /// or the cache) is answered with `Failed` at once.
+    /// or the cache) is answered with `Failed` at once, what cannot be complete by its deadline with `TooLate`.
     pub fn submit(&mut self, request: Request, arrived: Duration) {
-        let end = self.immediate_end(&request);
-        for (id, arrival) in self.delivery.open(request, arrived, &self.scheduler) {
-            match &end {
-                Some(reason) => self.delivery.finish(id, reason),
-                None => self.scheduler.add(id, arrival),
+        self.submit_all(vec![request], arrived);
+    }
+
+    /// Queues several requests, or none of them if the deadline of one cannot be met.
+    pub fn submit_all(&mut self, requests: Vec<Request>, arrived: Duration) {
+        let late = requests.iter().find_map(|request| self.lateness(request, arrived));
+        let late = late.map(|late| FinishReason::TooLate(Box::new(late)));
+        for request in requests {
+            let end = self.immediate_end(&request).or_else(|| late.clone());
+            let (sequences, mut first) = (self.delivery.open(request, arrived, &self.scheduler), true);
+            for (id, arrival) in sequences {
+                match &end {
+                    Some(reason) => self.delivery.finish(id, reason),
+                    None => self.enqueue(id, arrival, std::mem::take(&mut first)),
+                }
             }
         }
         self.tell();
@@ -193,20 +228,24 @@ impl<E: Executor> Engine<E> {
 
     /// The counters now.
     pub fn stats(&self) -> EngineStats {
-        let blocks = self.scheduler.cache().blocks();
+        let (cache, states) = (self.scheduler.cache(), self.scheduler.states());
+        let blocks = cache.blocks();
         EngineStats {
             waiting: self.delivery.unanswered(),
             running: self.scheduler.running().len(),
             kv_blocks_used: blocks.used(),
             kv_blocks_kept: blocks.kept(),
             kv_blocks: blocks.total(),
+            states_used: states.used() - cache.states(),
+            states_kept: cache.states(),
+            states: states.total(),
             ..self.totals
         }
     }
 
     /// Who runs and who waits at the time `now`.
     pub fn view(&self, now: Duration) -> EngineView {
-        EngineView::of(&self.scheduler, &self.delivery, now)
+        EngineView::of(&self.scheduler, &self.delivery, self.forecast.accuracy(), now)
     }
 
     /// What computes the batches.
@@ -234,6 +273,8 @@ impl<E: Executor> Engine<E> {
         self.expire(now);
         self.delivery.poll(now, &mut self.scheduler);
         self.scheduler.schedule(now, &self.delivery);
+        self.let_go_of_fetched();
+        self.spill();
         self.delivery.fill(now, &self.scheduler, &mut self.batch);
     }
 }

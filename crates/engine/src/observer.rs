@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{FinishReason, Priority, RequestId, StepReport};
+use crate::{FinishReason, Prediction, Priority, RequestId, StepReport};
 
 /// Hears what an engine does, on the engine's thread: it must not block. One that panics is dropped, and the engine goes
 /// on unobserved.
@@ -35,6 +35,8 @@ pub struct RequestRecord {
     pub deadline: Option<Duration>,
     /// When what happened.
     pub times: RequestTimes,
+    /// What was expected when it came, if enough was known of how long steps take.
+    pub predicted: Option<Prediction>,
     /// Tokens read and written.
     pub tokens: TokenCounts,
     /// How often one of its sequences lost its blocks to others and was computed again.
@@ -61,7 +63,7 @@ fn gravity(reason: &FinishReason) -> u8 {
         FinishReason::Complete => 1,
         FinishReason::Length => 2,
         FinishReason::Cancelled => 3,
-        FinishReason::Deadline => 4,
+        FinishReason::Deadline | FinishReason::TooLate(_) => 4,
         FinishReason::Aborted => 5,
         FinishReason::Failed(_) => 6,
     }

@@ -62,6 +62,12 @@ pub struct EngineStats {
     pub kv_blocks_kept: usize,
     /// KV blocks in all.
     pub kv_blocks: usize,
+    /// Slots of recurrent states that sequences use; none of models without recurrent layers.
+    pub states_used: usize,
+    /// Slots of states that are kept for prompts that begin with the same tokens.
+    pub states_kept: usize,
+    /// Slots in all.
+    pub states: usize,
     /// Steps so far.
     pub steps: u64,
     /// Prompt tokens computed so far.
@@ -70,6 +76,10 @@ pub struct EngineStats {
     pub found_tokens: u64,
     /// Tokens generated so far.
     pub generated_tokens: u64,
+    /// Blocks and states that went to the second tier so far.
+    pub spilled: u64,
+    /// Blocks and states that came back from it.
+    pub restored: u64,
     /// Batches that the executor failed to compute so far.
     pub failed_batches: u64,
 }

@@ -2,7 +2,8 @@
 
 use crate::{BlockAllocator, BlockId};
 
-/// A slot for the state of one sequence. Never shared: a fork gets a slot of its own and a copy. Dropping it frees it.
+/// A slot for a state: that of one sequence, or one that is kept for later ones. Never shared: a fork gets a slot of its own
+/// and a copy. Dropping it frees it.
 #[derive(Debug)]
 pub struct StateSlot(BlockId);
 
@@ -28,19 +29,29 @@ impl StateSlots {
         self.0.total()
     }
 
-    /// Slots in use.
+    /// Slots in use, those of kept states too.
     pub fn used(&self) -> usize {
         self.0.used()
+    }
+
+    /// Slots that nobody has.
+    pub fn free(&self) -> usize {
+        self.0.free()
+    }
+
+    /// Free slots that have memory.
+    pub fn warm(&self) -> usize {
+        self.0.warm()
+    }
+
+    /// Takes the memory of so many free slots for given back; names them in ascending order.
+    pub fn cool(&self, slots: usize) -> Vec<u32> {
+        self.0.cool(slots)
     }
 
     /// Slots that so many sequences take: none where there are none.
     pub fn slots_for(&self, sequences: usize) -> usize {
         if self.total() == 0 { 0 } else { sequences }
-    }
-
-    /// Whether there are slots for so many sequences.
-    pub fn fit(&self, sequences: usize) -> bool {
-        self.slots_for(sequences) <= self.0.free()
     }
 
     /// A slot for each of so many sequences, which fit.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::delivery::Delivery;
-use crate::{Priority, RequestId, Scheduler, Sequence, Work};
+use crate::{Accuracy, Priority, RequestId, Scheduler, Sequence, Work};
 
 /// Who runs and who waits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct EngineView {
     /// Sequences that hold blocks, in the order of service.
     pub running: Vec<SequenceView>,
@@ -20,6 +20,10 @@ pub struct EngineView {
     pub free_blocks: usize,
     /// Positions in a block.
     pub block_len: usize,
+    /// Slots of recurrent states that sequences use, that keep states for later ones, and in all.
+    pub states: [usize; 3],
+    /// How well first tokens were foretold.
+    pub accuracy: Accuracy,
 }
 
 /// A sequence.
@@ -41,14 +45,14 @@ pub struct SequenceView {
     pub cached: usize,
     /// Blocks it holds.
     pub blocks: usize,
-    /// When it is complete at the latest if it runs on as now and nothing else comes: predicted from the steps so far, for
-    /// running sequences.
+    /// When it is complete. Of a running sequence: at the latest if it runs on as now and nothing else comes. Of a waiting one:
+    /// as was expected when it came.
     pub complete_within: Option<Duration>,
 }
 
 impl EngineView {
     /// What these look like at the time `now`.
-    pub(crate) fn of(scheduler: &Scheduler, delivery: &Delivery, now: Duration) -> EngineView {
+    pub(crate) fn of(scheduler: &Scheduler, delivery: &Delivery, accuracy: Accuracy, now: Duration) -> EngineView {
         let decode_rows = scheduler.running().iter().filter(|s| s.decodes()).count();
         let context = scheduler.running().iter().map(Sequence::cached).sum();
         let beside = Work { prefill_rows: 0, decode_rows, context };
@@ -61,7 +65,12 @@ impl EngineView {
             generated: sequence.generated(),
             cached: sequence.cached(),
             blocks: sequence.blocks().len(),
-            complete_within: sequence.is_running().then(|| within(scheduler, delivery, sequence, beside)).flatten(),
+            complete_within: if sequence.is_running() {
+                within(scheduler, sequence, beside)
+            } else {
+                let expected = delivery.prediction(sequence.id());
+                expected.map(|(prediction, arrived)| (arrived + prediction.complete).saturating_sub(now))
+            },
         };
         let blocks = scheduler.cache().blocks();
         EngineView {
@@ -71,14 +80,20 @@ impl EngineView {
             blocks: blocks.total(),
             free_blocks: blocks.free(),
             block_len: scheduler.cache().block_len(),
+            states: [
+                scheduler.states().used() - scheduler.cache().states(),
+                scheduler.cache().states(),
+                scheduler.states().total(),
+            ],
+            accuracy,
         }
     }
 }
 
 /// The rest of its prompt in steps as large as they may be, then a step for each token it may still get.
-fn within(scheduler: &Scheduler, delivery: &Delivery, sequence: &Sequence, beside: Work) -> Option<Duration> {
+fn within(scheduler: &Scheduler, sequence: &Sequence, beside: Work) -> Option<Duration> {
     let latency = scheduler.latency();
-    let left = delivery.longest(sequence.id())?.saturating_sub(sequence.tokens());
+    let left = sequence.arrival().longest.saturating_sub(sequence.tokens());
     let prompt = if sequence.decodes() { 0 } else { sequence.pending() };
     let prefill = latency.predict(Work { prefill_rows: prompt, ..beside }).filter(|_| prompt > 0);
     let step = latency.predict(Work { decode_rows: beside.decode_rows.max(1), ..beside })?;

@@ -21,6 +21,15 @@ pub struct Limits {
     pub state_slots: usize,
 }
 
+/// A part of a program's memories that sequences share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemoryPart {
+    /// The keys and values of a block.
+    Block(u32),
+    /// The recurrent state in a slot.
+    State(u32),
+}
+
 /// Runs graphs on a device.
 pub trait Backend {
     /// A weight in the form this device reads.
@@ -61,6 +70,27 @@ pub trait Backend {
     /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): their memory may go back to the system
     /// until they are written again. A backend that cannot do that does nothing.
     fn forget(&self, _program: &mut Self::Program, _blocks: &[u32]) {}
+
+    /// Forgets the recurrent states in these slots, likewise.
+    fn forget_states(&self, _program: &mut Self::Program, _slots: &[u32]) {}
+
+    /// Calls `work` for each of so many tasks, in any order and on any threads, and waits for all; says whether it did. A device
+    /// that has no threads of the host's, or is at work for somebody else, calls it for none.
+    fn spread(&self, _tasks: usize, _work: &(dyn Fn(usize) + Sync)) -> bool {
+        false
+    }
+
+    /// Adds what a part of the memories holds, over all layers, to `bytes`, in an order of the device's own; says whether it
+    /// can. A program of the same graph and limits takes them back.
+    fn save(&self, _program: &Self::Program, _part: MemoryPart, _bytes: &mut Vec<u8>) -> bool {
+        false
+    }
+
+    /// Lets a part of the memories hold what was saved of one of its kind; says whether it can. Bytes of another length are
+    /// none of its own, and change nothing.
+    fn load(&self, _program: &mut Self::Program, _part: MemoryPart, _bytes: &[u8]) -> bool {
+        false
+    }
 }
 
 /// Why a backend could not do what it was asked.

@@ -21,7 +21,7 @@ pub mod testing;
 mod traffic;
 mod validate;
 
-pub use backend::{Backend, BackendError, Limits};
+pub use backend::{Backend, BackendError, Limits, MemoryPart};
 pub use batch::{Batch, Span};
 pub use builder::GraphBuilder;
 pub use device::{Device, Layout};

@@ -9,8 +9,9 @@ use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::scheduling::Scheduling;
 use crate::wire::Store;
-use crate::{Kind, Problem};
+use crate::{Kind, Problem, SessionFiles};
 
 /// What the process can do for clients now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,10 @@ pub struct App {
     /// Files and batches; empty if none are kept.
     #[cfg(feature = "batches")]
     pub(crate) batches: OnceLock<Arc<crate::wire::Batches>>,
+    /// Where sessions are kept; empty if none are.
+    pub(crate) sessions: OnceLock<Box<dyn SessionFiles>>,
+    /// What is between requests and engines.
+    pub(crate) scheduling: Scheduling,
 }
 
 #[derive(Default)]
@@ -95,6 +100,8 @@ impl App {
             responses,
             #[cfg(feature = "batches")]
             batches: OnceLock::new(),
+            sessions: OnceLock::new(),
+            scheduling: Scheduling::default(),
         })
     }
 
@@ -115,6 +122,11 @@ impl App {
         if self.batches.set(Arc::new(crate::wire::Batches::new(store))).is_ok() {
             tokio::spawn(crate::wire::work_on_batches(Arc::downgrade(self)));
         }
+    }
+
+    /// Lets sessions be saved and restored over HTTP. Only the first place for them counts.
+    pub fn keep_sessions(&self, files: impl SessionFiles + 'static) {
+        let _ = self.sessions.set(Box::new(files));
     }
 
     /// Whether models can be loaded on request.

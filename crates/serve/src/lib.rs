@@ -7,10 +7,15 @@ mod app;
 pub mod http;
 mod metrics;
 mod problem;
+#[cfg_attr(feature = "parking-lot-scheduler", path = "scheduling/parking.rs")]
+#[cfg_attr(not(feature = "parking-lot-scheduler"), path = "scheduling/direct.rs")]
+mod scheduling;
+mod sessions;
 mod wire;
 
 pub use app::{App, LoadOrder, Loader, State};
 #[cfg(feature = "batches")]
 pub use batch::Store as BatchStore;
 pub use problem::{Kind, Problem};
+pub use sessions::{SessionFile, SessionFiles};
 pub use wire::{Endpoint, parse_request_body};

@@ -6,8 +6,8 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use engine::{FinishReason, Observer, RequestRecord, StepReport};
-use telemetry::{ModelMetrics, Now, Request, Step};
+use engine::{Expected, FinishReason, Observer, RequestRecord, StepReport};
+use telemetry::{Foretold, ModelMetrics, Now, Request, Step};
 
 use crate::App;
 
@@ -51,6 +51,10 @@ impl Observer for Watch {
             generated: record.tokens.generated,
             answers: record.continuations(),
             reason: reason(record.reason()),
+            foretold: record.predicted.map(|predicted| {
+                let Expected { least, likely, most } = predicted.first_token;
+                Foretold { least, likely, most }
+            }),
         });
     }
 }
@@ -61,7 +65,7 @@ fn reason(reason: &FinishReason) -> &'static str {
         FinishReason::Stop(_) | FinishReason::Complete => "stop",
         FinishReason::Length => "length",
         FinishReason::Cancelled | FinishReason::Aborted => "abort",
-        FinishReason::Deadline => "timeout",
+        FinishReason::Deadline | FinishReason::TooLate(_) => "timeout",
         FinishReason::Failed(_) => "error",
     }
 }
@@ -73,7 +77,8 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let kv_usage = stats.kv_blocks_used as f64 / stats.kv_blocks.max(1) as f64;
         // What runs is counted by sequences, what waits by those without a token that do not run.
         let waiting = stats.waiting.saturating_sub(stats.running);
-        app.metrics.model(&model.info.name).now(Now { running: stats.running, waiting, kv_usage });
+        let states = [stats.states_used, stats.states_kept];
+        app.metrics.model(&model.info.name).now(Now { running: stats.running, waiting, kv_usage, states });
     }
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, form)], app.metrics.render()).into_response()

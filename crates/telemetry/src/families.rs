@@ -22,6 +22,13 @@ pub(crate) struct Ended {
     pub(crate) finished_reason: String,
 }
 
+/// Of which model, and whether what was expected came `inside` or `outside` its bounds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Bounds {
+    pub(crate) model_name: String,
+    pub(crate) bounds: String,
+}
+
 /// Histograms of times or sizes.
 pub(crate) type Times = Family<Of, Histogram, fn() -> Histogram>;
 
@@ -42,6 +49,8 @@ pub(crate) struct Gauges {
     pub(crate) running: Family<Of, Gauge>,
     pub(crate) waiting: Family<Of, Gauge>,
     pub(crate) kv_usage: Family<Of, Share>,
+    pub(crate) states_used: Family<Of, Gauge>,
+    pub(crate) states_kept: Family<Of, Gauge>,
 }
 
 /// What they did.
@@ -53,6 +62,7 @@ pub(crate) struct Counts {
     pub(crate) prefix_hits: Family<Of, Counter>,
     pub(crate) preemptions: Family<Of, Counter>,
     pub(crate) success: Family<Ended, Counter>,
+    pub(crate) predictions: Family<Bounds, Counter>,
 }
 
 /// How long it took and how much it was.
@@ -67,6 +77,7 @@ pub(crate) struct Histograms {
     pub(crate) prompt: Times,
     pub(crate) generation: Times,
     pub(crate) iteration_tokens: Times,
+    pub(crate) prediction_error: Times,
 }
 
 impl Default for Histograms {
@@ -74,6 +85,7 @@ impl Default for Histograms {
         let short = || Histogram::new(SHORT);
         let long = || Histogram::new(LONG);
         let sizes = || Histogram::new(SIZES);
+        let shares = || Histogram::new(SHARES);
         let family = |make: fn() -> Histogram| Times::new_with_constructor(make);
         Histograms {
             first_token: family(long),
@@ -85,6 +97,7 @@ impl Default for Histograms {
             prompt: family(sizes),
             generation: family(sizes),
             iteration_tokens: family(sizes),
+            prediction_error: family(shares),
         }
     }
 }
@@ -98,6 +111,9 @@ const LONG: [f64; 16] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 /// Tokens.
 const SIZES: [f64; 15] = [1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4];
 
+/// Of the true value.
+const SHARES: [f64; 10] = [0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0];
+
 impl Families {
     /// Gives each its name. Counters get `_total` when they are written.
     #[rustfmt::skip]
@@ -105,6 +121,8 @@ impl Families {
         add(registry, "num_requests_running", "Sequences that run", &self.now.running);
         add(registry, "num_requests_waiting", "Requests that wait", &self.now.waiting);
         add(registry, "kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1", &self.now.kv_usage);
+        add(registry, "recurrent_states_used", "States of recurrent layers of sequences that run (not vLLM's)", &self.now.states_used);
+        add(registry, "recurrent_states_kept", "States of recurrent layers kept for later requests (not vLLM's)", &self.now.states_kept);
         add(registry, "prompt_tokens", "Tokens of prompts", &self.counts.prompt_tokens);
         add(registry, "generation_tokens", "Tokens generated", &self.counts.generation_tokens);
         add(registry, "prefix_cache_queries", "Tokens of prompts that were looked for in the KV cache", &self.counts.prefix_queries);
@@ -120,6 +138,8 @@ impl Families {
         add(registry, "request_prompt_tokens", "Tokens of a request's prompt", &self.spread.prompt);
         add(registry, "request_generation_tokens", "Tokens of a request's answers", &self.spread.generation);
         add(registry, "iteration_tokens_total", "Rows of a step", &self.spread.iteration_tokens);
+        add(registry, "first_token_prediction_error", "By which share of it first tokens were foretold wrongly (not vLLM's)", &self.spread.prediction_error);
+        add(registry, "first_token_predictions", "First tokens inside and outside the bounds that nine in ten keep (not vLLM's)", &self.counts.predictions);
     }
 }
 

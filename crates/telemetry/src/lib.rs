@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use families::{Ended, Families, Gauges, Histograms, Of};
+use families::{Bounds, Ended, Families, Gauges, Histograms, Of};
 
 /// The metrics of a process. Names and meanings are those of vLLM, so that its dashboards and gateways work.
 pub struct Metrics {
@@ -78,6 +78,19 @@ pub struct Request {
     pub answers: usize,
     /// Why it ended: `stop`, `length`, `abort`, `timeout` or `error`.
     pub reason: &'static str,
+    /// When its first token was expected.
+    pub foretold: Option<Foretold>,
+}
+
+/// When a first token was expected, and between which bounds nine in ten times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Foretold {
+    /// Not before.
+    pub least: Duration,
+    /// Most likely.
+    pub likely: Duration,
+    /// Not after.
+    pub most: Duration,
 }
 
 /// What a model does at this moment.
@@ -89,6 +102,8 @@ pub struct Now {
     pub waiting: usize,
     /// Share of the KV cache in use.
     pub kv_usage: f64,
+    /// States of recurrent layers: of sequences, and kept for later ones.
+    pub states: [usize; 2],
 }
 
 impl Default for Metrics {
@@ -120,8 +135,8 @@ impl Metrics {
     /// Forgets what a model does now: it is gone. Its counts stay.
     pub fn gone(&self, name: &str) {
         let labels = Of { model_name: name.to_owned() };
-        let Gauges { running, waiting, kv_usage } = &self.families.now;
-        for gauge in [running, waiting] {
+        let Gauges { running, waiting, kv_usage, states_used, states_kept } = &self.families.now;
+        for gauge in [running, waiting, states_used, states_kept] {
             gauge.remove(&labels);
         }
         kv_usage.remove(&labels);
@@ -168,6 +183,9 @@ impl ModelMetrics {
         observe(queue, request.queued);
         observe(first_token, request.first_token);
         observe(end_to_end, request.last_token);
+        if let (Some(foretold), Some(first)) = (request.foretold, request.first_token) {
+            self.foretold(foretold, first);
+        }
         let each = request.generated / request.answers.max(1);
         if let (Some(first), Some(last), 2..) = (request.first_token, request.last_token, each) {
             observe(per_token, Some(last.saturating_sub(first).div_f64((each - 1) as f64)));
@@ -176,11 +194,22 @@ impl ModelMetrics {
         generation.get_or_create(&self.labels).observe(request.generated as f64);
     }
 
+    fn foretold(&self, Foretold { least, likely, most }: Foretold, first: Duration) {
+        let bounds = if (least..=most).contains(&first) { "inside" } else { "outside" };
+        let error = (likely.as_secs_f64() - first.as_secs_f64()).abs() / first.as_secs_f64().max(f64::MIN_POSITIVE);
+        self.families.spread.prediction_error.get_or_create(&self.labels).observe(error);
+        let labels = Bounds { model_name: self.labels.model_name.clone(), bounds: bounds.to_owned() };
+        self.families.counts.predictions.get_or_create(&labels).inc();
+    }
+
     /// What it does now.
     pub fn now(&self, now: Now) {
-        let Gauges { running, waiting, kv_usage } = &self.families.now;
-        running.get_or_create(&self.labels).set(now.running as i64);
-        waiting.get_or_create(&self.labels).set(now.waiting as i64);
+        let Gauges { running, waiting, kv_usage, states_used, states_kept } = &self.families.now;
+        let [used, kept] = now.states;
+        for (gauge, count) in [(running, now.running), (waiting, now.waiting), (states_used, used), (states_kept, kept)]
+        {
+            gauge.get_or_create(&self.labels).set(count as i64);
+        }
         let gauge: Gauge<f64, _> = kv_usage.get_or_create(&self.labels).clone();
         gauge.set(now.kv_usage);
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use telemetry::{Metrics, Now, Request, Step};
+use telemetry::{Foretold, Metrics, Now, Request, Step};
 
 fn seconds(seconds: f64) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds))
@@ -23,11 +23,16 @@ fn what_happened_is_told() {
         generated: 5,
         answers: 1,
         reason: "stop",
+        foretold: Some(Foretold {
+            least: Duration::from_millis(500),
+            likely: Duration::from_millis(750),
+            most: Duration::from_secs(1),
+        }),
     };
     model.ended(&request);
     let never = Request { queued: None, first_token: None, last_token: None, generated: 0, reason: "abort", ..request };
     metrics.model("a \"b\"").ended(&never);
-    model.now(Now { running: 3, waiting: 4, kv_usage: 0.25 });
+    model.now(Now { running: 3, waiting: 4, kv_usage: 0.25, states: [2, 7] });
     let text = metrics.render();
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("vllm:{name} ")));
@@ -42,6 +47,8 @@ fn what_happened_is_told() {
         ("num_requests_running", 3.0),
         ("num_requests_waiting", 4.0),
         ("kv_cache_usage_perc", 0.25),
+        ("recurrent_states_used", 2.0),
+        ("recurrent_states_kept", 7.0),
         ("step_seconds_count", 1.0),
         ("inter_token_latency_seconds_count", 2.0),
         ("inter_token_latency_seconds_sum", 0.06),
@@ -50,10 +57,12 @@ fn what_happened_is_told() {
         ("e2e_request_latency_seconds_count", 1.0),
         ("request_time_per_output_token_seconds_sum", 0.5),
         ("request_prompt_tokens_count", 2.0),
+        ("first_token_prediction_error_sum", 0.25),
     ] {
         let got = value(&format!("{name}{of}"));
         assert!((got - wanted).abs() < 1e-9, "{name}: {got}, not {wanted}");
     }
+    assert_eq!(value(r#"first_token_predictions_total{model_name="a \"b\"",bounds="inside"}"#), 1.0);
     for reason in ["stop", "abort"] {
         assert_eq!(value(&format!(r#"request_success_total{{model_name="a \"b\"",finished_reason="{reason}"}}"#)), 1.0);
     }
@@ -69,7 +78,9 @@ fn the_page_names_every_metric() {
     let model = metrics.model("m");
     model.now(Now::default());
     let (queued, first_token, last_token) = (seconds(0.0), seconds(0.1), seconds(0.3));
-    model.ended(&Request { queued, first_token, last_token, prompt: 1, generated: 3, answers: 1, reason: "stop" });
+    let (reason, zero) = ("stop", Duration::ZERO);
+    let foretold = Some(Foretold { least: zero, likely: zero, most: zero });
+    model.ended(&Request { queued, first_token, last_token, prompt: 1, generated: 3, answers: 1, reason, foretold });
     let text = metrics.render();
     let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
     assert!(types.len() > 15, "{text}");

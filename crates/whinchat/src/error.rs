@@ -46,9 +46,13 @@ impl From<answer::Problem> for Error {
             Kind::InvalidType | Kind::InvalidValue | Kind::Missing | Kind::Unsupported | Kind::ContextLength => {
                 Error::Request(problem.message)
             }
-            Kind::Busy | Kind::Draining | Kind::Failed | Kind::TimeLimit | Kind::Internal => {
-                Error::Engine(problem.message)
-            }
+            Kind::Busy
+            | Kind::TooLateNow
+            | Kind::TooLate
+            | Kind::Draining
+            | Kind::Failed
+            | Kind::TimeLimit
+            | Kind::Internal => Error::Engine(problem.message),
         }
     }
 }

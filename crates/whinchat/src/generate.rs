@@ -4,8 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use answer::{Ask, Chat, Ending, Generation, Input, LoadedModel, ModelInfo, Pooling, PromptText, Sampling};
-use engine::{EngineConfig, Observer};
+use answer::{
+    Ask, Blocking, Cancel, Chat, Ending, Generation, InferBatch, InferRequest, Inference, Input, LoadedModel,
+    ModelInfo, Pooling, PromptText, Sampling,
+};
+use engine::{EngineConfig, Observer, SavedPrefix};
 use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
@@ -134,6 +137,43 @@ impl Model {
     /// If the model does not take the request or the engine takes no requests.
     pub fn begin(&self, ask: &Ask) -> Result<Generation, Error> {
         Ok(self.loaded.begin(ask)?)
+    }
+
+    /// Answers a request, whole; `cancel` ends it early, as dropping the future does.
+    pub async fn infer(&self, request: impl Into<InferRequest>, cancel: &Cancel) -> Inference {
+        self.loaded.infer(request, cancel).await
+    }
+
+    /// Answers many requests, and gives what became of each as it ends, with its place among them: a stream. As many are under
+    /// way as run at once; an answer is the same whatever runs beside it.
+    pub fn infer_batch<I>(&self, requests: I, cancel: &Cancel) -> InferBatch<'_, I::IntoIter>
+    where
+        I: IntoIterator,
+        I::Item: Into<InferRequest>,
+    {
+        self.loaded.infer_batch(requests, cancel)
+    }
+
+    /// The same two for threads that wait for the answers.
+    pub fn blocking(&self) -> Blocking<'_> {
+        self.loaded.blocking()
+    }
+
+    /// What the KV cache has of a conversation or a prompt that was asked: [`SavedPrefix::to_bytes`] outlives the process.
+    /// `salt` is the request's [`Service::cache_salt`](crate::Service).
+    ///
+    /// # Errors
+    /// If the prompt cannot be made, nothing of it is in the cache, or the engine has ended.
+    pub fn save_session(&self, input: &Input, salt: Option<&str>) -> Result<SavedPrefix, Error> {
+        Ok(self.loaded.save_session(input, salt)?)
+    }
+
+    /// Puts a saved session back into the KV cache, as if it had just been computed; gives its tokens.
+    ///
+    /// # Errors
+    /// If it is of another model or another type of cache, there is no room, or the engine has ended.
+    pub fn restore_session(&self, saved: SavedPrefix) -> Result<usize, Error> {
+        Ok(self.loaded.restore_session(saved)?)
     }
 
     /// Answers `text` as `whinchat run` does: as a user's message if the model chats, else by going on with it.

@@ -6,29 +6,51 @@
 //! # Ok::<(), whinchat::Error>(())
 //! ```
 //!
+//! Many requests at once, with priorities and time limits, as they end; the same can be awaited on any runtime:
+//!
+//! ```no_run
+//! use whinchat::{Cancel, GenerateOptions, InferRequest, Inference, Priority};
+//!
+//! let model = whinchat::Model::builtin()?;
+//! let request = |text: &str| InferRequest::new(GenerateOptions::max_tokens(32).ask(model.input(text)));
+//! let requests = [
+//!     request("Who are you?").with_metadata("question", "who"),
+//!     request("What is a whinchat?").with_priority(Priority::High),
+//! ];
+//! for (place, inference) in model.blocking().infer_batch(requests, &Cancel::new()) {
+//!     match inference {
+//!         Inference::Success(done) => println!("{place}: {} {:?}", done.answers[0].text, done.metadata),
+//!         Inference::Cancelled(part) => println!("{place}: cancelled after {} tokens", part.generated_tokens),
+//!         Inference::TimedOut(_, why) | Inference::Failed(_, why) => println!("{place}: {why}"),
+//!     }
+//! }
+//! # Ok::<(), whinchat::Error>(())
+//! ```
+//!
 //! Architecture invariant: the only place where model files, a backend and an engine meet. No command line, no
 //! terminal and no server are in it.
 
-mod answers;
 pub mod bounds;
 mod builtin;
 mod error;
+mod fingerprint;
 mod generate;
 pub mod hub;
 mod load;
 pub mod machine;
 mod memory;
 mod sampling;
+mod spill;
 mod template;
 mod vocab;
 
 pub use answer::{
-    Answer, Ask, Chat, Ending, Event, Generation, Input, LoadedModel, Pooling, PromptText, Reason, Sampling, ToolCall,
-    ToolDelta, Usage,
+    Answer, Ask, Blocking, Cancel, Chat, Ending, Event, Generation, InferBatch, InferRequest, Inference, Inferred,
+    Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service, ToolCall, ToolDelta,
+    Usage,
 };
-pub use answers::Answers;
 pub use builtin::{BUILTIN, builtin};
-pub use engine::{EngineConfig, Eviction, Observer, PolicyName};
+pub use engine::{EngineConfig, Eviction, Observer, PolicyName, RestoreError, SavedPrefix};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;
@@ -36,5 +58,6 @@ pub use kernels::Cpu;
 pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
+pub use spill::Spill;
 pub use template::{TemplateChoice, TemplateOrigin};
 pub use vocab::{tokenizer, tokenizer_of_file};

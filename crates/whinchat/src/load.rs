@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use answer::{Embedder, Pooling};
-use engine::{BackendExecutor, EngineConfig, Executor};
+use engine::{BackendExecutor, EngineConfig, Executor, Tier};
 use graph::{Backend, Graph, KvType, Limits};
 use kernels::{Cpu, CpuOptions};
 use model::{Checkpoint, Model as Bound, PoolingType};
 
 use crate::builtin::{BUILTIN, builtin};
+use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
-use crate::memory::{Memory, Room};
-use crate::{Error, SamplingDefaults, TemplateChoice, bounds, machine};
+use crate::memory::{Memory, Room, kept_states};
+use crate::{Error, SamplingDefaults, Spill, TemplateChoice, bounds, machine};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -47,6 +48,11 @@ pub struct LoadOptions {
     pub kv_tokens: Option<usize>,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
+    /// Memory for states of recurrent layers that are kept for later requests, in bytes (default: a state for each sequence
+    /// that can run at once, within a sixteenth of the memory that is left).
+    pub prefix_state_bytes: Option<u64>,
+    /// Where blocks of the KV cache go that have no room in memory (default: nowhere; they are computed anew).
+    pub spill: Option<Spill>,
     /// Fusion rules that are not applied, of [`Cpu::DEVICE`] (default: all are).
     pub disabled_rules: Vec<String>,
     /// Settings of the engine. Its sizes and its seed are those of the fields above.
@@ -85,6 +91,7 @@ pub struct Prepared {
     graphs: Graphs,
     threads: Option<usize>,
     pin: bool,
+    spill: Option<Spill>,
     pub(crate) engine: EngineConfig,
 }
 
@@ -135,7 +142,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         Some(context) => context,
         None => {
             let model = checkpoint.bind(None)?;
-            let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
+            let kept = kept_states(model.graph(), options.prefix_state_bytes, max_sequences, available);
+            let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
             model.spec().context.min(8192).min(room.longest()).min(options.kv_tokens.unwrap_or(usize::MAX))
         }
     };
@@ -144,7 +152,11 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let graphs = Graphs { logits: fused(model.graph())?, hidden: fused(&model.hidden_states()?)? };
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
-    let room = Room::new(model.graph(), options.kv_type, max_sequences, available);
+    let kept = match options.engine.prefix_cache {
+        Some(_) => kept_states(model.graph(), options.prefix_state_bytes, max_sequences, available),
+        None => 0,
+    };
+    let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
     let kv_tokens = options.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
@@ -153,7 +165,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         kv_blocks,
         block_len: BLOCK_LEN,
         kv_type: options.kv_type,
-        state_slots: if graphs.logits.state_len() > 0 { max_sequences } else { 0 },
+        state_slots: if graphs.logits.state_len() > 0 { max_sequences + kept } else { 0 },
     };
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
@@ -168,7 +180,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         graphs,
         threads: options.threads,
         pin: options.pin,
-        engine: EngineConfig { max_sequences, ..options.engine },
+        spill: options.spill.clone(),
+        engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
     })
 }
 
@@ -201,8 +214,8 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let weights = self.weights(&backend, progress)?;
-        compiled(backend, &self.graphs.logits, weights, self.limits)
+        let (weights, fingerprint) = self.weights(&backend, progress)?;
+        self.keeping(compiled(backend, &self.graphs.logits, weights, self.limits)?, fingerprint)
     }
 
     /// What generates, and what turns texts into vectors and judges them. All share the weights.
@@ -210,7 +223,7 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub(crate) fn parts_on(&self, backend: Cpu, progress: Progress) -> Result<Parts, Error> {
-        let weights = self.weights(&backend, progress)?;
+        let (weights, fingerprint) = self.weights(&backend, progress)?;
         let Graphs { logits, hidden } = &self.graphs;
         let many = self.encoder_limits();
         let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
@@ -223,7 +236,7 @@ impl Prepared {
         Ok(Parts {
             embedder: later(&backend, &weights, (hidden, many), pooling),
             judge: later(&backend, &weights, (logits, few), Pooling::Last),
-            executor: compiled(backend, logits, weights, self.limits)?,
+            executor: self.keeping(compiled(backend, logits, weights, self.limits)?, fingerprint)?,
         })
     }
 
@@ -234,20 +247,35 @@ impl Prepared {
         Limits { max_outputs: max_tokens, kv_blocks: enough.min(kv_blocks), ..self.limits }
     }
 
-    /// Brings the weights to the device.
-    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<Vec<Arc<<Cpu as Backend>::Weight>>, Error> {
+    /// Brings the weights to the device; gives the model's fingerprint too.
+    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<(Weights, [u8; 32]), Error> {
         let graph = &self.graphs.logits;
         let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
         let total = graph.weight_ids().map(size).sum();
-        let mut done = 0;
+        let (mut done, mut seen) = (0, Fingerprint::new(graph, &self.limits));
         let mut weights = Vec::with_capacity(graph.weights().len());
         for id in graph.weight_ids() {
-            weights.push(Arc::new(backend.upload(graph.weight(id), &self.model.read(id)?)?));
+            let bytes = self.model.read(id)?;
+            seen.weight(&bytes);
+            weights.push(Arc::new(backend.upload(graph.weight(id), &bytes)?));
+            drop(bytes);
             self.checkpoint.release();
             done += size(id);
             progress("loading", done, total);
         }
-        Ok(weights)
+        Ok((weights, seen.finish()))
+    }
+
+    /// With a place for what its KV cache evicts, and the name under which that can be saved.
+    fn keeping(&self, executor: BackendExecutor<Cpu>, fingerprint: [u8; 32]) -> Result<BackendExecutor<Cpu>, Error> {
+        Ok(executor.with_tier(self.tier()?).with_fingerprint(fingerprint))
+    }
+
+    /// Where evicted blocks go.
+    fn tier(&self) -> Result<Option<Box<dyn Tier>>, Error> {
+        let Some(spill) = &self.spill else { return Ok(None) };
+        let refused = |source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source };
+        Ok(Some(Box::new(spill.open().map_err(refused)?)))
     }
 }
 
@@ -280,12 +308,10 @@ fn fused(graph: &Graph, disabled: &[String]) -> Result<Graph, Error> {
     Ok(graph::fuse(graph, Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph)
 }
 
-fn compiled(
-    backend: Cpu,
-    graph: &Graph,
-    weights: Vec<Arc<<Cpu as Backend>::Weight>>,
-    limits: Limits,
-) -> Result<BackendExecutor<Cpu>, Error> {
+/// In the order of the graph's.
+type Weights = Vec<Arc<<Cpu as Backend>::Weight>>;
+
+fn compiled(backend: Cpu, graph: &Graph, weights: Weights, limits: Limits) -> Result<BackendExecutor<Cpu>, Error> {
     let program = backend.compile(graph, weights, limits)?;
     Ok(BackendExecutor::new(backend, program, limits, graph.output_width()))
 }

@@ -11,7 +11,7 @@ pub struct Memory {
     pub weights: u64,
     /// The KV cache, when all of it is in use.
     pub kv_pool: u64,
-    /// The states of recurrent layers, of all sequences that run at once.
+    /// The states of recurrent layers: of all sequences that run at once, and those that are kept for later ones.
     pub states: u64,
     /// What was left of the machine's or the container's memory before loading, where the system says.
     pub available: Option<u64>,
@@ -32,6 +32,28 @@ pub fn kv_bytes_per_token(graph: &Graph, kv_type: KvType) -> u64 {
 /// A default context is not made shorter than this for want of memory.
 const SHORTEST: usize = 512;
 
+/// Of the memory that is left, one part in so many at most is for states that are kept, unless more is asked for; and so many
+/// states at least.
+const KEPT: (u64, usize) = (16, 4);
+
+/// States of recurrent layers that are kept for later sequences: as many as fit `bytes`, else one for each sequence that can
+/// run at once.
+pub(crate) fn kept_states(graph: &Graph, bytes: Option<u64>, max_sequences: usize, available: Option<u64>) -> usize {
+    let each = (graph.state_len() * size_of::<f32>()) as u64;
+    if each == 0 {
+        return 0;
+    }
+    let fit = |bytes: u64| usize::try_from(bytes / each).unwrap_or(usize::MAX).min(MOST_STATES);
+    let (part, least) = KEPT;
+    bytes.map_or_else(
+        || max_sequences.max(8).min(available.map_or(usize::MAX, |available| fit(available / part).max(least))),
+        fit,
+    )
+}
+
+/// No more states are kept than this.
+const MOST_STATES: usize = 1 << 16;
+
 /// Memory for all else: values between operators, logits, requests, the program itself.
 const REST: u64 = 64 << 20;
 
@@ -44,10 +66,10 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    pub(crate) fn new(graph: &Graph, kv_type: KvType, max_sequences: usize, available: Option<u64>) -> Room {
+    pub(crate) fn new(graph: &Graph, kv_type: KvType, states: usize, available: Option<u64>) -> Room {
         Room {
             weights: graph.weights().iter().filter_map(WeightInfo::bytes).map(|b| b as u64).sum(),
-            states: (graph.state_len() * size_of::<f32>() * max_sequences) as u64,
+            states: ((graph.state_len() * size_of::<f32>()) as u64).saturating_mul(states as u64),
             per_position: kv_bytes_per_token(graph, kv_type),
             available,
         }
@@ -82,6 +104,24 @@ impl Room {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn as_many_states_are_kept_as_fit() {
+        use graph::testing::{ToyConfig, ToyRecurrence, toy_model};
+        let toy = ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..ToyConfig::default() };
+        let (graph, _) = toy_model(&toy);
+        let each = 4 * graph.state_len() as u64;
+        let check = |bytes: Option<u64>, available: Option<u64>, expect: usize| {
+            assert_eq!(kept_states(&graph, bytes, 12, available), expect, "{bytes:?} {available:?}");
+        };
+        check(None, None, 12);
+        check(None, Some(16 * 7 * each), 7);
+        check(None, Some(0), 4);
+        check(Some(100 * each + 1), Some(0), 100);
+        check(Some(0), None, 0);
+        check(Some(u64::MAX), None, MOST_STATES);
+        assert_eq!(kept_states(&toy_model(&ToyConfig::default()).0, None, 12, None), 0);
+    }
 
     #[test]
     fn the_kv_cache_gets_a_part_of_what_is_left() {

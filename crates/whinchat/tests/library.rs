@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use whinchat::{
-    Ending, Error, Event, GenerateOptions, Generation, Input, KvType, LoadOptions, Model, Pooling, Reason, Sampling,
+    Cancel, Ending, Error, Event, GenerateOptions, Generation, InferRequest, Inference, Input, KvType, LoadOptions,
+    Model, Pooling, Reason, Sampling, SavedPrefix,
 };
 
 fn folder() -> String {
@@ -114,4 +115,25 @@ fn texts_have_the_vectors_of_transformers() {
     }
     assert_eq!(model.embed(&texts, None).expect("vectors"), model.embed(&texts, Some(Pooling::Last)).expect("vectors"));
     assert!(model.embed(&[""], None).is_ok(), "the begin of the sequence is a token");
+}
+
+/// A session goes from one model in memory to another one of the same weights, and changes no answer.
+#[test]
+fn a_session_is_restored_elsewhere() {
+    let (old, new) = (model(), model());
+    let prompt = "The whinchat sits on a fence and sings of the summer that has gone, and of the one that comes.";
+    let infer = |model: &Model| {
+        let asked = InferRequest::new(greedy(24).ask(Input::text(prompt)));
+        match model.blocking().infer(asked, &Cancel::new()) {
+            Inference::Success(done) => (done.answers[0].text.clone(), done.cached_tokens),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (answer, cached) = infer(&old);
+    let saved = old.save_session(&Input::text(prompt), None).expect("it has just been asked");
+    assert!(cached == 0 && saved.tokens.len() >= 16, "{cached} {}", saved.tokens.len());
+    let saved = SavedPrefix::from_bytes(&saved.to_bytes()).expect("undamaged");
+    let tokens = saved.tokens.len();
+    assert_eq!(new.restore_session(saved).expect("the same weights"), tokens);
+    assert_eq!(infer(&new), (answer, tokens));
 }

@@ -1,10 +1,12 @@
 //! Flags of `serve` about who runs when, and on what memory.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
+use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use whinchat::{EngineConfig, Eviction, PolicyName, bounds};
+use whinchat::{EngineConfig, Eviction, PolicyName, Spill, bounds};
 
 use super::within;
 
@@ -27,6 +29,17 @@ pub(super) struct SchedulingArgs {
     /// --kv-tokens, at least the context]
     #[arg(long, value_name = "TOKENS", conflicts_with = "no_prefix_cache", value_parser = within(bounds::KV_TOKENS))]
     prefix_cache_tokens: Option<usize>,
+    /// Memory for what recurrent layers keep of earlier prompts and answers, such as 512MiB [default: as much as
+    /// --max-sequences sequences take, within a sixteenth of the memory that is left]
+    #[arg(long, value_name = "SIZE", conflicts_with = "no_prefix_cache")]
+    prefix_cache_states: Option<ByteSize>,
+    /// A file, which is overwritten, or a folder on a fast disk: what is kept of earlier prompts and has no room in memory goes
+    /// there, and comes back where that is faster than computing it.
+    #[arg(long, value_name = "FILE|DIR", conflicts_with = "no_prefix_cache")]
+    kv_spill: Option<PathBuf>,
+    /// The size of that file at most, such as 20GiB.
+    #[arg(long, value_name = "SIZE", default_value = "8GiB", requires = "kv_spill")]
+    kv_spill_size: ByteSize,
     /// Which of what is kept of earlier prompts and answers is forgotten first when memory is needed.
     #[arg(long, value_name = "RULE", default_value = Eviction::default().name(), conflicts_with = "no_prefix_cache",
           value_parser = PossibleValuesParser::new(Eviction::ALL.map(Eviction::name)))]
@@ -34,6 +47,17 @@ pub(super) struct SchedulingArgs {
 }
 
 impl SchedulingArgs {
+    /// Memory for states that are kept, in bytes.
+    pub(super) fn prefix_state_bytes(&self) -> Option<u64> {
+        self.prefix_cache_states.map(|size| size.as_u64())
+    }
+
+    /// Where blocks go that have no room in memory.
+    pub(super) fn spill(&self) -> Option<Spill> {
+        let bytes = self.kv_spill_size.as_u64();
+        self.kv_spill.clone().map(|path| Spill { path, bytes })
+    }
+
     /// The settings of the engine.
     pub(super) fn config(&self) -> EngineConfig {
         EngineConfig {

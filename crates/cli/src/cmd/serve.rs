@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 
 use anyhow::Context;
@@ -14,6 +15,7 @@ use super::network::NetworkArgs;
 use super::ready::{self, Ready};
 use super::scheduling::SchedulingArgs;
 use super::{AnswerArgs, LoadArgs, within};
+use crate::sessions::Folder;
 
 /// Answer over HTTP: OpenAI's API and a chat page
 ///
@@ -37,6 +39,9 @@ pub(crate) struct Serve {
     #[cfg(feature = "batches")]
     #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
     data_dir: Option<std::path::PathBuf>,
+    /// Let sessions be saved in this folder, restored and deleted: /v1/sessions.
+    #[arg(long, value_name = "DIR")]
+    sessions: Option<PathBuf>,
     /// Sequences that run at once.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
     max_sequences: usize,
@@ -110,6 +115,10 @@ impl Serve {
         if self.models.any_model_name {
             app.answer_to_any_name();
         }
+        if let Some(path) = &self.sessions {
+            let folder = Folder::open(path).with_context(|| format!("--sessions {}", path.display()))?;
+            app.keep_sessions(folder);
+        }
         let listeners = std::mem::take(&mut listening.listeners);
         let places = listening.places.clone();
         let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), settings);
@@ -155,6 +164,8 @@ impl Serve {
             max_sequences: Some(self.max_sequences),
             max_batch_tokens: Some(self.max_batch_tokens),
             kv_tokens: self.kv_tokens,
+            prefix_state_bytes: self.scheduling.prefix_state_bytes(),
+            spill: self.scheduling.spill(),
             engine: self.scheduling.config(),
             ..self.answer.options(&self.load)?
         })

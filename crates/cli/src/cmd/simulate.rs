@@ -58,6 +58,9 @@ pub(crate) struct Simulate {
     /// Only look prompts up in the KV cache, whole and one after the other, as if computing took no time.
     #[arg(long)]
     cache_only: bool,
+    /// Foretell each first token when its request comes, as serve does, and say how far that was off.
+    #[arg(long, conflicts_with = "cache_only")]
+    predict: bool,
     /// Check the scheduler's books after each step.
     #[arg(long)]
     check: bool,
@@ -93,6 +96,9 @@ struct LoadArgs {
     /// How fast the requests come: 2 is twice as fast as in the trace.
     #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = positive)]
     speed: f64,
+    /// Tokens that clients allow an answer, if it is not longer: nobody knows before that it ends earlier [default: its length]
+    #[arg(long, value_name = "TOKENS", default_value_t = 0, hide_default_value = true)]
+    max_tokens: u32,
     /// This share of the clients leaves before the answer is complete.
     #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
     cancel: f64,
@@ -125,6 +131,9 @@ struct EngineArgs {
     /// Microseconds of a step, of a row of a prompt, of a row that decodes, and of a thousand positions that attention reads.
     #[arg(long, value_name = "STEP,PREFILL,DECODE,CONTEXT", default_value = "5000,100,500,2")]
     cost: Cost,
+    /// By which share of it the time of a step is off, more or less.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, value_parser = share)]
+    noise: f64,
     /// Measure the costs of steps instead: with this model, on this machine, for at most 20 seconds.
     #[arg(long, value_name = "MODEL", conflicts_with_all = ["cost", "cache_only"])]
     measure: Option<OsString>,
@@ -174,7 +183,9 @@ impl Simulate {
     fn setup(&self, policy: PolicyName, prefix_cache: Option<Eviction>, (blocks, cost): (usize, Cost)) -> Setup {
         let config = EngineConfig { policy, prefix_cache, ..self.engine.config() };
         let block_len = self.engine.block as usize;
-        Setup { config, block_len, blocks, cost, fault_every: self.load.fault_every, check: self.check }
+        let (foretells, noise, fault_every) = (self.predict, self.engine.noise, self.load.fault_every);
+        let max_tokens = self.load.max_tokens as usize;
+        Setup { config, block_len, blocks, cost, noise, max_tokens, foretells, fault_every, check: self.check }
     }
 
     /// Says a line as soon as it is known, or the table when all are.

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::report::{CaseReport, Report};
 use super::{Case, Input, Suite};
-use whinchat::{Ask, Chat, Ending, Error, GenerateOptions, Model, Sampling};
+use whinchat::{Ask, Cancel, Chat, Ending, Error, GenerateOptions, Model, Sampling};
 
 /// Scores `model` on `suite`; `progress` hears how many cases are done. A case that the model cannot take (too long, refused
 /// by its chat template) is that case's failure.
@@ -23,10 +23,11 @@ pub(crate) fn run(model: &Model, suite: &Suite, progress: &mut dyn FnMut(usize))
     }
     let mut done = suite.cases.len() - places.len();
     progress(done);
-    for (i, answer) in model.answers(places.iter().map(|place| ask(&suite.cases[*place]))) {
+    let asks = places.iter().map(|place| ask(&suite.cases[*place]));
+    for (i, inference) in model.blocking().infer_batch(asks, &Cancel::new()) {
         let case = &suite.cases[places[i]];
-        reports[places[i]] = Some(match answer {
-            Ok(answer) => CaseReport::judged(case, answer),
+        reports[places[i]] = Some(match inference.success().map_err(Error::from) {
+            Ok(mut inferred) => CaseReport::judged(case, inferred.answers.pop().unwrap_or_default()),
             Err(Error::Request(why)) => CaseReport::refused(case, why),
             Err(failed) => return Err(failed),
         });

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
+use engine::Accuracy;
 use serde_json::{Map, Value, json};
 
 use super::lookups::Lookups;
@@ -42,10 +43,15 @@ pub(crate) fn of(replayed: &Replayed, prompts: &[usize], goal: Goal) -> Map<Stri
         "busy": replayed.busy.as_secs_f64() / seconds,
         "steps": replayed.steps,
     });
-    match figures {
+    let mut figures = match figures {
         Value::Object(figures) => figures,
         _ => Map::new(),
+    };
+    if let Some(Accuracy { requests, error, inside }) = replayed.accuracy {
+        let predictions = json!({ "requests": requests, "first_token_error": error, "inside_90": inside });
+        figures.insert("predictions".to_owned(), predictions);
     }
+    figures
 }
 
 /// The figures of lookups, with their names.
@@ -85,7 +91,7 @@ fn hits(outcomes: &[Outcome], prompts: &[usize]) -> (f64, f64) {
 }
 
 /// The columns of the table: a head, and which figure it shows.
-const COLUMNS: [(&str, &str); 12] = [
+const COLUMNS: [(&str, &str); 14] = [
     ("complete", "/complete"),
     ("refused", "/refused"),
     ("first ms p50", "/first_token_ms/p50"),
@@ -98,6 +104,8 @@ const COLUMNS: [(&str, &str); 12] = [
     ("good/s", "/goodput_per_second"),
     ("tokens/s", "/tokens_per_second"),
     ("busy %", "/busy"),
+    ("foretold off %", "/predictions/first_token_error"),
+    ("inside %", "/predictions/inside_90"),
 ];
 
 /// A table of what was simulated; columns that no line has are left out.

@@ -1,10 +1,16 @@
 //! Requests of a trace before the real scheduler and the real KV cache, on a virtual clock: only the computing is left out.
 
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::time::Duration;
 
-use engine::{Arrival, Contents, EngineConfig, ExecutorLimits, Priority, RequestId, Scheduler, SequenceId};
+use engine::{
+    Accuracy, Arrival, Contents, EngineConfig, ExecutorLimits, Forecast, Prediction, Priority, RequestId, Scheduler,
+    SequenceId,
+};
 use hdrhistogram::Histogram;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
 
 use super::cost::Cost;
 use super::trace::{Job, SPAN};
@@ -20,6 +26,12 @@ pub(crate) struct Setup {
     pub(crate) blocks: usize,
     /// How long steps take.
     pub(crate) cost: Cost,
+    /// By which share of it the time of a step is off, more or less.
+    pub(crate) noise: f64,
+    /// Tokens that clients allow an answer at least; the scheduler does not know when it ends before them.
+    pub(crate) max_tokens: usize,
+    /// Whether first tokens are foretold.
+    pub(crate) foretells: bool,
     /// Every so many steps the executor fails.
     pub(crate) fault_every: Option<u64>,
     /// Checks the scheduler's books after each step.
@@ -71,6 +83,8 @@ pub(crate) struct Replayed {
     pub(crate) busy: Duration,
     /// Tokens generated.
     pub(crate) tokens: u64,
+    /// How well first tokens were foretold, if they were.
+    pub(crate) accuracy: Option<Accuracy>,
 }
 
 /// Replays `jobs`, which are in the order of their coming.
@@ -86,6 +100,7 @@ pub(crate) fn replay(jobs: &[Job], setup: &Setup) -> anyhow::Result<Replayed> {
         }
     }
     replay.replayed.time = replay.now;
+    replay.replayed.accuracy = setup.foretells.then(|| replay.forecast.accuracy());
     Ok(replay.replayed)
 }
 
@@ -96,6 +111,10 @@ struct Replay<'a> {
     /// When each had its latest token.
     latest: Vec<Duration>,
     generated: Vec<usize>,
+    forecast: Forecast,
+    /// What was expected of each that has no token yet.
+    expected: HashMap<SequenceId, Prediction>,
+    noise: ChaCha8Rng,
     /// Jobs that have come.
     come: usize,
     now: Duration,
@@ -155,6 +174,7 @@ impl<'a> Replay<'a> {
             time: Duration::ZERO,
             busy: Duration::ZERO,
             tokens: 0,
+            accuracy: None,
         };
         Replay {
             setup,
@@ -162,6 +182,9 @@ impl<'a> Replay<'a> {
             contents: Tokens { jobs, known },
             latest: vec![Duration::ZERO; jobs.len()],
             generated: vec![0; jobs.len()],
+            forecast: Forecast::default(),
+            expected: HashMap::new(),
+            noise: ChaCha8Rng::seed_from_u64(0),
             come: 0,
             now: Duration::ZERO,
             replayed,
@@ -179,7 +202,10 @@ impl<'a> Replay<'a> {
         self.scheduler.schedule(self.now, &self.contents);
         self.replayed.preemptions += self.scheduler.preempted().len() as u64;
         let work = self.scheduler.work();
-        let took = self.setup.cost.of(work);
+        // The sum of four is nearly normal, with a deviation of 1 as all of them together.
+        let off =
+            (0..4).map(|_| f64::from(self.noise.next_u32()) / f64::from(u32::MAX) - 0.5).sum::<f64>() * 3f64.sqrt();
+        let took = self.setup.cost.of(work).mul_f64((1.0 + self.setup.noise * off).max(0.1));
         self.now += took;
         self.replayed.busy += took;
         self.replayed.steps += 1;
@@ -211,16 +237,26 @@ impl<'a> Replay<'a> {
                 time: job.arrives,
                 cache_salt: None,
                 prompt: job.prompt,
+                longest: (job.prompt + job.output.max(self.setup.max_tokens)).min(longest),
                 scored: false,
                 continuations: 1,
             };
-            self.scheduler.add(SequenceId(at as u64), arrival);
+            let id = SequenceId(at as u64);
+            if self.setup.foretells {
+                let found = self.scheduler.found_of(&arrival, self.contents.tokens(id));
+                let expected = self.forecast.predict(&self.scheduler, &arrival, found, self.now);
+                self.expected.extend(expected.map(|expected| (id, expected)));
+            }
+            self.scheduler.add(id, arrival);
+            if self.setup.foretells {
+                self.scheduler.foresee(id, &self.contents);
+            }
         }
     }
 
     /// Every sequence whose tokens are computed gets its next one, and ends with its last.
     fn advance(&mut self) {
-        let Replay { scheduler, contents, latest, generated, now, replayed, .. } = self;
+        let Replay { scheduler, contents, latest, generated, now, replayed, forecast, expected, .. } = self;
         for sequence in scheduler.batch().filter(|sequence| sequence.completes() && sequence.generated() == 0) {
             replayed.outcomes[sequence.id().0 as usize].found = sequence.found();
         }
@@ -229,6 +265,9 @@ impl<'a> Replay<'a> {
             let (job, outcome) = (&contents.jobs[at], &mut replayed.outcomes[at]);
             if generated[at] == 0 {
                 outcome.first = Some(*now - job.arrives);
+                if let Some(expected) = expected.remove(&id) {
+                    forecast.learn(&expected, *now - job.arrives);
+                }
             } else {
                 let gap = *now - latest[at];
                 outcome.longest_gap = outcome.longest_gap.max(gap);

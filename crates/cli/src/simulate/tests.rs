@@ -14,7 +14,17 @@ use super::trace::{self, Job, Random};
 fn setup() -> Setup {
     let config = EngineConfig { max_batch_tokens: 100, max_sequences: 4, ..EngineConfig::default() };
     let cost = "1000,10,100,0".parse().expect("a cost");
-    Setup { config, block_len: 16, blocks: 64, cost, fault_every: None, check: true }
+    Setup {
+        config,
+        block_len: 16,
+        blocks: 64,
+        cost,
+        noise: 0.0,
+        max_tokens: 0,
+        foretells: true,
+        fault_every: None,
+        check: true,
+    }
 }
 
 fn job(millis: u64, prompt: usize, output: usize, spans: &[u32]) -> Job {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::scheduler::ensure;
-use crate::{FinishReason, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts};
+use crate::{FinishReason, Prediction, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts};
 
 /// Requests under way, by the name of their first continuation, and those that have ended.
 #[derive(Default)]
@@ -12,6 +12,8 @@ pub(crate) struct Ledger {
     open: BTreeMap<SequenceId, Open>,
     ended: Vec<RequestRecord>,
     counts: Counts,
+    /// First tokens of requests of which something was expected, and how long after their arrival they came.
+    foretold: Vec<(Prediction, Duration)>,
 }
 
 /// What was delivered since the last step.
@@ -42,6 +44,7 @@ impl Ledger {
             priority: request.priority,
             deadline: request.deadline,
             times: RequestTimes { arrived, ..RequestTimes::default() },
+            predicted: None,
             tokens: TokenCounts { prompt, ..TokenCounts::default() },
             preemptions: 0,
             reasons: Vec::with_capacity(left),
@@ -49,6 +52,22 @@ impl Ledger {
         if left > 0 {
             self.open.insert(key, Open { record, left });
         }
+    }
+
+    /// What is expected of a request.
+    pub(crate) fn foretell(&mut self, key: SequenceId, prediction: Prediction) {
+        self.change(key, |record| record.predicted = Some(prediction));
+    }
+
+    /// What was expected of a request that has not ended, and when it came.
+    pub(super) fn prediction(&self, key: SequenceId) -> Option<(Prediction, Duration)> {
+        let record = &self.open.get(&key)?.record;
+        record.predicted.map(|prediction| (prediction, record.times.arrived))
+    }
+
+    /// The first tokens since this was last asked for, of requests of which something was expected.
+    pub(crate) fn take_foretold(&mut self) -> Vec<(Prediction, Duration)> {
+        std::mem::take(&mut self.foretold)
     }
 
     pub(super) fn started(&mut self, key: SequenceId, now: Duration) {
@@ -71,6 +90,11 @@ impl Ledger {
 
     pub(super) fn token(&mut self, key: SequenceId, now: Duration) {
         self.counts.tokens += 1;
+        let Ledger { open, foretold, .. } = self;
+        if let Some(record) = open.get(&key).map(|open| &open.record).filter(|record| record.tokens.generated == 0) {
+            let took = now.saturating_sub(record.times.arrived);
+            foretold.extend(record.predicted.map(|prediction| (prediction, took)));
+        }
         self.change(key, |record| {
             record.times.first_token = record.times.first_token.or(Some(now));
             record.times.last_token = Some(now);

@@ -4,6 +4,7 @@
 //! asked what they want, and the scheduler is told who is stalled or gone; after it they get their tokens.
 
 mod ledger;
+mod sampling;
 mod stream;
 
 use std::collections::BTreeMap;
@@ -14,13 +15,14 @@ use graph::Batch;
 use ledger::Ledger;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use sampling::Hands;
 use stream::{Output, Spec, Stream};
 
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
-    Arrival, Contents, Continuation, FinishReason, Request, RequestId, SampledToken, Sampler, Scheduler, SequenceId,
-    TokenSet,
+    Arrival, Contents, Continuation, FinishReason, Prediction, Request, RequestId, SampledToken, Scheduler, SequenceId,
+    TokenSink,
 };
 
 /// A continuation's next token, or why none can be chosen.
@@ -29,6 +31,10 @@ pub(crate) type Drawn = Result<SampledToken, String>;
 impl Contents for Delivery {
     fn tokens(&self, id: SequenceId) -> &[u32] {
         self.streams.get(&id).map_or(&[], Stream::shareable)
+    }
+
+    fn ends(&self, id: SequenceId) -> Vec<usize> {
+        self.streams.get(&id).map(Stream::ends).unwrap_or_default()
     }
 }
 
@@ -41,8 +47,7 @@ pub(crate) struct Delivery {
     arrivals: u64,
     /// For requests that bring no seed.
     seeds: ChaCha8Rng,
-    /// What a token mask allows; kept for its memory.
-    allowed: TokenSet,
+    hands: Hands,
     /// Sequences that got more tokens in this step than the one that was chosen, and how many.
     pub(crate) longer: Vec<(SequenceId, usize)>,
 }
@@ -54,7 +59,7 @@ impl Delivery {
             ledger: Ledger::default(),
             arrivals: 0,
             seeds: ChaCha8Rng::seed_from_u64(seed),
-            allowed: TokenSet::default(),
+            hands: Hands::default(),
             longer: Vec::new(),
         }
     }
@@ -69,12 +74,11 @@ impl Delivery {
     ) -> Vec<(SequenceId, Arrival)> {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
-        let arrival = Arrival::of(&request, arrived);
-        let Request { id, prompt, params, stop, deadline, prompt_logprobs, continuations, .. } = request;
+        let arrival = Arrival::of(&request, arrived, limits.context);
+        let Request { id, prompt, params, stop, prompt_logprobs, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
-        let longest = prompt.len().saturating_add(stop.max_tokens).min(limits.context);
-        let spec =
-            Arc::new(Spec { request: id, key, prompt: prompt.len(), deadline, params, stop, prompt_logprobs, longest });
+        let longest = arrival.longest;
+        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), params, stop, prompt_logprobs, longest });
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
         while !outputs.is_empty() {
@@ -86,9 +90,16 @@ impl Delivery {
         sequences
     }
 
-    /// Tokens that a sequence has at most, its prompt included.
-    pub(crate) fn longest(&self, id: SequenceId) -> Option<usize> {
-        self.streams.get(&id).map(Stream::longest)
+    /// What was expected of a sequence's request, and when that came.
+    pub(crate) fn prediction(&self, id: SequenceId) -> Option<(Prediction, Duration)> {
+        self.ledger.prediction(self.streams.get(&id)?.spec.key)
+    }
+
+    /// Tells the receivers of a sequence that it is in the queue.
+    pub(crate) fn admitted(&mut self, id: SequenceId) {
+        let outputs = self.streams.get_mut(&id).into_iter().flat_map(|stream| &mut stream.outputs);
+        // One that panics is found to be gone before the next step.
+        outputs.for_each(|output| _ = output.sink.call(TokenSink::admitted));
     }
 
     /// Asks all receivers what they want, and tells the scheduler what changed.
@@ -131,28 +142,6 @@ impl Delivery {
         }
     }
 
-    /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
-    /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
-    pub(crate) fn sample(
-        &mut self,
-        scheduler: &Scheduler,
-        sampler: &mut Sampler,
-        (logits, vocab): (&[f32], usize),
-        drawn: &mut Vec<Drawn>,
-    ) {
-        drawn.clear();
-        let mut rows = logits.chunks_exact(vocab);
-        for sequence in scheduler.batch() {
-            let scored = rows.by_ref().take(sequence.scored_rows().len());
-            let Some(stream) = self.streams.get_mut(&sequence.id()) else { continue };
-            scored.for_each(|row| stream.score(row, sampler));
-            if let Some(row) = rows.by_ref().take(usize::from(sequence.completes())).next() {
-                stream.cached = sequence.found();
-                stream.sample(row, sampler, &mut self.allowed, drawn);
-            }
-        }
-    }
-
     /// Delivers the tokens of a sequence that were chosen in the step that ended at the time `now`; each continuation is a
     /// sequence of its own from then on. Adds those that go on to `living`.
     pub(crate) fn deliver(
@@ -181,12 +170,6 @@ impl Delivery {
     /// The sequences of the requests that `chosen` names.
     pub(crate) fn sequences(&self, chosen: impl Fn(RequestId) -> bool) -> Vec<SequenceId> {
         self.streams.iter().filter(|(_, stream)| chosen(stream.spec.request)).map(|(id, _)| *id).collect()
-    }
-
-    /// The sequences that must be complete by `now` and are not.
-    pub(crate) fn overdue(&self, now: Duration) -> Vec<SequenceId> {
-        let overdue = |stream: &Stream| stream.spec.deadline.is_some_and(|deadline| deadline <= now);
-        self.streams.iter().filter(|(_, stream)| overdue(stream)).map(|(id, _)| *id).collect()
     }
 
     /// Sequences that have no token yet.

@@ -41,7 +41,6 @@ pub(super) struct Spec {
     /// The request's name in the ledger.
     pub(super) key: SequenceId,
     pub(super) prompt: usize,
-    pub(super) deadline: Option<Duration>,
     pub(super) params: SamplingParams,
     pub(super) stop: StopRules,
     pub(super) prompt_logprobs: Option<usize>,
@@ -69,13 +68,16 @@ impl Stream {
         if self.spoiled { &[] } else { &self.tokens }
     }
 
-    pub(super) fn generated(&self) -> usize {
-        self.tokens.len() - self.spec.prompt
+    /// Where the prompt's first and last message end: what ends an answer ends messages too.
+    pub(super) fn ends(&self) -> Vec<usize> {
+        let is_end = |token: &u32| self.spec.stop.tokens.contains(token);
+        let prompt = &self.tokens[..self.spec.prompt];
+        let ends = [prompt.iter().position(is_end), prompt.iter().rposition(is_end)];
+        ends.into_iter().flatten().map(|at| at + 1).collect()
     }
 
-    /// Tokens that it has at most, its prompt included.
-    pub(super) fn longest(&self) -> usize {
-        self.spec.longest
+    pub(super) fn generated(&self) -> usize {
+        self.tokens.len() - self.spec.prompt
     }
 
     /// Whether it may be longer. A prompt that is only to be scored is as long as it may be.

@@ -4,6 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::evict::Eviction;
 use super::prefix::{Prefixes, Shared};
+use crate::StateSlot;
+use crate::tier::Evicted;
 
 /// A block of the KV cache. Cloning it shares the block; dropping the last clone frees it.
 #[derive(Debug)]
@@ -69,6 +71,8 @@ struct Blocks {
     prefixes: Prefixes,
     /// How many of these are kept.
     most_kept: usize,
+    /// How many states are kept with them.
+    most_states: usize,
 }
 
 impl BlockAllocator {
@@ -88,6 +92,7 @@ impl BlockAllocator {
             warm: 0,
             prefixes: Prefixes::new(total, eviction),
             most_kept: usize::MAX,
+            most_states: 0,
         };
         BlockAllocator { pool: Arc::new(Pool(Mutex::new(blocks))), total }
     }
@@ -95,6 +100,21 @@ impl BlockAllocator {
     /// Keeps the contents of so many blocks that nobody holds.
     pub(super) fn keep(&mut self, blocks: usize) {
         self.pool.lock().most_kept = blocks;
+    }
+
+    /// Gives what is found names that hold elsewhere, and writes down what is evicted.
+    pub(super) fn keep_keys(&self) {
+        self.pool.lock().prefixes.keyed = true;
+    }
+
+    /// What was evicted since this was last asked for.
+    pub(super) fn take_evicted(&self) -> Vec<Evicted> {
+        std::mem::take(&mut self.pool.lock().prefixes.evicted)
+    }
+
+    /// Keeps so many states with blocks.
+    pub(super) fn keep_states(&mut self, states: usize) {
+        self.pool.lock().most_states = states;
     }
 
     /// Free blocks that have memory: who gets one next finds it there.
@@ -134,6 +154,12 @@ impl BlockAllocator {
         self.pool.lock().prefixes.idle()
     }
 
+    /// Blocks that can be filled and let go without being forgotten at once.
+    pub(super) fn room(&self) -> usize {
+        let blocks = self.pool.lock();
+        blocks.available().min(blocks.most_kept)
+    }
+
     /// The block that holds `tokens` after what `parent` and the blocks before it hold, if there is one.
     pub(super) fn find(&self, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> Option<BlockId> {
         let mut blocks = self.pool.lock();
@@ -159,10 +185,45 @@ impl BlockAllocator {
         }
     }
 
-    /// Takes note that a sequence uses these blocks of others.
+    /// Takes note that a sequence uses these blocks of others, and the state after the last one.
     pub(super) fn used_again(&self, found: &[BlockId]) {
         let mut blocks = self.pool.lock();
         found.iter().for_each(|block| blocks.prefixes.hit(block.index));
+        found.iter().next_back().into_iter().for_each(|block| blocks.prefixes.states.hit(block.index));
+    }
+
+    /// States that are kept with blocks.
+    pub(super) fn states(&self) -> usize {
+        self.pool.lock().prefixes.states.len()
+    }
+
+    /// The slot with the state after `block`, if it is kept.
+    pub(super) fn state_after(&self, block: &BlockId) -> Option<u32> {
+        self.pool.lock().prefixes.states.get(block.index)
+    }
+
+    /// Keeps the state after `block` as long as the block can be found; says whether it is kept.
+    pub(super) fn keep_state(&self, block: &BlockId, slot: StateSlot) -> bool {
+        let mut blocks = self.pool.lock();
+        let Blocks { prefixes, most_states, .. } = &mut *blocks;
+        if !prefixes.has(block.index) || *most_states == 0 {
+            return false;
+        }
+        prefixes.states.insert(block.index, slot);
+        while prefixes.states.len() > *most_states {
+            prefixes.evict_state();
+        }
+        true
+    }
+
+    /// Takes back the state after `block`, unless somebody has gone on from it.
+    pub(super) fn unused_state(&self, block: u32) -> Option<StateSlot> {
+        self.pool.lock().prefixes.states.remove_unused(block)
+    }
+
+    /// Takes back the state that was used least recently.
+    pub(super) fn evict_state(&self) -> Option<StateSlot> {
+        self.pool.lock().prefixes.evict_state()
     }
 
     /// A step begins: blocks let go from now on were used later than those before.

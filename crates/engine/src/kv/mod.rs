@@ -1,11 +1,17 @@
 //! The paged KV cache: blocks that free themselves, and the tables that name them. The memory itself is the executor's.
 
 mod blocks;
+mod checkpoints;
 mod evict;
+mod key;
 mod prefix;
 
 pub use blocks::{BlockAllocator, BlockId};
 pub use evict::Eviction;
+pub use key::TierKey;
+
+use crate::StateSlot;
+use crate::tier::Evicted;
 
 /// The blocks of a cache and how many positions each holds.
 #[derive(Debug)]
@@ -14,6 +20,19 @@ pub struct KvCache {
     block_len: usize,
     /// Whether full blocks are shared by who has the same tokens.
     shares: bool,
+    /// Of models with recurrent layers: states that are kept at most. A sequence can go on only where there is one.
+    states: Option<usize>,
+}
+
+/// What others have computed of a sequence.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The blocks to go on from.
+    pub blocks: Vec<BlockId>,
+    /// The slot with the state after them, of models with recurrent layers.
+    pub state: Option<u32>,
+    /// Blocks from the sequence's first that the cache has. Where these are more than can be used, their states are missing.
+    pub known: usize,
 }
 
 impl KvCache {
@@ -21,7 +40,7 @@ impl KvCache {
     /// blocks of others that began with the same tokens, also after those have ended.
     pub fn new(blocks: usize, block_len: usize, prefixes: Option<Eviction>) -> KvCache {
         let blocks = BlockAllocator::with_eviction(blocks, prefixes.unwrap_or_default());
-        KvCache { blocks, block_len: block_len.max(1), shares: prefixes.is_some() }
+        KvCache { blocks, block_len: block_len.max(1), shares: prefixes.is_some(), states: None }
     }
 
     /// Keeps so many positions at most that nobody uses.
@@ -29,6 +48,14 @@ impl KvCache {
     pub fn keeping(mut self, positions: usize) -> KvCache {
         self.blocks.keep(positions / self.block_len);
         self
+    }
+
+    /// For a model with recurrent layers: a prefix is a state too, and so many of them are kept at most.
+    #[must_use]
+    pub fn recurrent(mut self, states: usize) -> KvCache {
+        let states = if self.shares { states } else { 0 };
+        self.blocks.keep_states(states);
+        KvCache { states: Some(states), ..self }
     }
 
     /// The blocks.
@@ -87,6 +114,72 @@ impl KvCache {
             found.push(block);
         }
         found
+    }
+
+    /// As [`KvCache::find`], as far as a sequence can go on from it: to the last block after which a state is kept, of models
+    /// with recurrent layers.
+    pub fn resume(&self, before: &[BlockId], salt: Option<&str>, tokens: &[u32]) -> Found {
+        let mut blocks = self.find(before, salt, tokens);
+        let known = before.len() + blocks.len();
+        if self.states.is_none() {
+            return Found { blocks, state: None, known };
+        }
+        let states = blocks.iter().enumerate().rev();
+        let last =
+            states.map(|(at, block)| (at + 1, self.blocks.state_after(block))).find(|(_, state)| state.is_some());
+        let (usable, state) = last.unwrap_or_default();
+        blocks.truncate(usable);
+        Found { blocks, state, known }
+    }
+
+    /// Blocks that can be filled for later sequences; none if these find nothing.
+    pub(crate) fn room(&self) -> usize {
+        if self.shares { self.blocks.room() } else { 0 }
+    }
+
+    /// Gives blocks names that hold elsewhere, and writes down what is evicted.
+    pub(crate) fn keep_keys(&self) {
+        self.blocks.keep_keys();
+    }
+
+    /// What was evicted since this was last asked for, in order.
+    pub(crate) fn take_evicted(&self) -> Vec<Evicted> {
+        self.blocks.take_evicted()
+    }
+
+    /// Whether a sequence can go on only where a state is kept too.
+    pub(crate) fn is_recurrent(&self) -> bool {
+        self.states.is_some()
+    }
+
+    /// Whether states are kept.
+    pub(crate) fn keeps_states(&self) -> bool {
+        self.states.is_some_and(|most| most > 0)
+    }
+
+    /// States that are kept.
+    pub fn states(&self) -> usize {
+        self.blocks.states()
+    }
+
+    /// Whether the state after `block` is kept.
+    pub(crate) fn has_state(&self, block: &BlockId) -> bool {
+        self.blocks.state_after(block).is_some()
+    }
+
+    /// Keeps the state after `block`, which others can find, until its slot or the block is needed. Says whether it does.
+    pub fn keep_state(&self, block: &BlockId, slot: StateSlot) -> bool {
+        self.blocks.keep_state(block, slot)
+    }
+
+    /// Takes back the state after the block of this index, unless somebody has gone on from it.
+    pub(crate) fn unused_state(&self, block: u32) -> Option<StateSlot> {
+        self.blocks.unused_state(block)
+    }
+
+    /// Takes back the kept state that was used least recently.
+    pub fn evict_state(&self) -> Option<StateSlot> {
+        self.blocks.evict_state()
     }
 
     /// Lets others find the blocks of a table, which hold the first `filled` tokens: the full ones after the first `shared`,

@@ -7,7 +7,13 @@
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use graph::MemoryPart;
+
+use super::checkpoints::Checkpoints;
 use super::evict::{Eviction, Rule, Usage};
+use super::key::TierKey;
+use crate::StateSlot;
+use crate::tier::Evicted;
 
 /// The tree.
 #[derive(Debug)]
@@ -21,6 +27,11 @@ pub(super) struct Prefixes {
     /// Blocks in the tree that nobody holds.
     idle: usize,
     now: u64,
+    /// States that follow blocks in the tree, of models with recurrent layers.
+    pub(super) states: Checkpoints,
+    /// Whether nodes have names that hold elsewhere, and what was evicted since that was last asked for.
+    pub(super) keyed: bool,
+    pub(super) evicted: Vec<Evicted>,
 }
 
 type Place = (Option<u32>, u64);
@@ -33,6 +44,8 @@ struct Node {
     tokens: Box<[u32]>,
     children: usize,
     usage: Usage,
+    /// Its name elsewhere, if it has one.
+    key: Option<Box<TierKey>>,
 }
 
 /// What became of a block that was to be shared.
@@ -54,6 +67,9 @@ impl Prefixes {
             rule: eviction.rule(blocks),
             idle: 0,
             now: 0,
+            states: Checkpoints::default(),
+            keyed: false,
+            evicted: Vec::new(),
         }
     }
 
@@ -88,10 +104,28 @@ impl Prefixes {
         }
         let depth = above.flatten().map_or(0, |depth| depth + 1);
         let usage = Usage { hits: 0, last: self.now, depth, content: place.1 };
+        let key = self.keyed.then(|| {
+            let above = parent.and_then(|parent| self.nodes[parent as usize].as_ref()?.key.as_deref().copied());
+            Box::new(above.unwrap_or_else(|| TierKey::root(salt)).then(tokens))
+        });
         let salt = salt.filter(|_| parent.is_none()).map(Box::from);
         self.places.insert(place, block);
-        self.nodes[block as usize] = Some(Node { place, salt, tokens: tokens.into(), children: 0, usage });
+        self.nodes[block as usize] = Some(Node { place, salt, tokens: tokens.into(), children: 0, usage, key });
         Shared::Inserted
+    }
+
+    /// Takes out the state that was used least recently.
+    pub(super) fn evict_state(&mut self) -> Option<StateSlot> {
+        let (block, slot) = self.states.evict()?;
+        if let Some(key) = self.nodes[block as usize].as_ref().and_then(|node| node.key.as_deref()) {
+            self.evicted.push(Evicted { key: key.state(), part: MemoryPart::State(slot.index()) });
+        }
+        Some(slot)
+    }
+
+    /// Whether a block is in the tree.
+    pub(super) fn has(&self, block: u32) -> bool {
+        self.nodes[block as usize].is_some()
     }
 
     /// Somebody found a block and computes on it.
@@ -125,6 +159,12 @@ impl Prefixes {
         let block = self.rule.evict()?;
         let node = self.nodes[block as usize].take()?;
         self.places.remove(&node.place);
+        let state = self.states.remove(block);
+        if let Some(key) = node.key {
+            self.evicted.push(Evicted { key: *key, part: MemoryPart::Block(block) });
+            let state = state.map(|slot| Evicted { key: key.state(), part: MemoryPart::State(slot.index()) });
+            self.evicted.extend(state);
+        }
         self.idle -= 1;
         if let (Some(above), Some(parent)) = (node.place.0, self.parent(node.place)) {
             parent.children -= 1;
@@ -163,6 +203,7 @@ impl Prefixes {
         if let Some((_, block)) = nodes().find(|(node, block)| node.children != children[*block as usize]) {
             return Err(format!("block {block} has {} children", children[block as usize]));
         }
+        self.states.check(|block| self.has(block))?;
         let counted = (self.places.len(), self.idle, self.rule.len());
         let due = (nodes().count(), idle, leaves);
         if counted == due { Ok(()) } else { Err(format!("places, idle blocks, leaves: {counted:?}, not {due:?}")) }

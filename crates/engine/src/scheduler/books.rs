@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Scheduler, SchedulerLimits, Sequence, Stage};
+use crate::forecast::Answers;
 use crate::{KvCache, LatencyModel, StateSlots, Work};
 
 impl Scheduler {
@@ -14,6 +15,11 @@ impl Scheduler {
     /// How long steps take.
     pub fn latency(&self) -> &LatencyModel {
         &self.latency
+    }
+
+    /// How long answers are.
+    pub(crate) fn answers(&self) -> &Answers {
+        &self.answers
     }
 
     /// The blocks and who holds them.
@@ -97,8 +103,9 @@ impl Scheduler {
         }
         let used = self.cache.blocks().used();
         ensure(used == owners.len(), || format!("{used} blocks used, {} in tables", owners.len()))?;
-        let (used, held) = (self.states.used(), self.running.iter().map(|s| s.slots.len()).sum::<usize>());
-        ensure(used == held, || format!("{used} state slots used, {held} held"))?;
+        let held = self.running.iter().map(|s| s.slots.len()).sum::<usize>();
+        let (used, kept) = (self.states.used(), self.cache.states());
+        ensure(used == held + kept, || format!("{used} state slots used, {held} held, {kept} kept"))?;
         self.cache.check()
     }
 }

@@ -7,16 +7,20 @@
 //! for [`PATIENCE`]; then it gives way before anyone else does.
 
 mod books;
+mod checkpoints;
 mod plan;
+mod restored;
 mod sequence;
 
 use std::time::Duration;
 
 pub(crate) use books::ensure;
+pub(crate) use restored::Wanted;
 use sequence::Stage;
 pub use sequence::{Arrival, Sequence, SequenceId};
 
-use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, LatencyModel, Policy, StateSlots};
+use crate::forecast::Answers;
+use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, LatencyModel, Policy, StateSlot, StateSlots};
 
 /// How long a sequence may hold blocks that others need while its receiver does not read. A stopped client must not stop
 /// the others; a slow one should not pay for its prompt twice.
@@ -26,6 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub trait Contents {
     /// The tokens of a sequence; none if others shall not find them.
     fn tokens(&self, id: SequenceId) -> &[u32];
+
+    /// Where in a sequence's prompt later ones are likely to part from it: the ends of its first and its last message.
+    fn ends(&self, _id: SequenceId) -> Vec<usize> {
+        Vec::new()
+    }
 }
 
 /// Knows no tokens: nothing is shared.
@@ -50,6 +59,7 @@ pub struct Scheduler {
     /// How long a step may take in which somebody decodes.
     goal: Option<Duration>,
     latency: LatencyModel,
+    answers: Answers,
     step: Step,
 }
 
@@ -76,8 +86,10 @@ struct Step {
     /// Tokens found in the cache.
     found: usize,
     copies: Vec<(u32, u32)>,
-    /// From the last forks; kept until a batch is computed.
+    /// From the last forks, and from and to states that are kept; kept until a batch is computed.
     state_copies: Vec<(u32, u32)>,
+    /// Sequences of the batch, by their index into `running`, whose states before it are copied into these slots to be kept.
+    checkpoints: Vec<(usize, StateSlot)>,
     started: Vec<SequenceId>,
     preempted: Vec<SequenceId>,
 }
@@ -85,9 +97,11 @@ struct Step {
 impl Scheduler {
     /// An empty queue, for an executor with these limits. Settings beyond them are cut to them.
     pub fn new(config: &EngineConfig, limits: ExecutorLimits, policy: Box<dyn Policy>) -> Scheduler {
-        // A prefix of a model with recurrent layers is a state too, which is not kept.
-        let prefixes = config.prefix_cache.filter(|_| limits.state_slots == 0);
-        let cache = KvCache::new(limits.kv_blocks, limits.block_len, prefixes);
+        let cache = KvCache::new(limits.kv_blocks, limits.block_len, config.prefix_cache);
+        let cache = match limits.state_slots {
+            0 => cache,
+            slots => cache.recurrent(config.prefix_states.unwrap_or(slots)),
+        };
         let longest = config.context.min(cache.positions());
         let kept = config.prefix_tokens.unwrap_or((cache.positions() / 4).max(longest));
         let cache = cache.keeping(kept);
@@ -101,8 +115,8 @@ impl Scheduler {
             context: longest,
         };
         let (waiting, running, step) = (Vec::new(), Vec::new(), Step::default());
-        let (goal, latency) = (config.max_step, LatencyModel::default());
-        Scheduler { waiting, running, cache, states, limits, policy, goal, latency, step }
+        let (goal, latency, answers) = (config.max_step, LatencyModel::default(), Answers::default());
+        Scheduler { waiting, running, cache, states, limits, policy, goal, latency, answers, step }
     }
 
     /// Queues a sequence. `id` is above all that came before; it has at most [`SchedulerLimits::sequences`] continuations
@@ -112,6 +126,30 @@ impl Scheduler {
         let mut sequence = Sequence::new(id, arrival);
         sequence.rank.0 = self.policy.rank(&sequence, now);
         insert(&mut self.waiting, sequence);
+    }
+
+    /// Takes note of what the cache has of a sequence in the queue, for what is expected of it and of others.
+    pub fn foresee(&mut self, id: SequenceId, contents: &impl Contents) {
+        let Some(sequence) = self.waiting.iter().find(|sequence| sequence.id == id) else { return };
+        let found = self.found_of(&sequence.arrival, contents.tokens(id));
+        if let Some(sequence) = self.find(id) {
+            sequence.foreseen = found;
+        }
+    }
+
+    /// Tokens that the cache has of a request with these tokens.
+    pub fn found_of(&self, arrival: &Arrival, tokens: &[u32]) -> usize {
+        if arrival.scored {
+            return 0;
+        }
+        self.cache.resume(&[], arrival.cache_salt.as_deref(), tokens).blocks.len() * self.cache.block_len()
+    }
+
+    /// A sequence as it would stand in the queue, behind all that are its equals.
+    pub(crate) fn as_if_waiting(&self, arrival: &Arrival, now: Duration) -> Sequence {
+        let mut sequence = Sequence::new(SequenceId(u64::MAX), arrival.clone());
+        sequence.rank.0 = self.policy.rank(&sequence, now);
+        sequence
     }
 
     /// Takes out a sequence that has ended; its blocks are free with it.
@@ -125,7 +163,11 @@ impl Scheduler {
     /// Says how many continuations a sequence still stands for.
     pub fn narrow(&mut self, id: SequenceId, continuations: usize) {
         if let Some(sequence) = self.find(id) {
+            let (ended, generated) = (sequence.continuations > continuations, sequence.generated());
             sequence.narrow(continuations);
+            if ended && generated > 0 {
+                self.answers.learn(generated, false);
+            }
         }
         self.sweep();
     }
@@ -145,10 +187,11 @@ impl Scheduler {
         self.sort(now);
         self.make_room(now, contents);
         let decoding = self.decode(now);
-        let chunk = self.chunk(now, decoding);
+        let chunk = self.chunk(now);
         let budget = self.prefill(chunk, contents);
         self.admit(now, decoding, budget, contents);
         self.collect();
+        self.keep_states();
     }
 
     /// The sequences of the step, decoding ones first. Each computes [`Sequence::rows`] tokens after
@@ -203,6 +246,7 @@ impl Scheduler {
             let shared = (sequence.prefix.shared, filled);
             sequence.prefix.shared = self.cache.share(&mut sequence.blocks, shared, salt, tokens);
         }
+        self.states_kept();
         self.policy.computed(&mut self.step.batch.iter().map(|&at| &self.running[at]));
     }
 
@@ -220,7 +264,10 @@ impl Scheduler {
             sequence.computed();
             if completes {
                 living.clear();
+                let before = sequence.continuations;
                 next(sequence.id, &mut living);
+                let (generated, whole) = (sequence.generated() + 1, sequence.tokens_left() <= 1);
+                (living.len()..before).for_each(|_| self.answers.learn(generated, whole));
                 sequence.go_on(&living, &mut forks, &mut self.step.state_copies);
             }
         }
@@ -238,7 +285,10 @@ impl Scheduler {
 
     /// Takes note that the batch could not be computed: its sequences end. Gives their names.
     pub fn abandon(&mut self) -> Vec<SequenceId> {
+        self.step.checkpoints.clear();
         let end = |at: usize| {
+            // What its slot holds is not its state any more.
+            self.running[at].slots.clear();
             self.running[at].continuations = 0;
             self.running[at].id
         };
@@ -254,6 +304,7 @@ impl Scheduler {
 
     /// Forgets what has ended; its blocks are free with it.
     fn sweep(&mut self) {
+        self.leave_states();
         self.running.retain(|sequence| !sequence.ended());
         self.waiting.retain(|sequence| !sequence.ended());
     }
@@ -264,6 +315,7 @@ impl Step {
         self.batch.clear();
         self.found = 0;
         self.copies.clear();
+        self.checkpoints.clear();
         self.started.clear();
         self.preempted.clear();
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Contents, PATIENCE, Scheduler, Sequence, Stage, Step, insert};
-use crate::{BlockId, Load, Work};
+use crate::{Found, Load, Work};
 
 /// Rows of prompts in a step that misses its goal in any case.
 const LEAST_ROWS: usize = 8;
@@ -29,7 +29,7 @@ impl Scheduler {
                     self.preempt(victim);
                     preempted = true;
                 }
-                Some(found) if std::mem::take(&mut preempted) => _ = self.start(next, found, 0),
+                Some(found) if std::mem::take(&mut preempted) => _ = self.start(next, found, 0, contents),
                 Some(_) => return,
             }
         }
@@ -60,22 +60,30 @@ impl Scheduler {
         planned
     }
 
-    /// Rows of prompts beside so many that decode: as many as fit the goal, if there is one, but so many that prompts go on;
-    /// else as the policy says.
-    pub(super) fn chunk(&self, now: Duration, decoding: usize) -> usize {
-        let left = self.limits.rows - decoding;
-        let goal = self.goal.filter(|_| decoding > 0);
+    /// Rows of prompts in the step.
+    pub(super) fn chunk(&self, now: Duration) -> usize {
         let decode = self.running.iter().filter(|s| s.rows > 0).fold(Work::default(), Work::and);
         let next = self.running.iter().find(|s| s.rows == 0 && !s.stalled()).map_or(0, Sequence::cached);
-        let fit = goal.and_then(|goal| self.latency.rows_within(goal, decode, next, left));
-        fit.map_or_else(|| self.policy.chunk(&self.load(now, decoding)), |rows| rows.max(LEAST_ROWS)).min(left)
+        self.rows_beside(decode, next, now)
+    }
+
+    /// Rows of prompts, the first at a position, beside what decodes: as many as fit the goal, if there is one, but so many that
+    /// prompts go on; else as the policy says.
+    pub(crate) fn rows_beside(&self, decode: Work, position: usize, now: Duration) -> usize {
+        let left = self.limits.rows.saturating_sub(decode.decode_rows);
+        let goal = self.goal.filter(|_| decode.decode_rows > 0);
+        let fit = goal.and_then(|goal| self.latency.rows_within(goal, decode, position, left));
+        let by_policy = || self.policy.chunk(&self.load(now, decode.decode_rows));
+        fit.map_or_else(by_policy, |rows| rows.max(LEAST_ROWS)).min(left)
     }
 
     /// Plans chunks of the prompts under way; returns the rows left. Their blocks were reserved when they started, or by [`Scheduler::decode`].
     pub(super) fn prefill(&mut self, mut budget: usize, contents: &impl Contents) -> usize {
         let Scheduler { running, cache, step, .. } = self;
         for sequence in running.iter_mut().filter(|s| s.rows == 0 && !s.stalled() && !s.decodes()) {
-            step.found += sequence.catch_up(cache, contents);
+            let (found, state) = sequence.catch_up(cache, contents);
+            step.found += found;
+            step.resume(sequence, state);
             step.plan(sequence, budget);
             budget -= sequence.rows;
         }
@@ -87,7 +95,7 @@ impl Scheduler {
         while budget > 0 {
             let Some(next) = self.waiting.iter().position(|sequence| !sequence.stalled()) else { return };
             if let Some(found) = self.fits(&self.waiting[next], now, decoding, contents) {
-                budget -= self.start(next, found, budget);
+                budget -= self.start(next, found, budget, contents);
             } else if let Some(victim) = self.victim(&self.waiting[next], now) {
                 self.preempt(victim);
             } else {
@@ -98,32 +106,29 @@ impl Scheduler {
 
     /// If there is room for all its continuations and all its tokens, and the policy agrees: the blocks with its first
     /// tokens that the cache has already.
-    fn fits(
-        &self,
-        sequence: &Sequence,
-        now: Duration,
-        decoding: usize,
-        contents: &impl Contents,
-    ) -> Option<Vec<BlockId>> {
+    fn fits(&self, sequence: &Sequence, now: Duration, decoding: usize, contents: &impl Contents) -> Option<Found> {
         let continuations: usize = self.running.iter().map(|running| running.continuations).sum();
-        if continuations + sequence.continuations > self.limits.sequences || !self.states.fit(sequence.continuations) {
+        let slots = self.states.slots_for(sequence.continuations);
+        if continuations + sequence.continuations > self.limits.sequences || slots > self.free_slots() {
             return None;
         }
         // What is found and held by nobody else is not free from here on.
         let tokens = if sequence.scores() { &[] } else { contents.tokens(sequence.id) };
-        let found = self.cache.find(&[], sequence.arrival.cache_salt.as_deref(), tokens);
-        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens) - found.len());
+        let found = self.cache.resume(&[], sequence.arrival.cache_salt.as_deref(), tokens);
+        let (load, blocks) = (self.load(now, decoding), self.cache.blocks_for(sequence.tokens) - found.blocks.len());
         (blocks <= load.free_blocks && self.policy.admit(sequence, blocks, &load)).then_some(found)
     }
 
     /// Moves a sequence of the queue that fits among the running, with the blocks that it found; returns the rows it gets.
-    fn start(&mut self, next: usize, found: Vec<BlockId>, budget: usize) -> usize {
+    fn start(&mut self, next: usize, found: Found, budget: usize, contents: &impl Contents) -> usize {
         let mut sequence = self.waiting.remove(next);
-        self.step.found += sequence.take(&self.cache, found);
+        self.step.found += sequence.take(&self.cache, found.blocks);
         let reserved =
             self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies);
         debug_assert!(reserved, "the free blocks were counted");
-        sequence.slots = self.states.take(sequence.continuations);
+        sequence.slots = self.take_slots(sequence.continuations);
+        self.step.resume(&sequence, found.state);
+        sequence.checkpoints.planned = self.checkpoints(&sequence, found.known, contents);
         self.step.plan(&mut sequence, budget);
         if std::mem::replace(&mut sequence.stage, Stage::Running) == Stage::New {
             self.step.started.push(sequence.id);

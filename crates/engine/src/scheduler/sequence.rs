@@ -28,6 +28,8 @@ pub struct Arrival {
     pub cache_salt: Option<Arc<str>>,
     /// Tokens of its prompt, at least one.
     pub prompt: usize,
+    /// Tokens that it has at most, its prompt included.
+    pub longest: usize,
     /// Whether the logits of the prompt's tokens are wanted too.
     pub scored: bool,
     /// Continuations that share the prompt, at least one; once it is computed, each becomes a sequence of its own.
@@ -35,8 +37,9 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// A request that came at the time `time`, as one sequence.
-    pub fn of(request: &Request, time: Duration) -> Arrival {
+    /// A request that came at the time `time`, as one sequence of `context` tokens at most.
+    pub fn of(request: &Request, time: Duration, context: usize) -> Arrival {
+        let prompt = request.prompt.tokens().len();
         Arrival {
             request: request.id,
             priority: request.priority,
@@ -44,7 +47,8 @@ impl Arrival {
             tenant: request.tenant.clone(),
             time,
             cache_salt: request.cache_salt.clone(),
-            prompt: request.prompt.tokens().len(),
+            prompt,
+            longest: prompt.saturating_add(request.stop.max_tokens).min(context),
             scored: request.prompt_logprobs.is_some(),
             continuations: request.continuations.len(),
         }
@@ -67,6 +71,11 @@ pub struct Sequence {
     /// A slot for each continuation while it runs, of models with recurrent layers. The first holds the state after the
     /// `cached` tokens; the others are kept for the forks.
     pub(super) slots: Vec<StateSlot>,
+    pub(super) checkpoints: Checkpoints,
+    /// Tokens of the prompt that the cache had when it came.
+    pub(super) foreseen: usize,
+    /// Whether the second tier was asked for it since it came into the queue.
+    pub(super) looked_after: bool,
     /// Rows in the current batch.
     pub(super) rows: usize,
     pub(super) stalled_since: Option<Duration>,
@@ -84,6 +93,15 @@ pub(super) struct Prefix {
     pub(super) found: usize,
     /// Tokens from the front whose logits are not wanted, or not any more. The last one's are whenever it is computed.
     pub(super) scored: usize,
+}
+
+/// Where the states of a sequence are kept for later ones, of models with recurrent layers.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Checkpoints {
+    /// Positions in its prompt, ends of blocks, in ascending order: steps end there.
+    pub(super) planned: Vec<usize>,
+    /// The block after which the latest state of its answer is kept.
+    pub(super) latest: Option<u32>,
 }
 
 /// Where a sequence is.
@@ -109,6 +127,9 @@ impl Sequence {
             blocks: Vec::new(),
             prefix: Prefix { shared: 0, found: 0, scored },
             slots: Vec::new(),
+            checkpoints: Checkpoints::default(),
+            foreseen: 0,
+            looked_after: false,
             rows: 0,
             stalled_since: None,
             stage: Stage::New,
@@ -144,6 +165,21 @@ impl Sequence {
     /// Tokens from the front that the cache holds.
     pub fn cached(&self) -> usize {
         self.cached
+    }
+
+    /// Tokens that may follow, at least one.
+    pub(crate) fn tokens_left(&self) -> usize {
+        self.arrival.longest.saturating_sub(self.tokens).max(1)
+    }
+
+    /// Tokens that need not be computed when it starts, as far as that was known when it came.
+    pub(crate) fn foreseen(&self) -> usize {
+        self.foreseen
+    }
+
+    /// Whether it is served before another one.
+    pub(crate) fn comes_before(&self, other: &Sequence) -> bool {
+        self.rank < other.rank
     }
 
     /// Tokens to be computed before the next one can be chosen.
@@ -199,7 +235,7 @@ impl Sequence {
 
     /// How many of `most` rows at most it can compute next if only so many may have logits.
     pub(super) fn rows_within(&self, most: usize, outputs: usize) -> usize {
-        let most = self.pending().min(most);
+        let most = self.pending().min(most).min(self.until_checkpoint());
         let wanted = |rows: usize| self.scored_of(rows).len() + usize::from(rows == self.pending());
         if wanted(most) <= outputs {
             return most;
@@ -207,6 +243,12 @@ impl Sequence {
         let unscored = self.prefix.scored.saturating_sub(self.cached);
         let fewer = if self.scores() { unscored + outputs } else { most };
         fewer.min(most.saturating_sub(1))
+    }
+
+    /// Rows until a state is to be kept.
+    fn until_checkpoint(&self) -> usize {
+        let next = self.checkpoints.planned.iter().find(|position| **position > self.cached);
+        next.map_or(usize::MAX, |position| position - self.cached)
     }
 
     /// The prompt's last token is worth nothing to it, as no token of the prompt follows.
@@ -238,6 +280,8 @@ impl Sequence {
     pub(super) fn release(&mut self) {
         self.blocks.clear();
         self.slots.clear();
+        self.checkpoints = Checkpoints::default();
+        self.looked_after = false;
         (self.cached, self.prefix.shared) = (0, 0);
         if self.generated() == 0 {
             self.prefix.found = 0;
@@ -262,20 +306,22 @@ impl Sequence {
         tokens
     }
 
-    /// Goes on from blocks that others have computed since it started; gives the tokens it need not compute.
-    pub(super) fn catch_up(&mut self, cache: &KvCache, contents: &impl Contents) -> usize {
+    /// Goes on from blocks that others have computed since it started; gives the tokens it need not compute, and the slot
+    /// with the state to go on from.
+    pub(super) fn catch_up(&mut self, cache: &KvCache, contents: &impl Contents) -> (usize, Option<u32>) {
         if self.scores() || !cache.filled(self.cached, self.prefix.shared) {
-            return 0;
+            return (0, None);
         }
         let salt = self.arrival.cache_salt.as_deref();
-        let found = cache.find(&self.blocks[..self.prefix.shared], salt, contents.tokens(self.id));
-        self.take(cache, found)
+        let found = cache.resume(&self.blocks[..self.prefix.shared], salt, contents.tokens(self.id));
+        (self.take(cache, found.blocks), found.state)
     }
 
     /// Stands for fewer continuations than before.
     pub(super) fn narrow(&mut self, continuations: usize) {
         self.continuations = continuations;
-        self.slots.truncate(continuations);
+        // One that has ended may leave its state to others.
+        self.slots.truncate(continuations.max(1));
     }
 
     /// Goes on with a token more as the sequences in `living`, itself among them or not; the others become `forks`, which
@@ -307,6 +353,9 @@ impl Sequence {
             blocks: self.blocks.clone(),
             prefix: self.prefix,
             slots: slot.into_iter().collect(),
+            checkpoints: Checkpoints::default(),
+            foreseen: 0,
+            looked_after: false,
             rows: 0,
             stalled_since: None,
             stage: Stage::Running,

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use engine::{Executor, ExecutorError, ExecutorLimits};
-use graph::{Batch, Span};
+use engine::{Executor, ExecutorError, ExecutorLimits, Spread};
+use graph::{Batch, MemoryPart, Span};
 
 /// Tokens that exist.
 pub(crate) const VOCAB: usize = 32;
@@ -36,6 +36,8 @@ pub(crate) struct Bench {
     pub(crate) log: Vec<(usize, usize, usize)>,
     /// Blocks whose memory went back to the system.
     pub(crate) forgotten: usize,
+    /// States whose memory went back to the system.
+    pub(crate) forgotten_states: usize,
     /// The first broken promise.
     pub(crate) broken: Option<String>,
 }
@@ -168,6 +170,11 @@ impl Fake {
         Ok(())
     }
 
+    fn block(&self, block: u32) -> std::ops::Range<usize> {
+        let start = block as usize * self.limits.block_len;
+        start..start + self.limits.block_len
+    }
+
     /// The first two tokens of a sequence, or the one there is.
     fn first_two(&self, batch: &Batch, span: &Span) -> Vec<u32> {
         let table = &batch.blocks[span.table.clone()];
@@ -224,6 +231,70 @@ impl Executor for Fake {
             let start = *block as usize * self.limits.block_len;
             self.slots[start..start + self.limits.block_len].fill(None);
         }
+    }
+
+    fn spread(&self) -> Arc<dyn Spread> {
+        Arc::new(Unruly)
+    }
+
+    fn save(&mut self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        let words: Vec<u64> = match part {
+            MemoryPart::Block(block) => {
+                let held = &self.slots[self.block(block)];
+                held.iter().flatten().flat_map(|s| [s.position as u64, u64::from(s.token), s.prefix]).collect()
+            }
+            MemoryPart::State(slot) => {
+                self.states[slot as usize].into_iter().flat_map(|(seen, prefix)| [seen as u64, prefix]).collect()
+            }
+        };
+        bytes.extend(words.iter().flat_map(|word| word.to_le_bytes()));
+        !words.is_empty()
+    }
+
+    fn load(&mut self, part: MemoryPart, bytes: &[u8]) -> bool {
+        let words: Vec<u64> = bytes.as_chunks().0.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        match part {
+            MemoryPart::Block(block) => {
+                let range = self.block(block);
+                let slot = |word: &[u64]| Slot { position: word[0] as usize, token: word[1] as u32, prefix: word[2] };
+                let held: Vec<_> = words.chunks_exact(3).map(|word| Some(slot(word))).collect();
+                let fits = held.len() == range.len();
+                if fits {
+                    self.slots[range].copy_from_slice(&held);
+                }
+                fits
+            }
+            MemoryPart::State(slot) => {
+                let fits = words.len() == 2;
+                if fits {
+                    self.states[slot as usize] = Some((words[0] as usize, words[1]));
+                }
+                fits
+            }
+        }
+    }
+
+    fn forget_states(&mut self, slots: &[u32]) {
+        let mut bench = self.bench.lock().unwrap();
+        bench.forgotten_states += slots.len();
+        slots.iter().for_each(|slot| self.states[*slot as usize] = None);
+    }
+}
+
+/// Does work from its end, on two threads, or not at all.
+struct Unruly;
+
+impl Spread for Unruly {
+    fn each(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
+        match tasks {
+            0..6 => (0..tasks).rev().for_each(work),
+            6 => std::thread::scope(|scope| {
+                scope.spawn(|| (0..3).for_each(work));
+                (3..6).for_each(work);
+            }),
+            _ => {}
+        }
+        tasks <= 6
     }
 }
 

@@ -1,6 +1,9 @@
 //! Executors that fail, and what becomes of the requests they had and of the engine.
 
-use engine::{FAILURES_IN_A_ROW, StopRules};
+use std::cell::Cell;
+use std::time::Duration;
+
+use engine::{FAILURES_IN_A_ROW, FinishReason, Request, StopRules};
 
 use crate::executor::Fault;
 use crate::scene::Scene;
@@ -80,4 +83,69 @@ fn a_broken_executor_ends_everything_at_once() {
     let queued = "0 tokens, Failed(\"the executor is broken: the machine has burnt down\") 2+0";
     scene.check_clients(&[of_batch, of_batch, queued, queued, queued, "0 tokens, Length 1+0"]);
     assert!(scene.engine.failure().is_some());
+}
+
+#[test]
+fn a_step_that_hangs_makes_late_who_has_a_deadline_and_changes_nobody_else() {
+    let answers = |hangs: bool| {
+        let mut scene = Scene::new(64, 4, 16);
+        let (stop, deadline) = (StopRules { max_tokens: 6, ..StopRules::default() }, Some(Duration::from_millis(500)));
+        scene.ask_as(vec![1, 2, 3], 1, |request| Request { stop, deadline, ..request }).submit(5, 2, 6);
+        // The clock is asked before and after.
+        let asked = Cell::new(0);
+        let clock = || {
+            asked.set(asked.get() + 1);
+            Duration::from_secs(if hangs && asked.get() > 2 { 1 } else { 0 })
+        };
+        for _ in 0..20 {
+            scene.engine.step(&clock);
+            scene.engine.check().unwrap();
+        }
+        assert!(scene.engine.is_idle() && scene.engine.stats().kv_blocks_used == 0);
+        let tokens = [0, 1, 2].map(|client| scene.inboxes[client].lock().unwrap().tokens.clone());
+        let reason = scene.inboxes[0].lock().unwrap().finish.as_ref().expect("it has ended").reason.clone();
+        (tokens, reason)
+    };
+    let ((undisturbed, whole), (disturbed, late)) = (answers(false), answers(true));
+    assert_eq!((whole, late), (FinishReason::Length, FinishReason::Deadline));
+    assert_eq!(disturbed[1..], undisturbed[1..]);
+    assert!(undisturbed[0].starts_with(&disturbed[0]) && disturbed[0].len() < 6, "{disturbed:?}");
+}
+
+#[test]
+fn every_kth_batch_that_fails_ends_its_own_and_the_rest_are_what_they_are_alone() {
+    for every in [2, 3, 5, 7] {
+        let run = |fails: bool| {
+            let mut scene = Scene::new(16, 3, 32);
+            (0..30).for_each(|i| _ = scene.submit(2 + i % 9, 1 + i % 2, 1 + i % 5));
+            for step in 1..2000 {
+                if scene.engine.is_idle() {
+                    break;
+                }
+                if fails && step % every == 0 {
+                    scene.fail(FAULTS[step / every % FAULTS.len()].0);
+                }
+                scene.engine.step(&|| scene.now);
+                scene.engine.check().unwrap();
+            }
+            assert!(
+                scene.engine.is_idle() && scene.engine.stats().kv_blocks_used == 0 && scene.engine.failure().is_none()
+            );
+            let ends = scene.inboxes.iter().map(|inbox| {
+                let inbox = inbox.lock().unwrap();
+                (inbox.tokens.clone(), inbox.finish.as_ref().expect("everyone hears the end").reason.clone())
+            });
+            ends.collect::<Vec<_>>()
+        };
+        let (whole, hit) = (run(false), run(true));
+        let failed = hit.iter().filter(|(_, reason)| matches!(reason, FinishReason::Failed(_))).count();
+        assert!(failed > 0 && failed < hit.len(), "{failed} of {}", hit.len());
+        for ((tokens, _), (got, reason)) in whole.iter().zip(&hit) {
+            let right = match reason {
+                FinishReason::Failed(why) => !why.is_empty() && tokens.starts_with(got),
+                _ => got == tokens,
+            };
+            assert!(right, "every {every}: {got:?} {reason:?}, alone {tokens:?}");
+        }
+    }
 }

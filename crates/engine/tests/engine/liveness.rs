@@ -24,6 +24,7 @@ const CONFIG: EngineConfig = EngineConfig {
     seed: 1,
     prefix_cache: None,
     prefix_tokens: None,
+    prefix_states: None,
     policy: PolicyName::FirstCome,
     max_step: None,
 };

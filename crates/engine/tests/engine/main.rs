@@ -1,11 +1,13 @@
 //! The engine as its users see it: single behaviours, the thread around it, and the simulator.
 
+mod admission;
 mod behaviour;
 mod channel;
 mod driver;
 mod encoder;
 mod executor;
 mod faults;
+mod hybrids;
 mod inbox;
 mod liveness;
 mod masks;
@@ -14,5 +16,7 @@ mod prefixes;
 mod real;
 mod records;
 mod scene;
+mod sessions;
 mod simulator;
 mod states;
+mod tiers;

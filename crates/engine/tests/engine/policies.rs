@@ -55,8 +55,9 @@ impl Stage {
     fn add(&mut self, prompt: usize, priority: Priority) -> &mut Stage {
         let (request, time) = (RequestId(self.next), self.now);
         let (deadline, tenant, cache_salt) = (None, None, None);
+        let (scored, continuations, longest) = (false, 1, 32);
         let arrival =
-            Arrival { request, priority, deadline, tenant, time, cache_salt, prompt, scored: false, continuations: 1 };
+            Arrival { request, priority, deadline, tenant, time, cache_salt, prompt, longest, scored, continuations };
         self.scheduler.add(SequenceId(self.next), arrival);
         self.next += 1;
         self
@@ -168,6 +169,7 @@ fn add(stage: &mut Stage, millis: u64, (priority, deadline, tenant, prompt): (Pr
         time,
         cache_salt: None,
         prompt,
+        longest: 32,
         scored: false,
         continuations: 1,
     };

@@ -90,9 +90,75 @@ fn what_may_be_wrong_is_not_kept() {
     }
 }
 
+/// Submits prompts of `1..=shared` and then `rest`, for a token each.
+fn talk(scene: &mut Scene, shared: u32, rest: &[u32], expect: &[&str]) {
+    let prompt = (1..=shared).map(|i| i % 32).chain(rest.iter().copied()).collect();
+    scene.ask(prompt, 1, StopRules { max_tokens: 1, tokens: [31].into(), ..StopRules::default() }).check(expect);
+}
+
 #[test]
-fn models_with_recurrent_layers_share_nothing() {
+fn a_prompt_of_a_recurrent_model_goes_on_from_the_state_near_its_end() {
+    let mut scene = Scene::with_states(64, 4, 32, 8);
+    // A step ends where the state is kept.
+    talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10", "p4 d0 r0 w0 b0"]);
+    // The same again; with another end; and longer, from the state that the first has left behind at its end.
+    talk(&mut scene, 30, &[9; 10], &["p4 d0 r0 w0 b0 f36"]);
+    talk(&mut scene, 30, &[9, 9, 9, 9, 9, 9, 8, 8], &["p2 d0 r0 w0 b0 f36"]);
+    talk(&mut scene, 30, &[9; 13], &["p3 d0 r0 w0 b0 f40"]);
+    check_found(&scene, &[0, 36, 36, 40]);
+    let stats = scene.engine.stats();
+    assert_eq!((stats.states_used, stats.states, stats.states_kept > 1), (0, 8, true));
+}
+
+#[test]
+fn a_state_is_kept_where_messages_end_and_where_prompts_part() {
+    let mut scene = Scene::with_states(64, 4, 64, 8);
+    // A message ends after 34 tokens; its last whole block after 32.
+    let first: Vec<u32> = [5, 5, 5, 31].into_iter().chain([6; 20]).collect();
+    talk(&mut scene, 30, &first, &["p32 d0 r1 w0 b14", "p22 d0 r0 w0 b0"]);
+    let second: Vec<u32> = [5, 5, 5, 31].into_iter().chain([7; 20]).collect();
+    talk(&mut scene, 30, &second, &["p22 d0 r0 w0 b0 f32"]);
+    // Others part where no message ends: the second one that does keeps a state there, and the third finds it.
+    let mut scene = Scene::with_states(64, 4, 64, 8);
+    talk(&mut scene, 30, &[[1; 8], [8; 8], [8; 8]].concat(), &["p52 d0 r1 w0 b14", "p2 d0 r0 w0 b0"]);
+    talk(&mut scene, 30, &[[1; 8], [9; 8], [9; 8]].concat(), &["p36 d0 r1 w0 b14", "p18 d0 r0 w0 b0"]);
+    talk(&mut scene, 30, &[[1; 8], [7; 8], [7; 8]].concat(), &["p18 d0 r0 w0 b0 f36"]);
+}
+
+#[test]
+fn sequences_take_the_slots_of_kept_states() {
+    let mut scene = Scene::with_states(64, 4, 64, 2);
+    talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10", "p4 d0 r0 w0 b0"]);
+    let kept = scene.engine.stats().states_kept;
+    scene.submit(3, 2, 2).check(&["p3 d0 r2 w0 b1"]);
+    let stats = scene.engine.stats();
+    assert_eq!((kept, stats.states_used, stats.states_kept), (2, 2, 0));
+    scene.finish();
+    talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10", "p4 d0 r0 w0 b0"]);
+}
+
+#[test]
+fn a_recurrent_conversation_goes_on_from_its_last_answer() {
     let mut scene = Scene::with_states(64, 4, 16, 4);
-    scene.submit(10, 1, 1).check(&["p10 d0 r0 w0 b0"]);
-    scene.submit(10, 1, 1).check(&["p10 d0 r0 w0 b0"]);
+    scene.submit(6, 1, 8).finish();
+    let mut talk: Vec<u32> = (1..=6).collect();
+    talk.extend(&scene.inboxes[0].lock().unwrap().tokens);
+    talk.extend([9, 9, 9]);
+    // Fourteen tokens were there, of which thirteen had been computed; the state was kept after twelve.
+    scene.ask(talk, 1, StopRules { max_tokens: 1, ..StopRules::default() }).check(&["p5 d0 r0 w0 b0 f12"]);
+}
+
+#[test]
+fn what_may_be_wrong_is_no_state_to_go_on_from() {
+    for fault in [Fault::Error, Fault::Nan, Fault::Panic] {
+        let mut scene = Scene::with_states(64, 4, 16, 4);
+        talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10"]);
+        scene.fail(fault).check(&["p4 d0 r0 w0 b0"]);
+        talk(
+            &mut scene,
+            30,
+            &[9; 10],
+            if fault == Fault::Nan { &["p4 d0 r0 w0 b0 f36"] } else { &["p36 d0 r1 w0 b10"] },
+        );
+    }
 }

@@ -8,7 +8,7 @@ use engine::{
     SamplingParams, SinkState, StopRules, TokenEvent, TokenSink,
 };
 use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
-use graph::{Backend, Interpreter, KvType, Limits};
+use graph::{Backend, Graph, Interpreter, KvType, Limits};
 
 /// Keeps tokens with their log-probabilities, which tell more than the tokens do.
 #[derive(Clone, Default)]
@@ -30,12 +30,22 @@ impl TokenSink for Tokens {
 fn engine(toy: &ToyConfig, kv_blocks: usize, prefix_cache: Option<Eviction>) -> Engine<BackendExecutor<Interpreter>> {
     let (graph, weights) = toy_model(toy);
     let weights = upload(&Interpreter, &graph, &weights);
+    engine_of(&graph, weights, kv_blocks, prefix_cache)
+}
+
+/// Of any graph.
+pub(crate) fn engine_of(
+    graph: &Graph,
+    weights: Vec<Arc<Vec<f32>>>,
+    kv_blocks: usize,
+    prefix_cache: Option<Eviction>,
+) -> Engine<BackendExecutor<Interpreter>> {
     let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
     let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
-    let program = Interpreter.compile(&graph, weights, limits).unwrap();
+    let program = Interpreter.compile(graph, weights, limits).unwrap();
     let (max_batch_tokens, max_sequences) = (16, 8);
-    let config = EngineConfig { max_batch_tokens, max_sequences, context: 48, prefix_cache, ..EngineConfig::default() };
-    Engine::new(BackendExecutor::new(Interpreter, program, limits, toy.vocab), config, ())
+    let config = EngineConfig { max_batch_tokens, max_sequences, context: 40, prefix_cache, ..EngineConfig::default() };
+    Engine::new(BackendExecutor::new(Interpreter, program, limits, graph.output_width()), config, ())
 }
 
 /// A request for `n` continuations; where their tokens will be.
@@ -106,23 +116,40 @@ fn a_conversation_that_goes_on_from_what_the_cache_kept_says_what_it_does_withou
     let toys = [
         ToyConfig { window: Some(6), ..plain.clone() },
         ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..plain.clone() },
+        ToyConfig { recurrent: Some(ToyRecurrence::Scan(2)), ..plain.clone() },
         plain,
     ];
-    for (toy, shares) in toys.iter().zip([true, false, true]) {
-        let (mut keeping, mut forgetting) = (engine(toy, 20, Some(Eviction::Lru)), engine(toy, 20, None));
-        let mut prompt: Vec<u32> = vec![3, 1, 4, 1, 5];
-        for turn in 0..2 {
-            let answers = [&mut keeping, &mut forgetting].map(|engine| {
-                let sinks = ask(engine, turn, prompt.clone(), 2);
-                finish(engine);
-                sinks.iter().map(taken).collect::<Vec<_>>()
-            });
-            assert_eq!(answers[0], answers[1], "turn {turn} of {toy:?}");
-            prompt.extend(&answers[0][0].1);
-            prompt.extend([9, 2, 6]);
-        }
-        // The first turn had 5 + 14 tokens, the last of which nobody computed: four full blocks of four.
-        let found = (keeping.stats().found_tokens, forgetting.stats().found_tokens);
-        assert_eq!(found, (if shares { 16 } else { 0 }, 0), "{toy:?}");
+    for toy in &toys {
+        let (mut keeping, mut forgetting) = (engine(toy, 24, Some(Eviction::Lru)), engine(toy, 24, None));
+        converse(&mut keeping, &mut forgetting, &format!("{toy:?}"));
     }
+}
+
+/// Two engines of the same model, of which one keeps prefixes, say the same: in two turns of a conversation, and when they are
+/// asked again what is long enough for its state to be kept within.
+pub(crate) fn converse(
+    keeping: &mut Engine<BackendExecutor<Interpreter>>,
+    forgetting: &mut Engine<BackendExecutor<Interpreter>>,
+    model: &str,
+) {
+    let mut same = |id: u64, prompt: &[u32]| {
+        let answers = [&mut *keeping, &mut *forgetting].map(|engine| {
+            let sinks = ask(engine, id, prompt.to_vec(), 2);
+            finish(engine);
+            sinks.iter().map(taken).collect::<Vec<_>>()
+        });
+        assert_eq!(answers[0], answers[1], "{model}, prompt {prompt:?}");
+        assert!(answers[0].iter().all(|(tokens, _)| !tokens.is_empty()), "{model}");
+        let found = (keeping.stats().found_tokens, forgetting.stats().found_tokens);
+        (answers[0][0].1.clone(), found)
+    };
+    let mut prompt: Vec<u32> = vec![3, 1, 4, 1, 5];
+    prompt.extend(same(0, &prompt).0);
+    prompt.extend([9, 2, 6]);
+    // The first turn had 5 + 14 tokens, the last of which nobody computed: four full blocks of four.
+    assert_eq!(same(1, &prompt).1, (16, 0), "{model}");
+    let long: Vec<u32> = (0..36).map(|i| (i * i + 3) % 17).collect();
+    assert_eq!(same(2, &long).1, (16, 0), "{model}");
+    let other: Vec<u32> = long[..34].iter().copied().chain([1, 2, 3]).collect();
+    assert_eq!((same(3, &other).1, same(4, &long).1), ((48, 0), (80, 0)), "{model}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::{
     Continuation, Engine, EngineConfig, Eviction, Observer, Prompt, Request, RequestId, RequestRecord, SinkState,
-    StepReport, StopRules, Work,
+    StepReport, StopRules, Tier, Work,
 };
 
 use crate::executor::{Fake, Fault};
@@ -36,6 +36,12 @@ impl Scene {
     /// With a model that has recurrent layers, and so many slots for their states.
     pub(crate) fn with_states(rows: usize, sequences: usize, blocks: usize, slots: usize) -> Scene {
         Scene::of(Fake::new(64, 16, blocks, 4).with_states(slots), (rows, sequences), Some(Eviction::Lru))
+    }
+
+    /// With a second tier.
+    pub(crate) fn tier(mut self, tier: impl Tier + 'static) -> Scene {
+        self.engine = self.engine.with_tier(Box::new(tier));
+        self
     }
 
     fn of(executor: Fake, (rows, sequences): (usize, usize), prefix_cache: Option<Eviction>) -> Scene {
@@ -107,9 +113,9 @@ impl Scene {
         self.engine.executor().bench.lock().unwrap().log.len()
     }
 
-    /// Slots of recurrent states in use.
+    /// Slots of recurrent states that sequences use.
     pub(crate) fn slots(&self) -> usize {
-        self.engine.scheduler().states().used()
+        self.engine.stats().states_used
     }
 
     /// What each client has got.

@@ -43,6 +43,22 @@ impl Cache {
         }
     }
 
+    /// What a block holds in each layer; `None` if there is no such block.
+    pub(super) fn block(&self, block: u32) -> impl Iterator<Item = Option<&[f32]>> {
+        self.layers.iter().flatten().map(move |layer| {
+            let len = self.block_len * 2 * layer.shape.width();
+            layer.words.get(block as usize * len..)?.get(..len)
+        })
+    }
+
+    pub(super) fn block_mut(&mut self, block: u32) -> impl Iterator<Item = Option<&mut [f32]>> {
+        let block_len = self.block_len;
+        self.layers.iter_mut().flatten().map(move |layer| {
+            let len = block_len * 2 * layer.shape.width();
+            layer.words.get_mut(block as usize * len..)?.get_mut(..len)
+        })
+    }
+
     pub(super) fn write(&mut self, layer: usize, batch: &Batch, k: &[f32], v: &[f32]) {
         let (block_len, kv_type) = (self.block_len, self.kv_type);
         let Layer { shape, words } = self.layers[layer].as_mut().expect(CHECKED);

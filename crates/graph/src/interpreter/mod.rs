@@ -9,7 +9,8 @@ mod rowwise;
 use std::sync::Arc;
 
 use crate::{
-    Backend, BackendError, Batch, Device, End, Graph, Layout, Limits, Node, Op, Product, WeightId, WeightInfo, rules,
+    Backend, BackendError, Batch, Device, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product, WeightId,
+    WeightInfo, rules,
 };
 use attention::{Cache, Ragged};
 use recurrent::States;
@@ -83,6 +84,30 @@ impl Backend for Interpreter {
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
         &program.values[program.graph.output().value.index()]
+    }
+
+    fn save(&self, program: &Program, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        let words: Option<Vec<&[f32]>> = match part {
+            MemoryPart::Block(block) => program.cache.block(block).collect(),
+            MemoryPart::State(slot) => program.states.slot(slot).collect(),
+        };
+        let Some(words) = words else { return false };
+        bytes.extend(words.into_iter().flatten().flat_map(|word| word.to_le_bytes()));
+        true
+    }
+
+    fn load(&self, program: &mut Program, part: MemoryPart, bytes: &[u8]) -> bool {
+        let words: Option<Vec<&mut [f32]>> = match part {
+            MemoryPart::Block(block) => program.cache.block_mut(block).collect(),
+            MemoryPart::State(slot) => program.states.slot_mut(slot).collect(),
+        };
+        let Some(words) = words else { return false };
+        let (saved, rest) = bytes.as_chunks();
+        let fits = rest.is_empty() && saved.len() == words.iter().map(|words| words.len()).sum::<usize>();
+        if fits {
+            words.into_iter().flatten().zip(saved).for_each(|(word, saved)| *word = f32::from_le_bytes(*saved));
+        }
+        fits
     }
 }
 

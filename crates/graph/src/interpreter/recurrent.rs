@@ -32,6 +32,15 @@ impl States {
         }
     }
 
+    /// The state in a slot, in each layer; `None` if there is no such slot.
+    pub(super) fn slot(&self, slot: u32) -> impl Iterator<Item = Option<&[f32]>> {
+        self.layers.iter().map(move |(len, words)| words.get(slot as usize * len..)?.get(..*len))
+    }
+
+    pub(super) fn slot_mut(&mut self, slot: u32) -> impl Iterator<Item = Option<&mut [f32]>> {
+        self.layers.iter_mut().map(move |(len, words)| words.get_mut(slot as usize * *len..)?.get_mut(..*len))
+    }
+
     /// Calls `row` with the state of each row's sequence and the row's number, in the order of the rows.
     fn each(&mut self, layer: usize, batch: &Batch, mut row: impl FnMut(&mut [f32], usize)) {
         let (len, words) = &mut self.layers[layer];

@@ -16,7 +16,7 @@ mod weight;
 use std::num::NonZero;
 use std::sync::{Arc, Mutex};
 
-use graph::{Backend, BackendError, Batch, Device, Graph, Layout, Limits, WeightInfo};
+use graph::{Backend, BackendError, Batch, Device, Graph, Layout, Limits, MemoryPart, WeightInfo};
 
 pub use program::Program;
 pub use simd::Isa;
@@ -124,5 +124,22 @@ impl Backend for Cpu {
 
     fn forget(&self, program: &mut Program, blocks: &[u32]) {
         program.forget(blocks);
+    }
+
+    fn forget_states(&self, program: &mut Program, slots: &[u32]) {
+        program.forget_states(slots);
+    }
+
+    fn spread(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
+        let turn = self.shared.turns.take();
+        turn.map(|_turn| lock(&self.shared.pool).run(tasks, &|_, task| work(task))).is_some()
+    }
+
+    fn save(&self, program: &Program, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        program.save(part, bytes)
+    }
+
+    fn load(&self, program: &mut Program, part: MemoryPart, bytes: &[u8]) -> bool {
+        program.load(part, bytes)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tensor::DType;
 
-use graph::{BackendError, Batch, Elem, Graph, Limits, Node, Op, Plan, Rows, Step, ValueId, ValueInfo};
+use graph::{BackendError, Batch, Elem, Graph, Limits, MemoryPart, Node, Op, Plan, Rows, Step, ValueId, ValueInfo};
 
 use super::Cpu;
 use super::memory::{Buffer, Shared};
@@ -76,6 +76,21 @@ impl Program {
 
     pub(crate) fn forget(&mut self, blocks: &[u32]) {
         self.memories.forget(blocks);
+    }
+
+    /// Gives the memory of the recurrent states in these slots back to the system.
+    pub(crate) fn forget_states(&mut self, slots: &[u32]) {
+        self.memories.forget_states(slots);
+    }
+
+    /// Adds what a part of the memories holds to `bytes`; says whether there is such a part.
+    pub(crate) fn save(&self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        self.memories.save(part, bytes)
+    }
+
+    /// Lets a part of the memories hold what was saved of one; says whether it was one.
+    pub(crate) fn load(&mut self, part: MemoryPart, bytes: &[u8]) -> bool {
+        self.memories.load(part, bytes)
     }
 
     pub(crate) fn output(&self) -> &[f32] {

@@ -40,3 +40,17 @@ impl Urgency {
         service.time_limit = service.time_limit.or(self.time_limit);
     }
 }
+
+/// Letters of a stream's key at most.
+const LONGEST_KEY: usize = 256;
+
+/// Reads `X-Stream-Key`: whoever comes again with it finds the stream that it names, where streams are kept.
+///
+/// # Errors
+/// If it is no text, or too long.
+pub(super) fn stream_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("x-stream-key") else { return Ok(None) };
+    let message = format!("X-Stream-Key must be a text of 1 to {LONGEST_KEY} ASCII letters.");
+    let key = key.to_str().ok().filter(|key| (1..=LONGEST_KEY).contains(&key.len()));
+    key.map(|key| Some(key.to_owned())).ok_or_else(|| Problem::of(Kind::InvalidValue, "X-Stream-Key", message))
+}

@@ -28,6 +28,7 @@ use axum::response::{IntoResponse, Response};
 use self::headers::Urgency;
 use crate::http::body::{self, Whole};
 use crate::http::{Settings, log};
+use crate::scheduling::{self, Wanted};
 use crate::{App, Kind, Problem};
 
 use self::stream::Framing;
@@ -173,17 +174,15 @@ async fn begin<D: Dialect>(
     parse: impl FnOnce(&App, &[u8]) -> Result<Call<D>, Problem> + Send + 'static,
 ) -> Result<Begun<D>, Problem> {
     let urgency = Urgency::of(&head.headers)?;
-    blocking(app, move |app| {
-        let Call { model, mut ask, stream, mut dialect } = parse(app, &body)?;
+    let key = headers::stream_key(&head.headers)?;
+    let ((mut dialect, stream), model, generation) = scheduling::begin(app, move |app| {
+        let Call { model, mut ask, stream, dialect } = parse(app, &body)?;
         ask.iter_mut().for_each(|ask| urgency.apply(ask));
-        let (model, generation) = match &ask {
-            Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,
-            None => (app.model(model.as_deref())?, None),
-        };
-        dialect.answered_by(&model, generation.as_ref().map_or(0, Generation::choices));
-        Ok((generation, dialect, stream))
+        Ok(Wanted { rest: (dialect, stream), model, ask, key: key.filter(|_| stream) })
     })
-    .await
+    .await?;
+    dialect.answered_by(&model, generation.as_ref().map_or(0, Generation::choices));
+    Ok((generation, dialect, stream))
 }
 
 /// Answers a request for which nothing is generated.
@@ -199,7 +198,7 @@ async fn reply(
 }
 
 /// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     app: Arc<App>,
     work: impl FnOnce(&App) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -217,7 +216,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
-fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
+pub(crate) fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
     loop {
         let model = app.model(name)?;
         match model.begin(ask) {

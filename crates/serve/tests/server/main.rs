@@ -19,6 +19,7 @@ mod page;
 mod python;
 mod rank;
 mod responses;
+mod sessions;
 mod specification;
 mod streams;
 mod structured;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::support::{Server, chat, completion, matches, with};
+use crate::support::{CONTEXT, Server, chat, completion, matches, with};
 
 #[tokio::test]
 async fn texts_and_tokens_are_turned_into_each_other() {
@@ -88,8 +88,13 @@ async fn problems_are_told_as_openai_does() {
 #[tokio::test]
 async fn the_scheduler_says_who_runs() {
     let server = Server::start().await;
-    let idle = json!({ "object": "scheduler", "model": "tiny", "scheduler_type": "continuous-batching", "active_workers": 0,
-                       "queued_tasks": 0, "available_capacity": 64, "total_capacity": 64, "running": [], "waiting": [] });
+    // Places in the queue, or blocks of the KV cache.
+    let (kind, capacity) = match cfg!(feature = "parking-lot-scheduler") {
+        false => ("continuous-batching", 64),
+        true => ("parking-lot", 4 * CONTEXT / 16),
+    };
+    let idle = json!({ "object": "scheduler", "model": "tiny", "scheduler_type": kind, "active_workers": 0, "queued_tasks": 0,
+                       "available_capacity": capacity, "total_capacity": capacity, "running": [], "waiting": [] });
     let answer = server.get("/v1/scheduler").await;
     assert!(answer.head.status == 200 && matches(&idle, &answer.json()), "{}", answer.json());
     let mut client = Client::connect(server.address).await;

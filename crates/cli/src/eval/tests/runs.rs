@@ -2,7 +2,7 @@
 
 use crate::eval::{CaseReport, Report, Suite, run};
 use serde_json::{Value, json};
-use whinchat::{Answer, Ask, Ending, Error, GenerateOptions, Input, Model, Reason, Sampling};
+use whinchat::{Answer, Ask, Cancel, Ending, Error, GenerateOptions, Input, Model, Reason, Sampling};
 
 use super::{folder, model, varied_cases};
 
@@ -130,10 +130,12 @@ fn many_prompts_at_once_give_what_each_gives_alone() {
     let model = model(4);
     let prompt = |i: usize| if i == 7 { "a b c d e f ".repeat(200) } else { format!("The bird {i}") };
     let mut seen = vec![false; 30];
-    for (i, answer) in model.answers((0..30).map(|i| ask(&prompt(i), &greedy(1 + i)))) {
+    for (i, inference) in model.blocking().infer_batch((0..30).map(|i| ask(&prompt(i), &greedy(1 + i))), &Cancel::new())
+    {
         assert!(!std::mem::replace(&mut seen[i], true), "{i} came twice");
-        match answer {
-            Ok(answer) => {
+        match inference.success().map_err(Error::from) {
+            Ok(inferred) => {
+                let answer = &inferred.answers[0];
                 assert_eq!(answer.usage.generated, 1 + i);
                 assert_eq!(answer.text, model.generate(&prompt(i), &greedy(1 + i)).expect("an answer"), "{i}");
             }
@@ -151,13 +153,13 @@ fn answers_stop_at_stop_strings_and_dropping_them_cancels() {
     let stop = whole.chars().skip(20).take(2).collect::<String>();
     let mut options = greedy(200);
     options.ending.strings = vec![stop.clone()];
-    let stopped: Vec<_> = model.answers((0..20).map(|_| ask("The", &options))).collect();
+    let stopped: Vec<_> = model.blocking().infer_batch((0..20).map(|_| ask("The", &options)), &Cancel::new()).collect();
     assert_eq!(stopped.len(), 20);
-    for (_, answer) in stopped {
-        let answer = answer.expect("an answer");
+    for (_, inference) in stopped {
+        let answer = &inference.success().expect("an answer").answers[0];
         assert_eq!((Some(answer.text.as_str()), answer.reason), (whole.split(&stop).next(), Some(Reason::Stop)));
     }
-    let mut answers = model.answers((0..1000).map(|_| ask("The", &greedy(200))));
+    let mut answers = model.blocking().infer_batch((0..1000).map(|_| ask("The", &greedy(200))), &Cancel::new());
     assert!(answers.next().is_some());
     drop(answers);
     assert_eq!(model.generate("The", &greedy(40)).expect("there is room"), whole);

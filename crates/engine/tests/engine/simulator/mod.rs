@@ -21,6 +21,7 @@ use order::Order;
 use crate::executor::{Fake, Fault, VOCAB};
 use crate::inbox::Inbox;
 use crate::policies::Urgent;
+use crate::tiers::Drawer;
 
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test has no command line")]
@@ -38,7 +39,7 @@ fn every_answer_is_the_one_its_request_gets_alone() {
     }
     eprintln!("{total:?}");
     let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, .. } = total;
-    let Memory { found, scored, forgotten } = total.memory;
+    let Memory { found, resumed, scored, forgotten, forgotten_states, restored } = total.memory;
     let often = [
         forks,
         preempted,
@@ -50,8 +51,11 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         done,
         masked,
         found,
+        resumed,
         scored,
         forgotten,
+        forgotten_states,
+        restored,
         total.overdue,
     ];
     let enough = often.iter().all(|count| *count > 100) && total.gave_up > 3;
@@ -84,10 +88,16 @@ struct Totals {
 struct Memory {
     /// Tokens found in the cache.
     found: usize,
+    /// Of these, those of models with recurrent layers.
+    resumed: usize,
     /// Continuations whose prompt was scored, and nothing of it taken from the cache.
     scored: usize,
     /// Blocks whose memory went back to the system.
     forgotten: usize,
+    /// States whose memory did.
+    forgotten_states: usize,
+    /// Blocks and states that came back from the second tier.
+    restored: usize,
 }
 
 /// A run.
@@ -134,6 +144,14 @@ fn by_name(number: usize) -> (Box<dyn Policy>, Option<Duration>) {
     }
 }
 
+/// With a second tier, sometimes, which forgets, sometimes.
+fn tiered(engine: Engine<Fake>, dice: &mut Dice) -> Engine<Fake> {
+    if !dice.chance(0.6) {
+        return engine;
+    }
+    engine.with_tier(Box::new(Drawer::new(dice.upto(100), Some(dice.number()))))
+}
+
 impl World {
     fn new(seed: u64) -> World {
         let mut dice = Dice::new(seed);
@@ -149,6 +167,7 @@ impl World {
             seed,
             prefix_cache: dice.chance(0.7).then(|| Eviction::ALL[dice.upto(4)]),
             prefix_tokens: dice.chance(0.3).then(|| dice.upto(blocks * block_len)),
+            prefix_states: dice.chance(0.3).then(|| dice.upto(4)),
             ..EngineConfig::default()
         };
         let records = Arc::default();
@@ -159,8 +178,8 @@ impl World {
             fair,
             faulty: if fair { 0.0 } else { faulty },
             bound,
+            engine: tiered(Engine::with_policy(executor, config, Recorder(Arc::clone(&records)), policy), &mut dice),
             dice,
-            engine: Engine::with_policy(executor, config, Recorder(Arc::clone(&records)), policy),
             config,
             records,
             longest: config.context.min(blocks * block_len),
@@ -193,7 +212,11 @@ impl World {
         }
         let stats = self.engine.stats();
         ensure(self.engine.is_idle() && stats.kv_blocks_used == 0, || format!("it does not end: {stats:?}"))?;
-        total.memory.forgotten += self.engine.executor().bench.lock().unwrap().forgotten;
+        let bench = self.engine.executor().bench.lock().unwrap();
+        total.memory.forgotten += bench.forgotten;
+        total.memory.forgotten_states += bench.forgotten_states;
+        drop(bench);
+        total.memory.restored += stats.restored as usize;
         total.gave_up += usize::from(self.engine.failure().is_some());
         self.clients.iter().try_for_each(|client| self.judge(client, total))?;
         self.audit()
@@ -283,11 +306,13 @@ impl World {
                 format!("{prompt:?} is passed over: {report:?} {:?}", bench.seen)
             })?;
         }
+        let stats = self.engine.stats();
         self.preempted += report.preempted;
         total.preempted += report.preempted;
         total.cancelled += report.cancelled;
         total.stalled += report.stalled;
         total.memory.found += report.found;
+        total.memory.resumed += if stats.states > 0 { report.found } else { 0 };
         total.forks += bench.log.last().map_or(0, |(_, _, copies)| *copies);
         Ok(())
     }

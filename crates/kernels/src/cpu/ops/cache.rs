@@ -78,6 +78,17 @@ impl Layer {
         }
     }
 
+    /// What a block holds; `None` if there is no such block.
+    pub(crate) fn block(&self, block: u32) -> Option<&[u8]> {
+        let size = self.block_size();
+        Some(self.data.get(block as usize * size..)?.get(..size)?.as_flattened())
+    }
+
+    pub(crate) fn block_mut(&mut self, block: u32) -> Option<&mut [u8]> {
+        let size = self.block_size();
+        Some(self.data.get_mut(block as usize * size..)?.get_mut(..size)?.as_flattened_mut())
+    }
+
     /// Tiles that a block's positions take.
     #[inline]
     pub(super) fn tiles(&self) -> usize {

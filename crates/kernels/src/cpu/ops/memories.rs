@@ -1,6 +1,6 @@
 //! The memories of a program's layers.
 
-use graph::{BackendError, Batch, Graph, Limits, Memory};
+use graph::{BackendError, Batch, Graph, Limits, Memory, MemoryPart};
 
 use super::{Layer, States};
 
@@ -40,6 +40,50 @@ impl Memories {
     /// Gives the memory of these blocks back to the system, in every layer.
     pub(crate) fn forget(&mut self, blocks: &[u32]) {
         self.kv.iter_mut().for_each(|layer| layer.forget(blocks));
+    }
+
+    /// Gives the memory of the states in these slots back, in every layer.
+    pub(crate) fn forget_states(&mut self, slots: &[u32]) {
+        self.states.iter_mut().for_each(|states| states.forget(slots));
+    }
+
+    /// Adds what a part holds, layer by layer, to `bytes`; says whether there is such a part.
+    pub(crate) fn save(&self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        match part {
+            MemoryPart::Block(block) => {
+                self.kv.iter().all(|layer| layer.block(block).map(|held| bytes.extend(held)).is_some())
+            }
+            MemoryPart::State(slot) => self.states.iter().all(|states| {
+                let words = states.slot(slot).map(|state| state.iter().flat_map(|word| word.to_le_bytes()));
+                words.map(|words| bytes.extend(words)).is_some()
+            }),
+        }
+    }
+
+    /// Lets a part hold what was saved of one; says whether it was one of such layers.
+    pub(crate) fn load(&mut self, part: MemoryPart, bytes: &[u8]) -> bool {
+        let each: Option<usize> = match part {
+            MemoryPart::Block(block) => self.kv.iter().map(|layer| Some(layer.block(block)?.len())).sum(),
+            MemoryPart::State(slot) => self.states.iter().map(|states| Some(4 * states.slot(slot)?.len())).sum(),
+        };
+        if each != Some(bytes.len()) {
+            return false;
+        }
+        let mut rest = bytes;
+        match part {
+            MemoryPart::Block(block) => {
+                for held in self.kv.iter_mut().filter_map(|layer| layer.block_mut(block)) {
+                    held.copy_from_slice(rest.split_off(..held.len()).unwrap_or_default());
+                }
+            }
+            MemoryPart::State(slot) => {
+                for state in self.states.iter_mut().filter_map(|states| states.slot_mut(slot)) {
+                    let saved = rest.split_off(..4 * state.len()).unwrap_or_default().as_chunks().0;
+                    state.iter_mut().zip(saved).for_each(|(word, saved)| *word = f32::from_le_bytes(*saved));
+                }
+            }
+        }
+        true
     }
 
     /// All layers with keys and values.

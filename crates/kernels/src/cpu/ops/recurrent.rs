@@ -39,6 +39,23 @@ impl States {
             self.data.copy_within(from..from + self.len, to as usize * self.len);
         }
     }
+
+    /// The state in a slot; `None` if there is no such slot.
+    pub(crate) fn slot(&self, slot: u32) -> Option<&[f32]> {
+        self.data.get(slot as usize * self.len..)?.get(..self.len)
+    }
+
+    pub(crate) fn slot_mut(&mut self, slot: u32) -> Option<&mut [f32]> {
+        self.data.get_mut(slot as usize * self.len..)?.get_mut(..self.len)
+    }
+
+    /// Gives the memory of states back to the system.
+    pub(crate) fn forget(&mut self, slots: &[u32]) {
+        for &slot in slots {
+            let from = slot as usize * self.len;
+            self.data.forget(from..from + self.len);
+        }
+    }
 }
 
 /// Some columns of the state of one head of one sequence, and where their results go. No other task has them at the same time.

@@ -35,7 +35,8 @@ pub(crate) fn problem(problem: &Problem) -> Response {
 /// As everywhere, but for a queue that is full: Anthropic's clients know 429 as the limit of an account.
 fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
     let (status, retry) = openai::status(problem);
-    let overloaded = StatusCode::from_u16(529).ok().filter(|_| problem.kind == Kind::Ask(Asked::Busy));
+    let full = matches!(problem.kind, Kind::Ask(Asked::Busy | Asked::TooLateNow));
+    let overloaded = StatusCode::from_u16(529).ok().filter(|_| full);
     (overloaded.unwrap_or(status), retry)
 }
 

@@ -108,16 +108,24 @@ impl Message {
     }
 }
 
-/// Tokens that a message took.
+/// Tokens that a message took. Those of the prompt that were found in the KV cache are not among `input_tokens`; nobody asks for
+/// others to be kept, so none count as created.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub(super) struct Usage {
     input_tokens: usize,
+    cache_creation_input_tokens: usize,
+    cache_read_input_tokens: usize,
     output_tokens: usize,
 }
 
 impl Usage {
     fn of(tally: &Tally) -> Usage {
-        Usage { input_tokens: tally.prompt(), output_tokens: tally.generated() }
+        Usage {
+            input_tokens: tally.prompt().saturating_sub(tally.cached()),
+            cache_creation_input_tokens: 0,
+            cache_read_input_tokens: tally.cached(),
+            output_tokens: tally.generated(),
+        }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Text to tokens and back, and what the chat template makes of a conversation: the endpoints that vLLM and llama.cpp have
-//! beside OpenAI's, in the shapes of both; and who is served when. Errors are OpenAI's.
+//! beside OpenAI's, in the shapes of both; who is served when; and sessions. Errors are OpenAI's.
 
 mod rank;
 mod scheduler;
+mod sessions;
 mod tokens;
 
 use std::sync::Arc;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/score", post(rank::score))
         .route("/score", post(rank::score))
         .route("/v1/scheduler", get(scheduler::scheduler))
+        .merge(sessions::routes())
 }
 
 /// The prompt of a chat.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::wire::{blocking, openai};
-use crate::{App, Kind, Problem};
+use crate::{App, Kind, Problem, scheduling};
 
 /// A step that takes longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -35,21 +35,25 @@ fn view(app: &App, name: Option<&str>) -> Result<Value, Problem> {
     let engine = model.engine();
     let late = |_| Problem::new(Kind::Internal, "The engine is at work on one step for long, or has ended. Try again.");
     let view = engine.view().recv_timeout(PATIENCE).map_err(late)?;
-    let running: usize = view.running.iter().map(|sequence| sequence.continuations).sum();
-    let total = engine.max_queue();
-    Ok(json!({
+    let [used, kept, states] = view.states;
+    let mut said = json!({
         "object": "scheduler",
         "model": model.info.name,
-        "scheduler_type": "continuous-batching",
-        "active_workers": running,
-        "queued_tasks": view.waiting.iter().map(|sequence| sequence.continuations).sum::<usize>(),
-        "available_capacity": engine.queue_free(),
-        "total_capacity": total,
         "max_sequences": view.max_sequences,
         "kv_blocks": { "total": view.blocks, "free": view.free_blocks, "positions": view.block_len },
+        "states": { "total": states, "used": used, "kept": kept },
+        "predictions": {
+            "requests": view.accuracy.requests,
+            "first_token_error": view.accuracy.error,
+            "inside_90": view.accuracy.inside,
+        },
         "running": view.running.iter().map(sequence).collect::<Vec<_>>(),
         "waiting": view.waiting.iter().map(sequence).collect::<Vec<_>>(),
-    }))
+    });
+    if let (Value::Object(said), Value::Object(state)) = (&mut said, scheduling::state(app, &model, &view)) {
+        said.extend(state);
+    }
+    Ok(said)
 }
 
 fn sequence(view: &SequenceView) -> Value {

@@ -23,6 +23,7 @@ pub(super) fn body(problem: &Problem) -> ErrorBody<'_> {
 /// The answer to a request that is not answered; a full queue is 503 with Ollama.
 pub(crate) fn problem(problem: &Problem) -> Response {
     let (status, retry) = openai::status(problem);
-    let status = if problem.kind == Kind::Ask(Asked::Busy) { StatusCode::SERVICE_UNAVAILABLE } else { status };
+    let full = matches!(problem.kind, Kind::Ask(Asked::Busy | Asked::TooLateNow));
+    let status = if full { StatusCode::SERVICE_UNAVAILABLE } else { status };
     response((status, retry), Json(body(problem)))
 }

@@ -206,6 +206,8 @@ struct Spent {
     total_duration: u64,
     load_duration: u64,
     prompt_eval_count: usize,
+    /// Of these, how many were found in the KV cache. Ollama counts them, and does not say how many they are.
+    prompt_eval_cached_count: usize,
     prompt_eval_duration: u64,
     eval_count: usize,
     eval_duration: u64,
@@ -220,6 +222,7 @@ impl Spent {
             total_duration: nanoseconds(total),
             load_duration: nanoseconds(total.saturating_sub(generating)),
             prompt_eval_count: tally.prompt(),
+            prompt_eval_cached_count: tally.cached(),
             prompt_eval_duration: nanoseconds(first),
             eval_count: tally.generated(),
             eval_duration: nanoseconds(generating.saturating_sub(first)),

@@ -26,6 +26,8 @@ fn row(kind: Kind) -> Row {
         Kind::Ask(Asked::Unsupported)   => (StatusCode::BAD_REQUEST, ASKED, "unsupported_parameter", None),
         Kind::Ask(Asked::ContextLength) => (StatusCode::BAD_REQUEST, ASKED, "context_length_exceeded", None),
         Kind::Ask(Asked::Busy)          => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "queue_full", Some(1)),
+        Kind::Ask(Asked::TooLateNow)    => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "deadline_unmeetable", Some(1)),
+        Kind::Ask(Asked::TooLate)       => (StatusCode::SERVICE_UNAVAILABLE, OURS, "deadline_unmeetable", None),
         Kind::Ask(Asked::Draining)      => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
         Kind::Ask(Asked::Failed)        => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_failed", None),
         Kind::Ask(Asked::TimeLimit)     => (StatusCode::GATEWAY_TIMEOUT, OURS, "deadline_exceeded", None),

@@ -1,0 +1,89 @@
+//! Choosing the tokens of a step, on all threads of the executor: each sequence is a task. What is chosen does not depend on
+//! who chooses it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::{Delivery, Drawn, Stream};
+use crate::executor::Spread;
+use crate::{Sampler, Scheduler, SequenceId, TokenSet};
+
+/// What a thread needs to choose tokens; kept for its memory.
+#[derive(Default)]
+struct Hand {
+    sampler: Sampler,
+    /// What a token mask allows.
+    allowed: TokenSet,
+}
+
+/// Hands that no thread uses now.
+#[derive(Default)]
+pub(super) struct Hands(Mutex<Vec<Hand>>);
+
+/// A sequence of the batch and its rows of logits.
+struct Job<'l> {
+    id: SequenceId,
+    stream: Stream,
+    scored: Vec<&'l [f32]>,
+    /// The row after which a token is chosen, if the batch completes the sequence.
+    row: Option<&'l [f32]>,
+    drawn: Vec<Drawn>,
+}
+
+impl Delivery {
+    /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
+    /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
+    pub(crate) fn sample(
+        &mut self,
+        scheduler: &Scheduler,
+        spread: &dyn Spread,
+        (logits, vocab): (&[f32], usize),
+        drawn: &mut Vec<Drawn>,
+    ) {
+        drawn.clear();
+        let jobs = self.jobs(scheduler, logits.chunks_exact(vocab));
+        let hands = &self.hands;
+        let work = |at: usize| lock(&jobs[at]).work(hands);
+        if jobs.len() < 2 || !spread.each(jobs.len(), &work) {
+            (0..jobs.len()).for_each(work);
+        }
+        for job in jobs {
+            let Job { id, stream, drawn: mut own, .. } = job.into_inner().unwrap_or_else(PoisonError::into_inner);
+            drawn.append(&mut own);
+            self.streams.insert(id, stream);
+        }
+    }
+
+    /// Takes out the sequences that have rows.
+    fn jobs<'l>(&mut self, scheduler: &Scheduler, mut rows: impl Iterator<Item = &'l [f32]>) -> Vec<Mutex<Job<'l>>> {
+        let mut jobs = Vec::new();
+        for sequence in scheduler.batch() {
+            let scored: Vec<_> = rows.by_ref().take(sequence.scored_rows().len()).collect();
+            let row = rows.by_ref().take(usize::from(sequence.completes())).next();
+            if scored.is_empty() && row.is_none() {
+                continue;
+            }
+            let Some(mut stream) = self.streams.remove(&sequence.id()) else { continue };
+            if row.is_some() {
+                stream.cached = sequence.found();
+            }
+            jobs.push(Mutex::new(Job { id: sequence.id(), stream, scored, row, drawn: Vec::new() }));
+        }
+        jobs
+    }
+}
+
+impl Job<'_> {
+    fn work(&mut self, hands: &Hands) {
+        let mut hand = lock(&hands.0).pop().unwrap_or_default();
+        let Hand { sampler, allowed } = &mut hand;
+        self.scored.iter().for_each(|row| self.stream.score(row, sampler));
+        if let Some(row) = self.row {
+            self.stream.sample(row, sampler, allowed, &mut self.drawn);
+        }
+        lock(&hands.0).push(hand);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,30 @@
+//! Names of prefixes that hold outside a process too: a hash of all tokens from the first on, and of whose they are.
+
+use sha2::{Digest, Sha256};
+
+/// Names what is kept of a prefix outside the cache: the keys and values of its last block, or the state after it. Different
+/// prefixes, salts and kinds have different names (SHA-256).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TierKey(pub [u8; 32]);
+
+impl TierKey {
+    /// Of the empty prefix.
+    pub(crate) fn root(salt: Option<&str>) -> TierKey {
+        let mut hash = Sha256::new();
+        hash.update([u8::from(salt.is_some())]);
+        hash.update(salt.unwrap_or_default());
+        TierKey(hash.finalize().into())
+    }
+
+    /// Of the prefix that goes on with these tokens.
+    pub(crate) fn then(&self, tokens: &[u32]) -> TierKey {
+        let mut hash = Sha256::new_with_prefix(self.0);
+        tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
+        TierKey(hash.finalize().into())
+    }
+
+    /// Of the state after it.
+    pub(crate) fn state(&self) -> TierKey {
+        TierKey(Sha256::new_with_prefix(self.0).chain_update("state").finalize().into())
+    }
+}

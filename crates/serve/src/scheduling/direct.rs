@@ -1,0 +1,59 @@
+//! Requests go to the model's engine, which has a queue and a scheduler of its own.
+
+use std::sync::Arc;
+
+use answer::{Ask, Generation, LoadedModel};
+use engine::EngineView;
+use serde_json::{Value, json};
+
+use crate::wire::{blocking, start};
+use crate::{App, Problem};
+
+/// Nothing besides the engines.
+#[derive(Default)]
+pub(crate) struct Scheduling {}
+
+/// A request, understood: what else matters of it, the model's name, what is asked, and the key of its stream.
+pub(crate) struct Wanted<T> {
+    pub(crate) rest: T,
+    pub(crate) model: Option<String>,
+    pub(crate) ask: Option<Ask>,
+    pub(crate) key: Option<String>,
+}
+
+/// Begins what a request wants, if it wants anything.
+pub(crate) async fn begin<T: Send + 'static>(
+    app: Arc<App>,
+    parse: impl FnOnce(&App) -> Result<Wanted<T>, Problem> + Send + 'static,
+) -> Result<(T, Arc<LoadedModel>, Option<Generation>), Problem> {
+    let (due, rest, model, mut generation) = blocking(app, move |app| {
+        let Wanted { rest, model, ask, key } = parse(app)?;
+        // Streams are not kept.
+        drop(key);
+        let (model, generation) = match &ask {
+            Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,
+            None => (app.model(model.as_deref())?, None),
+        };
+        let due = ask.is_some_and(|ask| ask.service.time_limit.is_some());
+        Ok((due, rest, model, generation))
+    })
+    .await?;
+    // Before anything is answered, so that a refusal has its status.
+    if let Some(generation) = generation.as_mut().filter(|_| due) {
+        generation.admitted().await?;
+    }
+    Ok((rest, model, generation))
+}
+
+/// What runs and waits, in the words of schedulers.
+pub(crate) fn state(app: &App, model: &LoadedModel, view: &EngineView) -> Value {
+    let Scheduling {} = &app.scheduling;
+    let running: usize = view.running.iter().map(|sequence| sequence.continuations).sum();
+    json!({
+        "scheduler_type": "continuous-batching",
+        "active_workers": running,
+        "queued_tasks": view.waiting.iter().map(|sequence| sequence.continuations).sum::<usize>(),
+        "available_capacity": model.engine().queue_free(),
+        "total_capacity": model.engine().max_queue(),
+    })
+}
