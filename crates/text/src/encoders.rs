@@ -18,7 +18,8 @@ pub struct TokenizerConfig {
     /// Threads that encode batches, long texts and what is asked for with `encode_async`; 1 leaves long texts and batches to
     /// whoever asks.
     pub threads: usize,
-    /// Tables of known pieces (2 MB each) that are kept between calls; further threads at the same time begin with empty ones.
+    /// Tables of known pieces (2 MB each) that are kept between calls, besides one; further threads at the same time begin with
+    /// empty ones.
     pub pool: usize,
     /// How a batch is shared among the threads.
     pub batch: BatchMode,
@@ -94,21 +95,31 @@ impl Encoders {
         self.config
     }
 
-    /// Encodes a text of so many bytes with `work`, and counts it.
-    pub(crate) fn counted(&self, bytes: usize, work: impl FnOnce(&mut Memo) -> Vec<u32>) -> Vec<u32> {
+    /// Encodes texts of so many bytes with `work`, and counts them and the tokens that `tokens` finds.
+    pub(crate) fn counted<T>(
+        &self,
+        (texts, bytes): (usize, usize),
+        tokens: impl Fn(&T) -> usize,
+        work: impl FnOnce(&mut Memo) -> T,
+    ) -> T {
         let begun = Instant::now();
-        let ids = self.memos.with(self.config.pool, work);
+        let made = self.memos.with(self.kept(), work);
         let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let counts =
-            [(&self.encodes, 1), (&self.bytes, bytes as u64), (&self.tokens, ids.len() as u64), (&self.nanos, nanos)];
-        counts.iter().for_each(|(count, more)| _ = count.fetch_add(*more, Ordering::Relaxed));
-        ids
+        let more = [texts as u64, bytes as u64, tokens(&made) as u64, nanos];
+        let counts = [&self.encodes, &self.bytes, &self.tokens, &self.nanos];
+        counts.iter().zip(more).for_each(|(count, more)| _ = count.fetch_add(more, Ordering::Relaxed));
+        made
+    }
+
+    /// Whoever asks has a table while the threads have theirs.
+    fn kept(&self) -> usize {
+        self.config.pool + 1
     }
 
     /// The threads, if there is more than one.
     pub(crate) fn shared(&self) -> Option<Threads<'_>> {
         let pool = self.threads().filter(|_| self.config.threads > 1)?;
-        Some(Threads { pool, memos: &self.memos, keep: self.config.pool })
+        Some(Threads { pool, memos: &self.memos, keep: self.kept() })
     }
 
     /// The threads.

@@ -169,20 +169,37 @@ impl Tokenizer {
     /// Token ids of `text`. Takes time in proportion to the length of `text`, whatever it says. A long text is cut and shared
     /// among the threads of the tokenizer; its ids are those that it has in one piece.
     pub fn encode(&self, text: &str, options: EncodeOptions) -> Vec<u32> {
-        self.encode_on(text, options, self.encoders.shared())
+        let threads = self.encoders.shared();
+        self.encoders.counted((1, text.len()), Vec::len, |memo| self.ids(text, options, (memo, threads)))
     }
 
     /// Token ids of each text, on all threads of the tokenizer.
     pub fn encode_batch<T: AsRef<str> + Sync>(&self, texts: &[T], options: EncodeOptions) -> Vec<Vec<u32>> {
         let threads = self.encoders.shared();
-        let mode = self.config().batch;
-        let within = threads.filter(|_| mode == BatchMode::Parts);
+        let TokenizerConfig { batch, threads: count, .. } = self.config();
+        let within = threads.filter(|_| batch == BatchMode::Parts);
         match threads {
-            Some(threads) if mode != BatchMode::Serial && texts.len() > 1 => threads
-                .pool
-                .install(|| texts.par_iter().map(|text| self.encode_on(text.as_ref(), options, within)).collect()),
-            _ => texts.iter().map(|text| self.encode_on(text.as_ref(), options, within)).collect(),
+            Some(threads) if batch != BatchMode::Serial && texts.len() > 1 => {
+                // So many that threads which are done sooner help, so few that to share them out takes no time.
+                let several = texts.par_chunks((texts.len() / (16 * count)).clamp(1, 64));
+                let some = |texts| self.encode_some(texts, options, within);
+                threads.pool.install(|| several.flat_map_iter(some).collect())
+            }
+            _ => self.encode_some(texts, options, within),
         }
+    }
+
+    fn encode_some<T: AsRef<str>>(
+        &self,
+        texts: &[T],
+        options: EncodeOptions,
+        threads: Option<Threads<'_>>,
+    ) -> Vec<Vec<u32>> {
+        let bytes = texts.iter().map(|text| text.as_ref().len()).sum();
+        let tokens = |all: &Vec<Vec<u32>>| all.iter().map(Vec::len).sum();
+        self.encoders.counted((texts.len(), bytes), tokens, |memo| {
+            texts.iter().map(|text| self.ids(text.as_ref(), options, (memo, threads))).collect()
+        })
     }
 
     /// Token ids of `text`, made by a thread of the tokenizer. No more of them run at the same time than
@@ -224,7 +241,7 @@ impl Tokenizer {
     /// Token ids of a rendered conversation. Only what the template wrote becomes a control token or another of its marks:
     /// `<|im_end|>` in a message is text, and so is `<tool_response>`. A begin of sequence is added if the vocabulary wants one and the template wrote none; there are never two.
     pub fn encode_chat(&self, prompt: &ChatPrompt) -> Vec<u32> {
-        self.encoders.counted(prompt.text().len(), |memo| {
+        self.encoders.counted((1, prompt.text().len()), Vec::len, |memo| {
             let mut ids = Vec::with_capacity(prompt.text().len() / 3 + 2);
             let begin = self.bos.filter(|bos| self.around.0.contains(bos));
             ids.extend(begin);
@@ -238,19 +255,17 @@ impl Tokenizer {
         })
     }
 
-    fn encode_on(&self, text: &str, options: EncodeOptions, threads: Option<Threads<'_>>) -> Vec<u32> {
-        self.encoders.counted(text.len(), |memo| {
-            let mut ids = Vec::with_capacity(text.len() / 3 + 2);
-            if options.add_special {
-                ids.extend(&self.around.0);
-            }
-            let special = if options.parse_special { Special::All } else { Special::None };
-            self.append(text, special, (memo, threads), &mut ids);
-            if options.add_special {
-                ids.extend(&self.around.1);
-            }
-            ids
-        })
+    fn ids(&self, text: &str, options: EncodeOptions, (memo, threads): (&mut Memo, Option<Threads<'_>>)) -> Vec<u32> {
+        let mut ids = Vec::with_capacity(text.len() / 3 + 2);
+        if options.add_special {
+            ids.extend(&self.around.0);
+        }
+        let special = if options.parse_special { Special::All } else { Special::None };
+        self.append(text, special, (memo, threads), &mut ids);
+        if options.add_special {
+            ids.extend(&self.around.1);
+        }
+        ids
     }
 
     fn append(
