@@ -39,6 +39,11 @@ def numbers(config, name, shape):
     """(center, exponent) that make every tensor of a random model matter and none drown the others."""
     if name.endswith("_blocks"):
         return 0, 0
+    if name.endswith("act_fn.beta"):
+        # So small an exponent changes no number in F32.
+        return 0.5, -40
+    if name.endswith("act_fn.eps"):
+        return 0, -28
     if name.endswith("_scales"):
         return 124, -6
     if "norm" in name and "linear_attn" not in name and config["model_type"].startswith(("qwen3_5", "qwen3_next")):
@@ -46,7 +51,8 @@ def numbers(config, name, shape):
     if "muse" in config["model_type"] and name.endswith("layernorm.weight"):
         return 0, -8
     if "norm" in name and not name.endswith("bias") or name.endswith(("layer_scalar", "scale")):
-        return (0 if "gemma" in config["model_type"] and "gemma4" not in config["model_type"] else 1), -8
+        shifted = "gemma" in config["model_type"] and not config["model_type"].startswith(("gemma4", "gemma3n"))
+        return (0 if shifted else 1), -8
     if len(shape) == 1 or name.endswith("bias") or "sinks" in name:
         return 0, -7
     if "embed_tokens" in name or "embed_in" in name:
@@ -60,7 +66,7 @@ def values(name, shape, center, exponent):
     if name.endswith("_blocks"):
         return k.view(np.uint8)
     made = center + k.astype(np.float64) * 2.0**exponent
-    return np.floor(made).astype(np.uint8) if name.endswith("_scales") else made.astype(np.float32)
+    return np.asarray(np.floor(made).astype(np.uint8) if name.endswith("_scales") else made.astype(np.float32))
 
 
 def saved_shapes(config):

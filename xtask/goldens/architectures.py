@@ -262,6 +262,75 @@ SEEING = {
 CASES |= {name: {"model_type": family, "tie_word_embeddings": False, "vision_config": eye,
                  "text_config": BASE | {"model_type": f"{family}_text"} | text}
           for name, (family, eye, text) in SEEING.items()}
+# Families that differ by a few numbers, names or switches.
+SWA = {"sliding_window": 8, "embedding_multiplier": 6.0, "residual_multiplier": 0.3, "attention_multiplier": 0.05,
+       "logits_scaling": 2.5}
+SPARSE = MOE | {"num_experts": 6, "moe_intermediate_size": 24}
+BAILING = SPARSE | {"model_type": "sarvam_moe", "num_shared_experts": 2, "first_k_dense_replace": 1, "num_hidden_layers": 3,
+                    "n_group": 3, "topk_group": 2, "routed_scaling_factor": 2.5}
+CASES |= {
+    "internlm3": {"model_type": "internlm3", "qkv_bias": True, "bias": True},
+    "iquestcoder": {"model_type": "iquestcoder", "rope_theta": 500.0},
+    "mobilellm": {"model_type": "mobilellm", "share_embedding": True},
+    "exaone": {"model_type": "exaone", "rope_theta": 500.0, "rope_scaling": LLAMA3 | {"rope_type": "llama3"}, "head_dim": 8},
+    "cwm": {"model_type": "cwm", "num_hidden_layers": 5, "sliding_window": 8,
+            "rope_parameters": LLAMA3 | {"rope_type": "llama3", "rope_theta": 500.0}},
+    "ministral": {"model_type": "ministral", "sliding_window": 8, "num_hidden_layers": 3,
+                  "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]},
+    "helium": {"model_type": "helium", "head_dim": 8},
+    "apertus": {"model_type": "apertus", "rope_parameters": LLAMA3 | {"rope_type": "llama3", "rope_theta": 500.0}},
+    "falcon": {"model_type": "falcon", "tie_word_embeddings": True, "alibi": False},
+    "falcon-grouped": {"model_type": "falcon", "new_decoder_architecture": True, "num_kv_heads": 3, "bias": True},
+    "falcon-one-norm": {"model_type": "falcon", "new_decoder_architecture": True, "num_kv_heads": 2,
+                        "num_ln_in_parallel_attn": 1, "ffn_hidden_size": 56, "tie_word_embeddings": True},
+    "jais2": {"model_type": "jais2", "rms_norm_eps": None},
+    "olmo": {"model_type": "olmo", "rms_norm_eps": None},
+    "nanochat": {"model_type": "nanochat", "hidden_act": "relu2"},
+    "granite_swa": SWA | {"model_type": "granite_swa", "num_hidden_layers": 5, "layer_rope_theta": [0, 500, 500, 500, 0]},
+    "granitemoe_swa": MOE | SWA | {"model_type": "granitemoe_swa", "num_local_experts": 5, "shared_intermediate_size": 40,
+                                   "num_hidden_layers": 4, "head_dim": 8, "attention_multiplier": 0.3},
+    "hyperclovax": {"model_type": "hyperclovax", "logits_scaling": 0.5, "residual_multiplier": 0.7,
+                    "embedding_multiplier": 3.0},
+    "hyperclovax-pre": {"model_type": "hyperclovax", "use_post_norm": False, "attention_multiplier": 0.05},
+    "vaultgemma": GEMMA2 | {"model_type": "vaultgemma", "tie_word_embeddings": True, "num_hidden_layers": 3},
+    "minicpm": {"model_type": "minicpm", "scale_emb": 6, "scale_depth": 1.4, "dim_model_base": 16},
+    "minicpm3": {k: v for k, v in LATENT.items() if "expert" not in k and k != "first_k_dense_replace"} | {
+        "model_type": "minicpm3", "v_head_dim": None, "dim_model_base": 16, "scale_emb": 6, "tie_word_embeddings": True},
+    "gemma3n": {"model_type": "gemma3n_text", "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 8,
+                "tie_word_embeddings": True, "num_hidden_layers": 6, "num_kv_shared_layers": 2, "laurel_rank": 12,
+                "layer_types": ["sliding_attention", "full_attention"] * 3, "hidden_size_per_layer_input": 20,
+                "vocab_size_per_layer_input": VOCAB - 8, "activation_sparsity_pattern": [0.6, 0.95, 0.0, 0.3, 0.0, 0.8],
+                "intermediate_size": [56, 56, 64, 56, 48, 56], "final_logit_softcapping": 3.0},
+    "gemma4-unified": {k: v for k, v in GEMMA4.items() if k != "hidden_size_per_layer_input"} | {
+        "model_type": "gemma4_unified_text", "attention_k_eq_v": True, "use_bidirectional_attention": "vision"},
+    "mellum": SPARSE | {"model_type": "mellum", "sliding_window": 8, "num_hidden_layers": 3,
+                        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"],
+                        "mlp_layer_types": ["dense", "sparse", "sparse"], "rope_parameters": {
+                            "full_attention": YARN | {"rope_type": "yarn", "rope_theta": 900.0},
+                            "sliding_attention": {"rope_type": "default", "rope_theta": 60.0}}},
+    "flint": SPARSE | {"model_type": "flint", "sliding_window": 8, "num_hidden_layers": 4, "mlp_only_layers": [0],
+                       "shared_expert_intermediate_size": 40,
+                       "layer_types": ["full_attention", "sliding_attention", "sliding_attention", "full_attention"]},
+    "hy_v3": SPARSE | {"model_type": "hy_v3", "num_shared_experts": 2, "num_hidden_layers": 3},
+    "solar_open": MOE | {"model_type": "solar_open", "n_routed_experts": 6, "moe_intermediate_size": 24,
+                         "n_shared_experts": 1, "routed_scaling_factor": 2.5},
+    "kimi_linear": LATENT | {
+        "model_type": "kimi_linear", "q_lora_rank": None, "num_hidden_layers": 4, "num_experts": 6, "num_experts_per_token": 2,
+        "num_shared_experts": 2, "num_expert_group": 3, "topk_group": 2, "routed_scaling_factor": 2.5,
+        "linear_attn_config": {"head_dim": 12, "num_heads": 5, "short_conv_kernel_size": 4, "full_attn_layers": [2, 4],
+                               "kda_layers": [1, 3]}},
+    "sarvam_moe": BAILING,
+    "bailingmoe2": BAILING | {"model_type": "bailing_moe_v2"},
+}
+# Families whose own code is not part of transformers: what there computes the same, and what it calls the numbers.
+ORACLES = {
+    "minicpm": {"model_type": "granite", "embedding_multiplier": 6, "residual_multiplier": 1.4 / 2**0.5,
+                "logits_scaling": 48 / 16, "attention_multiplier": 80**-0.5},
+    "mobilellm": {"model_type": "llama", "tie_word_embeddings": True},
+    "bailingmoe2": {"model_type": "sarvam_moe", "partial_rotary_factor": 0.5, "rope_theta": 600000.0},
+}
+# Other names of keys, as the family's files have them.
+RENAMED = {"exaone": {"num_hidden_layers": "num_layers", "rms_norm_eps": "layer_norm_epsilon"}}
 TYPES = {"llama-bf16": "BF16", "qwen2": "F16"}
 
 
@@ -270,7 +339,12 @@ def main():
     for name, case in CASES.items():
         if len(sys.argv) > 1 and name not in sys.argv[1:]:
             continue
-        write(name, vision() if name == "gemma3-vision" else case if name in SEEING else BASE | case)
+        config = vision() if name == "gemma3-vision" else case if name in SEEING else BASE | case
+        if config["model_type"] == "falcon":
+            # Its heads are as wide as they are many.
+            del config["head_dim"]
+        renamed = RENAMED.get(name, {})
+        write(name, {renamed.get(key, key): value for key, value in config.items()})
 
 
 def vision():
@@ -283,7 +357,7 @@ def vision():
 def write(name, config):
     text = config.get("text_config", config)
     whole = config if "vision_config" in config else text
-    oracle = {k: v for k, v in whole.items() if k != "quantization_config"}
+    oracle = {k: v for k, v in whole.items() if k != "quantization_config"} | ORACLES.get(name, {})
     fused = {}
     if name.endswith("fused"):
         fused = in_memory_shapes(oracle)

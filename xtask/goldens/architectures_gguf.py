@@ -13,6 +13,7 @@ from gguf.quants import dequantize, quantize
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 import _hybrids
+import _kindred
 from _keys import gemma4, latent
 from _models import DATA, VOCAB, logits, numbers, saved_shapes, values
 
@@ -76,6 +77,7 @@ CASES = {
                                    "sliding_window_pattern": 4, "head_dim": 4}),
     "glm": ("chatglm", "F16", {"model_type": "glm", "partial_rotary_factor": 0.5}),
     "glm4": ("glm4", "F16", {"model_type": "glm4", "partial_rotary_factor": 0.5, "hidden_size": 32}),
+    "glm4v": ("glm4", "F16", {"model_type": "glm4", "partial_rotary_factor": 0.5, "hidden_size": 32, "sections": [2, 3, 3, 0]}),
     "olmo3": ("olmo2", "F16", {"model_type": "olmo3", "num_hidden_layers": 4, "sliding_window": 8, "head_dim": 4,
               "layer_types": ["sliding_attention", "full_attention"] * 2, "rope_parameters": {
                   "full_attention": YARN | {"rope_theta": 500000.0},
@@ -173,11 +175,65 @@ CASES |= {
     "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
                                  "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
 }
-CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron", "cohere2moe")
-UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe")
+SWA = {"sliding_window": 8, "embedding_multiplier": 6.0, "residual_multiplier": 0.3, "attention_multiplier": 0.1,
+       "logits_scaling": 2.5, "num_hidden_layers": 4, "layer_rope_theta": [0, 1000.0, 1000.0, 1000.0],
+       "layer_types": ["full_attention"] + ["sliding_attention"] * 3, "rope_theta": 1000.0}
+CASES |= {
+    "apertus": ("apertus", "F16", {"model_type": "apertus", "rope_parameters": LLAMA3}),
+    "gemma3n": ("gemma3n", "F16", {
+        "model_type": "gemma3n_text", "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 8, "num_hidden_layers": 4,
+        "tie_word_embeddings": True, "num_kv_shared_layers": 2, "laurel_rank": 8, "altup_active_idx": 1,
+        "layer_types": ["sliding_attention", "full_attention"] * 2, "hidden_size_per_layer_input": 12,
+        "vocab_size_per_layer_input": VOCAB, "activation_sparsity_pattern": [0.6, 0.95, 0.0, 0.3],
+        "final_logit_softcapping": 3.0, "rope_theta": 1000.0}),
+    "minicpm": ("minicpm", "F16", {"model_type": "granite", "embedding_multiplier": 6.0, "residual_multiplier": 0.3,
+                "attention_multiplier": 0.5, "logits_scaling": 2.5, "head_dim": 4}),
+    "minicpm3": ("minicpm3", "F16", {
+        "model_type": "minicpm3", "tie_word_embeddings": True, "head_dim": 6, "kv_lora_rank": 12, "q_lora_rank": 20,
+        "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "num_key_value_heads": 6, "scale_emb": 12, "scale_depth": 1.4,
+        "dim_model_base": 256, "rope_theta": 1000.0}),
+    "exaone": ("exaone", "F16", {"model_type": "exaone", "rope_parameters": LLAMA3 | {"rope_theta": 500.0}}),
+    "jais2": ("jais2", "F16", {"model_type": "jais2", "head_dim": 4, "hidden_act": "relu2"}),
+    "olmo": ("olmo", "F16", {"model_type": "olmo", "head_dim": 4}),
+    "falcon": ("falcon", "F16", {"model_type": "falcon", "tie_word_embeddings": True, "num_key_value_heads": 1,
+                                 "ffn_hidden_size": 32}),
+    "falcon-grouped": ("falcon", "F16", {"model_type": "falcon", "new_decoder_architecture": True, "num_kv_heads": 2,
+                                         "ffn_hidden_size": 32}),
+    "qwen": ("qwen", "F16", {"model_type": "qwen2", "num_key_value_heads": 6, "head_dim": 4}),
+    "baichuan": ("baichuan", "F16", {"model_type": "llama", "num_key_value_heads": 6, "head_dim": 4}),
+    "xverse": ("xverse", "F16", {"model_type": "llama", "num_key_value_heads": 6, "head_dim": 4}),
+    "orion": ("orion", "F16", {"model_type": "stablelm", "head_dim": 4, "use_parallel_residual": False,
+                               "partial_rotary_factor": 1.0, "use_qkv_bias": False}),
+    "pangu-embedded": ("pangu-embedded", "F16", {"model_type": "llama", "attention_bias": True}),
+    "granite_swa": ("granite_swa", "F16", SWA | {"model_type": "granite_swa"}),
+    "granitemoe_swa": ("granite_swa", "F16", SWA | MOE | {"model_type": "granitemoe_swa", "shared_intermediate_size": 0, "head_dim": 4}),
+    "mellum": ("mellum", "F16", SPARSE | {
+        "model_type": "mellum", "num_experts": 4, "sliding_window": 8, "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "rope_parameters": {
+            "full_attention": {"rope_type": "default", "rope_theta": 1000.0},
+            "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0}}}),
+    "hy_v3": ("hy_v3", "F16", SPARSE | {"model_type": "hy_v3", "num_experts": 4, "num_shared_experts": 1,
+                                        "router_scaling_factor": 2.5, "rope_theta": 1000.0}),
+    "bailingmoe": ("bailingmoe", "F16", MOE | {"model_type": "granitemoeshared", "shared_intermediate_size": 32, "head_dim": 4,
+                                               "attention_multiplier": 0.5}),
+    "bailingmoe2": ("bailingmoe2", "F16", SPARSE | {
+        "model_type": "sarvam_moe", "num_experts": 4, "num_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2,
+        "topk_group": 1, "routed_scaling_factor": 2.5, "partial_rotary_factor": 0.5, "rope_theta": 1000.0}),
+    "kimi-linear": ("kimi-linear", "F16", LATENT | {
+        "model_type": "kimi_linear", "q_lora_rank": None, "num_hidden_layers": 3, "num_experts": 4, "num_experts_per_token": 2,
+        "num_shared_experts": 1, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.5,
+        "linear_attn_config": {"head_dim": 4, "num_heads": 6, "short_conv_kernel_size": 4, "full_attn_layers": [2],
+                               "kda_layers": [1, 3]}}),
+    "deepseek": ("deepseek", "F16", SPARSE | {"model_type": "qwen2_moe", "num_experts": 4, "head_dim": 4, "mlp_only_layers": [0],
+                 "shared_expert_intermediate_size": 32, "norm_topk_prob": False}),
+}
+CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron", "cohere2moe", "jais2", "olmo", "orion", "falcon")
+UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe", "minicpm", "minicpm3", "qwen",
+                    "baichuan", "xverse", "bailingmoe", "deepseek", "granitemoe_swa", "kimi-linear")
 # Those whose files get a layer that guesses the token after the next.
 GUESSING = ("glm4moe", "qwen35")
-PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid", "arcee", "muse-glimmer")
+PERMUTED = ("llama", "granite", "smollm3", "internlm2", "granitemoe", "mistral3", "granitehybrid", "arcee", "muse-glimmer",
+            "minicpm", "olmo", "baichuan", "xverse", "granite_swa", "bailingmoe", "deepseek")
 
 
 def main():
@@ -185,6 +241,8 @@ def main():
         if len(sys.argv) > 1 and name not in sys.argv[1:]:
             continue
         config = whole = BASE | {k: v for k, v in case.items() if k not in ("sections", "vision_config")}
+        if arch == "falcon":
+            del config["head_dim"]
         if "vision_config" in case:
             seeing = config["model_type"].removesuffix("_text")
             whole = {"model_type": seeing, "text_config": config, "vision_config": case["vision_config"]}
@@ -193,6 +251,7 @@ def main():
         made = {n.replace(".language_model.", "."): d for n, d in made.items() if ".vision_" not in n}
         writer = gguf.GGUFWriter(DATA / f"gguf-{name}.gguf", arch)
         keys(writer, name, arch, config)
+        _kindred.keys(writer, arch, config, made)
         for tensor, (data, kind_of) in sorted(converted(name, arch, config, made).items()):
             writer.add_tensor(tensor, data, raw_dtype=kind_of)
         writer.write_header_to_file()
@@ -212,13 +271,16 @@ def weights(config, kind):
                 out[name + part] = values(name + part, dims, *numbers(config, name + part, dims))
             continue
         data = values(name, shape, *numbers(config, name, shape))
+        if config["model_type"] == "qwen2_moe" and config["num_local_experts"] == 4 and not config.get("norm_topk_prob", True):
+            # The oracle of DeepSeek's first mixture: neither biases nor a gate of the shared expert.
+            data = data * np.float32(not name.endswith(("proj.bias", "shared_expert_gate.weight")))
         out[name] = rounded(data, kind) if matrix(name, data) else data
     return out
 
 
 def matrix(name, data):
     whole = ("bias", "router", "gate_inp", "shared_expert_gate", "mlp.gate.", "conv1d", "conv.conv",
-             "feed_forward.gate.", "mixer.gate.", "A_log", ".D", "norm.")
+             "feed_forward.gate.", "mixer.gate.", "A_log", ".D", "norm.", "sinks")
     return data.ndim > 1 and not any(part in name for part in whole)
 
 
@@ -290,14 +352,14 @@ def keys(w, name, arch, c):
         w.add_sliding_window(c["sliding_window"])
         default = ["full_attention" if i % 4 == 3 else "sliding_attention" for i in range(c["num_hidden_layers"])]
         w.add_sliding_window_pattern([kind == "sliding_attention" for kind in c.get("layer_types", default)])
-    if "vl" in arch:
-        w.add_rope_dimension_sections(next(case["sections"] for a, _, case in CASES.values() if a == arch))
+    if "sections" in CASES[name][2]:
+        w.add_rope_dimension_sections(CASES[name][2]["sections"])
     if arch.startswith("qwen3vl"):
         w.add_num_deepstack_layers(3)
     if arch == "gemma2":
         w.add_attn_logit_softcapping(c["attn_logit_softcapping"])
         w.add_final_logit_softcapping(c["final_logit_softcapping"])
-    if arch.startswith("granite"):
+    if arch.startswith("granite") and arch != "granite_swa":
         w.add_attention_scale(c["attention_multiplier"])
         w.add_embedding_scale(c["embedding_multiplier"])
         w.add_residual_scale(c["residual_multiplier"])
@@ -347,14 +409,14 @@ def scaling(w, c, rope):
 def converted(name, arch, c, made):
     """The tensors under GGUF's names, in its layouts."""
     # gguf does not know some yet; their tensors have the names of others.
-    of = {"laguna": "afmoe", "muse-glimmer": "gemma3", "cohere2moe": "dots1"}.get(arch, arch)
+    of = ({"laguna": "afmoe", "muse-glimmer": "gemma3", "cohere2moe": "dots1"} | _kindred.NAMED).get(arch, arch)
     known = gguf.get_tensor_name_map(next(k for k, v in gguf.MODEL_ARCH_NAMES.items() if v == of), c["num_hidden_layers"])
     kind = gguf.GGMLQuantizationType[CASES[name][1]]
     out = extra(c)
     if arch in GUESSING:
         enorm = f"blk.{c['num_hidden_layers']}.nextn.enorm.weight"
         out[enorm] = (np.ones(24, np.float32), gguf.GGMLQuantizationType.F32)
-    for tensor, data in regrouped(name, _hybrids.laid_out(name, arch, c, made)).items():
+    for tensor, data in regrouped(name, _kindred.laid_out(arch, c, _hybrids.laid_out(name, arch, c, made))).items():
         if isinstance(data, tuple):
             out[renamed(known, tensor)] = (mxfp4(*data), gguf.GGMLQuantizationType.MXFP4)
             continue
@@ -362,7 +424,9 @@ def converted(name, arch, c, made):
             data = data.reshape(-1)
         if arch in PERMUTED and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
             data = permuted(data, c["num_attention_heads" if "q_proj" in tensor else "num_key_value_heads"])
-        shifted = "gemma" in arch and arch != "gemma4" or arch == "nemotron"
+        if name == "glm4v" and tensor.endswith(("q_proj.weight", "k_proj.weight", "q_proj.bias", "k_proj.bias")):
+            data = apart(data, c["head_dim"], c["head_dim"] // 2)
+        shifted = "gemma" in arch and arch not in ("gemma4", "gemma3n") or arch == "nemotron"
         if shifted and tensor.endswith("norm.weight") or arch == "muse-glimmer" and tensor.endswith("layernorm.weight"):
             data = data + np.float32(1)
         if matrix(tensor, data):
@@ -399,6 +463,13 @@ def permuted(data, heads):
     return data.reshape(heads, 2, data.shape[0] // heads // 2, *data.shape[1:]).swapaxes(1, 2).reshape(data.shape)
 
 
+def apart(data, head, dims):
+    """Neighbours among the first elements of each head into halves: where positions have several dimensions, files have them so."""
+    heads = data.reshape(-1, head, *data.shape[1:])
+    parts = heads[:, :dims:2], heads[:, 1:dims:2], heads[:, dims:]
+    return np.concatenate(parts, 1).reshape(data.shape)
+
+
 def regrouped(name, made):
     """Experts of a layer together, gate and up projection apart."""
     out, experts = {}, {}
@@ -410,10 +481,15 @@ def regrouped(name, made):
         elif tensor.endswith("block_sparse_moe.input_linear.weight"):
             layer, half = tensor.split(".")[2], data.shape[1] // 2
             out[f"blk.{layer}.ffn_gate_exps.weight"], out[f"blk.{layer}.ffn_up_exps.weight"] = data[:, :half], data[:, half:]
-        elif tensor.endswith("kv_b_proj.weight") and name != "deepseek2-old":
+        elif tensor.endswith("kv_b_proj.weight") and name not in ("deepseek2-old", "minicpm3"):
             heads = data.reshape(BASE["num_attention_heads"], -1, data.shape[-1])
             keys, of_values = np.split(heads, [LATENT["qk_nope_head_dim"]], 1)
             out[tensor.replace("kv_b", "k_b")], out[tensor.replace("kv_b", "v_b")] = keys.swapaxes(1, 2).copy(), of_values.copy()
+        elif "query_key_value" in tensor and "falcon" in name:
+            kv = 2 if "grouped" in name else 1
+            heads = data.reshape(kv, BASE["num_attention_heads"] // kv + 2, -1, *data.shape[1:])
+            parts = heads[:, :-2], heads[:, -2:-1], heads[:, -1:]
+            out[tensor] = np.concatenate([part.reshape(-1, *data.shape[1:]) for part in parts])
         elif "query_key_value" in tensor:
             heads = data.reshape(BASE["num_attention_heads"], 3, -1, *data.shape[1:])
             out[tensor] = heads.swapaxes(0, 1).reshape(data.shape)

@@ -1,20 +1,38 @@
 //! Documents that the program writes of itself.
 
 use anyhow::{Context, ensure};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the manual pages and the page of all commands below `root`; pages of commands that are gone go too.
+/// Writes the manual pages, the page of all commands and the page of models below `root`; pages of commands that are gone go too.
 ///
 /// # Errors
 /// If the program cannot be built or a file not be written.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
+    commands(root)?;
+    models(root)
+}
+
+/// What models run is the table of architectures; what proves it are the fixtures of the crate's tests, so a test writes the page.
+fn models(root: &Path) -> anyhow::Result<()> {
+    let mut test = Command::new(cargo());
+    test.args(["test", "--quiet", "--package", "whinchat-model", "--test", "documentation"]);
+    let status = test.env("WHINCHAT_WRITE_DOCS", "1").current_dir(root).status().context("running cargo")?;
+    ensure!(status.success(), "cargo ended with {status}");
+    Ok(())
+}
+
+fn cargo() -> OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+fn commands(root: &Path) -> anyhow::Result<()> {
     let pages = root.join("docs/man");
     if pages.exists() {
         std::fs::remove_dir_all(&pages).with_context(|| pages.display().to_string())?;
     }
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut program = Command::new(cargo);
+    let mut program = Command::new(cargo());
     program.args(["run", "--quiet", "--package", "whinchat-cli", "--bin", "whinchat", "--"]);
     program.args(["man", "--out", "docs/man", "--markdown", "docs/cli.md"]);
     let status = program.current_dir(root).status().context("running cargo")?;

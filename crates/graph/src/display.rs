@@ -84,6 +84,7 @@ fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
         Op::KeepGroups(Groups { count, used, best }) => write!(f, " {used} of {count} by the best {best}"),
         Op::SoftCap { cap } => write!(f, " at {cap}"),
         Op::UnitNorm { span, eps } => write!(f, " of {span}, eps {eps}"),
+        Op::GaussianTopK { deviations } => write!(f, " beyond {deviations} deviations"),
         Op::Glu { act } | Op::Activate { act } => write!(f, " {act:?}"),
         Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }) => {
             write!(f, " layer {layer}, {heads} heads, {key_heads} of keys, {order:?}")

@@ -53,6 +53,12 @@ pub enum Op {
         /// Added to the mean square.
         eps: f32,
     },
+    /// x → max(0, x − mean(x) − deviations · deviation(x)) of each row: about the part of its elements stays that a normal
+    /// distribution has beyond so many deviations (Gemma 3n's activation sparsity).
+    GaussianTopK {
+        /// From the mean to what stays.
+        deviations: f32,
+    },
     /// a, b → a + b.
     Add,
     /// a, b → a · b, element by element. b may be narrower: then each of its numbers is for a span of a's, as for a head.
@@ -209,6 +215,7 @@ impl Op {
             Op::RmsNorm { .. } => "rms_norm",
             Op::LayerNorm { .. } => "layer_norm",
             Op::UnitNorm { .. } => "unit_norm",
+            Op::GaussianTopK { .. } => "gaussian_top_k",
             Op::Add => "add",
             Op::Mul => "mul",
             Op::Scale { .. } => "scale",
@@ -275,11 +282,18 @@ impl Op {
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
         use Op::{
-            Activate, Add, AddBias, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax, UnitNorm,
+            Activate, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax,
+            UnitNorm,
         };
         match self {
             Add | AddBias { .. } | Mul | Glu { .. } | Rope(_) | RopeKvWrite { .. } | UnitNorm { .. } => true,
-            Activate { .. } | Grow(_) | Scale { .. } | ScaleBy { .. } | SoftCap { .. } | Softmax { .. } => true,
+            Activate { .. }
+            | GaussianTopK { .. }
+            | Grow(_)
+            | Scale { .. }
+            | ScaleBy { .. }
+            | SoftCap { .. }
+            | Softmax { .. } => true,
             Op::Product(product) => product.end == End::Add && !product.quantize,
             _ => false,
         }
@@ -321,11 +335,22 @@ pub enum Activation {
     GeluTanh,
     /// GELU by the error function.
     GeluErf,
+    /// x where it is above 0, else 0.
+    Relu,
     /// x² where x is above 0, else 0 (So et al. 2021).
     SquaredRelu,
     /// ln(1 + e^x).
     Softplus,
-    /// gpt-oss: gate is clamped above at `limit`, up to ±`limit`; result gate · sigmoid(alpha · gate) · (up + 1). Alone, without
+    /// xIELU (Huang and Schlag 2024): linear · x + square · x² where x is above 0, else linear · x + exponential · (e^x − 1 − x).
+    Xielu {
+        /// What the square counts above 0.
+        square: f32,
+        /// What the exponential counts below 0.
+        exponential: f32,
+        /// The slope at 0.
+        linear: f32,
+    },
+    /// gpt-oss: gate is clamped above at `limit`, up to ±`limit`; result gate · sigmoid(alpha · gate) · (up + 1).
     ClampedSilu {
         /// Steepness.
         alpha: f32,

@@ -62,6 +62,9 @@ impl Shapes<'_> {
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::UnitNorm { span, eps }, [x]) => unit_norm(*span, *eps, x),
+            (Op::GaussianTopK { deviations }, [x]) => {
+                require(deviations.is_finite(), || format!("{deviations} deviations are not finite")).and(pass(x))
+            }
             (Op::Add | Op::Glu { .. }, [a, b]) => same(a, b),
             (Op::Mul, [a, b]) => mul(a, b),
             (Op::Scale { by }, [x]) => require(by.is_finite(), || format!("factor {by} is not finite")).and(pass(x)),

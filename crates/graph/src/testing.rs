@@ -318,7 +318,9 @@ impl Toy<'_> {
         let y = self.push(Op::Scan(op), &[x, b, c, step]);
         let gates = self.linear(&name("gate"), heads, width, h);
         let y = self.push(Op::Mul, &[y, gates]);
-        self.push(Op::Activate { act: Activation::SquaredRelu }, &[y])
+        let y = self.push(Op::Activate { act: Activation::SquaredRelu }, &[y]);
+        let y = self.push(Op::GaussianTopK { deviations: -0.5 }, &[y]);
+        self.push(Op::Activate { act: Activation::Xielu { square: 0.3, exponential: 0.7, linear: 0.5 } }, &[y])
     }
 
     fn rope(&mut self, x: ValueId, head_dim: usize) -> ValueId {

@@ -107,6 +107,19 @@ fn layer_norm() {
 }
 
 #[test]
+fn gaussian_top_k() {
+    // Means 5 and -1, deviations 4 and 0.
+    let beyond = |deviations: f32| {
+        move |b: &mut Bench| {
+            let x = b.input(4, &[1.0, 9.0, 9.0, 1.0, -1.0, -1.0, -1.0, -1.0]);
+            b.push(Op::GaussianTopK { deviations }, &[x])
+        }
+    };
+    check("half a deviation", 2, beyond(0.5), [0.0, 2.0, 2.0, 0.0, 0.0, 0.0, 0.0, 0.0]);
+    check("below the mean", 2, beyond(-2.0), [4.0, 12.0, 12.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
 fn parts_of_rows() {
     let scale_by = |weight: &'static [f32]| {
         move |b: &mut Bench| {
@@ -164,6 +177,10 @@ fn activate() {
     check("sigmoid", 1, activate(Activation::Sigmoid), [0.75, 0.268_941_4, 0.999_664_6, 1.0]);
     check("squared_relu", 1, activate(Activation::SquaredRelu), [LN3 * LN3, 0.0, 64.0, 1e4]);
     check("softplus", 1, activate(Activation::Softplus), [1.386_294_4, 0.313_261_7, 8.000_335, 100.0]);
+    check("relu", 1, activate(Activation::Relu), [LN3, 0.0, 8.0, 100.0]);
+    // 2 x² + x/2 above 0; at -1, 3 (1/e − 1 + 1) − 1/2.
+    let xielu = Activation::Xielu { square: 2.0, exponential: 3.0, linear: 0.5 };
+    check("xielu", 1, activate(xielu), [2.0 * LN3 * LN3 + 0.5 * LN3, 0.603_638_3, 132.0, 20_050.0]);
     check("gelu_erf", 1, activate(Activation::GeluErf), [LN3 * 0.864_031_7, -0.158_655_25, 8.0, 100.0]);
 }
 

@@ -399,6 +399,9 @@ fn factors_that_do_not_fit() {
         vec![s.x]
     });
     check_plain("unit_norm: eps -1 is not a number of at least 0", Op::UnitNorm { span: 2, eps: -1.0 }, |s| vec![s.x]);
+    check_plain("gaussian_top_k: inf deviations are not finite", Op::GaussianTopK { deviations: f32::INFINITY }, |s| {
+        vec![s.x]
+    });
 }
 
 fn delta() -> Op {

@@ -17,6 +17,7 @@ mod safetensors;
 mod spec;
 mod texts;
 
+pub use arch::{Family, families, refused};
 pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, PoolingType, TensorInfo, TokenizerFiles};
 pub use convert::FromValue;
@@ -25,7 +26,9 @@ pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{
+    AltUpSpec, LayerEmbedSpec, Norms, QkNorm, RecurrentSpec, Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec,
+};
+pub use spec::{
     AttentionSpec, Biases, ConvSpec, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LatentSpec, LayerSpec, ModelSpec,
 };
-pub use spec::{Norms, QkNorm, RecurrentSpec, Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec};
 pub use texts::Texts;

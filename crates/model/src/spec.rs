@@ -1,7 +1,9 @@
 //! The numbers of a model, read once and never changed.
 
+mod embeds;
 mod recurrent;
 
+pub use embeds::{AltUpSpec, LayerEmbedSpec};
 pub use recurrent::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanScales, ScanSpec};
 
 use graph::{Activation, GateScoring, Groups, Growth, Rope, Squash};
@@ -29,8 +31,8 @@ pub struct ModelSpec {
     pub output: OutputSpec,
     /// Constant factors.
     pub scales: Scales,
-    /// Width of what each layer adds of an embedding of its own, if layers have one (Gemma 3n and 4).
-    pub layer_embed: Option<usize>,
+    /// What each layer adds of an embedding of its own, if layers have one (Gemma 3n and 4).
+    pub layer_embed: Option<LayerEmbedSpec>,
     /// What each layer does.
     pub(crate) blocks: Vec<LayerSpec>,
 }
@@ -263,6 +265,8 @@ pub struct FfnSpec {
     pub act: Activation,
     /// Whether an activated gate is multiplied with what is read; without one, that itself is activated.
     pub gated: bool,
+    /// Of the gate's products, what is so many deviations above their mean stays, less that much; the rest is 0.
+    pub sparsity: Option<f32>,
     /// Whether its matrices (and the router) have a bias.
     pub bias: bool,
     /// What the gate's and the last matrix's products are multiplied with; 1 for most models.

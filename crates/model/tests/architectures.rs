@@ -46,6 +46,10 @@ fn tensors_that_running_does_not_need_are_left_out() {
         let of_layer = |i: usize| format!("model.layers.{i}.self_attn.{part}.weight");
         check_idle("gemma4-layers", &of_layer(4), &of_layer(2));
     }
+    let down = "model.layers.0.mlp.down_proj.weight";
+    check_idle("qwen35", "mtp.layers.0.mlp.down_proj.weight", down);
+    check_idle("hy_v3", "model.layers.3.eh_proj.weight", down);
+    check_idle("gemma3-vision", "model.audio_tower.conformer.0.down.weight", &format!("language_model.{down}"));
     let tower = "model.vision_tower.encoder.layers.0.self_attn.k_proj.weight";
     check_idle("gemma3-vision", tower, "language_model.model.layers.0.self_attn.k_proj.weight");
 }

@@ -44,12 +44,45 @@ fn numbers_are_checked() {
     check("gemma4-layers", "/config/num_kv_shared_layers", json!(6), "num_kv_shared_layers", "leave none");
     check("gemma4-layers", "/config/num_kv_shared_layers", json!(5), "num_kv_shared_layers", "for layer 1");
     check("qwen3-types", "/config/layer_types", json!(["full_attention"]), "layer_types", "1 values for 3 layers");
+    check("gemma3n", "/config/altup_active_idx", json!(4), "altup_active_idx", "no stream 4");
+    check("gemma3n", "/config/activation_sparsity_pattern/1", json!(1.0), "activation_sparsity_pattern", "below 1");
+    check(
+        "gemma3n",
+        "/config/activation_sparsity_pattern",
+        json!([0.5]),
+        "activation_sparsity_pattern",
+        "none for layer 1",
+    );
+    check(
+        "apertus",
+        "/tensors/model.layers.1.mlp.act_fn.alpha_p",
+        Value::Null,
+        "model.layers.1.mlp.act_fn.alpha_p",
+        "a number",
+    );
 }
 
 #[test]
 fn what_is_not_handled_is_refused() {
-    check("llama", "/config/model_type", json!("mamba"), "model_type", "these are: afmoe, ");
-    check("llama", "/config/hidden_act", json!("relu"), "hidden_act", "\"relu\"");
+    check("llama", "/config/model_type", json!("abacus"), "model_type", "these are: afmoe, ");
+    check(
+        "llama",
+        "/config/model_type",
+        json!("falcon_mamba"),
+        "model_type",
+        "needs the selective scan of the first Mamba",
+    );
+    check("llama", "/config/hidden_act", json!("mish"), "hidden_act", "\"mish\"");
+    check("olmo", "/config/clip_qkv", json!(8.0), "clip_qkv", "8 is not supported");
+    check(
+        "granite_swa",
+        "/config/layer_rope_theta/2",
+        json!(7),
+        "layer_rope_theta",
+        "another base in layers of one kind",
+    );
+    check("mellum", "/config/layer_types", Value::Null, "layer_types", "is missing");
+    check("mobilellm", "/config/layer_sharing", json!(true), "layer_sharing", "not supported");
     check("llama", "/config/rope_scaling", json!({"type": "drope"}), "rope_type", "\"drope\"");
     check("llama-linear", "/config/rope_scaling/twist", json!(2), "rope_scaling.twist", "not supported");
     check("llama-linear", "/config/rope_scaling/factor", json!(-1), "rope_scaling.factor", "positive");
@@ -94,7 +127,8 @@ fn gguf_keys_are_checked() {
         let error = error.to_string();
         assert!(error.contains(&format!("{field}: ")) && error.contains(problem), "{error}");
     };
-    check(base.clone().text("general.architecture", "mamba"), "general.architecture", "these are: afmoe, ");
+    check(base.clone().text("general.architecture", "abacus"), "general.architecture", "these are: afmoe, ");
+    check(base.clone().text("general.architecture", "bloom"), "general.architecture", "scores (ALiBi)");
     let base = base.text("general.architecture", "llama");
     check(base.clone(), "llama.context_length", "is missing");
     let eps = 1e-5f32.to_le_bytes();
@@ -124,6 +158,9 @@ fn strange_numbers_never_panic() {
         "smollm3",
         "gemma4-layers",
         "deepseek3",
+        "gemma3n",
+        "granite_swa",
+        "apertus",
     ] {
         let recipe = golden::recipe(name);
         let bytes: &'static [u8] = golden::safetensors(&recipe).leak();

@@ -140,6 +140,7 @@ impl Step<'_> {
                 if *quantize { rowwise::quantize(&normed) } else { normed }
             }
             Op::UnitNorm { span, eps } => rowwise::unit_norm(x(0), *span, *eps),
+            Op::GaussianTopK { deviations } => rowwise::gaussian_top_k(matrix(0), *deviations),
             Op::Add => rowwise::add(x(0), x(1)),
             Op::Mul => rowwise::mul(matrix(0), matrix(1)),
             Op::Scale { by } => x(0).iter().map(|x| x * by).collect(),

@@ -69,6 +69,17 @@ pub(super) fn unit_norm(x: &[f32], span: usize, eps: f32) -> Vec<f32> {
     x.chunks_exact(span).flat_map(norm).collect()
 }
 
+/// Of each row, by how much its elements are beyond so many deviations above the mean.
+pub(super) fn gaussian_top_k(x: Matrix, deviations: f32) -> Vec<f32> {
+    let beyond = |row: &[f32]| {
+        let mean = row.iter().sum::<f32>() / row.len() as f32;
+        let centered: Vec<f32> = row.iter().map(|x| x - mean).collect();
+        let least = deviations * (dot(&centered, &centered) / row.len() as f32).sqrt();
+        centered.into_iter().map(move |x| relu(x - least))
+    };
+    x.rows().flat_map(beyond).collect()
+}
+
 /// Each number of b times a span of a's.
 pub(super) fn mul(a: Matrix, b: Matrix) -> Vec<f32> {
     let spans = a.data.chunks_exact(a.width / b.width);
@@ -110,7 +121,10 @@ fn gated(act: Activation, gate: f32, up: f32) -> f32 {
             0.5 * gate * (1.0 + inner.tanh()) * up
         }
         Activation::GeluErf => 0.5 * gate * (1.0 + erf(gate * std::f32::consts::FRAC_1_SQRT_2)) * up,
+        Activation::Relu => relu(gate) * up,
         Activation::SquaredRelu => gate.max(0.0) * gate * up,
+        Activation::Xielu { square, linear, .. } if gate > 0.0 => gate * (square * gate + linear) * up,
+        Activation::Xielu { exponential, linear, .. } => (exponential * (gate.exp_m1() - gate) + linear * gate) * up,
         // Far above 0 it is the gate, and e^gate would be infinite.
         Activation::Softplus => (gate.max(0.0) + (-gate.abs()).exp().ln_1p()) * up,
         Activation::ClampedSilu { alpha, limit } => {
@@ -118,6 +132,11 @@ fn gated(act: Activation, gate: f32, up: f32) -> f32 {
             gate * sigmoid(alpha * gate) * (up + 1.0)
         }
     }
+}
+
+/// Unlike `max`, keeps NaN.
+fn relu(x: f32) -> f32 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
 pub(super) fn sigmoid(x: f32) -> f32 {

@@ -8,7 +8,7 @@ use tensor::{DType, Shape};
 use super::codecs::{Decode, Unpack, Weights};
 use super::memory::{Shared, SlabAllocator};
 use super::ops::linear::{self, Product, ProductScratch, Slots};
-use super::ops::rows::{Activate, Add, AddScaled, Glu, Mul, RmsNorm, Scale, SoftCap, UnitNorm};
+use super::ops::rows::{Activate, Add, AddScaled, GaussianTopK, Glu, Mul, RmsNorm, Scale, SoftCap, UnitNorm};
 use super::ops::{Input, activations_bf16, activations_q8};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
@@ -309,7 +309,13 @@ fn activation(act: Activation, gate: f32, up: f32) -> f32 {
     let y = match act {
         Activation::Silu => g * sigmoid(g) * u,
         Activation::Sigmoid => sigmoid(g) * u,
+        Activation::Relu => g.max(0.0) * u,
         Activation::SquaredRelu => g.max(0.0).powi(2) * u,
+        Activation::Xielu { square, exponential, linear } => {
+            let [square, exponential, linear] = [square, exponential, linear].map(f64::from);
+            let curve = if g > 0.0 { square * g * g } else { exponential * (g.exp_m1() - g) };
+            (linear * g + curve) * u
+        }
         Activation::Softplus => (1.0 + g.exp()).ln() * u,
         Activation::GeluTanh => 0.5 * g * (1.0 + (0.797_884_560_802_865_4 * (g + 0.044715 * g * g * g)).tanh()) * u,
         Activation::ClampedSilu { alpha, limit } => {
@@ -346,9 +352,15 @@ fn rows_are_right_at_every_width() {
         let mean = x.iter().map(|x| x * x).sum::<f32>() / n as f32;
         check(&|x| vector.run(RmsNorm { x, weight: &y, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt() * y[i]);
         check(&|x| vector.run(UnitNorm { x, span: n, eps: 0.1 }), &|i| x[i] / (mean + 0.1).sqrt());
+        let mean = x.iter().sum::<f32>() / n as f32;
+        let deviation = (x.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / n as f32).sqrt();
+        check(&|x| vector.run(GaussianTopK { x, deviations: 0.6 }), &|i| (x[i] - mean - 0.6 * deviation).max(0.0));
         let clamped = Activation::ClampedSilu { alpha: 1.702, limit: 0.7 };
+        let xielu = Activation::Xielu { square: 0.3, exponential: 0.7, linear: 0.5 };
         let plain = [Activation::Silu, Activation::Sigmoid, Activation::GeluTanh, Activation::GeluErf];
-        for act in [&plain[..], &[Activation::SquaredRelu, Activation::Softplus, clamped]].concat() {
+        for act in
+            [&plain[..], &[Activation::Relu, Activation::SquaredRelu, Activation::Softplus, xielu, clamped]].concat()
+        {
             check(&|gate| vector.run(Glu { act, gate, up: &y }), &|i| activation(act, x[i], y[i]));
             if act != clamped {
                 check(&|x| vector.run(Activate { act, x }), &|i| activation(act, x[i], 1.0));

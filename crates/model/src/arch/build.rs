@@ -32,12 +32,11 @@ pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'
     let x = builder.push(Op::Embed { table }, &[])?;
     let x = if spec.norm.embed { builder.unit_norm(spec.width, x)? } else { x };
     let mut x = builder.scale(spec.scales.embed, x)?;
-    let embeds = spec.layer_embed.map(|width| builder.layer_embeds(width, x)).transpose()?;
-    for layer in 0..spec.layers {
-        x = builder.layer(layer, x)?;
-        x = embeds.map_or(Ok(x), |embeds| builder.add_layer_embed(layer, embeds, x))?;
-        x = if spec.layer(layer).scaled { builder.scaled(layer, x)? } else { x };
-    }
+    let embeds = spec.layer_embed.map(|embed| builder.layer_embeds(embed.width, x)).transpose()?;
+    x = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
+        (Some(altup), Some(embeds)) => builder.streams(altup, x, embeds)?,
+        _ => builder.layers(embeds, x)?,
+    };
     let hidden = builder.hidden(x)?;
     let logits = builder.logits(table, hidden)?;
     builder.weights.refuse_rest(spec)?;
@@ -66,6 +65,15 @@ fn broken(checkpoint: &Checkpoint, e: GraphError) -> ModelError {
 }
 
 impl Builder<'_> {
+    fn layers(&mut self, embeds: Option<ValueId>, mut x: ValueId) -> Value {
+        for layer in 0..self.spec.layers {
+            x = self.layer(layer, x)?;
+            x = embeds.map_or(Ok(x), |embeds| self.add_layer_embed(layer, embeds, x))?;
+            x = if self.spec.layer(layer).scaled { self.scaled(layer, x)? } else { x };
+        }
+        Ok(x)
+    }
+
     fn layer(&mut self, i: usize, x: ValueId) -> Value {
         let spec = self.spec;
         if spec.norms.parallel() {
@@ -85,7 +93,7 @@ impl Builder<'_> {
     }
 
     /// What the feed-forward part gives; some read x beside the normalized h.
-    fn fed(&mut self, i: usize, ffn: &FfnSpec, [x, h]: [ValueId; 2]) -> Value {
+    pub(super) fn fed(&mut self, i: usize, ffn: &FfnSpec, [x, h]: [ValueId; 2]) -> Value {
         match &ffn.experts {
             None => self.dense(i, ffn, h),
             Some(experts) if experts.shared.is_some_and(|shared| shared.dense) => self.beside(i, ffn, experts, [x, h]),
@@ -94,7 +102,7 @@ impl Builder<'_> {
     }
 
     /// What the layer finds in the other rows of the sequence.
-    fn mixed(&mut self, i: usize, h: ValueId) -> Value {
+    pub(super) fn mixed(&mut self, i: usize, h: ValueId) -> Value {
         let layer = self.spec.layer(i);
         let attended = layer.attention.as_ref().map(|a| self.attended(i, a, h)).transpose()?;
         let recurrent = layer.recurrent.as_ref().map(|r| self.recurrent(i, r, h)).transpose()?;
@@ -146,7 +154,7 @@ impl Builder<'_> {
     /// head's of all three before the next one's.
     fn slice(&self, a: &AttentionSpec, first: usize) -> Option<Slice> {
         let (rows, groups) = match self.weights.mixes_heads() {
-            true => (3 * a.head_dim, a.heads),
+            true => ((a.heads / a.kv_heads + 2) * a.head_dim, a.kv_heads),
             false => ((a.heads + 2 * a.kv_heads) * a.head_dim, 1),
         };
         Some(Slice { of: "attn_qkv", rows, first: first / groups * a.head_dim, groups })
@@ -233,6 +241,10 @@ impl Builder<'_> {
         let h = if ffn.gated {
             let gate = self.project(i, "ffn_gate", (ffn.width, slice(0)), ffn.bias, x)?;
             let gate = self.scale(ffn.scales[0], gate)?;
+            let gate = match ffn.sparsity {
+                Some(deviations) => self.push(Op::GaussianTopK { deviations }, &[gate])?,
+                None => gate,
+            };
             let up = self.project(i, "ffn_up", (ffn.width, up_slice), ffn.bias, x)?;
             self.push(Op::Glu { act: ffn.act }, &[gate, up])?
         } else {
@@ -341,7 +353,7 @@ impl Builder<'_> {
     }
 
     /// What a part of a layer found, normalized and scaled, onto the residual stream.
-    fn add(&mut self, i: usize, norm: &str, x: ValueId, part: ValueId) -> Value {
+    pub(super) fn add(&mut self, i: usize, norm: &str, x: ValueId, part: ValueId) -> Value {
         let eps = self.spec.norm.after_eps;
         let part = if self.spec.norms.after() { self.norm_by(i, norm, (self.spec.width, eps), part)? } else { part };
         let part = self.scale(self.spec.scales.residual, part)?;

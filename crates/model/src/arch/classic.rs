@@ -14,7 +14,7 @@ const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: fa
 // Layer norms without biases; a factor for logits.
 const COHERE: Extras = Extras { norm: NormKind::Layer { bias: false }, logit_factor: Some(0.0625), ..EXTRAS };
 
-pub(super) static ARCHITECTURES: [Arch; 13] = [
+pub(super) static ARCHITECTURES: [Arch; 14] = [
     Arch {
         name: "starcoder2",
         model_types: &["starcoder2"],
@@ -40,6 +40,16 @@ pub(super) static ARCHITECTURES: [Arch; 13] = [
         model_types: &["gpt_neox"],
         gguf: &["gptneox"],
         defaults: GPT_NEOX_DEFAULTS,
+        norms: Norms::Beside,
+        act: Activation::GeluErf,
+        extras: Extras { mixed_heads: true, ..CLASSIC },
+        ..LLAMA
+    },
+    Arch {
+        name: "falcon",
+        model_types: &["falcon"],
+        gguf: &["falcon"],
+        defaults: FALCON_DEFAULTS,
         norms: Norms::Beside,
         act: Activation::GeluErf,
         extras: Extras { mixed_heads: true, ..CLASSIC },
@@ -174,6 +184,14 @@ const GPT_NEOX_DEFAULTS: Defaults = &[
     ("rotary_pct", 0.25),
     ("use_parallel_residual", 1.0),
     (".use_parallel_residual", 1.0),
+    ("max_position_embeddings", 2048.0),
+];
+
+const FALCON_DEFAULTS: Defaults = &[
+    ("layer_norm_eps", 1e-5),
+    ("tie_word_embeddings", 1.0),
+    ("num_attention_heads", 71.0),
+    ("multi_query", 1.0),
     ("max_position_embeddings", 2048.0),
 ];
 

@@ -11,6 +11,22 @@ use super::Arch;
 #[derive(Clone, Copy)]
 pub(crate) struct Key(pub &'static str, pub &'static str);
 
+/// Other names of keys in config.json.
+const ALIASES: &[(&str, &str)] = &[
+    ("num_hidden_layers", "num_layers"),
+    ("rms_norm_eps", "layer_norm_epsilon"),
+    ("layer_norm_eps", "layer_norm_epsilon"),
+    ("hidden_act", "activation"),
+    ("hidden_act", "activation_function"),
+    ("attention_bias", "qkv_bias"),
+    ("mlp_bias", "bias"),
+    ("num_nextn_predict_layers", "num_mtp_layers"),
+    ("max_position_embeddings", "model_max_length"),
+    ("num_experts_per_tok", "num_experts_per_token"),
+    ("norm_topk_prob", "moe_renormalize"),
+    ("n_group", "num_expert_group"),
+];
+
 /// More than any model has; bounds what a hostile file can make us allocate.
 const MOST: usize = 1 << 20;
 
@@ -41,7 +57,16 @@ impl<'a> Config<'a> {
 
     /// The key as this checkpoint's format spells it.
     pub(crate) fn name(&self, key: Key) -> String {
-        if self.gguf() { format!("{}.{}", self.prefix, key.1) } else { key.0.to_owned() }
+        if self.gguf() { format!("{}.{}", self.prefix, key.1) } else { self.spelled(key.0).to_owned() }
+    }
+
+    /// The key, or another name of it if config.json has that.
+    fn spelled(&self, key: &'static str) -> &'static str {
+        if self.metadata.get(key).is_some() {
+            return key;
+        }
+        let mut others = ALIASES.iter().filter(|(name, _)| *name == key).map(|(_, other)| *other);
+        others.find(|other| self.metadata.get(other).is_some()).unwrap_or(key)
     }
 
     fn absent(&self, key: Key) -> bool {
@@ -55,7 +80,7 @@ impl<'a> Config<'a> {
     /// What the table says for an absent key; null is an answer.
     pub(crate) fn default(&self, key: Key) -> Option<f64> {
         let (gguf, hf) = (self.gguf(), self.name(key));
-        let wanted = |name: &str| if gguf { name.strip_prefix('.') == Some(key.1) } else { name == hf };
+        let wanted = |name: &str| if gguf { name.strip_prefix('.') == Some(key.1) } else { name == key.0 };
         let mut all = self.arch.defaults.iter().chain(super::defaults::COMMON_DEFAULTS);
         all.find(|(name, _)| wanted(name) && !self.metadata.is_null(&hf)).map(|d| d.1)
     }

@@ -345,6 +345,23 @@ pub(super) const QWEN3_NEXT_DEFAULTS: Defaults = &[
     ("norm_topk_prob", 1.0),
 ];
 
+pub(super) const KIMI_LINEAR_DEFAULTS: Defaults = &[
+    ("rms_norm_eps", 1e-5),
+    ("max_position_embeddings", 1_048_576.0),
+    ("kv_lora_rank", 512.0),
+    ("qk_nope_head_dim", 128.0),
+    ("qk_rope_head_dim", 64.0),
+    ("v_head_dim", 128.0),
+    ("num_experts", 256.0),
+    ("num_experts_per_tok", 8.0),
+    ("moe_intermediate_size", 1024.0),
+    ("routed_scaling_factor", 2.446),
+    ("topk_group", 1.0),
+    ("linear_num_heads", 32.0),
+    ("linear_head_dim", 128.0),
+    ("linear_conv_kernel_dim", 4.0),
+];
+
 pub(super) const LFM2_DEFAULTS: Defaults = &[
     ("tie_word_embeddings", 1.0),
     ("norm_eps", 1e-5),

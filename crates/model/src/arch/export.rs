@@ -7,14 +7,16 @@ use graph::{GateScoring, Squash};
 
 use crate::ModelError;
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind};
+use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
-use super::{Arch, Windows, gemma4, latent, layers, rope_gguf, rope_hf, spec};
+use super::{Arch, Windows, activation, altup, gemma4, latent, layers, rope_gguf, rope_hf, spec};
 
 /// Numbers that both formats have under the same meaning.
 const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
+/// MiniCPM's names are other ones in config.json.
+const SCALES: [Key; 3] = [spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
 
 /// The keys of a model that came with a config.json.
 ///
@@ -25,7 +27,7 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
         let problem = format!("\"{}\" has norms that GGUF has no key for; run it from its files", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
-    if config.arch.extras.recurrent.is_some() && config.arch.gguf.is_empty() {
+    if config.arch.gguf.is_empty() && !like_llama(config.arch) || UNWRITTEN.contains(&config.arch.name) {
         let problem = format!("\"{}\" has no form in GGUF that this program knows", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
@@ -41,8 +43,13 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
     }
     keys.kinds(spec);
     keys.experts(config, spec)?;
+    keys.activation(config, spec)?;
     for key in SAME {
         keys.number(key, config.positive(key)?);
+    }
+    if config.arch.name == "minicpm" {
+        let factors = [spec.scales.embed, spec.scales.residual, 1.0 / spec.scales.logits];
+        SCALES.into_iter().zip(factors).for_each(|(key, factor)| keys.f32(key, factor.into()));
     }
     if spec.attentions().next().is_none() {
         return Ok(keys.all);
@@ -60,6 +67,16 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
         keys.size(rope_gguf::LOCAL_DIMS, local.dims);
     }
     Ok(keys.all)
+}
+
+/// Families whose GGUF files have weights in another form than the graph.
+const UNWRITTEN: [&str; 3] = ["falcon", "kimi-linear", "minicpm3"];
+
+/// Whether a family without a name in GGUF is what GGUF's Llama is.
+fn like_llama(arch: &Arch) -> bool {
+    let windows = matches!(arch.attn.windows, Windows::Gguf | Windows::All);
+    let plain = arch.norms == Norms::Pre && arch.squash.is_none() && !arch.attn.sinks && !arch.embed_sqrt;
+    windows && plain && arch.extras.recurrent.is_none()
 }
 
 /// Whether some pairs stay in their places, for which there is no key but factors.
@@ -247,12 +264,33 @@ impl Keys {
 
     /// What only some layers have of their own.
     fn kinds(&mut self, spec: &ModelSpec) {
-        if self.arch.extras.proportional.is_none() {
+        if !self.arch.extras.value_norm {
             return;
         }
         let shared = (0..spec.layers).filter(|&i| matches!(spec.layer(i).keys, KeySource::Layer(_))).count();
         self.size(gemma4::SHARED, shared);
-        self.size(gemma4::LAYER_EMBED, spec.layer_embed.unwrap_or(0));
+        self.size(gemma4::LAYER_EMBED, spec.layer_embed.map_or(0, |embed| embed.width));
+        let Some(altup) = spec.layer_embed.and_then(|embed| embed.altup) else { return };
+        self.size(altup::STREAMS, altup.streams);
+        self.size(altup::ACTIVE, altup.active);
+        let of_layer = |i: usize| spec.layer(i).ffn.as_ref().and_then(|ffn| ffn.sparsity).unwrap_or(f32::NEG_INFINITY);
+        self.set(altup::SPARSITY, GgufValue::F32s((0..spec.layers).map(of_layer).collect()));
+    }
+
+    /// The numbers of an activation that each layer has its own of.
+    fn activation(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        if config.arch.name != "apertus" {
+            return Ok(());
+        }
+        let numbers = (0..spec.layers).map(|i| activation::xielu_numbers(config, i));
+        let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        let names = activation::XIELU.map(|(name, _)| name).into_iter().chain([activation::XIELU_BETA]);
+        for (which, name) in names.enumerate() {
+            let list = numbers.iter().map(|of_layer| of_layer[which]).collect();
+            self.all.push((name.into(), GgufValue::F32s(list)));
+        }
+        self.all.push((activation::XIELU_EPS.into(), GgufValue::F32(-1e-6)));
+        Ok(())
     }
 
     fn no_window(&mut self) {

@@ -8,6 +8,7 @@ use crate::spec::{Gate, NormKind, Norms, QkNorm};
 use crate::{Checkpoint, Format, Metadata, ModelError};
 
 use super::config::Key;
+use super::refused::{REFUSED, missing};
 
 /// A row: what a model family does differently.
 pub(crate) struct Arch {
@@ -52,6 +53,8 @@ pub(crate) struct Extras {
     pub latent: bool,
     /// What norms do.
     pub norm: NormKind,
+    /// Whether files have no elements of norms: those are 1.
+    pub bare: bool,
     /// Whether the tensors alone say which projections have a bias.
     pub found_biases: bool,
     /// Whether safetensors files have the rows of queries, keys and values side by side for each head.
@@ -103,8 +106,12 @@ pub(crate) enum Windows {
     Gguf,
     /// All but every n-th.
     Every(usize),
+    /// All but the first of every n.
+    ButFirst(usize),
     /// All but the first of every n; in safetensors files none.
     AfterFirst(usize),
+    /// Only a list says it.
+    Listed,
     /// From `max_window_layers` on.
     Last,
     /// Those without rope, if `use_sliding_window`.
@@ -136,6 +143,8 @@ pub(crate) enum ExpertLayout {
 pub(crate) enum Recurrence {
     /// The gated delta rule; in GGUF files, heads of values are in this order.
     Delta(HeadOrder),
+    /// The gated delta rule with a decay for each row of the state.
+    DeltaByRow,
     /// A short convolution.
     Conv,
     /// The scan of Mamba-2.
@@ -165,8 +174,35 @@ impl Arch {
         super::architectures().find(|a| names(a).contains(&name)).ok_or_else(|| {
             let known: BTreeSet<_> = super::architectures().flat_map(names).copied().collect();
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
-            let problem = format!("architecture \"{name}\" is not supported; these are: {known}");
+            let problem = match missing(name) {
+                Some(missing) => format!("architecture \"{name}\" is not supported: it needs {missing}"),
+                None => format!("architecture \"{name}\" is not supported; these are: {known}"),
+            };
             checkpoint.metadata().unsupported(key, problem)
         })
     }
+}
+
+/// A family of models that Whinchat runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its name, as [`crate::ModelSpec::architecture`].
+    pub name: &'static str,
+    /// `general.architecture` in its GGUF files.
+    pub gguf: &'static [&'static str],
+    /// `model_type` in its config.json.
+    pub model_types: &'static [&'static str],
+}
+
+/// Every family that Whinchat runs, by name.
+pub fn families() -> Vec<Family> {
+    let family = |a: &'static Arch| Family { name: a.name, gguf: a.gguf, model_types: a.model_types };
+    let mut families: Vec<_> = super::architectures().map(family).collect();
+    families.sort_by_key(|family| family.name);
+    families
+}
+
+/// Names of architectures that Whinchat does not run, and what they need that it does not have.
+pub fn refused() -> impl Iterator<Item = (&'static [&'static str], &'static str)> {
+    REFUSED.iter().copied()
 }

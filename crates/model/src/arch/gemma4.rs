@@ -60,6 +60,9 @@ impl Reader<'_> {
 
     /// KV heads, if the file says how many.
     pub(super) fn kv_heads(&self, i: usize) -> Result<Option<usize>, ModelError> {
+        if self.config.arch.name == "falcon" && !self.config.gguf() {
+            return self.falcon_kv_heads().map(Some);
+        }
         let own = self.config.own_size(KV_HEADS, i)?;
         let of_kind = if self.keys_are_values(i)? { self.config.size(GLOBAL_KV_HEADS)? } else { None };
         own.or(of_kind).map_or_else(|| self.config.layer_size(KV_HEADS, i), |heads| Ok(Some(heads)))
@@ -67,6 +70,10 @@ impl Reader<'_> {
 
     /// Width of a layer's dense feed-forward part.
     pub(super) fn dense_width(&self, i: usize) -> Result<Option<usize>, ModelError> {
+        if self.config.arch.name == "falcon" {
+            // Its number is another one, or none.
+            return Ok(self.config.names.rows(i, "ffn_up.weight"));
+        }
         if self.config.arch.extras.averaged && !self.config.names.has(i, "ffn_gate_inp.weight") {
             // The numbers are of the experts.
             return Ok(self.config.names.rows(i, "ffn_gate.weight"));
@@ -96,7 +103,7 @@ impl Builder<'_> {
     /// What all layers add of their own embeddings, side by side: the token's, and a projection of its plain embedding.
     pub(super) fn layer_embeds(&mut self, width: usize, x: ValueId) -> Value {
         let (spec, all) = (self.spec, width * self.spec.layers);
-        let table = self.weights.global("per_layer_token_embd", Shape::matrix(spec.vocab, all))?;
+        let table = self.weights.layer_embed_table(Shape::matrix(spec.vocab, all))?;
         let own = self.push(Op::Embed { table }, &[])?;
         let own = self.scale((width as f64).sqrt() as f32, own)?;
         let weight = self.weights.global("per_layer_model_proj", Shape::matrix(all, spec.width))?;
@@ -110,6 +117,12 @@ impl Builder<'_> {
 
     /// Adds a layer's part of them, gated by the residual stream.
     pub(super) fn add_layer_embed(&mut self, i: usize, embeds: ValueId, x: ValueId) -> Value {
+        let h = self.layer_embed_part(i, embeds, x)?;
+        self.push(Op::Add, &[x, h])
+    }
+
+    /// A layer's part of them, gated by x.
+    pub(super) fn layer_embed_part(&mut self, i: usize, embeds: ValueId, x: ValueId) -> Value {
         let (spec, all) = (self.spec, self.weights.graph.value(embeds).width);
         let width = all / spec.layers;
         let part = self.push(Op::Slice { span: all, first: i * width, width }, &[embeds])?;
@@ -117,7 +130,6 @@ impl Builder<'_> {
         let act = spec.layer(i).ffn.as_ref().map_or(Activation::GeluTanh, |ffn| ffn.act);
         let h = self.push(Op::Glu { act }, &[gate, part])?;
         let h = self.project(i, "proj", (spec.width, None), false, h)?;
-        let h = self.norm(i, "post_norm", spec.width, h)?;
-        self.push(Op::Add, &[x, h])
+        self.norm(i, "post_norm", spec.width, h)
     }
 }

@@ -25,7 +25,7 @@ const LFM2: Arch = Arch {
 // Some layers, or all, have the scan of Mamba-2.
 const MAMBA2: Arch = Arch { attn: ATTN, extras: Extras { recurrent: Some(Recurrence::Scan), ..EXTRAS }, ..LLAMA };
 
-pub(super) static ARCHITECTURES: [Arch; 11] = [
+pub(super) static ARCHITECTURES: [Arch; 12] = [
     Arch {
         name: "qwen35",
         model_types: &["qwen3_5", "qwen3_5_text"],
@@ -47,6 +47,16 @@ pub(super) static ARCHITECTURES: [Arch; 11] = [
         defaults: QWEN3_NEXT_DEFAULTS,
         extras: Extras { recurrent: Some(Recurrence::Delta(HeadOrder::Grouped)), ..EXTRAS },
         ..QWEN35
+    },
+    Arch {
+        name: "kimi-linear",
+        model_types: &["kimi_linear"],
+        gguf: &["kimi-linear"],
+        defaults: KIMI_LINEAR_DEFAULTS,
+        attn: Attn { global_rope: false, ..ATTN },
+        squash: Some(Squash::Sigmoid),
+        extras: Extras { recurrent: Some(Recurrence::DeltaByRow), latent: true, ..EXTRAS },
+        ..LLAMA
     },
     Arch { name: "lfm2", model_types: &["lfm2"], gguf: &["lfm2"], defaults: LFM2_DEFAULTS, ..LFM2 },
     Arch {

@@ -45,7 +45,12 @@ impl Reader<'_> {
                 whole.checked_sub(turned).filter(|&plain| plain > 0).ok_or_else(short)?
             }
         };
-        let value = config.size(VALUE)?.map_or_else(|| config.require(OLD_VALUE), Ok)?;
+        let value = config.size(VALUE)?.or(config.size(OLD_VALUE)?);
+        let value = match value {
+            // MiniCPM 3's files leave it out.
+            None if config.arch.name == "minicpm3" => self.width / self.heads(0)?,
+            value => value.ok_or_else(|| config.missing(VALUE))?,
+        };
         if turned % 2 == 1 {
             return Err(config.unsupported(TURNED, format!("{turned} elements cannot be rotated in pairs")));
         }

@@ -3,6 +3,7 @@
 use crate::{Format, Metadata, ModelError};
 
 use super::config::{Config, Key};
+use super::spec::LAYERS;
 use super::{Windows, recurrent};
 
 pub(super) const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
@@ -13,6 +14,8 @@ const OLD_PATTERN: Key = Key("_sliding_window_pattern", "");
 const TYPES: Key = Key("layer_types", "");
 pub(super) const ROPE_LAYERS: Key = Key("no_rope_layers", "attention.rope_pattern");
 const DENSE_PATTERN: Key = Key("prefix_dense_sliding_window_pattern", "");
+/// The rope's base in each layer; 0 where there is no rope.
+const BASES: Key = Key("layer_rope_theta", "");
 const ROPE_INTERVAL: Key = Key("no_rope_layer_interval", "");
 
 /// What each layer has.
@@ -50,8 +53,24 @@ impl Layers {
     }
 }
 
+/// The rope's base in layers with (`local`) or without a window, where config.json has one for each layer.
+pub(super) fn own_base(config: &Config<'_>, local: bool) -> Result<Option<f64>, ModelError> {
+    let Some(bases) = config.read::<Vec<f64>>(BASES)? else { return Ok(None) };
+    let windows = windows(config, bases.len(), &vec![true; bases.len()])?;
+    let of_kind = bases.iter().zip(&windows).filter(|&(&base, window)| window.is_some() == local && base != 0.0);
+    let mut of_kind = of_kind.map(|(&base, _)| base);
+    let first = of_kind.next();
+    match of_kind.find(|&base| Some(base) != first) {
+        Some(other) => Err(config.unsupported(BASES, format!("{other} beside another base in layers of one kind"))),
+        None => Ok(first),
+    }
+}
+
 /// The list in the file, or every layer but each n-th of the models that leave rope out.
 fn ropes(config: &Config<'_>, count: usize) -> Result<Vec<bool>, ModelError> {
+    if let Some(bases) = config.read::<Vec<f64>>(BASES)? {
+        return long_enough(config, BASES, bases.into_iter().map(|base| base != 0.0).collect(), count);
+    }
     let smollm = config.arch.attn.windows == Windows::NoRope;
     if !smollm && !config.gguf() {
         return Ok(vec![true; count]);
@@ -80,7 +99,9 @@ fn windows(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<Opti
             return Err(config.unsupported(TYPES, problem));
         }
         Some(types) => types,
-        None if config.arch.extras.recurrent.is_some() => return Err(config.missing(TYPES)),
+        None if config.arch.extras.recurrent.is_some() || row == Windows::Listed && !config.gguf() => {
+            return Err(config.missing(TYPES));
+        }
         None => pattern(config, count, ropes)?,
     };
     Ok(local.into_iter().map(|local| local.then_some(window)).collect())
@@ -106,6 +127,9 @@ fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool
         let list = config.read::<Vec<bool>>(PATTERN)?.unwrap_or_default();
         return long_enough(config, PATTERN, list, count);
     }
+    if row == Windows::Listed {
+        return Err(config.missing(PATTERN));
+    }
     let from = config.size(FROM_LAYER)?.unwrap_or(0);
     let every = match row {
         Windows::Every(n) => config.size(PATTERN)?.or(config.size(OLD_PATTERN)?).unwrap_or(n),
@@ -114,10 +138,10 @@ fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool
     Ok((0..count)
         .map(|i| match row {
             Windows::Every(_) => (i + 1) % every != 0,
-            Windows::AfterFirst(n) => i % n != 0,
+            Windows::AfterFirst(n) | Windows::ButFirst(n) => i % n != 0,
             Windows::Last => i >= from,
             Windows::NoRope => config.gguf() || !ropes[i],
-            Windows::All | Windows::Gguf => true,
+            Windows::All | Windows::Gguf | Windows::Listed => true,
         })
         .collect())
 }
@@ -133,7 +157,10 @@ fn long_enough(config: &Config<'_>, key: Key, list: Vec<bool>, count: usize) -> 
 const REFUSED: &[(Key, f64)] = &[
     (Key("use_bidirectional_attention", ""), 0.0),
     (Key("", "attention.causal"), 1.0),
-    (Key("", "attention.clamp_kqv"), 0.0),
+    (Key("clip_qkv", "attention.clamp_kqv"), 0.0),
+    (Key("norm_head", ""), 0.0),
+    (Key("alibi", ""), 0.0),
+    (Key("layer_sharing", ""), 0.0),
     (Key("", "attention.max_alibi_bias"), 0.0),
     (Key("", "attention.output_scale"), 0.0),
     (Key("", "attention.value_scale"), 0.0),
@@ -172,6 +199,9 @@ fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
         if other.is_some() && wide.is_some() && other != wide && !config.arch.extras.latent {
             return Err(config.unsupported(Key("", values), format!("must be the same as {keys}")));
         }
+    }
+    if config.arch.name == "baichuan" && config.size(LAYERS)? == Some(40) {
+        return Err(config.unsupported(LAYERS, "Baichuan of 13 billion parameters needs ALiBi, which is not supported"));
     }
     let rope = Key("", "rope.scaling.finetuned");
     if config.arch.name == "granite" && config.flag(rope)? == Some(false) {

@@ -1,6 +1,8 @@
 //! The table of architectures: a row says what a model family does differently from Llama; the rest is numbers in the
 //! files.
 
+mod activation;
+mod altup;
 mod build;
 mod classic;
 mod config;
@@ -9,12 +11,15 @@ mod export;
 mod family;
 mod gemma4;
 mod hybrids;
+mod kindred;
 mod latent;
 mod layers;
 mod recurrent;
+mod refused;
 mod rope;
 mod rope_gguf;
 mod rope_hf;
+mod scales;
 mod spec;
 
 pub(crate) use build::{Built, build};
@@ -22,6 +27,8 @@ pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Recurrence, Windows};
 pub(crate) use spec::{guessing, read_spec};
+
+pub use family::{Family, families, refused};
 
 use graph::{Activation, RopeStyle, Squash};
 
@@ -33,7 +40,7 @@ use defaults::*;
 /// Llama itself, and what every other row starts from.
 const LLAMA: Arch = Arch {
     name: "llama",
-    model_types: &["llama"],
+    model_types: &["llama", "mobilellm"],
     gguf: &["llama"],
     defaults: &[("max_position_embeddings", 2048.0)],
     norms: Norms::Pre,
@@ -52,6 +59,7 @@ const EXTRAS: Extras = Extras {
     proportional: None,
     latent: false,
     norm: NormKind::Rms,
+    bare: false,
     gated: true,
     found_biases: false,
     mixed_heads: false,
@@ -93,7 +101,7 @@ const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
 
 /// Every architecture that Whinchat runs.
 pub(crate) fn architectures() -> impl Iterator<Item = &'static Arch> {
-    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES).chain(&hybrids::ARCHITECTURES)
+    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES).chain(&kindred::ARCHITECTURES).chain(&hybrids::ARCHITECTURES)
 }
 
 /// Those that are most like Llama.

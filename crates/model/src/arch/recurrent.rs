@@ -4,7 +4,7 @@ use graph::HeadOrder;
 
 use crate::convert::FromValue;
 use crate::spec::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanScales, ScanSpec};
-use crate::{List, ModelError, Value};
+use crate::{List, Metadata, ModelError, Value};
 
 use super::Recurrence;
 use super::config::{Config, Key};
@@ -22,6 +22,10 @@ const SCAN_HEADS: [Key; 3] =
 const SCAN_GROUPS: [Key; 2] = [Key("mamba_n_groups", "ssm.group_count"), Key("n_groups", "")];
 const SCAN_STATE: [Key; 3] = [Key("mamba_d_state", "ssm.state_size"), Key("ssm_state_size", ""), Key("state_size", "")];
 const SCAN_TAPS: [Key; 2] = [Key("mamba_d_conv", "ssm.conv_kernel"), Key("conv_kernel", "")];
+const KIMI_HEADS: Key = Key("linear_num_heads", "attention.head_count");
+const KIMI_HEAD_DIM: Key = Key("linear_head_dim", "kda.head_dim");
+/// More than any model has.
+const MOST: usize = 1 << 20;
 const STEP_LIMIT: Key = Key("time_step_limit", "");
 const NORM_BEFORE_GATE: Key = Key("mamba_norm_before_gate", "");
 const OTHER_EPS: [Key; 2] = [Key("norm_eps", ""), Key("layer_norm_epsilon", "")];
@@ -34,6 +38,7 @@ pub(super) fn attends(config: &Config<'_>, i: usize) -> bool {
         None => true,
         Some(Recurrence::Scan) => config.names.has(i, "attn_q.weight"),
         Some(Recurrence::Delta(_)) => !config.names.has(i, "ssm_conv1d.weight"),
+        Some(Recurrence::DeltaByRow) => !config.names.has(i, "ssm_f_a.weight"),
         Some(Recurrence::Conv) => !config.names.has(i, "shortconv.conv.weight"),
     }
 }
@@ -47,7 +52,7 @@ pub(super) fn feeds_forward(config: &Config<'_>, i: usize) -> bool {
 /// Whether attention is rotated: of a Mamba-2 hybrid's, only if the file says so.
 pub(super) fn rotated(config: &Config<'_>) -> Result<bool, ModelError> {
     Ok(match config.arch.extras.recurrent {
-        Some(Recurrence::Scan) if !config.arch.attn.global_rope => false,
+        Some(_) if !config.arch.attn.global_rope => false,
         Some(Recurrence::Scan) if config.gguf() => config.flag(ROTATED)?.unwrap_or(true),
         Some(Recurrence::Scan) if config.arch.name == "granitehybrid" => config.read(POSITIONS)? == Some("rope"),
         _ => true,
@@ -124,6 +129,9 @@ pub(super) fn read(config: &Config<'_>, i: usize) -> Result<Option<RecurrentSpec
     match config.arch.extras.recurrent {
         Some(Recurrence::Delta(order)) if has("ssm_conv1d.weight") => {
             delta(config, order).map(|delta| Some(RecurrentSpec::Delta(delta)))
+        }
+        Some(Recurrence::DeltaByRow) if has("ssm_f_a.weight") => {
+            delta_by_row(config).map(|delta| Some(RecurrentSpec::Delta(delta)))
         }
         Some(Recurrence::Conv) if has("shortconv.conv.weight") => {
             let (taps, bias) = (config.require(SHORT_TAPS)?, has("shortconv.in_proj.bias"));
@@ -212,5 +220,20 @@ fn delta(config: &Config<'_>, order: HeadOrder) -> Result<DeltaSpec, ModelError>
         value_dim,
         order: if config.gguf() { order } else { HeadOrder::Grouped },
         taps: config.require(TAPS)?,
+        by_row: false,
     })
+}
+
+/// Kimi's numbers, which published files have in an object of their own.
+fn delta_by_row(config: &Config<'_>) -> Result<DeltaSpec, ModelError> {
+    let object: Option<&Metadata> = if config.gguf() { None } else { config.metadata.read("linear_attn_config")? };
+    let size = |key: Key, own: &str| match object.map_or(Ok(None), |object| object.read::<usize>(own))? {
+        Some(n) if n == 0 || n > MOST => Err(config.invalid(key, format!("{own} is {n}"))),
+        Some(n) => Ok(n),
+        None => config.require(key),
+    };
+    let (heads, width) = (size(KIMI_HEADS, "num_heads")?, size(KIMI_HEAD_DIM, "head_dim")?);
+    let taps = size(TAPS, "short_conv_kernel_size")?;
+    let order = HeadOrder::Grouped;
+    Ok(DeltaSpec { heads, key_heads: heads, key_dim: width, value_dim: width, order, taps, by_row: true })
 }

@@ -9,7 +9,7 @@ use crate::{Metadata, ModelError};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
-use super::{LocalRope, spec};
+use super::{LocalRope, layers, spec};
 
 /// Every key that a rope object may have; another one asks for something that we do not know.
 const KNOWN: &[&str] = &[
@@ -60,7 +60,9 @@ pub(super) fn read(
         return Err(reader.object.unsupported(key, "this change of the rope is not supported"));
     }
     let theta = if local && config.arch.attn.local_rope == LocalRope::Unscaled { LOCAL_THETA } else { THETA };
-    let base = match reader.number("rope_theta")? {
+    let base = match layers::own_base(config, local)?
+        .map_or_else(|| reader.number("rope_theta"), |base| Ok(Some(base)))?
+    {
         Some(base) => base,
         None => config.positive(theta)?.or(config.positive(THETA)?).or(config.positive(OLD_THETA)?).unwrap_or(10_000.0),
     };

@@ -1,16 +1,16 @@
 //! From a file's numbers and the table's row to a [`ModelSpec`].
 
-use graph::{Activation, GateScoring, Groups, Rope, Squash};
+use graph::{GateScoring, Groups, Rope, RopeStyle, Squash};
 
 use crate::ModelError;
 use crate::spec::{
     AttentionSpec, Biases, ExpertSpec, FfnSpec, Gate, LayerSpec, ModelSpec, NormKind, NormSpec, Norms, OutputSpec,
-    QkNorm, Scales, SharedSpec,
+    QkNorm, SharedSpec,
 };
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
-use super::{ExpertLayout, gemma4, recurrent, rope_gguf, rope_hf};
+use super::{ExpertLayout, activation, altup, recurrent, rope_gguf, rope_hf, scales};
 
 pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length");
 pub(super) const WIDTH: Key = Key("hidden_size", "embedding_length");
@@ -27,9 +27,10 @@ pub(super) const LAYER_EPS: Key = Key("layer_norm_eps", "attention.layer_norm_ep
 const LAYER_EPS_OTHERS: [Key; 2] = [Key("norm_epsilon", ""), Key("norm_eps", "")];
 pub(super) const PARALLEL: Key = Key("use_parallel_residual", "use_parallel_residual");
 pub(super) const LOGIT_FACTOR: Key = Key("logit_scale", "logit_scale");
-const LOGIT_FACTOR_OTHER: Key = Key("output_multiplier", "");
 /// GGUF files do not say it.
 const AFTER_EPS: Key = Key("post_norm_eps", "post_norm_eps");
+/// Whether what parts add is normalized.
+const POST_NORM: Key = Key("use_post_norm", "");
 const QUERY_FACTOR: Key = Key("qk_scale_factor", "");
 pub(super) const FFN: Key = Key("intermediate_size", "feed_forward_length");
 pub(super) const EXPERT_FFN: Key = Key("moe_intermediate_size", "expert_feed_forward_length");
@@ -39,7 +40,9 @@ const EXPERTS_OTHERS: [Key; 4] =
 pub(super) const EXPERTS_USED: Key = Key("num_experts_per_tok", "expert_used_count");
 const EXPERTS_USED_OTHERS: [Key; 4] = [EXPERTS_USED, Key("moe_k", ""), Key("moe_topk", ""), Key("top_k_experts", "")];
 pub(super) const EXPERTS_SCALE: Key = Key("routed_scaling_factor", "expert_weights_scale");
-const EXPERTS_SCALE_OTHERS: [Key; 2] = [Key("route_scale", ""), Key("moe_routed_scaling_factor", "")];
+const EXPERTS_SCALE_OTHERS: [Key; 3] =
+    [Key("route_scale", ""), Key("moe_routed_scaling_factor", ""), Key("router_scaling_factor", "")];
+const SECTIONS: Key = Key("", "rope.dimension_sections");
 /// In GGUF: 1 is softmax, 2 is sigmoid.
 pub(super) const GATING: Key = Key("", "expert_gating_func");
 const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
@@ -49,7 +52,6 @@ const SELECTION: Key = Key("expert_selection_fn", "");
 const COMBINED: Key = Key("shared_expert_combination_strategy", "");
 const GROUPS_METHOD: Key = Key("topk_method", "");
 const QKV_BIASES: [&str; 3] = ["attn_q.bias", "attn_qkv.bias", "attn_kv_a_mqa.bias"];
-const SCALED_EMBED: Key = Key("mup_enabled", "");
 pub(super) const NORM_TOP: Key = Key("norm_topk_prob", "expert_weights_norm");
 pub(super) const SCORE_CAP: Key = Key("attn_logit_softcapping", "attn_logit_softcapping");
 pub(super) const LOGIT_CAP: Key = Key("final_logit_softcapping", "final_logit_softcapping");
@@ -61,10 +63,8 @@ pub(super) const LOGIT_SCALE: Key = Key("logits_scaling", "logit_scale");
 pub(super) const ATTENTION_BIAS: Key = Key("attention_bias", "");
 pub(super) const MLP_BIAS: Key = Key("mlp_bias", "");
 pub(super) const TIED: Key = Key("tie_word_embeddings", "");
-pub(super) const ACT: Key = Key("hidden_act", "");
-pub(super) const GEMMA_ACT: Key = Key("hidden_activation", "");
-pub(super) const ALPHA: Key = Key("swiglu_alpha", "");
-pub(super) const LIMIT: Key = Key("swiglu_limit", "");
+/// MobileLLM's name of it.
+const SHARED_EMBED: Key = Key("share_embedding", "");
 
 /// The spec of a checkpoint for sequences up to `context` (`None`: as long as the model was made for).
 ///
@@ -79,8 +79,6 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
     if layers > config.checkpoint.tensors().len() {
         return Err(config.invalid(LAYERS, format!("{layers} layers are more than the file has tensors")));
     }
-    let embed =
-        if config.arch.embed_sqrt && config.flag(SCALED_EMBED)? != Some(false) { (width as f64).sqrt() } else { 1.0 };
     let reader = Reader { config, layers: Layers::new(config, layers)?, width, context: context.unwrap_or(most) };
     Ok(ModelSpec {
         architecture: config.arch.name,
@@ -100,17 +98,8 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
             bias: config.names.output_bias().is_some(),
             cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
         },
-        scales: Scales {
-            embed: (embed * config.positive(EMBED_SCALE)?.unwrap_or(1.0)) as f32,
-            residual: config.positive(RESIDUAL_SCALE)?.unwrap_or(1.0) as f32,
-            logits: match config.arch.extras.logit_factor {
-                Some(usual) => {
-                    config.positive(LOGIT_FACTOR)?.or(config.positive(LOGIT_FACTOR_OTHER)?).unwrap_or(usual) as f32
-                }
-                None => (recurrent::logit_scale(config)? / config.positive(LOGIT_SCALE)?.unwrap_or(1.0)) as f32,
-            },
-        },
-        layer_embed: config.size(gemma4::LAYER_EMBED)?,
+        scales: scales::read(config, width, layers)?,
+        layer_embed: altup::layer_embed(config)?,
         blocks: reader.blocks(layers)?,
     })
 }
@@ -119,6 +108,8 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
 fn norms(config: &Config<'_>) -> Result<Norms, ModelError> {
     Ok(match (config.arch.norms, config.flag(PARALLEL)?) {
         (Norms::Beside, Some(false)) => Norms::Pre,
+        (Norms::Both, _) if config.flag(POST_NORM)? == Some(false) => Norms::Pre,
+        (Norms::Beside, _) if !config.names.has(0, "ffn_norm.weight") => Norms::Shared,
         (Norms::Pre, Some(true)) if !config.names.has(0, "ffn_norm.weight") => Norms::Shared,
         (usual, _) => usual,
     })
@@ -146,6 +137,9 @@ fn tied(config: &Config<'_>) -> Result<bool, ModelError> {
     if config.gguf() {
         return Ok(config.names.output().is_none());
     }
+    if config.flag(SHARED_EMBED)? == Some(true) {
+        return Ok(config.names.same_output());
+    }
     let root = config.checkpoint.metadata().read::<bool>(TIED.0)?;
     Ok(root.map_or_else(|| config.flag(TIED), |tied| Ok(Some(tied)))?.unwrap_or(false) && config.names.same_output())
 }
@@ -162,7 +156,7 @@ pub(crate) fn guessing(config: &Config<'_>) -> Result<usize, ModelError> {
 pub(super) struct Reader<'a> {
     pub(super) config: &'a Config<'a>,
     pub(super) layers: Layers,
-    width: usize,
+    pub(super) width: usize,
     context: usize,
 }
 
@@ -198,7 +192,25 @@ impl Reader<'_> {
             true => (rope_gguf::read, self.config.arch.attn.gguf_rope),
             false => (rope_hf::read, self.config.arch.attn.hf_rope),
         };
-        Ok(read(self.config, head_dim, local, self.context)?.rope(head_dim, style))
+        let rope = read(self.config, head_dim, local, self.context)?.rope(head_dim, style);
+        // Where positions have several dimensions, GLM 4's files have halves of heads as all others.
+        let rope = if style == RopeStyle::Pairs && self.has_sections()? {
+            Rope { style: RopeStyle::Halves, ..rope }
+        } else {
+            rope
+        };
+        // NanoChat turns the other way.
+        let backwards = self.config.arch.name == "nanochat";
+        Ok(if backwards { Rope { freqs: rope.freqs.iter().map(|freq| -freq).collect(), ..rope } } else { rope })
+    }
+
+    /// Whether a GGUF file of GLM 4 has positions of several dimensions.
+    fn has_sections(&self) -> Result<bool, ModelError> {
+        let sections = match self.config.arch.name {
+            "glm4" if self.config.gguf() => self.config.read::<Vec<u32>>(SECTIONS)?,
+            _ => None,
+        };
+        Ok(sections.is_some_and(|sections| sections.iter().any(|&pairs| pairs > 0)))
     }
 
     fn head_dim(&self, layer: usize) -> Result<usize, ModelError> {
@@ -224,11 +236,21 @@ impl Reader<'_> {
         }
     }
 
-    fn heads(&self, layer: usize) -> Result<usize, ModelError> {
+    pub(super) fn heads(&self, layer: usize) -> Result<usize, ModelError> {
         let own = self.config.read::<Vec<usize>>(HEADS_OF_LAYERS)?.and_then(|heads| heads.get(layer).copied());
         match own.map_or_else(|| self.config.layer_size(HEADS, layer), |own| Ok(Some(own)))? {
             Some(0) => Err(self.config.unsupported(HEADS, format!("layer {layer} has no attention"))),
             heads => heads.ok_or_else(|| self.config.missing(HEADS)),
+        }
+    }
+
+    /// Falcon's first models have one head of keys and values or as many as of queries, whatever number stands beside.
+    pub(super) fn falcon_kv_heads(&self) -> Result<usize, ModelError> {
+        let flag = |name| self.config.flag(Key(name, ""));
+        match (flag("new_decoder_architecture")?.unwrap_or(false), flag("multi_query")?.unwrap_or(true)) {
+            (true, _) => self.config.size(Key("num_kv_heads", ""))?.map_or_else(|| self.heads(0), Ok),
+            (false, true) => Ok(1),
+            (false, false) => self.heads(0),
         }
     }
 
@@ -296,8 +318,9 @@ impl Reader<'_> {
         let has = |what: &str| (config.gguf() || config.arch.extras.found_biases) && config.names.has(i, what);
         Ok(FfnSpec {
             width: width.filter(|&n| n > 0).ok_or_else(|| config.missing(FFN))?,
-            act: self.activation()?,
+            act: activation::read(config, i)?,
             gated: config.arch.extras.gated,
+            sparsity: self.sparsity(i)?,
             scales: recurrent::ffn_scales(config)?,
             bias: match experts {
                 Some(_) => config.arch.experts == ExpertLayout::Interleaved || has("ffn_gate_inp.bias"),
@@ -327,8 +350,10 @@ impl Reader<'_> {
             None if config.arch.extras.averaged && !config.gguf() && config.read(SELECTION)? != Some("sigmoid") => None,
             _ => config.arch.squash,
         };
-        let [one, other] = [config.positive(EXPERTS_SCALE_OTHERS[0])?, config.positive(EXPERTS_SCALE_OTHERS[1])?];
-        let scale = config.positive(EXPERTS_SCALE)?.or(one).or(other);
+        let mut scale = config.positive(EXPERTS_SCALE)?;
+        for key in EXPERTS_SCALE_OTHERS {
+            scale = scale.map_or_else(|| config.positive(key), |scale| Ok(Some(scale)))?;
+        }
         Ok(Some(ExpertSpec {
             count,
             used,
@@ -381,30 +406,5 @@ impl Reader<'_> {
             }
         }
         Ok(None)
-    }
-
-    fn activation(&self) -> Result<Activation, ModelError> {
-        let (config, act) = (self.config, self.config.arch.act);
-        if let Activation::ClampedSilu { alpha, limit } = act {
-            let alpha = config.positive(ALPHA)?.map_or(alpha, |a| a as f32);
-            let limit = config.positive(LIMIT)?.map_or(limit, |l| l as f32);
-            return Ok(Activation::ClampedSilu { alpha, limit });
-        }
-        // Gemma's own field goes first: its hidden_act is older and wrong in some files.
-        let gemma = act == Activation::GeluTanh && config.arch.embed_sqrt;
-        let own: Option<&str> = if gemma { config.read(GEMMA_ACT)? } else { None };
-        let key = if own.is_some() { GEMMA_ACT } else { ACT };
-        let name = if gemma { own } else { config.read(ACT)? };
-        match name {
-            None => Ok(act),
-            Some("silu" | "swish") => Ok(Activation::Silu),
-            Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
-            Some("gelu") => Ok(Activation::GeluErf),
-            Some("relu2") => Ok(Activation::SquaredRelu),
-            Some(other) => {
-                Err(config
-                    .unsupported(key, format!("\"{other}\" is not supported; silu, gelu and gelu_pytorch_tanh are")))
-            }
-        }
     }
 }

@@ -86,7 +86,10 @@ impl<'a> Binder<'a> {
 
     /// The norm before the output.
     pub(crate) fn output_norm(&mut self, len: usize) -> Result<WeightId, ModelError> {
-        let source = Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 };
+        let source = match self.arch.extras.bare {
+            true => Source::Ones,
+            false => Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 },
+        };
         let shift = if self.arch.extras.embed_norm { 0.0 } else { self.norm_shift() };
         self.bind(elements("output_norm.weight", Shape::vector(len)), Some(shift), vec![source])
     }
@@ -165,7 +168,10 @@ impl<'a> Binder<'a> {
 
     /// A norm of a layer.
     pub(crate) fn norm(&mut self, layer: usize, name: &str, len: usize) -> Result<WeightId, ModelError> {
-        let sources = self.places(layer, name, "weight", len, None);
+        let sources = match self.arch.extras.bare {
+            true => vec![Source::Ones],
+            false => self.places(layer, name, "weight", len, None),
+        };
         self.bind(elements(format!("blk.{layer}.{name}.weight"), Shape::vector(len)), Some(self.norm_shift()), sources)
     }
 
@@ -200,6 +206,25 @@ impl<'a> Binder<'a> {
         self.bind(matrix(format!("{name}.weight"), shape), None, vec![source])
     }
 
+    /// The table of all layers' own embeddings. Some files have fewer rows than the vocabulary; tokens beyond them have the first.
+    pub(crate) fn layer_embed_table(&mut self, shape: Shape) -> Result<WeightId, ModelError> {
+        let tensor = self.names.global("per_layer_token_embd");
+        let rows = self.names.dims(&tensor).and_then(|dims| dims.first()).copied().unwrap_or(shape.rows);
+        let source = match rows < shape.rows {
+            true => Source::Padded { tensor, of: rows },
+            false => Source::whole(tensor, shape),
+        };
+        self.bind(matrix("per_layer_token_embd.weight", shape), None, vec![source])
+    }
+
+    /// A matrix for each residual stream but the first, by GGUF's name without its ending: all in one tensor, or one in each.
+    pub(crate) fn stream_matrices(&mut self, name: &str, shape: Shape) -> Result<WeightId, ModelError> {
+        let of_stream = |i: usize| self.names.numbered(name, i);
+        let tensors = if self.gguf { vec![self.names.global(name)] } else { (0..shape.outer).map(of_stream).collect() };
+        let source = Source::Rows { tensors, of: shape.rows, first: 0 };
+        self.bind(matrix(format!("{name}.weight"), shape), None, vec![source])
+    }
+
     /// A norm outside of layers.
     pub(crate) fn global_norm(&mut self, name: &str, len: usize) -> Result<WeightId, ModelError> {
         let source = Source::Rows { tensors: vec![self.names.global(name)], of: len, first: 0 };
@@ -209,9 +234,12 @@ impl<'a> Binder<'a> {
     /// The sinks of a layer's heads.
     pub(crate) fn sinks(&mut self, layer: usize, len: usize) -> Result<WeightId, ModelError> {
         let gguf = format!("blk.{layer}.attn_sinks.weight");
-        let name = if self.gguf { gguf.clone() } else { self.names.module(layer, "self_attn.sinks") };
-        let source = Source::Rows { tensors: vec![name], of: len, first: 0 };
-        self.bind(elements(gguf, Shape::vector(len)), Some(0.0), vec![source])
+        let names = match self.gguf {
+            true => vec![gguf.clone()],
+            false => ["self_attn.sinks", "self_attn.softmax_offset"].map(|name| self.names.module(layer, name)).into(),
+        };
+        let place = |name| Source::Rows { tensors: vec![name], of: len, first: 0 };
+        self.bind(elements(gguf, Shape::vector(len)), Some(0.0), names.into_iter().map(place).collect())
     }
 
     /// What is added to the scores of a layer's experts before some are chosen.
@@ -256,7 +284,7 @@ impl<'a> Binder<'a> {
         let idle = self.idle(spec);
         let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
         match rest
-            .filter(|name| self.names.matters(name, spec.layers..spec.layers + self.guessing))
+            .filter(|name| self.names.matters(name, spec.layers..self.after(spec)))
             .find(|name| !used.contains(*name) && !idle.contains(*name))
         {
             None => Ok(()),
@@ -265,6 +293,11 @@ impl<'a> Binder<'a> {
                 Err(self.checkpoint.unsupported(name, problem))
             }
         }
+    }
+
+    /// The end of the layers that guess tokens ahead: config.json may leave out how many there are.
+    fn after(&self, spec: &ModelSpec) -> usize {
+        if self.gguf { spec.layers + self.guessing } else { usize::MAX }
     }
 
     /// Tensors that files have from training or for other programs: for keys and values of layers that use those of others, and what

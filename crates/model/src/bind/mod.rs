@@ -48,9 +48,16 @@ impl Model {
     /// Tensors of the files that running does not need: of towers for images and sound, of layers that guess tokens ahead.
     pub fn unused(&self) -> Vec<&TensorInfo> {
         let used: HashSet<_> = self.bindings.iter().flat_map(|binding| binding.source.tensors()).collect();
-        let read_elsewhere = |name: &str| name.starts_with("rope_f") || name.ends_with("rotary_emb.inv_freq");
+        let read_elsewhere = |name: &str| {
+            name.starts_with("rope_f") || name.ends_with("rotary_emb.inv_freq") || name.contains(classic::ACTIVATION)
+        };
         let all = self.checkpoint.tensors().iter();
         all.filter(|tensor| !used.contains(tensor.name.as_str()) && !read_elsewhere(&tensor.name)).collect()
+    }
+
+    /// Whether the files have the weight; elements of some norms are all 1, and they have none of them.
+    pub(crate) fn is_stored(&self, id: WeightId) -> bool {
+        !self.bindings[id.index()].source.tensors().is_empty()
     }
 
     /// Its numbers.

@@ -14,6 +14,8 @@ pub(crate) struct Names<'a> {
     norms: Norms,
     /// What stands before `embed_tokens`: `model.`, `language_model.model.` …; empty for GGUF.
     prefix: String,
+    /// What the list of layers is called, in safetensors files.
+    layers: &'static str,
 }
 
 /// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
@@ -33,8 +35,8 @@ const LAYER: &[(&str, &[&str])] = &[
     ("attn_kv_a_mqa", &["self_attn.kv_a_proj_with_mqa"]),
     ("attn_kv_a_norm", &["self_attn.kv_a_layernorm"]),
     ("attn_kv_b", &["self_attn.kv_b_proj"]),
-    ("post_attention_norm", &["post_self_attn_layernorm", "post_attention_layernorm"]),
-    ("post_ffw_norm", &["post_feedforward_layernorm", "post_mlp_layernorm"]),
+    ("post_attention_norm", &["post_norm1", "post_self_attn_layernorm", "post_attention_layernorm"]),
+    ("post_ffw_norm", &["post_norm2", "post_feedforward_layernorm", "post_mlp_layernorm"]),
     ("ffn_gate", &["mlp.gate_proj"]),
     ("ffn_up", &["mlp.up_proj"]),
     ("ffn_gate_up", &["mlp.gate_up_proj"]),
@@ -44,6 +46,7 @@ const LAYER: &[(&str, &[&str])] = &[
         &[
             "block_sparse_moe.gate",
             "block_sparse_moe.router.layer",
+            "block_sparse_moe.router",
             "mlp.gate",
             "mlp.router",
             "mlp.gate.wg",
@@ -51,8 +54,24 @@ const LAYER: &[(&str, &[&str])] = &[
             "router.proj",
         ],
     ),
-    ("ffn_gate_shexp", &["mlp.shared_expert.gate_proj", "mlp.shared_experts.gate_proj", "mlp.shared_mlp.gate_proj"]),
-    ("ffn_up_shexp", &["mlp.shared_expert.up_proj", "mlp.shared_experts.up_proj", "mlp.shared_mlp.up_proj"]),
+    (
+        "ffn_gate_shexp",
+        &[
+            "mlp.shared_expert.gate_proj",
+            "mlp.shared_experts.gate_proj",
+            "mlp.shared_mlp.gate_proj",
+            "block_sparse_moe.shared_experts.gate_proj",
+        ],
+    ),
+    (
+        "ffn_up_shexp",
+        &[
+            "mlp.shared_expert.up_proj",
+            "mlp.shared_experts.up_proj",
+            "mlp.shared_mlp.up_proj",
+            "block_sparse_moe.shared_experts.up_proj",
+        ],
+    ),
     ("ffn_gate_up_shexp", &["shared_mlp.input_linear"]),
     (
         "ffn_down_shexp",
@@ -60,6 +79,7 @@ const LAYER: &[(&str, &[&str])] = &[
             "mlp.shared_expert.down_proj",
             "mlp.shared_experts.down_proj",
             "mlp.shared_mlp.down_proj",
+            "block_sparse_moe.shared_experts.down_proj",
             "shared_mlp.output_linear",
         ],
     ),
@@ -71,6 +91,13 @@ const LAYER: &[(&str, &[&str])] = &[
     ("inp_gate", &["per_layer_input_gate"]),
     ("proj", &["per_layer_projection"]),
     ("post_norm", &["post_per_layer_input_norm"]),
+    ("altup_correct_coef", &["altup.correction_coefs"]),
+    ("altup_predict_coef", &["altup.prediction_coefs"]),
+    ("altup_router", &["altup.modality_router"]),
+    ("altup_router_norm", &["altup.router_norm"]),
+    ("laurel_l", &["laurel.linear_left"]),
+    ("laurel_r", &["laurel.linear_right"]),
+    ("laurel_post_norm", &["laurel.post_laurel_norm"]),
 ];
 
 /// As [`LAYER`], of tensors whose ending differs.
@@ -78,6 +105,7 @@ const WHOLE: &[(&str, &str)] = &[
     ("layer_output_scale.weight", "layer_scalar"),
     ("ffn_gate_inp.scale", "router.scale"),
     ("ffn_down_exps.scale", "router.per_expert_scale"),
+    ("altup_correct_scale.weight", "altup.correct_output_scale"),
 ];
 
 /// As [`LAYER`], of tensors outside of layers.
@@ -89,6 +117,8 @@ const GLOBAL: &[(&str, &str)] = &[
 
 const SELECTION_BIAS: &[&str] = &[
     "mlp.gate.e_score_correction_bias",
+    "mlp.gate.expert_bias",
+    "block_sparse_moe.gate.e_score_correction_bias",
     "block_sparse_moe.e_score_correction_bias",
     "mlp.experts.e_score_correction_bias",
     "mlp.e_score_correction_bias",
@@ -109,7 +139,9 @@ impl<'a> Names<'a> {
                 classic::EMBED.iter().find_map(ending).ok_or_else(missing)?.to_owned()
             }
         };
-        Ok(Names { checkpoint, norms: arch.norms, prefix })
+        let old = format!("{prefix}h.0.");
+        let layers = if checkpoint.tensors().iter().any(|t| t.name.starts_with(&old)) { "h" } else { "layers" };
+        Ok(Names { checkpoint, norms: arch.norms, prefix, layers })
     }
 
     fn gguf(&self) -> bool {
@@ -180,6 +212,12 @@ impl<'a> Names<'a> {
             // gpt-oss's feed-forward norm goes by the name of a norm after attention, Falcon-H1's has no ending.
             let others: &[&str] = match (self.norms, tensor) {
                 (Norms::Pre, "ffn_norm.weight") => &["post_attention_norm.weight", "ffn_norm"],
+                // Falcon's norm of attention is the second one if there are two; the first one is then the feed-forward part's.
+                (Norms::Beside, "attn_norm.weight" | "attn_norm.bias") if self.has_second_norm(layer) => {
+                    return vec![format!("blk.{layer}.{}", tensor.replace("norm", "norm_2"))];
+                }
+                (Norms::Beside, "ffn_norm.weight") if self.has_second_norm(layer) => &["attn_norm.weight"],
+                (Norms::Beside, "ffn_norm.bias") if self.has_second_norm(layer) => &["attn_norm.bias"],
                 _ => &[],
             };
             return [tensor].iter().chain(others).map(|name| format!("blk.{layer}.{name}")).collect();
@@ -192,7 +230,7 @@ impl<'a> Names<'a> {
             ("ffn_norm", Norms::Both) => {
                 vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "ffn_norm", "post_attention_layernorm"]
             }
-            ("ffn_norm", _) => vec!["post_attention_layernorm", "ffn_norm", "pre_ff_layernorm"],
+            ("ffn_norm", _) => classic::FFN_NORM.to_vec(),
             _ => LAYER
                 .iter()
                 .chain(recurrent::LAYER)
@@ -203,6 +241,16 @@ impl<'a> Names<'a> {
                 .collect(),
         };
         stems.iter().map(|stem| self.module(layer, &format!("{stem}.{ending}"))).collect()
+    }
+
+    /// One of several weights outside of layers that safetensors files have for each residual stream.
+    pub(crate) fn numbered(&self, name: &str, i: usize) -> String {
+        let module = if name == "altup_proj" { "altup_projections" } else { "altup_unembed_projections" };
+        format!("{}{module}.{i}.weight", self.prefix)
+    }
+
+    fn has_second_norm(&self, layer: usize) -> bool {
+        self.checkpoint.tensor(&format!("blk.{layer}.attn_norm_2.weight")).is_some()
     }
 
     /// A weight outside of layers, by GGUF's name without its ending.
@@ -228,7 +276,7 @@ impl<'a> Names<'a> {
 
     /// The full name of a tensor of a layer in safetensors files.
     pub(crate) fn module(&self, layer: usize, tensor: &str) -> String {
-        format!("{}layers.{layer}.{tensor}", self.prefix)
+        format!("{}{}.{layer}.{tensor}", self.prefix, self.layers)
     }
 
     /// Rows of the layer's matrix of that GGUF name.
@@ -244,7 +292,7 @@ impl<'a> Names<'a> {
     /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers. Those of the
     /// layers `guessing`, which guess tokens ahead, and of towers for images and sound do not.
     pub(crate) fn matters(&self, tensor: &str, guessing: Range<usize>) -> bool {
-        let stem = if self.gguf() { "blk." } else { &format!("{}layers.", self.prefix) };
+        let stem = if self.gguf() { "blk." } else { &format!("{}{}.", self.prefix, self.layers) };
         let number = tensor.strip_prefix(stem).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
         if number.is_some_and(|layer| guessing.contains(&layer)) {
             return false;
@@ -259,6 +307,7 @@ impl<'a> Names<'a> {
         tensor.starts_with(&self.prefix)
             && tensor.len() > self.prefix.len()
             && !classic::IDLE.iter().any(|ending| tensor.ends_with(ending))
+            && !tensor.contains(classic::ACTIVATION)
             && tensor != "lm_head.weight"
     }
 }

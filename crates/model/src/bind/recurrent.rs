@@ -19,10 +19,19 @@ pub(super) const LAYER: &[(&str, &[&str])] = &[
     ("attn_k_norm", &["self_attn.k_layernorm"]),
     ("post_attention_norm", &["post_operator_norm"]),
     ("post_ffw_norm", &["post_ffn_norm"]),
-    ("ffn_gate", &["feed_forward.w1", "feed_forward.gate_proj"]),
-    ("ffn_up", &["feed_forward.w3", "feed_forward.up_proj", "mixer.up_proj"]),
+    ("ffn_gate", &["feed_forward.w1", "feed_forward.gate_proj", "block_sparse_moe.gate_proj"]),
+    ("ffn_up", &["feed_forward.w3", "feed_forward.up_proj", "block_sparse_moe.up_proj", "mixer.up_proj"]),
     ("ffn_gate_up", &["shared_mlp.input_linear"]),
-    ("ffn_down", &["feed_forward.w2", "feed_forward.down_proj", "shared_mlp.output_linear", "mixer.down_proj"]),
+    (
+        "ffn_down",
+        &[
+            "feed_forward.w2",
+            "feed_forward.down_proj",
+            "block_sparse_moe.down_proj",
+            "shared_mlp.output_linear",
+            "mixer.down_proj",
+        ],
+    ),
     ("ffn_gate_inp", &["feed_forward.gate", "mixer.gate"]),
     ("ffn_up_shexp", &["mixer.shared_experts.up_proj"]),
     ("ffn_down_shexp", &["mixer.shared_experts.down_proj"]),
@@ -35,15 +44,22 @@ pub(super) const LAYER: &[(&str, &[&str])] = &[
     ("attn_gate", &["linear_attn.in_proj_z"]),
     ("ssm_in", &["linear_attn.in_proj_qkvz", "mamba.in_proj", "mixer.in_proj"]),
     ("ssm_alpha", &["linear_attn.in_proj_a"]),
-    ("ssm_beta", &["linear_attn.in_proj_b"]),
+    ("ssm_beta", &["linear_attn.in_proj_b", "self_attn.b_proj"]),
     ("ssm_ba", &["linear_attn.in_proj_ba"]),
     ("ssm_conv1d", &["linear_attn.conv1d", "mamba.conv1d", "mixer.conv1d"]),
-    ("ssm_norm", &["linear_attn.norm", "mamba.norm", "mixer.norm"]),
+    ("ssm_norm", &["linear_attn.norm", "mamba.norm", "mixer.norm", "self_attn.o_norm"]),
     ("ssm_out", &["linear_attn.out_proj", "mamba.out_proj", "mixer.out_proj"]),
+    ("ssm_conv1d_q", &["self_attn.q_conv1d"]),
+    ("ssm_conv1d_k", &["self_attn.k_conv1d"]),
+    ("ssm_conv1d_v", &["self_attn.v_conv1d"]),
+    ("ssm_f_a", &["self_attn.f_a_proj"]),
+    ("ssm_f_b", &["self_attn.f_b_proj"]),
+    ("ssm_g_a", &["self_attn.g_a_proj"]),
+    ("ssm_g_b", &["self_attn.g_b_proj"]),
 ];
 
 /// What transformers calls a recurrent layer.
-const MODULES: &[&str] = &["linear_attn", "mamba", "mixer"];
+const MODULES: &[&str] = &["linear_attn", "mamba", "mixer", "self_attn"];
 
 impl Binder<'_> {
     /// The taps of some channels of a layer's convolution, alone or as a slice of all. They are few, so always in full precision.
@@ -72,6 +88,18 @@ impl Binder<'_> {
     /// How fast each head's state decays: below 0. Safetensors files have the logarithm of its magnitude.
     pub(crate) fn decays(&mut self, layer: usize, heads: usize) -> Result<WeightId, ModelError> {
         let weight = self.of_heads(layer, ("ssm_a", "A_log"), heads)?;
+        if let (false, Some(binding)) = (self.gguf, self.bindings.last_mut()) {
+            binding.form = Form::MinusExp;
+        }
+        Ok(weight)
+    }
+
+    /// As [`Binder::decays`], of each row of each head's state: the same number for all rows of a head.
+    pub(crate) fn row_decays(&mut self, layer: usize, heads: usize, rows: usize) -> Result<WeightId, ModelError> {
+        let name = format!("blk.{layer}.ssm_a");
+        let tensor = if self.gguf { name.clone() } else { self.names.module(layer, "self_attn.A_log") };
+        let source = Source::Spread { tensor, each: rows };
+        let weight = self.bind(elements(name, Shape::vector(heads * rows)), Some(0.0), vec![source])?;
         if let (false, Some(binding)) = (self.gguf, self.bindings.last_mut()) {
             binding.form = Form::MinusExp;
         }

@@ -19,6 +19,12 @@ pub(crate) enum Source {
     Elements { tensor: String, first: usize, step: usize },
     /// MXFP4 as gpt-oss ships it: nibbles in `{stem}_blocks` beside `{stem}_scales`, rows `first`, `first + step` …
     Mxfp4 { stem: String, first: usize, step: usize },
+    /// The tensor's `of` rows, and its first for the rest of the weight's.
+    Padded { tensor: String, of: usize },
+    /// Each element of the tensor so many times.
+    Spread { tensor: String, each: usize },
+    /// No tensor: all elements are 1.
+    Ones,
     /// Of `of` rows for each matrix of the weight, those from `first` on, maybe transposed.
     Heads { tensor: String, of: usize, first: usize, turned: bool },
 }
@@ -46,16 +52,19 @@ impl Source {
             Source::Columns { tensor, .. }
             | Source::Elements { tensor, .. }
             | Source::Grouped { tensor, .. }
+            | Source::Padded { tensor, .. }
+            | Source::Spread { tensor, .. }
             | Source::Heads { tensor, .. } => {
                 vec![tensor.as_str().into()]
             }
             Source::Mxfp4 { stem, .. } => vec![format!("{stem}_blocks").into(), format!("{stem}_scales").into()],
+            Source::Ones => vec![],
         }
     }
 
     /// Whether the file has its first tensor; the others are then expected as well.
     pub(crate) fn exists(&self, checkpoint: &Checkpoint) -> bool {
-        self.tensors().first().is_some_and(|name| checkpoint.tensor(name).is_some())
+        matches!(self, Source::Ones) || self.tensors().first().is_some_and(|name| checkpoint.tensor(name).is_some())
     }
 
     /// The type its elements are stored in and how to read them, after checking every tensor's shape against the
@@ -67,7 +76,7 @@ impl Source {
             dims(checkpoint, &format!("{stem}_scales"), &[shape.outer, rows, blocks])?;
             return Ok((DType::MXFP4, Form::AsIs));
         }
-        let mut found: Option<(DType, Form)> = None;
+        let mut found = matches!(self, Source::Ones).then_some((DType::F32, Form::AsIs));
         for name in self.tensors() {
             let tensor = dims(checkpoint, &name, &self.wanted(shape))?;
             let dtype = match &tensor.dtype {
@@ -93,7 +102,7 @@ impl Source {
         if matches!(self, Source::Heads { turned: true, .. }) && dtype.layout().block_len != 1 {
             return Ok((DType::F32, Form::F32 { plus: 0.0 }));
         }
-        let by_elements = matches!(self, Source::Columns { .. } | Source::Elements { .. });
+        let by_elements = matches!(self, Source::Columns { .. } | Source::Elements { .. } | Source::Spread { .. });
         if by_elements && dtype.layout().block_len != 1 {
             let name = self.tensors()[0].clone().into_owned();
             return Err(checkpoint.unsupported(&name, format!("{dtype} in this layout; F32, F16 and BF16 are")));
@@ -114,7 +123,9 @@ impl Source {
             Source::Columns { of, .. } => vec![shape.outer, shape.cols, *of],
             Source::Elements { step, .. } => vec![shape.outer, shape.rows, shape.cols * step],
             Source::Heads { of, .. } => vec![shape.outer * of, self.stored_cols(shape)],
-            Source::Mxfp4 { .. } => vec![],
+            Source::Padded { of, .. } => vec![shape.outer, *of, shape.cols],
+            Source::Spread { each, .. } => vec![shape.cols / each],
+            Source::Mxfp4 { .. } | Source::Ones => vec![],
         }
     }
 
@@ -153,6 +164,10 @@ impl Source {
 
     /// The weight's bytes, piece after piece, each with its type.
     fn pieces<'a>(&self, checkpoint: &'a Checkpoint, shape: Shape) -> Vec<(DType, Cow<'a, [u8]>)> {
+        if let Source::Ones = self {
+            let ones = 1f32.to_le_bytes().repeat(shape.outer * shape.rows * shape.cols);
+            return vec![(DType::F32, ones.into())];
+        }
         let mut pieces = Vec::new();
         for name in self.tensors() {
             let Some(tensor) = checkpoint.tensor(&name) else { continue };
@@ -177,7 +192,16 @@ impl Source {
                     let picked = elements.skip(first).step_by(step).flatten().copied();
                     pieces.push((dtype, picked.collect::<Vec<u8>>().into()));
                 }
-                Source::Mxfp4 { .. } => {}
+                Source::Spread { each, .. } => {
+                    let elements = bytes.chunks_exact(dtype.layout().block_bytes);
+                    pieces.push((dtype, elements.flat_map(|x| x.repeat(each)).collect::<Vec<u8>>().into()));
+                }
+                Source::Padded { of, .. } => {
+                    let row = bytes.len() / of.max(1);
+                    let padding = bytes[..row].repeat(shape.rows - of);
+                    pieces.extend([(dtype, bytes.into()), (dtype, padding.into())]);
+                }
+                Source::Mxfp4 { .. } | Source::Ones => {}
             }
         }
         pieces

@@ -112,7 +112,7 @@ const FUSED: [(&[&str], &str); 2] =
 pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
     let pairs = arch.in_gguf().attn.gguf_rope == RopeStyle::Pairs && arch.attn.hf_rope == RopeStyle::Halves;
     let mut tensors: Vec<Tensor> = Vec::new();
-    for id in model.graph().weight_ids() {
+    for id in model.graph().weight_ids().filter(|&id| model.is_stored(id)) {
         if arch.extras.recurrent.is_some() && recurrent::place(&mut tensors, model, id, arch) {
             continue;
         }
@@ -126,7 +126,7 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
         let part = Part::Weight(id, heads);
         let fused = fused(&weight.name).filter(|(_, whole)| match arch.name {
             "phi3" => true,
-            "gptneox" => whole.contains("attn_qkv"),
+            "gptneox" | "sarvam_moe" | "bailingmoe2" => whole.contains("attn_qkv"),
             _ => false,
         });
         match fused {
@@ -152,7 +152,10 @@ pub(super) fn add(tensors: &mut [Tensor], name: &str, part: Part, rows: usize) {
 pub(super) fn tensor(name: String, weight: &WeightInfo, part: Part) -> Tensor {
     let shape = weight.shape;
     let dims = match weight.role {
-        _ if ["_exps.weight", ".attn_k_b.", ".attn_v_b."].iter().any(|part| name.contains(part)) => {
+        _ if ["_exps.weight", ".attn_k_b.", ".attn_v_b.", "altup_proj.", "altup_unembd_proj."]
+            .iter()
+            .any(|part| name.contains(part)) =>
+        {
             vec![shape.outer, shape.rows, shape.cols]
         }
         WeightRole::Elements if shape.rows == 1 => vec![shape.cols],

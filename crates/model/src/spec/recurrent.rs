@@ -82,4 +82,7 @@ pub struct DeltaSpec {
     pub order: HeadOrder,
     /// Taps of the convolution before it.
     pub taps: usize,
+    /// Whether each row of a head's state has a decay of its own (Kimi Delta Attention); a projection in two steps makes them, and another
+    /// one the gate.
+    pub by_row: bool,
 }

@@ -150,6 +150,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
         | Op::Slice { .. }
         | Op::Concat { .. }
         | Op::Mul
+        | Op::GaussianTopK { .. }
         | Op::UnitNorm { .. } => {
             parts::compute(cpu, weights, op, values);
         }

@@ -39,6 +39,9 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
             let (span, eps) = (*span, *eps);
             each_row(cpu.pool, out, width, |_, x| vector.run(rows::UnitNorm { x, span, eps }));
         }
+        &Op::GaussianTopK { deviations } => {
+            each_row(cpu.pool, out, width, |_, x| vector.run(rows::GaussianTopK { x, deviations }));
+        }
         Op::Mul if b.width == width => {
             each_row(cpu.pool, out, width, |i, x| vector.run(rows::Mul { x, y: &b.x[i * width..][..width] }));
         }

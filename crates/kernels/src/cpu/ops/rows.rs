@@ -2,7 +2,7 @@
 
 use graph::Activation;
 
-use crate::cpu::simd::{Kernel, LANES, Simd, sigmoid, sum_lanes, tanh};
+use crate::cpu::simd::{Kernel, LANES, Simd, exp, sigmoid, sum_lanes, tanh};
 
 /// Sets every vector of `$x` to `$f` of it, and of the vector of `$y` at the same place if there is one. (A macro, because a closure
 /// is not always inlined, and then it is compiled without the instruction set.)
@@ -131,6 +131,26 @@ fn sum<S: Simd>(s: S, x: &[f32]) -> f32 {
     sum_lanes(s, s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))
 }
 
+/// x ← max(0, x − mean − deviations · deviation).
+pub(crate) struct GaussianTopK<'a> {
+    pub(crate) x: &'a mut [f32],
+    pub(crate) deviations: f32,
+}
+
+impl Kernel for GaussianTopK<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let GaussianTopK { x, deviations } = self;
+        let len = x.len() as f32;
+        let mean = s.splat(sum(s, x) / len);
+        map!(s, [x = x] s.sub(x, mean));
+        let least = s.splat(deviations * (sum_of_squares(s, x) / len).sqrt());
+        map!(s, [x = x] relu(s, s.sub(x, least)));
+    }
+}
+
 /// x ← x · weight, span by span of the weight's length.
 pub(crate) struct ScaleBy<'a> {
     pub(crate) x: &'a mut [f32],
@@ -246,7 +266,11 @@ impl Kernel for Activate<'_> {
             Activation::Sigmoid => map!(s, [x = self.x] sigmoid(s, x)),
             Activation::GeluTanh => map!(s, [x = self.x] gelu_tanh(s, x)),
             Activation::GeluErf => self.x.iter_mut().for_each(|x| *x = gelu_erf(*x)),
+            Activation::Relu => map!(s, [x = self.x] relu(s, x)),
             Activation::SquaredRelu => map!(s, [x = self.x] squared_relu(s, x)),
+            Activation::Xielu { square, exponential, linear } => {
+                map!(s, [x = self.x] xielu(s, x, [square, exponential, linear]));
+            }
             Activation::Softplus => self.x.iter_mut().for_each(|x| *x = softplus(*x)),
             Activation::ClampedSilu { .. } => unreachable!("a graph gates it"),
         }
@@ -270,7 +294,11 @@ impl Kernel for Glu<'_> {
             Activation::Sigmoid => map!(s, [g = self.gate, u = self.up] s.mul(sigmoid(s, g), u)),
             Activation::GeluTanh => map!(s, [g = self.gate, u = self.up] s.mul(gelu_tanh(s, g), u)),
             Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
+            Activation::Relu => map!(s, [g = self.gate, u = self.up] s.mul(relu(s, g), u)),
             Activation::SquaredRelu => map!(s, [g = self.gate, u = self.up] s.mul(squared_relu(s, g), u)),
+            Activation::Xielu { square, exponential, linear } => {
+                map!(s, [g = self.gate, u = self.up] s.mul(xielu(s, g, [square, exponential, linear]), u));
+            }
             Activation::Softplus => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = softplus(*g) * u),
             Activation::ClampedSilu { alpha, limit } => map!(s, [g = self.gate, u = self.up] {
                 let (limit, lowest) = (s.splat(limit), s.splat(-limit));
@@ -281,6 +309,23 @@ impl Kernel for Glu<'_> {
             }),
         }
     }
+}
+
+/// x above 0; in this order of operands NaN stays NaN.
+#[inline(always)]
+fn relu<S: Simd>(s: S, x: S::F) -> S::F {
+    s.max(s.splat(0.0), x)
+}
+
+/// Both sides of 0 at once: above it the exponential's part is e^0 − 1 − 0, below it the square's is 0.
+#[inline(always)]
+fn xielu<S: Simd>(s: S, x: S::F, [square, exponential, linear]: [f32; 3]) -> S::F {
+    let zero = s.splat(0.0);
+    let (above, below) = (s.max(zero, x), s.min(zero, x));
+    let curve = s.sub(s.sub(exp(s, below), s.splat(1.0)), below);
+    let curve = s.mul(s.splat(exponential), curve);
+    let rest = s.mul(s.mul(s.splat(square), above), above);
+    s.add(s.mul(s.splat(linear), x), s.add(rest, curve))
 }
 
 /// x² above 0; NaN stays NaN, as it is multiplied with itself.

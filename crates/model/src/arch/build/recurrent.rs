@@ -22,6 +22,7 @@ struct Channels {
 impl Builder<'_> {
     pub(super) fn recurrent(&mut self, i: usize, spec: &RecurrentSpec, h: ValueId) -> Value {
         match spec {
+            RecurrentSpec::Delta(delta) if delta.by_row => self.delta_by_row(i, delta, h),
             RecurrentSpec::Delta(delta) => self.delta(i, delta, h),
             RecurrentSpec::Conv(conv) => self.short_conv(i, conv, h),
             RecurrentSpec::Scan(scan) => self.scan(i, scan, h),
@@ -36,6 +37,15 @@ impl Builder<'_> {
             projected[n] = self.project(i, name, (rows, self.delta_slice(i, d, n)), false, h)?;
         }
         let [q, k, v, z] = projected;
+        let [decay, rate] = self.decay_and_rate(i, d, h)?;
+        let y = self.delta_rule(i, d, [q, k, v, decay, rate])?;
+        let y = self.push(Op::Glu { act: Activation::Silu }, &[z, y])?;
+        self.project(i, "ssm_out", (self.spec.width, None), false, y)
+    }
+
+    /// Queries, keys and values convolved, queries and keys of length one, and what the rule makes of them, normalized head by head.
+    fn delta_rule(&mut self, i: usize, d: &DeltaSpec, [q, k, v, decay, rate]: [ValueId; 5]) -> Value {
+        let (keys, values) = (d.key_heads * d.key_dim, d.heads * d.value_dim);
         let channels = |name, first| Channels { name, first, of: 2 * keys + values, bias: false };
         let q = self.convolved(i, channels("ssm_conv1d_q", 0), d.taps, q)?;
         let k = self.convolved(i, channels("ssm_conv1d_k", keys), d.taps, k)?;
@@ -43,14 +53,38 @@ impl Builder<'_> {
         // A query is divided by the root of its width too.
         let q = self.of_length_one(d.key_dim, 1.0 / d.key_dim as f32, q)?;
         let k = self.of_length_one(d.key_dim, (d.key_dim as f32).powf(-0.5), k)?;
-        let [decay, rate] = self.decay_and_rate(i, d, h)?;
         let layer = self.weights.graph.memory(Memory::Recurrent { len: keys / d.key_heads * values });
         let &DeltaSpec { heads, key_heads, order, .. } = d;
         let y = self.push(Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }), &[q, k, v, decay, rate])?;
         let weight = self.weights.plain_norm(i, "ssm_norm", d.value_dim)?;
-        let y = self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[y])?;
-        let y = self.push(Op::Glu { act: Activation::Silu }, &[z, y])?;
-        self.project(i, "ssm_out", (self.spec.width, None), false, y)
+        self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[y])
+    }
+
+    /// Kimi Delta Attention (2025): a decay for each row of the state, and a gate, both by projections of low rank.
+    fn delta_by_row(&mut self, i: usize, d: &DeltaSpec, h: ValueId) -> Value {
+        let width = d.heads * d.key_dim;
+        let mut projected = [h; 3];
+        for (n, name) in ["attn_q", "attn_k", "attn_v"].into_iter().enumerate() {
+            projected[n] = self.project(i, name, (width, None), false, h)?;
+        }
+        let [q, k, v] = projected;
+        let step = self.low_rank(i, d, ["ssm_f_a", "ssm_f_b"], h)?;
+        let bias = self.weights.step_bias(i, width)?;
+        let step = self.push(Op::AddBias { bias }, &[step])?;
+        let step = self.push(Op::Activate { act: Activation::Softplus }, &[step])?;
+        let weight = self.weights.row_decays(i, d.heads, d.key_dim)?;
+        let decay = self.push(Op::ScaleBy { weight }, &[step])?;
+        let rate = self.project(i, "ssm_beta", (d.heads, None), false, h)?;
+        let rate = self.push(Op::Activate { act: Activation::Sigmoid }, &[rate])?;
+        let y = self.delta_rule(i, d, [q, k, v, decay, rate])?;
+        let gate = self.low_rank(i, d, ["ssm_g_a", "ssm_g_b"], h)?;
+        let y = self.push(Op::Glu { act: Activation::Sigmoid }, &[gate, y])?;
+        self.project(i, "attn_output", (self.spec.width, None), false, y)
+    }
+
+    fn low_rank(&mut self, i: usize, d: &DeltaSpec, [low, high]: [&str; 2], h: ValueId) -> Value {
+        let h = self.project(i, low, (d.key_dim, None), false, h)?;
+        self.project(i, high, (d.heads * d.key_dim, None), false, h)
     }
 
     /// Where the `n`th of queries, keys, values and gates are, where they are not alone: one after the other without the gates, or

@@ -31,7 +31,7 @@ impl Keys {
             self.size(spec::HEADS, 0);
         }
         match self.arch.extras.recurrent {
-            Some(Recurrence::Delta(_)) => self.interval(config, model)?,
+            Some(Recurrence::Delta(_) | Recurrence::DeltaByRow) => self.interval(config, model)?,
             _ => self.of_layers(config, model)?,
         }
         let latent = model.blocks.iter().find_map(|layer| layer.ffn.as_ref()?.experts?.latent);
