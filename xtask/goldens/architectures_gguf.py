@@ -175,58 +175,7 @@ CASES |= {
     "mamba2": ("mamba2", "F16", {"model_type": "mamba2", "num_heads": 6, "head_dim": 8, "n_groups": 2, "state_size": 5,
                                  "conv_kernel": 4, "num_hidden_layers": 3, "layer_norm_epsilon": 1e-5}),
 }
-SWA = {"sliding_window": 8, "embedding_multiplier": 6.0, "residual_multiplier": 0.3, "attention_multiplier": 0.1,
-       "logits_scaling": 2.5, "num_hidden_layers": 4, "layer_rope_theta": [0, 1000.0, 1000.0, 1000.0],
-       "layer_types": ["full_attention"] + ["sliding_attention"] * 3, "rope_theta": 1000.0}
-CASES |= {
-    "apertus": ("apertus", "F16", {"model_type": "apertus", "rope_parameters": LLAMA3}),
-    "gemma3n": ("gemma3n", "F16", {
-        "model_type": "gemma3n_text", "hidden_activation": "gelu_pytorch_tanh", "sliding_window": 8, "num_hidden_layers": 4,
-        "tie_word_embeddings": True, "num_kv_shared_layers": 2, "laurel_rank": 8, "altup_active_idx": 1,
-        "layer_types": ["sliding_attention", "full_attention"] * 2, "hidden_size_per_layer_input": 12,
-        "vocab_size_per_layer_input": VOCAB, "activation_sparsity_pattern": [0.6, 0.95, 0.0, 0.3],
-        "final_logit_softcapping": 3.0, "rope_theta": 1000.0}),
-    "minicpm": ("minicpm", "F16", {"model_type": "granite", "embedding_multiplier": 6.0, "residual_multiplier": 0.3,
-                "attention_multiplier": 0.5, "logits_scaling": 2.5, "head_dim": 4}),
-    "minicpm3": ("minicpm3", "F16", {
-        "model_type": "minicpm3", "tie_word_embeddings": True, "head_dim": 6, "kv_lora_rank": 12, "q_lora_rank": 20,
-        "qk_nope_head_dim": 10, "qk_rope_head_dim": 6, "num_key_value_heads": 6, "scale_emb": 12, "scale_depth": 1.4,
-        "dim_model_base": 256, "rope_theta": 1000.0}),
-    "exaone": ("exaone", "F16", {"model_type": "exaone", "rope_parameters": LLAMA3 | {"rope_theta": 500.0}}),
-    "jais2": ("jais2", "F16", {"model_type": "jais2", "head_dim": 4, "hidden_act": "relu2"}),
-    "olmo": ("olmo", "F16", {"model_type": "olmo", "head_dim": 4}),
-    "falcon": ("falcon", "F16", {"model_type": "falcon", "tie_word_embeddings": True, "num_key_value_heads": 1,
-                                 "ffn_hidden_size": 32}),
-    "falcon-grouped": ("falcon", "F16", {"model_type": "falcon", "new_decoder_architecture": True, "num_kv_heads": 2,
-                                         "ffn_hidden_size": 32}),
-    "qwen": ("qwen", "F16", {"model_type": "qwen2", "num_key_value_heads": 6, "head_dim": 4}),
-    "baichuan": ("baichuan", "F16", {"model_type": "llama", "num_key_value_heads": 6, "head_dim": 4}),
-    "xverse": ("xverse", "F16", {"model_type": "llama", "num_key_value_heads": 6, "head_dim": 4}),
-    "orion": ("orion", "F16", {"model_type": "stablelm", "head_dim": 4, "use_parallel_residual": False,
-                               "partial_rotary_factor": 1.0, "use_qkv_bias": False}),
-    "pangu-embedded": ("pangu-embedded", "F16", {"model_type": "llama", "attention_bias": True}),
-    "granite_swa": ("granite_swa", "F16", SWA | {"model_type": "granite_swa"}),
-    "granitemoe_swa": ("granite_swa", "F16", SWA | MOE | {"model_type": "granitemoe_swa", "shared_intermediate_size": 0, "head_dim": 4}),
-    "mellum": ("mellum", "F16", SPARSE | {
-        "model_type": "mellum", "num_experts": 4, "sliding_window": 8, "num_hidden_layers": 3,
-        "layer_types": ["sliding_attention", "full_attention", "sliding_attention"], "rope_parameters": {
-            "full_attention": {"rope_type": "default", "rope_theta": 1000.0},
-            "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0}}}),
-    "hy_v3": ("hy_v3", "F16", SPARSE | {"model_type": "hy_v3", "num_experts": 4, "num_shared_experts": 1,
-                                        "router_scaling_factor": 2.5, "rope_theta": 1000.0}),
-    "bailingmoe": ("bailingmoe", "F16", MOE | {"model_type": "granitemoeshared", "shared_intermediate_size": 32, "head_dim": 4,
-                                               "attention_multiplier": 0.5}),
-    "bailingmoe2": ("bailingmoe2", "F16", SPARSE | {
-        "model_type": "sarvam_moe", "num_experts": 4, "num_shared_experts": 1, "first_k_dense_replace": 1, "n_group": 2,
-        "topk_group": 1, "routed_scaling_factor": 2.5, "partial_rotary_factor": 0.5, "rope_theta": 1000.0}),
-    "kimi-linear": ("kimi-linear", "F16", LATENT | {
-        "model_type": "kimi_linear", "q_lora_rank": None, "num_hidden_layers": 3, "num_experts": 4, "num_experts_per_token": 2,
-        "num_shared_experts": 1, "n_group": 1, "topk_group": 1, "routed_scaling_factor": 2.5,
-        "linear_attn_config": {"head_dim": 4, "num_heads": 6, "short_conv_kernel_size": 4, "full_attn_layers": [2],
-                               "kda_layers": [1, 3]}}),
-    "deepseek": ("deepseek", "F16", SPARSE | {"model_type": "qwen2_moe", "num_experts": 4, "head_dim": 4, "mlp_only_layers": [0],
-                 "shared_expert_intermediate_size": 32, "norm_topk_prob": False}),
-}
+CASES |= _kindred.cases(MOE, SPARSE, LATENT, LLAMA3)
 CLASSIC = ("starcoder2", "phi2", "gptneox", "command-r", "cohere2", "stablelm", "nemotron", "cohere2moe", "jais2", "olmo", "orion", "falcon")
 UNSAID = CLASSIC + ("granite", "granitemoe", "granitehybrid", "phi3", "mamba2", "lfm2", "lfm2moe", "minicpm", "minicpm3", "qwen",
                     "baichuan", "xverse", "bailingmoe", "deepseek", "granitemoe_swa", "kimi-linear")

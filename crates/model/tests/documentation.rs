@@ -33,8 +33,8 @@ use those of others.
 ## Weight types
 
 Every architecture runs with every type: a model's matrices may each have another one. Codecs give the numbers of the PyPI package
-`gguf` bit for bit (`crates/tensor/tests/codecs.rs`); whole graphs of every type give those of the interpreter on every instruction
-set (`crates/kernels/tests/programs.rs`).
+`gguf`, or of ggml where that lacks a type, bit for bit (`crates/tensor/tests/codecs.rs`); whole graphs of every type give those of the
+interpreter on every instruction set (`crates/kernels/tests/programs.rs`).
 
 | type | bits a weight | GGUF | safetensors | proven by |
 |---|---|---|---|---|

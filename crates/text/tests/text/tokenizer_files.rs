@@ -1,4 +1,4 @@
-//! `tokenizer.model` and ranks against SentencePiece and tiktoken: hashes of ids, made by xtask/goldens/tokenizers.py.
+//! `tokenizer.model` and ranks against SentencePiece and tiktoken: hashes of ids, made by xtask/goldens/tokenizer_files.py.
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
