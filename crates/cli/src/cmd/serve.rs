@@ -39,9 +39,6 @@ pub(crate) struct Serve {
     #[cfg(feature = "batches")]
     #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
     data_dir: Option<std::path::PathBuf>,
-    /// Let sessions be saved in this folder, restored and deleted: /v1/sessions.
-    #[arg(long, value_name = "DIR")]
-    sessions: Option<PathBuf>,
     /// Sequences that run at once.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
     max_sequences: usize,
@@ -70,6 +67,9 @@ struct ModelsArgs {
     /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
     #[arg(long)]
     admin: bool,
+    /// Let sessions be saved in this folder, restored and deleted: /v1/sessions.
+    #[arg(long, value_name = "DIR")]
+    sessions: Option<PathBuf>,
     /// Answer to any model name, not only to its own.
     #[arg(long)]
     any_model_name: bool,
@@ -115,7 +115,7 @@ impl Serve {
         if self.models.any_model_name {
             app.answer_to_any_name();
         }
-        if let Some(path) = &self.sessions {
+        if let Some(path) = &self.models.sessions {
             let folder = Folder::open(path).with_context(|| format!("--sessions {}", path.display()))?;
             app.keep_sessions(folder);
         }

@@ -6,7 +6,7 @@ use answer::{Ask, Generation, LoadedModel};
 use engine::EngineView;
 use serde_json::{Value, json};
 
-use crate::wire::{blocking, start};
+use crate::wire::blocking;
 use crate::{App, Problem};
 
 /// Nothing besides the engines.
@@ -56,4 +56,21 @@ pub(crate) fn state(app: &App, model: &LoadedModel, view: &EngineView) -> Value 
         "available_capacity": model.engine().queue_free(),
         "total_capacity": model.engine().max_queue(),
     })
+}
+
+/// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
+fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
+    loop {
+        let model = app.model(name)?;
+        match model.begin(ask) {
+            Ok(generation) => return Ok((model, generation)),
+            Err(problem) if problem.kind == answer::Kind::Draining => {
+                let now = app.model(name)?;
+                if Arc::ptr_eq(&now, &model) {
+                    return Err(problem.into());
+                }
+            }
+            Err(problem) => return Err(problem.into()),
+        }
+    }
 }

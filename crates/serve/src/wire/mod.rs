@@ -215,23 +215,6 @@ pub(crate) async fn blocking<T: Send + 'static>(
     })?
 }
 
-/// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
-pub(crate) fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
-    loop {
-        let model = app.model(name)?;
-        match model.begin(ask) {
-            Ok(generation) => return Ok((model, generation)),
-            Err(problem) if problem.kind == answer::Kind::Draining => {
-                let now = app.model(name)?;
-                if Arc::ptr_eq(&now, &model) {
-                    return Err(problem.into());
-                }
-            }
-            Err(problem) => return Err(problem.into()),
-        }
-    }
-}
-
 /// Seconds since 1970.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
