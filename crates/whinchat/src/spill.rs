@@ -178,12 +178,16 @@ mod tests {
             let mut file = Spill { path, bytes: 500 }.open().expect("a file");
             (0..5).for_each(|number| file.put(&key(number), &[number; 100]));
             assert_eq!(held(&mut file), "234");
-            // A larger one takes the place of two, and one that never fits is not there.
-            file.put(&key(5), &[5; 200]);
-            file.put(&key(6), &[6; 1000]);
-            assert_eq!(held(&mut file), "45");
-            file.put(&key(4), &[9; 100]);
-            assert_eq!(held(&mut file), "45");
+            // A smaller one takes the oldest one's place, a larger one begins anew at the front, and one that never fits is
+            // not there.
+            file.put(&key(5), &[5; 30]);
+            assert_eq!(held(&mut file), "345");
+            file.put(&key(6), &[6; 200]);
+            file.put(&key(7), &[7; 1000]);
+            assert_eq!(held(&mut file), "56");
+            // What is there stays as it is.
+            file.put(&key(5), &[9; 100]);
+            assert_eq!(held(&mut file), "56");
         }
     }
 

@@ -14,6 +14,9 @@ const RETENTION: Duration = Duration::from_secs(60);
 /// Answers that are kept at most.
 const MOST: usize = 1024;
 
+/// Events that nobody has read of a stream that is not kept: then it waits, as the engine's own queue does.
+const AHEAD: usize = 32;
+
 /// Answers by the keys of their clients.
 #[derive(Default)]
 pub(super) struct Mailboxes(Mutex<HashMap<String, Arc<Mailbox>>>);
@@ -51,6 +54,8 @@ struct State {
     /// How many choices it has, and their tally, once it has begun.
     begun: Option<(usize, Arc<Tally>)>,
     events: Vec<Event>,
+    /// Those that somebody has read.
+    read: usize,
     end: Option<End>,
     readers: usize,
     /// Whether somebody has read it and nobody does any more.
@@ -120,7 +125,10 @@ impl Mailbox {
         if state.left && !self.keyed {
             return Poll::Ready(None);
         }
-        let _: Poll<()> = state.wait(cx);
+        let waits: Poll<Option<Result<Event, Problem>>> = state.wait(cx);
+        if state.is_ahead() && !self.keyed {
+            return waits;
+        }
         drop(state);
         generation.poll_next(cx)
     }
@@ -135,6 +143,10 @@ impl Mailbox {
 }
 
 impl State {
+    fn is_ahead(&self) -> bool {
+        self.events.len() >= self.read + AHEAD
+    }
+
     fn wait<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
         if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
             self.waiting.push(cx.waker().clone());
@@ -159,9 +171,14 @@ impl Reader {
 impl Relay for Reader {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event, Problem>>> {
         let mut state = lock(&self.mailbox.state);
-        if let Some(event) = state.events.get(self.next) {
+        if let Some(event) = state.events.get(self.next).cloned() {
             self.next += 1;
-            return Poll::Ready(Some(Ok(event.clone())));
+            let was_ahead = state.is_ahead();
+            state.read = state.read.max(self.next);
+            let waiting = if was_ahead { std::mem::take(&mut state.waiting) } else { Vec::new() };
+            drop(state);
+            waiting.into_iter().for_each(Waker::wake);
+            return Poll::Ready(Some(Ok(event)));
         }
         match &state.end {
             // The problem is told once.

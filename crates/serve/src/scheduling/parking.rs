@@ -25,6 +25,10 @@ const USUAL: usize = 256;
 /// Threads of a pool at most: each reads one answer.
 const MOST_WORKERS: usize = 128;
 
+/// Said of a request whose deadline has passed.
+const LATE: &str =
+    "The request found no worker before its deadline. Allow more time, or try again when less is going on.";
+
 /// Longer than any answer takes: the engine knows deadlines.
 const BUDGET: Duration = Duration::from_secs(24 * 3600);
 
@@ -126,11 +130,9 @@ struct Job {
 impl Drop for Job {
     /// Whatever ends a job, nobody waits for it any longer.
     fn drop(&mut self) {
-        let late =
-            "The request found no worker before its deadline. Allow more time, or try again when less is going on.";
         let stopped = "The model was stopped before the answer was complete.";
         let (kind, message) = match self.ask.service.time_limit {
-            Some(_) => (answer::Kind::TimeLimit, late),
+            Some(_) => (answer::Kind::TimeLimit, LATE),
             None => (answer::Kind::Draining, stopped),
         };
         self.mailbox.end(Some(answer::Problem::new(kind, message)));
@@ -189,6 +191,7 @@ fn refused(model: &LoadedModel, error: &SchedulerError) -> Problem {
             let message = format!("Too many requests are waiting: {depth} of {capacity}. Try again later.");
             Problem { retry_after, ..Problem::new(Kind::Ask(answer::Kind::Busy), message) }
         }
+        SchedulerError::DeadlineExpired { .. } => Problem::new(Kind::Ask(answer::Kind::TimeLimit), LATE),
         other => Problem::new(Kind::Internal, format!("The request found no worker: {other}.")),
     }
 }
