@@ -52,7 +52,7 @@ pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
 pub use policy::{Ageing, EarliestDeadline, FairShare, FirstCome, Load, Policy, PolicyName, ShortestPrefill};
-pub use report::{EngineStats, StepReport, Work};
+pub use report::{EngineStats, StateCounts, StepReport, TierCounts, Work};
 pub use request::{
     Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules, Words, Xtc,
 };
@@ -116,7 +116,6 @@ pub struct Engine<E> {
     executor: E,
     scheduler: Scheduler,
     delivery: Delivery,
-    spread: Arc<dyn Spread>,
     observer: Guarded<dyn Observer>,
     batch: Batch,
     drawn: Vec<Drawn>,
@@ -146,8 +145,7 @@ impl<E: Executor> Engine<E> {
         let engine = Engine {
             scheduler: Scheduler::new(&config, executor.limits(), policy),
             executor,
-            delivery: Delivery::new(config.seed),
-            spread,
+            delivery: Delivery::new(config.seed, spread),
             observer: Guarded::new(Box::new(observer)),
             batch: Batch::default(),
             drawn: Vec::new(),
@@ -171,9 +169,9 @@ impl<E: Executor> Engine<E> {
         let started = clock();
         self.fetch(clock);
         self.schedule(started);
-        let Engine { executor, scheduler, delivery, spread, batch, drawn, .. } = self;
+        let Engine { executor, scheduler, delivery, batch, drawn, .. } = self;
         let logits = execute(executor, batch);
-        let outcome = logits.map(|logits| delivery.sample(scheduler, &**spread, logits, drawn));
+        let outcome = logits.map(|logits| delivery.sample(scheduler, logits, drawn));
         self.commit(outcome, started, clock())
     }
 
@@ -228,17 +226,14 @@ impl<E: Executor> Engine<E> {
 
     /// The counters now.
     pub fn stats(&self) -> EngineStats {
-        let (cache, states) = (self.scheduler.cache(), self.scheduler.states());
-        let blocks = cache.blocks();
+        let blocks = self.scheduler.cache().blocks();
         EngineStats {
             waiting: self.delivery.unanswered(),
             running: self.scheduler.running().len(),
             kv_blocks_used: blocks.used(),
             kv_blocks_kept: blocks.kept(),
             kv_blocks: blocks.total(),
-            states_used: states.used() - cache.states(),
-            states_kept: cache.states(),
-            states: states.total(),
+            states: self.scheduler.state_counts(),
             ..self.totals
         }
     }

@@ -62,12 +62,8 @@ pub struct EngineStats {
     pub kv_blocks_kept: usize,
     /// KV blocks in all.
     pub kv_blocks: usize,
-    /// Slots of recurrent states that sequences use; none of models without recurrent layers.
-    pub states_used: usize,
-    /// Slots of states that are kept for prompts that begin with the same tokens.
-    pub states_kept: usize,
-    /// Slots in all.
-    pub states: usize,
+    /// Slots of recurrent states; none of models without recurrent layers.
+    pub states: StateCounts,
     /// Steps so far.
     pub steps: u64,
     /// Prompt tokens computed so far.
@@ -76,12 +72,30 @@ pub struct EngineStats {
     pub found_tokens: u64,
     /// Tokens generated so far.
     pub generated_tokens: u64,
-    /// Blocks and states that went to the second tier so far.
-    pub spilled: u64,
-    /// Blocks and states that came back from it.
-    pub restored: u64,
+    /// What went to the second tier and came back so far.
+    pub tier: TierCounts,
     /// Batches that the executor failed to compute so far.
     pub failed_batches: u64,
+}
+
+/// Slots of recurrent states.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StateCounts {
+    /// Those that sequences use.
+    pub used: usize,
+    /// Those with states that are kept for prompts that begin with the same tokens.
+    pub kept: usize,
+    /// All.
+    pub total: usize,
+}
+
+/// Blocks and states that have left the cache.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TierCounts {
+    /// Those that went to the second tier.
+    pub spilled: u64,
+    /// Those that came back from it.
+    pub restored: u64,
 }
 
 impl EngineStats {

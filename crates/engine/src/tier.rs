@@ -88,7 +88,7 @@ impl<E: Executor> Engine<E> {
             let Second { tier, bytes, .. } = second;
             if !tier.call(|tier| tier.has(&key)).unwrap_or(true) && self.executor.save(part, bytes) {
                 let _ = tier.call(|tier| tier.put(&key, bytes));
-                self.totals.spilled += 1;
+                self.totals.tier.spilled += 1;
                 if let MemoryPart::Block(_) = part {
                     second.block = bytes.len();
                 }
@@ -147,7 +147,7 @@ impl<E: Executor> Engine<E> {
             bytes += second.bytes.len();
             table.push(block);
         }
-        self.totals.restored += table.len().saturating_sub(before) as u64;
+        self.totals.tier.restored += table.len().saturating_sub(before) as u64;
         let shared = self.scheduler.share_restored(id, &mut table, before, &self.delivery);
         if recurrent && shared.max(before) >= reach {
             bytes += self.bring_back_state(&keys[reach - 1].state(), &table[reach - 1]);
@@ -163,7 +163,7 @@ impl<E: Executor> Engine<E> {
         if !second.read(key) || !self.executor.load(MemoryPart::State(slot.index()), &second.bytes) {
             return 0;
         }
-        self.totals.restored += 1;
+        self.totals.tier.restored += 1;
         self.scheduler.cache().keep_state(block, slot);
         second.bytes.len()
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::delivery::Delivery;
-use crate::{Accuracy, Priority, RequestId, Scheduler, Sequence, Work};
+use crate::{Accuracy, Priority, RequestId, Scheduler, Sequence, StateCounts, Work};
 
 /// Who runs and who waits.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -20,8 +20,8 @@ pub struct EngineView {
     pub free_blocks: usize,
     /// Positions in a block.
     pub block_len: usize,
-    /// Slots of recurrent states that sequences use, that keep states for later ones, and in all.
-    pub states: [usize; 3],
+    /// Slots of recurrent states.
+    pub states: StateCounts,
     /// How well first tokens were foretold.
     pub accuracy: Accuracy,
 }
@@ -80,11 +80,7 @@ impl EngineView {
             blocks: blocks.total(),
             free_blocks: blocks.free(),
             block_len: scheduler.cache().block_len(),
-            states: [
-                scheduler.states().used() - scheduler.cache().states(),
-                scheduler.cache().states(),
-                scheduler.states().total(),
-            ],
+            states: scheduler.state_counts(),
             accuracy,
         }
     }

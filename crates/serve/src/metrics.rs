@@ -77,7 +77,7 @@ pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
         let kv_usage = stats.kv_blocks_used as f64 / stats.kv_blocks.max(1) as f64;
         // What runs is counted by sequences, what waits by those without a token that do not run.
         let waiting = stats.waiting.saturating_sub(stats.running);
-        let states = [stats.states_used, stats.states_kept];
+        let states = [stats.states.used, stats.states.kept];
         app.metrics.model(&model.info.name).now(Now { running: stats.running, waiting, kv_usage, states });
     }
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -23,7 +23,7 @@ pub const THREADS: RangeInclusive<u64> = 1..=1 << 10;
 pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
     let numbers = [
         ("context", options.context, CONTEXT),
-        ("kv-tokens", options.kv_tokens, KV_TOKENS),
+        ("kv-tokens", options.cache.kv_tokens, KV_TOKENS),
         ("max-batch-tokens", options.max_batch_tokens, BATCH_TOKENS),
         ("max-sequences", options.max_sequences, SEQUENCES),
         ("threads", options.threads, THREADS),
@@ -33,7 +33,7 @@ pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
         let (least, most) = range.into_inner();
         return Err(Error::Request(format!("--{name} {value}: must be from {least} to {most}")));
     }
-    match (options.context, options.kv_tokens) {
+    match (options.context, options.cache.kv_tokens) {
         (Some(context), Some(kv)) if kv < context => Err(Error::Request(format!(
             "--kv-tokens {kv}: the KV cache holds at least one sequence of --context {context}; raise one or lower the other"
         ))),
@@ -44,22 +44,24 @@ pub(crate) fn check(options: &LoadOptions) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::CacheOptions;
 
     #[test]
     fn what_is_out_of_range_is_named() {
         let none = LoadOptions::default;
+        let kv = |tokens| CacheOptions { kv_tokens: Some(tokens), ..CacheOptions::default() };
         let said = |options: LoadOptions| check(&options).map_or_else(|e| e.to_string(), |()| String::new());
         let refuse =
             |options: LoadOptions, part: &str| assert!(said(options.clone()).contains(part), "{}", said(options));
         refuse(LoadOptions { context: Some(0), ..none() }, "--context 0: must be from 1 to 16777216");
         refuse(LoadOptions { context: Some(usize::MAX), ..none() }, "--context 18446744073709551615");
-        refuse(LoadOptions { kv_tokens: Some(0), ..none() }, "--kv-tokens 0: must be from 1 to 67108864");
+        refuse(LoadOptions { cache: kv(0), ..none() }, "--kv-tokens 0: must be from 1 to 67108864");
         refuse(LoadOptions { max_batch_tokens: Some(1 << 20), ..none() }, "--max-batch-tokens 1048576");
         refuse(LoadOptions { max_sequences: Some(0), ..none() }, "--max-sequences 0: must be from 1 to 4096");
         refuse(LoadOptions { threads: Some(1 << 20), ..none() }, "--threads 1048576");
-        let short = LoadOptions { context: Some(100), kv_tokens: Some(99), ..none() };
+        let short = LoadOptions { context: Some(100), cache: kv(99), ..none() };
         refuse(short.clone(), "at least one sequence of --context 100");
-        assert_eq!(said(LoadOptions { kv_tokens: Some(100), ..short }), "");
+        assert_eq!(said(LoadOptions { cache: kv(100), ..short }), "");
         assert_eq!(said(none()), "");
     }
 }

@@ -55,7 +55,7 @@ pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;
 pub use kernels::Cpu;
-pub use load::{BLOCK_LEN, LoadOptions, Prepared, Progress, locate, open, prepare};
+pub use load::{BLOCK_LEN, CacheOptions, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
 pub use spill::Spill;

@@ -42,21 +42,28 @@ pub struct LoadOptions {
     pub max_sequences: Option<usize>,
     /// Rows computed in a step at most (default: 512).
     pub max_batch_tokens: Option<usize>,
-    /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
-    /// use a part of it, within half of the memory that the weights leave free). At least `context`, which is not longer by
-    /// default.
-    pub kv_tokens: Option<usize>,
+    /// What is kept of sequences, and where.
+    pub cache: CacheOptions,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
-    /// Memory for states of recurrent layers that are kept for later requests, in bytes (default: a state for each sequence
-    /// that can run at once, within a sixteenth of the memory that is left).
-    pub prefix_state_bytes: Option<u64>,
-    /// Where blocks of the KV cache go that have no room in memory (default: nowhere; they are computed anew).
-    pub spill: Option<Spill>,
     /// Fusion rules that are not applied, of [`Cpu::DEVICE`] (default: all are).
     pub disabled_rules: Vec<String>,
     /// Settings of the engine. Its sizes and its seed are those of the fields above.
     pub engine: EngineConfig,
+}
+
+/// What is kept of sequences, and where. `None` means: resolved from the model and the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CacheOptions {
+    /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
+    /// use a part of it, within half of the memory that the weights leave free). At least `context`, which is not longer by
+    /// default.
+    pub kv_tokens: Option<usize>,
+    /// Memory for states of recurrent layers that are kept for later requests, in bytes (default: a state for each sequence
+    /// that can run at once, within a sixteenth of the memory that is left).
+    pub state_bytes: Option<u64>,
+    /// Where blocks of the KV cache go that have no room in memory (default: nowhere; they are computed anew).
+    pub spill: Option<Spill>,
 }
 
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
@@ -89,8 +96,7 @@ pub struct Prepared {
     /// What it takes of the memory.
     pub memory: Memory,
     graphs: Graphs,
-    threads: Option<usize>,
-    pin: bool,
+    cpu: CpuOptions,
     spill: Option<Spill>,
     pub(crate) engine: EngineConfig,
 }
@@ -142,9 +148,9 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         Some(context) => context,
         None => {
             let model = checkpoint.bind(None)?;
-            let kept = kept_states(model.graph(), options.prefix_state_bytes, max_sequences, available);
+            let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
             let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
-            model.spec().context.min(8192).min(room.longest()).min(options.kv_tokens.unwrap_or(usize::MAX))
+            model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
     let model = checkpoint.bind(Some(context))?;
@@ -153,11 +159,11 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
     let fair = context.max((context / 4).saturating_mul(max_sequences));
     let kept = match options.engine.prefix_cache {
-        Some(_) => kept_states(model.graph(), options.prefix_state_bytes, max_sequences, available),
+        Some(_) => kept_states(model.graph(), options.cache.state_bytes, max_sequences, available),
         None => 0,
     };
     let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
-    let kv_tokens = options.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
+    let kv_tokens = options.cache.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
         max_tokens,
@@ -178,9 +184,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         limits,
         memory,
         graphs,
-        threads: options.threads,
-        pin: options.pin,
-        spill: options.spill.clone(),
+        cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: None },
+        spill: options.cache.spill.clone(),
         engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
     })
 }
@@ -193,7 +198,7 @@ impl Prepared {
 
     /// Threads that will compute.
     pub fn threads(&self) -> usize {
-        self.threads.unwrap_or_else(machine::cores)
+        self.cpu.threads.unwrap_or_else(machine::cores)
     }
 
     /// Brings the weights into memory and compiles the graph, on threads of its own.
@@ -206,7 +211,7 @@ impl Prepared {
 
     /// The CPU as the options say it is used, with threads of its own.
     pub fn cpu(&self) -> Cpu {
-        Cpu::new(CpuOptions { threads: self.threads, pin: self.pin, isa: None })
+        Cpu::new(self.cpu)
     }
 
     /// As [`Prepared::executor`], on a CPU whose clones other models may use: they share its threads.

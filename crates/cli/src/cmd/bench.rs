@@ -8,7 +8,7 @@ use clap::builder::PossibleValuesParser;
 use engine::Executor;
 use graph::Batch;
 use serde_json::json;
-use whinchat::{BLOCK_LEN, LoadOptions, bounds};
+use whinchat::{BLOCK_LEN, CacheOptions, LoadOptions, bounds};
 
 use super::{LoadArgs, within};
 use crate::terminal::Bars;
@@ -63,7 +63,10 @@ impl Bench {
         let options = LoadOptions {
             context: Some(context),
             max_sequences: Some(streams),
-            kv_tokens: Some((streams * self.length().next_multiple_of(BLOCK_LEN)).max(context)),
+            cache: CacheOptions {
+                kv_tokens: Some((streams * self.length().next_multiple_of(BLOCK_LEN)).max(context)),
+                ..CacheOptions::default()
+            },
             disabled_rules: if self.no_fusion {
                 rules().map(str::to_owned).collect()
             } else {

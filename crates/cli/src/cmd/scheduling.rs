@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use whinchat::{EngineConfig, Eviction, PolicyName, Spill, bounds};
+use whinchat::{CacheOptions, EngineConfig, Eviction, PolicyName, Spill, bounds};
 
 use super::within;
 
@@ -47,15 +47,14 @@ pub(super) struct SchedulingArgs {
 }
 
 impl SchedulingArgs {
-    /// Memory for states that are kept, in bytes.
-    pub(super) fn prefix_state_bytes(&self) -> Option<u64> {
-        self.prefix_cache_states.map(|size| size.as_u64())
-    }
-
-    /// Where blocks go that have no room in memory.
-    pub(super) fn spill(&self) -> Option<Spill> {
+    /// What is kept of sequences, in a cache of so many positions.
+    pub(super) fn cache(&self, kv_tokens: Option<usize>) -> CacheOptions {
         let bytes = self.kv_spill_size.as_u64();
-        self.kv_spill.clone().map(|path| Spill { path, bytes })
+        CacheOptions {
+            kv_tokens,
+            state_bytes: self.prefix_cache_states.map(|size| size.as_u64()),
+            spill: self.kv_spill.clone().map(|path| Spill { path, bytes }),
+        }
     }
 
     /// The settings of the engine.

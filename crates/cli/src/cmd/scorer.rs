@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use engine::Executor;
 use graph::Batch;
 use kernels::Cpu;
-use whinchat::{LoadOptions, Prepared};
+use whinchat::{CacheOptions, LoadOptions, Prepared};
 
 use super::LoadArgs;
 use crate::terminal::Bars;
@@ -28,7 +28,7 @@ impl Scorer {
             context: longest,
             max_sequences: Some(CHUNK),
             max_batch_tokens: Some(CHUNK),
-            kv_tokens: longest,
+            cache: CacheOptions { kv_tokens: longest, ..CacheOptions::default() },
             ..args.options()
         };
         let prepared = args.prepare(&options)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use anyhow::Context;
 use clap::Args;
 use serve::{App, LoadOrder, Loader};
-use whinchat::{Cpu, LoadOptions, LoadedModel, Model, bounds};
+use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model, bounds};
 
 use super::listen::{Listening, Place};
 use super::network::NetworkArgs;
@@ -163,9 +163,7 @@ impl Serve {
             name: self.models.alias.clone(),
             max_sequences: Some(self.max_sequences),
             max_batch_tokens: Some(self.max_batch_tokens),
-            kv_tokens: self.kv_tokens,
-            prefix_state_bytes: self.scheduling.prefix_state_bytes(),
-            spill: self.scheduling.spill(),
+            cache: self.scheduling.cache(self.kv_tokens),
             engine: self.scheduling.config(),
             ..self.answer.options(&self.load)?
         })
@@ -243,7 +241,7 @@ impl Loader for Further {
         let options = LoadOptions {
             name,
             context: context.or(self.options.context),
-            kv_tokens: kv_tokens.or(self.options.kv_tokens),
+            cache: CacheOptions { kv_tokens: kv_tokens.or(self.options.cache.kv_tokens), ..self.options.cache.clone() },
             max_sequences: max_sequences.or(self.options.max_sequences),
             ..self.options.clone()
         };

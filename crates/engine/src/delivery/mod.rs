@@ -18,6 +18,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sampling::Hands;
 use stream::{Output, Spec, Stream};
 
+use crate::executor::Spread;
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
@@ -48,18 +49,21 @@ pub(crate) struct Delivery {
     /// For requests that bring no seed.
     seeds: ChaCha8Rng,
     hands: Hands,
+    /// Who helps to choose tokens.
+    spread: Arc<dyn Spread>,
     /// Sequences that got more tokens in this step than the one that was chosen, and how many.
     pub(crate) longer: Vec<(SequenceId, usize)>,
 }
 
 impl Delivery {
-    pub(crate) fn new(seed: u64) -> Delivery {
+    pub(crate) fn new(seed: u64, spread: Arc<dyn Spread>) -> Delivery {
         Delivery {
             streams: BTreeMap::new(),
             ledger: Ledger::default(),
             arrivals: 0,
             seeds: ChaCha8Rng::seed_from_u64(seed),
             hands: Hands::default(),
+            spread,
             longer: Vec::new(),
         }
     }

@@ -4,7 +4,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Delivery, Drawn, Stream};
-use crate::executor::Spread;
 use crate::{Sampler, Scheduler, SequenceId, TokenSet};
 
 /// What a thread needs to choose tokens; kept for its memory.
@@ -32,18 +31,12 @@ struct Job<'l> {
 impl Delivery {
     /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
     /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
-    pub(crate) fn sample(
-        &mut self,
-        scheduler: &Scheduler,
-        spread: &dyn Spread,
-        (logits, vocab): (&[f32], usize),
-        drawn: &mut Vec<Drawn>,
-    ) {
+    pub(crate) fn sample(&mut self, scheduler: &Scheduler, (logits, vocab): (&[f32], usize), drawn: &mut Vec<Drawn>) {
         drawn.clear();
         let jobs = self.jobs(scheduler, logits.chunks_exact(vocab));
         let hands = &self.hands;
         let work = |at: usize| lock(&jobs[at]).work(hands);
-        if jobs.len() < 2 || !spread.each(jobs.len(), &work) {
+        if jobs.len() < 2 || !self.spread.each(jobs.len(), &work) {
             (0..jobs.len()).for_each(work);
         }
         for job in jobs {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{Scheduler, SchedulerLimits, Sequence, Stage};
 use crate::forecast::Answers;
-use crate::{KvCache, LatencyModel, StateSlots, Work};
+use crate::{KvCache, LatencyModel, StateCounts, StateSlots, Work};
 
 impl Scheduler {
     /// What the settings and the executor together allow.
@@ -30,6 +30,12 @@ impl Scheduler {
     /// The slots of recurrent states and who holds them.
     pub fn states(&self) -> &StateSlots {
         &self.states
+    }
+
+    /// The slots of recurrent states in numbers.
+    pub fn state_counts(&self) -> StateCounts {
+        let kept = self.cache.states();
+        StateCounts { used: self.states.used() - kept, kept, total: self.states.total() }
     }
 
     /// The sequences that hold blocks, in the policy's order.

@@ -27,7 +27,7 @@ impl Sequence {
 
     /// Whether it stands in its answer, or where its prompt's state is to be kept.
     fn is_at_checkpoint(&self) -> bool {
-        self.cached >= self.arrival.prompt || self.checkpoints.planned.contains(&self.cached)
+        self.cached >= self.arrival.prompt || self.prefix.checkpoints.planned.contains(&self.cached)
     }
 }
 
@@ -70,7 +70,7 @@ impl Scheduler {
             self.step.batch.iter().filter_map(|&at| Some((at, self.state_to_keep(&self.running[at])?))).collect();
         for (at, state) in due {
             // The answer's state before this one is of no use any more.
-            let latest = self.running[at].checkpoints.latest.and_then(|block| self.cache.unused_state(block));
+            let latest = self.running[at].prefix.checkpoints.latest.and_then(|block| self.cache.unused_state(block));
             let Some(slot) = latest.or_else(|| self.spare_slot()) else { continue };
             self.step.state_copies.push((state, slot.index()));
             self.step.checkpoints.push((at, slot));
@@ -90,7 +90,7 @@ impl Scheduler {
             let Some(last) = (sequence.cached / self.cache.block_len()).checked_sub(1) else { continue };
             let Some(block) = sequence.blocks.get(last) else { continue };
             if self.cache.keep_state(block, slot) && sequence.cached >= sequence.arrival.prompt {
-                sequence.checkpoints.latest = Some(block.index());
+                sequence.prefix.checkpoints.latest = Some(block.index());
             }
         }
     }
@@ -105,7 +105,7 @@ impl Scheduler {
             // A state that is yet to be copied may fail to be.
             let there = |slot: &u32| step.state_copies.iter().all(|(_, to)| to != slot);
             if sequence.state().as_ref().is_some_and(there) {
-                sequence.checkpoints.latest.and_then(|block| cache.unused_state(block));
+                sequence.prefix.checkpoints.latest.and_then(|block| cache.unused_state(block));
                 cache.keep_state(&block, sequence.slots.swap_remove(0));
             }
         }

@@ -133,7 +133,7 @@ impl Scheduler {
         let Some(sequence) = self.waiting.iter().find(|sequence| sequence.id == id) else { return };
         let found = self.found_of(&sequence.arrival, contents.tokens(id));
         if let Some(sequence) = self.find(id) {
-            sequence.foreseen = found;
+            sequence.prefix.foreseen = found;
         }
     }
 

@@ -128,7 +128,7 @@ impl Scheduler {
         debug_assert!(reserved, "the free blocks were counted");
         sequence.slots = self.take_slots(sequence.continuations);
         self.step.resume(&sequence, found.state);
-        sequence.checkpoints.planned = self.checkpoints(&sequence, found.known, contents);
+        sequence.prefix.checkpoints.planned = self.checkpoints(&sequence, found.known, contents);
         self.step.plan(&mut sequence, budget);
         if std::mem::replace(&mut sequence.stage, Stage::Running) == Stage::New {
             self.step.started.push(sequence.id);

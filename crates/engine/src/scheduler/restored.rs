@@ -25,7 +25,7 @@ impl Scheduler {
     /// What the cache lacks of a sequence in the queue that has not been looked after before.
     pub(crate) fn wanted(&mut self, id: SequenceId, contents: &impl Contents) -> Option<Wanted> {
         let sequence = self.waiting.iter_mut().find(|sequence| sequence.id == id)?;
-        if std::mem::replace(&mut sequence.looked_after, true) || sequence.scores() {
+        if std::mem::replace(&mut sequence.prefix.looked_after, true) || sequence.scores() {
             return None;
         }
         let (salt, tokens) = (sequence.arrival.cache_salt.as_deref(), contents.tokens(id));

@@ -71,11 +71,6 @@ pub struct Sequence {
     /// A slot for each continuation while it runs, of models with recurrent layers. The first holds the state after the
     /// `cached` tokens; the others are kept for the forks.
     pub(super) slots: Vec<StateSlot>,
-    pub(super) checkpoints: Checkpoints,
-    /// Tokens of the prompt that the cache had when it came.
-    pub(super) foreseen: usize,
-    /// Whether the second tier was asked for it since it came into the queue.
-    pub(super) looked_after: bool,
     /// Rows in the current batch.
     pub(super) rows: usize,
     pub(super) stalled_since: Option<Duration>,
@@ -84,9 +79,14 @@ pub struct Sequence {
     pub(super) rank: (u64, SequenceId),
 }
 
-/// What need not be computed (again) of a sequence.
-#[derive(Clone, Copy, Debug)]
+/// What need not be computed (again) of a sequence, and where others may go on from it.
+#[derive(Clone, Debug)]
 pub(super) struct Prefix {
+    pub(super) checkpoints: Checkpoints,
+    /// Tokens of the prompt that the cache had when it came.
+    pub(super) foreseen: usize,
+    /// Whether the second tier was asked for it since it came into the queue.
+    pub(super) looked_after: bool,
     /// Blocks from the front that others can find.
     pub(super) shared: usize,
     /// Tokens of the prompt that were found in the cache and not computed.
@@ -125,11 +125,15 @@ impl Sequence {
             arrival: Arc::new(arrival),
             cached: 0,
             blocks: Vec::new(),
-            prefix: Prefix { shared: 0, found: 0, scored },
+            prefix: Prefix {
+                checkpoints: Checkpoints::default(),
+                foreseen: 0,
+                looked_after: false,
+                shared: 0,
+                found: 0,
+                scored,
+            },
             slots: Vec::new(),
-            checkpoints: Checkpoints::default(),
-            foreseen: 0,
-            looked_after: false,
             rows: 0,
             stalled_since: None,
             stage: Stage::New,
@@ -174,7 +178,7 @@ impl Sequence {
 
     /// Tokens that need not be computed when it starts, as far as that was known when it came.
     pub(crate) fn foreseen(&self) -> usize {
-        self.foreseen
+        self.prefix.foreseen
     }
 
     /// Whether it is served before another one.
@@ -247,7 +251,7 @@ impl Sequence {
 
     /// Rows until a state is to be kept.
     fn until_checkpoint(&self) -> usize {
-        let next = self.checkpoints.planned.iter().find(|position| **position > self.cached);
+        let next = self.prefix.checkpoints.planned.iter().find(|position| **position > self.cached);
         next.map_or(usize::MAX, |position| position - self.cached)
     }
 
@@ -280,8 +284,8 @@ impl Sequence {
     pub(super) fn release(&mut self) {
         self.blocks.clear();
         self.slots.clear();
-        self.checkpoints = Checkpoints::default();
-        self.looked_after = false;
+        self.prefix.checkpoints = Checkpoints::default();
+        self.prefix.looked_after = false;
         (self.cached, self.prefix.shared) = (0, 0);
         if self.generated() == 0 {
             self.prefix.found = 0;
@@ -351,11 +355,8 @@ impl Sequence {
             tokens: self.tokens,
             cached: self.cached,
             blocks: self.blocks.clone(),
-            prefix: self.prefix,
+            prefix: Prefix { checkpoints: Checkpoints::default(), ..self.prefix.clone() },
             slots: slot.into_iter().collect(),
-            checkpoints: Checkpoints::default(),
-            foreseen: 0,
-            looked_after: false,
             rows: 0,
             stalled_since: None,
             stage: Stage::Running,

@@ -107,7 +107,7 @@ fn a_prompt_of_a_recurrent_model_goes_on_from_the_state_near_its_end() {
     talk(&mut scene, 30, &[9; 13], &["p3 d0 r0 w0 b0 f40"]);
     check_found(&scene, &[0, 36, 36, 40]);
     let stats = scene.engine.stats();
-    assert_eq!((stats.states_used, stats.states, stats.states_kept > 1), (0, 8, true));
+    assert_eq!((stats.states.used, stats.states.total, stats.states.kept > 1), (0, 8, true));
 }
 
 #[test]
@@ -129,10 +129,10 @@ fn a_state_is_kept_where_messages_end_and_where_prompts_part() {
 fn sequences_take_the_slots_of_kept_states() {
     let mut scene = Scene::with_states(64, 4, 64, 2);
     talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10", "p4 d0 r0 w0 b0"]);
-    let kept = scene.engine.stats().states_kept;
+    let kept = scene.engine.stats().states.kept;
     scene.submit(3, 2, 2).check(&["p3 d0 r2 w0 b1"]);
     let stats = scene.engine.stats();
-    assert_eq!((kept, stats.states_used, stats.states_kept), (2, 2, 0));
+    assert_eq!((kept, stats.states.used, stats.states.kept), (2, 2, 0));
     scene.finish();
     talk(&mut scene, 30, &[9; 10], &["p36 d0 r1 w0 b10", "p4 d0 r0 w0 b0"]);
 }

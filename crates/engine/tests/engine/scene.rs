@@ -115,7 +115,7 @@ impl Scene {
 
     /// Slots of recurrent states that sequences use.
     pub(crate) fn slots(&self) -> usize {
-        self.engine.stats().states_used
+        self.engine.stats().states.used
     }
 
     /// What each client has got.

@@ -66,7 +66,7 @@ fn what_was_evicted_comes_back() {
     // Both blocks of the first are back, the last two tokens are computed.
     ask(&mut scene, &ONE, &["p2 d0 r0 w0 b0 f8"]);
     let stats = scene.engine.stats();
-    assert_eq!((stats.restored, stats.spilled), (2, 4), "{stats:?}");
+    assert_eq!((stats.tier.restored, stats.tier.spilled), (2, 4), "{stats:?}");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn a_state_comes_back_with_its_block() {
     // A slot is taken from the older state, and blocks from the end.
     ask(&mut scene, &TWO, &["p13 d0 r0 w0 b0"]);
     ask(&mut scene, &prompt, &["p4 d0 r0 w0 b0 f36"]);
-    assert!(scene.engine.stats().restored > 0);
+    assert!(scene.engine.stats().tier.restored > 0);
 }
 
 #[test]
@@ -87,5 +87,5 @@ fn what_the_tier_lost_is_computed() {
     ask(&mut scene, &ONE, &["p10 d0 r0 w0 b0"]);
     ask(&mut scene, &TWO, &["p13 d0 r0 w0 b0"]);
     ask(&mut scene, &ONE, &["p10 d0 r0 w0 b0"]);
-    assert_eq!(scene.engine.stats().restored, 0);
+    assert_eq!(scene.engine.stats().tier.restored, 0);
 }

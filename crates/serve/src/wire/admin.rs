@@ -119,7 +119,7 @@ fn described(model: &LoadedModel) -> Value {
         "id": model.info.name, "created": model.info.created, "context": model.context(),
         "max_sequences": model.streams(), "running": stats.running, "waiting": stats.waiting,
         "kv_blocks": { "total": stats.kv_blocks, "used": stats.kv_blocks_used, "kept": stats.kv_blocks_kept },
-        "states": { "total": stats.states, "used": stats.states_used, "kept": stats.states_kept },
+        "states": { "total": stats.states.total, "used": stats.states.used, "kept": stats.states.kept },
     })
 }
 

@@ -216,7 +216,7 @@ impl World {
         total.memory.forgotten += bench.forgotten;
         total.memory.forgotten_states += bench.forgotten_states;
         drop(bench);
-        total.memory.restored += stats.restored as usize;
+        total.memory.restored += stats.tier.restored as usize;
         total.gave_up += usize::from(self.engine.failure().is_some());
         self.clients.iter().try_for_each(|client| self.judge(client, total))?;
         self.audit()
@@ -312,7 +312,7 @@ impl World {
         total.cancelled += report.cancelled;
         total.stalled += report.stalled;
         total.memory.found += report.found;
-        total.memory.resumed += if stats.states > 0 { report.found } else { 0 };
+        total.memory.resumed += if stats.states.total > 0 { report.found } else { 0 };
         total.forks += bench.log.last().map_or(0, |(_, _, copies)| *copies);
         Ok(())
     }

@@ -35,13 +35,12 @@ fn view(app: &App, name: Option<&str>) -> Result<Value, Problem> {
     let engine = model.engine();
     let late = |_| Problem::new(Kind::Internal, "The engine is at work on one step for long, or has ended. Try again.");
     let view = engine.view().recv_timeout(PATIENCE).map_err(late)?;
-    let [used, kept, states] = view.states;
     let mut said = json!({
         "object": "scheduler",
         "model": model.info.name,
         "max_sequences": view.max_sequences,
         "kv_blocks": { "total": view.blocks, "free": view.free_blocks, "positions": view.block_len },
-        "states": { "total": states, "used": used, "kept": kept },
+        "states": { "total": view.states.total, "used": view.states.used, "kept": view.states.kept },
         "predictions": {
             "requests": view.accuracy.requests,
             "first_token_error": view.accuracy.error,
