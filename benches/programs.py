@@ -12,8 +12,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
 # Shapes with their vocabularies. Those of MADE_HERE are made by shapes.py, the others by random_model.py.
-SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe", "qwen3.5-0.8b": "qwen2", "qwen1.5-moe-a2.7b": "qwen2"}
-MADE_HERE = ["qwen3.5-0.8b", "qwen1.5-moe-a2.7b"]
+SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe", "qwen3.5-0.8b": "qwen2", "qwen1.5-moe-a2.7b": "qwen2",
+          "llama-6-layers": "llama-spm"}
+MADE_HERE = ["qwen3.5-0.8b", "qwen1.5-moe-a2.7b", "llama-6-layers"]
+# The types that it writes.
+WRITTEN_HERE = ["F16", "Q8_0", "Q4_0", "IQ1_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0"]
 
 
 @dataclass(frozen=True)
@@ -115,7 +118,7 @@ class Whinchat:
             print(f"making {path.name}", file=sys.stderr)
             part = path.with_suffix(".part")
             vocabulary = SHARED / f"assets/tokenizers/gguf/ggml-vocab-{SHAPES[shape]}.gguf"
-            if shape in MADE_HERE and type in ("F16", "Q8_0", "Q4_0"):
+            if shape in MADE_HERE and type in WRITTEN_HERE:
                 run(sys.executable, ROOT / "benches/shapes.py", shape, vocabulary, part, "--type", type)
             elif type == "F16":
                 run(sys.executable, SHARED / "tools/random_model.py", shape, vocabulary, part)

@@ -19,10 +19,17 @@ SHAPES = {
     # Qwen3.5-0.8B: three gated delta nets, then attention with a gate; 752 million weights.
     "qwen3.5-0.8b": dict(arch="qwen35", vocab=248320, layers=24, width=1024, ffn=3584, heads=8, kv=2, head=256, tied=True,
                          base=1e7, delta_heads=16, delta_width=128, conv=4, interval=4, rotated=64),
+    # A few layers of Llama-3.2-1B, for types whose blocks are 256 wide; the head is small beside them.
+    "llama-6-layers": dict(arch="llama", vocab=32000, layers=6, width=2048, ffn=8192, heads=32, kv=8, head=64, base=5e5),
     # Qwen1.5-MoE-A2.7B: 4 of 60 experts and a shared one; 14.3 billion weights, 2.7 active.
     "qwen1.5-moe-a2.7b": dict(arch="qwen2moe", vocab=151936, layers=24, width=2048, ffn=5632, heads=16, kv=16, head=128,
                               base=1e6, experts=60, used=4, expert_ffn=1408, shared_ffn=5632),
 }
+
+
+# Types that the package gguf cannot write: bytes of a block, and where its factor is. The rest of a block may be anything.
+BLOCKS = {"IQ1_S": (50, 0), "IQ2_XXS": (66, 0), "IQ2_XS": (74, 0), "IQ2_S": (82, 0), "IQ3_XXS": (98, 0), "IQ3_S": (110, 0),
+          "TQ1_0": (54, 52), "TQ2_0": (66, 64)}
 
 
 class Writer:
@@ -37,6 +44,11 @@ class Writer:
     def block(self, cols: int) -> np.ndarray:
         """Quantized rows of that many columns."""
         rows = len(self.noise) // cols
+        if self.type.name in BLOCKS:
+            size, factor = BLOCKS[self.type.name]
+            blocks = np.random.default_rng(cols).integers(0, 256, (rows, cols // 256, size), np.uint8)
+            blocks[..., factor : factor + 2] = np.array([0.1 * cols**-0.5], np.float16).view(np.uint8)
+            return blocks.reshape(rows, -1)
         x = self.noise[: rows * cols].reshape(rows, cols) * np.float32(cols**-0.5)
         return quants.quantize(x, self.type)
 
@@ -83,6 +95,8 @@ def keys(file: GGUFWriter, s: dict) -> None:
     file.add_rope_freq_base(s["base"])
     file.add_layer_norm_rms_eps(1e-6)
     file.add_vocab_size(s["vocab"])
+    if s["arch"] == "llama":
+        file.add_rope_dimension_count(s["head"])
     if "experts" in s:
         file.add_expert_count(s["experts"])
         file.add_expert_used_count(s["used"])
@@ -154,7 +168,7 @@ def main() -> None:
     options.add_argument("shape", choices=SHAPES)
     options.add_argument("vocabulary", help="GGUF file whose tokenizer is copied")
     options.add_argument("out")
-    options.add_argument("--type", default="F16", choices=["F32", "F16", "BF16", "Q8_0", "Q4_0"])
+    options.add_argument("--type", default="F16", choices=["F32", "F16", "BF16", "Q8_0", "Q4_0", *BLOCKS])
     options.add_argument("--seed", type=int, default=0)
     given = options.parse_args()
     shape = SHAPES[given.shape]
