@@ -10,16 +10,13 @@ how much each program preferred its own token to the other one, in nats. Roundin
 import argparse
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import receipts
-from programs import ROOT, LlamaCpp, Whinchat, text
+from programs import ROOT, LlamaCpp, Whinchat, serving, text
 
 PROMPTS = [
     "What is the capital of France?", "Write a haiku about the sea.", "Explain photosynthesis to a child.",
@@ -72,33 +69,6 @@ def asked(command: list, options) -> list[list[dict]]:
         with urllib.request.urlopen(f"{address}/v1/models") as response:
             model = json.load(response)["data"][0]["id"]
         return [answer(address, model, prompt, options.tokens) for prompt in PROMPTS]
-
-
-@contextmanager
-def serving(command: list, threads: int):
-    """A server on a free port, until it is ready; it ends with the block."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    where = ["--listen", f"127.0.0.1:{port}"] if "serve" in command else ["--port", port]
-    words = [str(word) for word in (*command, *where, "--threads", threads)]
-    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        address = f"http://127.0.0.1:{port}"
-        ready(process, f"{address}/health")
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
-
-
-def ready(process: subprocess.Popen, address: str) -> None:
-    while process.poll() is None:
-        try:
-            return urllib.request.urlopen(address).close()
-        except OSError:
-            time.sleep(0.1)
-    sys.exit(f"{process.args[0]} ended before it was ready")
 
 
 def answer(address: str, model: str, prompt: str, tokens: int) -> list[dict]:

@@ -2,8 +2,13 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -159,6 +164,30 @@ class LlamaCpp:
         output = text(self.folder / "llama-batched-bench", *common, *work, *room, "--output-format", "jsonl")
         line = next(line for line in output.splitlines() if line.startswith("{"))
         return json.loads(line)["speed_pp" if test.phase == "prefill" else "speed_tg"]
+
+
+@contextmanager
+def serving(command: list, threads: int) -> Iterator[str]:
+    """The address of a server on a free port, once it is ready; it ends with the block."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--listen", f"127.0.0.1:{port}"] if "serve" in command else ["--port", port]
+    words = [str(word) for word in (*command, *where, "--threads", threads)]
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while True:
+            if process.poll() is not None:
+                sys.exit(f"{words[0]} ended before it was ready")
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health").close()
+                break
+            except OSError:
+                time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def limits(threads: int, read: int) -> dict:
