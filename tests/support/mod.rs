@@ -4,7 +4,8 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 /// How long anything may take before a test fails rather than hangs.
@@ -13,7 +14,8 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 /// The server.
 pub(crate) struct Server {
     pub(crate) child: Child,
-    stderr: BufReader<ChildStderr>,
+    /// The lines that it says; they are read as they come, so that it never waits for who reads them.
+    lines: Receiver<String>,
     pub(crate) address: String,
 }
 
@@ -29,7 +31,9 @@ impl Server {
         let mut command = program();
         let mut child = command.arg("serve").args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
-        let mut server = Server { child, stderr, address: String::new() };
+        let (said, lines) = channel();
+        std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
+        let mut server = Server { child, lines, address: String::new() };
         let line = server.line_with("listening on http://");
         let (_, rest) = line.split_once("http://").expect("the line has it");
         server.address = rest.chars().take_while(|c| c.is_ascii_hexdigit() || ".:[]".contains(*c)).collect();
@@ -39,13 +43,13 @@ impl Server {
 
     /// The next line that says this.
     pub(crate) fn line_with(&mut self, part: &str) -> String {
-        let mut all = String::new();
+        let mut all = Vec::new();
         loop {
-            let start = all.len();
-            assert!(self.stderr.read_line(&mut all).expect("text") > 0, "it ended before it said {part:?}: {all}");
-            if all[start..].contains(part) {
-                return all[start..].to_owned();
+            let Ok(line) = self.lines.recv() else { panic!("it ended before it said {part:?}: {all:#?}") };
+            if line.contains(part) {
+                return line;
             }
+            all.push(line);
         }
     }
 
