@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 pub(crate) struct Server {
     pub(crate) child: Child,
     /// The lines that it says; they are read as they come, so that it never waits for who reads them.
-    lines: Receiver<String>,
+    lines: Mutex<Receiver<String>>,
     pub(crate) address: String,
 }
 
@@ -33,7 +34,7 @@ impl Server {
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         let (said, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));
-        let mut server = Server { child, lines, address: String::new() };
+        let mut server = Server { child, lines: Mutex::new(lines), address: String::new() };
         let line = server.line_with("listening on http://");
         let (_, rest) = line.split_once("http://").expect("the line has it");
         server.address = rest.chars().take_while(|c| c.is_ascii_hexdigit() || ".:[]".contains(*c)).collect();
@@ -45,7 +46,8 @@ impl Server {
     pub(crate) fn line_with(&mut self, part: &str) -> String {
         let mut all = Vec::new();
         loop {
-            let Ok(line) = self.lines.recv() else { panic!("it ended before it said {part:?}: {all:#?}") };
+            let lines = self.lines.get_mut().expect("nobody else has it");
+            let Ok(line) = lines.recv() else { panic!("it ended before it said {part:?}: {all:#?}") };
             if line.contains(part) {
                 return line;
             }

@@ -38,7 +38,7 @@ pub(crate) struct Serve {
     /// Keep files and batches of requests in a database in this folder, for this server alone (/v1/files, /v1/batches).
     #[cfg(feature = "batches")]
     #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
-    data_dir: Option<std::path::PathBuf>,
+    data_dir: Option<PathBuf>,
     /// Sequences that run at once.
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
     max_sequences: usize,
