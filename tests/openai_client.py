@@ -87,7 +87,7 @@ def check_responses(client, model, names):
 
 
 def check_embeddings(client, model, names):
-    texts = ["One bird.", "Another bird.", "One bird."]
+    texts = ["One bird", "Another tree", "One bird"]
     # The client asks for base64, unless it is told not to.
     answer = client.embeddings.create(model=model, input=texts)
     first, second, again = (entry.embedding for entry in answer.data)

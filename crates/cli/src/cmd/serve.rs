@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use anyhow::Context;
@@ -35,8 +35,8 @@ pub(crate) struct Serve {
     network: NetworkArgs,
     #[command(flatten)]
     models: ModelsArgs,
-    /// Keep files and batches of requests in a database in this folder, for this server alone (/v1/files, /v1/batches).
-    #[cfg(feature = "batches")]
+    /// Keep files and batches of requests in a database in this folder, for this server alone (/v1/files, /v1/batches); in a build
+    /// with the feature batches.
     #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
     data_dir: Option<PathBuf>,
     /// Sequences that run at once.
@@ -109,8 +109,9 @@ impl Serve {
         let options = self.options()?;
         let mut listening = Listening::on(&self.network.listen).await?;
         let app = App::new();
-        #[cfg(feature = "batches")]
-        self.keep_batches(&app)?;
+        if let Some(folder) = &self.data_dir {
+            keep_batches(&app, folder)?;
+        }
         let cut_off = stop_signals(2);
         if self.models.any_model_name {
             app.answer_to_any_name();
@@ -146,15 +147,6 @@ impl Serve {
         // The last reference to the models: their engines end.
         tokio::task::spawn_blocking(move || drop(app)).await?;
         tracing::info!("drained");
-        Ok(())
-    }
-
-    #[cfg(feature = "batches")]
-    fn keep_batches(&self, app: &Arc<App>) -> anyhow::Result<()> {
-        let Some(folder) = &self.data_dir else { return Ok(()) };
-        let failed = || format!("cannot keep files and batches in {}", folder.display());
-        std::fs::create_dir_all(folder).with_context(failed)?;
-        app.keep_batches(serve::BatchStore::open(&folder.join("batches.db")).with_context(failed)?);
         Ok(())
     }
 
@@ -204,6 +196,21 @@ impl Serve {
         };
         Ok(Loaded { model: model.into_loaded(), ready, cpu })
     }
+}
+
+/// From now on, files and batches are kept in this folder.
+#[cfg(feature = "batches")]
+fn keep_batches(app: &Arc<App>, folder: &Path) -> anyhow::Result<()> {
+    let failed = || format!("cannot keep files and batches in {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(failed)?;
+    app.keep_batches(serve::BatchStore::open(&folder.join("batches.db")).with_context(failed)?);
+    Ok(())
+}
+
+#[cfg(not(feature = "batches"))]
+fn keep_batches(_: &Arc<App>, folder: &Path) -> anyhow::Result<()> {
+    let folder = folder.display();
+    anyhow::bail!("--data-dir {folder}: this build keeps no files and batches; build it with --features batches")
 }
 
 fn add(app: &App, model: LoadedModel) {
