@@ -54,18 +54,33 @@ pub(crate) async fn begin<T: Send + 'static>(
     app: Arc<App>,
     parse: impl FnOnce(&App) -> Result<Wanted<T>, Problem> + Send + 'static,
 ) -> Result<(T, Arc<LoadedModel>, Option<Generation>), Problem> {
-    let (rest, model, mailbox) = blocking(app, move |app| {
-        let Wanted { rest, model, ask, key } = parse(app)?;
-        let model = app.model(model.as_deref())?;
-        let mailbox = ask.map(|ask| app.scheduling.mailbox(&model, ask, key)).transpose()?;
-        Ok((rest, model, mailbox))
+    let (mut again, rest, mut model, mailbox) = blocking(Arc::clone(&app), move |app| {
+        let Wanted { rest, model: name, ask, key } = parse(app)?;
+        let model = app.model(name.as_deref())?;
+        let mailbox = ask.as_ref().map(|ask| app.scheduling.mailbox(&model, ask, key.clone())).transpose()?;
+        Ok(((name, ask, key), rest, model, mailbox))
     })
     .await?;
-    let generation = match mailbox {
-        Some(mailbox) => Some(mailbox.generation().await?),
-        None => None,
-    };
-    Ok((rest, model, generation))
+    let Some(mut mailbox) = mailbox else { return Ok((rest, model, None)) };
+    loop {
+        let problem: Problem = match mailbox.generation().await {
+            Ok(generation) => return Ok((rest, model, Some(generation))),
+            Err(problem) => problem.into(),
+        };
+        // A model that was replaced while the job waited: its successor has the same name.
+        if problem.kind != Kind::Ask(answer::Kind::Draining) {
+            return Err(problem);
+        }
+        let drained = Arc::clone(&model);
+        (again, model, mailbox) = blocking(Arc::clone(&app), move |app| {
+            let (name, ask, key) = again;
+            let model = app.model(name.as_deref())?;
+            let Some(asked) = ask.as_ref().filter(|_| !Arc::ptr_eq(&model, &drained)) else { return Err(problem) };
+            let mailbox = app.scheduling.submitted(&model, asked, key.clone())?;
+            Ok(((name, ask, key), model, mailbox))
+        })
+        .await?;
+    }
 }
 
 /// What runs and waits, in the words of schedulers; capacity is counted in blocks of the KV cache.
@@ -85,13 +100,18 @@ pub(crate) fn state(app: &App, model: &LoadedModel, _: &EngineView) -> Value {
 
 impl Scheduling {
     /// The mailbox of a stream that goes on, or of a new job.
-    fn mailbox(&self, model: &Arc<LoadedModel>, ask: Ask, key: Option<String>) -> Result<Arc<Mailbox>, Problem> {
-        if let Some(mailbox) = key.as_deref().and_then(|key| self.mailboxes.find(key)) {
-            return Ok(mailbox);
+    fn mailbox(&self, model: &Arc<LoadedModel>, ask: &Ask, key: Option<String>) -> Result<Arc<Mailbox>, Problem> {
+        match key.as_deref().and_then(|key| self.mailboxes.find(key)) {
+            Some(mailbox) => Ok(mailbox),
+            None => self.submitted(model, ask, key),
         }
-        let meta = metadata(model, &ask)?;
+    }
+
+    /// The mailbox of a new job.
+    fn submitted(&self, model: &Arc<LoadedModel>, ask: &Ask, key: Option<String>) -> Result<Arc<Mailbox>, Problem> {
+        let meta = metadata(model, ask)?;
         let mailbox = Arc::new(Mailbox::new(key.is_some()));
-        let job = Job { model: Arc::clone(model), ask, mailbox: Arc::clone(&mailbox) };
+        let job = Job { model: Arc::clone(model), ask: ask.clone(), mailbox: Arc::clone(&mailbox) };
         self.pool(model)?.submit(job, meta).map_err(|error| refused(model, &error))?;
         key.into_iter().for_each(|key| self.mailboxes.keep(key, &mailbox));
         Ok(mailbox)
