@@ -6,20 +6,12 @@ use answer::{Ask, Generation, LoadedModel};
 use engine::EngineView;
 use serde_json::{Value, json};
 
-use crate::wire::blocking;
+use crate::wire::{Wanted, blocking};
 use crate::{App, Problem};
 
 /// Nothing besides the engines.
 #[derive(Default)]
 pub(crate) struct Scheduling {}
-
-/// A request, understood: what else matters of it, the model's name, what is asked, and the key of its stream.
-pub(crate) struct Wanted<T> {
-    pub(crate) rest: T,
-    pub(crate) model: Option<String>,
-    pub(crate) ask: Option<Ask>,
-    pub(crate) key: Option<String>,
-}
 
 /// Begins what a request wants, if it wants anything.
 pub(crate) async fn begin<T: Send + 'static>(

@@ -15,7 +15,7 @@ use prometheus_parking_lot::core::{SchedulerError, TaskError, TaskMetadata, Work
 use prometheus_parking_lot::util::{Priority as Urgency, ResourceCost, ResourceKind};
 use serde_json::{Value, json};
 
-use crate::wire::blocking;
+use crate::wire::{Wanted, blocking};
 use crate::{App, Kind, Problem};
 use mailbox::{Mailbox, Mailboxes};
 
@@ -40,14 +40,6 @@ pub(crate) struct Scheduling {
 }
 
 type Pool = WorkerPool<Job, (), Clerk>;
-
-/// A request, understood: what else matters of it, the model's name, what is asked, and the key of its stream.
-pub(crate) struct Wanted<T> {
-    pub(crate) rest: T,
-    pub(crate) model: Option<String>,
-    pub(crate) ask: Option<Ask>,
-    pub(crate) key: Option<String>,
-}
 
 /// Begins what a request wants, if it wants anything; whoever comes with the key of a stream finds that.
 pub(crate) async fn begin<T: Send + 'static>(

@@ -28,7 +28,7 @@ use axum::response::{IntoResponse, Response};
 use self::headers::Urgency;
 use crate::http::body::{self, Whole};
 use crate::http::{Settings, log};
-use crate::scheduling::{self, Wanted};
+use crate::scheduling;
 use crate::{App, Kind, Problem};
 
 use self::stream::Framing;
@@ -100,6 +100,14 @@ pub(crate) struct Call<D> {
     /// Whether the answer comes event by event.
     stream: bool,
     dialect: D,
+}
+
+/// A request, understood: what else matters of it, the model's name, what is asked, and the key of its stream.
+pub(crate) struct Wanted<T> {
+    pub(crate) rest: T,
+    pub(crate) model: Option<String>,
+    pub(crate) ask: Option<Ask>,
+    pub(crate) key: Option<String>,
 }
 
 /// A message of a stream.
