@@ -134,8 +134,9 @@ impl Serve {
                     eprint!("{ready}");
                 }
             }
-            // The loading thread cannot be interrupted; the runtime does not wait for it.
-            () = stop_signals(1) => return Ok(()),
+            // The loading thread cannot be interrupted; the runtime does not wait for it. A model that is there already
+            // may have open answers: these are finished below.
+            () = stop_signals(1) => {}
         }
         tokio::select! {
             ended = server => ended??,
