@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """What the engine keeps of its promises under load, over HTTP: this program alone.
 
-    under_load.py MODEL.gguf [--tests turns,http,mixed,queued,vanished,simulated,demo] [--receipt NAME]
+    under_load.py MODEL.gguf [--tests turns,http,mixed,masks,queued,vanished,simulated,demo] [--receipt NAME]
 
 turns      a conversation's later turns, with the KV cache found again and with none
 http       tokens per second of 32 streams, over HTTP and by `bench --batch 32`
 mixed      time between tokens of eight streams, quiet and while prompts of 4,000 tokens come
+masks      time between tokens of eight streams, free and held to a JSON schema
 queued     1,000 requests at once for 32 places: how many are answered, and the memory
 vanished   500 clients that leave in the middle of their streams: when everything is free again
 simulated  first tokens of a trace, as `simulate --measure` foretells them and as they come
@@ -36,7 +37,7 @@ STREAMS = 32
 
 
 def main() -> None:
-    tests = {test.__name__: test for test in (turns, http, mixed, queued, vanished, simulated, demo)}
+    tests = {test.__name__: test for test in (turns, http, mixed, masks, queued, vanished, simulated, demo)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
     parser.add_argument("--tests", type=lambda text: text.split(","), default=list(tests))
@@ -200,6 +201,25 @@ def mixed(program, options) -> dict:
         with Server(program, options, "--context", 4608, "--kv-tokens", 16384, *flags) as server:
             found |= asyncio.run(run(server, goal))
     return found
+
+
+def masks(program, options) -> dict:
+    """Eight streams of 128 tokens: any text, then lists of objects with names, numbers and choices."""
+    item = {"type": "object", "additionalProperties": False, "required": ["name", "count", "kind"], "properties": {
+        "name": {"type": "string"}, "count": {"type": "integer"}, "kind": {"enum": ["bird", "tree", "stone"]}}}
+    schema = {"type": "array", "items": item, "minItems": 100}
+
+    async def run(server):
+        chance, found = random.Random(6), {}
+        async with server.client() as client:
+            for name, more in (("warm", {"structured_outputs": {"json": schema}}), ("free", {}), ("held", {"structured_outputs": {"json": schema}})) * 2:
+                runs = [stream(client, tokens(chance, 32), 128, **more, **{"temperature": 1, "seed": seed}) for seed in range(8)]
+                gaps = [(b - a) * 1e3 for times in await asyncio.gather(*runs) for a, b in zip(times[4:], times[5:])]
+                found |= {f"{name}_p50_ms": percentile(gaps, 0.5), f"{name}_p99_ms": percentile(gaps, 0.99)}
+        return {name: value for name, value in found.items() if not name.startswith("warm")}
+
+    with Server(program, options, "--context", 512) as server:
+        return asyncio.run(run(server))
 
 
 def queued(program, options) -> dict:

@@ -1,7 +1,7 @@
 //! From an [`Ask`] to a running [`Generation`]: template, tokens, limits, submission.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
 use text::{
@@ -365,7 +365,16 @@ fn stop_rules(model: &LoadedModel, ask: &Ask) -> StopRules {
 fn refused(model: &LoadedModel, error: SubmitError, continuations: usize) -> Problem {
     match error {
         SubmitError::TooMany { .. } => Problem::of(Kind::InvalidValue, "n", format!("The request asks for {error}.")),
+        SubmitError::TooManyTokens { .. } => {
+            Problem::of(Kind::InvalidValue, "prompt", format!("The request has {error}."))
+        }
         SubmitError::Full => full(model, continuations),
+        SubmitError::FullOfTokens { tokens, .. } => {
+            let retry_after = model.engine().room_for_tokens_within(tokens);
+            let message =
+                format!("Too many long prompts are waiting: this request has {error}. {}", again(retry_after));
+            Problem { retry_after, ..Problem::new(Kind::Busy, message) }
+        }
         SubmitError::Draining => Problem::new(Kind::Draining, "The model takes no more requests. Try again later."),
         SubmitError::Failed(why) => Problem::new(Kind::Failed, format!("The model's engine has failed: {why}.")),
     }
@@ -375,11 +384,16 @@ fn refused(model: &LoadedModel, error: SubmitError, continuations: usize) -> Pro
 fn full(model: &LoadedModel, continuations: usize) -> Problem {
     let engine = model.engine();
     let (most, retry_after) = (engine.max_queue(), engine.room_within(continuations));
-    let when =
-        retry_after.map_or_else(String::new, |time| format!(" in about {:.0} seconds", time.as_secs_f64().ceil()));
     let message = format!(
-        "Too many requests are waiting: {} of {most} places in the queue are free, this request needs {continuations}. Try again{when}.",
-        engine.queue_free()
+        "Too many requests are waiting: {} of {most} places in the queue are free, this request needs {continuations}. {}",
+        engine.queue_free(),
+        again(retry_after)
     );
     Problem { retry_after, ..Problem::new(Kind::Busy, message) }
+}
+
+/// When to come back.
+fn again(within: Option<Duration>) -> String {
+    let when = within.map_or_else(String::new, |time| format!(" in about {:.0} seconds", time.as_secs_f64().ceil()));
+    format!("Try again{when}.")
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError, unbounded};
 
-use crate::handle::{Command, EngineHandle, Liveness, Shared};
+use crate::handle::{Command, Demand, EngineHandle, Liveness, Shared};
 use crate::pace::Pace;
 use crate::panics::catch;
 use crate::{Engine, EngineConfig, Executor, Observer};
@@ -24,11 +24,19 @@ pub fn spawn(
     observer: impl Observer + 'static,
 ) -> std::io::Result<(EngineHandle, JoinHandle<()>)> {
     let (sender, commands) = unbounded();
-    let shared = Arc::new(Shared::new(config.max_queue, clock));
+    let room = Demand { continuations: config.max_queue, tokens: config.max_queue_tokens };
+    let shared = Arc::new(Shared::new(room, clock));
     let handle = EngineHandle::new(sender, Arc::clone(&shared));
     let engine = Engine::new(executor, config, observer);
-    let mut driver =
-        Driver { engine, commands, shared, taken: 0, pace: Pace::default(), ending: false, stopping: false };
+    let mut driver = Driver {
+        engine,
+        commands,
+        shared,
+        taken: Demand::default(),
+        pace: Pace::default(),
+        ending: false,
+        stopping: false,
+    };
     driver.publish();
     let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || driver.run())?;
     Ok((handle, thread))
@@ -42,8 +50,8 @@ struct Driver<E> {
     engine: Engine<E>,
     commands: Receiver<Command>,
     shared: Arc<Shared>,
-    /// Continuations received since the last publishing.
-    taken: usize,
+    /// Received since the last publishing.
+    taken: Demand,
     pace: Pace,
     /// To end when idle.
     ending: bool,
@@ -112,7 +120,7 @@ impl<E: Executor> Driver<E> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Submit(requests, arrived) => {
-                self.taken += requests.iter().map(|request| request.continuations.len()).sum::<usize>();
+                self.taken = self.taken.and(Demand::of(&requests));
                 self.engine.submit_all(requests, arrived);
             }
             Command::Abort(id) => self.engine.abort(id),
@@ -127,7 +135,9 @@ impl<E: Executor> Driver<E> {
     }
 
     fn publish(&mut self) {
-        self.shared.publish(std::mem::take(&mut self.taken), self.engine.queued(), self.engine.stats(), self.pace);
+        let (continuations, tokens) = (self.engine.queued(), self.engine.queued_tokens());
+        let queued = Demand { continuations, tokens };
+        self.shared.publish(std::mem::take(&mut self.taken), queued, self.engine.stats(), self.pace);
     }
 }
 

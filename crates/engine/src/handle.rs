@@ -35,6 +35,14 @@ pub enum SubmitError {
     /// The queue is full now.
     #[error("the queue is full")]
     Full,
+    /// The prompts that wait have as many tokens as may wait, or nearly.
+    #[error("{tokens} tokens of prompts, but only {free} more may wait now")]
+    FullOfTokens {
+        /// Tokens of the prompts submitted together.
+        tokens: usize,
+        /// Tokens that the queue has room for.
+        free: usize,
+    },
     /// The queue never has room for so many continuations.
     #[error("{continuations} continuations at once, but the queue takes {max_queue}; ask for fewer")]
     TooMany {
@@ -42,6 +50,16 @@ pub enum SubmitError {
         continuations: usize,
         /// What the queue takes.
         max_queue: usize,
+    },
+    /// The queue never has room for so many tokens of prompts.
+    #[error(
+        "{tokens} tokens of prompts at once, but the queue takes {max_queue_tokens}; send them in several requests"
+    )]
+    TooManyTokens {
+        /// Tokens of the prompts submitted together.
+        tokens: usize,
+        /// What the queue takes.
+        max_queue_tokens: usize,
     },
     /// The engine takes no more requests: it drains or has ended.
     #[error("the engine is draining")]
@@ -71,9 +89,40 @@ pub struct EngineHandle {
     shared: Arc<Shared>,
 }
 
+/// What requests take of the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Demand {
+    pub(crate) continuations: usize,
+    /// Tokens of the prompts.
+    pub(crate) tokens: usize,
+}
+
+impl Demand {
+    pub(crate) fn of(requests: &[Request]) -> Demand {
+        let one = |request: &Request| Demand {
+            continuations: request.continuations.len(),
+            tokens: request.prompt.tokens().len(),
+        };
+        requests.iter().map(one).fold(Demand::default(), Demand::and)
+    }
+
+    pub(crate) fn and(self, other: Demand) -> Demand {
+        let [continuations, tokens] = [(self.continuations, other.continuations), (self.tokens, other.tokens)]
+            .map(|(a, b): (usize, usize)| a.saturating_add(b));
+        Demand { continuations, tokens }
+    }
+
+    pub(crate) fn without(self, other: Demand) -> Demand {
+        let [continuations, tokens] = [(self.continuations, other.continuations), (self.tokens, other.tokens)]
+            .map(|(a, b): (usize, usize)| a.saturating_sub(b));
+        Demand { continuations, tokens }
+    }
+}
+
 /// What handles and the engine's thread both see.
 pub(crate) struct Shared {
-    max_queue: usize,
+    /// What the queue takes.
+    room: Demand,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
     /// A mutex because commands must not enter the channel after the thread has looked into it for the last time: who
     /// submits holds it from the look at `liveness` to the sending, for a few instructions.
@@ -85,10 +134,10 @@ pub(crate) struct Shared {
 /// What changes. The queue is counted here, not by the channel's bound, so that a full queue never loses an abort.
 struct State {
     liveness: Liveness,
-    /// Continuations in the channel.
-    sent: usize,
-    /// Continuations in the engine's queue.
-    queued: usize,
+    /// In the channel.
+    sent: Demand,
+    /// In the engine's queue.
+    queued: Demand,
     stats: EngineStats,
     pace: Pace,
 }
@@ -98,10 +147,10 @@ impl EngineHandle {
         EngineHandle { commands, shared }
     }
 
-    /// Queues a request; its continuations take a place each.
+    /// Queues a request; its continuations take a place each, and its prompt's tokens count too.
     ///
     /// # Errors
-    /// If there are not places enough, or the engine is draining or has failed; the request's sinks are dropped.
+    /// If there is not room enough, or the engine is draining or has failed; the request's sinks are dropped.
     pub fn submit(&self, request: Request) -> Result<(), SubmitError> {
         self.submit_all(vec![request])
     }
@@ -111,24 +160,23 @@ impl EngineHandle {
     /// [admitted](crate::TokenSink::admitted).
     ///
     /// # Errors
-    /// As [`EngineHandle::submit`], for all continuations together.
+    /// As [`EngineHandle::submit`], for all of them together.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<(), SubmitError> {
-        let continuations = requests.iter().map(|request| request.continuations.len()).sum();
-        let arrived = self.now();
+        let (demand, arrived) = (Demand::of(&requests), self.now());
         let mut state = self.shared.lock();
-        self.shared.admit(&state, continuations)?;
-        state.sent += continuations;
+        self.shared.admit(&state, demand)?;
+        state.sent = state.sent.and(demand);
         self.send(Command::Submit(requests, arrived));
         Ok(())
     }
 
-    /// Whether a request of so many continuations would be taken now. It costs next to nothing: ask before a request's
-    /// text is read.
+    /// Whether a request of so many continuations would be taken now, were its prompt short. It costs next to nothing: ask
+    /// before a request's text is read.
     ///
     /// # Errors
     /// As [`EngineHandle::submit`].
     pub fn check_room(&self, continuations: usize) -> Result<(), SubmitError> {
-        self.shared.admit(&self.shared.lock(), continuations)
+        self.shared.admit(&self.shared.lock(), Demand { continuations, tokens: 0 })
     }
 
     /// Whether the queue has room for so many continuations now.
@@ -138,19 +186,32 @@ impl EngineHandle {
 
     /// Places in the queue that are free now.
     pub fn queue_free(&self) -> usize {
-        self.shared.free(&self.shared.lock())
+        self.shared.free(&self.shared.lock()).continuations
     }
 
     /// How long it takes, at the pace of late, until the queue has room for so many continuations; `None` if too few have
     /// ended to say.
     pub fn room_within(&self, continuations: usize) -> Option<Duration> {
         let state = self.shared.lock();
-        state.pace.until(continuations.saturating_sub(self.shared.free(&state)))
+        state.pace.until(continuations.saturating_sub(self.shared.free(&state).continuations))
+    }
+
+    /// The same for so many tokens of prompts, if those that wait are alike.
+    pub fn room_for_tokens_within(&self, tokens: usize) -> Option<Duration> {
+        let state = self.shared.lock();
+        let (free, held) = (self.shared.free(&state).tokens, state.sent.and(state.queued));
+        let each = held.tokens.div_ceil(held.continuations.max(1)).max(1);
+        state.pace.until(tokens.saturating_sub(free).div_ceil(each))
     }
 
     /// Places in the queue.
     pub fn max_queue(&self) -> usize {
-        self.shared.max_queue
+        self.shared.room.continuations
+    }
+
+    /// Tokens of prompts that may wait.
+    pub fn max_queue_tokens(&self) -> usize {
+        self.shared.room.tokens
     }
 
     /// Who runs and who waits: comes after the step that is computed now, or never if the engine has ended.
@@ -220,21 +281,22 @@ impl EngineHandle {
 }
 
 impl Shared {
-    pub(crate) fn new(max_queue: usize, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Shared {
+    pub(crate) fn new(room: Demand, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Shared {
         let (stats, pace) = (EngineStats::default(), Pace::default());
-        let state = State { liveness: Liveness::Running, sent: 0, queued: 0, stats, pace };
-        Shared { max_queue, clock: Box::new(clock), state: Mutex::new(state), waking: AtomicBool::new(false) }
+        let (sent, queued) = (Demand::default(), Demand::default());
+        let state = State { liveness: Liveness::Running, sent, queued, stats, pace };
+        Shared { room, clock: Box::new(clock), state: Mutex::new(state), waking: AtomicBool::new(false) }
     }
 
     pub(crate) fn now(&self) -> Duration {
         (self.clock)()
     }
 
-    /// The counters of the engine, which has taken `taken` continuations from the channel since it was last published and
-    /// has `queued` in its queue.
-    pub(crate) fn publish(&self, taken: usize, queued: usize, stats: EngineStats, pace: Pace) {
+    /// The counters of the engine, which has taken `taken` from the channel since it was last published and has `queued` in
+    /// its queue.
+    pub(crate) fn publish(&self, taken: Demand, queued: Demand, stats: EngineStats, pace: Pace) {
         let mut state = self.lock();
-        state.sent -= taken.min(state.sent);
+        state.sent = state.sent.without(taken);
         (state.queued, state.stats, state.pace) = (queued, stats, pace);
     }
 
@@ -257,23 +319,28 @@ impl Shared {
     /// Nothing is left in channel or queue.
     pub(crate) fn empty(&self) {
         let mut state = self.lock();
-        (state.sent, state.queued) = (0, 0);
+        (state.sent, state.queued) = (Demand::default(), Demand::default());
     }
 
-    fn admit(&self, state: &State, continuations: usize) -> Result<(), SubmitError> {
+    fn admit(&self, state: &State, demand: Demand) -> Result<(), SubmitError> {
         match &state.liveness {
             Liveness::Running => {}
             Liveness::Draining | Liveness::Ended => return Err(SubmitError::Draining),
             Liveness::Failed(why) => return Err(SubmitError::Failed(Arc::clone(why))),
         }
-        if continuations > self.max_queue {
-            return Err(SubmitError::TooMany { continuations, max_queue: self.max_queue });
+        let (Demand { continuations, tokens }, free) = (demand, self.free(state));
+        let Demand { continuations: max_queue, tokens: max_queue_tokens } = self.room;
+        match () {
+            () if continuations > max_queue => Err(SubmitError::TooMany { continuations, max_queue }),
+            () if tokens > max_queue_tokens => Err(SubmitError::TooManyTokens { tokens, max_queue_tokens }),
+            () if continuations > free.continuations => Err(SubmitError::Full),
+            () if tokens > free.tokens => Err(SubmitError::FullOfTokens { tokens, free: free.tokens }),
+            () => Ok(()),
         }
-        if continuations > self.free(state) { Err(SubmitError::Full) } else { Ok(()) }
     }
 
-    fn free(&self, state: &State) -> usize {
-        self.max_queue.saturating_sub(state.sent + state.queued)
+    fn free(&self, state: &State) -> Demand {
+        self.room.without(state.sent).without(state.queued)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -74,6 +74,8 @@ pub struct EngineConfig {
     pub max_sequences: usize,
     /// Continuations queued at most before [`SubmitError::Full`].
     pub max_queue: usize,
+    /// Tokens of the prompts that are queued at most before [`SubmitError::FullOfTokens`].
+    pub max_queue_tokens: usize,
     /// Longest sequence (prompt and answer).
     pub context: usize,
     /// Seeds requests that bring none.
@@ -100,6 +102,7 @@ impl Default for EngineConfig {
             max_batch_tokens: 512,
             max_sequences: 32,
             max_queue: 1024,
+            max_queue_tokens: 1 << 22,
             context: usize::MAX,
             seed: 0,
             prefix_cache: Some(Eviction::default()),
@@ -222,6 +225,11 @@ impl<E: Executor> Engine<E> {
     /// Continuations that have not started yet.
     pub fn queued(&self) -> usize {
         self.scheduler.queued()
+    }
+
+    /// Tokens of the prompts of these.
+    pub fn queued_tokens(&self) -> usize {
+        self.scheduler.queued_tokens()
     }
 
     /// The counters now.

@@ -16,6 +16,12 @@ pub const BATCH_TOKENS: RangeInclusive<u64> = 1..=1 << 16;
 /// Sequences that run at once.
 pub const SEQUENCES: RangeInclusive<u64> = 1..=1 << 12;
 
+/// Answers that wait.
+pub const QUEUE: RangeInclusive<u64> = 1..=1 << 20;
+
+/// Tokens of prompts that wait.
+pub const QUEUE_TOKENS: RangeInclusive<u64> = 1..=1 << 32;
+
 /// Threads that compute.
 pub const THREADS: RangeInclusive<u64> = 1..=1 << 10;
 

@@ -19,9 +19,6 @@ use crate::sampling::suggested;
 use crate::template::{self, Resolved};
 use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, machine, vocab};
 
-/// Requests that wait at most, each continuation counted.
-const MAX_QUEUE: usize = 1024;
-
 /// A model in memory, run by an engine on its own thread. Dropping it ends the engine.
 pub struct Model {
     loaded: LoadedModel,
@@ -119,7 +116,6 @@ impl Model {
         };
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
-            max_queue: MAX_QUEUE,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine

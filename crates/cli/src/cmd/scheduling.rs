@@ -22,6 +22,13 @@ pub(super) struct SchedulingArgs {
     /// quarter of --max-batch-tokens beside others, whatever they take]
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u64).range(1..=3_600_000))]
     max_step_ms: Option<u64>,
+    /// Answers that wait at most for a place among --max-sequences; more are refused, with when to come back.
+    #[arg(long, value_name = "N", default_value_t = EngineConfig::default().max_queue, value_parser = within(bounds::QUEUE))]
+    max_queue: usize,
+    /// Tokens of the prompts that wait at most.
+    #[arg(long, value_name = "TOKENS", default_value_t = EngineConfig::default().max_queue_tokens,
+          value_parser = within(bounds::QUEUE_TOKENS))]
+    max_queue_tokens: usize,
     /// Compute every prompt anew: keep nothing of earlier prompts and answers in the KV cache.
     #[arg(long)]
     no_prefix_cache: bool,
@@ -62,6 +69,8 @@ impl SchedulingArgs {
         EngineConfig {
             max_step: self.max_step_ms.map(Duration::from_millis),
             policy: PolicyName::named(&self.policy).unwrap_or_default(),
+            max_queue: self.max_queue,
+            max_queue_tokens: self.max_queue_tokens,
             prefix_tokens: self.prefix_cache_tokens,
             prefix_cache: Eviction::named(&self.eviction).filter(|_| !self.no_prefix_cache),
             ..EngineConfig::default()

@@ -58,6 +58,15 @@ impl Scheduler {
         self.waiting.iter().filter(|sequence| sequence.stage == Stage::New).map(Sequence::continuations).sum()
     }
 
+    /// Tokens of the prompts of these.
+    pub fn queued_tokens(&self) -> usize {
+        self.waiting
+            .iter()
+            .filter(|sequence| sequence.stage == Stage::New)
+            .map(|sequence| sequence.arrival().prompt)
+            .sum()
+    }
+
     /// What the current batch computes.
     pub fn work(&self) -> Work {
         self.batch().fold(Work::default(), Work::and)

@@ -20,6 +20,7 @@ const CONFIG: EngineConfig = EngineConfig {
     max_batch_tokens: 64,
     max_sequences: 2,
     max_queue: 8,
+    max_queue_tokens: 40,
     context: 64,
     seed: 1,
     prefix_cache: None,
@@ -222,6 +223,29 @@ impl Executor for Paced {
         let _ = self.permits.recv();
         self.fake.forward(batch)
     }
+}
+
+#[test]
+fn tokens_of_prompts_count_against_the_queue() {
+    let ((come, comes), (permit, permits)) = (channel(), channel());
+    let (engine, thread) =
+        spawn(Paced { fake: Fake::new(64, 16, 64, 4), come, permits }, CONFIG, || Duration::ZERO, ()).unwrap();
+    let long = |tokens: usize| {
+        let prompt = Prompt::new(vec![1; tokens]).unwrap();
+        Request { prompt, ..unread(1) }
+    };
+    let full = |tokens, free| Err(SubmitError::FullOfTokens { tokens, free });
+    engine.submit(long(30)).unwrap();
+    // The engine is in the midst of its first step.
+    comes.recv().unwrap();
+    assert_eq!(engine.submit(long(11)), full(11, 10));
+    assert_eq!(engine.submit_all(vec![long(4), long(9)]), full(13, 10));
+    assert_eq!(engine.submit(long(41)), Err(SubmitError::TooManyTokens { tokens: 41, max_queue_tokens: 40 }));
+    assert_eq!(engine.room_for_tokens_within(11), None, "nothing has ended yet");
+    assert_eq!((engine.submit(long(10)), engine.submit(long(1))), (Ok(()), full(1, 0)));
+    drop(permit);
+    engine.drain();
+    thread.join().unwrap();
 }
 
 #[test]
