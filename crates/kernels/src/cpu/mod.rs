@@ -40,7 +40,7 @@ pub struct CpuOptions {
 }
 
 /// The CPU: a thread pool and the kernels of one instruction set. Clones share the pool, so that several models use the same
-/// cores: their steps take turns, first come, first served.
+/// cores: their steps take turns.
 #[derive(Clone, Debug)]
 pub struct Cpu {
     shared: Arc<SharedPool>,
