@@ -26,6 +26,13 @@ impl Hub {
         models
     }
 
+    /// The whole model in the cache that `name` means: `org/name`, `org/name:file` or a short name.
+    pub fn pulled(&self, name: &str) -> Option<CachedModel> {
+        let id = self.parse(name)?;
+        let path = Repo::new(&self.cache, &id.repo).cached(&id)?;
+        self.models().into_iter().find(|model| model.path == path)
+    }
+
     /// Removes a model's files from the cache: those of `org/name:file`, or all of `org/name`. Gives the bytes that are free
     /// then.
     ///

@@ -10,6 +10,7 @@ mod error;
 mod id;
 mod local;
 mod select;
+mod short_names;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -83,9 +84,10 @@ impl Hub {
         }
     }
 
-    /// As [`ModelId::parse`]; addresses at this hub's endpoint are understood too.
+    /// As [`ModelId::parse`]; addresses at this hub's endpoint are understood too, and the short names of popular models
+    /// (docs/short-names.md).
     pub fn parse(&self, text: &str) -> Option<ModelId> {
-        ModelId::parse_at(text, &self.endpoint)
+        ModelId::parse_at(text, &self.endpoint).or_else(|| short_names::find(text))
     }
 
     /// The path of `id`'s files, downloaded if the cache lacks them: a GGUF file or a folder with safetensors.
