@@ -6,6 +6,7 @@
 mod app;
 pub mod http;
 mod metrics;
+mod models;
 mod problem;
 #[cfg_attr(feature = "parking-lot-scheduler", path = "scheduling/parking.rs")]
 #[cfg_attr(not(feature = "parking-lot-scheduler"), path = "scheduling/direct.rs")]
@@ -13,9 +14,10 @@ mod scheduling;
 mod sessions;
 mod wire;
 
-pub use app::{App, LoadOrder, Loader, State};
+pub use app::{App, State};
 #[cfg(feature = "batches")]
 pub use batch::Store as BatchStore;
+pub use models::{KeepAlive, LoadError, LoadOrder, Loader};
 pub use problem::{Kind, Problem};
 pub use sessions::{SessionFile, SessionFiles};
 pub use wire::{Endpoint, parse_request_body};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use answer::LoadedModel;
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -72,14 +73,37 @@ fn reason(reason: &FinishReason) -> &'static str {
 
 /// Answers Prometheus.
 pub(crate) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let mut all: Vec<(String, Now, usize)> = Vec::new();
     for model in app.loaded() {
-        let stats = model.engine().stats();
-        let kv_usage = stats.kv_blocks_used as f64 / stats.kv_blocks.max(1) as f64;
-        // What runs is counted by sequences, what waits by those without a token that do not run.
-        let waiting = stats.waiting.saturating_sub(stats.running);
-        let states = [stats.states.used, stats.states.kept];
-        app.metrics.model(&model.info.name).now(Now { running: stats.running, waiting, kv_usage, states });
+        let (now, blocks) = now(&model);
+        match all.iter_mut().find(|(name, ..)| *name == model.info.name) {
+            // Several versions of a model are one in dashboards.
+            Some((_, sum, all)) => (*sum, *all) = (together((*sum, *all), (now, blocks)), *all + blocks),
+            None => all.push((model.info.name.clone(), now, blocks)),
+        }
     }
+    all.iter().for_each(|(name, now, _)| app.metrics.model(name).now(*now));
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, form)], app.metrics.render()).into_response()
+}
+
+/// What a model does now, and the blocks of its KV cache.
+fn now(model: &LoadedModel) -> (Now, usize) {
+    let stats = model.engine().stats();
+    let kv_usage = stats.kv_blocks_used as f64 / stats.kv_blocks.max(1) as f64;
+    // What runs is counted by sequences, what waits by those without a token that do not run.
+    let waiting = stats.waiting.saturating_sub(stats.running);
+    let states = [stats.states.used, stats.states.kept];
+    (Now { running: stats.running, waiting, kv_usage, states }, stats.kv_blocks)
+}
+
+/// What two versions of a model do together, each with the blocks of its KV cache.
+fn together((one, its): (Now, usize), (other, others): (Now, usize)) -> Now {
+    let used = one.kv_usage * its as f64 + other.kv_usage * others as f64;
+    Now {
+        running: one.running + other.running,
+        waiting: one.waiting + other.waiting,
+        kv_usage: used / (its + others).max(1) as f64,
+        states: [one.states[0] + other.states[0], one.states[1] + other.states[1]],
+    }
 }

@@ -41,6 +41,8 @@ pub enum Kind {
     Internal,
     /// No model is loaded yet.
     Loading,
+    /// The model is known, and could not be loaded.
+    NotLoaded,
     /// The server is going down.
     Draining,
 }
@@ -57,23 +59,25 @@ pub struct Problem {
     pub param: Option<String>,
     /// When to try again, where that can be said.
     pub retry_after: Option<Duration>,
+    /// The model that has to be loaded first, by the name that was asked for.
+    pub(crate) absent: Option<String>,
 }
 
 impl Problem {
     /// A problem of the request as a whole.
     pub fn new(kind: Kind, message: impl Into<String>) -> Problem {
-        Problem { kind, message: message.into(), param: None, retry_after: None }
+        Problem { kind, message: message.into(), param: None, retry_after: None, absent: None }
     }
 
     /// A problem with one field.
     pub fn of(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Problem {
-        Problem { kind, message: message.into(), param: Some(param.into()), retry_after: None }
+        Problem { kind, message: message.into(), param: Some(param.into()), retry_after: None, absent: None }
     }
 }
 
 impl From<answer::Problem> for Problem {
     fn from(problem: answer::Problem) -> Problem {
         let answer::Problem { kind, message, param, retry_after } = problem;
-        Problem { kind: Kind::Ask(kind), message, param, retry_after }
+        Problem { kind: Kind::Ask(kind), message, param, retry_after, absent: None }
     }
 }

@@ -19,12 +19,13 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 pub use self::access::Access;
 pub(crate) use self::access::is_local;
 pub use self::listener::Listener;
 pub use self::settings::Settings;
-use crate::App;
+use crate::{App, models};
 
 /// After the grace: how long to wait for bytes on their way.
 const LINGER: Duration = Duration::from_secs(1);
@@ -55,11 +56,12 @@ pub async fn serve(
         closing: &closing,
         connections: &mut connections,
     };
+    let reaper = AbortOnDropHandle::new(tokio::spawn(models::reap(Arc::downgrade(&app))));
     let deadline = tokio::select! {
         never = entrance.run() => match never {},
         deadline = drained(&app, shutdown, grace) => deadline,
     };
-    drop(listeners);
+    drop((listeners, reaper));
     closing.cancel();
     let all_closed = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout_at(deadline.max(Instant::now() + LINGER), all_closed).await;

@@ -38,10 +38,7 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         AppState::Failed => ("failed", DOWN, None),
         AppState::Draining => ("draining", DOWN, Some(5)),
     };
-    let model = |(name, failure): (String, Option<Arc<str>>)| {
-        (name, failure.map_or("ready".into(), |why| json!(format!("failed: {why}"))))
-    };
-    let models: Map<String, Value> = app.health().into_iter().map(model).collect();
+    let models: Map<String, Value> = app.health().into_iter().map(|(name, word)| (name, word.into())).collect();
     let mut response = (status, Json(json!({ "status": word, "models": models }))).into_response();
     if let Some(seconds) = retry {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

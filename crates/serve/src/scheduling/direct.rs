@@ -6,35 +6,36 @@ use answer::{Ask, Generation, LoadedModel};
 use engine::EngineView;
 use serde_json::{Value, json};
 
-use crate::wire::{Wanted, blocking};
+use crate::models::Lease;
+use crate::wire::{Wanted, begun};
 use crate::{App, Problem};
 
 /// Nothing besides the engines.
 #[derive(Default)]
 pub(crate) struct Scheduling {}
 
-/// Begins what a request wants, if it wants anything.
+/// Begins what a request wants, if it wants anything. There is no model where it wants one gone that is not in memory.
 pub(crate) async fn begin<T: Send + 'static>(
     app: Arc<App>,
     parse: impl FnOnce(&App) -> Result<Wanted<T>, Problem> + Send + 'static,
-) -> Result<(T, Arc<LoadedModel>, Option<Generation>), Problem> {
-    let (due, rest, model, mut generation) = blocking(app, move |app| {
-        let Wanted { rest, model, ask, key } = parse(app)?;
-        // Streams are not kept.
-        drop(key);
-        let (model, generation) = match &ask {
-            Some(ask) => start(app, model.as_deref(), ask).map(|(model, generation)| (model, Some(generation)))?,
-            None => (app.model(model.as_deref())?, None),
-        };
-        let due = ask.is_some_and(|ask| ask.service.time_limit.is_some());
-        Ok((due, rest, model, generation))
-    })
-    .await?;
+) -> Result<(T, Option<Lease>, Option<Generation>), Problem> {
+    let (wanted, (model, mut generation)) = begun(&app, parse, attempt).await?;
+    let Wanted { rest, ask, key, .. } = wanted;
+    // Streams are not kept.
+    drop(key);
+    let due = ask.is_some_and(|ask| ask.service.time_limit.is_some());
     // Before anything is answered, so that a refusal has its status.
     if let Some(generation) = generation.as_mut().filter(|_| due) {
         generation.admitted().await?;
     }
     Ok((rest, model, generation))
+}
+
+fn attempt<T>(app: &App, wanted: &Wanted<T>) -> Result<(Option<Lease>, Option<Generation>), Problem> {
+    let name = wanted.model.as_deref();
+    let Some(ask) = &wanted.ask else { return Ok((app.model_or_none(name, wanted.unload)?, None)) };
+    let (model, generation) = start(app, name, ask)?;
+    Ok((Some(model), Some(generation)))
 }
 
 /// What runs and waits, in the words of schedulers.
@@ -51,14 +52,14 @@ pub(crate) fn state(app: &App, model: &LoadedModel, view: &EngineView) -> Value 
 }
 
 /// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
-fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Arc<LoadedModel>, Generation), Problem> {
+fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Lease, Generation), Problem> {
     loop {
         let model = app.model(name)?;
         match model.begin(ask) {
             Ok(generation) => return Ok((model, generation)),
             Err(problem) if problem.kind == answer::Kind::Draining => {
                 let now = app.model(name)?;
-                if Arc::ptr_eq(&now, &model) {
+                if Arc::ptr_eq(now.model(), model.model()) {
                     return Err(problem.into());
                 }
             }

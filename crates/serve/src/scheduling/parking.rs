@@ -15,7 +15,8 @@ use prometheus_parking_lot::core::{SchedulerError, TaskError, TaskMetadata, Work
 use prometheus_parking_lot::util::{Priority as Urgency, ResourceCost, ResourceKind};
 use serde_json::{Value, json};
 
-use crate::wire::{Wanted, blocking};
+use crate::models::Lease;
+use crate::wire::{Wanted, begun};
 use crate::{App, Kind, Problem};
 use mailbox::{Mailbox, Mailboxes};
 
@@ -41,38 +42,47 @@ pub(crate) struct Scheduling {
 
 type Pool = WorkerPool<Job, (), Clerk>;
 
-/// Begins what a request wants, if it wants anything; whoever comes with the key of a stream finds that.
+/// Begins what a request wants, if it wants anything; whoever comes with the key of a stream finds that. There is no model where
+/// a request wants one gone that is not in memory.
 pub(crate) async fn begin<T: Send + 'static>(
     app: Arc<App>,
     parse: impl FnOnce(&App) -> Result<Wanted<T>, Problem> + Send + 'static,
-) -> Result<(T, Arc<LoadedModel>, Option<Generation>), Problem> {
-    let (mut again, rest, mut model, mailbox) = blocking(Arc::clone(&app), move |app| {
-        let Wanted { rest, model: name, ask, key } = parse(app)?;
-        let model = app.model(name.as_deref())?;
-        let mailbox = ask.as_ref().map(|ask| app.scheduling.mailbox(&model, ask, key.clone())).transpose()?;
-        Ok(((name, ask, key), rest, model, mailbox))
-    })
-    .await?;
-    let Some(mut mailbox) = mailbox else { return Ok((rest, model, None)) };
+) -> Result<(T, Option<Lease>, Option<Generation>), Problem> {
+    let (mut wanted, (mut model, mailbox)) = begun(&app, parse, attempt).await?;
+    let Some(mut mailbox) = mailbox else { return Ok((wanted.rest, model, None)) };
     loop {
         let problem: Problem = match mailbox.generation().await {
-            Ok(generation) => return Ok((rest, model, Some(generation))),
+            Ok(generation) => return Ok((wanted.rest, model, Some(generation))),
             Err(problem) => problem.into(),
         };
         // A model that was replaced while the job waited: its successor has the same name.
         if problem.kind != Kind::Ask(answer::Kind::Draining) {
             return Err(problem);
         }
-        let drained = Arc::clone(&model);
-        (again, model, mailbox) = blocking(Arc::clone(&app), move |app| {
-            let (name, ask, key) = again;
-            let model = app.model(name.as_deref())?;
-            let Some(asked) = ask.as_ref().filter(|_| !Arc::ptr_eq(&model, &drained)) else { return Err(problem) };
-            let mailbox = app.scheduling.submitted(&model, asked, key.clone())?;
-            Ok(((name, ask, key), model, mailbox))
-        })
-        .await?;
+        let drained = model.map(|model| Arc::downgrade(model.model()));
+        let again;
+        (wanted, (model, again)) = begun(&app, move |_| Ok(wanted), submit).await?;
+        let same = model.as_ref().zip(drained).is_some_and(|(model, old)| std::ptr::eq(old.as_ptr(), &**model));
+        mailbox = again.filter(|_| !same).ok_or(problem)?;
     }
+}
+
+type Attempt = (Option<Lease>, Option<Arc<Mailbox>>);
+
+/// The model, and the mailbox of a stream that goes on or of a new job.
+fn attempt<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
+    let model = app.model_or_none(wanted.model.as_deref(), wanted.unload)?;
+    let (Some(lease), Some(ask)) = (&model, &wanted.ask) else { return Ok((model, None)) };
+    let mailbox = app.scheduling.mailbox(lease.model(), ask, wanted.key.clone())?;
+    Ok((model, Some(mailbox)))
+}
+
+/// The model, and the mailbox of a new job.
+fn submit<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
+    let model = app.model(wanted.model.as_deref())?;
+    let Some(ask) = &wanted.ask else { return Ok((Some(model), None)) };
+    let mailbox = app.scheduling.submitted(model.model(), ask, wanted.key.clone())?;
+    Ok((Some(model), Some(mailbox)))
 }
 
 /// What runs and waits, in the words of schedulers; capacity is counted in blocks of the KV cache.

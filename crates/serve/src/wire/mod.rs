@@ -16,7 +16,7 @@ mod vectors;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use answer::{Answer, Ask, Event, Generation, LoadedModel, Tally};
 use axum::Router;
@@ -28,8 +28,9 @@ use axum::response::{IntoResponse, Response};
 use self::headers::Urgency;
 use crate::http::body::{self, Whole};
 use crate::http::{Settings, log};
+use crate::models::Lease;
 use crate::scheduling;
-use crate::{App, Kind, Problem};
+use crate::{App, KeepAlive, Kind, Problem};
 
 use self::stream::Framing;
 
@@ -97,6 +98,8 @@ pub(crate) struct Call<D> {
     model: Option<String>,
     /// `None` if it only wants the model to be there.
     ask: Option<Ask>,
+    /// How long the model stays in memory after it, if the request says so.
+    keep_alive: Option<KeepAlive>,
     /// Whether the answer comes event by event.
     stream: bool,
     dialect: D,
@@ -108,6 +111,8 @@ pub(crate) struct Wanted<T> {
     pub(crate) model: Option<String>,
     pub(crate) ask: Option<Ask>,
     pub(crate) key: Option<String>,
+    /// Whether it wants the model gone, and is not for a model that is not there.
+    pub(crate) unload: bool,
 }
 
 /// A message of a stream.
@@ -150,7 +155,7 @@ async fn try_answer<D: Dialect>(app: Arc<App>, request: Request) -> Result<Respo
 
 /// The head and the body of a request, if there is room for it.
 async fn receive(app: &App, request: Request) -> Result<(Parts, Whole), Problem> {
-    app.models()?;
+    app.check_open()?;
     let (head, body) = request.into_parts();
     let body = body::read(&head, body).await?;
     // Before anything is parsed: a server that is full has no time for it.
@@ -160,19 +165,22 @@ async fn receive(app: &App, request: Request) -> Result<(Parts, Whole), Problem>
 
 /// The answer to what has begun: whole, or as a stream.
 async fn finish<D: Dialect>((generation, dialect, stream): Begun<D>, head: &Parts) -> Result<Response, Problem> {
-    let Some(mut generation) = generation else { return Ok(dialect.whole(Vec::new(), &Tally::default())) };
+    let Some((mut generation, lease)) = generation else {
+        return Ok(dialect.whole(Vec::new(), &Tally::default()));
+    };
     if let Some(tokens) = head.extensions.get::<log::Tokens>() {
         tokens.set(generation.tally());
     }
     if stream {
         let pings = Settings::of(&head.extensions).ping_interval;
-        return Ok(stream::stream(dialect, generation, pings));
+        return Ok(stream::stream(dialect, (generation, lease), pings));
     }
     let answers = generation.whole().await?;
+    drop(lease);
     Ok(dialect.whole(answers, generation.tally()))
 }
 
-type Begun<D> = (Option<Generation>, D, bool);
+type Begun<D> = (Option<(Generation, Lease)>, D, bool);
 
 /// What has begun: the generation, if anything is generated, the form of its answer, and whether that is a stream.
 async fn begin<D: Dialect>(
@@ -183,14 +191,20 @@ async fn begin<D: Dialect>(
 ) -> Result<Begun<D>, Problem> {
     let urgency = Urgency::of(&head.headers)?;
     let key = headers::stream_key(&head.headers)?;
-    let ((mut dialect, stream), model, generation) = scheduling::begin(app, move |app| {
-        let Call { model, mut ask, stream, dialect } = parse(app, &body)?;
+    let fixed = app.models.read().rules.keep_alive_fixed;
+    let ((mut dialect, stream, keep_alive), lease, generation) = scheduling::begin(app, move |app| {
+        let Call { model, mut ask, keep_alive, stream, dialect } = parse(app, &body)?;
         ask.iter_mut().for_each(|ask| urgency.apply(ask));
-        Ok(Wanted { rest: (dialect, stream), model, ask, key: key.filter(|_| stream) })
+        let unload = ask.is_none() && keep_alive == Some(KeepAlive::seconds(0.0));
+        let key = key.filter(|_| stream);
+        Ok(Wanted { rest: (dialect, stream, keep_alive), model, ask, key, unload })
     })
     .await?;
-    dialect.answered_by(&model, generation.as_ref().map_or(0, Generation::choices));
-    Ok((generation, dialect, stream))
+    if let Some(lease) = &lease {
+        dialect.answered_by(lease, generation.as_ref().map_or(0, Generation::choices));
+        keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| lease.keep(keep_alive));
+    }
+    Ok((generation.zip(lease), dialect, stream))
 }
 
 /// Answers a request for which nothing is generated.
@@ -199,10 +213,67 @@ async fn reply(
     request: Request,
     work: fn(&App, &[u8]) -> Result<Response, Problem>,
 ) -> Result<Response, Problem> {
-    app.models()?;
+    app.check_open()?;
     let (parts, body) = request.into_parts();
-    let body = body::read(&parts, body).await?;
-    blocking(app, move |app| work(app, &body)).await
+    let body = Arc::new(body::read(&parts, body).await?);
+    with_model(app, move |app| work(app, &body)).await
+}
+
+/// Begins what a request wants, on a thread that may block. A model that it lacks is loaded first, within the request's time.
+pub(crate) async fn begun<R: Send + 'static, T: Send + 'static>(
+    app: &Arc<App>,
+    parse: impl FnOnce(&App) -> Result<Wanted<R>, Problem> + Send + 'static,
+    attempt: fn(&App, &Wanted<R>) -> Result<T, Problem>,
+) -> Result<(Wanted<R>, T), Problem> {
+    let attempted = move |app: &App, wanted| match attempt(app, &wanted) {
+        Ok(done) => Ok((wanted, Ok(done))),
+        Err(Problem { absent: Some(name), .. }) => Ok((wanted, Err(name))),
+        Err(problem) => Err(problem),
+    };
+    let (mut wanted, mut done) = blocking(Arc::clone(app), move |app| attempted(app, parse(app)?)).await?;
+    loop {
+        let name = match done {
+            Ok(done) => return Ok((wanted, done)),
+            Err(name) => name,
+        };
+        let lease = wanted.bring(app, &name).await?;
+        let again = move |app: &App| {
+            let attempted = attempted(app, wanted);
+            drop(lease);
+            attempted
+        };
+        (wanted, done) = blocking(Arc::clone(app), again).await?;
+    }
+}
+
+impl<T> Wanted<T> {
+    /// Waits for the model as long as the request may take, which is left less time then.
+    async fn bring(&mut self, app: &Arc<App>, name: &str) -> Result<Lease, Problem> {
+        let limit = self.ask.as_mut().and_then(|ask| ask.service.time_limit.as_mut());
+        let began = Instant::now();
+        let lease = app.bring(name, limit.as_deref().copied()).await?;
+        if let Some(limit) = limit {
+            *limit = limit.saturating_sub(began.elapsed()).max(Duration::from_millis(1));
+        }
+        Ok(lease)
+    }
+}
+
+/// As [`blocking`], of work that is done again when the model that it lacks has been loaded.
+pub(crate) async fn with_model<T: Send + 'static>(
+    app: Arc<App>,
+    work: impl Fn(&App) -> Result<T, Problem> + Clone + Send + 'static,
+) -> Result<T, Problem> {
+    let mut lease = None;
+    loop {
+        let again = work.clone();
+        let done = blocking(Arc::clone(&app), move |app| again(app)).await;
+        drop(lease);
+        match done {
+            Err(Problem { absent: Some(name), .. }) => lease = Some(app.bring(&name, None).await?),
+            done => return done,
+        }
+    }
 }
 
 /// Parsing, rendering and tokenizing take as long as the request is large: not on the threads that serve everyone.

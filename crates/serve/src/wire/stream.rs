@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 
 use super::{Dialect, Frame};
+use crate::models::Lease;
 
 /// How the messages of a stream are written.
 pub(crate) enum Framing {
@@ -27,8 +28,8 @@ pub(crate) enum Framing {
 }
 
 /// The answer as a stream, which is never silent for longer than `pings`; dropping it cancels the generation.
-pub(super) fn stream<D: Dialect>(mut dialect: D, generation: Generation, pings: Duration) -> Response {
-    let ready = dialect.begin(generation.tally()).into();
+pub(super) fn stream<D: Dialect>(mut dialect: D, generation: (Generation, Lease), pings: Duration) -> Response {
+    let ready = dialect.begin(generation.0.tally()).into();
     let frames = Frames { dialect, generation: Some(generation), ready };
     let mut response = match D::FRAMING {
         Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping, pings)).into_response(),
@@ -52,8 +53,8 @@ fn keep_alive(ping: Option<(&'static str, &'static str)>, every: Duration) -> Ke
 
 struct Frames<D> {
     dialect: D,
-    /// `None` once it has ended.
-    generation: Option<Generation>,
+    /// With the model's lease; `None` once it has ended.
+    generation: Option<(Generation, Lease)>,
     ready: VecDeque<Frame>,
 }
 
@@ -64,7 +65,7 @@ impl<D: Dialect> Frames<D> {
             if let Some(frame) = ready.pop_front() {
                 return Poll::Ready(Some(frame));
             }
-            let Some(open) = generation else { return Poll::Ready(None) };
+            let Some((open, _)) = generation else { return Poll::Ready(None) };
             match ready!(open.poll_next(cx)) {
                 Some(Ok(event)) => ready.extend(dialect.event(event, open.tally())),
                 Some(Err(problem)) => {

@@ -8,9 +8,10 @@ use axum::extract::Request;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::{blocking, openai};
+use super::{openai, with_model};
 use crate::http::body;
-use crate::{App, Kind, Problem};
+use crate::models::Lease;
+use crate::{App, KeepAlive, Kind, Problem};
 
 /// Texts in a request at most, as OpenAI has it.
 const MAX_TEXTS: usize = 2048;
@@ -30,6 +31,8 @@ pub(super) struct Wanted<F> {
     pub(super) dimensions: Option<usize>,
     /// Give the vectors as the model has them, not with length 1.
     pub(super) raw: bool,
+    /// How long the model stays in memory after it, if the request says so.
+    pub(super) keep_alive: Option<KeepAlive>,
     pub(super) form: F,
 }
 
@@ -45,6 +48,7 @@ impl<F> Wanted<F> {
             pooling: pooling(fields)?,
             dimensions: fields.count("dimensions", 1)?,
             raw: false,
+            keep_alive: None,
             form,
         })
     }
@@ -52,7 +56,7 @@ impl<F> Wanted<F> {
 
 /// What came of a request.
 pub(super) struct Vectors<F> {
-    pub(super) model: Arc<LoadedModel>,
+    pub(super) model: Lease,
     pub(super) vectors: Vec<Vec<f32>>,
     /// Of all texts.
     pub(super) tokens: usize,
@@ -66,11 +70,12 @@ pub(super) async fn vectors<F: Send + 'static>(
     request: Request,
     parse: fn(&[u8]) -> Result<Wanted<F>, Problem>,
 ) -> Result<Vectors<F>, Problem> {
-    app.models()?;
+    app.check_open()?;
     let started = Instant::now();
     let (head, body) = request.into_parts();
-    let body = body::read(&head, body).await?;
-    let (model, wanted, texts) = blocking(app, move |app| {
+    let body = Arc::new(body::read(&head, body).await?);
+    let fixed = app.models.read().rules.keep_alive_fixed;
+    let (model, wanted, texts) = with_model(app, move |app| {
         let wanted = parse(&body)?;
         let model = app.model(wanted.model.as_deref())?;
         check_dimensions(&model, wanted.dimensions)?;
@@ -78,8 +83,9 @@ pub(super) async fn vectors<F: Send + 'static>(
         Ok((model, wanted, texts))
     })
     .await?;
+    wanted.keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| model.keep(keep_alive));
     let tokens = texts.iter().map(Vec::len).sum();
-    let asked = Arc::clone(&model);
+    let asked = Arc::clone(model.model());
     // Making the embedder takes its memory: not on the threads that serve everyone.
     let asked = tokio::task::spawn_blocking(move || asked.embed(texts, wanted.pooling)).await;
     let vectors = asked.map_err(|_| Problem::new(Kind::Internal, "The embedder could not be started."))??.await?;

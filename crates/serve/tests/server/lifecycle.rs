@@ -34,8 +34,8 @@ async fn models_are_listed() {
     server.app.add(second);
     let model = |id: &str| {
         let sampling = json!({ "temperature": 0.0, "top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0 });
-        json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "whinchat", "context": CONTEXT,
-                "chat": id == "tiny", "sampling": sampling })
+        json!({ "id": id, "object": "model", "created": 1_700_000_000, "owned_by": "whinchat", "loaded": true,
+                "version": "1", "context": CONTEXT, "chat": id == "tiny", "sampling": sampling })
     };
     let all = json!({ "object": "list", "data": [model("tiny"), model("org/second:Q4")] });
     assert_eq!(server.get("/v1/models").await.json(), all);

@@ -84,7 +84,7 @@ async fn a_model_is_taken_away() {
     server.app.add(second);
     let ask = completion("X", json!({ "model": "second" }));
     server.check(TEXT, &ask, 200, &json!({ "model": "second" })).await;
-    let removed = server.app.remove("second").expect("it was there");
+    let removed = server.app.remove("second").pop().expect("it was there");
     server.check(TEXT, &ask, 404, &json!({ "error": { "code": "model_not_found" } })).await;
     server.check(TEXT, &completion("X", json!({})), 200, &json!({ "model": "tiny" })).await;
     tokio::task::spawn_blocking(move || removed.join()).await.expect("it ends");
@@ -136,12 +136,12 @@ async fn any_name_is_answered_to_if_wanted() {
 struct Shelf;
 
 impl serve::Loader for Shelf {
-    fn load(&self, order: &serve::LoadOrder) -> Result<answer::LoadedModel, String> {
+    fn load(&self, order: &serve::LoadOrder) -> Result<answer::LoadedModel, serve::LoadError> {
         let context = order.context.unwrap_or(4096);
         let name = order.name.clone().unwrap_or_else(|| order.source.clone());
         let executor = Scripted { kv_blocks: 4096, gate: None, logits: Vec::new() };
         match order.source.as_str() {
-            "none" => Err("there is no such file: none".to_owned()),
+            "none" => Err(serve::LoadError::Other("there is no such file: none".to_owned())),
             "panic" => panic!("the loader breaks down"),
             _ => Ok(loaded(&name, Dialect::of_template(""), executor, (8, context)).1),
         }
@@ -154,7 +154,8 @@ async fn models_are_changed_by_request() {
     const ADMIN: &str = "/admin/models";
     let server = Server::start().await;
     server.check(ADMIN, &json!({ "model": "a" }), 404, &json!({ "error": { "message": "~--admin" } })).await;
-    server.app.load_on_request(Shelf);
+    server.app.load_with(Shelf);
+    server.app.change_on_request();
     let listed = async || {
         let models = server.get(ADMIN).await.json()["data"].clone();
         let name =

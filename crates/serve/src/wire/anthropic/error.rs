@@ -42,7 +42,7 @@ fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
 
 fn word(problem: &Problem) -> &'static str {
     match (problem.kind, status(problem).0.as_u16()) {
-        (Kind::Ask(Asked::Failed), _) => "api_error",
+        (Kind::Ask(Asked::Failed) | Kind::NotLoaded, _) => "api_error",
         (_, 403) => "permission_error",
         (_, 404) => "not_found_error",
         (_, 408 | 504) => "timeout_error",

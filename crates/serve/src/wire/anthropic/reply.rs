@@ -31,7 +31,7 @@ impl Dialect for Messages {
         let thinking = request::thinking(fields)?;
         let ask = request::ask(fields, thinking, stream)?;
         let dialect = Messages { message: Message::new(), thinking: thinking.shown, events: Events::default() };
-        Ok(Call { model: model(fields)?, ask: Some(ask), stream, dialect })
+        Ok(Call { model: model(fields)?, ask: Some(ask), keep_alive: None, stream, dialect })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, _: usize) {

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use answer::{Kind, LoadedModel, Pair, Problem as Refused};
+use answer::{Kind, Pair, Problem as Refused};
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use crate::http::body;
+use crate::models::Lease;
 use crate::wire::fields::{self, Fields, check_length, wrong_type};
-use crate::wire::{blocking, now, openai, unique};
+use crate::wire::{now, openai, unique, with_model};
 use crate::{App, Problem};
 
 /// Documents in a request at most.
@@ -29,7 +30,7 @@ struct Asks {
 
 /// What came of it: a score for each pair.
 struct Judged {
-    model: Arc<LoadedModel>,
+    model: Lease,
     asks: Asks,
     scores: Vec<f32>,
     tokens: usize,
@@ -54,10 +55,10 @@ async fn judged(
     request: Request,
     read: fn(Fields<'_>) -> Result<Asks, Refused>,
 ) -> Result<Judged, Problem> {
-    app.models()?;
+    app.check_open()?;
     let (head, body) = request.into_parts();
-    let body = body::read(&head, body).await?;
-    let (model, asks, prompts) = blocking(app, move |app| {
+    let body = Arc::new(body::read(&head, body).await?);
+    let (model, asks, prompts) = with_model(app, move |app| {
         let map = fields::object(&body)?;
         let asks = read(Fields(&map))?;
         let model = app.model(asks.model.as_deref())?;
@@ -69,7 +70,7 @@ async fn judged(
     })
     .await?;
     let tokens = prompts.iter().map(Vec::len).sum();
-    let asked = Arc::clone(&model);
+    let asked = Arc::clone(model.model());
     // What judges takes its memory at the first request: not on the threads that serve everyone.
     let begun = tokio::task::spawn_blocking(move || asked.judge(prompts)).await;
     let failed = |_| Problem::new(crate::Kind::Internal, "Judging could not be started.");

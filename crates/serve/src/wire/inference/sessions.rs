@@ -12,7 +12,7 @@ use engine::SavedPrefix;
 use serde_json::{Value, json};
 
 use crate::wire::fields::{self, Fields};
-use crate::wire::{blocking, openai, reply};
+use crate::wire::{blocking, openai, reply, with_model};
 use crate::{App, Kind, Problem, SessionFile, SessionFiles};
 
 /// Letters of a name at most.
@@ -39,7 +39,11 @@ async fn restore(
     axum::extract::Query(asked): axum::extract::Query<Asked>,
     name: Name,
 ) -> Response {
-    respond(blocking(app, move |app| put_back(app, asked.model.as_deref(), &path(name)?)).await)
+    let restored = async {
+        let name = path(name)?;
+        with_model(app, move |app| put_back(app, asked.model.as_deref(), &name)).await
+    };
+    respond(restored.await)
 }
 
 #[derive(Debug, serde::Deserialize)]

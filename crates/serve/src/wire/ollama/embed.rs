@@ -9,6 +9,7 @@ use serde_json::json;
 
 use super::error;
 use super::models::{tagged, untagged};
+use super::request::keep_alive;
 use crate::wire::fields::{self, Fields};
 use crate::wire::vectors::{Vectors, Wanted, vectors};
 use crate::{App, Problem};
@@ -34,7 +35,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
     let fields = Fields(&map);
-    let mut wanted = named(Wanted::new(fields, "input", ())?);
+    let mut wanted = named(fields, Wanted::new(fields, "input", ())?)?;
     wanted.cut = fields.bool("truncate")?.unwrap_or(true);
     Ok(wanted)
 }
@@ -42,11 +43,13 @@ fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
 /// The older form cuts what is too long, and gives the vector as the model has it.
 fn parse_one(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
-    let wanted = named(Wanted::new(Fields(&map), "prompt", ())?);
+    let fields = Fields(&map);
+    let wanted = named(fields, Wanted::new(fields, "prompt", ())?)?;
     Ok(Wanted { cut: true, raw: true, ..wanted })
 }
 
-fn named(mut wanted: Wanted<()>) -> Wanted<()> {
+fn named(fields: Fields<'_>, mut wanted: Wanted<()>) -> Result<Wanted<()>, Problem> {
     wanted.model = wanted.model.map(|name| untagged(&name).to_owned());
-    wanted
+    wanted.keep_alive = keep_alive(fields)?;
+    Ok(wanted)
 }

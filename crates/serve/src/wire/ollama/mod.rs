@@ -16,6 +16,7 @@ use super::answer;
 use crate::App;
 
 pub(super) use error::problem;
+pub(super) use request::keep_alive;
 /// `POST /api/chat`.
 pub(super) type Chat = reply::Ollama<request::ChatEndpoint>;
 

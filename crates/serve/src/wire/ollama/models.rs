@@ -4,7 +4,6 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use answer::LoadedModel;
 use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -12,14 +11,19 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
+use tokio::time::Instant;
 
 use super::error;
+use crate::models::{Card, Catalog, Entry, Version};
 use crate::wire::fields::{self, Fields};
 use crate::wire::reply;
 use crate::{App, Problem};
 
 /// The version of Ollama whose API this is: clients ask for it to know what they may use.
 const VERSION: &str = "0.13.0";
+
+/// When a model leaves memory that stays for ever.
+const NEVER: &str = "9999-12-31T23:59:59Z";
 
 /// The tag of a name that has none.
 const LATEST: &str = ":latest";
@@ -35,7 +39,7 @@ struct Listed {
     details: Details,
 }
 
-/// A model that is loaded: all are, and stay.
+/// A model that is in memory.
 #[derive(Debug, Serialize)]
 struct Running {
     name: String,
@@ -43,7 +47,7 @@ struct Running {
     size: u64,
     digest: String,
     details: Details,
-    expires_at: &'static str,
+    expires_at: String,
     size_vram: u64,
     context_length: usize,
 }
@@ -71,26 +75,47 @@ struct Shown {
 }
 
 pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
-    models(&app, |model| Listed {
-        name: tagged(&model.info.name),
-        model: tagged(&model.info.name),
-        modified_at: loaded_at(model),
-        size: 0,
-        digest: digest(model),
-        details: Details::default(),
+    listed(&app, |catalog| {
+        let of = |entry: &Entry| {
+            let one = |name: &str| {
+                let created = entry.current()?.card.as_ref().map_or(0, |card| card.created);
+                let (name, model) = (tagged(name), tagged(name));
+                let (modified_at, digest) = (moment(created), digest(&entry.name, created));
+                Some(Listed { name, model, modified_at, size: 0, digest, details: Details::default() })
+            };
+            let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
+            names.filter_map(one).collect::<Vec<_>>()
+        };
+        catalog.entries.iter().flat_map(of).collect()
     })
 }
 
 pub(super) async fn running(State(app): State<Arc<App>>) -> Response {
-    models(&app, |model| Running {
-        name: tagged(&model.info.name),
-        model: tagged(&model.info.name),
-        size: 0,
-        digest: digest(model),
-        details: Details::default(),
-        expires_at: "9999-12-31T23:59:59Z",
-        size_vram: 0,
-        context_length: model.context(),
+    let now = (Instant::now(), OffsetDateTime::now_utc());
+    listed(&app, |catalog| {
+        let of = |entry: &Entry| {
+            let current = entry.current().map(|version| version.id.clone());
+            let one = |version: &Version| {
+                let resident = version.resident()?;
+                let name = match current.as_ref() == Some(&version.id) {
+                    true => tagged(&entry.name),
+                    false => format!("{}@{}", entry.name, version.id),
+                };
+                let expires = resident.expires().filter(|_| version.order.is_some());
+                Some(Running {
+                    name: name.clone(),
+                    model: name,
+                    size: 0,
+                    digest: digest(&entry.name, resident.model().info.created),
+                    details: Details::default(),
+                    expires_at: expires.map_or_else(|| NEVER.to_owned(), |at| time(now.1 + (at - now.0))),
+                    size_vram: 0,
+                    context_length: resident.model().context(),
+                })
+            };
+            entry.versions.iter().filter_map(one).collect::<Vec<_>>()
+        };
+        catalog.entries.iter().flat_map(of).collect()
     })
 }
 
@@ -117,36 +142,36 @@ pub(super) fn time(moment: OffsetDateTime) -> String {
     moment.format(&Rfc3339).unwrap_or_default()
 }
 
-fn models<T: Serialize>(app: &App, described: impl Fn(&LoadedModel) -> T) -> Response {
-    match app.models() {
-        Ok(models) => {
-            let models: Vec<_> = models.iter().map(|model| described(model)).collect();
-            Json(json!({ "models": models })).into_response()
-        }
+fn listed<T: Serialize>(app: &App, described: impl FnOnce(&Catalog) -> Vec<T>) -> Response {
+    match app.check_open() {
+        Ok(()) => Json(json!({ "models": described(&app.models.read()) })).into_response(),
         Err(problem) => error::problem(&problem),
     }
 }
 
+/// What is known of a model; it is not loaded for it.
 fn shown(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
     let fields = Fields(&map);
-    let name = fields.string(fields.alias("model", "name"))?;
-    let model = app.model(name.map(untagged))?;
+    let name = fields.string(fields.alias("model", "name"))?.map(untagged);
+    let catalog = app.models.read();
+    let (entry, version) = catalog.find(name.unwrap_or_default())?;
+    let card = version.card.as_ref();
     Ok(Json(Shown {
-        modelfile: format!("FROM {}\n", model.info.name),
-        parameters: parameters(&model),
+        modelfile: format!("FROM {}\n", entry.name),
+        parameters: card.map(parameters).unwrap_or_default(),
         template: "",
         details: Details::default(),
-        model_info: info(&model),
-        capabilities: capabilities(&model),
-        modified_at: loaded_at(&model),
+        model_info: info(&entry.name, card),
+        capabilities: card.map_or_else(|| vec!["completion"], capabilities),
+        modified_at: moment(card.map_or(0, |card| card.created)),
     })
     .into_response())
 }
 
 /// What holds where a request is silent, a line each.
-fn parameters(model: &LoadedModel) -> String {
-    let params = model.info.sampling.params(None);
+fn parameters(card: &Card) -> String {
+    let params = card.sampling.params(None);
     let lines = [
         ("temperature", params.temperature.to_string()),
         ("top_k", params.top_k.to_string()),
@@ -158,34 +183,33 @@ fn parameters(model: &LoadedModel) -> String {
 }
 
 /// Clients look for the architecture, and below its name for the context.
-fn info(model: &LoadedModel) -> Map<String, Value> {
+fn info(name: &str, card: Option<&Card>) -> Map<String, Value> {
     let architecture = "whinchat";
-    let entries = [
-        ("general.architecture".to_owned(), json!(architecture)),
-        ("general.basename".to_owned(), json!(model.info.name)),
-        (format!("{architecture}.context_length"), json!(model.context())),
-        (format!("{architecture}.vocab_size"), json!(model.info.tokenizer.vocab())),
-    ];
-    entries.into_iter().collect()
+    let own = [("general.architecture".to_owned(), json!(architecture)), ("general.basename".to_owned(), json!(name))];
+    let known = card.into_iter().flat_map(|card| {
+        [
+            (format!("{architecture}.context_length"), json!(card.context)),
+            (format!("{architecture}.vocab_size"), json!(card.vocab)),
+        ]
+    });
+    own.into_iter().chain(known).collect()
 }
 
-/// Known by what the chat template speaks of.
-fn capabilities(model: &LoadedModel) -> Vec<&'static str> {
-    let mentions = |word| model.info.template.as_ref().is_ok_and(|template| template.mentions(word));
-    let thinks = mentions("enable_thinking") || mentions("reasoning_content") || mentions("<think>");
-    let all = [("completion", true), ("tools", mentions("tools")), ("thinking", thinks)];
+fn capabilities(card: &Card) -> Vec<&'static str> {
+    let all = [("completion", true), ("tools", card.tools), ("thinking", card.thinking)];
     all.into_iter().filter_map(|(name, has)| has.then_some(name)).collect()
 }
 
-fn loaded_at(model: &LoadedModel) -> String {
-    let seconds = i64::try_from(model.info.created).unwrap_or_default();
+/// A moment in seconds since 1970.
+fn moment(seconds: u64) -> String {
+    let seconds = i64::try_from(seconds).unwrap_or_default();
     time(OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH))
 }
 
 /// Clients tell models apart by it and shorten it to 12 digits. It is of the name and the time of loading: the bytes of the
 /// file are not read for it.
-fn digest(model: &LoadedModel) -> String {
+fn digest(name: &str, created: u64) -> String {
     let mut hasher = DefaultHasher::new();
-    (&model.info.name, model.info.created).hash(&mut hasher);
+    (name, created).hash(&mut hasher);
     format!("{:016x}", hasher.finish()).repeat(4)
 }

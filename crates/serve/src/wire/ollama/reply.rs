@@ -11,11 +11,11 @@ use serde_json::{Map, Value};
 
 use super::request::{self, Endpoint};
 use super::{error, models};
-use crate::Problem;
 use crate::wire::fields::{self, Fields};
 use crate::wire::logprobs::Token;
 use crate::wire::stream::Framing;
 use crate::wire::{Call, Dialect, Frame, unique};
+use crate::{KeepAlive, Problem};
 
 /// The form of an answer of the endpoint `E`.
 pub(crate) struct Ollama<E> {
@@ -37,12 +37,14 @@ impl<E: Endpoint> Dialect for Ollama<E> {
         let fields = Fields(&map);
         let think = request::think(fields)?;
         let thinking = think.shown;
-        let leaves = request::leaves(fields)?;
+        let keep_alive = request::keep_alive(fields)?;
         let (ask, model) = (request::ask::<E>(fields, think)?, fields.string("model")?);
         let stream = fields.bool("stream")?.unwrap_or(true);
+        let leaves = keep_alive == Some(KeepAlive::seconds(0.0));
         let dialect =
             Ollama { model: model.unwrap_or_default().to_owned(), began, thinking, leaves, endpoint: PhantomData };
-        Ok(Call { model: model.map(|name| models::untagged(name).to_owned()), ask, stream, dialect })
+        let model = model.map(|name| models::untagged(name).to_owned());
+        Ok(Call { model, ask, keep_alive, stream, dialect })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, _: usize) {

@@ -4,6 +4,7 @@ use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, PromptText, S
 use serde_json::{Map, Value, json};
 
 use super::messages;
+use crate::KeepAlive;
 use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, refuse, unsupported, within, wrong_type};
 use crate::wire::logprobs::logprobs;
 use crate::wire::sampling::sampling;
@@ -123,13 +124,15 @@ pub(super) fn think(fields: Fields<'_>) -> Result<Think, Problem> {
     Ok(Think { shown, variables })
 }
 
-/// Whether the client does not want the model kept in memory. A model stays as long as the server runs; the answer says what
-/// was asked.
-pub(super) fn leaves(fields: Fields<'_>) -> Result<bool, Problem> {
+/// How long the model stays in memory after the request: a number of seconds, or a duration as Go writes it.
+pub(in crate::wire) fn keep_alive(fields: Fields<'_>) -> Result<Option<KeepAlive>, Problem> {
     match fields.get("keep_alive") {
-        None => Ok(false),
-        Some(Value::Number(seconds)) => Ok(seconds.as_f64() == Some(0.0)),
-        Some(Value::String(time)) => Ok(time.trim_end_matches(['s', 'm', 'h']) == "0"),
+        None => Ok(None),
+        Some(Value::Number(seconds)) => Ok(seconds.as_f64().map(KeepAlive::seconds)),
+        Some(Value::String(time)) => time
+            .parse()
+            .map(Some)
+            .map_err(|why| Problem::of(answer::Kind::InvalidValue, "keep_alive", format!("keep_alive {why}."))),
         Some(other) => Err(wrong_type("keep_alive", "a number of seconds or a duration", other)),
     }
 }

@@ -33,7 +33,13 @@ impl Dialect for ChatCompletion {
         let (ask, delivery) = request::ask(fields, Input::Chat(chat(fields)?), logprobs, (1, None))?;
         let head = Head::new("chatcmpl", delivery.object("chat.completion", "chat.completion.chunk"), "");
         let dialect = ChatCompletion { head, logprobs: logprobs.is_some(), delivery, begun: Vec::new() };
-        Ok(Call { model: request::model(fields)?, ask: Some(ask), stream: delivery.streams(), dialect })
+        Ok(Call {
+            model: request::model(fields)?,
+            ask: Some(ask),
+            keep_alive: None,
+            stream: delivery.streams(),
+            dialect,
+        })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, choices: usize) {

@@ -35,7 +35,13 @@ impl Dialect for Completion {
         let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (0, Some(MAX_TOKENS)))?;
         let head = Head::new("cmpl", "text_completion", "");
         let dialect = Completion { head, logprobs: logprobs.is_some(), delivery };
-        Ok(Call { model: request::model(fields)?, ask: Some(ask), stream: delivery.streams(), dialect })
+        Ok(Call {
+            model: request::model(fields)?,
+            ask: Some(ask),
+            keep_alive: None,
+            stream: delivery.streams(),
+            dialect,
+        })
     }
 
     fn answered_by(&mut self, model: &LoadedModel, _: usize) {

@@ -49,6 +49,7 @@ fn row(kind: Kind) -> Row {
         Kind::Connections               => (StatusCode::SERVICE_UNAVAILABLE, OURS, "too_many_connections", Some(1)),
         Kind::Internal                  => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::Loading                   => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_loading", Some(2)),
+        Kind::NotLoaded                 => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_not_loaded", None),
         Kind::Draining                  => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use answer::{LoadedModel, Sampling};
+use answer::Sampling;
 use axum::Json;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
 use super::error;
+use crate::models::{Entry, Version};
 use crate::{App, Kind, Problem};
 
 /// A model. What stands after `owned_by` is not OpenAI's.
@@ -19,6 +20,17 @@ struct Model {
     object: &'static str,
     created: u64,
     owned_by: &'static str,
+    /// Whether it is in memory; else it is loaded when it is asked for.
+    loaded: bool,
+    /// Which one of the name's versions answers.
+    version: String,
+    #[serde(flatten)]
+    more: Option<More>,
+}
+
+/// What is known of a model since it was loaded.
+#[derive(Debug, Serialize)]
+struct More {
     /// Tokens of prompt and answer at most.
     context: usize,
     /// Whether it has a chat template.
@@ -43,31 +55,40 @@ struct Models {
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
-    match app.models() {
-        Ok(models) => {
-            Json(Models { object: "list", data: models.iter().map(|model| described(model)).collect() }).into_response()
-        }
-        Err(problem) => error::problem(&problem),
+    if let Err(problem) = app.check_open() {
+        return error::problem(&problem);
     }
+    let catalog = app.models.read();
+    let named = |entry: &Entry| {
+        let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
+        names.filter_map(|name| Some(described(name, catalog.find(name).ok()?.1))).collect::<Vec<_>>()
+    };
+    Json(Models { object: "list", data: catalog.entries.iter().flat_map(named).collect() }).into_response()
 }
 
 pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
     let id = id.map_err(|e| Problem::of(Kind::ModelNotFound, "model", format!("{}.", e.body_text())));
-    match id.and_then(|Path(id)| app.model(Some(&id))) {
-        Ok(model) => Json(described(&model)).into_response(),
-        Err(problem) => error::problem(&problem),
-    }
+    let found = id.and_then(|Path(id)| {
+        app.check_open()?;
+        let catalog = app.models.read();
+        let (entry, version) = catalog.find(&id)?;
+        // `default` and names that any model answers to are told whose they are.
+        let known = entry.name == id || id.contains('@') || catalog.aliases(entry).any(|alias| alias == id);
+        Ok(described(if known { &id } else { &entry.name }, version))
+    });
+    found.map_or_else(|problem| error::problem(&problem), |model| Json(model).into_response())
 }
 
-fn described(model: &LoadedModel) -> Model {
+fn described(id: &str, version: &Version) -> Model {
+    let card = version.card.as_ref();
     Model {
-        id: model.info.name.clone(),
+        id: id.to_owned(),
         object: "model",
-        created: model.info.created,
+        created: card.map_or(0, |card| card.created),
         owned_by: "whinchat",
-        context: model.context(),
-        chat: model.info.template.is_ok(),
-        sampling: defaults(&model.info.sampling),
+        loaded: version.resident().is_some(),
+        version: version.id.clone(),
+        more: card.map(|card| More { context: card.context, chat: card.chat, sampling: defaults(&card.sampling) }),
     }
 }
 

@@ -117,7 +117,9 @@ async fn answered(router: Router, app: Weak<App>, endpoint: String, line: Line) 
             Err(never) => match never {},
         };
         let (head, body) = response.into_parts();
-        if matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
+        // A model that has failed or cannot be loaded does not say when to try again.
+        let passes = head.headers.contains_key(header::RETRY_AFTER);
+        if passes && matches!(head.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
             match app.upgrade().map(|app| app.state()) {
                 None | Some(State::Draining) => return (line, None),
                 // Nobody will answer it.

@@ -21,6 +21,7 @@ use self::events::Say;
 use self::items::Items;
 pub(crate) use self::store::Store;
 use super::error;
+use crate::models::Lease;
 use crate::wire::{Call, Dialect, Frame, begin, finish, now, receive, unique};
 use crate::{App, Problem};
 
@@ -193,7 +194,7 @@ async fn try_create(app: Arc<App>, request: Request) -> Result<Response, Problem
 }
 
 /// Answers in the background, until it is told to stop: then what is kept says so already.
-async fn work(mut responses: Responses, mut generation: Generation, stop: CancellationToken) {
+async fn work(mut responses: Responses, (mut generation, lease): (Generation, Lease), stop: CancellationToken) {
     responses.keep(&responses.state("in_progress"), Some(stop.clone()));
     let answers = tokio::select! {
         answers = generation.whole() => answers,
@@ -203,6 +204,7 @@ async fn work(mut responses: Responses, mut generation: Generation, stop: Cancel
         Ok(answers) => _ = responses.complete(answers, generation.tally()),
         Err(problem) => _ = responses.failed(&problem.into()),
     }
+    drop(lease);
 }
 
 /// A new response's name.

@@ -53,7 +53,7 @@ pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, c
         reasoning_tokens: 0,
         say: Say::default(),
     };
-    Ok(Call { model: model(fields)?, ask: Some(ask), stream, dialect })
+    Ok(Call { model: model(fields)?, ask: Some(ask), keep_alive: None, stream, dialect })
 }
 
 /// The items of the input, each with its name; a text is a user's message.
