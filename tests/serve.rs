@@ -218,6 +218,54 @@ fn models_are_changed_while_it_answers() {
     assert_eq!(text("c"), wanted, "what was there is there");
 }
 
+/// The same from the command line: `whinchat models` asks a server that runs, and says what is wrong.
+#[test]
+fn models_are_changed_from_the_command_line() {
+    let model = root().join("tests/data/tiny").display().to_string();
+    let lazy = format!("lazy={model}");
+    let server = Server(support::Server::tiny(&["--lazy", &lazy, "--model-alias", "best=tiny@1", "--admin"]));
+    let url = format!("http://{}", server.address);
+    let models = |words: &[&str]| {
+        let output = support::program().arg("models").args(words).args(["--server", &url]).output().expect("it starts");
+        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        (output.status.success(), text.into_owned())
+    };
+    // The first requests may come before the loader is there.
+    let began = Instant::now();
+    while !models(&["list"]).0 {
+        assert!(began.elapsed() < DEADLINE, "{:?}", models(&["list"]));
+    }
+    let check = |words: &[&str], works: bool, part: &str| {
+        let (worked, text) = models(words);
+        assert!(worked == works && text.contains(part), "{words:?}: {text}");
+    };
+    check(&[], true, "tiny, best");
+    check(&["list"], true, "known");
+    let text = |name: &str| {
+        let mut body = greedy("Once upon a time", 24);
+        body["model"] = name.into();
+        server.complete(&body)["choices"][0]["text"].clone()
+    };
+    let wanted = text("tiny");
+    assert!(wanted.is_string() && text("lazy") == wanted && text("best") == wanted);
+    check(&["load", &model, "--name", "b", "--version", "v1", "--context", "256"], true, "b@v1 is loaded");
+    check(&["swap", "b", &model], true, "b@1 took the place");
+    check(&["swap", "nobody", &model], false, "has no model nobody");
+    check(&["rollback", "b"], true, "means version v1");
+    check(&["pin", "b@1"], true, "means version 1");
+    check(&["pin", "b"], false, "NAME@VERSION");
+    check(&["unpin", "b"], true, "means version 1");
+    check(&["alias", "b", "c", "d"], true, "has its names");
+    check(&["keep-alive", "b", "-1"], true, "stays");
+    assert!(text("d") == wanted && text("b@v1") == wanted);
+    check(&["unload", "b"], true, "not in memory");
+    assert_eq!(text("c"), wanted, "it is loaded again");
+    check(&["remove", "b"], true, "is removed");
+    check(&["remove", "b"], false, "does not exist");
+    check(&["load", "no/such/file.gguf"], false, "was not loaded");
+    check(&["--json"], true, "\"object\": \"list\"");
+}
+
 #[test]
 fn the_curl_line_works_when_it_is_pasted() {
     if Command::new("curl").arg("--version").output().is_err() {

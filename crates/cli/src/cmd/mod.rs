@@ -4,13 +4,16 @@ mod bench;
 mod chat;
 mod completions;
 mod convert;
+mod demand;
 #[cfg(test)]
 mod documented;
 mod eval;
 mod inspect;
 mod listen;
+mod loader;
 mod logits;
 mod man;
+mod models;
 mod network;
 mod perplexity;
 mod ready;
@@ -68,6 +71,7 @@ enum Command {
     Run(run::Run),
     Chat(chat::Chat),
     Serve(serve::Serve),
+    Models(models::Models),
     Pull(shelf::Pull),
     List(shelf::List),
     Rm(shelf::Rm),
@@ -95,6 +99,7 @@ impl Command {
             Command::Run(c) => c.run(),
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
+            Command::Models(c) => c.run(),
             Command::Pull(c) => c.run(),
             Command::List(c) => c.run(),
             Command::Rm(c) => c.run(),

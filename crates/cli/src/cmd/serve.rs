@@ -1,16 +1,18 @@
 //! `whinchat serve`: answer over HTTP.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
-use serve::{App, LoadOrder, Loader};
-use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model, bounds};
+use serve::{App, LoadOrder};
+use whinchat::{Cpu, LoadOptions, LoadedModel, bounds};
 
+use super::demand::DemandArgs;
 use super::listen::{Listening, Place};
+use super::loader::Further;
 use super::network::NetworkArgs;
 use super::ready::{self, Ready};
 use super::scheduling::SchedulingArgs;
@@ -25,6 +27,7 @@ use crate::sessions::Folder;
   whinchat serve
   whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096
   whinchat serve --model org/large --also small=org/small --admin
+  whinchat serve --pulled --keep-alive 5m
   whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock")]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -67,6 +70,8 @@ struct ModelsArgs {
     /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
     #[arg(long)]
     admin: bool,
+    #[command(flatten)]
+    demand: DemandArgs,
     /// Let sessions be saved in this folder, restored and deleted: /v1/sessions.
     #[arg(long, value_name = "DIR")]
     sessions: Option<PathBuf>,
@@ -84,7 +89,7 @@ struct Loaded {
 }
 
 /// A name and a model with an equals sign between.
-fn named(text: &str) -> Result<(String, OsString), String> {
+pub(super) fn named(text: &str) -> Result<(String, OsString), String> {
     match text.split_once('=') {
         Some((name, model)) if !name.is_empty() && !model.is_empty() => Ok((name.to_owned(), model.into())),
         _ => Err("a name and a model with = between: small=org/name".to_owned()),
@@ -164,20 +169,26 @@ impl Serve {
 
     /// Loads every model; the first answers while the others are loaded.
     fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
+        let first = self.load.model.name().into_owned();
         let (also, admin) = (std::mem::take(&mut self.models.also), self.models.admin);
+        let demand = std::mem::take(&mut self.models.demand);
+        demand.begin(app);
         let Loaded { model, ready, cpu } = self.load_model(app, places, &options)?;
         for (at, (name, _)) in also.iter().enumerate() {
             let taken = *name == model.info.name || also[..at].iter().any(|(other, _)| other == name);
             anyhow::ensure!(!taken, "--also {name}=…: another model has this name");
         }
-        add(app, model);
-        let loader = Further { options, cpu, app: Arc::downgrade(app) };
+        add(app, model, LoadOrder { source: first, ..LoadOrder::default() });
+        let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled() };
         for (name, source) in also {
-            let wanted = LoadOptions { name: Some(name), ..loader.options.clone() };
-            add(app, loader.start(&source, &wanted)?);
+            let source = source.to_string_lossy().into_owned();
+            let order = LoadOrder { source, name: Some(name), ..LoadOrder::default() };
+            add(app, loader.start(&order)?, order);
         }
+        demand.know(app)?;
+        app.load_with(loader);
         if admin {
-            app.load_on_request(loader);
+            app.change_on_request();
         }
         Ok(ready)
     }
@@ -214,47 +225,10 @@ fn keep_batches(_: &Arc<App>, folder: &Path) -> anyhow::Result<()> {
     anyhow::bail!("--data-dir {folder}: this build keeps no files and batches; build it with --features batches")
 }
 
-fn add(app: &App, model: LoadedModel) {
+fn add(app: &App, model: LoadedModel, order: LoadOrder) {
     let line = format!("{} is ready (context {} tokens)", model.info.name, model.context());
-    app.add(model);
+    app.add_loaded(model, order);
     tracing::info!("{line}");
-}
-
-/// Loads models beside the first, with its options and on its threads.
-struct Further {
-    options: LoadOptions,
-    cpu: Cpu,
-    /// The app that has this loader.
-    app: Weak<App>,
-}
-
-impl Further {
-    fn start(&self, source: &OsStr, options: &LoadOptions) -> anyhow::Result<LoadedModel> {
-        let prepared = whinchat::prepare(super::open(source)?, options)?;
-        if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
-            let [weights, pool, left] =
-                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
-            anyhow::bail!("its weights take {weights} and its KV cache up to {pool}, but {left} of memory are left");
-        }
-        let app = self.app.upgrade().context("the server is going down")?;
-        let observer = app.observer(&prepared.model_name());
-        let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
-        Ok(model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?.into_loaded())
-    }
-}
-
-impl Loader for Further {
-    fn load(&self, order: &LoadOrder) -> Result<LoadedModel, String> {
-        let LoadOrder { source, name, context, kv_tokens, max_sequences } = order.clone();
-        let options = LoadOptions {
-            name,
-            context: context.or(self.options.context),
-            cache: CacheOptions { kv_tokens: kv_tokens.or(self.options.cache.kv_tokens), ..self.options.cache.clone() },
-            max_sequences: max_sequences.or(self.options.max_sequences),
-            ..self.options.clone()
-        };
-        self.start(source.as_ref(), &options).map_err(|e| crate::terminal::whole_message(&e))
-    }
 }
 
 /// Ends at so many of SIGTERM and Ctrl-C, counted from the call and not only from the first look.

@@ -1,0 +1,78 @@
+//! Loads models beside the first of a server, with its options and on its threads.
+
+use std::ffi::OsStr;
+use std::sync::Weak;
+
+use anyhow::Context;
+use serve::{App, LoadError, LoadOrder, Loader};
+use whinchat::hub::Hub;
+use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model};
+
+use crate::terminal::whole_message;
+
+/// Loads further models.
+pub(super) struct Further {
+    pub(super) options: LoadOptions,
+    pub(super) cpu: Cpu,
+    /// The app that has this loader.
+    pub(super) app: Weak<App>,
+    /// Whether a request may name any model that was pulled.
+    pub(super) pulled: bool,
+}
+
+/// A model's weights and its KV cache take more memory than is left.
+#[derive(Debug, thiserror::Error)]
+#[error("its weights take {weights} and its KV cache up to {pool}, but {left} of memory are left")]
+struct Short {
+    weights: indicatif::HumanBytes,
+    pool: indicatif::HumanBytes,
+    left: indicatif::HumanBytes,
+}
+
+impl Further {
+    /// Loads what `order` names; what it does not say is as for the first model.
+    pub(super) fn start(&self, order: &LoadOrder) -> anyhow::Result<LoadedModel> {
+        let source: &OsStr = order.source.as_ref();
+        let prepared = whinchat::prepare(super::open(source)?, &self.options_of(order))?;
+        if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
+            let [weights, pool, left] =
+                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
+            return Err(Short { weights, pool, left }.into());
+        }
+        let app = self.app.upgrade().context("the server is going down")?;
+        let observer = app.observer(&prepared.model_name());
+        let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
+        Ok(model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?.into_loaded())
+    }
+
+    fn options_of(&self, order: &LoadOrder) -> LoadOptions {
+        let cache = &self.options.cache;
+        LoadOptions {
+            name: order.name.clone(),
+            context: order.context.or(self.options.context),
+            cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), ..cache.clone() },
+            max_sequences: order.max_sequences.or(self.options.max_sequences),
+            ..self.options.clone()
+        }
+    }
+}
+
+impl Loader for Further {
+    fn load(&self, order: &LoadOrder) -> Result<LoadedModel, LoadError> {
+        self.start(order).map_err(|error| {
+            let short = error.is::<Short>();
+            let message = whole_message(&error);
+            if short { LoadError::Memory(message) } else { LoadError::Other(message) }
+        })
+    }
+
+    /// A model that was pulled, by its name in `whinchat list` or a short name for it.
+    fn find(&self, name: &str) -> Option<LoadOrder> {
+        if !self.pulled {
+            return None;
+        }
+        let hub = Hub::from_env();
+        let source = hub.pulled(name)?.name;
+        Some(LoadOrder { name: Some(source.clone()), source, ..LoadOrder::default() })
+    }
+}
