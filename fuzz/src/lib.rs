@@ -20,7 +20,7 @@ use text::{
 pub type Body = fn(&[u8]) -> bool;
 
 /// Every target by name.
-pub const TARGETS: [(&str, Body); 9] = [
+pub const TARGETS: [(&str, Body); 10] = [
     ("gguf", gguf),
     ("safetensors", safetensors),
     ("tokenizer_json", tokenizer_json),
@@ -30,6 +30,7 @@ pub const TARGETS: [(&str, Body); 9] = [
     ("dialects", dialects),
     ("encode", encode),
     ("schema", schema),
+    ("configuration", configuration),
 ];
 
 /// A GGUF file.
@@ -219,4 +220,21 @@ fn joined(parts: &[Part]) -> Vec<(usize, String)> {
         }
     }
     joined
+}
+
+/// A file with the settings of a server. What is shown of it is a file that says the same.
+pub fn configuration(data: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(data) else { return false };
+    let read = |text: &str| {
+        let file = Some(config::File { name: "file", text });
+        config::resolve(&config::Sources { file, ..config::Sources::default() })
+    };
+    match read(text) {
+        Ok(resolved) => {
+            let again = read(&config::yaml(&resolved)).unwrap_or_else(|problems| panic!("{problems}"));
+            assert_eq!(again.config, resolved.config);
+            true
+        }
+        Err(problems) => problems.to_string().is_empty(),
+    }
 }

@@ -5,19 +5,20 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the manual pages, the page of all commands and the page of models below `root`; pages of commands that are gone go too.
+/// Writes the manual pages, the page of all commands, the page of models and that of settings below `root`; pages of commands that are gone go too.
 ///
 /// # Errors
 /// If the program cannot be built or a file not be written.
 pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     commands(root)?;
-    models(root)
+    // What models run is the table of architectures; what proves it are the fixtures of the crate's tests, so a test writes the page.
+    by_test(root, "whinchat-model")?;
+    by_test(root, "whinchat-config")
 }
 
-/// What models run is the table of architectures; what proves it are the fixtures of the crate's tests, so a test writes the page.
-fn models(root: &Path) -> anyhow::Result<()> {
+fn by_test(root: &Path, package: &str) -> anyhow::Result<()> {
     let mut test = Command::new(cargo());
-    test.args(["test", "--quiet", "--package", "whinchat-model", "--test", "documentation"]);
+    test.args(["test", "--quiet", "--package", package, "--test", "documentation"]);
     let status = test.env("WHINCHAT_WRITE_DOCS", "1").current_dir(root).status().context("running cargo")?;
     ensure!(status.success(), "cargo ended with {status}");
     Ok(())

@@ -36,6 +36,11 @@ const TABLE: &[Row] = &[
     Row { member: "batch", uses: Some(&[]), never: &[HTTP, ASYNC, MAPS, METRICS, TEXT] },
     Row { member: "telemetry", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, TEXT] },
     Row { member: "serve", uses: Some(&["answer", "engine", "telemetry", "text"]), never: &[FILES, MAPS] },
+    Row {
+        member: "config",
+        uses: Some(&["engine", "graph"]),
+        never: &[HTTP, ASYNC, FILES, MAPS, METRICS, TEXT, TERMINAL],
+    },
     Row { member: "lab", uses: Some(&["model", "text"]), never: &[HTTP, ASYNC] },
     Row {
         member: "whinchat",

@@ -8,6 +8,7 @@ use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use crate::configured::Told;
 use crate::models::{Models, Version};
 use crate::scheduling::Scheduling;
 use crate::wire::Store;
@@ -32,6 +33,7 @@ pub enum State {
 pub struct App {
     /// The models, and what brings them into memory.
     pub(crate) models: Models,
+    pub(crate) told: Told,
     /// Requests whose answers are not complete.
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
@@ -56,6 +58,7 @@ impl App {
         let responses = Arc::default();
         Arc::new(App {
             models: Models::default(),
+            told: Told::default(),
             open: TaskTracker::new(),
             blocking,
             metrics: Metrics::default(),

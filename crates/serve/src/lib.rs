@@ -4,6 +4,7 @@
 //! only place with an API's JSON, a folder for each dialect, and `http` knows neither models nor dialects.
 
 mod app;
+mod configured;
 pub mod http;
 mod metrics;
 mod models;
@@ -17,6 +18,7 @@ mod wire;
 pub use app::{App, State};
 #[cfg(feature = "batches")]
 pub use batch::Store as BatchStore;
+pub use configured::{Bounds, Configured};
 pub use models::{KeepAlive, LoadError, LoadOrder, Loader};
 pub use problem::{Kind, Problem};
 pub use sessions::{SessionFile, SessionFiles};

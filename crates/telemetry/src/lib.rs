@@ -4,6 +4,7 @@
 //! and how long it took.
 
 mod families;
+mod reloads;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,11 +16,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use families::{Bounds, Ended, Families, Gauges, Histograms, Of};
+pub use reloads::Reloads;
 
 /// The metrics of a process. Names and meanings are those of vLLM, so that its dashboards and gateways work.
 pub struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
+    reloads: Reloads,
 }
 
 /// The metrics of one model. Clones are of the same.
@@ -109,8 +112,10 @@ pub struct Now {
 impl Default for Metrics {
     fn default() -> Metrics {
         let (mut registry, families) = (Registry::default(), Families::default());
+        let reloads = Reloads::default();
         families.register(&mut registry);
-        Metrics { registry: Mutex::new(registry), families }
+        reloads.register(&mut registry);
+        Metrics { registry: Mutex::new(registry), families, reloads }
     }
 }
 
@@ -130,6 +135,11 @@ impl Metrics {
             between: spread.inter_token.get_or_create(&labels).clone(),
         };
         ModelMetrics { labels, families: self.families.clone(), steps: Arc::new(steps) }
+    }
+
+    /// Those of the configuration.
+    pub fn reloads(&self) -> &Reloads {
+        &self.reloads
     }
 
     /// Forgets what a model does now: it is gone. Its counts stay.

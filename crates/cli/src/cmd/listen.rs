@@ -1,6 +1,5 @@
 //! Where `serve` listens: addresses of TCP and paths of unix sockets.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
@@ -33,10 +32,10 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Listens on each of `asked`: `HOST:PORT` or `unix:PATH`.
-    pub(super) async fn on(asked: &[OsString]) -> anyhow::Result<Listening> {
+    pub(super) async fn on(asked: &[String]) -> anyhow::Result<Listening> {
         let mut all = Listening { listeners: Vec::new(), places: Vec::new() };
         for one in asked {
-            let name = one.display();
+            let name = one;
             let bound = match path_of(one) {
                 Some(path) => unix(&path).map(|listener| (listener, Place::Unix(path))),
                 None => tcp(one).await,
@@ -62,26 +61,21 @@ impl Drop for Listening {
 }
 
 /// Names of hosts in `asked`: who writes one there wants to be found by it.
-pub(super) fn names(asked: &[OsString]) -> impl Iterator<Item = String> {
-    let hosts = asked.iter().filter(|one| path_of(one).is_none()).filter_map(|one| one.to_str()?.rsplit_once(':'));
+pub(super) fn names(asked: &[String]) -> impl Iterator<Item = String> {
+    let hosts = asked.iter().filter(|one| path_of(one).is_none()).filter_map(|one| one.rsplit_once(':'));
     hosts.map(|(host, _)| host.trim_matches(['[', ']']).to_owned()).filter(|host| !host.is_empty())
 }
 
-async fn tcp(asked: &OsStr) -> io::Result<(Listener, Place)> {
-    let text = asked.to_str().ok_or_else(|| io::Error::new(ErrorKind::InvalidInput, "it is not text"))?;
-    let listener = TcpListener::bind(text).await?;
+async fn tcp(asked: &str) -> io::Result<(Listener, Place)> {
+    let listener = TcpListener::bind(asked).await?;
     let place = Place::Tcp(listener.local_addr()?);
     Ok((listener.into(), place))
 }
 
 /// The path in `unix:PATH`, also written as a URL with three slashes.
-fn path_of(asked: &OsStr) -> Option<PathBuf> {
-    let bytes = asked.as_encoded_bytes().strip_prefix(b"unix:")?;
-    let bytes = bytes.strip_prefix(b"//").unwrap_or(bytes);
-    #[cfg(unix)]
-    return Some(PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(bytes)));
-    #[cfg(not(unix))]
-    return Some(PathBuf::from(String::from_utf8_lossy(bytes).into_owned()));
+fn path_of(asked: &str) -> Option<PathBuf> {
+    let path = asked.strip_prefix("unix:")?;
+    Some(path.strip_prefix("//").unwrap_or(path).into())
 }
 
 /// Takes the place of a socket that nobody listens on any more: a program that was killed leaves one.
@@ -111,9 +105,8 @@ fn unix(_: &Path) -> io::Result<Listener> {
 }
 
 /// What helps against an error of listening.
-fn advice(error: &io::Error, asked: &OsStr) -> String {
-    let text = asked.to_string_lossy();
-    let host = text.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
+fn advice(error: &io::Error, asked: &str) -> String {
+    let host = asked.rsplit_once(':').map_or("127.0.0.1", |(host, _)| host);
     match (error.kind(), path_of(asked)) {
         (ErrorKind::AddrInUse, None) => {
             format!("another program listens there: stop it, or take another port (--listen {host}:0 takes a free one)")
@@ -132,7 +125,7 @@ mod tests {
     #[test]
     fn paths_and_addresses_are_told_apart() {
         let check = |asked: &str, path: Option<&str>, name: Option<&str>| {
-            let asked = [OsString::from(asked)];
+            let asked = [asked.to_owned()];
             assert_eq!(path_of(&asked[0]).as_deref(), path.map(Path::new), "{asked:?}");
             assert_eq!(names(&asked).next().as_deref(), name, "{asked:?}");
         };
@@ -150,7 +143,7 @@ mod tests {
     async fn a_dead_socket_is_replaced_and_a_living_one_is_not() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("socket");
-        let asked = [OsString::from("unix:".to_owned() + path.to_str().expect("text"))];
+        let asked = ["unix:".to_owned() + path.to_str().expect("text")];
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(path.exists(), "a killed program leaves it");
         let listening = Listening::on(&asked).await.expect("it is replaced");

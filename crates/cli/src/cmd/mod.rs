@@ -3,6 +3,7 @@
 mod bench;
 mod chat;
 mod completions;
+mod config;
 mod convert;
 mod demand;
 #[cfg(test)]
@@ -11,17 +12,20 @@ mod eval;
 mod inspect;
 mod listen;
 mod loader;
+mod logging;
 mod logits;
 mod man;
 mod models;
 mod network;
 mod perplexity;
 mod ready;
+mod reload;
 mod run;
 mod sampling;
 mod scheduling;
 mod scorer;
 mod serve;
+mod settings;
 mod shelf;
 mod simulate;
 mod tokenize;
@@ -59,8 +63,8 @@ Where no --model is given, whinchat-demo answers: small, to try things out, in t
 
 Environment:
   WHINCHAT_MODEL   the model, where no --model is given
-  WHINCHAT_LISTEN  where serve listens, without --listen
-  WHINCHAT_LOG     what serve logs: error, warn, info, debug
+  WHINCHAT_CONFIG  the file with the settings of serve, without --config
+  WHINCHAT_…       each flag of serve: WHINCHAT_LISTEN, WHINCHAT_LOG, WHINCHAT_MAX_SEQUENCES
   HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
                    for models of the Hugging Face hub, as for other programs
   NO_COLOR         no colours at a terminal";
@@ -72,6 +76,7 @@ enum Command {
     Chat(chat::Chat),
     Serve(serve::Serve),
     Models(models::Models),
+    Config(config::Config),
     Pull(shelf::Pull),
     List(shelf::List),
     Rm(shelf::Rm),
@@ -100,6 +105,7 @@ impl Command {
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
             Command::Models(c) => c.run(),
+            Command::Config(c) => c.run(),
             Command::Pull(c) => c.run(),
             Command::List(c) => c.run(),
             Command::Rm(c) => c.run(),

@@ -1,22 +1,21 @@
 //! `whinchat serve`: answer over HTTP.
 
-use std::ffi::OsString;
-use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use config::{Config, Whose};
+use serve::http::Live;
 use serve::{App, LoadOrder};
-use whinchat::{Cpu, LoadOptions, LoadedModel, bounds};
+use whinchat::{Cpu, LoadOptions, LoadedModel, SamplingDefaults};
 
-use super::demand::DemandArgs;
 use super::listen::{Listening, Place};
 use super::loader::Further;
-use super::network::NetworkArgs;
 use super::ready::{self, Ready};
-use super::scheduling::SchedulingArgs;
-use super::{AnswerArgs, LoadArgs, within};
+use super::reload::{self, Reload};
+use super::settings::{Elsewhere, Given, variables};
+use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, scheduling};
 use crate::sessions::Folder;
 
 /// Answer over HTTP: OpenAI's API and a chat page
@@ -28,56 +27,13 @@ use crate::sessions::Folder;
   whinchat serve --model org/name --listen 0.0.0.0:8080 --context 4096
   whinchat serve --model org/large --also small=org/small --admin
   whinchat serve --pulled --keep-alive 5m
-  whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock")]
+  whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock
+  whinchat serve --config whinchat.yaml")]
 pub(crate) struct Serve {
     #[command(flatten)]
-    load: LoadArgs,
+    given: Given,
     #[command(flatten)]
-    answer: AnswerArgs,
-    #[command(flatten)]
-    network: NetworkArgs,
-    #[command(flatten)]
-    models: ModelsArgs,
-    /// Keep files and batches of requests in a database in this folder, for this server alone (/v1/files, /v1/batches); in a build
-    /// with the feature batches.
-    #[arg(long, value_name = "DIR", env = "WHINCHAT_DATA_DIR")]
-    data_dir: Option<PathBuf>,
-    /// Sequences that run at once.
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = within(bounds::SEQUENCES))]
-    max_sequences: usize,
-    /// Rows computed in a step at most: longer prompts are computed in pieces while others go on.
-    #[arg(long, value_name = "TOKENS", default_value_t = 512, value_parser = within(bounds::BATCH_TOKENS))]
-    max_batch_tokens: usize,
-    /// Positions the KV cache holds over all sequences, at least the context [default: by the model, the context and the memory]
-    #[arg(long, value_name = "TOKENS", value_parser = within(bounds::KV_TOKENS))]
-    kv_tokens: Option<usize>,
-    #[command(flatten)]
-    scheduling: SchedulingArgs,
-    /// Say nothing but warnings and errors.
-    #[arg(long, short)]
-    quiet: bool,
-}
-
-/// Which models there are, and by which names.
-#[derive(Args)]
-struct ModelsArgs {
-    /// The name clients use [default: the model's own]
-    #[arg(long, value_name = "NAME")]
-    alias: Option<String>,
-    /// A further model, served beside the first under a name of its own, once or several times. They share the threads.
-    #[arg(long, value_name = "NAME=MODEL", value_parser = named)]
-    also: Vec<(String, OsString)>,
-    /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
-    #[arg(long)]
-    admin: bool,
-    #[command(flatten)]
-    demand: DemandArgs,
-    /// Let sessions be saved in this folder, restored and deleted: /v1/sessions.
-    #[arg(long, value_name = "DIR")]
-    sessions: Option<PathBuf>,
-    /// Answer to any model name, not only to its own.
-    #[arg(long)]
-    any_model_name: bool,
+    _elsewhere: Elsewhere,
 }
 
 /// A model in memory, and what is said of it.
@@ -88,48 +44,47 @@ struct Loaded {
     cpu: Cpu,
 }
 
-/// A name and a model with an equals sign between.
-pub(super) fn named(text: &str) -> Result<(String, OsString), String> {
-    match text.split_once('=') {
-        Some((name, model)) if !name.is_empty() && !model.is_empty() => Ok((name.to_owned(), model.into())),
-        _ => Err("a name and a model with = between: small=org/name".to_owned()),
-    }
+/// A server with its configuration.
+struct Server {
+    config: Config,
+    load: LoadArgs,
 }
 
 impl Serve {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let filter = tracing_subscriber::EnvFilter::try_from_env("WHINCHAT_LOG")
-            .unwrap_or_else(|_| if self.quiet { "warn" } else { "info" }.into());
-        let colours = std::io::stderr().is_terminal();
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
-        let threads = self.network.client_threads();
+        let text = self.given.read()?;
+        let resolved = self.given.resolve(text.as_deref(), &variables())?;
+        let logging = logging::start(&resolved.config.log)?;
+        resolved.notes.iter().for_each(|note| tracing::warn!("{note}"));
+        let threads = network::client_threads(&resolved.config.network);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-        let served = runtime.block_on(self.listen_and_serve());
+        let server = Server { load: load_args(&resolved.config), config: resolved.config.clone() };
+        let served = runtime.block_on(async {
+            let (live, setter) = Live::new(network::settings(&resolved.config)?);
+            let app = App::new();
+            let reload = Reload { given: self.given, text, resolved, app: Arc::downgrade(&app), setter, logging };
+            let reloading = reload.start()?;
+            let served = server.listen_and_serve(app, live).await;
+            reloading.abort();
+            served
+        });
         runtime.shutdown_background();
         served
     }
+}
 
-    async fn listen_and_serve(self) -> anyhow::Result<()> {
-        let settings = self.network.settings()?;
+impl Server {
+    async fn listen_and_serve(self, app: Arc<App>, live: Live) -> anyhow::Result<()> {
         let options = self.options()?;
-        let mut listening = Listening::on(&self.network.listen).await?;
-        let app = App::new();
-        if let Some(folder) = &self.data_dir {
-            keep_batches(&app, folder)?;
-        }
+        let mut listening = Listening::on(&self.config.network.listen).await?;
+        self.keep(&app)?;
         let cut_off = stop_signals(2);
-        if self.models.any_model_name {
-            app.answer_to_any_name();
-        }
-        if let Some(path) = &self.models.sessions {
-            let folder = Folder::open(path).with_context(|| format!("--sessions {}", path.display()))?;
-            app.keep_sessions(folder);
-        }
+        reload::tell(&app, &self.config);
         let listeners = std::mem::take(&mut listening.listeners);
         let places = listening.places.clone();
-        let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), settings);
+        let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), live);
         let server = tokio::spawn(server);
-        let quiet = self.quiet;
+        let quiet = self.config.log.quiet;
         let models = Arc::clone(&app);
         let loading = tokio::task::spawn_blocking(move || self.load_all(&models, places, options));
         tokio::select! {
@@ -156,36 +111,51 @@ impl Serve {
         Ok(())
     }
 
+    /// Keeps files and sessions where the configuration says.
+    fn keep(&self, app: &Arc<App>) -> anyhow::Result<()> {
+        if let Some(folder) = &self.config.storage.data_dir {
+            keep_batches(app, folder)?;
+        }
+        if let Some(path) = &self.config.storage.sessions {
+            let folder = Folder::open(path).with_context(|| format!("--sessions {}", path.display()))?;
+            app.keep_sessions(folder);
+        }
+        Ok(())
+    }
+
     fn options(&self) -> anyhow::Result<LoadOptions> {
+        let model = &self.config.model;
+        let template = TemplateArg { chat_template: model.chat_template.clone() };
+        let sampling_defaults = model.sampling_defaults.map(|whose| match whose {
+            Whose::LlamaCpp => SamplingDefaults::LlamaCpp,
+            Whose::OpenAi => SamplingDefaults::OpenAi,
+        });
         Ok(LoadOptions {
-            name: self.models.alias.clone(),
-            max_sequences: Some(self.max_sequences),
-            max_batch_tokens: Some(self.max_batch_tokens),
-            cache: self.scheduling.cache(self.kv_tokens),
-            engine: self.scheduling.config(),
-            ..self.answer.options(&self.load)?
+            name: model.name.clone(),
+            max_sequences: Some(self.config.engine.max_sequences),
+            max_batch_tokens: Some(self.config.engine.max_batch_tokens),
+            cache: scheduling::cache(&self.config.cache),
+            engine: scheduling::engine(&self.config),
+            ..AnswerArgs { sampling_defaults, template }.options(&self.load)?
         })
     }
 
     /// Loads every model; the first answers while the others are loaded.
     fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
         let first = self.load.model.name().into_owned();
-        let (also, admin) = (std::mem::take(&mut self.models.also), self.models.admin);
-        let demand = std::mem::take(&mut self.models.demand);
-        demand.begin(app);
+        let (also, admin) = (std::mem::take(&mut self.config.models), self.config.network.admin);
+        let demand = std::mem::take(&mut self.config.demand);
         let Loaded { model, ready, cpu } = self.load_model(app, places, &options)?;
-        for (at, (name, _)) in also.iter().enumerate() {
-            let taken = *name == model.info.name || also[..at].iter().any(|(other, _)| other == name);
-            anyhow::ensure!(!taken, "--also {name}=…: another model has this name");
+        for config::Further { name, .. } in &also {
+            anyhow::ensure!(*name != model.info.name, "--also {name}=…: another model has this name");
         }
         add(app, model, LoadOrder { source: first, ..LoadOrder::default() });
-        let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled() };
-        for (name, source) in also {
-            let source = source.to_string_lossy().into_owned();
-            let order = LoadOrder { source, name: Some(name), ..LoadOrder::default() };
+        let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled };
+        for further in also {
+            let order = demand::order(further);
             add(app, loader.start(&order)?, order);
         }
-        demand.know(app)?;
+        demand::know(demand, app)?;
         app.load_with(loader);
         if admin {
             app.change_on_request();
@@ -207,6 +177,17 @@ impl Serve {
             builtin: self.load.model.model.is_none(),
         };
         Ok(Loaded { model: model.into_loaded(), ready, cpu })
+    }
+}
+
+fn load_args(config: &Config) -> LoadArgs {
+    let (model, engine) = (&config.model, &config.engine);
+    LoadArgs {
+        model: ModelArg { model: model.source.as_ref().map(Into::into) },
+        context: model.context,
+        threads: engine.threads,
+        pin: engine.pin,
+        kv_type: config.cache.kv_type.0,
     }
 }
 

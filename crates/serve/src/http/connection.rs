@@ -17,15 +17,17 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::Settings;
 use super::access::Local;
 use super::body::{self, Budget};
 use super::patient::{Patient, Requests};
+use super::{Live, Settings};
 use crate::{Kind, Problem, wire};
 
 /// How a connection is served.
 pub(super) struct Terms {
     pub(super) settings: Arc<Settings>,
+    /// Those of its requests: what is allowed may change while it is open.
+    pub(super) live: Live,
     /// What its bodies share with those of all others.
     pub(super) bodies: Budget,
     /// Where it came to.
@@ -41,7 +43,7 @@ pub(super) async fn run<S>(stream: S, router: Router, terms: Terms, closing: Can
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Terms { settings, bodies, local, refused, place: _place } = terms;
+    let Terms { settings, live, bodies, local, refused, place: _place } = terms;
     let requests = Requests::default();
     let stream = Patient::new(stream, Arc::clone(&settings), requests.clone());
     let mut http = http1::Builder::new();
@@ -50,7 +52,7 @@ where
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let open = requests.begin();
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Arc::clone(&settings));
+        request.extensions_mut().insert(if refused { Arc::clone(&settings) } else { live.now() });
         request.extensions_mut().insert(bodies.clone());
         request.extensions_mut().insert(local);
         let answer = answer(request, router.clone(), refused);

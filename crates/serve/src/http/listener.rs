@@ -15,10 +15,10 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
 use super::access::Local;
 use super::body::Budget;
 use super::connection::{self, Terms};
+use super::{Live, Settings};
 
 /// Connections beyond the bound that are told so at once; more wait in the kernel's queue.
 const REFUSALS: usize = 64;
@@ -70,17 +70,16 @@ impl Stream {
 pub(super) struct Entrance<'a> {
     pub(super) listeners: &'a [Listener],
     pub(super) router: Router,
-    pub(super) settings: Arc<Settings>,
+    pub(super) settings: Live,
     pub(super) closing: &'a CancellationToken,
     pub(super) connections: &'a mut JoinSet<()>,
 }
 
 impl Entrance<'_> {
     pub(super) async fn run(mut self) -> std::convert::Infallible {
-        let places = Arc::new(Semaphore::new(self.settings.max_connections.clamp(1, Semaphore::MAX_PERMITS)));
-        let bodies = Budget::new(self.settings.max_bodies);
+        let places = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+        let bodies = Budget::new(self.settings.now().max_bodies);
         let refusals = Arc::new(Semaphore::new(REFUSALS));
-        let hurried = Arc::new(self.settings.hurried());
         let mut was_full = false;
         loop {
             let Ok(refusal) = self.reaping(Arc::clone(&refusals).acquire_owned()).await else { continue };
@@ -91,15 +90,19 @@ impl Entrance<'_> {
                     continue;
                 }
             };
-            let place = Arc::clone(&places).try_acquire_owned().ok();
+            let settings = self.settings.now();
+            // How many may be open can change; nobody else takes places.
+            let open = Semaphore::MAX_PERMITS - places.available_permits();
+            let place = Arc::clone(&places).try_acquire_owned().ok().filter(|_| open < settings.max_connections.max(1));
             let full = place.is_none();
             if full && !std::mem::replace(&mut was_full, full) {
-                tracing::warn!("{} connections are open: more are answered 503", self.settings.max_connections);
+                tracing::warn!("{open} connections are open: more are answered 503");
             }
             was_full = full;
-            let settings = Arc::clone(if full { &hurried } else { &self.settings });
+            let settings = if full { Arc::new(settings.hurried()) } else { settings };
             let terms = Terms {
                 settings,
+                live: self.settings.clone(),
                 bodies: bodies.clone(),
                 local: stream.local(),
                 refused: full,

@@ -5,6 +5,7 @@ pub(crate) mod body;
 mod connection;
 mod hints;
 mod listener;
+mod live;
 pub(crate) mod log;
 mod page;
 mod patient;
@@ -24,6 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use self::access::Access;
 pub(crate) use self::access::is_local;
 pub use self::listener::Listener;
+pub use self::live::{Live, Setter};
 pub use self::settings::Settings;
 use crate::{App, models};
 
@@ -44,22 +46,22 @@ pub async fn serve(
     listeners: Vec<Listener>,
     app: Arc<App>,
     shutdown: impl Future<Output = ()> + Send + 'static,
-    settings: Settings,
+    settings: impl Into<Live>,
 ) -> std::io::Result<()> {
     let closing = CancellationToken::new();
     let mut connections = JoinSet::new();
-    let grace = settings.grace;
+    let settings = settings.into();
     let entrance = listener::Entrance {
         listeners: &listeners,
         router: routes::router(Arc::clone(&app)),
-        settings: Arc::new(settings),
+        settings: settings.clone(),
         closing: &closing,
         connections: &mut connections,
     };
     let reaper = AbortOnDropHandle::new(tokio::spawn(models::reap(Arc::downgrade(&app))));
     let deadline = tokio::select! {
         never = entrance.run() => match never {},
-        deadline = drained(&app, shutdown, grace) => deadline,
+        deadline = drained(&app, shutdown, &settings) => deadline,
     };
     drop((listeners, reaper));
     closing.cancel();
@@ -70,8 +72,9 @@ pub async fn serve(
 }
 
 /// Ends when `shutdown` has ended and no answer is open; gives the end of the grace.
-async fn drained(app: &App, shutdown: impl Future<Output = ()>, grace: Duration) -> Instant {
+async fn drained(app: &App, shutdown: impl Future<Output = ()>, settings: &Live) -> Instant {
     shutdown.await;
+    let grace = settings.now().grace;
     let deadline = Instant::now() + grace.min(FOREVER);
     tracing::info!(open = app.open.len(), "draining");
     app.drain();

@@ -39,7 +39,11 @@ async fn health(State(app): State<Arc<App>>) -> Response {
         AppState::Draining => ("draining", DOWN, Some(5)),
     };
     let models: Map<String, Value> = app.health().into_iter().map(|(name, word)| (name, word.into())).collect();
-    let mut response = (status, Json(json!({ "status": word, "models": models }))).into_response();
+    let mut body = json!({ "status": word, "models": models });
+    if let Some(configuration) = app.configuration() {
+        body["configuration"] = configuration;
+    }
+    let mut response = (status, Json(body)).into_response();
     if let Some(seconds) = retry {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -16,10 +16,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Settings;
 use super::access::Local;
 use super::body::{self, Budget};
 use super::connection::{self, Terms};
+use super::{Live, Settings};
 use crate::wire;
 
 /// What a client does.
@@ -103,7 +103,8 @@ async fn check_with(refused: bool, acts: &[Act], statuses: &[u16], seconds: u64)
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
     let settings = if refused { Settings::default().hurried() } else { Settings::default() };
     let bodies = Budget::new(settings.max_bodies);
-    let terms = Terms { settings: Arc::new(settings), bodies, local: Local::Unix, refused, place };
+    let live = Live::from(settings.clone());
+    let terms = Terms { settings: Arc::new(settings), live, bodies, local: Local::Unix, refused, place };
     let server = async move {
         connection::run(server, router(), terms, CancellationToken::new()).await;
         began.elapsed()

@@ -45,9 +45,9 @@ impl Models {
 }
 
 impl App {
-    /// Lets the first model answer to every name that no model has.
-    pub fn answer_to_any_name(&self) {
-        self.models.write().rules.any_name = true;
+    /// Whether the first model answers to every name that no model has.
+    pub fn answer_to_any_name(&self, any: bool) {
+        self.models.write().rules.any_name = any;
     }
 
     /// Loads models that are known and not in memory with `loader`, when they are asked for. Only the first loader counts.

@@ -12,6 +12,7 @@ mod documentation;
 mod embeddings;
 mod errors;
 mod lifecycle;
+mod live;
 mod metrics;
 mod model;
 mod models;

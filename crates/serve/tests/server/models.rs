@@ -128,7 +128,7 @@ async fn any_name_is_answered_to_if_wanted() {
     let ask = completion("X", json!({ "model": "gpt-4o" }));
     let hint = json!({ "error": { "code": "model_not_found", "message": "~--any-model-name" } });
     server.check(TEXT, &ask, 404, &hint).await;
-    server.app.answer_to_any_name();
+    server.app.answer_to_any_name(true);
     server.check(TEXT, &ask, 200, &json!({ "model": "tiny" })).await;
 }
 

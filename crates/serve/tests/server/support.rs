@@ -9,7 +9,7 @@ use answer::{Embedder, LoadedModel, ModelInfo, Pooling, Sampling};
 use engine::{EngineConfig, EngineHandle, EngineStats, Executor, Observer};
 use serde_json::{Value, json};
 use serve::App;
-use serve::http::Settings;
+use serve::http::{Live, Setter, Settings};
 use text::Dialect;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -29,6 +29,8 @@ pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) app: Arc<App>,
     pub(crate) engine: EngineHandle,
+    /// Changes its settings.
+    pub(crate) setter: Setter,
     shutdown: Option<oneshot::Sender<()>>,
     task: Option<JoinHandle<std::io::Result<()>>>,
 }
@@ -65,8 +67,9 @@ impl Server {
         }
         let (shutdown, asked) = oneshot::channel();
         let asked = async { drop(asked.await) };
-        let task = tokio::spawn(serve::http::serve(vec![listener.into()], app.clone(), asked, setup.settings));
-        Server { address, app, engine, shutdown: Some(shutdown), task: Some(task) }
+        let (live, setter) = Live::new(setup.settings);
+        let task = tokio::spawn(serve::http::serve(vec![listener.into()], app.clone(), asked, live));
+        Server { address, app, engine, setter, shutdown: Some(shutdown), task: Some(task) }
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {

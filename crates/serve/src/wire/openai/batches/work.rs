@@ -16,9 +16,6 @@ use crate::app::State;
 use crate::wire::{routes, unique};
 use crate::{App, Problem};
 
-/// Lines that are answered at once. More would wait in the engine's queue.
-const AT_ONCE: usize = 32;
-
 /// After this time a line is tried again that the server had no room for, where it does not say how long that takes.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -62,7 +59,7 @@ async fn finish(app: &Arc<App>, batches: &Arc<Batches>, batch: &Batch) -> Result
     let mut running = JoinSet::new();
     let (mut next, mut drains) = (0, false);
     let end = loop {
-        let (id, room) = (batch.id.clone(), AT_ONCE - running.len());
+        let (id, room) = (batch.id.clone(), app.batch_requests().saturating_sub(running.len()));
         let from = next;
         let (status, lines) = blocking(batches, move |batches| {
             let status = batches.store.batch(&id)?.map_or(Status::Cancelled, |(batch, _)| batch.status);

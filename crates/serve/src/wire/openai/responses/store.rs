@@ -7,11 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-/// Responses kept at most; the oldest go first.
-const MOST: usize = 4096;
-
-/// Bytes of them at most, as JSON.
-const MOST_BYTES: usize = 256 << 20;
+use crate::Bounds;
 
 /// What is kept.
 #[derive(Default)]
@@ -20,9 +16,10 @@ pub(crate) struct Store(Mutex<Kept>);
 #[derive(Default)]
 struct Kept {
     by_id: HashMap<String, Entry>,
-    /// In the order in which they were first kept; some are gone.
+    /// In the order in which they were first kept; some are gone. The oldest go first.
     order: VecDeque<String>,
     bytes: usize,
+    most: Bounds,
 }
 
 struct Entry {
@@ -35,6 +32,13 @@ struct Entry {
 }
 
 impl Store {
+    /// Keeps no more than this from now on.
+    pub(crate) fn bound(&self, most: Bounds) {
+        let mut kept = self.lock();
+        kept.most = most;
+        kept.shrink();
+    }
+
     /// Keeps a response, in place of what was kept of it. One that was cancelled or deleted while it was made stays so.
     pub(super) fn put(
         &self,
@@ -109,7 +113,11 @@ impl Store {
 
 impl Kept {
     fn shrink(&mut self) {
-        while self.by_id.len() > MOST || self.bytes > MOST_BYTES || self.order.len() > 2 * MOST {
+        let Bounds { responses, response_bytes, .. } = self.most;
+        while self.by_id.len() > responses
+            || self.bytes > response_bytes
+            || self.order.len() > responses.saturating_mul(2)
+        {
             let Some(oldest) = self.order.pop_front() else { return };
             if let Some(entry) = self.by_id.remove(&oldest) {
                 self.bytes -= entry.bytes;

@@ -1,0 +1,61 @@
+//! The settings, by section. A field's documentation is its help; what `schemars(extend(…))` adds:
+//! `x-flag` the flag's name where it is not the key's, `x-short` a letter for it, `x-value` what stands for its value in help,
+//! `x-reload = "live"` that a running server takes it over, `x-secret` that it is never shown. A section with `x-prefix` puts that
+//! before the names of its flags and variables.
+
+mod engine;
+mod limits;
+mod model;
+mod names;
+mod network;
+mod profile;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use engine::{Cache, Engine};
+pub use limits::Limits;
+pub use model::{Alias, Demand, Further, Model, Whose};
+pub use names::{Eviction, KvType, Policy};
+pub use network::{Log, Network, Storage};
+pub use profile::Profile;
+pub(crate) use profile::contradictions;
+
+/// Everything that can be said to `whinchat serve`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Config {
+    /// For which use the defaults are: development, or production, which waits longer for open answers when it ends, is less
+    /// patient with slow clients, and refuses what is only for trying things out.
+    pub profile: Profile,
+    /// The model that answers where a request names none.
+    #[garde(dive)]
+    pub model: Model,
+    /// A further model, served beside the first under a name of its own, once or several times. They share the threads.
+    #[garde(dive)]
+    #[schemars(extend("x-flag" = "also", "x-value" = "NAME=MODEL"))]
+    pub models: Vec<Further>,
+    /// Models that come into memory when they are asked for, and how long they stay.
+    #[garde(dive)]
+    pub demand: Demand,
+    /// Who runs when, and on which threads.
+    #[garde(dive)]
+    pub engine: Engine,
+    /// The memory of sequences, and what is kept of earlier ones.
+    #[garde(dive)]
+    pub cache: Cache,
+    /// Where it listens, and to whom.
+    #[garde(dive)]
+    pub network: Network,
+    /// What a client may take of the server: time, bytes and connections.
+    #[garde(dive)]
+    pub limits: Limits,
+    /// What is kept, and where.
+    #[garde(dive)]
+    pub storage: Storage,
+    /// What it says.
+    #[garde(dive)]
+    pub log: Log,
+}

@@ -1,0 +1,122 @@
+//! Which models there are.
+
+use std::path::PathBuf;
+
+use garde::Validate;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Stay;
+
+/// The first model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Model {
+    /// A GGUF file, a safetensors folder, or a Hugging Face id (org/name, org/name:file.gguf) [default: whinchat-demo, the small
+    /// model in this program]
+    #[schemars(extend("x-flag" = "model", "x-short" = "m", "x-value" = "MODEL"))]
+    pub source: Option<String>,
+    /// The name clients use [default: the model's own]
+    #[garde(length(min = 1))]
+    #[schemars(extend("x-flag" = "alias", "x-value" = "NAME"))]
+    pub name: Option<String>,
+    /// Longest sequence, prompt and answer [default: the model's own, at most 8192 and what the memory holds]
+    #[garde(range(min = 1, max = 1 << 24))]
+    #[schemars(extend("x-short" = "c", "x-value" = "TOKENS"))]
+    pub context: Option<usize>,
+    /// How tokens are chosen where neither a request nor the model says: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p
+    /// 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
+    #[schemars(extend("x-value" = "WHOSE"))]
+    pub sampling_defaults: Option<Whose>,
+    /// The chat template: a file with Jinja in it, or a built-in one (chatml, deepseek3, gemma, llama2, llama3, mistral-v3,
+    /// mistral-v7, phi3, vicuna, zephyr) [default: the model's own, else chatml where its vocabulary has the marks]
+    #[schemars(extend("x-value" = "NAME|FILE"))]
+    pub chat_template: Option<PathBuf>,
+    /// Answer to any model name, not only to its own.
+    #[schemars(extend("x-reload" = "live"))]
+    pub any_model_name: bool,
+}
+
+/// A model beside the first.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Further {
+    /// The name clients use.
+    #[garde(length(min = 1))]
+    pub name: String,
+    /// A file, a folder or a Hugging Face id.
+    #[garde(length(min = 1))]
+    pub source: String,
+    /// Longest sequence [default: as for the first model]
+    #[serde(default)]
+    #[garde(range(min = 1, max = 1 << 24))]
+    pub context: Option<usize>,
+    /// Positions of its KV cache [default: as for the first model]
+    #[serde(default)]
+    #[garde(range(min = 1, max = 1 << 26))]
+    pub kv_tokens: Option<usize>,
+    /// Sequences that run at once [default: as for the first model]
+    #[serde(default)]
+    #[garde(range(min = 1, max = 1 << 12))]
+    pub max_sequences: Option<usize>,
+    /// How long it stays in memory after its last answer [default: as demand.keep_alive says]
+    #[serde(default)]
+    pub keep_alive: Option<Stay>,
+}
+
+/// Models that come into memory when they are asked for, and how long they stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(default, deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Demand {
+    /// A further model that is loaded when a request first names it, once or several times.
+    #[garde(dive)]
+    #[schemars(extend("x-flag" = "lazy", "x-value" = "NAME=MODEL"))]
+    pub lazy: Vec<Further>,
+    /// Serve every model that was pulled (whinchat list), loaded when a request first names it.
+    pub pulled: bool,
+    /// Another name for a model that is served, or for a version as NAME@VERSION, once or several times.
+    #[garde(dive)]
+    #[schemars(extend("x-flag" = "model-alias", "x-value" = "ALIAS=NAME"))]
+    pub aliases: Vec<Alias>,
+    /// How long a model stays in memory after its last answer: 5m, 1h30m, a number of seconds, 0, or -1 for ever. It is loaded
+    /// again when it is asked for.
+    #[schemars(extend("x-reload" = "live"))]
+    pub keep_alive: Stay,
+    /// Do not let requests change how long models stay in memory (keep_alive in Ollama's API).
+    #[schemars(extend("x-reload" = "live"))]
+    pub keep_alive_fixed: bool,
+}
+
+impl Default for Demand {
+    fn default() -> Demand {
+        let keep_alive = Stay("-1".to_owned());
+        Demand { lazy: Vec::new(), pulled: false, aliases: Vec::new(), keep_alive, keep_alive_fixed: false }
+    }
+}
+
+/// Another name for a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Alias {
+    /// The name clients use.
+    #[garde(length(min = 1))]
+    pub alias: String,
+    /// The name of a model that is served.
+    #[garde(length(min = 1))]
+    pub model: String,
+}
+
+/// Whose sampling settings hold where nobody says anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum Whose {
+    #[allow(missing_docs, reason = "the name says it")]
+    #[serde(rename = "llama.cpp")]
+    LlamaCpp,
+    #[allow(missing_docs, reason = "the name says it")]
+    #[serde(rename = "openai")]
+    OpenAi,
+}
