@@ -35,6 +35,7 @@ const TABLE: &[Row] = &[
     Row { member: "answer", uses: Some(&["engine", "text"]), never: &[HTTP, ASYNC, FILES, MAPS, METRICS] },
     Row { member: "batch", uses: Some(&[]), never: &[HTTP, ASYNC, MAPS, METRICS, TEXT] },
     Row { member: "telemetry", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, TEXT] },
+    Row { member: "release", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT, THREADS] },
     Row { member: "serve", uses: Some(&["answer", "engine", "telemetry", "text"]), never: &[FILES, MAPS] },
     Row {
         member: "config",

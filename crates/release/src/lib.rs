@@ -1,0 +1,7 @@
+//! Which variant answers: routes over variants, releases in stages, experiments and shadows, and their verdicts.
+//!
+//! Everything here is a pure state machine. Events come in with their time; decisions and a journal come out. It knows no engine, no
+//! HTTP, no clock and no storage. What is random is a hash of who asks and of the experiment's salt, so the same units meet the same
+//! variants after a restart.
+
+pub mod stats;
