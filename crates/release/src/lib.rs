@@ -4,4 +4,11 @@
 //! HTTP, no clock and no storage. What is random is a hash of who asks and of the experiment's salt, so the same units meet the same
 //! variants after a restart.
 
+mod assign;
+mod route;
 pub mod stats;
+mod variant;
+
+pub use assign::{Unit, point};
+pub use route::{Balance, Choice, Ended, Policy, Problem, Request, Route, Sticky, Target, TargetStats};
+pub use variant::Variant;
