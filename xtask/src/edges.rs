@@ -60,7 +60,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cli", "xtask"]),
     ("memmap2", &["kernels", "model"]),
     ("tokenizers", &["text"]),
-    ("ureq", &["cli", "whinchat"]),
+    ("ureq", &["cli", "serve", "whinchat"]),
 ];
 
 /// Every edge of the workspace at `root` that the table does not have, and every one of the table that is missing.

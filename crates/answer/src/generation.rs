@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use engine::RequestId;
 use text::ToolDelta;
 
 use crate::choice::Choice;
@@ -103,6 +104,7 @@ pub struct Tally {
     clock: Clock,
     began: Duration,
     first: OnceLock<Duration>,
+    request: OnceLock<RequestId>,
 }
 
 impl Default for Tally {
@@ -114,7 +116,7 @@ impl Default for Tally {
 impl Tally {
     pub(crate) fn new(prompt: usize, clock: Clock) -> Tally {
         let (cached, generated) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally { prompt, cached, generated, began: clock(), clock, first: OnceLock::new() }
+        Tally { prompt, cached, generated, began: clock(), clock, first: OnceLock::new(), request: OnceLock::new() }
     }
 
     /// So many tokens of a prompt were found in the KV cache.
@@ -125,6 +127,17 @@ impl Tally {
     pub(crate) fn count(&self) {
         self.generated.fetch_add(1, Ordering::Relaxed);
         self.first.get_or_init(|| self.elapsed());
+    }
+
+    /// The engine knows its first prompt by this name.
+    pub(crate) fn submitted(&self, request: RequestId) {
+        // Only the first counts.
+        let _ = self.request.set(request);
+    }
+
+    /// The name that the engine knows the first prompt by; none before it is submitted.
+    pub fn request(&self) -> Option<RequestId> {
+        self.request.get().copied()
     }
 
     /// Tokens in the prompts.

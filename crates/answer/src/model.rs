@@ -59,7 +59,6 @@ pub struct LoadedModel {
     engine: EngineHandle,
     pub(crate) clock: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
-    ids: AtomicU64,
 }
 
 impl LoadedModel {
@@ -78,7 +77,7 @@ impl LoadedModel {
         let clock: Clock = Arc::new(clock);
         let engines = Arc::clone(&clock);
         let (engine, thread) = engine::spawn(executor, config, move || engines(), observer)?;
-        let (thread, ids) = (Mutex::new(Some(thread)), AtomicU64::new(0));
+        let thread = Mutex::new(Some(thread));
         Ok(LoadedModel {
             markers: markers(&info),
             constrainer: OnceLock::new(),
@@ -91,7 +90,6 @@ impl LoadedModel {
             engine,
             clock,
             thread,
-            ids,
         })
     }
 
@@ -116,11 +114,12 @@ impl LoadedModel {
         // A thread that panicked has ended too; the engine's liveness says so.
         thread.into_iter().for_each(|thread| drop(thread.join()));
     }
+}
 
-    /// A name for a request, never given before.
-    pub(crate) fn next_id(&self) -> RequestId {
-        RequestId(self.ids.fetch_add(1, Ordering::Relaxed))
-    }
+/// A name for a request, which no other request of the process has.
+pub(crate) fn next_id() -> RequestId {
+    static IDS: AtomicU64 = AtomicU64::new(0);
+    RequestId(IDS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Drop for LoadedModel {

@@ -11,6 +11,7 @@ use text::{
 
 use crate::choice::{Choice, Scored};
 use crate::mask::MaskMaker;
+use crate::model::next_id;
 use crate::pipeline::{Pipeline, Shown};
 use crate::queue::queue;
 use crate::steering;
@@ -283,6 +284,8 @@ impl<'a> Starter<'a> {
         let (params, stop) = (self.params.clone(), self.stop.clone());
         let continuations = sinks.into_iter().map(|sink| Continuation { sink, mask: self.mask(encoded) }).collect();
         let Service { priority, time_limit, tenant, cache_salt } = &self.ask.service;
+        let id = next_id();
+        self.tally.submitted(id);
         Ok(Request {
             params,
             stop,
@@ -291,7 +294,7 @@ impl<'a> Starter<'a> {
             tenant: tenant.as_deref().map(Arc::from),
             cache_salt: cache_salt.as_deref().map(Arc::from),
             prompt_logprobs: self.prompt_logprobs(),
-            ..Request::new(self.model.next_id(), prompt, continuations)
+            ..Request::new(id, prompt, continuations)
         })
     }
 

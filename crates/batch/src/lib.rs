@@ -1,4 +1,4 @@
-//! Files and batches of requests, kept in a SQLite database. What [`Store`] has said yes to survives the process: each change is
+//! Files and batches of requests, and the history of engines, kept in a SQLite database. What [`Store`] has said yes to survives the process: each change is
 //! one transaction, on the disk before the call returns.
 //!
 //! A batch is a file of requests, one on each line. Its lines are answered in any order; an answer is recorded once, whoever
@@ -10,6 +10,7 @@
 
 mod batches;
 mod files;
+mod points;
 mod schema;
 
 use std::path::Path;
@@ -19,6 +20,7 @@ use rusqlite::Connection;
 
 pub use batches::{Batch, Counts, Line, NewBatch, Outcome, Status};
 pub use files::{File, NewFile};
+pub use points::StoredPoint;
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -26,6 +26,13 @@ CREATE TABLE lines (
 PRAGMA user_version = 1;
 ";
 
+/// A table that came later, and that versions without it need not know.
+const POINTS: &str = "
+CREATE TABLE IF NOT EXISTS points (
+    engine TEXT NOT NULL, time INTEGER NOT NULL, measured TEXT NOT NULL, PRIMARY KEY (time, engine)
+) STRICT, WITHOUT ROWID;
+";
+
 /// A database that only this process uses.
 pub(crate) fn opened(path: &Path) -> Result<Connection> {
     let in_use = |error: rusqlite::Error| match error.sqlite_error_code() {
@@ -46,5 +53,6 @@ pub(crate) fn opened(path: &Path) -> Result<Connection> {
         VERSION => {}
         _ => return Err(StoreError::Newer(path.display().to_string())),
     }
+    connection.execute_batch(POINTS).map_err(in_use)?;
     Ok(connection)
 }

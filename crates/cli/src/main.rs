@@ -2,6 +2,7 @@
 
 mod cmd;
 mod eval;
+mod machine;
 mod sessions;
 mod simulate;
 mod terminal;

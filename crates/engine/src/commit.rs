@@ -16,6 +16,7 @@ impl<E: Executor> Engine<E> {
         match outcome {
             Ok(()) => {
                 self.scheduler.learn(ended.saturating_sub(started));
+                self.delivery.computed(started, ended, &self.scheduler);
                 self.advance(ended);
             }
             Err(error) => self.fail(&error),

@@ -25,7 +25,7 @@ pub fn spawn(
 ) -> std::io::Result<(EngineHandle, JoinHandle<()>)> {
     let (sender, commands) = unbounded();
     let room = Demand { continuations: config.max_queue, tokens: config.max_queue_tokens };
-    let shared = Arc::new(Shared::new(room, clock));
+    let shared = Arc::new(Shared::new((room, executor.limits().block_len), clock));
     let handle = EngineHandle::new(sender, Arc::clone(&shared));
     let engine = Engine::new(executor, config, observer);
     let mut driver = Driver {

@@ -123,6 +123,7 @@ impl Demand {
 pub(crate) struct Shared {
     /// What the queue takes.
     room: Demand,
+    block_len: usize,
     clock: Box<dyn Fn() -> Duration + Send + Sync>,
     /// A mutex because commands must not enter the channel after the thread has looked into it for the last time: who
     /// submits holds it from the look at `liveness` to the sending, for a few instructions.
@@ -214,6 +215,11 @@ impl EngineHandle {
         self.shared.room.tokens
     }
 
+    /// Positions in a block of the KV cache.
+    pub fn block_len(&self) -> usize {
+        self.shared.block_len
+    }
+
     /// Who runs and who waits: comes after the step that is computed now, or never if the engine has ended.
     pub fn view(&self) -> Receiver<EngineView> {
         let (sender, receiver) = bounded(1);
@@ -281,11 +287,15 @@ impl EngineHandle {
 }
 
 impl Shared {
-    pub(crate) fn new(room: Demand, clock: impl Fn() -> Duration + Send + Sync + 'static) -> Shared {
+    pub(crate) fn new(
+        (room, block_len): (Demand, usize),
+        clock: impl Fn() -> Duration + Send + Sync + 'static,
+    ) -> Shared {
         let (stats, pace) = (EngineStats::default(), Pace::default());
         let (sent, queued) = (Demand::default(), Demand::default());
         let state = State { liveness: Liveness::Running, sent, queued, stats, pace };
-        Shared { room, clock: Box::new(clock), state: Mutex::new(state), waking: AtomicBool::new(false) }
+        let (clock, state, waking) = (Box::new(clock), Mutex::new(state), AtomicBool::new(false));
+        Shared { room, block_len, clock, state, waking }
     }
 
     pub(crate) fn now(&self) -> Duration {

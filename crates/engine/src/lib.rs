@@ -19,6 +19,7 @@ mod mask;
 mod observer;
 mod pace;
 mod panics;
+mod phase;
 mod policy;
 mod refusals;
 mod report;
@@ -51,6 +52,7 @@ pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
+pub use phase::{Phase, PhaseKind};
 pub use policy::{Ageing, EarliestDeadline, FairShare, FirstCome, Load, Policy, PolicyName, ShortestPrefill};
 pub use report::{EngineStats, StateCounts, StepReport, TierCounts, Work};
 pub use request::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{FinishReason, Prediction, Priority, RequestId, StepReport};
+use crate::{FinishReason, Phase, Prediction, Priority, RequestId, StepReport};
 
 /// Hears what an engine does, on the engine's thread: it must not block. One that panics is dropped, and the engine goes
 /// on unobserved.
@@ -41,6 +41,8 @@ pub struct RequestRecord {
     pub tokens: TokenCounts,
     /// How often one of its sequences lost its blocks to others and was computed again.
     pub preemptions: usize,
+    /// What it went through from its start on, in the order in which it began.
+    pub phases: Vec<Phase>,
     /// Why each of its continuations ended, in the order in which they did.
     pub reasons: Vec<FinishReason>,
 }

@@ -4,13 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use answer::LoadedModel;
 use engine::Liveness;
-use telemetry::Metrics;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::configured::Told;
 use crate::models::{Models, Version};
 use crate::scheduling::Scheduling;
+use crate::watch::Watch;
 use crate::wire::Store;
 use crate::{Kind, Problem, SessionFiles};
 
@@ -38,7 +38,8 @@ pub struct App {
     pub(crate) open: TaskTracker,
     /// Tokenizing and parsing at once: more threads than cores would only take them from the engine.
     pub(crate) blocking: Arc<Semaphore>,
-    pub(crate) metrics: Metrics,
+    /// What is counted of engines and requests.
+    pub(crate) watch: Watch,
     /// Responses that are kept.
     pub(crate) responses: Arc<Store>,
     /// Files and batches; empty if none are kept.
@@ -61,7 +62,7 @@ impl App {
             told: Told::default(),
             open: TaskTracker::new(),
             blocking,
-            metrics: Metrics::default(),
+            watch: Watch::default(),
             responses,
             #[cfg(feature = "batches")]
             batches: OnceLock::new(),
@@ -71,9 +72,10 @@ impl App {
     }
 
     /// Keeps files and batches in `store`, and answers batches in the background, on the runtime that this is called on. Only the
-    /// first store counts.
+    /// first store counts. The history of what was measured is kept there too.
     #[cfg(feature = "batches")]
     pub fn keep_batches(self: &Arc<Self>, store: batch::Store) {
+        crate::watch::restore(self, &store);
         if self.batches.set(Arc::new(crate::wire::Batches::new(store))).is_ok() {
             tokio::spawn(crate::wire::work_on_batches(Arc::downgrade(self)));
         }

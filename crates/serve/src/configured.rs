@@ -61,7 +61,7 @@ impl App {
     /// Says at /health and /metrics how a configuration was taken that was written while the server runs.
     pub fn configured(&self, how: Configured) {
         let outcome = if how.invalid { "invalid" } else { "applied" };
-        self.metrics.reloads().ended(outcome, how.invalid, how.restart.len());
+        self.watch.reloads().ended(outcome, how.invalid, how.restart.len());
         *self.told.configured.write().unwrap_or_else(PoisonError::into_inner) = Some(how);
     }
 

@@ -6,13 +6,13 @@
 mod app;
 mod configured;
 pub mod http;
-mod metrics;
 mod models;
 mod problem;
 #[cfg_attr(feature = "parking-lot-scheduler", path = "scheduling/parking.rs")]
 #[cfg_attr(not(feature = "parking-lot-scheduler"), path = "scheduling/direct.rs")]
 mod scheduling;
 mod sessions;
+mod watch;
 mod wire;
 
 pub use app::{App, State};
@@ -22,4 +22,8 @@ pub use configured::{Bounds, Configured};
 pub use models::{KeepAlive, LoadError, LoadOrder, Loader};
 pub use problem::{Kind, Problem};
 pub use sessions::{SessionFile, SessionFiles};
+pub use telemetry::{Labels, Machine};
+#[cfg(feature = "otel")]
+pub use watch::Collector;
+pub use watch::Webhook;
 pub use wire::{Endpoint, parse_request_body};

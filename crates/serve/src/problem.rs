@@ -13,6 +13,8 @@ pub enum Kind {
     ModelNotFound,
     /// No response of this name is kept.
     ResponseNotFound,
+    /// No request of this name is remembered.
+    RequestNotFound,
     /// No file of this name is kept.
     FileNotFound,
     /// No batch of this name is kept.

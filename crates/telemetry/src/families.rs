@@ -22,6 +22,27 @@ pub(crate) struct Ended {
     pub(crate) finished_reason: String,
 }
 
+/// Of which model, and how large its KV cache is. The labels are vLLM's, whatever the device.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct CacheConfig {
+    pub(crate) model_name: String,
+    pub(crate) block_size: u64,
+    pub(crate) num_gpu_blocks: u64,
+}
+
+/// What program it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Build {
+    pub(crate) version: String,
+}
+
+/// Of which model, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Because {
+    pub(crate) model_name: String,
+    pub(crate) cause: String,
+}
+
 /// Of which model, and whether what was expected came `inside` or `outside` its bounds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Bounds {
@@ -41,6 +62,7 @@ pub(crate) struct Families {
     pub(crate) now: Gauges,
     pub(crate) counts: Counts,
     pub(crate) spread: Histograms,
+    pub(crate) build: Family<Build, Gauge>,
 }
 
 /// What models do now.
@@ -51,6 +73,8 @@ pub(crate) struct Gauges {
     pub(crate) kv_usage: Family<Of, Share>,
     pub(crate) states_used: Family<Of, Gauge>,
     pub(crate) states_kept: Family<Of, Gauge>,
+    pub(crate) cache: Family<CacheConfig, Gauge>,
+    pub(crate) anomalies: Family<Because, Gauge>,
 }
 
 /// What they did.
@@ -73,11 +97,20 @@ pub(crate) struct Histograms {
     pub(crate) per_token: Times,
     pub(crate) end_to_end: Times,
     pub(crate) queue: Times,
+    pub(crate) phases: Phases,
     pub(crate) step_seconds: Times,
     pub(crate) prompt: Times,
     pub(crate) generation: Times,
     pub(crate) iteration_tokens: Times,
     pub(crate) prediction_error: Times,
+}
+
+/// How long requests were in their phases.
+#[derive(Clone)]
+pub(crate) struct Phases {
+    pub(crate) prefill: Times,
+    pub(crate) decode: Times,
+    pub(crate) inference: Times,
 }
 
 impl Default for Histograms {
@@ -93,6 +126,7 @@ impl Default for Histograms {
             per_token: family(short),
             end_to_end: family(long),
             queue: family(long),
+            phases: Phases { prefill: family(long), decode: family(long), inference: family(long) },
             step_seconds: family(short),
             prompt: family(sizes),
             generation: family(sizes),
@@ -123,6 +157,7 @@ impl Families {
         add(registry, "kv_cache_usage_perc", "Share of the KV cache in use, 0 to 1", &self.now.kv_usage);
         add(registry, "recurrent_states_used", "States of recurrent layers of sequences that run (not vLLM's)", &self.now.states_used);
         add(registry, "recurrent_states_kept", "States of recurrent layers kept for later requests (not vLLM's)", &self.now.states_kept);
+        add(registry, "cache_config_info", "Positions in a block of the KV cache, and blocks in all, as labels", &self.now.cache);
         add(registry, "prompt_tokens", "Tokens of prompts", &self.counts.prompt_tokens);
         add(registry, "generation_tokens", "Tokens generated", &self.counts.generation_tokens);
         add(registry, "prefix_cache_queries", "Tokens of prompts that were looked for in the KV cache", &self.counts.prefix_queries);
@@ -134,12 +169,17 @@ impl Families {
         add(registry, "request_time_per_output_token_seconds", "Between two tokens, averaged over a request", &self.spread.per_token);
         add(registry, "e2e_request_latency_seconds", "From a request's coming to its last token", &self.spread.end_to_end);
         add(registry, "request_queue_time_seconds", "From a request's coming to its start", &self.spread.queue);
+        add(registry, "request_prefill_time_seconds", "From a request's start to its first token", &self.spread.phases.prefill);
+        add(registry, "request_decode_time_seconds", "From a request's first token to its last", &self.spread.phases.decode);
+        add(registry, "request_inference_time_seconds", "From a request's start to its last token", &self.spread.phases.inference);
         add(registry, "step_seconds", "Of a step of the engine (not vLLM's)", &self.spread.step_seconds);
         add(registry, "request_prompt_tokens", "Tokens of a request's prompt", &self.spread.prompt);
         add(registry, "request_generation_tokens", "Tokens of a request's answers", &self.spread.generation);
         add(registry, "iteration_tokens_total", "Rows of a step", &self.spread.iteration_tokens);
         add(registry, "first_token_prediction_error", "By which share of it first tokens were foretold wrongly (not vLLM's)", &self.spread.prediction_error);
         add(registry, "first_token_predictions", "First tokens inside and outside the bounds that nine in ten keep (not vLLM's)", &self.counts.predictions);
+        registry.register("whinchat_build_info", "The version, as a label", self.build.clone());
+        registry.register("whinchat_anomalies", "What is unusual now, by its cause", self.now.anomalies.clone());
     }
 }
 

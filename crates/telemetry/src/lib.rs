@@ -1,226 +1,46 @@
-//! What happened, as numbers: counts and times of each model, and their text for Prometheus.
+//! What happened, as numbers: counts and times of each engine in sliding windows and over a day, requests one by one, and the
+//! metrics that Prometheus reads.
 //!
 //! Architecture invariant: this crate knows nothing of engines, HTTP and clocks. Whoever observes an engine says what happened
-//! and how long it took.
+//! and how long it took; time is passed in, counted from the moment at which the process began to count.
 
+mod anomaly;
+mod detect;
+mod engine;
+mod events;
 mod families;
+mod fit;
+mod flow;
+mod history;
+mod labels;
+mod loads;
+mod machine;
+mod predict;
+mod process;
+mod prometheus;
+mod recommend;
 mod reloads;
+mod requests;
+mod sketch;
+mod snapshot;
+mod totals;
+mod window;
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::Registry;
-
-use families::{Bounds, Ended, Families, Gauges, Histograms, Of};
+pub use anomaly::{Anomaly, Cause, Evidence, Symptom};
+pub use engine::EngineTelemetry;
+pub use events::{Foretold, Left, Pulse, Record, Request, Step};
+pub use flow::{Flow, Span, Stage, Trace};
+pub use history::{COLUMNS, History, KEPT as POINTS_KEPT, Point, STEP as POINT_SECONDS};
+pub use labels::Labels;
+pub use machine::Machine;
+pub use predict::{Forecast, Interval, Question};
+pub use process::{Telemetry, Ticked};
+pub use prometheus::{Metrics, ModelMetrics, Now};
+pub use recommend::{Gain, Recommendation};
 pub use reloads::Reloads;
-
-/// The metrics of a process. Names and meanings are those of vLLM, so that its dashboards and gateways work.
-pub struct Metrics {
-    registry: Mutex<Registry>,
-    families: Families,
-    reloads: Reloads,
-}
-
-/// The metrics of one model. Clones are of the same.
-#[derive(Clone)]
-pub struct ModelMetrics {
-    labels: Of,
-    families: Families,
-    steps: Arc<Steps>,
-}
-
-/// What every step changes, looked up once.
-struct Steps {
-    prompt: Counter,
-    generated: Counter,
-    queries: Counter,
-    hits: Counter,
-    preemptions: Counter,
-    rows: Histogram,
-    seconds: Histogram,
-    between: Histogram,
-}
-
-/// A step of an engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Step {
-    /// Rows of prompts.
-    pub prefill_rows: usize,
-    /// Rows that decoded.
-    pub decode_rows: usize,
-    /// Tokens of prompts that were found in the KV cache.
-    pub found: usize,
-    /// Tokens chosen.
-    pub tokens: usize,
-    /// Sequences that lost their blocks.
-    pub preempted: usize,
-    /// How long it took.
-    pub took: Duration,
-    /// Since the step before ended, of an engine that was busy between.
-    pub since_last: Option<Duration>,
-}
-
-/// A request that has ended. Times are since it was submitted; `None` for what never happened.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Request {
-    /// In the queue.
-    pub queued: Option<Duration>,
-    /// To its first token.
-    pub first_token: Option<Duration>,
-    /// To its last token.
-    pub last_token: Option<Duration>,
-    /// Tokens of its prompt.
-    pub prompt: usize,
-    /// Tokens generated.
-    pub generated: usize,
-    /// Answers to it.
-    pub answers: usize,
-    /// Why it ended: `stop`, `length`, `abort`, `timeout` or `error`.
-    pub reason: &'static str,
-    /// When its first token was expected.
-    pub foretold: Option<Foretold>,
-}
-
-/// When a first token was expected, and between which bounds nine in ten times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Foretold {
-    /// Not before.
-    pub least: Duration,
-    /// Most likely.
-    pub likely: Duration,
-    /// Not after.
-    pub most: Duration,
-}
-
-/// What a model does at this moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Now {
-    /// Sequences running.
-    pub running: usize,
-    /// Requests waiting.
-    pub waiting: usize,
-    /// Share of the KV cache in use.
-    pub kv_usage: f64,
-    /// States of recurrent layers: of sequences, and kept for later ones.
-    pub states: [usize; 2],
-}
-
-impl Default for Metrics {
-    fn default() -> Metrics {
-        let (mut registry, families) = (Registry::default(), Families::default());
-        let reloads = Reloads::default();
-        families.register(&mut registry);
-        reloads.register(&mut registry);
-        Metrics { registry: Mutex::new(registry), families, reloads }
-    }
-}
-
-impl Metrics {
-    /// Those of the model of this name.
-    pub fn model(&self, name: &str) -> ModelMetrics {
-        let labels = Of { model_name: name.to_owned() };
-        let Families { counts, spread, .. } = &self.families;
-        let steps = Steps {
-            prompt: counts.prompt_tokens.get_or_create(&labels).clone(),
-            generated: counts.generation_tokens.get_or_create(&labels).clone(),
-            queries: counts.prefix_queries.get_or_create(&labels).clone(),
-            hits: counts.prefix_hits.get_or_create(&labels).clone(),
-            preemptions: counts.preemptions.get_or_create(&labels).clone(),
-            rows: spread.iteration_tokens.get_or_create(&labels).clone(),
-            seconds: spread.step_seconds.get_or_create(&labels).clone(),
-            between: spread.inter_token.get_or_create(&labels).clone(),
-        };
-        ModelMetrics { labels, families: self.families.clone(), steps: Arc::new(steps) }
-    }
-
-    /// Those of the configuration.
-    pub fn reloads(&self) -> &Reloads {
-        &self.reloads
-    }
-
-    /// Forgets what a model does now: it is gone. Its counts stay.
-    pub fn gone(&self, name: &str) {
-        let labels = Of { model_name: name.to_owned() };
-        let Gauges { running, waiting, kv_usage, states_used, states_kept } = &self.families.now;
-        for gauge in [running, waiting, states_used, states_kept] {
-            gauge.remove(&labels);
-        }
-        kv_usage.remove(&labels);
-    }
-
-    /// All of them as text, in the form of OpenMetrics 1.0.
-    pub fn render(&self) -> String {
-        let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
-        // Writing into a string cannot fail.
-        let _ = encode(&mut text, &registry);
-        text
-    }
-}
-
-impl ModelMetrics {
-    /// A step has ended.
-    pub fn step(&self, step: &Step) {
-        let (Steps { rows, seconds, between, .. }, computed) = (&*self.steps, step.prefill_rows + step.decode_rows);
-        self.steps.prompt.inc_by((step.prefill_rows + step.found) as u64);
-        self.steps.generated.inc_by(step.tokens as u64);
-        self.steps.queries.inc_by((step.prefill_rows + step.found) as u64);
-        self.steps.hits.inc_by(step.found as u64);
-        self.steps.preemptions.inc_by(step.preempted as u64);
-        if computed == 0 {
-            return;
-        }
-        rows.observe(computed as f64);
-        seconds.observe(step.took.as_secs_f64());
-        let gap = step.since_last.unwrap_or(step.took).as_secs_f64();
-        (0..step.decode_rows).for_each(|_| between.observe(gap));
-    }
-
-    /// A request has ended.
-    pub fn ended(&self, request: &Request) {
-        let Histograms { queue, first_token, end_to_end, per_token, prompt, generation, .. } = &self.families.spread;
-        let ended = Ended { model_name: self.labels.model_name.clone(), finished_reason: request.reason.to_owned() };
-        self.families.counts.success.get_or_create(&ended).inc();
-        let observe = |family: &families::Times, time: Option<Duration>| {
-            if let Some(time) = time {
-                family.get_or_create(&self.labels).observe(time.as_secs_f64());
-            }
-        };
-        observe(queue, request.queued);
-        observe(first_token, request.first_token);
-        observe(end_to_end, request.last_token);
-        if let (Some(foretold), Some(first)) = (request.foretold, request.first_token) {
-            self.foretold(foretold, first);
-        }
-        let each = request.generated / request.answers.max(1);
-        if let (Some(first), Some(last), 2..) = (request.first_token, request.last_token, each) {
-            observe(per_token, Some(last.saturating_sub(first).div_f64((each - 1) as f64)));
-        }
-        prompt.get_or_create(&self.labels).observe(request.prompt as f64);
-        generation.get_or_create(&self.labels).observe(request.generated as f64);
-    }
-
-    fn foretold(&self, Foretold { least, likely, most }: Foretold, first: Duration) {
-        let bounds = if (least..=most).contains(&first) { "inside" } else { "outside" };
-        let error = (likely.as_secs_f64() - first.as_secs_f64()).abs() / first.as_secs_f64().max(f64::MIN_POSITIVE);
-        self.families.spread.prediction_error.get_or_create(&self.labels).observe(error);
-        let labels = Bounds { model_name: self.labels.model_name.clone(), bounds: bounds.to_owned() };
-        self.families.counts.predictions.get_or_create(&labels).inc();
-    }
-
-    /// What it does now.
-    pub fn now(&self, now: Now) {
-        let Gauges { running, waiting, kv_usage, states_used, states_kept } = &self.families.now;
-        let [used, kept] = now.states;
-        for (gauge, count) in [(running, now.running), (waiting, now.waiting), (states_used, used), (states_kept, kept)]
-        {
-            gauge.get_or_create(&self.labels).set(count as i64);
-        }
-        let gauge: Gauge<f64, _> = kv_usage.get_or_create(&self.labels).clone();
-        gauge.set(now.kv_usage);
-    }
-}
+pub use sketch::Sketch;
+pub use snapshot::{
+    Accuracy, Beside, Correlation, EngineView, Foreseen, Gauges, KvGauges, Outcomes, Predictions, Quantiles,
+    RequestWindow, SeriesView, Snapshot, StepTotals, StepWindow, Tokens,
+};
+pub use window::WINDOWS;

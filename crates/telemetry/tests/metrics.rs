@@ -1,5 +1,6 @@
 //! What is said of steps and requests, and that the page names every metric.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use telemetry::{Foretold, Metrics, Now, Request, Step};
@@ -66,6 +67,10 @@ fn what_happened_is_told() {
     for reason in ["stop", "abort"] {
         assert_eq!(value(&format!(r#"request_success_total{{model_name="a \"b\"",finished_reason="{reason}"}}"#)), 1.0);
     }
+    metrics.anomalies([("m", "surge"), ("m", "surge")].into_iter());
+    assert!(metrics.render().contains("whinchat_anomalies{model_name=\"m\",cause=\"surge\"} 2\n"));
+    metrics.anomalies(std::iter::empty());
+    assert!(!metrics.render().contains("whinchat_anomalies{"), "nothing is unusual any more");
     metrics.gone("a \"b\"");
     assert!(!metrics.render().contains("num_requests_running{"), "a model that is gone does nothing");
 }
@@ -81,11 +86,38 @@ fn the_page_names_every_metric() {
     let (reason, zero) = ("stop", Duration::ZERO);
     let foretold = Some(Foretold { least: zero, likely: zero, most: zero });
     model.ended(&Request { queued, first_token, last_token, prompt: 1, generated: 3, answers: 1, reason, foretold });
-    let text = metrics.render();
-    let types: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-    assert!(types.len() > 15, "{text}");
-    for (name, kind) in types {
-        let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
-        assert!(page.contains(&format!("| `{name}` | {kind} |")), "docs/metrics.md lacks {name}, a {kind}");
+    model.step(&Step { decode_rows: 1, ..Step::default() });
+    model.cache(1, 16);
+    metrics.build("1");
+    metrics.reloads().ended("applied", false, 0);
+    metrics.anomalies([("m", "device_slow")].into_iter());
+    let text = metrics.render_classic();
+    let all = |what: &str| -> BTreeMap<&str, &str> {
+        text.lines().filter_map(|line| line.strip_prefix(what)?.split_once(' ')).collect()
+    };
+    let (kinds, meanings) = (all("# TYPE "), all("# HELP "));
+    let row =
+        |(name, kind): (&&str, &&str)| format!("| `{name}` | {kind} | {} |", meanings[name].trim_end_matches('.'));
+    let mut rows: Vec<_> = kinds.iter().map(row).collect();
+    assert!(rows.len() > 25, "{text}");
+    let mut found: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
+    (rows.sort(), found.sort());
+    assert_eq!(rows, found, "docs/metrics.md must have these rows:\n{}", rows.join("\n"));
+}
+
+#[test]
+fn the_dashboard_of_grafana_asks_for_metrics_that_there_are() {
+    let folder = env!("CARGO_MANIFEST_DIR");
+    let read = |name: &str| std::fs::read_to_string(format!("{folder}/../../{name}")).expect("a file");
+    let (dashboard, page) = (read("deploy/grafana.json"), read("docs/metrics.md"));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, ':' | '_');
+    let names =
+        dashboard.split(|c| !is_name(c)).filter(|word| word.starts_with("vllm:") || word.starts_with("whinchat_"));
+    let mut asked = 0;
+    for name in names {
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(page.contains(&format!("| `{family}` |")), "there is no {name}");
+        asked += 1;
     }
+    assert!(asked > 20, "{asked}");
 }

@@ -77,6 +77,7 @@ impl Server {
     async fn listen_and_serve(self, app: Arc<App>, live: Live) -> anyhow::Result<()> {
         let options = self.options()?;
         let mut listening = Listening::on(&self.config.network.listen).await?;
+        app.measure_machine(crate::machine::probe());
         self.keep(&app)?;
         let cut_off = stop_signals(2);
         reload::tell(&app, &self.config);

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::phase;
 use crate::scheduler::ensure;
-use crate::{FinishReason, Prediction, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts};
+use crate::{
+    FinishReason, Phase, PhaseKind, Prediction, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts,
+};
 
 /// Requests under way, by the name of their first continuation, and those that have ended.
 #[derive(Default)]
@@ -47,6 +50,7 @@ impl Ledger {
             predicted: None,
             tokens: TokenCounts { prompt, ..TokenCounts::default() },
             preemptions: 0,
+            phases: Vec::new(),
             reasons: Vec::with_capacity(left),
         };
         if left > 0 {
@@ -75,7 +79,17 @@ impl Ledger {
     }
 
     pub(super) fn preempted(&mut self, key: SequenceId) {
-        self.change(key, |record| record.preemptions += 1);
+        self.change(key, |record| {
+            record.preemptions += 1;
+            let since = record.phases.last().map_or(record.times.arrived, |phase| phase.ended);
+            let kind = PhaseKind::Preempted;
+            phase::add(&mut record.phases, Phase { kind, started: since, ended: since, rows: 0 });
+        });
+    }
+
+    /// A step has computed something for it.
+    pub(super) fn computed(&mut self, key: SequenceId, step: Phase) {
+        self.change(key, |record| phase::add(&mut record.phases, step));
     }
 
     /// Its prompt is computed; so many of its tokens were found in the cache. Of several groups of continuations the first

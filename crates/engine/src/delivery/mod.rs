@@ -22,8 +22,8 @@ use crate::executor::Spread;
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
-    Arrival, Contents, Continuation, FinishReason, Prediction, Request, RequestId, SampledToken, Scheduler, SequenceId,
-    TokenSink,
+    Arrival, Contents, Continuation, FinishReason, Phase, PhaseKind, Prediction, Request, RequestId, SampledToken,
+    Scheduler, SequenceId, TokenSink,
 };
 
 /// A continuation's next token, or why none can be chosen.
@@ -143,6 +143,16 @@ impl Delivery {
     pub(crate) fn preempted(&mut self, sequences: &[SequenceId]) {
         for id in sequences {
             self.ledger.preempted(self.streams[id].spec.key);
+        }
+    }
+
+    /// Takes note of what the step between these times has computed.
+    pub(crate) fn computed(&mut self, started: Duration, ended: Duration, scheduler: &Scheduler) {
+        for sequence in scheduler.batch() {
+            let answers = sequence.generated() > 0 && sequence.cached() >= sequence.arrival().prompt;
+            let kind = if answers { PhaseKind::Decode } else { PhaseKind::Prefill };
+            let key = self.streams[&sequence.id()].spec.key;
+            self.ledger.computed(key, Phase { kind, started, ended, rows: sequence.rows() });
         }
     }
 

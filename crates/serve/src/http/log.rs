@@ -7,12 +7,13 @@ use std::time::Instant;
 
 use answer::Tally;
 use axum::extract::{Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body;
+use super::context::Context;
 use crate::App;
 use crate::app::State as AppState;
 
@@ -21,20 +22,19 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
     let tokens = Tokens::default();
     request.extensions_mut().insert(tokens.clone());
     let mut entry = Entry {
-        id: unique("req"),
+        context: Context::of(request.headers()),
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         began: Instant::now(),
         status: None,
         tokens,
+        app: Arc::clone(&app),
         _open: app.open.token(),
     };
     let mut response = next.run(request).await;
     entry.status = Some(response.status());
     let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&entry.id) {
-        headers.insert(HeaderName::from_static("x-request-id"), id);
-    }
+    entry.context.tell(headers);
     if app.state() == AppState::Draining {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -61,22 +61,27 @@ pub(super) fn unique(prefix: &str) -> String {
 
 /// A request; logged when dropped, so that none is missed.
 struct Entry {
-    id: String,
+    context: Context,
     method: Method,
     path: String,
     began: Instant,
     status: Option<StatusCode>,
     tokens: Tokens,
+    app: Arc<App>,
     _open: TaskTrackerToken,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let (prompt, generated) = self.tokens.0.get().map_or((0, 0), |tally| (tally.prompt(), tally.generated()));
-        let Entry { id, method, path, .. } = self;
+        let Entry { context, method, path, .. } = &*self;
+        let Context { id, trace, .. } = context;
+        if let Some(request) = self.tokens.0.get().and_then(|tally| tally.request()) {
+            self.app.watch.sent(request.0, id, context.trace(path));
+        }
         let ms = self.began.elapsed().as_millis();
         // As nginx writes it: the client has gone before there was an answer.
         let status = self.status.map_or(499, |status| status.as_u16());
-        tracing::info!(id, %method, path, status, prompt, generated, ms, "request");
+        tracing::info!(id, trace = format_args!("{trace:032x}"), %method, path, status, prompt, generated, ms, "request");
     }
 }

@@ -3,6 +3,7 @@
 mod access;
 pub(crate) mod body;
 mod connection;
+pub(crate) mod context;
 mod hints;
 mod listener;
 mod live;
@@ -27,7 +28,7 @@ pub(crate) use self::access::is_local;
 pub use self::listener::Listener;
 pub use self::live::{Live, Setter};
 pub use self::settings::Settings;
-use crate::{App, models};
+use crate::{App, models, watch};
 
 /// After the grace: how long to wait for bytes on their way.
 const LINGER: Duration = Duration::from_secs(1);
@@ -49,6 +50,7 @@ pub async fn serve(
     settings: impl Into<Live>,
 ) -> std::io::Result<()> {
     let closing = CancellationToken::new();
+    let _seconds = AbortOnDropHandle::new(tokio::spawn(watch::run(Arc::downgrade(&app))));
     let mut connections = JoinSet::new();
     let settings = settings.into();
     let entrance = listener::Entrance {

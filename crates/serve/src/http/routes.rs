@@ -11,17 +11,18 @@ use serde_json::{Map, Value, json};
 
 use super::{access, hints, log, page};
 use crate::app::State as AppState;
-use crate::{App, Kind, Problem, metrics, wire};
+use crate::{App, Kind, Problem, watch, wire};
 
 /// All routes.
 pub(super) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/health", get(health))
-        .route("/metrics", get(metrics::metrics))
+        .merge(watch::routes())
         .merge(wire::routes())
         .merge(page::routes())
         .fallback(hints::unknown_url)
         .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(app.clone(), watch::tell_load))
         .layer(middleware::from_fn(access::guard))
         .layer(middleware::from_fn_with_state(app.clone(), log::requests))
         .with_state(app)

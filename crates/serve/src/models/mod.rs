@@ -123,7 +123,7 @@ impl App {
         let model = resident.model();
         let name = &model.info.name;
         if self.models.read().residents().all(|other| other.model().info.name != *name) {
-            self.metrics.gone(name);
+            self.watch.gone(name);
         }
         model.engine().drain();
         Arc::clone(model)

@@ -17,6 +17,8 @@ mod metrics;
 mod model;
 mod models;
 mod ollama;
+#[cfg(feature = "otel")]
+mod otlp;
 mod page;
 mod python;
 mod rank;
@@ -27,6 +29,7 @@ mod streams;
 mod structured;
 mod support;
 mod swaps;
+mod telemetry;
 mod tokens;
 mod tools;
 mod versions;

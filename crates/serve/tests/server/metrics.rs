@@ -3,6 +3,7 @@
 use serde_json::json;
 use text::Dialect;
 
+use crate::client::Client;
 use crate::model::Scripted;
 use crate::support::{Server, completion, observed};
 
@@ -22,9 +23,15 @@ async fn models_are_counted() {
         tokio::task::yield_now().await;
     }
     let answer = server.get("/metrics").await;
-    assert!(answer.head.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    assert_eq!(answer.head.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let text = String::from_utf8(answer.body).expect("text");
-    assert!(text.ends_with("# EOF\n"), "{text}");
+    assert!(text.contains("# TYPE vllm:prompt_tokens_total counter\n") && !text.contains("# EOF"), "{text}");
+    let mut client = Client::connect(server.address).await;
+    client.write(b"GET /metrics HTTP/1.1\r\nhost: localhost\r\naccept: application/openmetrics-text\r\n\r\n").await;
+    let open = client.answer().await;
+    assert!(open.head.header("content-type").is_some_and(|kind| kind.starts_with("application/openmetrics-text")));
+    let open = String::from_utf8(open.body).expect("text");
+    assert!(open.contains("# TYPE vllm:prompt_tokens counter\n") && open.ends_with("# EOF\n"), "{open}");
     for line in [
         r#"vllm:num_requests_running{model_name="m"} 0"#,
         r#"vllm:num_requests_waiting{model_name="tiny"} 0"#,
@@ -39,6 +46,9 @@ async fn models_are_counted() {
         r#"vllm:inter_token_latency_seconds_count{model_name="m"} 8"#,
         r#"vllm:request_generation_tokens_sum{model_name="m"} 10.0"#,
         r#"vllm:request_prompt_tokens_count{model_name="m"} 2"#,
+        r#"vllm:request_prefill_time_seconds_count{model_name="m"} 2"#,
+        r#"vllm:cache_config_info{model_name="m",block_size="16",num_gpu_blocks="4096"} 1"#,
+        concat!("whinchat_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
     }

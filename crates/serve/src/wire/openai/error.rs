@@ -35,6 +35,7 @@ fn row(kind: Kind) -> Row {
         Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
         Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),
         Kind::ResponseNotFound          => (StatusCode::NOT_FOUND, ASKED, "response_not_found", None),
+        Kind::RequestNotFound           => (StatusCode::NOT_FOUND, ASKED, "request_not_found", None),
         Kind::FileNotFound              => (StatusCode::NOT_FOUND, ASKED, "file_not_found", None),
         Kind::BatchNotFound             => (StatusCode::NOT_FOUND, ASKED, "batch_not_found", None),
         Kind::ForeignHost               => (StatusCode::FORBIDDEN, ASKED, "host_not_allowed", None),

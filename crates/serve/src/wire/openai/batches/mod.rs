@@ -32,6 +32,11 @@ impl Batches {
     pub(crate) fn new(store: Store) -> Batches {
         Batches { store, wake: Arc::default() }
     }
+
+    /// What is kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
 }
 
 impl Drop for Batches {
