@@ -1,8 +1,13 @@
-# Ollama's official Python client against a running server: ollama_client.py BASE_URL [MODEL]. Any model with a chat template
-# will do. Exits with an error at the first thing that is not as it should be.
+# Ollama's official Python client against a running server, in all its methods that the server has: ollama_client.py BASE_URL
+# [MODEL]. Any model with a chat template will do. Exits with an error at the first thing that is not as it should be.
+import asyncio
+import json
 import sys
 
 import ollama
+from ollama import _types
+
+from fields import check_fields
 
 MESSAGES = [{"role": "user", "content": "Tell me a story."}]
 OPTIONS = {"temperature": 0, "num_predict": 8, "num_ctx": 4096, "repeat_last_n": 64}
@@ -25,11 +30,47 @@ def main(base_url, model=None):
     assert model in [entry.model for entry in client.ps().models]
     shown = client.show(model)
     assert "completion" in shown.capabilities and shown.modelinfo["general.architecture"], shown
+    for endpoint, params in FIELDS:
+        check_fields(endpoint, params.model_fields)
     check_chats(client, model)
     check_completions(client, model)
+    check_formats(client, model)
     check_embeddings(client, model)
     check_errors(client, model)
+    asyncio.run(check_async(base_url, model))
     print("ok")
+
+
+FIELDS = [
+    ("POST /api/chat", _types.ChatRequest),
+    ("POST /api/chat, in `messages`", ollama.Message),
+    ("POST /api/generate", _types.GenerateRequest),
+    ("POST /api/chat and POST /api/generate, in `options`", ollama.Options),
+    ("POST /api/embed", _types.EmbedRequest),
+    ("POST /api/embeddings", _types.EmbeddingsRequest),
+    ("POST /api/show", _types.ShowRequest),
+]
+
+
+def check_formats(client, model):
+    schema = {"type": "object", "properties": {"right": {"type": "boolean"}}, "required": ["right"]}
+    schema["additionalProperties"] = False
+    options = {**OPTIONS, "num_predict": -1}
+    said = client.chat(model=model, messages=MESSAGES, format=schema, options=options, think=False)
+    assert isinstance(json.loads(said.message.content)["right"], bool), said
+    said = client.generate(model=model, prompt="Is it?", format=schema, options=options, think=False)
+    assert isinstance(json.loads(said.response)["right"], bool), said
+    assert client.generate(model=model, prompt="", keep_alive="5m").done_reason == "load"
+
+
+async def check_async(base_url, model):
+    """The asynchronous client, several requests at once."""
+    client = ollama.AsyncClient(host=base_url, timeout=120)
+    ask = dict(model=model, messages=MESSAGES, options=OPTIONS)
+    whole = await asyncio.gather(*(client.chat(**ask) for _ in range(8)))
+    parts = [part.message.content async for part in await client.chat(**ask, stream=True)]
+    assert {answer.message.content for answer in whole} == {"".join(parts)}, (whole, parts)
+    assert (await client.embed(model=model, input="One bird.", truncate=True)).embeddings
 
 
 def check_chats(client, model):

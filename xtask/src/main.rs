@@ -16,8 +16,8 @@ enum Task {
     Tidy,
     /// Check who depends on whom against the table in xtask/src/edges.rs.
     Edges,
-    /// Write docs/man and docs/cli.md, the help of every command, from the program, docs/models.md from the table of architectures, and
-    /// docs/configuration.md with its schema from the settings.
+    /// Write docs/man and docs/cli.md, the help of every command, from the program, docs/models.md from the table of architectures,
+    /// docs/fields.md from that of fields, and docs/configuration.md with its schema from the settings.
     Docs,
     /// Run the Python scripts in xtask/goldens that write the fixtures (see its README).
     Goldens {

@@ -98,6 +98,8 @@ pub struct NewBatch<'a> {
     pub created: i64,
     /// When its time is up.
     pub expires: i64,
+    /// After how many seconds the files of its answers are to be forgotten, if ever.
+    pub output_expires: Option<i64>,
     /// Its lines in order, as `custom_id` and body; or why the file cannot be used.
     pub lines: std::result::Result<&'a [(String, String)], &'a str>,
 }
@@ -138,11 +140,11 @@ impl Store {
             Ok(_) => (Status::InProgress, None),
             Err(_) => (Status::Failed, Some(batch.created)),
         };
-        let NewBatch { id, endpoint, input, metadata, created, expires, lines } = batch;
+        let NewBatch { id, endpoint, input, metadata, created, expires, output_expires, lines } = batch;
         transaction.execute(
-            "INSERT INTO batches (id, endpoint, input, metadata, status, created, expires, ended, problem)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![id, endpoint, input, metadata, status.name(), created, expires, ended, lines.err()],
+            "INSERT INTO batches (id, endpoint, input, metadata, status, created, expires, output_expires, ended, problem)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+            params![id, endpoint, input, metadata, status.name(), created, expires, output_expires, ended, lines.err()],
         )?;
         let insert = "INSERT INTO lines (batch, line, custom_id, body) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = transaction.prepare(insert)?;
@@ -238,13 +240,14 @@ impl Store {
     ) -> Result<()> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        let open = "SELECT 1 FROM batches WHERE id = ?1 AND status IN ('in_progress', 'cancelling')";
-        if transaction.query_row(open, [id], |_| Ok(())).optional()?.is_none() {
+        let open = "SELECT output_expires FROM batches WHERE id = ?1 AND status IN ('in_progress', 'cancelling')";
+        let Some(stays) = transaction.query_row(open, [id], |row| row.get::<_, Option<i64>>(0)).optional()? else {
             return Ok(());
-        }
+        };
+        let expires = stays.map(|stays| now.saturating_add(stays));
         fill(&transaction, id, missing)?;
-        let output = written(&transaction, (id, true), (output, now))?.then_some(output);
-        let errors = written(&transaction, (id, false), (errors, now))?.then_some(errors);
+        let output = written(&transaction, (id, true), (output, now, expires))?.then_some(output);
+        let errors = written(&transaction, (id, false), (errors, now, expires))?.then_some(errors);
         transaction.execute(
             "UPDATE batches SET status = ?2, ended = ?3, output = ?4, errors = ?5 WHERE id = ?1",
             params![id, status.name(), now, output, errors],
@@ -269,7 +272,11 @@ fn fill(connection: &Connection, batch: &str, missing: impl Fn(&str) -> String) 
 
 /// Writes the answers of lines that succeeded, or of those that did not, into a file, in the order of the lines; says whether
 /// there are any.
-fn written(connection: &Connection, (batch, succeeded): (&str, bool), (id, created): (&str, i64)) -> Result<bool> {
+fn written(
+    connection: &Connection,
+    (batch, succeeded): (&str, bool),
+    (id, created, expires): (&str, i64, Option<i64>),
+) -> Result<bool> {
     let mut answers =
         connection.prepare("SELECT answer FROM lines WHERE batch = ?1 AND succeeded = ?2 ORDER BY line")?;
     let mut answers = answers.query(params![batch, succeeded])?;
@@ -282,7 +289,8 @@ fn written(connection: &Connection, (batch, succeeded): (&str, bool), (id, creat
         return Ok(false);
     }
     let name = format!("{batch}_{}.jsonl", if succeeded { "output" } else { "error" });
-    files::insert(connection, &NewFile { id, name: &name, purpose: "batch_output", created, content: &content })?;
+    let file = NewFile { id, name: &name, purpose: "batch_output", created, expires, content: &content };
+    files::insert(connection, &file)?;
     Ok(true)
 }
 

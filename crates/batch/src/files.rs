@@ -15,6 +15,8 @@ pub struct File {
     pub purpose: String,
     /// When it came.
     pub created: i64,
+    /// When it is forgotten, if ever.
+    pub expires: Option<i64>,
     /// Its length.
     pub bytes: i64,
 }
@@ -30,11 +32,13 @@ pub struct NewFile<'a> {
     pub purpose: &'a str,
     /// When it came.
     pub created: i64,
+    /// When it is to be forgotten, if ever.
+    pub expires: Option<i64>,
     /// What is in it.
     pub content: &'a [u8],
 }
 
-const FILE: &str = "SELECT id, name, purpose, created, length(content) FROM files";
+const FILE: &str = "SELECT id, name, purpose, created, expires, length(content) FROM files";
 
 impl Store {
     /// Keeps a file.
@@ -53,15 +57,16 @@ impl Store {
         Ok(self.lock().query_row(&format!("{FILE} WHERE id = ?1"), [id], file).optional()?)
     }
 
-    /// The newest files, of one purpose or of all, after the file `after` if one is named; at most `limit`.
+    /// The newest files, or the `oldest`, of one purpose or of all, after the file `after` if one is named; at most `limit`.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn files(&self, purpose: Option<&str>, after: Option<&str>, limit: usize) -> Result<Vec<File>> {
+    pub fn files(&self, purpose: Option<&str>, oldest: bool, after: Option<&str>, limit: usize) -> Result<Vec<File>> {
         let connection = self.lock();
+        let (beyond, order) = if oldest { (">", "ASC") } else { ("<", "DESC") };
         let mut found = connection.prepare(&format!(
             "{FILE} WHERE (?1 IS NULL OR purpose = ?1)
-             AND (?2 IS NULL OR rowid < (SELECT rowid FROM files WHERE id = ?2)) ORDER BY rowid DESC LIMIT ?3"
+             AND (?2 IS NULL OR rowid {beyond} (SELECT rowid FROM files WHERE id = ?2)) ORDER BY rowid {order} LIMIT ?3"
         ))?;
         let files = found.query_map(params![purpose, after, limit as i64], file)?;
         Ok(files.collect::<std::result::Result<_, _>>()?)
@@ -83,15 +88,31 @@ impl Store {
     pub fn delete_file(&self, id: &str) -> Result<bool> {
         Ok(self.lock().execute("DELETE FROM files WHERE id = ?1", [id])? > 0)
     }
+
+    /// Forgets the files whose time is up.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn expire_files(&self, now: i64) -> Result<()> {
+        self.lock().execute("DELETE FROM files WHERE expires <= ?1", [now])?;
+        Ok(())
+    }
 }
 
 pub(crate) fn insert(connection: &rusqlite::Connection, file: &NewFile) -> Result<()> {
-    let NewFile { id, name, purpose, created, content } = file;
-    let insert = "INSERT INTO files (id, name, purpose, created, content) VALUES (?1, ?2, ?3, ?4, ?5)";
-    connection.execute(insert, params![id, name, purpose, created, content])?;
+    let NewFile { id, name, purpose, created, expires, content } = file;
+    let insert = "INSERT INTO files (id, name, purpose, created, expires, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+    connection.execute(insert, params![id, name, purpose, created, expires, content])?;
     Ok(())
 }
 
 fn file(row: &Row) -> rusqlite::Result<File> {
-    Ok(File { id: row.get(0)?, name: row.get(1)?, purpose: row.get(2)?, created: row.get(3)?, bytes: row.get(4)? })
+    Ok(File {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        purpose: row.get(2)?,
+        created: row.get(3)?,
+        expires: row.get(4)?,
+        bytes: row.get(5)?,
+    })
 }

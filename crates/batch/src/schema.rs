@@ -7,8 +7,8 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::{Result, StoreError};
 
-/// What this version writes as `user_version`.
-const VERSION: i64 = 1;
+/// What each version added to the one before. Their number is what is written as `user_version`.
+const VERSIONS: [&str; 2] = [TABLES, EXPIRY];
 
 /// A batch's times are seconds since 1970. `input` may name a file that is gone: the lines are a copy.
 const TABLES: &str = "
@@ -23,7 +23,13 @@ CREATE TABLE lines (
     batch TEXT NOT NULL REFERENCES batches (id) ON DELETE CASCADE, line INTEGER NOT NULL, custom_id TEXT NOT NULL,
     body TEXT NOT NULL, succeeded INTEGER, answer TEXT, PRIMARY KEY (batch, line)
 ) STRICT, WITHOUT ROWID;
-PRAGMA user_version = 1;
+";
+
+/// Files are forgotten at a time; those of a batch's answers so many seconds after they were written.
+const EXPIRY: &str = "
+ALTER TABLE files ADD COLUMN expires INTEGER;
+ALTER TABLE batches ADD COLUMN output_expires INTEGER;
+CREATE INDEX files_by_expiry ON files (expires) WHERE expires IS NOT NULL;
 ";
 
 /// A table that came later, and that versions without it need not know.
@@ -47,11 +53,12 @@ pub(crate) fn opened(path: &Path) -> Result<Connection> {
     connection.pragma_update(None, "journal_mode", "WAL").map_err(in_use)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(in_use)?;
-    match version {
-        0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {TABLES} COMMIT;")).map_err(in_use)?,
-        VERSION => {}
-        _ => return Err(StoreError::Newer(path.display().to_string())),
+    let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(in_use)?;
+    let added = VERSIONS.get(version as usize..).ok_or_else(|| StoreError::Newer(path.display().to_string()))?.concat();
+    if !added.is_empty() {
+        let current = VERSIONS.len();
+        let upgrade = format!("BEGIN IMMEDIATE; {added} PRAGMA user_version = {current}; COMMIT;");
+        connection.execute_batch(&upgrade).map_err(in_use)?;
     }
     connection.execute_batch(POINTS).map_err(in_use)?;
     Ok(connection)

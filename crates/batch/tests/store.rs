@@ -10,8 +10,16 @@ fn lines(count: usize) -> Vec<(String, String)> {
 }
 
 fn add(store: &Store, id: &str, lines: Result<&[(String, String)], &str>) {
-    let batch =
-        NewBatch { id, endpoint: "/v1/x", input: "file-1", metadata: Some("{}"), created: 5, expires: 100, lines };
+    let batch = NewBatch {
+        id,
+        endpoint: "/v1/x",
+        input: "file-1",
+        metadata: Some("{}"),
+        created: 5,
+        expires: 100,
+        output_expires: Some(50),
+        lines,
+    };
     store.add_batch(&batch).expect("kept");
 }
 
@@ -107,17 +115,52 @@ fn files_are_kept_listed_and_forgotten() {
     let path = folder.path().join("db");
     let store = Store::open(&path).expect("made");
     for (id, purpose, content) in [("f1", "batch", &b"one"[..]), ("f2", "other", b""), ("f3", "batch", b"\x00\xff")] {
-        store.add_file(&NewFile { id, name: "a.jsonl", purpose, created: 3, content }).expect("kept");
+        store.add_file(&NewFile { id, name: "a.jsonl", purpose, created: 3, expires: None, content }).expect("kept");
     }
     let ids = |purpose: Option<&str>, after: Option<&str>, limit| -> Vec<String> {
-        store.files(purpose, after, limit).expect("no error").into_iter().map(|file| file.id).collect()
+        store.files(purpose, false, after, limit).expect("no error").into_iter().map(|file| file.id).collect()
     };
     assert_eq!(ids(None, None, 2), ["f3", "f2"]);
     assert_eq!(ids(Some("batch"), Some("f3"), 9), ["f1"]);
+    let oldest = store.files(None, true, Some("f1"), 9).expect("no error");
+    assert_eq!(oldest.iter().map(|file| file.id.as_str()).collect::<Vec<_>>(), ["f2", "f3"]);
     assert_eq!(store.content("f3").expect("no error").as_deref(), Some(&b"\x00\xff"[..]));
     assert_eq!(store.file("f1").expect("no error").map(|file| (file.name, file.bytes)), Some(("a.jsonl".into(), 3)));
     assert!(store.delete_file("f1").expect("no error") && !store.delete_file("f1").expect("no error"));
     assert_eq!((store.file("f1").expect("no error"), store.content("f1").expect("no error")), (None, None));
     // A second process does not get it; nor does this program get a database of a later one.
     assert!(matches!(Store::open(&path), Err(StoreError::InUse(_))));
+}
+
+#[test]
+fn files_are_forgotten_when_their_time_is_up() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(&folder.path().join("db")).expect("made");
+    for (id, expires) in [("stays", None), ("soon", Some(10)), ("late", Some(11))] {
+        let file = NewFile { id, name: "a", purpose: "batch", created: 3, expires, content: b"x" };
+        store.add_file(&file).expect("kept");
+        assert_eq!(store.file(id).expect("no error").map(|file| file.expires), Some(expires));
+    }
+    add(&store, "b", Ok(&lines(1)));
+    store.end("b", (Status::Expired, 9), ["out", "err"], |_| String::new()).expect("ended");
+    for (now, left) in [(9, 4), (10, 3), (11, 2), (58, 2), (59, 1)] {
+        store.expire_files(now).expect("no error");
+        assert_eq!(store.files(None, false, None, 9).expect("no error").len(), left, "at {now}");
+    }
+}
+
+/// A database of the first version: what it has stays.
+#[test]
+fn a_database_of_an_earlier_version_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("db");
+    let old = rusqlite::Connection::open(&path).expect("made");
+    old.execute_batch(include_str!("data/version-1.sql")).expect("an old database");
+    drop(old);
+    let store = Store::open(&path).expect("opened");
+    let file = store.file("f").expect("no error").expect("it is there");
+    assert_eq!((file.name.as_str(), file.expires, file.bytes), ("old.jsonl", None, 3));
+    store.end("b", (Status::Cancelled, 9), ["out", "err"], |_| String::new()).expect("ended");
+    assert_eq!(found(&store, "b").0.errors.as_deref(), Some("err"));
+    assert_eq!(store.file("err").expect("no error").map(|file| file.expires), Some(None));
 }

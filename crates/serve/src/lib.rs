@@ -26,4 +26,5 @@ pub use telemetry::{Labels, Machine};
 #[cfg(feature = "otel")]
 pub use watch::Collector;
 pub use watch::Webhook;
+pub use wire::known;
 pub use wire::{Endpoint, parse_request_body};

@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 use answer::{Kind, Priority, Problem};
 
+use super::known::Request;
+
 /// Stop strings in a request at most.
 pub(super) const MAX_STOPS: usize = 16;
 
@@ -22,12 +24,34 @@ pub(super) const MAX_TOKEN_IDS: usize = 4096;
 
 /// An object of the request.
 #[derive(Clone, Copy)]
-pub(super) struct Fields<'a>(pub(super) &'a Map<String, Value>);
+pub(super) struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    /// What is known of its fields, if it is a request.
+    request: Option<&'static Request>,
+}
 
 impl<'a> Fields<'a> {
+    /// An object within a request.
+    pub(super) fn new(map: &'a Map<String, Value>) -> Fields<'a> {
+        Fields { map, request: None }
+    }
+
+    /// A request, whose fields are in a table. Those that are refused there need no other code, and no other fields can be read.
+    ///
+    /// # Errors
+    /// If a field that is refused asks for something.
+    pub(super) fn of(request: &'static Request, map: &'a Map<String, Value>) -> Result<Fields<'a>, Problem> {
+        request.check(map)?;
+        Ok(Fields { map, request: Some(request) })
+    }
+
     /// A field that is there and not null.
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
-        self.0.get(name).filter(|value| !value.is_null())
+        debug_assert!(
+            self.request.is_none_or(|request| request.reads(name)),
+            "{name} is read, and is not in the table"
+        );
+        self.map.get(name).filter(|value| !value.is_null())
     }
 
     /// The name under which a field is given, of two that mean the same: the first, if it is there.
@@ -127,12 +151,6 @@ pub(super) fn object(body: &[u8]) -> Result<Map<String, Value>, crate::Problem> 
     }
 }
 
-/// Refuses the first of these fields that asks for something.
-pub(super) fn refuse(fields: Fields<'_>, names: &[&str]) -> Result<(), Problem> {
-    let asks = |name: &&&str| fields.get(name).is_some_and(|value| !is_off(value));
-    names.iter().find(asks).map_or(Ok(()), |name| Err(unsupported(name, "")))
-}
-
 /// The error for what this server does not do.
 pub(super) fn unsupported(param: &str, what: &str) -> Problem {
     Problem::of(Kind::Unsupported, param, format!("{param} {what} is not supported by this server.").replace("  ", " "))
@@ -180,18 +198,6 @@ pub(super) fn wrong_type(param: &str, what: &str, value: &Value) -> Problem {
         Value::Object(_) => "an object".into(),
     };
     Problem::of(Kind::InvalidType, param, format!("{param} must be {what}, but it is {is}."))
-}
-
-/// Values by which clients say that they do not want a thing.
-fn is_off(value: &Value) -> bool {
-    match value {
-        Value::Null | Value::Bool(false) => true,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(items) => items.is_empty(),
-        Value::Object(map) => map.is_empty(),
-        Value::Bool(true) => false,
-    }
 }
 
 fn integer(value: &Value) -> Option<i64> {

@@ -6,9 +6,11 @@ mod endpoint;
 mod fields;
 mod headers;
 mod inference;
+pub mod known;
 mod logprobs;
 mod ollama;
 mod openai;
+mod query;
 mod sampling;
 mod stream;
 mod vectors;
@@ -116,6 +118,7 @@ pub(crate) struct Wanted<T> {
 }
 
 /// A message of a stream.
+#[derive(Clone)]
 pub(crate) struct Frame {
     /// What sort of event it is, where the dialect says so.
     name: Option<&'static str>,

@@ -5,10 +5,30 @@ use std::ops::Bound;
 use answer::{DrySettings, Guards, Kind, Problem, Sampling, Steering, Xtc};
 use serde_json::{Map, Value};
 
-use super::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, check_length, token, wrong_type};
+use super::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, check_length, token, unsupported, wrong_type};
 
 /// What a request, or a part of it, says of sampling.
+///
+/// Penalties look at everything: a window matters, and is refused, where there is a penalty.
 pub(super) fn sampling(fields: Fields<'_>) -> Result<Sampling, Problem> {
+    let sampling = stated(fields)?;
+    let on = |penalty: Option<f32>, off: f32| penalty.is_some_and(|penalty| penalty != off);
+    let penalties = on(sampling.repetition_penalty, 1.0)
+        || on(sampling.presence_penalty, 0.0)
+        || on(sampling.frequency_penalty, 0.0);
+    match fields.integer("repeat_last_n", -1..)? {
+        Some(0) => Ok(Sampling {
+            repetition_penalty: Some(1.0),
+            presence_penalty: Some(0.0),
+            frequency_penalty: Some(0.0),
+            ..sampling
+        }),
+        Some(1..) if penalties => Err(unsupported("repeat_last_n", "other than -1 and 0, where there is a penalty,")),
+        _ => Ok(sampling),
+    }
+}
+
+fn stated(fields: Fields<'_>) -> Result<Sampling, Problem> {
     let share = 0.0..=1.0;
     let (logit_bias, steering) = steering(fields)?;
     Ok(Sampling {
@@ -93,7 +113,7 @@ fn bias(map: &Map<String, Value>, key: &str, name: &str) -> Result<f32, Problem>
         return Ok(f32::NEG_INFINITY);
     }
     let told = |e: Problem| Problem::of(e.kind, "logit_bias", e.message.replacen(key, name, 1));
-    Ok(Fields(map).number(key, -100.0..=100.0).map_err(told)?.unwrap_or(0.0))
+    Ok(Fields::new(map).number(key, -100.0..=100.0).map_err(told)?.unwrap_or(0.0))
 }
 
 /// DRY, by llama.cpp's names.

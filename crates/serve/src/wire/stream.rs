@@ -12,6 +12,7 @@ use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::sse::{Event as Sent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
+use tokio::sync::mpsc;
 
 use super::{Dialect, Frame};
 use crate::models::Lease;
@@ -31,14 +32,23 @@ pub(crate) enum Framing {
 pub(super) fn stream<D: Dialect>(mut dialect: D, generation: (Generation, Lease), pings: Duration) -> Response {
     let ready = dialect.begin(generation.0.tally()).into();
     let frames = Frames { dialect, generation: Some(generation), ready };
-    let mut response = match D::FRAMING {
+    let response = match D::FRAMING {
         Framing::Events { ping } => Sse::new(Events(frames)).keep_alive(keep_alive(ping, pings)).into_response(),
         Framing::Lines => {
             let kind = HeaderValue::from_static("application/x-ndjson");
             ([(header::CONTENT_TYPE, kind)], Body::from_stream(Lines(frames))).into_response()
         }
     };
-    // Asks nginx and its kin not to collect events.
+    uncollected(response)
+}
+
+/// What somebody else generates as a stream of server-sent events, which is never silent for longer than `pings`.
+pub(super) fn relayed(frames: mpsc::Receiver<Frame>, pings: Duration) -> Response {
+    uncollected(Sse::new(Relayed(frames)).keep_alive(keep_alive(None, pings)).into_response())
+}
+
+/// Asks nginx and its kin not to collect events.
+fn uncollected(mut response: Response) -> Response {
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
 }
@@ -88,12 +98,24 @@ impl<D: Dialect> Stream for Events<D> {
     type Item = Result<Sent, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let sent = |Frame { name, data }| {
-            let sent = name.map_or_else(Sent::default, |name| Sent::default().event(name));
-            Ok(sent.data(data))
-        };
         self.0.poll(cx).map(|frame| frame.map(sent))
     }
+}
+
+/// Frames of somebody else as server-sent events.
+struct Relayed(mpsc::Receiver<Frame>);
+
+impl Stream for Relayed {
+    type Item = Result<Sent, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_recv(cx).map(|frame| frame.map(sent))
+    }
+}
+
+fn sent(Frame { name, data }: Frame) -> Result<Sent, Infallible> {
+    let sent = name.map_or_else(Sent::default, |name| Sent::default().event(name));
+    Ok(sent.data(data))
 }
 
 /// Frames as lines.

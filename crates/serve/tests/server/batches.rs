@@ -20,8 +20,17 @@ async fn server(folder: &Path, setup: Setup) -> Server {
 }
 
 async fn upload(server: &Server, purpose: &str, content: &str) -> Answer {
+    send(server, &[("purpose", purpose)], content).await
+}
+
+/// Sends a form of these fields and a file.
+async fn send(server: &Server, fields: &[(&str, &str)], content: &str) -> Answer {
+    let field = |(name, text): &(&str, &str)| {
+        format!("--X\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{text}\r\n")
+    };
+    let fields: String = fields.iter().map(field).collect();
     let body = format!(
-        "--X\r\ncontent-disposition: form-data; name=\"purpose\"\r\n\r\n{purpose}\r\n--X\r\ncontent-disposition: form-data; \
+        "{fields}--X\r\ncontent-disposition: form-data; \
          name=\"file\"; filename=\"asks.jsonl\"\r\ncontent-type: application/jsonl\r\n\r\n{content}\r\n--X--\r\n"
     );
     let head = format!(
@@ -78,6 +87,46 @@ async fn lines(server: &Server, id: &Value) -> Vec<Value> {
     let answer = server.get(&format!("/v1/files/{id}/content")).await;
     let text = String::from_utf8(answer.body).expect("text");
     text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[tokio::test]
+async fn files_stay_as_long_as_they_are_asked_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = server(folder.path(), Setup::default()).await;
+    check_named("ListFilesResponse", &server.get("/v1/files").await.json());
+    check_named("ListBatchesResponse", &server.get("/v1/batches").await.json());
+    let (anchor, seconds) = ("expires_after[anchor]", "expires_after[seconds]");
+    let kept =
+        send(&server, &[("purpose", "batch"), (anchor, "created_at"), (seconds, "3600"), ("x", "y")], "a").await.json();
+    check_named("OpenAIFile", &kept);
+    assert_eq!(kept["expires_at"].as_i64(), kept["created_at"].as_i64().map(|created| created + 3600), "{kept}");
+    for (fields, param) in [
+        (&[(anchor, "created_at")][..], "expires_after.seconds"),
+        (&[(seconds, "3600")], "expires_after.anchor"),
+        (&[(anchor, "now"), (seconds, "3600")], "expires_after.anchor"),
+        (&[(anchor, "created_at"), (seconds, "3599")], "expires_after.seconds"),
+        (&[(anchor, "created_at"), (seconds, "2592001")], "expires_after.seconds"),
+        (&[(anchor, "created_at"), (seconds, "long")], "expires_after.seconds"),
+    ] {
+        let answer = send(&server, &[&[("purpose", "batch")], fields].concat(), "a").await;
+        assert_eq!((answer.head.status, answer.json()["error"]["param"].as_str()), (400, Some(param)), "{fields:?}");
+    }
+    let file = upload(&server, "batch", &line("a", &chat("x"))).await.json();
+    assert!(file.get("expires_at").is_none(), "{file}");
+    let stay = json!({ "anchor": "created_at", "seconds": 7200 });
+    let body = |stay: Value| json!({ "input_file_id": file["id"], "endpoint": CHAT, "completion_window": "24h", "output_expires_after": stay });
+    let begun = server.post("/v1/batches", &body(stay)).await.json();
+    let done = ended(&server, &begun).await;
+    let output = server.get(&format!("/v1/files/{}", done["output_file_id"].as_str().expect("a file"))).await.json();
+    assert_eq!(output["expires_at"].as_i64(), output["created_at"].as_i64().map(|created| created + 7200), "{output}");
+    for (stay, param) in
+        [(json!({ "anchor": "created_at", "seconds": 1 }), "seconds"), (json!({ "seconds": 3600 }), "anchor")]
+    {
+        let expected = json!({ "error": { "param": format!("output_expires_after.{param}") } });
+        server.check("/v1/batches", &body(stay), 400, &expected).await;
+    }
+    let oldest = server.get("/v1/files?order=asc&limit=1").await.json();
+    assert_eq!(oldest["data"][0]["id"], kept["id"], "{oldest}");
 }
 
 #[tokio::test]

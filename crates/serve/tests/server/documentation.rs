@@ -1,43 +1,63 @@
-//! The page of each API names every field that is read or refused, and docs/http.md every error code: they are compared with
-//! the source.
+//! The page of each API names every field that is honoured, and docs/http.md every error code.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-/// Methods that read a field.
-const READERS: &[&str] =
-    &["alias", "array", "bool", "count", "get", "integer", "list", "number", "object", "required", "string", "strings"];
+use serve::known::{self, Request, Use};
 
-/// The page names the fields of these sources, at least so many.
-fn check(page: &str, sources: &[&str], least: usize) {
-    let page_text = read(&format!("../../docs/{page}"));
-    let mut names = BTreeSet::new();
-    let sources: Vec<_> = sources.iter().map(|name| read(&format!("src/wire/{name}.rs"))).collect();
-    for source in &sources {
-        names.extend(source.split('.').skip(1).filter_map(first_argument));
-        let refused = source.split_once("UNSUPPORTED: &[&str] = &[").and_then(|(_, rest)| rest.split_once("];"));
-        names.extend(refused.into_iter().flat_map(|(list, _)| list.split('"').skip(1).step_by(2)));
-        let lists = source.split("one_of(").skip(1).filter_map(|rest| rest.split_once("&[")?.1.split_once("])"));
-        names.extend(lists.flat_map(|(list, _)| list.split('"').skip(1).step_by(2)));
+/// The page that tells of an endpoint.
+fn page_of(request: &Request) -> &'static str {
+    match (request.api, request.endpoint) {
+        ("Anthropic", _) => "anthropic.md",
+        ("Ollama", _) => "ollama.md",
+        (_, endpoint) if endpoint.contains("/v1/responses") => "responses.md",
+        (_, endpoint) if endpoint.contains("/v1/files") || endpoint.contains("/v1/batches") => "batches.md",
+        _ => "http.md",
     }
-    assert!(names.len() >= least, "the source is no longer read as it is written: {names:?}");
-    for name in names {
-        let named = page_text.contains(&format!("`{name}`")) || page_text.contains(&format!(".{name}`"));
-        assert!(named, "docs/{page} does not name `{name}`");
-    }
+}
+
+/// Whether a text names a field in code, alone or behind the field that it is in.
+fn named(text: &str, name: &str) -> bool {
+    text.contains(&format!("`{name}`"))
+        || name.split_once('.').is_some_and(|(_, inner)| text.contains(&format!("`{inner}`")))
 }
 
 #[test]
 fn pages_name_fields() {
-    check("http.md", &["openai/chat", "openai/completion", "openai/constraint", "openai/request", "sampling"], 70);
-    check("responses.md", &["openai/responses/request"], 30);
-    check("http.md", &["inference/mod", "inference/tokens"], 8);
-    check("anthropic.md", &["anthropic/request", "anthropic/messages", "anthropic/reply", "anthropic/count"], 25);
-    check(
-        "ollama.md",
-        &["ollama/request", "ollama/messages", "ollama/models", "ollama/reply", "logprobs", "sampling"],
-        38,
-    );
+    for request in known::requests() {
+        let (page, http) = (read(&format!("../../docs/{}", page_of(request))), read("../../docs/http.md"));
+        for field in request.fields().filter(|field| matches!(field.usage, Use::Honoured)) {
+            // What all APIs have in common is told once.
+            let told = named(&page, field.name) || page.contains("http.md#parameters") && named(&http, field.name);
+            assert!(told, "docs/{} does not name `{}` of {}", page_of(request), field.name, request.endpoint);
+        }
+    }
+}
+
+/// What pages say of a field in the second column is what the table says of it in some request of theirs.
+#[test]
+fn pages_say_what_the_table_says() {
+    for page in ["anthropic.md", "ollama.md", "responses.md", "batches.md"] {
+        let requests: Vec<&Request> = known::requests().filter(|request| page_of(request) == page).collect();
+        let mut compared = 0;
+        for row in read(&format!("../../docs/{page}")).lines() {
+            let mut cells = row.split(" | ");
+            let (Some(names), Some(said)) = (cells.next(), cells.next()) else { continue };
+            let says = |usage: &Use| match usage {
+                Use::Honoured => said == "honoured",
+                Use::Refused(_) => said == "refused",
+                Use::Ignored => said == "ignored by design",
+            };
+            for name in names.split('`').skip(1).step_by(2) {
+                let of = |request: &&Request| request.fields().filter(|field| field.name == name).collect::<Vec<_>>();
+                let found: Vec<_> = requests.iter().flat_map(of).collect();
+                let told = found.is_empty() || found.iter().any(|field| says(&field.usage));
+                let state = ["honoured", "refused", "ignored by design"].contains(&said);
+                assert!(!state || told, "docs/{page} says that `{name}` is {said}");
+                compared += usize::from(state && !found.is_empty());
+            }
+        }
+        assert!(compared > 2, "docs/{page} is no longer read as it is written");
+    }
 }
 
 #[test]
@@ -55,10 +75,4 @@ fn the_page_names_codes() {
 fn read(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
-
-/// The name of a field in `integer("n", 1..=128)…`.
-fn first_argument(call: &str) -> Option<&str> {
-    let (method, rest) = call.split_once("(\"")?;
-    READERS.contains(&method).then(|| rest.split('"').next()).flatten()
 }

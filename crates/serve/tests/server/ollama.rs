@@ -276,7 +276,7 @@ async fn problems_have_their_shape() {
         (CHAT, of(json!({ "stop": [1] })), "options.stop[0] must be a string"),
         (CHAT, of(json!({ "mirostat": 1 })), "options.mirostat is not supported"),
         (CHAT, of(json!({ "tfs_z": 0.5 })), "options.tfs_z is not supported"),
-        (CHAT, of(json!({ "penalize_newline": false })), "options.penalize_newline of false is not supported"),
+        (CHAT, of(json!({ "penalize_newline": false })), "options.penalize_newline is not supported"),
         (CHAT, of(json!({ "repeat_penalty": 1.1, "repeat_last_n": 64 })), "options.repeat_last_n other than -1 and 0"),
         (GENERATE, raw("x", json!({ "suffix": "y" })), "suffix: the model tiny has no tokens for a gap"),
         (GENERATE, raw("x", json!({ "template": "y" })), "template is not supported"),

@@ -15,6 +15,10 @@ async fn check(package: &str, script: &str, base: &str) {
         return;
     }
     let server = Server::start().await;
+    #[cfg(feature = "batches")]
+    let folder = tempfile::tempdir().expect("a folder");
+    #[cfg(feature = "batches")]
+    server.app.keep_batches(serve::BatchStore::open(&folder.path().join("db")).expect("a database"));
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests").join(script);
     let mut command = Command::new(&python);
     command.arg(script).arg(format!("http://{}{base}", server.address));
@@ -26,6 +30,16 @@ async fn check(package: &str, script: &str, base: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn openai_is_served() {
     check("openai", "openai_client.py", "/v1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn langchain_is_served() {
+    check("langchain_openai", "langchain_client.py", "/v1").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn llama_index_is_served() {
+    check("llama_index.llms.openai_like, llama_index.embeddings.openai", "llama_index_client.py", "/v1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -126,7 +126,8 @@ async fn functions_are_called_and_answered() {
     let items = json!([{ "role": "user", "content": "hi" }, thought, first["output"][0], result[0]]);
     check(&server, &ask(items, json!({ "tools": tools, "store": false })), &json!({ "status": "completed" })).await;
     let items = server.get(&format!("{PATH}/{id}/input_items")).await.json();
-    let item = json!({ "type": "message", "role": "user", "content": "hi", "id": "~item_" });
+    let text = json!({ "type": "input_text", "text": "hi" });
+    let item = json!({ "type": "message", "role": "user", "content": [text], "id": "~item_" });
     assert!(matches(&json!({ "object": "list", "data": [item], "has_more": false }), &items), "{items}");
 }
 
@@ -203,11 +204,110 @@ async fn problems_name_the_field() {
         (ask("x", json!({ "max_output_tokens": 0 })), "max_output_tokens must be at least 1"),
         (ask("x", json!({ "text": { "format": { "type": "xml" } } })), "text.format of type xml is not supported"),
         (ask("x", json!({ "reasoning": { "effort": 3 } })), "reasoning.effort must be a string"),
-        (ask("x", json!({ "background": true, "stream": true })), "stream together with background"),
         (ask("x", json!({ "background": true, "store": false })), "background needs store"),
         (ask("x", json!({ "conversation": "c" })), "conversation is not supported"),
     ];
     for (body, message) in cases {
         server.check(PATH, &body, 400, &json!({ "error": { "message": format!("~{message}") } })).await;
     }
+}
+
+/// The events of an address, or of a request where there is a body.
+async fn events(server: &Server, method: &str, path: &str, body: &str) -> Vec<Value> {
+    let mut client = Client::connect(server.address).await;
+    client.send(method, path, body.as_bytes()).await;
+    assert_eq!(client.head().await.status, 200);
+    let mut events = Vec::new();
+    while let Some((_, event)) = client.named_event().await {
+        events.push(serde_json::from_str(&event).expect("JSON"));
+    }
+    events
+}
+
+#[tokio::test]
+async fn a_stream_in_the_background_is_found_again() {
+    let (step, gate) = gate();
+    let server = Server::with(Setup { gate: Some(gate), ..Setup::default() }).await;
+    let body = ask("hi", json!({ "background": true, "stream": true }));
+    let mut gone = Client::connect(server.address).await;
+    gone.send("POST", PATH, body.to_string().as_bytes()).await;
+    assert_eq!(gone.head().await.status, 200);
+    let (_, created) = gone.named_event().await.expect("an event");
+    let created: Value = serde_json::from_str(&created).expect("JSON");
+    let path = format!("{PATH}/{}", created["response"]["id"].as_str().expect("a name"));
+    // The client goes away while nothing is answered; another one comes.
+    drop(gone);
+    let (address, all) = (server.address, format!("{path}?stream=true"));
+    let following = tokio::spawn(async move {
+        let mut client = Client::connect(address).await;
+        client.send("GET", &all, b"").await;
+        let mut events = Vec::<Value>::new();
+        assert_eq!(client.head().await.status, 200);
+        while let Some((_, event)) = client.named_event().await {
+            events.push(serde_json::from_str(&event).expect("JSON"));
+        }
+        events
+    });
+    drop(step);
+    let followed = following.await.expect("no panic");
+    let numbers: Vec<_> = followed.iter().map(|event| event["sequence_number"].as_u64()).collect();
+    assert_eq!(numbers, (0..followed.len() as u64).map(Some).collect::<Vec<_>>());
+    assert_eq!((&followed[0], &followed.last().expect("events")["type"]), (&created, &json!("response.completed")));
+    let kept = server.get(&path).await.json();
+    assert_eq!(kept, followed.last().expect("events")["response"]);
+    assert!(matches(&json!({ "status": "completed", "output": [message("PQRSTUVWXYZ")] }), &kept), "{kept}");
+    // It is there as long as the response is, from any event on.
+    assert_eq!(events(&server, "GET", &format!("{path}?stream=true"), "").await, followed);
+    assert_eq!(events(&server, "GET", &format!("{path}?stream=true&starting_after=3"), "").await, followed[4..]);
+    assert_eq!(events(&server, "GET", &format!("{path}?stream=true&starting_after=999"), "").await, [Value::Null; 0]);
+    let plain = server.post(PATH, &ask("hi", json!({}))).await.json();
+    let plain = format!("{PATH}/{}", plain["id"].as_str().expect("a name"));
+    for (path, status, param) in [
+        (format!("{plain}?stream=true"), 400, "stream"),
+        (format!("{path}?stream=yes"), 400, "stream"),
+        (format!("{path}?stream=true&starting_after=-1"), 400, "starting_after"),
+        (format!("{PATH}/none?stream=true"), 404, "response_id"),
+    ] {
+        let answer = server.get(&path).await;
+        assert_eq!((answer.head.status, answer.json()["error"]["param"].as_str()), (status, Some(param)), "{path}");
+    }
+}
+
+/// Whoever follows a response that is cancelled or forgotten is told no more.
+#[tokio::test]
+async fn a_stream_in_the_background_ends_when_it_is_cancelled() {
+    for forget in [false, true] {
+        let (step, gate) = gate();
+        let server = Server::with(Setup { gate: Some(gate), ..Setup::default() }).await;
+        let body = ask("hi", json!({ "background": true, "stream": true })).to_string();
+        let mut client = Client::connect(server.address).await;
+        client.send("POST", PATH, body.as_bytes()).await;
+        client.head().await;
+        let (_, created) = client.named_event().await.expect("an event");
+        let created: Value = serde_json::from_str(&created).expect("JSON");
+        let path = format!("{PATH}/{}", created["response"]["id"].as_str().expect("a name"));
+        match forget {
+            true => fetch(server.address, "DELETE", &path, b"").await,
+            false => fetch(server.address, "POST", &format!("{path}/cancel"), b"").await,
+        };
+        while client.named_event().await.is_some() {}
+        drop(step);
+        server.until("it is cancelled", |stats| stats.running + stats.waiting == 0).await;
+        assert_eq!(server.get(&path).await.head.status, if forget { 404 } else { 200 });
+    }
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_prompt_are_counted() {
+    let server = Server::start().await;
+    let first = server.post(PATH, &ask("hi", json!({}))).await.json();
+    let more = json!({ "previous_response_id": first["id"], "instructions": "be brief", "tools": [] });
+    for body in [ask("hi", json!({})), ask("there", more)] {
+        let counted = server.post(&format!("{PATH}/input_tokens"), &body).await.json();
+        let answered = server.post(PATH, &body).await.json();
+        assert_eq!(counted["input_tokens"], answered["usage"]["input_tokens"], "{body}");
+        assert!(counted["input_tokens"].as_u64().is_some_and(|tokens| tokens > 5), "{counted}");
+    }
+    let refused = json!({ "error": { "code": "unsupported_parameter", "param": "personality" } });
+    server.check(&format!("{PATH}/input_tokens"), &ask("x", json!({ "personality": "kind" })), 400, &refused).await;
 }

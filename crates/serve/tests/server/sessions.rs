@@ -12,7 +12,7 @@ use crate::support::{Server, chat, completion, with};
 
 /// Sessions in memory.
 #[derive(Default)]
-struct Shelf(Mutex<BTreeMap<String, Vec<u8>>>);
+pub(crate) struct Shelf(Mutex<BTreeMap<String, Vec<u8>>>);
 
 impl SessionFiles for Shelf {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()> {

@@ -32,7 +32,7 @@ enum Meaning {
 impl Change {
     pub(super) fn read(body: &[u8]) -> Result<Change, Problem> {
         let map = fields::object(body)?;
-        let fields = Fields(&map);
+        let fields = Fields::new(&map);
         let pinned = match map.get("pinned") {
             None => None,
             Some(Value::Null) => Some(Meaning::Newest),

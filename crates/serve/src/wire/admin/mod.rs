@@ -52,8 +52,8 @@ async fn try_load(app: Arc<App>, request: Request) -> Result<Value, Problem> {
     let (head, body) = request.into_parts();
     let body = body::read(&head, body).await?;
     let map = fields::object(&body)?;
-    let order = order(&app, Fields(&map))?;
-    if Fields(&map).bool("load")? == Some(false) {
+    let order = order(&app, Fields::new(&map))?;
+    if Fields::new(&map).bool("load")? == Some(false) {
         let name = order.name.clone().unwrap_or_else(|| order.source.clone());
         app.know(order)?;
         return Ok(json!({ "object": "model", "model": described::named(&app, &name), "replaced": false }));

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{error, request};
 use crate::wire::fields::{self, Fields};
-use crate::wire::reply;
+use crate::wire::{known, reply};
 use crate::{App, Problem};
 
 #[derive(Debug, Serialize)]
@@ -23,7 +23,7 @@ pub(super) async fn count_tokens(State(app): State<Arc<App>>, request: Request) 
 
 fn count(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::COUNT_TOKENS, &map)?;
     let chat = request::chat(fields, request::thinking(fields)?)?;
     let input_tokens = app.model(fields.string("model")?)?.chat_tokens(&chat)?.len();
     Ok(Json(Count { input_tokens }).into_response())

@@ -43,12 +43,19 @@ fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
 fn word(problem: &Problem) -> &'static str {
     match (problem.kind, status(problem).0.as_u16()) {
         (Kind::Ask(Asked::Failed) | Kind::NotLoaded, _) => "api_error",
-        (_, 403) => "permission_error",
-        (_, 404) => "not_found_error",
-        (_, 408 | 504) => "timeout_error",
-        (_, 413) => "request_too_large",
-        (_, 503 | 529) => "overloaded_error",
-        (_, 500..) => "api_error",
+        (_, status) => word_of(status),
+    }
+}
+
+/// The type of an error by its status.
+pub(super) fn word_of(status: u16) -> &'static str {
+    match status {
+        403 => "permission_error",
+        404 => "not_found_error",
+        408 | 504 => "timeout_error",
+        413 => "request_too_large",
+        503 | 529 => "overloaded_error",
+        500.. => "api_error",
         _ => "invalid_request_error",
     }
 }

@@ -41,8 +41,8 @@ impl Conversation {
     fn add(&mut self, param: &str, item: &Value) -> Result<(), Problem> {
         let Value::Object(map) = item else { return Err(wrong_type(param, "an object", item)) };
         let inside = |e| within(param, e);
-        let role = Fields(map).required("role").map_err(inside)?;
-        let content = Fields(map).required("content").map_err(inside)?;
+        let role = Fields::new(map).required("role").map_err(inside)?;
+        let content = Fields::new(map).required("content").map_err(inside)?;
         let param = &format!("{param}.content");
         let blocks = match content {
             Value::String(text) => vec![Block::Text(text)],
@@ -140,7 +140,7 @@ enum Block<'a> {
 impl<'a> Block<'a> {
     fn read(param: String, item: &'a Value) -> Result<Block<'a>, Problem> {
         let Value::Object(map) = item else { return Err(wrong_type(&param, "a content block", item)) };
-        let fields = Fields(map);
+        let fields = Fields::new(map);
         let string = |name: &str| string(&param, fields, name);
         match string("type")? {
             "text" => Ok(Block::Text(string("text")?)),

@@ -4,6 +4,7 @@ mod count;
 mod error;
 mod events;
 mod messages;
+mod models;
 mod reply;
 mod request;
 
@@ -16,6 +17,7 @@ use super::answer;
 use crate::App;
 
 pub(super) use error::problem;
+pub(super) use models::in_own_words as models_in_own_words;
 pub(super) use reply::Messages;
 
 /// The routes of this dialect.

@@ -11,7 +11,7 @@ use super::{error, request};
 use crate::Problem;
 use crate::wire::fields::{self, Fields};
 use crate::wire::stream::Framing;
-use crate::wire::{Call, Dialect, Frame, unique};
+use crate::wire::{Call, Dialect, Frame, known, unique};
 
 /// The form of a message.
 pub(crate) struct Messages {
@@ -26,7 +26,7 @@ impl Dialect for Messages {
 
     fn parse(body: &[u8]) -> Result<Call<Messages>, Problem> {
         let map = fields::object(body)?;
-        let fields = Fields(&map);
+        let fields = Fields::of(&known::MESSAGES, &map)?;
         let stream = fields.bool("stream")?.unwrap_or(false);
         let thinking = request::thinking(fields)?;
         let ask = request::ask(fields, thinking, stream)?;

@@ -4,11 +4,8 @@ use answer::{Ask, Chat, Constrained, Constraint, Ending, Input, Kind, Problem, T
 use serde_json::{Map, Value, json};
 
 use super::messages;
-use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, refuse, unsupported, within, wrong_type};
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, unsupported, within, wrong_type};
 use crate::wire::sampling::sampling;
-
-/// Fields of the API that would change the answer and that this server does not do.
-const UNSUPPORTED: &[&str] = &["container", "context_management", "fallbacks", "mcp_servers"];
 
 /// Whether the model should think, and whether it is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +26,7 @@ pub(super) fn ask(fields: Fields<'_>, thinking: Thinking, stream: bool) -> Resul
 
 /// The schema that the answer has to fit: `output_config.format`, which was `output_format` before.
 fn format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
-    let output = fields.object("output_config")?.map(Fields);
+    let output = fields.object("output_config")?.map(Fields::new);
     let (found, path) = match output.and_then(|output| output.get("format")) {
         Some(_) => (output.map_or(Ok(None), |output| output.object("format")), "output_config.format"),
         None => (fields.object("output_format"), "output_format"),
@@ -38,17 +35,16 @@ fn format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
         return Ok(None);
     };
     let inside = |e| within(path, e);
-    match Fields(format).required("type").map_err(inside)?.as_str() {
+    match Fields::new(format).required("type").map_err(inside)?.as_str() {
         Some("json_schema") => {}
         other => return Err(unsupported(path, &format!("of type {}", other.unwrap_or("that is no string")))),
     }
-    let schema = Fields(format).required("schema").map_err(inside)?.clone();
+    let schema = Fields::new(format).required("schema").map_err(inside)?.clone();
     Ok(Some(Constrained { constraint: Constraint::JsonSchema(schema), param: format!("{path}.schema") }))
 }
 
 /// The conversation.
 pub(super) fn chat(fields: Fields<'_>, thinking: Thinking) -> Result<Chat, Problem> {
-    refuse(fields, UNSUPPORTED)?;
     let (messages, continues) = messages::messages(fields)?;
     let (tools, tool_choice, parallel_tool_calls) = tools(fields)?;
     Ok(Chat {
@@ -65,10 +61,8 @@ pub(super) fn chat(fields: Fields<'_>, thinking: Thinking) -> Result<Chat, Probl
 /// Thinking is off where nothing is said of it.
 pub(super) fn thinking(fields: Fields<'_>) -> Result<Thinking, Problem> {
     let Some(map) = fields.object("thinking")? else { return Ok(Thinking { wanted: false, shown: false }) };
-    let thinking = Fields(map);
+    let thinking = Fields::new(map);
     let inside = |e| within("thinking", e);
-    // Models have no budget for it; `max_tokens` bounds thinking and answer together.
-    thinking.integer("budget_tokens", 1..).map_err(inside)?;
     let hidden = thinking.string("display").map_err(inside)? == Some("omitted");
     let kind = thinking.required("type").map_err(inside)?;
     match kind.as_str() {
@@ -84,7 +78,7 @@ fn variables(fields: Fields<'_>, thinking: Thinking) -> Result<Map<String, Value
     let mut variables = Map::new();
     variables.insert("enable_thinking".into(), thinking.wanted.into());
     let Some(output) = fields.object("output_config")? else { return Ok(variables) };
-    let output = Fields(output);
+    let output = Fields::new(output);
     let inside = |e| within("output_config", e);
     if let Some(effort) = output.string("effort").map_err(inside)? {
         variables.insert("reasoning_effort".into(), effort.into());
@@ -106,7 +100,7 @@ fn tools(fields: Fields<'_>) -> Result<(Option<Value>, ToolChoice, bool), Proble
 /// Whether tools must be called (`None`: they are hidden from the model), and whether it may call several.
 fn tool_choice(fields: Fields<'_>) -> Result<(Option<ToolChoice>, bool), Problem> {
     let Some(map) = fields.object("tool_choice")? else { return Ok((Some(ToolChoice::Auto), true)) };
-    let choice = Fields(map);
+    let choice = Fields::new(map);
     let inside = |e| within("tool_choice", e);
     let parallel = !choice.bool("disable_parallel_tool_use").map_err(inside)?.unwrap_or(false);
     match choice.string("type").map_err(inside)? {
@@ -124,7 +118,7 @@ fn tool_choice(fields: Fields<'_>) -> Result<(Option<ToolChoice>, bool), Problem
 
 fn tool(param: &str, item: &Value) -> Result<Value, Problem> {
     let Value::Object(map) = item else { return Err(wrong_type(param, "an object", item)) };
-    let fields = Fields(map);
+    let fields = Fields::new(map);
     let inside = |e| within(param, e);
     match fields.string("type").map_err(inside)? {
         None | Some("custom") => {}

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use serde_json::json;
 
 use super::fields::{self, Fields};
-use super::{openai, reply};
+use super::{known, openai, reply};
 use crate::{App, Problem};
 
 /// What a request is answered with.
@@ -46,7 +46,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
 /// The prompt of a chat.
 fn apply_template(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::APPLY_TEMPLATE, &map)?;
     let chat = openai::chat(fields)?;
     let prompt = app.model(fields.string("model")?)?.render(&chat)?;
     Ok(Json(json!({ "prompt": prompt.text() })).into_response())

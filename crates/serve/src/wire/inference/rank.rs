@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::http::body;
 use crate::models::Lease;
 use crate::wire::fields::{self, Fields, check_length, wrong_type};
-use crate::wire::{now, openai, unique, with_model};
+use crate::wire::{known, now, openai, unique, with_model};
 use crate::{App, Problem};
 
 /// Documents in a request at most.
@@ -37,14 +37,14 @@ struct Judged {
 }
 
 pub(super) async fn rerank(State(app): State<Arc<App>>, request: Request) -> Response {
-    match judged(app, request, documents).await {
+    match judged(app, request, (&known::RERANK, documents)).await {
         Ok(judged) => Json(ranking(&judged)).into_response(),
         Err(problem) => openai::problem(&problem),
     }
 }
 
 pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Response {
-    match judged(app, request, texts).await {
+    match judged(app, request, (&known::SCORE, texts)).await {
         Ok(judged) => Json(scores(&judged)).into_response(),
         Err(problem) => openai::problem(&problem),
     }
@@ -53,14 +53,14 @@ pub(super) async fn score(State(app): State<Arc<App>>, request: Request) -> Resp
 async fn judged(
     app: Arc<App>,
     request: Request,
-    read: fn(Fields<'_>) -> Result<Asks, Refused>,
+    (known, read): (&'static known::Request, fn(Fields<'_>) -> Result<Asks, Refused>),
 ) -> Result<Judged, Problem> {
     app.check_open()?;
     let (head, body) = request.into_parts();
     let body = Arc::new(body::read(&head, body).await?);
     let (model, asks, prompts) = with_model(app, move |app| {
         let map = fields::object(&body)?;
-        let asks = read(Fields(&map))?;
+        let asks = read(Fields::of(known, &map)?)?;
         let model = app.model(asks.model.as_deref())?;
         let instruction = asks.instruction.as_deref();
         let pairs: Vec<Pair> =

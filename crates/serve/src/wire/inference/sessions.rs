@@ -12,7 +12,7 @@ use engine::SavedPrefix;
 use serde_json::{Value, json};
 
 use crate::wire::fields::{self, Fields};
-use crate::wire::{blocking, openai, reply, with_model};
+use crate::wire::{blocking, known, openai, reply, with_model};
 use crate::{App, Kind, Problem, SessionFile, SessionFiles};
 
 /// Letters of a name at most.
@@ -55,7 +55,7 @@ struct Asked {
 fn save(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let files = files(app)?;
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::SESSIONS, &map)?;
     fields.required("name")?;
     let name = checked(fields.string("name")?.unwrap_or_default())?;
     let input = match fields.string("prompt")? {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use text::EncodeOptions;
 
 use crate::wire::fields::{self, Fields, token};
-use crate::wire::openai;
+use crate::wire::{known, openai};
 use crate::{App, Problem};
 
 /// Tokens in a request at most.
@@ -27,7 +27,7 @@ struct Tokenized {
 
 pub(super) fn tokenize(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::TOKENIZE, &map)?;
     let model = app.model(fields.string("model")?)?;
     let ids = encoded(fields, &model)?;
     let tokenizer = &model.info.tokenizer;
@@ -46,7 +46,7 @@ pub(super) fn tokenize(app: &App, body: &[u8]) -> Result<Response, Problem> {
 
 pub(super) fn detokenize(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::DETOKENIZE, &map)?;
     let model = app.model(fields.string("model")?)?;
     fields.required("tokens")?;
     let items = fields.list("tokens", MAX_TOKENS)?.map_or(&[][..], Vec::as_slice);

@@ -11,6 +11,7 @@ use super::error;
 use super::models::{tagged, untagged};
 use super::request::keep_alive;
 use crate::wire::fields::{self, Fields};
+use crate::wire::known;
 use crate::wire::vectors::{Vectors, Wanted, vectors};
 use crate::{App, Problem};
 
@@ -34,7 +35,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 
 fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::EMBED, &map)?;
     let mut wanted = named(fields, Wanted::new(fields, "input", ())?)?;
     wanted.cut = fields.bool("truncate")?.unwrap_or(true);
     Ok(wanted)
@@ -43,7 +44,7 @@ fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
 /// The older form cuts what is too long, and gives the vector as the model has it.
 fn parse_one(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::OLLAMA_EMBEDDINGS, &map)?;
     let wanted = named(fields, Wanted::new(fields, "prompt", ())?)?;
     Ok(Wanted { cut: true, raw: true, ..wanted })
 }

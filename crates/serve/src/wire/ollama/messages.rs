@@ -3,7 +3,8 @@
 use answer::Problem;
 use serde_json::{Value, json};
 
-use crate::wire::fields::{Fields, MAX_MESSAGES, refuse, within, wrong_type};
+use crate::wire::fields::{Fields, MAX_MESSAGES, within, wrong_type};
+use crate::wire::known;
 
 /// Calls of tools in a message at most.
 const MAX_CALLS: usize = 1024;
@@ -16,12 +17,10 @@ pub(super) fn messages(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
 
 fn message(param: &str, item: &Value) -> Result<Value, Problem> {
     let Value::Object(map) = item else { return Err(wrong_type(param, "an object", item)) };
-    let fields = Fields(map);
-    read(fields).map_err(|e| within(param, e))
+    Fields::of(&known::MESSAGE, map).and_then(read).map_err(|e| within(param, e))
 }
 
 fn read(fields: Fields<'_>) -> Result<Value, Problem> {
-    refuse(fields, &["images"])?;
     let role = fields.required("role")?;
     let role = role.as_str().ok_or_else(|| wrong_type("role", "a string", role))?;
     let mut message = json!({ "role": role, "content": fields.string("content")?.unwrap_or_default() });
@@ -44,8 +43,8 @@ fn call(param: &str, item: &Value) -> Result<Value, Problem> {
     let Value::Object(function) = &item["function"] else {
         return Err(wrong_type(&format!("{param}.function"), "an object", &item["function"]));
     };
-    let name = Fields(function).required("name").map_err(|e| within(&format!("{param}.function"), e))?;
-    let arguments = Fields(function).get("arguments").cloned().unwrap_or_else(|| json!({}));
+    let name = Fields::new(function).required("name").map_err(|e| within(&format!("{param}.function"), e))?;
+    let arguments = Fields::new(function).get("arguments").cloned().unwrap_or_else(|| json!({}));
     let id = item["id"].as_str().unwrap_or(param);
     Ok(json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }))
 }

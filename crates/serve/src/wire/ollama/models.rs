@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use super::error;
 use crate::models::{Card, Catalog, Entry, Version};
 use crate::wire::fields::{self, Fields};
-use crate::wire::reply;
+use crate::wire::{known, reply};
 use crate::{App, Problem};
 
 /// The version of Ollama whose API this is: clients ask for it to know what they may use.
@@ -152,7 +152,7 @@ fn listed<T: Serialize>(app: &App, described: impl FnOnce(&Catalog) -> Vec<T>) -
 /// What is known of a model; it is not loaded for it.
 fn shown(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::SHOW, &map)?;
     let name = fields.string(fields.alias("model", "name"))?.map(untagged);
     let catalog = app.models.read();
     let (entry, version) = catalog.find(name.unwrap_or_default())?;

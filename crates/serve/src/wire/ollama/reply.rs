@@ -34,7 +34,7 @@ impl<E: Endpoint> Dialect for Ollama<E> {
     fn parse(body: &[u8]) -> Result<Call<Ollama<E>>, Problem> {
         let began = Instant::now();
         let map = fields::object(body)?;
-        let fields = Fields(&map);
+        let fields = Fields::of(E::REQUEST, &map)?;
         let think = request::think(fields)?;
         let thinking = think.shown;
         let keep_alive = request::keep_alive(fields)?;

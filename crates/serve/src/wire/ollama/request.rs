@@ -1,19 +1,20 @@
 //! Request bodies: what is asked, by a chat or by a completion.
 
-use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, PromptText, Sampling};
+use answer::{Ask, Constrained, Constraint, Ending, Input, Problem, PromptText};
 use serde_json::{Map, Value, json};
 
 use super::messages;
 use crate::KeepAlive;
-use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, refuse, unsupported, within, wrong_type};
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOOLS, unsupported, within, wrong_type};
+use crate::wire::known::{self, Request};
 use crate::wire::logprobs::logprobs;
 use crate::wire::sampling::sampling;
 
-/// Fields of Ollama's that would change the answer and that this server does not do.
-const UNSUPPORTED: &[&str] = &["context", "height", "images", "steps", "template", "width"];
-
 /// One of the endpoints that generate.
 pub(crate) trait Endpoint: Send + Unpin + 'static {
+    /// What is known of its fields.
+    const REQUEST: &'static Request;
+
     /// Whether text comes as a message.
     const MESSAGE: bool;
 
@@ -31,6 +32,7 @@ pub(crate) struct ChatEndpoint;
 pub(crate) struct GenerateEndpoint;
 
 impl Endpoint for ChatEndpoint {
+    const REQUEST: &'static Request = &known::OLLAMA_CHAT;
     const MESSAGE: bool = true;
 
     fn input(fields: Fields<'_>, think: Think) -> Result<Option<Input>, Problem> {
@@ -41,6 +43,7 @@ impl Endpoint for ChatEndpoint {
 }
 
 impl Endpoint for GenerateEndpoint {
+    const REQUEST: &'static Request = &known::GENERATE;
     const MESSAGE: bool = false;
 
     fn input(fields: Fields<'_>, think: Think) -> Result<Option<Input>, Problem> {
@@ -77,12 +80,10 @@ fn chat(messages: Vec<Value>, tools: Option<Value>, think: Think) -> Input {
 
 /// What is asked of the model, if anything.
 pub(super) fn ask<E: Endpoint>(fields: Fields<'_>, think: Think) -> Result<Option<Ask>, Problem> {
-    refuse(fields, UNSUPPORTED)?;
     let none = Map::new();
-    let options = Fields(fields.object("options")?.unwrap_or(&none));
     let inside = |e| within("options", e);
-    check_options(options).map_err(inside)?;
-    let (sampling, ending) = (sampled(options).map_err(inside)?, ending(options).map_err(inside)?);
+    let options = Fields::of(&known::OPTIONS, fields.object("options")?.unwrap_or(&none)).map_err(inside)?;
+    let (sampling, ending) = (sampling(options).map_err(inside)?, ending(options).map_err(inside)?);
     let (input, logprobs) = (E::input(fields, think)?, logprobs(fields)?);
     let constrained = format(fields)?;
     Ok(input.map(|input| Ask { sampling, ending, constrained, logprobs, ..Ask::new(input) }))
@@ -134,37 +135,6 @@ pub(in crate::wire) fn keep_alive(fields: Fields<'_>) -> Result<Option<KeepAlive
             .map(Some)
             .map_err(|why| Problem::of(answer::Kind::InvalidValue, "keep_alive", format!("keep_alive {why}."))),
         Some(other) => Err(wrong_type("keep_alive", "a number of seconds or a duration", other)),
-    }
-}
-
-/// Refuses options that would change the answer.
-fn check_options(options: Fields<'_>) -> Result<(), Problem> {
-    refuse(options, &["mirostat"])?;
-    if options.number("tfs_z", ..)?.is_some_and(|z| z != 1.0 && z != 0.0) {
-        return Err(unsupported("tfs_z", ""));
-    }
-    if options.bool("penalize_newline")? == Some(false) {
-        return Err(unsupported("penalize_newline", "of false"));
-    }
-    Ok(())
-}
-
-/// Penalties look at everything: a window matters, and is refused, where there is a penalty.
-fn sampled(options: Fields<'_>) -> Result<Sampling, Problem> {
-    let sampling = sampling(options)?;
-    let on = |penalty: Option<f32>, off: f32| penalty.is_some_and(|penalty| penalty != off);
-    let penalties = on(sampling.repetition_penalty, 1.0)
-        || on(sampling.presence_penalty, 0.0)
-        || on(sampling.frequency_penalty, 0.0);
-    match options.integer("repeat_last_n", -1..)? {
-        Some(0) => Ok(Sampling {
-            repetition_penalty: Some(1.0),
-            presence_penalty: Some(0.0),
-            frequency_penalty: Some(0.0),
-            ..sampling
-        }),
-        Some(1..) if penalties => Err(unsupported("repeat_last_n", "other than -1 and 0, where there is a penalty,")),
-        _ => Ok(sampling),
     }
 }
 

@@ -10,6 +10,7 @@ use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery};
 use super::{error, messages};
 use crate::wire::fields::{self, Fields, MAX_TOOLS, unsupported};
+use crate::wire::known;
 use crate::wire::logprobs::logprobs;
 use crate::wire::{Call, Dialect, Frame, unique};
 
@@ -25,8 +26,7 @@ pub(crate) struct ChatCompletion {
 impl Dialect for ChatCompletion {
     fn parse(body: &[u8]) -> Result<Call<ChatCompletion>, crate::Problem> {
         let map = fields::object(body)?;
-        let fields = Fields(&map);
-        request::refuse_unsupported(fields)?;
+        let fields = Fields::of(&known::CHAT, &map)?;
         refuse_modalities(fields)?;
         let logprobs = logprobs(fields)?;
         // As with OpenAI: an answer is as long as the context allows, and has at least one token.
@@ -236,8 +236,10 @@ fn tools(fields: Fields<'_>) -> Result<(Option<Value>, ToolChoice), Problem> {
 
 fn variables(fields: Fields<'_>) -> Result<Map<String, Value>, Problem> {
     let mut variables = fields.object("chat_template_kwargs")?.cloned().unwrap_or_default();
-    if let Some(effort) = fields.string("reasoning_effort")? {
-        variables.entry("reasoning_effort").or_insert_with(|| effort.into());
+    for name in ["reasoning_effort", "verbosity"] {
+        if let Some(word) = fields.string(name)? {
+            variables.entry(name).or_insert_with(|| word.into());
+        }
     }
     Ok(variables)
 }

@@ -10,6 +10,7 @@ use super::logprobs::{PromptLogprobs, TextLogprobs, prompt_logprobs};
 use super::reply::{Head, Usage, finish_reason};
 use super::request::{self, Delivery, tokens};
 use crate::wire::fields::{self, Fields, check_length, wrong_type};
+use crate::wire::known;
 use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::{Call, Dialect, Frame};
 
@@ -29,8 +30,7 @@ pub(crate) struct Completion {
 impl Dialect for Completion {
     fn parse(body: &[u8]) -> Result<Call<Completion>, crate::Problem> {
         let map = fields::object(body)?;
-        let fields = Fields(&map);
-        request::refuse_unsupported(fields)?;
+        let fields = Fields::of(&known::COMPLETIONS, &map)?;
         let logprobs = logprobs(fields)?;
         let (ask, delivery) = request::ask(fields, input(fields)?, logprobs, (0, Some(MAX_TOKENS)))?;
         let head = Head::new("cmpl", "text_completion", "");

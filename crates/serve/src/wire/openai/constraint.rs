@@ -1,7 +1,7 @@
 //! What an answer has to fit, under OpenAI's, vLLM's and llama.cpp's names.
 
 use answer::{Constrained, Constraint, Kind, Problem};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::wire::fields::{Fields, unsupported, within, wrong_type};
 
@@ -21,20 +21,20 @@ fn response_format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
     let Some(format) = fields.object("response_format")? else { return Ok(None) };
     let inside = |e| within("response_format", e);
     let of = |name: &str, constraint| Ok(Some(named(format!("response_format{name}"), constraint)));
-    match Fields(format).string("type").map_err(inside)? {
+    match Fields::new(format).string("type").map_err(inside)? {
         None | Some("text") => Ok(None),
-        Some("json_object") => match Fields(format).get("schema") {
+        Some("json_object") => match Fields::new(format).get("schema") {
             None => of("", Constraint::json_object()),
             Some(schema) => of(".schema", Constraint::JsonSchema(schema.clone())),
         },
         Some("json_schema") => {
-            let Some(inner) = Fields(format).object("json_schema").map_err(inside)? else {
+            let Some(inner) = Fields::new(format).object("json_schema").map_err(inside)? else {
                 return Err(within("response_format", missing("json_schema")));
             };
             let inside = |e| within("response_format.json_schema", e);
             // Strict or not, an answer fits the schema: less would help nobody.
-            Fields(inner).bool("strict").map_err(inside)?;
-            let schema = Fields(inner).required("schema").map_err(inside)?;
+            Fields::new(inner).bool("strict").map_err(inside)?;
+            let schema = Fields::new(inner).required("schema").map_err(inside)?;
             of(".json_schema.schema", Constraint::JsonSchema(schema.clone()))
         }
         Some("structural_tag") => of("", Constraint::StructuralTag(Value::Object(format.clone()))),
@@ -45,20 +45,20 @@ fn response_format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
 /// vLLM's.
 fn structured_outputs(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
     let Some(map) = fields.object("structured_outputs")? else { return Ok(None) };
-    let found = one_of(map, &["json", "regex", "choice", "grammar", "json_object", "structural_tag"]);
+    let found = one_of(Fields::new(map), &["json", "regex", "choice", "grammar", "json_object", "structural_tag"]);
     let found = found.map_err(|e| within("structured_outputs", e))?;
     Ok(found.map(|found| Constrained { param: format!("structured_outputs.{}", found.param), ..found }))
 }
 
 /// vLLM's former names, and llama.cpp's.
 fn own(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
-    one_of(fields.0, &["guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "json_schema"])
+    one_of(fields, &["guided_json", "guided_regex", "guided_choice", "guided_grammar", "grammar", "json_schema"])
 }
 
-fn one_of(map: &Map<String, Value>, names: &[&str]) -> Result<Option<Constrained>, Problem> {
+fn one_of(fields: Fields<'_>, names: &[&str]) -> Result<Option<Constrained>, Problem> {
     let mut found = None;
     for name in names {
-        let Some(constraint) = constraint(Fields(map), name)? else { continue };
+        let Some(constraint) = constraint(fields, name)? else { continue };
         if let Some(Constrained { param, .. }) = found.replace(named(*name, constraint)) {
             return Err(contradiction(&param, name));
         }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::error;
 use crate::App;
 use crate::wire::fields::{self, Fields};
+use crate::wire::known;
 use crate::wire::vectors::{Vectors, Wanted, vectors};
 
 /// How the numbers of a vector are written.
@@ -61,7 +62,7 @@ pub(super) async fn embeddings(State(app): State<Arc<App>>, request: Request) ->
 
 fn parse(body: &[u8]) -> Result<Wanted<Encoding>, crate::Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::EMBEDDINGS, &map)?;
     let mut wanted = Wanted::new(fields, "input", encoding(fields)?)?;
     // vLLM's name: cut a text to so many tokens; -1 to the context.
     if let Some(most) = fields.integer("truncate_prompt_tokens", -1..)? {

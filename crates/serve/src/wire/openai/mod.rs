@@ -16,10 +16,10 @@ mod responses;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::routing::{get, post};
+use axum::{Router, middleware};
 
-use super::answer;
+use super::{answer, anthropic};
 use crate::App;
 
 #[cfg(feature = "batches")]
@@ -35,6 +35,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     let router = Router::new()
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::one))
+        .route_layer(middleware::from_fn(anthropic::models_in_own_words))
         .route("/v1/chat/completions", post(answer::<ChatCompletion>))
         .route("/v1/completions", post(answer::<Completion>))
         .route("/v1/embeddings", post(embeddings::embeddings))

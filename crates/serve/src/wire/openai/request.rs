@@ -5,28 +5,9 @@ use serde_json::Value;
 use std::time::Duration;
 
 use super::constraint;
-use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, refuse, token, unsupported, urgency};
+use crate::wire::fields::{Fields, MAX_STOPS, MAX_TOKEN_IDS, token, unsupported, urgency};
 use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::sampling::sampling;
-
-/// Fields that other servers know, that would change the answer and that this one does not do.
-const UNSUPPORTED: &[&str] = &[
-    "audio",
-    "chat_template",
-    "documents",
-    "ebnf",
-    "format",
-    "functions",
-    "logits_processors",
-    "mirostat",
-    "regex",
-    "tfs_z",
-    "top_a",
-    "top_n_sigma",
-    "truncate_prompt_tokens",
-    "use_beam_search",
-    "web_search_options",
-];
 
 /// How the answer is delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +86,7 @@ pub(super) fn service(fields: Fields<'_>) -> Result<Service, Problem> {
     Ok(Service {
         priority: priority(fields)?,
         time_limit: limit.map(|millis| Duration::from_millis(millis.unsigned_abs())),
-        tenant: fields.get("user").and_then(Value::as_str).map(str::to_owned),
+        tenant: fields.string("user")?.map(str::to_owned),
         cache_salt: fields.string("cache_salt")?.map(str::to_owned),
     })
 }
@@ -121,11 +102,6 @@ fn priority(fields: Fields<'_>) -> Result<Priority, Problem> {
             1.. => Priority::Low,
         }),
     }
-}
-
-/// Refuses what this server does not do.
-pub(super) fn refuse_unsupported(fields: Fields<'_>) -> Result<(), Problem> {
-    refuse(fields, UNSUPPORTED)
 }
 
 /// Most tokens; -1 is no limit but the context's, as llama.cpp and others mean it.
@@ -177,7 +153,7 @@ fn delivery(fields: Fields<'_>) -> Result<Delivery, Problem> {
             }
         };
     }
-    let include_usage = options.map_or(Ok(None), |map| Fields(map).bool("include_usage"));
+    let include_usage = options.map_or(Ok(None), |map| Fields::new(map).bool("include_usage"));
     let in_field = |e: Problem| Problem::of(e.kind, "stream_options.include_usage", e.message);
     Ok(Delivery::Stream { include_usage: include_usage.map_err(in_field)?.unwrap_or(false) })
 }

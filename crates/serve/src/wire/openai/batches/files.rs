@@ -7,9 +7,9 @@ use axum::extract::{Path, Request, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use batch::{File, NewFile};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Page, answered, seconds, with};
+use super::{Page, answered, expiry, present, seconds, with};
 use crate::http::body;
 use crate::wire::unique;
 use crate::{App, Kind, Problem};
@@ -17,10 +17,15 @@ use crate::{App, Kind, Problem};
 /// What a file may be for; only batches read them.
 const PURPOSES: [&str; 6] = ["batch", "assistants", "fine-tune", "vision", "user_data", "evals"];
 
+/// The parts of a form that say when a file is forgotten, as OpenAI's clients write them.
+const EXPIRY: [(&str, &str); 2] = [("expires_after[anchor]", "anchor"), ("expires_after[seconds]", "seconds")];
+
 /// A file that arrived as a form.
 struct Form {
     name: String,
     purpose: String,
+    /// After how many seconds it is forgotten.
+    expires: Option<i64>,
     content: Vec<u8>,
 }
 
@@ -37,12 +42,13 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
         Problem::new(Kind::Ask(answer::Kind::InvalidValue), message)
     })?;
     let body = body::read(&head, body).await?;
-    let Form { name, purpose, content } = form(&body, boundary).await?;
+    let Form { name, purpose, expires, content } = form(&body, boundary).await?;
     drop(body);
     let file = with(app, move |store| {
         let (id, created) = (unique("file-"), seconds());
-        store.add_file(&NewFile { id: &id, name: &name, purpose: &purpose, created, content: &content })?;
-        Ok(File { id, name, purpose, created, bytes: content.len() as i64 })
+        let expires = expires.map(|after| created.saturating_add(after));
+        store.add_file(&NewFile { id: &id, name: &name, purpose: &purpose, created, expires, content: &content })?;
+        Ok(File { id, name, purpose, created, expires, bytes: content.len() as i64 })
     })
     .await?;
     Ok(Json(shown(&file)).into_response())
@@ -51,7 +57,7 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
 async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
     let invalid = |what: &str, message: String| Problem::of(Kind::Ask(answer::Kind::InvalidValue), what, message);
     let broken = |e: multer::Error| invalid("body", format!("The form cannot be read: {e}."));
-    let (mut purpose, mut file) = (None, None);
+    let (mut purpose, mut file, mut policy) = (None, None, Map::new());
     let mut parts = multer::Multipart::with_reader(body, boundary);
     while let Some(part) = parts.next_field().await.map_err(broken)? {
         let (field, name) = (part.name().unwrap_or_default().to_owned(), part.file_name().map(str::to_owned));
@@ -61,10 +67,11 @@ async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
                 let content = part.bytes().await.map_err(broken)?;
                 file = Some((name.unwrap_or_else(|| "file".into()), content.to_vec()));
             }
-            "" => {}
             field => {
-                let message = format!("{field} is not supported by this server.");
-                return Err(Problem::of(Kind::Ask(answer::Kind::Unsupported), field, message));
+                // As with other requests, a field that is unknown is ignored.
+                let Some((_, known)) = EXPIRY.iter().find(|(name, _)| *name == field) else { continue };
+                let text = part.text().await.map_err(broken)?;
+                policy.insert((*known).to_owned(), text.parse::<i64>().map_or_else(|_| json!(text), Value::from));
             }
         }
     }
@@ -75,22 +82,21 @@ async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
         return Err(invalid("purpose", message));
     }
     let (name, content) = file.ok_or_else(|| missing("file"))?;
-    Ok(Form { name, purpose, content })
+    let expires = expiry::seconds("expires_after", Some(&policy).filter(|policy| !policy.is_empty()))?;
+    Ok(Form { name, purpose, expires, content })
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
     let listed = async {
         let page = Page::of(&uri, super::MAX_LISTED)?;
-        let ascending = page.ascending;
-        let mut files =
-            with(&app, move |store| Ok(store.files(page.purpose.as_deref(), page.after.as_deref(), page.limit + 1)?))
-                .await?;
+        let mut files = with(&app, move |store| {
+            Ok(store.files(page.purpose.as_deref(), page.ascending, page.after.as_deref(), page.limit + 1)?)
+        })
+        .await?;
         let has_more = files.len() > page.limit;
         files.truncate(page.limit);
-        if ascending {
-            files.reverse();
-        }
-        let [first, last] = [files.first(), files.last()].map(|file| file.map(|file| file.id.clone()));
+        let id = |file: Option<&File>| file.map_or(String::new(), |file| file.id.clone());
+        let (first, last) = (id(files.first()), id(files.last()));
         let data: Vec<Value> = files.iter().map(shown).collect();
         let list = json!({ "object": "list", "data": data, "has_more": has_more, "first_id": first, "last_id": last });
         Ok(Json(list).into_response())
@@ -118,9 +124,9 @@ pub(super) fn absent(id: &str) -> Problem {
 }
 
 fn shown(file: &File) -> Value {
-    let File { id, name, purpose, created, bytes } = file;
-    json!({
-        "id": id, "object": "file", "bytes": bytes, "created_at": created, "filename": name, "purpose": purpose,
-        "status": "processed",
-    })
+    let File { id, name, purpose, created, expires, bytes } = file;
+    present(json!({
+        "id": id, "object": "file", "bytes": bytes, "created_at": created, "expires_at": expires, "filename": name,
+        "purpose": purpose, "status": "processed",
+    }))
 }

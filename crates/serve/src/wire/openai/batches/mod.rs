@@ -1,5 +1,6 @@
 //! `/v1/files` and `/v1/batches`: requests that nobody waits for, kept in a database until all are answered.
 
+mod expiry;
 mod files;
 mod lines;
 mod requests;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::wire::now;
+use crate::wire::query::Query;
 use crate::{App, Kind, Problem};
 
 /// Files and batches at once in a list, at most.
@@ -65,7 +67,12 @@ async fn with<T: Send + 'static>(
     work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let kept = kept(app)?;
-    let worked = tokio::task::spawn_blocking(move || work(&kept.store)).await;
+    let work = move || {
+        // Nobody sees a file whose time is up.
+        kept.store.expire_files(seconds())?;
+        work(&kept.store)
+    };
+    let worked = tokio::task::spawn_blocking(work).await;
     worked.map_err(|_| Problem::new(Kind::Internal, "The request could not be completed."))?
 }
 
@@ -111,31 +118,12 @@ struct Page {
 
 impl Page {
     fn of(uri: &Uri, default: i64) -> Result<Page, Problem> {
-        let mut page = Page { limit: default as usize, after: None, purpose: None, ascending: false };
-        let query = uri.query().unwrap_or_default();
-        let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-        for (name, value) in pairs {
-            let invalid = |wanted: &str| {
-                let message = format!("{name} must be {wanted}, but it is `{value}`.");
-                Problem::of(Kind::Ask(::answer::Kind::InvalidValue), name, message)
-            };
-            match name {
-                "limit" => {
-                    let limit = value.parse().ok().filter(|limit| (1..=MAX_LISTED).contains(limit));
-                    page.limit = limit.ok_or_else(|| invalid(&format!("from 1 to {MAX_LISTED}")))? as usize;
-                }
-                "after" => page.after = Some(value.to_owned()),
-                "purpose" => page.purpose = Some(value.to_owned()),
-                "order" => {
-                    page.ascending = match value {
-                        "asc" => true,
-                        "desc" => false,
-                        _ => return Err(invalid("asc or desc")),
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(page)
+        let query = Query::of(uri);
+        Ok(Page {
+            limit: query.integer("limit", 1..=MAX_LISTED)?.unwrap_or(default) as usize,
+            after: query.get("after").map(str::to_owned),
+            purpose: query.get("purpose").map(str::to_owned),
+            ascending: query.word("order", &["desc", "asc"])? == Some(1),
+        })
     }
 }

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use batch::{Batch, Counts, NewBatch, Status};
 use serde_json::{Value, json};
 
-use super::{Page, answered, files, kept, lines, present, seconds, with};
+use super::{Page, answered, expiry, files, kept, lines, present, seconds, with};
 use crate::http::body;
 use crate::wire::fields::{self, Fields};
-use crate::wire::unique;
+use crate::wire::{known, unique};
 use crate::{App, Kind, Problem};
 
 /// Where the requests of a batch may go.
@@ -30,6 +30,7 @@ struct Asks {
     input: String,
     metadata: Option<String>,
     seconds: i64,
+    output_expires: Option<i64>,
 }
 
 pub(super) async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -51,6 +52,7 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
             metadata: asks.metadata.as_deref(),
             created,
             expires: created.saturating_add(asks.seconds),
+            output_expires: asks.output_expires,
             lines: lines.as_deref().map_err(String::as_str),
         })?;
         store.batch(&id)?.ok_or_else(|| absent(&id))
@@ -62,12 +64,11 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
 
 fn asks(body: &[u8]) -> Result<Asks, Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
+    let fields = Fields::of(&known::BATCHES, &map)?;
     let text = |name: &str| -> Result<&str, Problem> {
         fields.required(name)?;
         Ok(fields.string(name)?.unwrap_or_default())
     };
-    fields::refuse(fields, &["output_expires_after"])?;
     let (input, endpoint, window) = (text("input_file_id")?, text("endpoint")?, text("completion_window")?);
     if !ENDPOINTS.contains(&endpoint) {
         let message = format!("endpoint must be one of {}, but it is `{endpoint}`.", ENDPOINTS.join(", "));
@@ -85,7 +86,9 @@ fn asks(body: &[u8]) -> Result<Asks, Problem> {
         return Err(Problem::of(Kind::Ask(Asked::InvalidValue), "metadata", message));
     }
     let metadata = metadata.map(|pairs| Value::Object(pairs.clone()).to_string());
-    Ok(Asks { endpoint: endpoint.to_owned(), input: input.to_owned(), metadata, seconds: hours * HOUR })
+    let output_expires = expiry::seconds("output_expires_after", fields.object("output_expires_after")?)?;
+    let (endpoint, input) = (endpoint.to_owned(), input.to_owned());
+    Ok(Asks { endpoint, input, metadata, seconds: hours * HOUR, output_expires })
 }
 
 pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
@@ -94,7 +97,8 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
         let mut batches = with(&app, move |store| Ok(store.batches(page.after.as_deref(), page.limit + 1)?)).await?;
         let has_more = batches.len() > page.limit;
         batches.truncate(page.limit);
-        let [first, last] = [batches.first(), batches.last()].map(|batch| batch.map(|(batch, _)| batch.id.clone()));
+        let id = |batch: Option<&(Batch, Counts)>| batch.map_or(String::new(), |(batch, _)| batch.id.clone());
+        let (first, last) = (id(batches.first()), id(batches.last()));
         let data: Vec<Value> = batches.iter().map(object).collect();
         let list = json!({ "object": "list", "data": data, "has_more": has_more, "first_id": first, "last_id": last });
         Ok(Json(list).into_response())

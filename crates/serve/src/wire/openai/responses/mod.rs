@@ -1,7 +1,10 @@
 //! `/v1/responses`: OpenAI's newer API. An answer is a list of items; it is kept, so that the next request can go on from it.
 
+mod count;
 mod events;
 mod items;
+mod listed;
+mod log;
 mod request;
 mod store;
 mod stored;
@@ -9,18 +12,20 @@ mod stored;
 use std::sync::Arc;
 
 use answer::{Answer, Event, Generation, LoadedModel, Reason, Tally};
-use axum::Json;
-use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
 use self::events::Say;
 use self::items::Items;
+use self::log::Log;
+use self::store::Entry;
 pub(crate) use self::store::Store;
 use super::error;
+use crate::http::Settings;
 use crate::models::Lease;
 use crate::wire::{Call, Dialect, Frame, begin, finish, now, receive, unique};
 use crate::{App, Problem};
@@ -29,6 +34,7 @@ use crate::{App, Problem};
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/v1/responses", post(create))
+        .route("/v1/responses/input_tokens", post(count::input_tokens))
         .route("/v1/responses/{id}", get(stored::one).delete(stored::delete))
         .route("/v1/responses/{id}/cancel", post(stored::cancel))
         .route("/v1/responses/{id}/input_items", get(stored::input_items))
@@ -46,6 +52,8 @@ pub(crate) struct Responses {
     background: bool,
     /// Where it is kept, if it is.
     store: Option<Arc<Store>>,
+    /// Where its events are kept, if it is made in the background and told as a stream.
+    log: Option<Arc<Log>>,
     items: Items,
     reason: Option<Reason>,
     reasoning_tokens: usize,
@@ -127,7 +135,7 @@ impl Responses {
         let mut response = self.asked.clone();
         let own = json!({
             "id": self.id, "object": "response", "status": status, "error": null, "incomplete_details": null,
-            "output": self.items.all(), "usage": null,
+            "output": self.items.all(),
         });
         if let Value::Object(own) = own {
             response.extend(own);
@@ -145,7 +153,7 @@ impl Responses {
         let (input, output) = (tally.prompt(), tally.generated());
         response["completed_at"] = json!(now());
         response["usage"] = json!({
-            "input_tokens": input, "input_tokens_details": { "cached_tokens": tally.cached() },
+            "input_tokens": input, "input_tokens_details": { "cached_tokens": tally.cached(), "cache_write_tokens": 0 },
             "output_tokens": output, "output_tokens_details": { "reasoning_tokens": self.reasoning_tokens },
             "total_tokens": input + output,
         });
@@ -164,7 +172,8 @@ impl Responses {
 
     fn keep(&self, response: &Value, running: Option<CancellationToken>) {
         if let Some(store) = &self.store {
-            store.put(&self.id, response.clone(), self.messages.clone(), self.input.clone(), running);
+            let (response, messages, input) = (response.clone(), self.messages.clone(), self.input.clone());
+            store.put(&self.id, Entry { response, messages, input, running, log: self.log.clone() });
         }
     }
 }
@@ -188,14 +197,22 @@ async fn try_create(app: Arc<App>, request: Request) -> Result<Response, Problem
     let stop = CancellationToken::new();
     let response = responses.state("queued");
     responses.keep(&response, Some(stop.clone()));
-    let work = work(responses, generation, stop);
-    tokio::spawn(app.open.track_future(work));
-    Ok(Json(response).into_response())
+    let log = responses.log.clone();
+    let pings = Settings::of(&head.extensions).ping_interval;
+    tokio::spawn(app.open.track_future(work(responses, generation, stop)));
+    Ok(log.map_or_else(|| Json(response).into_response(), |log| log.follow(0, pings)))
 }
 
 /// Answers in the background, until it is told to stop: then what is kept says so already.
 async fn work(mut responses: Responses, (mut generation, lease): (Generation, Lease), stop: CancellationToken) {
     responses.keep(&responses.state("in_progress"), Some(stop.clone()));
+    if let Some(log) = responses.log.clone() {
+        let _ends = log.until_dropped();
+        return tokio::select! {
+            () = tell(responses, generation, &log) => {}
+            () = stop.cancelled() => {}
+        };
+    }
     let answers = tokio::select! {
         answers = generation.whole() => answers,
         () = stop.cancelled() => return,
@@ -205,6 +222,22 @@ async fn work(mut responses: Responses, (mut generation, lease): (Generation, Le
         Err(problem) => _ = responses.failed(&problem.into()),
     }
     drop(lease);
+}
+
+/// Writes down what a stream says.
+async fn tell(mut responses: Responses, mut generation: Generation, log: &Log) {
+    log.add(responses.begin(generation.tally()));
+    loop {
+        let (frames, more) = match generation.next_event().await {
+            Some(Ok(event)) => (responses.event(event, generation.tally()), true),
+            Some(Err(problem)) => (responses.failure(&problem.into()), false),
+            None => (responses.end(generation.tally()), false),
+        };
+        log.add(frames);
+        if !more {
+            return;
+        }
+    }
 }
 
 /// A new response's name.

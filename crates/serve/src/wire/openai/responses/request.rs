@@ -9,37 +9,24 @@ use super::events::Say;
 use super::items::Items;
 use super::store::Store;
 use super::{Responses, new_id, stored};
-use crate::wire::fields::{self, Fields, MAX_MESSAGES, MAX_TOOLS, refuse, unsupported, within, wrong_type};
+use crate::wire::fields::{self, Fields, MAX_MESSAGES, MAX_TOOLS, unsupported, within, wrong_type};
 use crate::wire::logprobs::MAX_LOGPROBS;
 use crate::wire::openai::request::{model, service};
 use crate::wire::sampling::sampling;
-use crate::wire::{Call, now, unique};
-
-/// Fields of the API that would change the answer and that this server does not do.
-const UNSUPPORTED: &[&str] = &["context_management", "conversation", "max_tool_calls", "moderation", "prompt"];
+use crate::wire::{Call, known, now, unique};
 
 /// Reads a request's body; what it goes on from is in the store.
 pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, crate::Problem> {
     let map = fields::object(body)?;
-    let fields = Fields(&map);
-    refuse(fields, UNSUPPORTED)?;
+    let fields = Fields::of(&known::RESPONSES, &map)?;
     let stream = fields.bool("stream")?.unwrap_or(false);
     let background = fields.bool("background")?.unwrap_or(false);
-    if background && stream {
-        return Err(unsupported("stream", "together with background").into());
-    }
     let kept = fields.bool("store")?.unwrap_or(true);
     if background && !kept {
         let message = "background needs store: the answer is fetched later.";
         return Err(Problem::of(Kind::InvalidValue, "background", message).into());
     }
-    let previous = fields.string("previous_response_id")?;
-    let before = |id: &str| store.messages(id).ok_or_else(|| stored::unknown("previous_response_id", id));
-    let mut messages = previous.map_or(Ok(Vec::new()), before)?;
-    let input = input(fields)?;
-    for (i, item) in input.iter().enumerate() {
-        add(&mut messages, &format!("input[{i}]"), item)?;
-    }
+    let (messages, input) = conversation(fields, store)?;
     let ask = ask(fields, &messages, stream)?;
     let dialect = Responses {
         id: new_id(),
@@ -48,12 +35,36 @@ pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, c
         input,
         background,
         store: kept.then(|| Arc::clone(store)),
+        log: (background && stream).then(Arc::default),
         items: Items::default(),
         reason: None,
         reasoning_tokens: 0,
         say: Say::default(),
     };
     Ok(Call { model: model(fields)?, ask: Some(ask), keep_alive: None, stream, dialect })
+}
+
+/// The conversation that a request puts to the model.
+pub(super) fn prompt(fields: Fields<'_>, store: &Store) -> Result<Chat, crate::Problem> {
+    let (messages, _) = conversation(fields, store)?;
+    // Checked, and not part of the prompt.
+    format(fields)?;
+    Ok(chat(fields, &messages)?)
+}
+
+/// The messages of a conversation, without instructions, and the items of the request that adds to it.
+fn conversation(fields: Fields<'_>, store: &Store) -> Result<(Vec<Value>, Vec<Value>), crate::Problem> {
+    let previous = fields.string("previous_response_id")?;
+    let before = |id: &str| store.messages(id).ok_or_else(|| stored::unknown("previous_response_id", id));
+    let mut messages = previous.map_or(Ok(Vec::new()), before)?;
+    let input = input(fields)?;
+    for (i, item) in input.iter().enumerate() {
+        add(&mut messages, &format!("input[{i}]"), item)?;
+    }
+    if messages.is_empty() {
+        return Err(Problem::of(Kind::InvalidValue, "input", "input is empty. Write at least one item.").into());
+    }
+    Ok((messages, input))
 }
 
 /// The items of the input, each with its name; a text is a user's message.
@@ -77,7 +88,7 @@ fn input(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
 /// Adds what an item says to the conversation.
 fn add(messages: &mut Vec<Value>, path: &str, item: &Value) -> Result<(), Problem> {
     let Value::Object(map) = item else { return Err(wrong_type(path, "an object", item)) };
-    let fields = Fields(map);
+    let fields = Fields::new(map);
     let inside = |e| within(path, e);
     match fields.string("type").map_err(inside)? {
         None | Some("message") => push(messages, message(fields).map_err(inside)?),
@@ -164,21 +175,22 @@ fn output(fields: Fields<'_>) -> Result<Value, Problem> {
     Ok(json!({ "role": "tool", "tool_call_id": fields.required("call_id")?, "content": content }))
 }
 
-fn ask(fields: Fields<'_>, messages: &[Value], stream: bool) -> Result<Ask, Problem> {
-    if messages.is_empty() {
-        return Err(Problem::of(Kind::InvalidValue, "input", "input is empty. Write at least one item."));
-    }
+fn chat(fields: Fields<'_>, messages: &[Value]) -> Result<Chat, Problem> {
     let instructions = fields.string("instructions")?.filter(|text| !text.is_empty());
     let system = instructions.map(|text| json!({ "role": "system", "content": text }));
     let messages = Value::Array(system.into_iter().chain(messages.iter().cloned()).collect());
     let (tools, tool_choice) = tools(fields)?;
-    let chat = Chat {
+    Ok(Chat {
         tools,
         tool_choice,
         parallel_tool_calls: fields.bool("parallel_tool_calls")?.unwrap_or(true),
         variables: variables(fields)?,
         ..Chat::new(text::normalized_messages(&messages)?)
-    };
+    })
+}
+
+fn ask(fields: Fields<'_>, messages: &[Value], stream: bool) -> Result<Ask, Problem> {
+    let chat = chat(fields, messages)?;
     let ending = Ending { max_tokens: fields.count("max_output_tokens", 1)?, ..Ending::default() };
     Ok(Ask {
         sampling: sampling(fields)?,
@@ -218,25 +230,30 @@ fn tool(path: &str, item: &Value) -> Result<Value, Problem> {
     }
     let mut function = item.as_object().cloned().unwrap_or_default();
     function.remove("type");
-    Fields(&function).required("name").map_err(|e| within(path, e))?;
+    Fields::new(&function).required("name").map_err(|e| within(path, e))?;
     Ok(json!({ "type": "function", "function": function }))
 }
 
-/// What templates are told of reasoning.
+/// What templates are told of reasoning and of how much is to be said.
 fn variables(fields: Fields<'_>) -> Result<Map<String, Value>, Problem> {
     let mut variables = fields.object("chat_template_kwargs")?.cloned().unwrap_or_default();
-    let reasoning = fields.object("reasoning")?.map(Fields);
+    let reasoning = fields.object("reasoning")?.map(Fields::new);
     let effort = reasoning.map_or(Ok(None), |reasoning| reasoning.string("effort"));
     if let Some(effort) = effort.map_err(|e| within("reasoning", e))? {
         variables.entry("reasoning_effort").or_insert_with(|| effort.into());
+    }
+    let text = fields.object("text")?.map(Fields::new);
+    let verbosity = text.map_or(Ok(None), |text| text.string("verbosity"));
+    if let Some(verbosity) = verbosity.map_err(|e| within("text", e))? {
+        variables.entry("verbosity").or_insert_with(|| verbosity.into());
     }
     Ok(variables)
 }
 
 /// What the answer has to fit: `text.format`.
 fn format(fields: Fields<'_>) -> Result<Option<Constrained>, Problem> {
-    let Some(text) = fields.object("text")?.map(Fields) else { return Ok(None) };
-    let Some(format) = text.object("format").map_err(|e| within("text", e))?.map(Fields) else { return Ok(None) };
+    let Some(text) = fields.object("text")?.map(Fields::new) else { return Ok(None) };
+    let Some(format) = text.object("format").map_err(|e| within("text", e))?.map(Fields::new) else { return Ok(None) };
     let inside = |e| within("text.format", e);
     let (constraint, name) = match format.string("type").map_err(inside)? {
         None | Some("text") => return Ok(None),
@@ -258,7 +275,8 @@ fn logprobs(fields: Fields<'_>) -> Result<Option<usize>, Problem> {
 /// What a response repeats of its request.
 fn asked(fields: Fields<'_>, ask: &Ask, (background, kept): (bool, bool)) -> Result<Map<String, Value>, Problem> {
     let or = |name: &str, default: Value| fields.get(name).cloned().unwrap_or(default);
-    let reasoning = fields.object("reasoning")?.map(Fields);
+    fields.object("metadata")?;
+    let reasoning = fields.object("reasoning")?.map(Fields::new);
     let effort = reasoning.and_then(|reasoning| reasoning.get("effort")).cloned();
     let asked = json!({
         "created_at": now(), "background": background, "instructions": or("instructions", Value::Null),
@@ -269,10 +287,12 @@ fn asked(fields: Fields<'_>, ask: &Ask, (background, kept): (bool, bool)) -> Res
         "temperature": ask.sampling.temperature, "top_p": ask.sampling.top_p, "top_logprobs": ask.logprobs.unwrap_or(0),
         "text": or("text", json!({ "format": { "type": "text" } })), "tool_choice": or("tool_choice", "auto".into()),
         "tools": or("tools", json!([])), "truncation": "disabled", "metadata": or("metadata", json!({})),
-        "user": or("user", Value::Null),
     });
-    Ok(match asked {
+    let mut asked = match asked {
         Value::Object(asked) => asked,
         _ => Map::new(),
-    })
+    };
+    // It has no word for nobody.
+    asked.extend(fields.get("user").map(|user| ("user".to_owned(), user.clone())));
+    Ok(asked)
 }

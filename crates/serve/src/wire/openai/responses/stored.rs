@@ -4,54 +4,77 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
+use axum::http::{Extensions, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::error;
+use super::{error, listed};
+use crate::http::Settings;
+use crate::wire::query::Query;
 use crate::{App, Kind, Problem};
 
 type Id = Result<Path<String>, PathRejection>;
 
-/// `GET /v1/responses/ID`.
-pub(super) async fn one(State(app): State<Arc<App>>, id: Id) -> Response {
-    answer(id, |id| app.responses.response(id))
+/// `GET /v1/responses/ID`: as it is, or the events of its stream.
+pub(super) async fn one(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
+    let found = name(id).and_then(|id| {
+        let query = Query::of(request.uri());
+        match query.bool("stream")? {
+            true => followed(&app, &id, &query, request.extensions()),
+            false => app.responses.response(&id).map(|value| Json(value).into_response()).ok_or_else(|| absent(&id)),
+        }
+    });
+    found.unwrap_or_else(|problem| error::problem(&problem))
+}
+
+/// The events from the one after `starting_after` on.
+fn followed(app: &App, id: &str, query: &Query, extensions: &Extensions) -> Result<Response, Problem> {
+    let after = query.integer("starting_after", 0..=i64::MAX)?;
+    let from = after.and_then(|after| usize::try_from(after).ok()).map_or(0, |after| after.saturating_add(1));
+    let log = app.responses.log(id).ok_or_else(|| absent(id))?.ok_or_else(|| {
+        let message = format!("The response `{id}` was not made with background and stream: its events are not kept.");
+        Problem::of(Kind::Ask(answer::Kind::InvalidValue), "stream", message)
+    })?;
+    Ok(log.follow(from, Settings::of(extensions).ping_interval))
 }
 
 /// `DELETE /v1/responses/ID`.
 pub(super) async fn delete(State(app): State<Arc<App>>, id: Id) -> Response {
     let gone = |id: &str| json!({ "id": id, "object": "response", "deleted": true });
-    answer(id, |id| app.responses.remove(id).then(|| gone(id)))
+    respond(name(id).and_then(|id| app.responses.remove(&id).then(|| gone(&id)).ok_or_else(|| absent(&id))))
 }
 
 /// `POST /v1/responses/ID/cancel`.
 pub(super) async fn cancel(State(app): State<Arc<App>>, id: Id) -> Response {
-    let Ok(Path(name)) = &id else { return answer(id, |_| None) };
-    match app.responses.cancel(name) {
-        Some(Err(())) => {
-            let message = format!("The response `{name}` was not made with background: there is nothing to cancel.");
-            error::problem(&Problem::of(Kind::Ask(answer::Kind::InvalidValue), "response_id", message))
-        }
-        cancelled => answer(id, |_| cancelled.and_then(Result::ok)),
-    }
+    respond(name(id).and_then(|id| {
+        app.responses.cancel(&id).ok_or_else(|| absent(&id))?.map_err(|()| {
+            let message = format!("The response `{id}` was not made with background: there is nothing to cancel.");
+            Problem::of(Kind::Ask(answer::Kind::InvalidValue), "response_id", message)
+        })
+    }))
 }
 
 /// `GET /v1/responses/ID/input_items`.
-pub(super) async fn input_items(State(app): State<Arc<App>>, id: Id) -> Response {
-    answer(id, |id| {
-        let items = app.responses.input(id)?;
-        let at = |item: Option<&Value>| item.map_or(Value::Null, |item| item["id"].clone());
-        let (first, last) = (at(items.first()), at(items.last()));
-        Some(json!({ "object": "list", "data": items, "first_id": first, "last_id": last, "has_more": false }))
-    })
+pub(super) async fn input_items(State(app): State<Arc<App>>, id: Id, uri: Uri) -> Response {
+    respond(name(id).and_then(|id| {
+        let items = app.responses.input(&id).ok_or_else(|| absent(&id))?;
+        listed::page(items.iter().map(listed::item).collect(), &Query::of(&uri))
+    }))
 }
 
-fn answer(id: Id, found: impl FnOnce(&str) -> Option<Value>) -> Response {
-    let found = match &id {
-        Ok(Path(id)) => found(id).ok_or_else(|| unknown("response_id", id)),
-        Err(e) => Err(Problem::of(Kind::ResponseNotFound, "response_id", format!("{}.", e.body_text()))),
-    };
+fn name(id: Id) -> Result<String, Problem> {
+    let unreadable =
+        |e: PathRejection| Problem::of(Kind::ResponseNotFound, "response_id", format!("{}.", e.body_text()));
+    id.map(|Path(id)| id).map_err(unreadable)
+}
+
+fn respond(found: Result<Value, Problem>) -> Response {
     found.map_or_else(|problem| error::problem(&problem), |value| Json(value).into_response())
+}
+
+fn absent(id: &str) -> Problem {
+    unknown("response_id", id)
 }
 
 /// No response of this name is kept.
