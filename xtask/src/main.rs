@@ -1,5 +1,6 @@
 //! Checks and generators of this repository: `cargo xtask --help`.
 
+mod clients;
 mod docs;
 mod edges;
 mod goldens;
@@ -19,6 +20,8 @@ enum Task {
     /// Write docs/man and docs/cli.md, the help of every command, from the program, docs/models.md from the table of architectures,
     /// docs/fields.md from that of fields, and docs/configuration.md with its schema from the settings.
     Docs,
+    /// Drive a server with every client that has a test, LlamaIndex among them, whose packages take hundreds of megabytes below target.
+    Clients,
     /// Run the Python scripts in xtask/goldens that write the fixtures (see its README).
     Goldens {
         /// The script to run, without `.py`; all of them if left out.
@@ -32,6 +35,10 @@ fn main() -> anyhow::Result<ExitCode> {
         Task::Edges => edges::problems(&root())?,
         Task::Docs => {
             docs::write(&root())?;
+            Vec::new()
+        }
+        Task::Clients => {
+            clients::run(&root())?;
             Vec::new()
         }
         Task::Goldens { name } => {
