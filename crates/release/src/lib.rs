@@ -5,10 +5,16 @@
 //! variants after a restart.
 
 mod assign;
+mod canary;
+mod journal;
+mod outcome;
 mod route;
 pub mod stats;
 mod variant;
 
 pub use assign::{Unit, point};
+pub use canary::{BadPlan, Canary, Decision, Event, Margins, Plan, SECOND, Stage, Status, Verdict};
+pub use journal::{BadJournal, Beginning, Entry, Recorded, explain};
+pub use outcome::{Arm, Metric, Outcome, Readings};
 pub use route::{Balance, Choice, Ended, Policy, Problem, Request, Route, Sticky, Target, TargetStats};
 pub use variant::Variant;

@@ -49,8 +49,8 @@ struct Factors {
 impl Harm {
     /// A test of rare events, such as failures, that looks at events alone: doubled and fivefold rates are found soonest.
     pub fn failures() -> Harm {
-        let odds = [(1.4, 0.06), (2.0, 0.44), (5.0, 0.46), (20.0, 0.04)];
-        Harm::new(odds.map(|(ratio, weight)| Odds { ratio, weight }).to_vec(), None, 0.05)
+        let odds = [(1.4, 0.02), (2.0, 0.34), (5.0, 0.62), (20.0, 0.02)];
+        Harm::new(odds.map(|(ratio, weight)| Odds { ratio, weight }).to_vec(), None, 0.02)
     }
 
     /// A test of events that a share `base` of the stable variant's requests has: exceedances of its quantile at `1 − base`.
@@ -62,7 +62,7 @@ impl Harm {
         // Ratios of odds, not of rates: rates near one half cannot double.
         let odds = [(1.3, 0.2), (1.7, 0.4), (3.0, 0.3), (8.0, 0.1)];
         let ratio = |o: f64| o / (1.0 - base + base * o);
-        Harm::new(odds.map(|(o, weight)| Odds { ratio: ratio(o), weight }).to_vec(), Some(base), 0.05)
+        Harm::new(odds.map(|(o, weight)| Odds { ratio: ratio(o), weight }).to_vec(), Some(base), 0.02)
     }
 
     /// A test with given alternatives, of which the weights need not add up; `held` of the capital is held back at first.

@@ -1,0 +1,6 @@
+//! Releases in made-up traffic: their verdicts and their journals.
+
+mod canary;
+mod journal;
+mod traffic;
+mod world;
