@@ -6,15 +6,19 @@
 
 mod assign;
 mod canary;
+mod experiment;
 mod journal;
 mod outcome;
 mod route;
+mod shadow;
 pub mod stats;
 mod variant;
 
 pub use assign::{Unit, point};
 pub use canary::{BadPlan, Canary, Decision, Event, Margins, Plan, SECOND, Stage, Status, Verdict};
+pub use experiment::{BadSetup, Effect, Experiment, Judged, Kind, Ruling, Setup};
 pub use journal::{BadJournal, Beginning, Entry, Recorded, explain};
 pub use outcome::{Arm, Metric, Outcome, Readings};
 pub use route::{Balance, Choice, Ended, Policy, Problem, Request, Route, Sticky, Target, TargetStats};
+pub use shadow::{Comparison, Likeness, Limits, Shadow};
 pub use variant::Variant;
