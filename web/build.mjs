@@ -1,13 +1,17 @@
-// Builds the page into dist/, which is committed; with --check it only tells whether dist/ is what would be built.
+// Builds the pages into dist/, which is committed; with --check it only tells whether dist/ is what would be built.
 import { mkdir, readFile, readdir, writeFile } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const here = (path) => new URL(path, import.meta.url);
 
-/** Each script: where it begins, its form, and whose code is bundled in it. What draws formulas is a module of its own, since most answers have none. */
+/**
+ * Each script: where it begins, its form, and whose code is bundled in it. What draws formulas is a module of its own, since most answers have none;
+ * what draws charts is in the dashboard alone.
+ */
 const SCRIPTS = [
   { entry: { app: 'src/main.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core'] },
   { entry: { math: 'src/math.ts' }, format: 'esm', libraries: ['temml'] },
+  { entry: { dashboard: 'src/dashboard.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core', 'uplot'] },
 ];
 
 /** The licences of what is bundled travel with it: whose each is, and each text once. */
@@ -57,8 +61,7 @@ async function script({ entry, format, libraries }) {
 async function built() {
   const outputFiles = (await Promise.all(SCRIPTS.map(script))).flat();
   const files = Object.fromEntries(outputFiles.map((file) => [file.path.split(/[\\/]/).pop(), file.text]));
-  files['index.html'] = await readFile(here('src/index.html'), 'utf8');
-  files['icon.svg'] = await readFile(here('src/icon.svg'), 'utf8');
+  for (const name of ['index.html', 'dashboard.html', 'icon.svg']) files[name] = await readFile(here(`src/${name}`), 'utf8');
   return files;
 }
 

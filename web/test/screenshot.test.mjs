@@ -1,17 +1,19 @@
-// The picture in README.md: a real conversation with the built-in model. It is always made, and written only when asked for:
+// The pictures of the documents: a real conversation with the built-in model, and the dashboard with made-up numbers. They are always made, and written only when asked for:
 // WHINCHAT_SCREENSHOT=1 npm test (Debian's fonts-inter makes it look as it does there).
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { openPage, startBrowser } from './support/browser.mjs';
 import { answered, greedily, lastAnswer, say } from './support/chat.mjs';
+import { openDashboard } from './support/dashboard.mjs';
 import { startServer } from './support/server.mjs';
+import { day, snapshot, startTelemetry } from './support/telemetry.mjs';
 
 /** What the tool of the example is for, and what it would answer. */
 const QUESTION = 'What is the weather in Oslo?';
 const RESULT = '{"temperature": 12, "sky": "cloudy"}';
 
-const picture = new URL('../../docs/images/chat.png', import.meta.url);
+const picture = (name) => new URL(`../../docs/images/${name}.png`, import.meta.url);
 
 test('the built-in model makes the picture of README.md', async (t) => {
   const server = await startServer({ args: ['--alias', 'whinchat-demo'] });
@@ -46,7 +48,22 @@ test('the built-in model makes the picture of README.md', async (t) => {
   assert.deepEqual(complaints, []);
   if (process.env.WHINCHAT_SCREENSHOT) {
     assert.ok(called, 'the model called no tool: ask it something else');
-    await mkdir(new URL('.', picture), { recursive: true });
-    await writeFile(picture, png);
+    await mkdir(new URL('.', picture('chat')), { recursive: true });
+    await writeFile(picture('chat'), png);
   }
+});
+
+test('made-up numbers make the picture of the dashboard', async (t) => {
+  const server = await startTelemetry({ told: snapshot(), history: day() });
+  t.after(() => server.stop());
+  const browser = await startBrowser();
+  t.after(() => browser.close());
+  const { page, complaints } = await openDashboard(browser, server.address, { viewport: { width: 1440, height: 1080 } });
+  await page.getByRole('button', { name: '6 h' }).click();
+  await page.waitForFunction(() => /[0-9]/.test(document.querySelector('.legend b')?.textContent ?? ''));
+  await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+  const png = await page.screenshot();
+  assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [1440, 1080]);
+  assert.deepEqual(complaints, []);
+  if (process.env.WHINCHAT_SCREENSHOT) await writeFile(picture('dashboard'), png);
 });

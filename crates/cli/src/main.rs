@@ -1,6 +1,7 @@
 //! The program: one binary, a subcommand for each thing people do.
 
 mod cmd;
+mod cores;
 mod eval;
 mod machine;
 mod sessions;

@@ -25,6 +25,6 @@ pub use sessions::{SessionFile, SessionFiles};
 pub use telemetry::{Labels, Machine};
 #[cfg(feature = "otel")]
 pub use watch::Collector;
-pub use watch::Webhook;
+pub use watch::{Core, CoreLoad, Webhook};
 pub use wire::known;
 pub use wire::{Endpoint, parse_request_body};

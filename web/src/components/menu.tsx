@@ -30,6 +30,7 @@ export function Menu() {
         {entry('copy', 'Copy conversation', () => void copyConversation(current.value))}
         {entry('download', 'Export as JSON', () => exportJson(current.value))}
         {entry('trash', 'Delete conversation', () => deleteShown())}
+        {entry('chart', 'Dashboard', () => location.assign('dashboard'), false)}
         <hr />
         {entry('keyboard', 'Keyboard shortcuts', () => (shortcutsOpen.value = true), false)}
       </div>

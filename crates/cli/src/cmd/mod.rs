@@ -29,6 +29,7 @@ mod settings;
 mod shelf;
 mod simulate;
 mod tokenize;
+mod top;
 mod welcome;
 
 use std::borrow::Cow;
@@ -77,6 +78,7 @@ enum Command {
     Serve(serve::Serve),
     Models(models::Models),
     Config(config::Config),
+    Top(top::Top),
     Pull(shelf::Pull),
     List(shelf::List),
     Rm(shelf::Rm),
@@ -106,6 +108,7 @@ impl Command {
             Command::Serve(c) => c.run(),
             Command::Models(c) => c.run(),
             Command::Config(c) => c.run(),
+            Command::Top(c) => c.run(),
             Command::Pull(c) => c.run(),
             Command::List(c) => c.run(),
             Command::Rm(c) => c.run(),

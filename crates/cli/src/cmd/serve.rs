@@ -78,6 +78,7 @@ impl Server {
         let options = self.options()?;
         let mut listening = Listening::on(&self.config.network.listen).await?;
         app.measure_machine(crate::machine::probe());
+        app.measure_cores(crate::cores::meter());
         self.keep(&app)?;
         let cut_off = stop_signals(2);
         reload::tell(&app, &self.config);

@@ -1,5 +1,5 @@
-//! The chat page: what `web/` builds, compiled in. `include_bytes!` is enough for five files: with a crate for this there
-//! would be one more dependency, and in debug builds the files would be read from the disk.
+//! The chat page and the dashboard: what `web/` builds, compiled in. `include_bytes!` is enough for eight files: with a crate for
+//! this there would be one more dependency, and in debug builds the files would be read from the disk.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -9,24 +9,27 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-/// A file of the page: where it is answered, its type, what is in it.
+/// A file of a page: where it is answered, its type, what is in it.
 type File = (&'static str, &'static str, &'static [u8]);
 
-const FILES: [File; 5] = [
+const FILES: [File; 8] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/index.html")),
     ("/assets/app.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/app.js")),
     ("/assets/math.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/math.js")),
     ("/assets/app.css", "text/css; charset=utf-8", include_bytes!("../../../../web/dist/app.css")),
+    ("/dashboard", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.html")),
+    ("/assets/dashboard.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.js")),
+    ("/assets/dashboard.css", "text/css; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.css")),
     ("/assets/icon.svg", "image/svg+xml", include_bytes!("../../../../web/dist/icon.svg")),
 ];
 
-/// The page runs its own files and talks to this server, and nothing else; nobody may frame it. Trusted types: its scripts
+/// A page runs its own files and talks to this server, and nothing else; nobody may frame it. Trusted types: its scripts
 /// cannot make HTML from text, so that no answer of a model can.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
                       trusted-types 'none'";
 
-/// The page's routes.
+/// The pages' routes.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     FILES.into_iter().fold(Router::new(), |router, file| {
         let tag = tag(file.2);

@@ -1,6 +1,7 @@
 //! What happened: observers of the engines tell it, and it is read at `/metrics` and `/v1/telemetry`.
 
 mod alerts;
+mod board;
 #[cfg_attr(feature = "otel", path = "otlp.rs")]
 #[cfg_attr(not(feature = "otel"), path = "not_exported.rs")]
 mod export;
@@ -12,6 +13,8 @@ mod metrics;
 mod observer;
 mod predict;
 mod snapshot;
+mod stream;
+mod together;
 mod trace;
 
 #[cfg(feature = "batches")]
@@ -22,6 +25,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use alerts::Alerts;
 pub use alerts::Webhook;
+use board::Board;
+pub use board::{Core, CoreLoad};
 #[cfg(feature = "otel")]
 pub use export::Collector;
 use export::Exporter;
@@ -44,6 +49,8 @@ pub(crate) struct Watch {
     telemetry: Telemetry,
     began: Instant,
     alerts: OnceLock<Alerts>,
+    /// What who watches is shown.
+    board: Board,
     exporter: Exporter,
     /// Says what the machine did in the last second.
     machine: Mutex<Option<Box<dyn FnMut() -> Machine + Send>>>,
@@ -60,6 +67,7 @@ impl Default for Watch {
             telemetry,
             began,
             alerts: OnceLock::new(),
+            board: Board::default(),
             exporter: Exporter::default(),
             machine: Mutex::default(),
         }
@@ -140,6 +148,7 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .route("/metrics", get(metrics::metrics))
         .route("/v1/telemetry", get(snapshot::snapshot))
         .route("/v1/telemetry/history", get(snapshot::history))
+        .route("/v1/telemetry/stream", get(stream::stream))
         .route("/v1/telemetry/predict", get(predict::predict))
         .route("/v1/requests/{id}/trace", get(trace::trace))
 }

@@ -7,8 +7,9 @@ use axum::extract::{Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use telemetry::Snapshot;
+use telemetry::{Labels, Snapshot};
 
+use super::together::together;
 use crate::App;
 use crate::http::is_local;
 
@@ -17,16 +18,33 @@ pub(super) async fn snapshot(State(app): State<Arc<App>>, request: Request) -> R
     Json(app.snapshot(is_local(request.extensions()))).into_response()
 }
 
-/// From when on.
+/// From when on, and whose.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Since {
-    #[serde(default)]
+#[serde(default)]
+pub(super) struct Asked {
     since: u64,
+    /// Every engine if it is not said which model.
+    model: Option<String>,
+    variant: Option<String>,
+    device: Option<String>,
+    /// As if they were one.
+    together: bool,
+}
+
+impl Asked {
+    fn names(&self, labels: &Labels) -> bool {
+        let one = |asked: &Option<String>, own: &str| asked.as_deref().is_none_or(|asked| asked == own);
+        one(&self.model, &labels.model) && one(&self.variant, &labels.variant) && one(&self.device, &labels.device)
+    }
 }
 
 /// Points of the last day after `since`, in seconds since 1970.
-pub(super) async fn history(State(app): State<Arc<App>>, Query(Since { since }): Query<Since>) -> Response {
-    let engines = app.watch.telemetry.history(since);
+pub(super) async fn history(State(app): State<Arc<App>>, Query(asked): Query<Asked>) -> Response {
+    let mut engines = app.watch.telemetry.history(asked.since);
+    engines.retain(|history| asked.names(&history.labels));
+    if asked.together {
+        engines = together(engines).into_iter().collect();
+    }
     Json(json!({ "step_s": telemetry::POINT_SECONDS, "engines": engines })).into_response()
 }
 

@@ -32,6 +32,7 @@ mod structured;
 mod support;
 mod swaps;
 mod telemetry;
+mod telemetry_stream;
 mod tokens;
 mod tools;
 mod versions;

@@ -1,4 +1,4 @@
-//! The chat page, as a browser gets it. What it does in a browser is tested in web/test.
+//! The pages, as a browser gets them. What they do in a browser is tested in web/test.
 
 use crate::client::{Answer, Client};
 use crate::support::{Server, Setup};
@@ -11,6 +11,9 @@ async fn the_page_and_its_files_are_served() {
         ("/assets/app.js", "text/javascript; charset=utf-8", "preact"),
         ("/assets/math.js", "text/javascript; charset=utf-8", "temml"),
         ("/assets/app.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/dashboard", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/assets/dashboard.js", "text/javascript; charset=utf-8", "uplot"),
+        ("/assets/dashboard.css", "text/css; charset=utf-8", "color-scheme"),
         ("/assets/icon.svg", "image/svg+xml", "<svg"),
     ];
     for (path, kind, part) in files {
