@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::models::{Catalog, Entry, Version};
+use crate::models::{Catalog, Entry, Resident, Version};
 use crate::{App, KeepAlive};
 
 /// Every model.
@@ -36,14 +36,14 @@ fn described(catalog: &Catalog, entry: &Entry) -> Value {
 
 fn version(version: &Version) -> Value {
     let resident = version.resident();
-    let expires = resident.filter(|_| version.order.is_some()).and_then(|resident| resident.expires());
+    let expires = resident.filter(|_| version.order.is_some()).and_then(Resident::expires);
     let now = Instant::now();
     let mut said = json!({
         "version": version.id,
         "source": version.order.as_ref().map(|order| &order.source),
         "loaded": resident.is_some(),
         "loading": version.is_coming(),
-        "keep_alive": resident.map(|resident| resident.keep_alive()).map(seconds),
+        "keep_alive": resident.map(Resident::keep_alive).map(seconds),
         "expires_in": expires.map(|at| at.saturating_duration_since(now).as_secs_f64()),
     });
     if let Value::Object(said) = &mut said {
