@@ -6,7 +6,7 @@ use std::sync::Weak;
 use anyhow::Context;
 use serve::{App, LoadError, LoadOrder, Loader};
 use whinchat::hub::Hub;
-use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model};
+use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model, Spill};
 
 use crate::terminal::whole_message;
 
@@ -47,10 +47,17 @@ impl Further {
 
     fn options_of(&self, order: &LoadOrder) -> LoadOptions {
         let cache = &self.options.cache;
+        // A file is the first model's; others have one without a name beside it.
+        let beside = |spill: &Spill| match (spill.path.is_dir(), spill.path.parent()) {
+            (false, Some(folder)) if folder.as_os_str().is_empty() => Spill { path: ".".into(), bytes: spill.bytes },
+            (false, Some(folder)) => Spill { path: folder.to_owned(), bytes: spill.bytes },
+            _ => spill.clone(),
+        };
+        let spill = cache.spill.as_ref().map(beside);
         LoadOptions {
             name: order.name.clone(),
             context: order.context.or(self.options.context),
-            cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), ..cache.clone() },
+            cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), spill, ..cache.clone() },
             max_sequences: order.max_sequences.or(self.options.max_sequences),
             ..self.options.clone()
         }

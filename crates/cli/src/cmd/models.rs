@@ -19,11 +19,14 @@ use serve::KeepAlive;
   whinchat models rollback small
   whinchat models --server http://127.0.0.1:8080 unload small
 
-The server must have been started with --admin and is asked on its own machine.")]
+The server must have been started with --admin, and is asked on its own machine or with a key that may do so.")]
 pub(crate) struct Models {
     /// Where the server is.
     #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:8000", env = "WHINCHAT_SERVER")]
     server: String,
+    /// A key of the server, where it wants one.
+    #[arg(long, value_name = "KEY", global = true, env = "WHINCHAT_API_KEY", hide_env_values = true)]
+    key: Option<String>,
     /// Print the server's answer as JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -125,7 +128,7 @@ struct How {
 
 impl Models {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let server = Server::new(&self.server)?;
+        let server = Server::new(&self.server, self.key.as_deref())?;
         let (said, answer) = match self.what.unwrap_or(What::List) {
             What::List => {
                 let answer = server.get()?;
@@ -166,6 +169,8 @@ impl Models {
 /// A server that runs.
 struct Server {
     url: String,
+    /// The header with the key, or one that says nothing new.
+    header: (&'static str, String),
     agent: ureq::Agent,
 }
 
@@ -173,23 +178,27 @@ struct Server {
 type Done = (String, Value);
 
 impl Server {
-    fn new(url: &str) -> anyhow::Result<Server> {
-        let rest = url.strip_prefix("http://");
+    fn new(url: &str, key: Option<&str>) -> anyhow::Result<Server> {
+        let rest = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
         if rest.is_none_or(str::is_empty) {
-            bail!("--server {url}: it must begin with http:// and name a host, such as http://127.0.0.1:8000");
+            bail!("--server {url}: it must begin with http:// or https:// and name a host: http://127.0.0.1:8000");
         }
         let agent = ureq::Agent::config_builder()
-            // The server is on this machine.
+            // The server is on this machine, or near.
             .proxy(None)
             .timeout_connect(Some(Duration::from_secs(5)))
             .http_status_as_error(false)
             .build()
             .new_agent();
-        Ok(Server { url: url.trim_end_matches('/').to_owned(), agent })
+        let header = match key {
+            Some(key) => ("authorization", format!("Bearer {key}")),
+            None => ("accept", "application/json".to_owned()),
+        };
+        Ok(Server { url: url.trim_end_matches('/').to_owned(), header, agent })
     }
 
     fn get(&self) -> anyhow::Result<Value> {
-        self.answer(self.agent.get(self.path("")).call())
+        self.answer(self.agent.get(self.path("")).header(self.header.0, &self.header.1).call())
     }
 
     fn load(&self, model: &str, name: Option<&str>, how: &How) -> anyhow::Result<Done> {
@@ -199,7 +208,8 @@ impl Server {
         order.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
         let counts = [("context", how.context), ("kv_tokens", how.kv_tokens), ("max_sequences", how.max_sequences)];
         order.extend(counts.into_iter().filter_map(|(field, count)| Some((field.to_owned(), json!(count?)))));
-        let answer = self.answer(self.agent.post(self.path("")).send_json(Value::Object(order)))?;
+        let request = self.agent.post(self.path("")).header(self.header.0, &self.header.1);
+        let answer = self.answer(request.send_json(Value::Object(order)))?;
         let name = answer["model"]["id"].as_str().unwrap_or(model);
         let seconds = answer["load_ms"].as_f64().unwrap_or_default() / 1e3;
         let how = if answer["replaced"] == true { "took the place of the one before" } else { "is loaded" };
@@ -208,13 +218,14 @@ impl Server {
     }
 
     fn change(&self, name: &str, change: Value, done: &str) -> anyhow::Result<Done> {
-        let answer = self.answer(self.agent.patch(self.path(name)).send_json(change))?;
+        let answer =
+            self.answer(self.agent.patch(self.path(name)).header(self.header.0, &self.header.1).send_json(change))?;
         let version = answer["model"]["version"].as_str().unwrap_or_default();
         Ok((format!("{name} {done} (it means version {version})"), answer))
     }
 
     fn remove(&self, name: &str) -> anyhow::Result<Done> {
-        let answer = self.answer(self.agent.delete(self.path(name)).call())?;
+        let answer = self.answer(self.agent.delete(self.path(name)).header(self.header.0, &self.header.1).call())?;
         Ok((format!("{name} is removed"), answer))
     }
 
@@ -308,10 +319,10 @@ mod tests {
 
     #[test]
     fn addresses_and_names_are_checked() {
-        for wrong in ["", "localhost:8000", "https://host", "http://"] {
-            assert!(Server::new(wrong).is_err(), "{wrong}");
+        for wrong in ["", "localhost:8000", "ftp://host", "http://"] {
+            assert!(Server::new(wrong, None).is_err(), "{wrong}");
         }
-        let server = Server::new("http://127.0.0.1:8000/").expect("an address");
+        let server = Server::new("http://127.0.0.1:8000/", None).expect("an address");
         assert_eq!(server.path(""), "http://127.0.0.1:8000/admin/models");
         assert_eq!(server.path("org/a b:Q4@2"), "http://127.0.0.1:8000/admin/models/org/a%20b:Q4@2");
     }
@@ -322,7 +333,7 @@ mod tests {
         let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
         let url = format!("http://{}", socket.local_addr().expect("an address"));
         drop(socket);
-        let error = Server::new(&url).and_then(|server| server.get()).expect_err("nobody is there").to_string();
+        let error = Server::new(&url, None).and_then(|server| server.get()).expect_err("nobody is there").to_string();
         assert!(error.contains(&url) && error.contains("--admin"), "{error}");
     }
 }
