@@ -5,6 +5,7 @@
 //! variants after a restart.
 
 mod assign;
+mod baseline;
 mod canary;
 mod experiment;
 mod journal;
@@ -15,6 +16,7 @@ pub mod stats;
 mod variant;
 
 pub use assign::{Unit, point};
+pub use baseline::{Allowed, Baseline, Length, Row, Sample, Standing, Watch, regressed};
 pub use canary::{BadPlan, Canary, Decision, Event, Margins, Plan, SECOND, Stage, Status, Verdict};
 pub use experiment::{BadSetup, Effect, Experiment, Judged, Kind, Ruling, Setup};
 pub use journal::{BadJournal, Beginning, Entry, Recorded, explain};
