@@ -24,7 +24,10 @@ fn main() {
         "A stage of {:.0} %, looked at after every request. Times are lognormal (σ 0.6), 1 % fail.",
         SHARE * 100.0
     );
-    println!("Failures, time to first token and time of requests are watched, with one error budget of 5 %.\n");
+    println!(
+        "Failures, time to first token and time of requests are watched, with one error budget of 5 %. The z-test is of"
+    );
+    println!("failures alone, looked at as often from 30 requests of each variant on, until the release ends.\n");
     println!(
         "| candidate | releases | requests at most | rolled back | candidate's requests until then (median) | z-test |"
     );

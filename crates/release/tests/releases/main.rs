@@ -2,5 +2,6 @@
 
 mod canary;
 mod journal;
+mod promises;
 mod traffic;
 mod world;
