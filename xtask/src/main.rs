@@ -4,6 +4,7 @@ mod clients;
 mod docs;
 mod edges;
 mod goldens;
+mod sbom;
 mod tidy;
 
 use clap::Parser;
@@ -27,6 +28,8 @@ enum Task {
         /// The script to run, without `.py`; all of them if left out.
         name: Option<String>,
     },
+    /// Write the software bill of materials of the program: what is compiled into it, as CycloneDX.
+    Sbom(sbom::Build),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -43,6 +46,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Task::Goldens { name } => {
             goldens::run(&root(), name.as_deref())?;
+            Vec::new()
+        }
+        Task::Sbom(build) => {
+            sbom::write(&root(), &build)?;
             Vec::new()
         }
     };

@@ -3,6 +3,7 @@
 mod cmd;
 mod cores;
 mod eval;
+mod keys;
 mod machine;
 mod sessions;
 mod simulate;

@@ -6,6 +6,7 @@
 mod app;
 mod configured;
 pub mod http;
+mod keys;
 mod models;
 mod problem;
 #[cfg_attr(feature = "parking-lot-scheduler", path = "scheduling/parking.rs")]
@@ -19,6 +20,7 @@ pub use app::{App, State};
 #[cfg(feature = "batches")]
 pub use batch::Store as BatchStore;
 pub use configured::{Bounds, Configured};
+pub use keys::{KeyEntry, KeyFile, KeyHash, KeyLimits, Keys, Role};
 pub use models::{KeepAlive, LoadError, LoadOrder, Loader};
 pub use problem::{Kind, Problem};
 pub use sessions::{SessionFile, SessionFiles};

@@ -25,6 +25,14 @@ pub enum Kind {
     ForeignOrigin,
     /// Only who is on the server's own machine may ask this.
     NotLocal,
+    /// The server answers who has a key, and none was shown.
+    NoKey,
+    /// The key that was shown is none of the server's.
+    UnknownKey,
+    /// The key's role does not let it do this.
+    Role,
+    /// The key has taken what it may for now.
+    KeyLimit,
     /// No such path.
     UnknownUrl,
     /// The path exists, the method does not.

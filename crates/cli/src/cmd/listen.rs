@@ -5,13 +5,14 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serve::http::Listener;
+use serve::http::{Listener, Tls};
 use tokio::net::TcpListener;
 
 /// A place that is listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
     Tcp(SocketAddr),
+    Tls(SocketAddr),
     Unix(PathBuf),
 }
 
@@ -19,6 +20,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Place::Tcp(address) => write!(f, "http://{address}"),
+            Place::Tls(address) => write!(f, "https://{address}"),
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -31,14 +33,14 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Listens on each of `asked`: `HOST:PORT` or `unix:PATH`.
-    pub(super) async fn on(asked: &[String]) -> anyhow::Result<Listening> {
+    /// Listens on each of `asked`: `HOST:PORT`, with TLS if there is some, or `unix:PATH`.
+    pub(super) async fn on(asked: &[String], tls: Option<&Tls>) -> anyhow::Result<Listening> {
         let mut all = Listening { listeners: Vec::new(), places: Vec::new() };
         for one in asked {
             let name = one;
             let bound = match path_of(one) {
                 Some(path) => unix(&path).map(|listener| (listener, Place::Unix(path))),
-                None => tcp(one).await,
+                None => tcp(one, tls).await,
             };
             let (listener, place) =
                 bound.map_err(|e| anyhow::anyhow!("cannot listen on {name}: {e}; {}", advice(&e, one)))?;
@@ -47,6 +49,17 @@ impl Listening {
             all.places.push(place);
         }
         Ok(all)
+    }
+
+    /// Says where others than this machine's own users are answered.
+    pub(super) fn warn_if_open(&self) {
+        for place in &self.places {
+            if let Place::Tcp(address) | Place::Tls(address) = place
+                && !address.ip().is_loopback()
+            {
+                tracing::warn!("{place} answers everybody who reaches it; --api-keys FILE asks for a key");
+            }
+        }
     }
 }
 
@@ -66,10 +79,13 @@ pub(super) fn names(asked: &[String]) -> impl Iterator<Item = String> {
     hosts.map(|(host, _)| host.trim_matches(['[', ']']).to_owned()).filter(|host| !host.is_empty())
 }
 
-async fn tcp(asked: &str) -> io::Result<(Listener, Place)> {
+async fn tcp(asked: &str, tls: Option<&Tls>) -> io::Result<(Listener, Place)> {
     let listener = TcpListener::bind(asked).await?;
-    let place = Place::Tcp(listener.local_addr()?);
-    Ok((listener.into(), place))
+    let address = listener.local_addr()?;
+    Ok(match tls {
+        Some(tls) => (Listener::Tls(listener, tls.clone()), Place::Tls(address)),
+        None => (listener.into(), Place::Tcp(address)),
+    })
 }
 
 /// The path in `unix:PATH`, also written as a URL with three slashes.
@@ -146,14 +162,14 @@ mod tests {
         let asked = ["unix:".to_owned() + path.to_str().expect("text")];
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(path.exists(), "a killed program leaves it");
-        let listening = Listening::on(&asked).await.expect("it is replaced");
-        let second = Listening::on(&asked).await.err().expect("it is in use").to_string();
+        let listening = Listening::on(&asked, None).await.expect("it is replaced");
+        let second = Listening::on(&asked, None).await.err().expect("it is in use").to_string();
         assert!(second.contains("another program listens there"), "{second}");
         assert!(path.exists());
         drop(listening);
         assert!(!path.exists());
         std::fs::write(&path, "precious").expect("written");
-        assert!(Listening::on(&asked).await.is_err());
+        assert!(Listening::on(&asked, None).await.is_err());
         assert_eq!(std::fs::read(&path).expect("it is left alone"), b"precious");
     }
 }

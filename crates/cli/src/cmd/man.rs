@@ -50,12 +50,17 @@ impl Man {
 fn program() -> Command {
     let mut program = Cli::command().disable_help_subcommand(true).term_width(100);
     program.build();
-    program.mut_subcommands(|command| command.mut_args(|arg| arg.hide_env_values(true)).term_width(100))
+    program.mut_subcommands(plain)
 }
 
-/// The program and its commands.
-fn all(program: &Command) -> impl Iterator<Item = &Command> {
-    std::iter::once(program).chain(program.get_subcommands())
+fn plain(command: Command) -> Command {
+    command.mut_args(|arg| arg.hide_env_values(true)).term_width(100).mut_subcommands(plain)
+}
+
+/// The program, its commands and theirs.
+fn all(program: &Command) -> Vec<&Command> {
+    let below = program.get_subcommands().flat_map(all);
+    std::iter::once(program).chain(below).collect()
 }
 
 fn find<'a>(program: &'a Command, name: &str) -> anyhow::Result<&'a Command> {
@@ -80,7 +85,7 @@ fn markdown(program: &Command) -> String {
         let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
         format!("\n## {name}\n\n```text\n{}\n```\n", lines.join("\n"))
     };
-    all(program).map(section).fold(head.to_owned(), |page, section| page + &section)
+    all(program).into_iter().map(section).fold(head.to_owned(), |page, section| page + &section)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {

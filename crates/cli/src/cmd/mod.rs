@@ -10,6 +10,7 @@ mod demand;
 mod documented;
 mod eval;
 mod inspect;
+mod key;
 mod listen;
 mod loader;
 mod logging;
@@ -24,6 +25,7 @@ mod run;
 mod sampling;
 mod scheduling;
 mod scorer;
+mod security;
 mod serve;
 mod settings;
 mod shelf;
@@ -91,6 +93,7 @@ enum Command {
     Logits(logits::Logits),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
+    Key(key::Key),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -120,6 +123,7 @@ impl Command {
             Command::Logits(c) => c.run(),
             Command::Bench(c) => c.run(),
             Command::Simulate(c) => c.run(),
+            Command::Key(c) => c.run(),
             Command::Completions(c) => c.run(),
             Command::Man(c) => c.run(),
         }

@@ -1,6 +1,7 @@
 //! From the settings about the network to those of the server.
 
 use config::{Config, Network};
+use serve::Keys;
 use serve::http::{Access, Settings};
 
 use super::listen;
@@ -10,15 +11,17 @@ pub(super) fn client_threads(network: &Network) -> usize {
     network.client_threads.unwrap_or((whinchat::machine::cores() / 8).max(2))
 }
 
-/// Resolved against the machine.
+/// Resolved against the machine, for who shows one of the keys, if there are some.
 ///
 /// # Errors
 /// If what is allowed is no name or origin.
-pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
+pub(super) fn settings(config: &Config, keys: Option<&Keys>) -> anyhow::Result<Settings> {
     let (network, limits) = (&config.network, &config.limits);
     let own = listen::names(&network.listen).chain(machine_names());
     let own = own.filter(|name| Access::new(&[name], &[]).is_ok());
     let hosts: Vec<String> = own.chain(network.allowed_hosts.iter().cloned()).collect();
+    let access = Access::new(&hosts, &network.allowed_origins).map_err(anyhow::Error::msg)?;
+    let access = keys.cloned().into_iter().fold(access, Access::with_keys);
     Ok(Settings {
         max_connections: max_connections(limits.max_connections),
         head_timeout: limits.head_timeout.0,
@@ -30,7 +33,7 @@ pub(super) fn settings(config: &Config) -> anyhow::Result<Settings> {
         ping_interval: limits.ping_interval.0,
         buffer: limits.send_buffer.bytes(),
         probe_interval: limits.probe_interval.0,
-        access: Access::new(&hosts, &network.allowed_origins).map_err(anyhow::Error::msg)?,
+        access,
         grace: network.grace.0,
     })
 }

@@ -44,7 +44,11 @@ impl fmt::Display for Ready {
         urls().try_for_each(|url| writeln!(f, "  page    {url}/"))?;
         urls().try_for_each(|url| writeln!(f, "  API     {url}/v1"))?;
         sockets.clone().try_for_each(|place| writeln!(f, "  socket  {place}"))?;
-        if self.places.iter().any(|place| matches!(place, Place::Tcp(address) if address.ip().is_unspecified())) {
+        if self
+            .places
+            .iter()
+            .any(|place| matches!(place, Place::Tcp(address) | Place::Tls(address) if address.ip().is_unspecified()))
+        {
             writeln!(f, "          (from elsewhere with this machine's name or address)")?;
         }
         writeln!(f, "  try     {}\n", self.curl())
@@ -63,7 +67,7 @@ impl Ready {
         };
         let socket = self.places.iter().find_map(|place| match place {
             Place::Unix(path) => Some(format!("--unix-socket {} http://localhost", quoted(&path.to_string_lossy()))),
-            Place::Tcp(_) => None,
+            Place::Tcp(_) | Place::Tls(_) => None,
         });
         let url = self.places.iter().find_map(url).or(socket).unwrap_or_default();
         // Some shells take brackets for a pattern; curl takes them for one too where they are no address.
@@ -79,13 +83,17 @@ fn quoted(word: &str) -> String {
 
 /// The URL by which this machine reaches who listens there.
 fn url(place: &Place) -> Option<String> {
-    let Place::Tcp(address) = place else { return None };
+    let (scheme, address) = match place {
+        Place::Tcp(address) => ("http", address),
+        Place::Tls(address) => ("https", address),
+        Place::Unix(_) => return None,
+    };
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    Some(format!("http://{}", SocketAddr::new(ip, address.port())))
+    Some(format!("{scheme}://{}", SocketAddr::new(ip, address.port())))
 }
 
 /// A model's size in words: parameters, what its file calls its type (else the type of most bytes), bytes, context.

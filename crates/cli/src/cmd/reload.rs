@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use config::{Config, Resolved};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serve::http::Setter;
-use serve::{App, Bounds, Configured};
+use serve::{App, Bounds, Configured, Keys};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
@@ -30,6 +30,8 @@ pub(super) struct Reload {
     /// The server; it ends without waiting for this.
     pub(super) app: Weak<App>,
     pub(super) setter: Setter,
+    /// Whose requests are answered; their file has its own watch.
+    pub(super) keys: Option<Keys>,
     pub(super) logging: Logging,
 }
 
@@ -81,7 +83,7 @@ impl Reload {
 
     /// Runs with `adopted` from now on; `wanted` is what a restart would give.
     fn take(&mut self, adopted: Resolved, wanted: &Config) {
-        let settings = match network::settings(&adopted.config) {
+        let settings = match network::settings(&adopted.config, self.keys.as_ref()) {
             Ok(settings) => settings,
             Err(error) => return self.refuse(&format!("{error:#}")),
         };

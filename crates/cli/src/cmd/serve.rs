@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::Args;
 use config::{Config, Whose};
-use serve::http::Live;
+use serve::http::{Live, Tls};
 use serve::{App, LoadOrder};
 use whinchat::{Cpu, LoadOptions, LoadedModel, SamplingDefaults};
 
@@ -14,6 +14,7 @@ use super::listen::{Listening, Place};
 use super::loader::Further;
 use super::ready::{self, Ready};
 use super::reload::{self, Reload};
+use super::security::{self, Secured};
 use super::settings::{Elsewhere, Given, variables};
 use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, scheduling};
 use crate::sessions::Folder;
@@ -55,16 +56,18 @@ impl Serve {
         let text = self.given.read()?;
         let resolved = self.given.resolve(text.as_deref(), &variables())?;
         let logging = logging::start(&resolved.config.log)?;
+        security::log_panics();
         resolved.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let threads = network::client_threads(&resolved.config.network);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
         let server = Server { load: load_args(&resolved.config), config: resolved.config.clone() };
         let served = runtime.block_on(async {
-            let (live, setter) = Live::new(network::settings(&resolved.config)?);
+            let Secured { keys, tls } = security::open(&resolved.config.security)?;
+            let (live, setter) = Live::new(network::settings(&resolved.config, keys.as_ref())?);
             let app = App::new();
-            let reload = Reload { given: self.given, text, resolved, app: Arc::downgrade(&app), setter, logging };
+            let reload = Reload { given: self.given, text, resolved, app: Arc::downgrade(&app), setter, keys, logging };
             let reloading = reload.start()?;
-            let served = server.listen_and_serve(app, live).await;
+            let served = server.listen_and_serve(app, live, tls).await;
             reloading.abort();
             served
         });
@@ -74,9 +77,12 @@ impl Serve {
 }
 
 impl Server {
-    async fn listen_and_serve(self, app: Arc<App>, live: Live) -> anyhow::Result<()> {
+    async fn listen_and_serve(self, app: Arc<App>, live: Live, tls: Option<Tls>) -> anyhow::Result<()> {
         let options = self.options()?;
-        let mut listening = Listening::on(&self.config.network.listen).await?;
+        let mut listening = Listening::on(&self.config.network.listen, tls.as_ref()).await?;
+        if self.config.security.api_keys.is_none() {
+            listening.warn_if_open();
+        }
         app.measure_machine(crate::machine::probe());
         app.measure_cores(crate::cores::meter());
         self.keep(&app)?;

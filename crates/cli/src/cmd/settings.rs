@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use config::{Problems, Resolved, Setting, Sources};
 
-use super::{demand, logging, network};
+use super::{demand, logging, network, security};
 
 /// The flag that names the file.
 const FILE: &str = "config";
@@ -51,6 +51,7 @@ impl Given {
         let wrong = network::problems(&resolved.config)
             .into_iter()
             .chain(logging::problem(&resolved.config.log))
+            .chain(security::problem(&resolved.config))
             .chain(demand::problem(&resolved.config));
         let problems: Vec<_> = wrong.map(|(path, why)| resolved.blame(path, why)).collect();
         if problems.is_empty() { Ok(resolved) } else { Err(Problems(problems)) }
@@ -245,7 +246,7 @@ mod tests {
         let config = config::Config::default();
         let engine = super::super::scheduling::engine(&config);
         assert_eq!(engine, whinchat::EngineConfig::default());
-        let settings = network::settings(&config).expect("they are possible");
+        let settings = network::settings(&config, None).expect("they are possible");
         let own = serve::http::Settings::default();
         assert_eq!(
             serve::http::Settings { max_connections: own.max_connections, access: own.access.clone(), ..settings },

@@ -9,6 +9,7 @@ mod model;
 mod names;
 mod network;
 mod profile;
+mod security;
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -21,6 +22,7 @@ pub use names::{Eviction, KvType, Policy};
 pub use network::{Log, Network, Storage};
 pub use profile::Profile;
 pub(crate) use profile::contradictions;
+pub use security::Security;
 
 /// Everything that can be said to `whinchat serve`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -49,6 +51,9 @@ pub struct Config {
     /// Where it listens, and to whom.
     #[garde(dive)]
     pub network: Network,
+    /// Who is answered, and over what.
+    #[garde(dive)]
+    pub security: Security,
     /// What a client may take of the server: time, bytes and connections.
     #[garde(dive)]
     pub limits: Limits,

@@ -13,13 +13,16 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::Settings;
-use crate::{Kind, Problem, wire};
+use crate::{Keys, Kind, Problem, wire};
 
-/// Names and pages that are allowed beside the usual: loopback names, and the address that a connection came to.
+/// Names and pages that are allowed beside the usual: loopback names, and the address that a connection came to; and whose key
+/// is taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     hosts: Vec<HostPattern>,
     origins: Vec<OriginPattern>,
+    /// `None`: nobody is asked for a key.
+    pub(super) keys: Option<Keys>,
 }
 
 /// An allowed `Host`, whatever its port.
@@ -69,7 +72,13 @@ impl Access {
         Ok(Access {
             hosts: hosts.iter().map(|text| HostPattern::parse(text.as_ref())).collect::<Result<_, _>>()?,
             origins: origins.iter().map(|text| OriginPattern::parse(text.as_ref())).collect::<Result<_, _>>()?,
+            keys: None,
         })
+    }
+
+    /// Answers only who shows one of these keys; the page, its files and /health are there for all.
+    pub fn with_keys(self, keys: Keys) -> Access {
+        Access { keys: Some(keys), ..self }
     }
 
     /// Whether a request may pass: `Some` origin if its page must be told so by CORS.

@@ -13,12 +13,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio_rustls::TlsAcceptor;
 
 use super::access::Local;
 use super::body::Budget;
 use super::connection::{self, Terms};
-use super::{Live, Settings};
+use super::patient::Unstalled;
+use super::tls::Tls;
+use super::{Ends, Live, Settings};
 
 /// Connections beyond the bound that are told so at once; more wait in the kernel's queue.
 const REFUSALS: usize = 64;
@@ -28,6 +30,8 @@ const REFUSALS: usize = 64;
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
+    /// TCP, with TLS on it.
+    Tls(TcpListener, Tls),
     /// A unix socket.
     #[cfg(unix)]
     Unix(UnixListener),
@@ -49,6 +53,7 @@ impl From<UnixListener> for Listener {
 /// An accepted connection.
 enum Stream {
     Tcp(TcpStream),
+    Tls(TcpStream, TlsAcceptor),
     #[cfg(unix)]
     Unix(UnixStream),
 }
@@ -57,7 +62,7 @@ impl Stream {
     fn local(&self) -> Local {
         match self {
             // A connection that is gone already has no address; nor will it have requests.
-            Stream::Tcp(stream) => {
+            Stream::Tcp(stream) | Stream::Tls(stream, _) => {
                 stream.local_addr().map_or(Local::Unix, |address| Local::Tcp(address.ip().to_canonical()))
             }
             #[cfg(unix)]
@@ -71,7 +76,7 @@ pub(super) struct Entrance<'a> {
     pub(super) listeners: &'a [Listener],
     pub(super) router: Router,
     pub(super) settings: Live,
-    pub(super) closing: &'a CancellationToken,
+    pub(super) ends: &'a Ends,
     pub(super) connections: &'a mut JoinSet<()>,
 }
 
@@ -124,20 +129,25 @@ impl Entrance<'_> {
     }
 
     fn serve(&mut self, stream: Stream, terms: Terms) {
-        let (router, closing) = (self.router.clone(), self.closing.clone());
+        let (router, ends) = (self.router.clone(), self.ends.clone());
         match stream {
             Stream::Tcp(stream) => {
-                if let Err(e) = set_options(&stream, &terms.settings) {
-                    tracing::debug!("socket options: {e}");
-                }
-                self.connections.spawn(connection::run(stream, router, terms, closing));
+                set_options(&stream, &terms.settings);
+                let stream = Unstalled::new(stream, &terms.settings);
+                self.connections.spawn(connection::run(stream, router, terms, ends));
+            }
+            Stream::Tls(stream, acceptor) => {
+                set_options(&stream, &terms.settings);
+                let handshake = acceptor.accept(Unstalled::new(stream, &terms.settings));
+                self.connections.spawn(connection::run_over(handshake, router, terms, ends));
             }
             #[cfg(unix)]
             Stream::Unix(stream) => {
                 if let Err(e) = SockRef::from(&stream).set_send_buffer_size(terms.settings.buffer) {
                     tracing::debug!("socket options: {e}");
                 }
-                self.connections.spawn(connection::run(stream, router, terms, closing));
+                let stream = Unstalled::new(stream, &terms.settings);
+                self.connections.spawn(connection::run(stream, router, terms, ends));
             }
         }
     }
@@ -149,6 +159,9 @@ async fn accept(listeners: &[Listener]) -> io::Result<Stream> {
         for listener in listeners {
             let accepted = match listener {
                 Listener::Tcp(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream)),
+                Listener::Tls(listener, tls) => {
+                    listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Tls(stream, tls.acceptor()))
+                }
                 #[cfg(unix)]
                 Listener::Unix(listener) => listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream)),
             };
@@ -161,7 +174,13 @@ async fn accept(listeners: &[Listener]) -> io::Result<Stream> {
     .await
 }
 
-fn set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
+fn set_options(stream: &TcpStream, settings: &Settings) {
+    if let Err(e) = try_set_options(stream, settings) {
+        tracing::debug!("socket options: {e}");
+    }
+}
+
+fn try_set_options(stream: &TcpStream, settings: &Settings) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
     socket.set_send_buffer_size(settings.buffer)?;

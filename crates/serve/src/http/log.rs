@@ -1,7 +1,7 @@
 //! One line in the log for each request, written when its answer has gone out (or its client has).
 
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -13,6 +13,7 @@ use axum::response::Response;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::body;
+use super::caller::Caller;
 use super::context::Context;
 use crate::App;
 use crate::app::State as AppState;
@@ -27,12 +28,14 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
         path: request.uri().path().to_owned(),
         began: Instant::now(),
         status: None,
+        caller: None,
         tokens,
         app: Arc::clone(&app),
         _open: app.open.token(),
     };
     let mut response = next.run(request).await;
     entry.status = Some(response.status());
+    entry.caller = Caller::of(response.extensions()).name();
     let headers = response.headers_mut();
     entry.context.tell(headers);
     if app.state() == AppState::Draining {
@@ -41,14 +44,46 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
     response.map(|body| body::with(body, entry))
 }
 
-/// Where a handler leaves the tally of its generation, for the log.
+/// Where a handler leaves what its request takes, for the log and for the account of its key.
 #[derive(Clone, Default)]
-pub(crate) struct Tokens(Arc<OnceLock<Arc<Tally>>>);
+pub(crate) struct Tokens(Arc<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    /// Of the generation.
+    tally: OnceLock<Arc<Tally>>,
+    /// Of texts for which nothing is generated.
+    read: AtomicUsize,
+}
 
 impl Tokens {
+    /// Counts with the tally of a generation.
     pub(crate) fn set(&self, tally: &Arc<Tally>) {
         // A request has one generation.
-        let _ = self.0.set(Arc::clone(tally));
+        let _ = self.0.tally.set(Arc::clone(tally));
+    }
+
+    /// So many tokens are computed, and none generated.
+    pub(crate) fn read(&self, tokens: usize) {
+        self.0.read.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    fn prompt(&self) -> usize {
+        self.0.tally.get().map_or(0, |tally| tally.prompt()) + self.0.read.load(Ordering::Relaxed)
+    }
+
+    /// The engine's number of the request.
+    fn request(&self) -> Option<u64> {
+        Some(self.0.tally.get()?.request()?.0)
+    }
+
+    fn generated(&self) -> usize {
+        self.0.tally.get().map_or(0, |tally| tally.generated())
+    }
+
+    /// All of them until now.
+    pub(crate) fn spent(&self) -> usize {
+        self.prompt() + self.generated()
     }
 }
 
@@ -66,6 +101,8 @@ struct Entry {
     path: String,
     began: Instant,
     status: Option<StatusCode>,
+    /// The name of the key that it came with.
+    caller: Option<Arc<str>>,
     tokens: Tokens,
     app: Arc<App>,
     _open: TaskTrackerToken,
@@ -73,15 +110,17 @@ struct Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let (prompt, generated) = self.tokens.0.get().map_or((0, 0), |tally| (tally.prompt(), tally.generated()));
+        let (prompt, generated) = (self.tokens.prompt(), self.tokens.generated());
         let Entry { context, method, path, .. } = &*self;
         let Context { id, trace, .. } = context;
-        if let Some(request) = self.tokens.0.get().and_then(|tally| tally.request()) {
-            self.app.watch.sent(request.0, id, context.trace(path));
+        if let Some(request) = self.tokens.request() {
+            self.app.watch.sent(request, id, context.trace(path));
         }
+        let key = self.caller.as_deref().unwrap_or("-");
         let ms = self.began.elapsed().as_millis();
         // As nginx writes it: the client has gone before there was an answer.
         let status = self.status.map_or(499, |status| status.as_u16());
-        tracing::info!(id, trace = format_args!("{trace:032x}"), %method, path, status, prompt, generated, ms, "request");
+        let trace = format_args!("{trace:032x}");
+        tracing::info!(id, trace, %method, path, status, key, prompt, generated, ms, "request");
     }
 }

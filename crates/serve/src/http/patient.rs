@@ -4,6 +4,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
@@ -61,13 +62,12 @@ impl Drop for OpenRequest {
     }
 }
 
-/// A stream whose reads fail when a request does not come in time, and whose writes fail when nobody reads.
+/// A stream whose reads fail when a request does not come in time.
 pub(super) struct Patient<S> {
     stream: S,
     settings: Arc<Settings>,
     requests: Requests,
     reading: Clock<Awaited>,
-    writing: Clock<()>,
 }
 
 /// What a connection without an open request waits for.
@@ -81,7 +81,7 @@ enum Awaited {
 
 impl<S> Patient<S> {
     pub(super) fn new(stream: S, settings: Arc<Settings>, requests: Requests) -> Patient<S> {
-        Patient { stream, settings, requests, reading: Clock::new(), writing: Clock::new() }
+        Patient { stream, settings, requests, reading: Clock::new() }
     }
 
     /// Passes on what a read gave. While a request is open nothing is measured here: its body has its own limit.
@@ -99,18 +99,11 @@ impl<S> Patient<S> {
         }
     }
 
-    /// Passes on what a write gave.
-    fn after_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.writing.stop();
-            // Bytes of the last answer are still on their way: the connection is not idle yet.
-            if let Some(Awaited::Request(_)) = self.reading.awaited {
-                self.reading.stop();
-            }
-            return written;
+    /// Bytes of the last answer are still on their way: the connection is not idle yet.
+    fn after_write(&mut self, written: &Poll<io::Result<usize>>) {
+        if let (true, Some(Awaited::Request(_))) = (written.is_ready(), self.reading.awaited) {
+            self.reading.stop();
         }
-        self.writing.wait_for((), self.settings.stall_timeout);
-        self.writing.expired(cx, "the client stopped reading")
     }
 }
 
@@ -130,7 +123,7 @@ impl<T: PartialEq> Clock<T> {
     }
 
     /// Begins to measure, unless it already measures the same.
-    fn wait_for(&mut self, what: T, limit: std::time::Duration) {
+    fn wait_for(&mut self, what: T, limit: Duration) {
         if self.awaited.as_ref() != Some(&what) {
             self.awaited = Some(what);
             let now = Instant::now();
@@ -158,6 +151,65 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.after_write(&written);
+        written
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.after_write(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// A socket whose writes fail when nobody reads for so long. With TLS it is below that, which takes bytes that nobody reads.
+pub(super) struct Unstalled<S> {
+    stream: S,
+    limit: Duration,
+    writing: Clock<()>,
+}
+
+impl<S> Unstalled<S> {
+    pub(super) fn new(stream: S, settings: &Settings) -> Unstalled<S> {
+        Unstalled { stream, limit: settings.stall_timeout, writing: Clock::new() }
+    }
+
+    /// Passes on what a write gave.
+    fn after_write<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.writing.stop();
+            return written;
+        }
+        self.writing.wait_for((), self.limit);
+        self.writing.expired(cx, "the client stopped reading")
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Unstalled<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Unstalled<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.after_write(cx, written)

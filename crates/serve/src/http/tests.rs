@@ -14,12 +14,12 @@ use futures_core::Stream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use super::access::Local;
 use super::body::{self, Budget};
 use super::connection::{self, Terms};
-use super::{Live, Settings};
+use super::patient::Unstalled;
+use super::{Ends, Live, Settings};
 use crate::wire;
 
 /// What a client does.
@@ -64,6 +64,7 @@ fn router() -> Router {
     Router::new()
         .route("/short", get(|| async { "short" }))
         .route("/health", get(|| async { "well" }))
+        .route("/long", get(|| async { "x".repeat(PIPE + 8000) }))
         .route("/endless", get(|| async { Body::from_stream(Endless) }))
         .route("/body", post(whole))
 }
@@ -79,7 +80,7 @@ impl Client {
         match act {
             // The server may be gone already: what it did before is compared in the end.
             Send(text) => drop(self.writes.write_all(text.as_bytes()).await),
-            Wait(seconds) => tokio::time::sleep_until(Instant::now() + Duration::from_secs(seconds)).await,
+            Wait(seconds) => Client::waits(seconds).await,
             Read(bytes) => {
                 let start = self.got.len();
                 self.got.resize(start + bytes, 0);
@@ -89,6 +90,10 @@ impl Client {
         }
     }
 
+    async fn waits(seconds: u64) {
+        tokio::time::sleep_until(Instant::now() + Duration::from_secs(seconds)).await;
+    }
+
     fn statuses(&self) -> Vec<u16> {
         let text = String::from_utf8_lossy(&self.got);
         let status = |rest: &str| rest[..3].parse().expect("a status");
@@ -96,17 +101,22 @@ impl Client {
     }
 }
 
-/// A client that acts so gets these statuses, and the server ends the connection after so many seconds.
-async fn check_with(refused: bool, acts: &[Act], statuses: &[u16], seconds: u64) {
-    let began = Instant::now();
-    let (client, server) = tokio::io::duplex(PIPE);
+fn terms(refused: bool) -> Terms {
     let place = Arc::new(Semaphore::new(1)).try_acquire_owned().expect("a place");
     let settings = if refused { Settings::default().hurried() } else { Settings::default() };
     let bodies = Budget::new(settings.max_bodies);
     let live = Live::from(settings.clone());
-    let terms = Terms { settings: Arc::new(settings), live, bodies, local: Local::Unix, refused, place };
+    Terms { settings: Arc::new(settings), live, bodies, local: Local::Unix, refused, place }
+}
+
+/// A client that acts so gets these statuses, and the server ends the connection after so many seconds.
+async fn check_with(refused: bool, acts: &[Act], statuses: &[u16], seconds: u64) {
+    let began = Instant::now();
+    let (client, server) = tokio::io::duplex(PIPE);
+    let terms = terms(refused);
     let server = async move {
-        connection::run(server, router(), terms, CancellationToken::new()).await;
+        let server = Unstalled::new(server, &terms.settings);
+        connection::run(server, router(), terms, Ends::default()).await;
         began.elapsed()
     };
     let server = tokio::spawn(server);
@@ -138,6 +148,79 @@ async fn connections_end_when_their_time_is_over() {
     // An answer that is not read, or slowly; a client that has gone.
     check(&[ENDLESS], &[], 60).await;
     check(&[ENDLESS, Read(PIPE), Wait(59), Read(PIPE), Wait(59), Read(PIPE)], &[200], 118 + 60).await;
+}
+
+/// Clients that send nothing, clients that send a head byte by byte and clients that read nothing all keep their places for so
+/// long and no longer; who asks meanwhile is answered at once.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_slow_clients_hold_nobody_up() {
+    const SLOW: &[Act] =
+        &[Send("G"), Wait(9), Send("E"), Wait(9), Send("T"), Wait(9), Send(" "), Wait(2), Send("/"), ReadAll];
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..400 {
+        clients.spawn(check_with(false, &[ReadAll], &[], 75));
+        clients.spawn(check_with(false, SLOW, &[], 30));
+        clients.spawn(check_with(false, &[BODY, Wait(60), Send("a"), ReadAll], &[408], 120));
+    }
+    for _ in 0..10 {
+        check_with(
+            false,
+            &[SHORT, SHORT, Send("GET /short HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n"), ReadAll],
+            &[200, 200, 200],
+            0,
+        )
+        .await;
+        Client::waits(5).await;
+    }
+    while let Some(ended) = clients.join_next().await {
+        ended.expect("it ended in time");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_has_the_time_of_a_head() {
+    let began = Instant::now();
+    let never = std::future::pending::<std::io::Result<DuplexStream>>();
+    connection::run_over(never, router(), terms(false), Ends::default()).await;
+    assert_eq!(began.elapsed().as_secs(), 30);
+    let ends = Ends::default();
+    ends.closing.cancel();
+    let never = std::future::pending::<std::io::Result<DuplexStream>>();
+    connection::run_over(never, router(), terms(false), ends).await;
+    assert_eq!(began.elapsed().as_secs(), 30, "it is not waited for when the server ends");
+}
+
+/// What is still to be sent when an answer ends waits in TLS and not in the stream below it.
+#[tokio::test(start_paused = true)]
+async fn tls_has_the_same_limits() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    let (chain, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+    let files = super::TlsFiles { chain: chain.as_bytes(), key: key.as_bytes(), client_authorities: None };
+    let server = super::Tls::new(&files).expect("it can be used").acceptor();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(made.cert.der().clone()).expect("a root");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    let config = config.expect("versions").with_root_certificates(roots).with_no_client_auth();
+    let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+    let rows: [(&str, bool, u64); 3] = [("/short", true, 75), ("/endless", false, 60), ("/long", false, 60)];
+    for (path, reads, seconds) in rows {
+        let (client, pipe) = tokio::io::duplex(PIPE);
+        let accepted = server.accept(Unstalled::new(pipe, &Settings::default()));
+        let run = tokio::spawn(connection::run_over(accepted, router(), terms(false), Ends::default()));
+        let name = "localhost".try_into().expect("a name");
+        let mut client = connector.connect(name, client).await.expect("a handshake");
+        let began = Instant::now();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.expect("it reads");
+        client.flush().await.expect("it reads");
+        if reads {
+            let mut all = Vec::new();
+            let _ = client.read_to_end(&mut all).await;
+            assert!(all.starts_with(b"HTTP/1.1 200 OK"), "{}", String::from_utf8_lossy(&all));
+        }
+        run.await.expect("no panic");
+        assert_eq!(began.elapsed().as_secs(), seconds, "{path}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

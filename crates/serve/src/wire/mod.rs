@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 
 use self::headers::Urgency;
 use crate::http::body::{self, Whole};
-use crate::http::{Settings, log};
+use crate::http::{Caller, Settings, log};
 use crate::models::Lease;
 use crate::scheduling;
 use crate::{App, KeepAlive, Kind, Problem};
@@ -171,9 +171,7 @@ async fn finish<D: Dialect>((generation, dialect, stream): Begun<D>, head: &Part
     let Some((mut generation, lease)) = generation else {
         return Ok(dialect.whole(Vec::new(), &Tally::default()));
     };
-    if let Some(tokens) = head.extensions.get::<log::Tokens>() {
-        tokens.set(generation.tally());
-    }
+    tokens(head).set(generation.tally());
     if stream {
         let pings = Settings::of(&head.extensions).ping_interval;
         return Ok(stream::stream(dialect, (generation, lease), pings));
@@ -181,6 +179,11 @@ async fn finish<D: Dialect>((generation, dialect, stream): Begun<D>, head: &Part
     let answers = generation.whole().await?;
     drop(lease);
     Ok(dialect.whole(answers, generation.tally()))
+}
+
+/// Where what a request takes is counted.
+fn tokens(head: &Parts) -> log::Tokens {
+    head.extensions.get().cloned().unwrap_or_default()
 }
 
 type Begun<D> = (Option<(Generation, Lease)>, D, bool);
@@ -193,12 +196,16 @@ async fn begin<D: Dialect>(
     parse: impl FnOnce(&App, &[u8]) -> Result<Call<D>, Problem> + Send + 'static,
 ) -> Result<Begun<D>, Problem> {
     let urgency = Urgency::of(&head.headers)?;
+    let caller = Caller::of(&head.extensions);
     let key = headers::stream_key(&head.headers)?;
-    let fixed = app.models.read().rules.keep_alive_fixed;
+    let fixed = app.models.read().rules.keep_alive_fixed || !caller.commands();
     let ((mut dialect, stream, keep_alive), lease, generation) = scheduling::begin(app, move |app| {
         let Call { model, mut ask, keep_alive, stream, dialect } = parse(app, &body)?;
-        ask.iter_mut().for_each(|ask| urgency.apply(ask));
-        let unload = ask.is_none() && keep_alive == Some(KeepAlive::seconds(0.0));
+        if let Some(ask) = &mut ask {
+            urgency.apply(ask);
+            caller.apply(ask);
+        }
+        let unload = ask.is_none() && keep_alive == Some(KeepAlive::seconds(0.0)) && caller.commands();
         let key = key.filter(|_| stream);
         Ok(Wanted { rest: (dialect, stream, keep_alive), model, ask, key, unload })
     })
@@ -214,7 +221,7 @@ async fn begin<D: Dialect>(
 async fn reply(
     app: Arc<App>,
     request: Request,
-    work: fn(&App, &[u8]) -> Result<Response, Problem>,
+    work: impl Fn(&App, &[u8]) -> Result<Response, Problem> + Clone + Send + 'static,
 ) -> Result<Response, Problem> {
     app.check_open()?;
     let (parts, body) = request.into_parts();
@@ -292,7 +299,8 @@ pub(crate) async fn blocking<T: Send + 'static>(
         work(&app)
     };
     tokio::task::spawn_blocking(work).await.map_err(|e| {
-        tracing::error!("preparing a request failed: {e}");
+        // What a panic says may be of the request.
+        tracing::error!("preparing a request {}", if e.is_panic() { "panicked" } else { "was cut off" });
         internal()
     })?
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::{openai, with_model};
-use crate::http::body;
+use crate::http::{Caller, body};
 use crate::models::Lease;
 use crate::{App, KeepAlive, Kind, Problem};
 
@@ -74,7 +74,7 @@ pub(super) async fn vectors<F: Send + 'static>(
     let started = Instant::now();
     let (head, body) = request.into_parts();
     let body = Arc::new(body::read(&head, body).await?);
-    let fixed = app.models.read().rules.keep_alive_fixed;
+    let fixed = app.models.read().rules.keep_alive_fixed || !Caller::of(&head.extensions).commands();
     let (model, wanted, texts) = with_model(app, move |app| {
         let wanted = parse(&body)?;
         let model = app.model(wanted.model.as_deref())?;
@@ -85,6 +85,7 @@ pub(super) async fn vectors<F: Send + 'static>(
     .await?;
     wanted.keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| model.keep(keep_alive));
     let tokens = texts.iter().map(Vec::len).sum();
+    super::tokens(&head).read(tokens);
     let asked = Arc::clone(model.model());
     // Making the embedder takes its memory: not on the threads that serve everyone.
     let asked = tokio::task::spawn_blocking(move || asked.embed(texts, wanted.pooling)).await;

@@ -12,7 +12,7 @@ async fn server(hosts: &[&str], origins: &[&str]) -> Server {
 }
 
 /// Sends a request with just these headers.
-async fn ask(server: &Server, line: &str, headers: &[&str], body: &str) -> Answer {
+pub(crate) async fn ask(server: &Server, line: &str, headers: &[&str], body: &str) -> Answer {
     let mut client = Client::connect(server.address).await;
     let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
     let head = format!("{line} HTTP/1.1\r\n{headers}connection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());

@@ -12,7 +12,12 @@ use crate::support::{CONTEXT, DEADLINE, Server, Setup, chat, completion, gate, m
 async fn loading_becomes_ready() {
     let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (503, json!({ "status": "loading", "models": {} })));
+    let loading = json!({ "status": "loading", "models": {}, "components": { "queue": { "status": "closed" } } });
+    assert!(health.head.status == 503 && matches(&loading, &health.json()), "{}", health.json());
+    for (path, status, word) in [("/health/live", 200, "live"), ("/health/ready", 503, "loading")] {
+        let part = server.get(path).await;
+        assert_eq!((part.head.status, part.json()), (status, json!({ "status": word })), "{path}");
+    }
     let early = server.post("/v1/chat/completions", &chat("hi", json!({}))).await;
     assert_eq!((early.head.status, &early.json()["error"]["code"]), (503, &json!("model_loading")));
     for path in ["/v1/models", "/v1/models/tiny"] {
@@ -21,7 +26,11 @@ async fn loading_becomes_ready() {
     }
     server.app.add(served(None, 8, CONTEXT).1);
     let health = server.get("/health").await;
-    assert_eq!((health.head.status, health.json()), (200, json!({ "status": "ready", "models": { "tiny": "ready" } })));
+    let off = |switch: &str| json!({ "status": "off", "reason": format!("~{switch}") });
+    let components = json!({ "queue": { "status": "ready" }, "loader": off("--admin"), "sessions": off("--sessions") });
+    let ready = json!({ "status": "ready", "models": { "tiny": "ready" }, "components": components });
+    assert!(health.head.status == 200 && matches(&ready, &health.json()), "{}", health.json());
+    assert_eq!(server.get("/health/ready").await.json(), json!({ "status": "ready" }));
     server.check("/v1/chat/completions", &chat("hi", json!({})), 200, &json!({})).await;
 }
 
@@ -72,10 +81,11 @@ async fn draining_finishes_what_has_begun() {
         tokio::task::yield_now().await;
     }
     let health = server.get("/health").await;
-    assert_eq!(
-        (health.head.status, health.json()),
-        (503, json!({ "status": "draining", "models": { "tiny": "ready" } }))
-    );
+    let draining = json!({ "status": "draining", "models": { "tiny": "ready" } });
+    assert!(health.head.status == 503 && matches(&draining, &health.json()), "{}", health.json());
+    let part = server.get("/health/ready").await;
+    assert_eq!((part.head.status, part.head.header("retry-after")), (503, Some("5")));
+    assert_eq!(server.get("/health/live").await.head.status, 200);
     idle.send("POST", "/v1/completions", completion("X", json!({})).to_string().as_bytes()).await;
     let late = idle.answer().await;
     assert_eq!((late.head.status, &late.json()["error"]["code"]), (503, &json!("draining")));
@@ -211,7 +221,7 @@ async fn there_may_be_several_listeners() {
     let app = serve::App::new();
     app.add(served(None, 8, CONTEXT).1);
     let listeners = tcp.into_iter().map(Into::into).chain([unix.into()]).collect();
-    tokio::spawn(serve::http::serve(listeners, app, std::future::pending(), Settings::default()));
+    tokio::spawn(serve::http::serve(listeners, app, std::future::pending::<()>(), Settings::default()));
     for address in addresses {
         assert_eq!(fetch(address, "GET", "/health", b"").await.head.status, 200);
     }

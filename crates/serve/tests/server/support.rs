@@ -9,7 +9,7 @@ use answer::{Embedder, LoadedModel, ModelInfo, Pooling, Sampling};
 use engine::{EngineConfig, EngineHandle, EngineStats, Executor, Observer};
 use serde_json::{Value, json};
 use serve::App;
-use serve::http::{Live, Setter, Settings};
+use serve::http::{Listener, Live, Setter, Settings, Tls};
 use text::Dialect;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -42,12 +42,13 @@ pub(crate) struct Setup {
     pub(crate) gate: Option<Receiver<()>>,
     pub(crate) settings: Settings,
     pub(crate) loaded: bool,
+    pub(crate) tls: Option<Tls>,
 }
 
 impl Default for Setup {
     fn default() -> Setup {
         let settings = Settings { grace: DEADLINE, ..Settings::default() };
-        Setup { queue: 64, context: CONTEXT, gate: None, settings, loaded: true }
+        Setup { queue: 64, context: CONTEXT, gate: None, settings, loaded: true, tls: None }
     }
 }
 
@@ -68,7 +69,11 @@ impl Server {
         let (shutdown, asked) = oneshot::channel();
         let asked = async { drop(asked.await) };
         let (live, setter) = Live::new(setup.settings);
-        let task = tokio::spawn(serve::http::serve(vec![listener.into()], app.clone(), asked, live));
+        let listener = match setup.tls {
+            Some(tls) => Listener::Tls(listener, tls),
+            None => listener.into(),
+        };
+        let task = tokio::spawn(serve::http::serve(vec![listener], app.clone(), asked, live));
         Server { address, app, engine, setter, shutdown: Some(shutdown), task: Some(task) }
     }
 

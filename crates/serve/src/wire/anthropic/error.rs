@@ -50,10 +50,12 @@ fn word(problem: &Problem) -> &'static str {
 /// The type of an error by its status.
 pub(super) fn word_of(status: u16) -> &'static str {
     match status {
+        401 => "authentication_error",
         403 => "permission_error",
         404 => "not_found_error",
         408 | 504 => "timeout_error",
         413 => "request_too_large",
+        429 => "rate_limit_error",
         503 | 529 => "overloaded_error",
         500.. => "api_error",
         _ => "invalid_request_error",

@@ -70,6 +70,7 @@ async fn judged(
     })
     .await?;
     let tokens = prompts.iter().map(Vec::len).sum();
+    crate::wire::tokens(&head).read(tokens);
     let asked = Arc::clone(model.model());
     // What judges takes its memory at the first request: not on the threads that serve everyone.
     let begun = tokio::task::spawn_blocking(move || asked.judge(prompts)).await;

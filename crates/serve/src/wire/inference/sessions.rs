@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use answer::Input;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
 use engine::SavedPrefix;
 use serde_json::{Value, json};
 
+use crate::http::Caller;
 use crate::wire::fields::{self, Fields};
 use crate::wire::{blocking, known, openai, reply, with_model};
 use crate::{App, Kind, Problem, SessionFile, SessionFiles};
@@ -19,7 +20,10 @@ use crate::{App, Kind, Problem, SessionFile, SessionFiles};
 const LONGEST: usize = 64;
 
 pub(super) fn routes() -> Router<Arc<App>> {
-    let save = |State(app): State<Arc<App>>, request| async move { respond(reply(app, request, save).await) };
+    let save = |State(app): State<Arc<App>>, request: Request| async move {
+        let caller = Caller::of(request.extensions());
+        respond(reply(app, request, move |app, body| save(app, &caller, body)).await)
+    };
     let list = |State(app): State<Arc<App>>| async move { respond(blocking(app, list).await) };
     Router::new()
         .route("/v1/sessions", routing::get(list).post(save))
@@ -52,7 +56,7 @@ struct Asked {
 }
 
 /// Saves what the cache has of a conversation (`messages`) or a text (`prompt`).
-fn save(app: &App, body: &[u8]) -> Result<Response, Problem> {
+fn save(app: &App, caller: &Caller, body: &[u8]) -> Result<Response, Problem> {
     let files = files(app)?;
     let map = fields::object(body)?;
     let fields = Fields::of(&known::SESSIONS, &map)?;
@@ -63,7 +67,8 @@ fn save(app: &App, body: &[u8]) -> Result<Response, Problem> {
         None => Input::Chat(openai::chat(fields)?),
     };
     let model = app.model(fields.string("model")?)?;
-    let saved = model.save_session(&input, fields.string("cache_salt")?)?;
+    let salt = caller.salt(fields.string("cache_salt")?);
+    let saved = model.save_session(&input, salt.as_deref())?;
     let bytes = saved.to_bytes();
     files.put(&name, &bytes).map_err(|error| failed("saved", &error))?;
     let (tokens, size) = (saved.tokens.len(), bytes.len());

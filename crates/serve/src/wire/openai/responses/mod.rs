@@ -5,6 +5,7 @@ mod events;
 mod items;
 mod listed;
 mod log;
+mod owned;
 mod request;
 mod store;
 mod stored;
@@ -22,12 +23,13 @@ use tokio_util::sync::CancellationToken;
 use self::events::Say;
 use self::items::Items;
 use self::log::Log;
+use self::owned::Owned;
 use self::store::Entry;
 pub(crate) use self::store::Store;
 use super::error;
-use crate::http::Settings;
+use crate::http::{Caller, Settings};
 use crate::models::Lease;
-use crate::wire::{Call, Dialect, Frame, begin, finish, now, receive, unique};
+use crate::wire::{Call, Dialect, Frame, begin, finish, now, receive, tokens, unique};
 use crate::{App, Problem};
 
 /// The routes of this part of the dialect.
@@ -51,7 +53,7 @@ pub(crate) struct Responses {
     input: Vec<Value>,
     background: bool,
     /// Where it is kept, if it is.
-    store: Option<Arc<Store>>,
+    store: Option<Owned>,
     /// Where its events are kept, if it is made in the background and told as a stream.
     log: Option<Arc<Log>>,
     items: Items,
@@ -62,7 +64,7 @@ pub(crate) struct Responses {
 
 impl Dialect for Responses {
     fn parse(body: &[u8]) -> Result<Call<Responses>, Problem> {
-        request::read(body, &Arc::default())
+        request::read(body, &Owned::default())
     }
 
     fn answered_by(&mut self, model: &LoadedModel, _: usize) {
@@ -188,18 +190,26 @@ async fn create(State(app): State<Arc<App>>, request: Request) -> Response {
 
 async fn try_create(app: Arc<App>, request: Request) -> Result<Response, Problem> {
     let (head, body) = receive(&app, request).await?;
-    let read = |app: &App, body: &[u8]| request::read(body, &app.responses);
+    let caller = Caller::of(&head.extensions);
+    let kept = Owned::of(&app, &caller);
+    let read = move |_: &App, body: &[u8]| request::read(body, &kept);
     let begun = begin::<Responses>(Arc::clone(&app), body, &head, read).await?;
     let (Some(generation), responses, _) = begun else { return finish(begun, &head).await };
     if !responses.background {
         return finish((Some(generation), responses, begun.2), &head).await;
     }
+    tokens(&head).set(generation.0.tally());
     let stop = CancellationToken::new();
     let response = responses.state("queued");
     responses.keep(&response, Some(stop.clone()));
     let log = responses.log.clone();
     let pings = Settings::of(&head.extensions).ping_interval;
-    tokio::spawn(app.open.track_future(work(responses, generation, stop)));
+    let work = async move {
+        work(responses, generation, stop).await;
+        // Until now it was one of its caller's requests.
+        drop(caller);
+    };
+    tokio::spawn(app.open.track_future(work));
     Ok(log.map_or_else(|| Json(response).into_response(), |log| log.follow(0, pings)))
 }
 

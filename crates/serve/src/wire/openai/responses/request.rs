@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::events::Say;
 use super::items::Items;
-use super::store::Store;
+use super::owned::Owned;
 use super::{Responses, new_id, stored};
 use crate::wire::fields::{self, Fields, MAX_MESSAGES, MAX_TOOLS, unsupported, within, wrong_type};
 use crate::wire::logprobs::MAX_LOGPROBS;
@@ -16,7 +16,7 @@ use crate::wire::sampling::sampling;
 use crate::wire::{Call, known, now, unique};
 
 /// Reads a request's body; what it goes on from is in the store.
-pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, crate::Problem> {
+pub(super) fn read(body: &[u8], store: &Owned) -> Result<Call<Responses>, crate::Problem> {
     let map = fields::object(body)?;
     let fields = Fields::of(&known::RESPONSES, &map)?;
     let stream = fields.bool("stream")?.unwrap_or(false);
@@ -34,7 +34,7 @@ pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, c
         messages,
         input,
         background,
-        store: kept.then(|| Arc::clone(store)),
+        store: kept.then(|| store.clone()),
         log: (background && stream).then(Arc::default),
         items: Items::default(),
         reason: None,
@@ -45,7 +45,7 @@ pub(super) fn read(body: &[u8], store: &Arc<Store>) -> Result<Call<Responses>, c
 }
 
 /// The conversation that a request puts to the model.
-pub(super) fn prompt(fields: Fields<'_>, store: &Store) -> Result<Chat, crate::Problem> {
+pub(super) fn prompt(fields: Fields<'_>, store: &Owned) -> Result<Chat, crate::Problem> {
     let (messages, _) = conversation(fields, store)?;
     // Checked, and not part of the prompt.
     format(fields)?;
@@ -53,7 +53,7 @@ pub(super) fn prompt(fields: Fields<'_>, store: &Store) -> Result<Chat, crate::P
 }
 
 /// The messages of a conversation, without instructions, and the items of the request that adds to it.
-fn conversation(fields: Fields<'_>, store: &Store) -> Result<(Vec<Value>, Vec<Value>), crate::Problem> {
+fn conversation(fields: Fields<'_>, store: &Owned) -> Result<(Vec<Value>, Vec<Value>), crate::Problem> {
     let previous = fields.string("previous_response_id")?;
     let before = |id: &str| store.messages(id).ok_or_else(|| stored::unknown("previous_response_id", id));
     let mut messages = previous.map_or(Ok(Vec::new()), before)?;

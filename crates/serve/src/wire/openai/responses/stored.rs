@@ -9,8 +9,9 @@ use axum::http::{Extensions, Uri};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::owned::Owned;
 use super::{error, listed};
-use crate::http::Settings;
+use crate::http::{Caller, Settings};
 use crate::wire::query::Query;
 use crate::{App, Kind, Problem};
 
@@ -22,7 +23,10 @@ pub(super) async fn one(State(app): State<Arc<App>>, id: Id, request: Request) -
         let query = Query::of(request.uri());
         match query.bool("stream")? {
             true => followed(&app, &id, &query, request.extensions()),
-            false => app.responses.response(&id).map(|value| Json(value).into_response()).ok_or_else(|| absent(&id)),
+            false => owned(&app, request.extensions())
+                .response(&id)
+                .map(|value| Json(value).into_response())
+                .ok_or_else(|| absent(&id)),
         }
     });
     found.unwrap_or_else(|problem| error::problem(&problem))
@@ -32,7 +36,7 @@ pub(super) async fn one(State(app): State<Arc<App>>, id: Id, request: Request) -
 fn followed(app: &App, id: &str, query: &Query, extensions: &Extensions) -> Result<Response, Problem> {
     let after = query.integer("starting_after", 0..=i64::MAX)?;
     let from = after.and_then(|after| usize::try_from(after).ok()).map_or(0, |after| after.saturating_add(1));
-    let log = app.responses.log(id).ok_or_else(|| absent(id))?.ok_or_else(|| {
+    let log = owned(app, extensions).log(id).ok_or_else(|| absent(id))?.ok_or_else(|| {
         let message = format!("The response `{id}` was not made with background and stream: its events are not kept.");
         Problem::of(Kind::Ask(answer::Kind::InvalidValue), "stream", message)
     })?;
@@ -40,15 +44,15 @@ fn followed(app: &App, id: &str, query: &Query, extensions: &Extensions) -> Resu
 }
 
 /// `DELETE /v1/responses/ID`.
-pub(super) async fn delete(State(app): State<Arc<App>>, id: Id) -> Response {
+pub(super) async fn delete(State(app): State<Arc<App>>, extensions: Extensions, id: Id) -> Response {
     let gone = |id: &str| json!({ "id": id, "object": "response", "deleted": true });
-    respond(name(id).and_then(|id| app.responses.remove(&id).then(|| gone(&id)).ok_or_else(|| absent(&id))))
+    respond(name(id).and_then(|id| owned(&app, &extensions).remove(&id).then(|| gone(&id)).ok_or_else(|| absent(&id))))
 }
 
 /// `POST /v1/responses/ID/cancel`.
-pub(super) async fn cancel(State(app): State<Arc<App>>, id: Id) -> Response {
+pub(super) async fn cancel(State(app): State<Arc<App>>, extensions: Extensions, id: Id) -> Response {
     respond(name(id).and_then(|id| {
-        app.responses.cancel(&id).ok_or_else(|| absent(&id))?.map_err(|()| {
+        owned(&app, &extensions).cancel(&id).ok_or_else(|| absent(&id))?.map_err(|()| {
             let message = format!("The response `{id}` was not made with background: there is nothing to cancel.");
             Problem::of(Kind::Ask(answer::Kind::InvalidValue), "response_id", message)
         })
@@ -56,11 +60,16 @@ pub(super) async fn cancel(State(app): State<Arc<App>>, id: Id) -> Response {
 }
 
 /// `GET /v1/responses/ID/input_items`.
-pub(super) async fn input_items(State(app): State<Arc<App>>, id: Id, uri: Uri) -> Response {
+pub(super) async fn input_items(State(app): State<Arc<App>>, extensions: Extensions, id: Id, uri: Uri) -> Response {
     respond(name(id).and_then(|id| {
-        let items = app.responses.input(&id).ok_or_else(|| absent(&id))?;
+        let items = owned(&app, &extensions).input(&id).ok_or_else(|| absent(&id))?;
         listed::page(items.iter().map(listed::item).collect(), &Query::of(&uri))
     }))
+}
+
+/// The responses of who asks.
+fn owned(app: &App, extensions: &Extensions) -> Owned {
+    Owned::of(app, &Caller::of(extensions))
 }
 
 fn name(id: Id) -> Result<String, Problem> {
