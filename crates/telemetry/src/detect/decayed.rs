@@ -10,7 +10,7 @@ use crate::totals::StepSums;
 const DECAY: f64 = 0.78;
 
 /// Less than this many requests say nothing.
-const ENOUGH: f64 = 3.0;
+const ENOUGH: f64 = 4.0;
 
 /// Tenants that are told apart.
 const MOST_TENANTS: usize = 256;
@@ -78,7 +78,7 @@ impl Decayed {
 
     /// The share of prompts that was found.
     pub(super) fn hits(&self) -> f64 {
-        share(self.found, self.prompt)
+        enough(self.arrived, share(self.found, self.prompt))
     }
 
     /// The largest share of requests that one tenant has.

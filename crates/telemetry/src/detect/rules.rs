@@ -37,7 +37,7 @@ fn longer_prompts(m: &Means) -> bool {
 
 /// What runs fills the KV cache, and others wait or are thrown out for it.
 fn kv_short(m: &Means) -> bool {
-    m.now(M::Used) > 0.8 && m.above(M::Used, 0.15) && (m.above(M::Preempted, 0.5) || m.above(M::Waiting, 3.0))
+    m.now(M::Used) > 0.6 && m.above(M::Used, 0.2) && (m.above(M::Preempted, 0.5) || m.above(M::Waiting, 3.0))
 }
 
 /// Much less of prompts is found.

@@ -47,7 +47,7 @@ impl Means {
         let ended = |part: f64, whole: f64| part / whole.max(1e-9);
         let usual = ended(self.usual(measure), self.usual(M::Ended));
         let now = ended(self.now(measure), self.now(M::Ended));
-        self.now(measure) >= 0.7 && now >= usual + share
+        self.now(measure) >= 0.5 && now >= usual + share
     }
 }
 
@@ -62,15 +62,15 @@ pub(super) const SIGNALS: [Signal; 15] = [
     Signal { symptom: Symptom::SlowSteps, value: |s| s.get(M::Slowness).ln(), least: 0.04, matters: |m| m.now(M::Slowness) > 1.2 && m.times(M::Slowness, 1.2) },
     Signal { symptom: Symptom::UnsteadySteps, value: |s| s.get(M::Unsteadiness).ln(), least: 0.08, matters: |m| m.now(M::Unsteadiness) > 1.5 && m.times(M::Unsteadiness, 1.4) },
     Signal { symptom: Symptom::Failures, value: |s| s.get(M::Failed) + s.get(M::FailedBatches), least: 0.2, matters: |m| m.share(M::Failed, 0.1) || m.now(M::FailedBatches) > 0.5 },
-    Signal { symptom: Symptom::Stalls, value: |s| s.get(M::Stalled), least: 0.08, matters: |m| m.above(M::Stalled, 0.4) },
-    Signal { symptom: Symptom::Aborts, value: |s| s.get(M::Aborted), least: 0.3, matters: |m| m.share(M::Aborted, 0.2) },
-    Signal { symptom: Symptom::Late, value: |s| s.get(M::Late), least: 0.3, matters: |m| m.share(M::Late, 0.2) },
+    Signal { symptom: Symptom::Stalls, value: |s| s.get(M::Stalled), least: 0.08, matters: |m| m.above(M::Stalled, 0.5) },
+    Signal { symptom: Symptom::Aborts, value: |s| s.get(M::Aborted), least: 0.2, matters: |m| m.share(M::Aborted, 0.2) },
+    Signal { symptom: Symptom::Late, value: |s| s.get(M::Late), least: 0.2, matters: |m| m.share(M::Late, 0.2) },
     Signal { symptom: Symptom::Arrivals, value: |s| s.get(M::Arrived).sqrt(), least: 0.15, matters: |m| m.times(M::Arrived, 2.0) && m.above(M::Arrived, 3.0) },
     Signal { symptom: Symptom::Prompts, value: |s| s.get(M::Prompt).sqrt(), least: 3.0, matters: |m| m.times(M::Prompt, 2.6) && m.above(M::Prompt, 500.0) },
-    Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Answer).ln(), least: 0.15, matters: |m| m.times(M::Answer, 2.2) },
-    Signal { symptom: Symptom::AnswerLength, value: |s| -s.get(M::Answer).ln(), least: 0.15, matters: |m| m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.4 * m.usual(M::Answer) },
+    Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Answer).ln(), least: 0.15, matters: |m| m.times(M::Answer, 2.6) },
+    Signal { symptom: Symptom::AnswerLength, value: |s| -s.get(M::Answer).ln(), least: 0.15, matters: |m| m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.3 * m.usual(M::Answer) },
     Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Cut), least: 0.08, matters: |m| m.above(M::Cut, 0.35) },
-    Signal { symptom: Symptom::FewerHits, value: |s| -s.get(M::Hits), least: 0.05, matters: |m| m.usual(M::Hits) > 0.15 && m.now(M::Hits) < 0.5 * m.usual(M::Hits) },
+    Signal { symptom: Symptom::FewerHits, value: |s| -s.get(M::Hits), least: 0.06, matters: |m| m.usual(M::Hits) > 0.15 && m.now(M::Hits) < 0.3 * m.usual(M::Hits) },
     Signal { symptom: Symptom::Preemptions, value: |s| s.get(M::Preempted).sqrt(), least: 0.4, matters: |m| m.above(M::Preempted, 1.0) && m.times(M::Preempted, 3.0) },
-    Signal { symptom: Symptom::Waiting, value: |s| s.get(M::Waiting).sqrt(), least: 0.7, matters: |m| m.above(M::Waiting, 6.0) && m.times(M::Waiting, 3.0) },
+    Signal { symptom: Symptom::Waiting, value: |s| s.get(M::Waiting).sqrt(), least: 0.7, matters: |m| m.above(M::Waiting, 4.0) && m.times(M::Waiting, 3.0) },
 ];

@@ -229,7 +229,7 @@ impl Simulation {
     }
 
     fn cache(&self) -> f64 {
-        if self.is(Cause::KvShortage) { CACHE / 40.0 } else { CACHE }
+        if self.is(Cause::KvShortage) { CACHE / 80.0 } else { CACHE }
     }
 
     fn used(&self) -> f64 {
