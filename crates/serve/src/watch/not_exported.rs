@@ -4,7 +4,7 @@ use telemetry::Telemetry;
 
 /// Exports nothing.
 #[derive(Default)]
-pub(super) struct Exporter;
+pub(super) struct Exporter {}
 
 impl Exporter {
     /// Sends nothing.

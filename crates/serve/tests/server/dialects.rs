@@ -165,11 +165,11 @@ async fn streams_end_with_the_same_words() {
         assert_eq!(answer.head.status, 200, "{}: {text}", api.name);
         let messages = text.lines().map(|line| line.strip_prefix("data: ").unwrap_or(line));
         let errors = messages.filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let told = errors.filter_map(|error| {
+        let mut told = errors.filter_map(|error| {
             let failed = error.pointer("/response/error/message").and_then(Value::as_str).map(str::to_owned);
             (api.read)(&error).map(|(message, _)| message).or(failed)
         });
-        words.push(told.last().unwrap_or_else(|| panic!("{}: {text}", api.name)));
+        words.push(told.next_back().unwrap_or_else(|| panic!("{}: {text}", api.name)));
     }
     assert!(words.windows(2).all(|pair| pair[0] == pair[1]), "{words:#?}");
 }
