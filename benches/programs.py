@@ -16,6 +16,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 
+# What is measured is packed by the program that is measured, unless a script asks otherwise.
+os.environ["WHINCHAT_WEIGHTS_CACHE"] = "off"
+
 # Shapes with their vocabularies. Those of MADE_HERE are made by shapes.py, the others by random_model.py.
 SHAPES = {"qwen2.5-0.5b": "qwen2", "llama3.2-1b": "llama-bpe", "qwen3.5-0.8b": "qwen2", "qwen1.5-moe-a2.7b": "qwen2",
           "llama-6-layers": "llama-spm"}
@@ -169,6 +172,13 @@ class LlamaCpp:
 @contextmanager
 def serving(command: list, threads: int) -> Iterator[str]:
     """The address of a server on a free port, once it is ready; it ends with the block."""
+    with server(command, threads) as (_, address):
+        yield address
+
+
+@contextmanager
+def server(command: list, threads: int) -> Iterator[tuple[int, str]]:
+    """As `serving`, with the number of its process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -184,7 +194,7 @@ def serving(command: list, threads: int) -> Iterator[str]:
                 break
             except OSError:
                 time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
+        yield process.pid, f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         process.wait()

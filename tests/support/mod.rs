@@ -89,7 +89,8 @@ impl Drop for Server {
 /// The program, without what its surroundings say.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_whinchat"));
-    command.env_remove("WHINCHAT_MODEL").env_remove("WHINCHAT_LOG").env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
+    ["WHINCHAT_MODEL", "WHINCHAT_LOG", "WHINCHAT_WEIGHTS_CACHE"].iter().for_each(|name| _ = command.env_remove(name));
+    command.env("HF_HUB_OFFLINE", "1").stdin(Stdio::null());
     command
 }
 

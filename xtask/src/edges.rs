@@ -18,7 +18,7 @@ const HTTP: &[&str] = &["axum", "http", "hyper", "reqwest", "tonic", "tower", "t
 const ASYNC: &[&str] = &["tokio", "tokio-util", "async-std", "smol", "futures", "futures-executor"];
 const JSON: &[&str] = &["serde_json", "simd-json", "sonic-rs"];
 const FILES: &[&str] = &["safetensors", "tempfile"];
-/// Maps of files; `kernels` takes pages without a file.
+/// Maps of files; `kernels` takes pages without a file too.
 const MAPS: &[&str] = &["memmap2"];
 const METRICS: &[&str] = &["tracing", "tracing-subscriber", "log", "prometheus-client", "metrics", "opentelemetry"];
 const TEXT: &[&str] = &["tokenizers", "fancy-regex"];

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tensor::DType;
 
-use crate::{Metadata, Model, ModelError};
+use crate::{FileIdentity, Metadata, Model, ModelError};
 pub(crate) use files::Files;
 pub use generation::GenerationConfig;
 pub(crate) use side::read_optional;
@@ -96,6 +96,11 @@ impl Checkpoint {
     /// Every file with weights that it is made of.
     pub fn files(&self) -> Vec<PathBuf> {
         self.files.paths().map(Path::to_owned).collect()
+    }
+
+    /// Which files these are, as they were opened; `None` if they are in memory that is not the program's own.
+    pub fn identities(&self) -> Option<Vec<FileIdentity>> {
+        self.files.files.iter().map(|(_, bytes)| bytes.identity()).collect()
     }
 
     /// GGUF metadata, or config.json.

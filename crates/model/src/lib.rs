@@ -11,6 +11,7 @@ mod convert;
 mod error;
 mod export;
 mod gguf;
+mod identity;
 mod metadata;
 mod mmap;
 mod safetensors;
@@ -24,6 +25,7 @@ pub use convert::FromValue;
 pub use error::ModelError;
 pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
 pub use gguf::GgufValue;
+pub use identity::FileIdentity;
 pub use metadata::{List, Metadata, Value};
 pub use spec::{
     AltUpSpec, LayerEmbedSpec, Norms, QkNorm, RecurrentSpec, Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec,

@@ -5,12 +5,12 @@ use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
 
-use crate::ModelError;
+use crate::{FileIdentity, ModelError};
 
 /// Where the bytes of a file are.
 pub(crate) enum Bytes {
-    /// A file, mapped.
-    Map(memmap2::Mmap),
+    /// A file, mapped, and which one it is.
+    Map(memmap2::Mmap, FileIdentity),
     /// Memory: an embedded model, a test, a fuzzer.
     Memory(Cow<'static, [u8]>),
 }
@@ -30,19 +30,33 @@ impl Bytes {
             return Err(ModelError::invalid(path, "file", "is not a regular file; give a model's file or folder"));
         }
         let file = File::open(path).map_err(io)?;
+        let identity = FileIdentity::of(path, &file).map_err(io)?;
         // SAFETY: the map is private to this value, read-only and never handed out as mutable; bytes that another
         // process changes in place are read as data only, every length and offset is checked against the map's own
         // length, and truncation is the case that is described above.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Ok(Bytes::Map(map))
+        Ok(Bytes::Map(map, identity))
+    }
+
+    /// Which file it is; `None` of memory that something else may take later.
+    pub(crate) fn identity(&self) -> Option<FileIdentity> {
+        match self {
+            Bytes::Map(_, identity) => Some(*identity),
+            // Nothing else is ever where the program has its own bytes.
+            Bytes::Memory(Cow::Borrowed(bytes)) => {
+                let number = bytes.as_ptr().addr() as u64;
+                Some(FileIdentity { device: u64::MAX, number, bytes: bytes.len() as u64, modified: 0 })
+            }
+            Bytes::Memory(Cow::Owned(_)) => None,
+        }
     }
 
     /// Gives back the memory of the pages read so far; they are read from the file again when they are needed again. A
     /// wish: where the system has no such advice, or refuses it, nothing changes.
     pub(crate) fn release(&self) {
         #[cfg(unix)]
-        if let Bytes::Map(map) = self {
+        if let Bytes::Map(map, _) = self {
             // SAFETY: the map is shared and read-only, backed by its file: pages dropped come back with the file's bytes.
             #[allow(unsafe_code)]
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
@@ -55,7 +69,7 @@ impl Deref for Bytes {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Bytes::Map(map) => map,
+            Bytes::Map(map, _) => map,
             Bytes::Memory(memory) => memory,
         }
     }

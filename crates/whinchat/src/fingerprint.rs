@@ -16,16 +16,22 @@ impl Fingerprint {
         Fingerprint(Sha256::new_with_prefix(layout))
     }
 
-    /// And of the next weight.
-    pub(crate) fn weight(&mut self, bytes: &[u8]) {
-        self.0.update(bytes.len().to_le_bytes());
-        for start in [0, bytes.len() / 2, bytes.len().saturating_sub(SAMPLE)] {
-            let sample = &bytes[start..];
-            self.0.update(&sample[..sample.len().min(SAMPLE)]);
-        }
+    /// And of the next weight, by its [`sample`].
+    pub(crate) fn weight(&mut self, sample: &[u8; 32]) {
+        self.0.update(sample);
     }
 
     pub(crate) fn finish(self) -> [u8; 32] {
         self.0.finalize().into()
     }
+}
+
+/// What stands for a weight's bytes.
+pub(crate) fn sample(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = Sha256::new_with_prefix(bytes.len().to_le_bytes());
+    for start in [0, bytes.len() / 2, bytes.len().saturating_sub(SAMPLE)] {
+        let sample = &bytes[start..];
+        hash.update(&sample[..sample.len().min(SAMPLE)]);
+    }
+    hash.finalize().into()
 }

@@ -17,12 +17,15 @@ use kernels::Cpu;
 use crate::load::Parts;
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
-use crate::{Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, load, machine, vocab};
+use crate::{
+    Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, WeightsOrigin, load, machine, vocab,
+};
 
 /// A model in memory, run by an engine on its own thread. Dropping it ends the engine.
 pub struct Model {
     loaded: LoadedModel,
     template: Option<TemplateOrigin>,
+    weights: WeightsOrigin,
 }
 
 /// What to generate.
@@ -99,7 +102,14 @@ impl Model {
         progress: Progress,
     ) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
-        let tokenizer = Arc::new(vocab::tokenizer(checkpoint)?.with_config(beside_an_engine()));
+        // A vocabulary of 150,000 pieces takes as long as a gigabyte of weights that are mapped: both at once.
+        let (tokenizer, parts) = std::thread::scope(|scope| {
+            let tokenizer = scope.spawn(|| vocab::tokenizer(checkpoint));
+            let parts = prepared.parts_on(cpu, progress);
+            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parts)
+        });
+        let tokenizer = Arc::new(tokenizer?.with_config(beside_an_engine()));
+        let Parts { executor, embedder, judge, origin: weights } = parts?;
         let own = checkpoint.chat_template()?;
         let Resolved { template, origin } =
             template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
@@ -120,11 +130,10 @@ impl Model {
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine
         };
-        let Parts { executor, embedder, judge } = prepared.parts_on(cpu, progress)?;
         let start = Instant::now();
         let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), observer)
             .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model { loaded: loaded.with_embedder(embedder).with_judge(judge), template: origin })
+        Ok(Model { loaded: loaded.with_embedder(embedder).with_judge(judge), template: origin, weights })
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -242,6 +251,11 @@ impl Model {
     /// Where its chat template comes from, if it has one.
     pub fn template(&self) -> Option<&TemplateOrigin> {
         self.template.as_ref()
+    }
+
+    /// Where its weights come from.
+    pub fn weights(&self) -> &WeightsOrigin {
+        &self.weights
     }
 
     /// Its name.

@@ -43,6 +43,7 @@ mod sampling;
 mod spill;
 mod template;
 mod vocab;
+mod weights;
 
 pub use answer::{
     Answer, Ask, Blocking, Cancel, Chat, Ending, Event, Generation, InferBatch, InferRequest, Inference, Inferred,
@@ -61,3 +62,4 @@ pub use sampling::SamplingDefaults;
 pub use spill::Spill;
 pub use template::{TemplateChoice, TemplateOrigin};
 pub use vocab::{tokenizer, tokenizer_of_file};
+pub use weights::{WeightsCache, WeightsOrigin};

@@ -13,7 +13,8 @@ use crate::builtin::{BUILTIN, builtin};
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
 use crate::memory::{Memory, Room, kept_states};
-use crate::{Error, SamplingDefaults, Spill, TemplateChoice, bounds, machine};
+use crate::weights::{Brought, Wanted, WeightsCache, WeightsOrigin};
+use crate::{Error, SamplingDefaults, Spill, TemplateChoice, bounds, machine, weights};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -42,7 +43,7 @@ pub struct LoadOptions {
     pub max_sequences: Option<usize>,
     /// Rows computed in a step at most (default: 512).
     pub max_batch_tokens: Option<usize>,
-    /// What is kept of sequences, and where.
+    /// What is kept of sequences and of weights, and where.
     pub cache: CacheOptions,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
@@ -52,7 +53,7 @@ pub struct LoadOptions {
     pub engine: EngineConfig,
 }
 
-/// What is kept of sequences, and where. `None` means: resolved from the model and the machine.
+/// What is kept of sequences and of weights, and where. `None` means: resolved from the model and the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CacheOptions {
     /// Positions that the KV cache holds over all sequences (default: the longest sequence, and room for every sequence to
@@ -64,6 +65,8 @@ pub struct CacheOptions {
     pub state_bytes: Option<u64>,
     /// Where blocks of the KV cache go that have no room in memory (default: nowhere; they are computed anew).
     pub spill: Option<Spill>,
+    /// Where packed weights are kept for later starts (default: where it pays).
+    pub weights: WeightsCache,
 }
 
 /// Hears how loading goes: bytes done and bytes in all, for a named stage.
@@ -97,7 +100,7 @@ pub struct Prepared {
     pub memory: Memory,
     graphs: Graphs,
     cpu: CpuOptions,
-    spill: Option<Spill>,
+    cache: CacheOptions,
     pub(crate) engine: EngineConfig,
 }
 
@@ -149,7 +152,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         None => {
             let model = checkpoint.bind(None)?;
             let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
-            let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
+            let shared = shared_bytes(&checkpoint, &model, model.graph());
+            let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, (available, shared));
             model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
@@ -162,7 +166,8 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         Some(_) => kept_states(model.graph(), options.cache.state_bytes, max_sequences, available),
         None => 0,
     };
-    let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, available);
+    let shared = shared_bytes(&checkpoint, &model, &graphs.logits);
+    let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, (available, shared));
     let kv_tokens = options.cache.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
@@ -185,9 +190,14 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         memory,
         graphs,
         cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: None },
-        spill: options.cache.spill.clone(),
+        cache: options.cache.clone(),
         engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
     })
+}
+
+/// Bytes of the weights that another model of this process has in memory.
+fn shared_bytes(checkpoint: &Checkpoint, model: &Bound, graph: &Graph) -> u64 {
+    Wanted { checkpoint, model, graph, cache: &WeightsCache::Off, available: None }.shared_bytes()
 }
 
 impl Prepared {
@@ -219,7 +229,7 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let (weights, fingerprint) = self.weights(&backend, progress)?;
+        let (weights, fingerprint, _) = self.weights(&backend, progress)?;
         self.keeping(compiled(backend, &self.graphs.logits, weights, self.limits)?, fingerprint)
     }
 
@@ -228,7 +238,7 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub(crate) fn parts_on(&self, backend: Cpu, progress: Progress) -> Result<Parts, Error> {
-        let (weights, fingerprint) = self.weights(&backend, progress)?;
+        let (weights, fingerprint, origin) = self.weights(&backend, progress)?;
         let Graphs { logits, hidden } = &self.graphs;
         let many = self.encoder_limits();
         let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
@@ -242,6 +252,7 @@ impl Prepared {
             embedder: later(&backend, &weights, (hidden, many), pooling),
             judge: later(&backend, &weights, (logits, few), Pooling::Last),
             executor: self.keeping(compiled(backend, logits, weights, self.limits)?, fingerprint)?,
+            origin,
         })
     }
 
@@ -252,23 +263,20 @@ impl Prepared {
         Limits { max_outputs: max_tokens, kv_blocks: enough.min(kv_blocks), ..self.limits }
     }
 
-    /// Brings the weights to the device; gives the model's fingerprint too.
-    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<(Weights, [u8; 32]), Error> {
+    /// The file that has its packed weights, if there is one, and its size; it may be out of date.
+    pub fn packed_weights(&self) -> Option<(PathBuf, u64)> {
+        weights::path_of(&self.cache.weights, &self.checkpoint)
+    }
+
+    /// Brings the weights to the device; gives the model's fingerprint too, and where they come from.
+    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<(Weights, [u8; 32], WeightsOrigin), Error> {
         let graph = &self.graphs.logits;
-        let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
-        let total = graph.weight_ids().map(size).sum();
-        let (mut done, mut seen) = (0, Fingerprint::new(graph, &self.limits));
-        let mut weights = Vec::with_capacity(graph.weights().len());
-        for id in graph.weight_ids() {
-            let bytes = self.model.read(id)?;
-            seen.weight(&bytes);
-            weights.push(Arc::new(backend.upload(graph.weight(id), &bytes)?));
-            drop(bytes);
-            self.checkpoint.release();
-            done += size(id);
-            progress("loading", done, total);
-        }
-        Ok((weights, seen.finish()))
+        let (checkpoint, model, cache) = (&*self.checkpoint, &self.model, &self.cache.weights);
+        let wanted = Wanted { checkpoint, model, graph, cache, available: self.memory.available };
+        let Brought { all, origin } = wanted.bring(backend, progress)?;
+        let mut seen = Fingerprint::new(graph, &self.limits);
+        all.iter().for_each(|held| seen.weight(&held.sample));
+        Ok((all.into_iter().map(|held| held.weight).collect(), seen.finish(), origin))
     }
 
     /// With a place for what its KV cache evicts, and the name under which that can be saved.
@@ -278,7 +286,7 @@ impl Prepared {
 
     /// Where evicted blocks go.
     fn tier(&self) -> Result<Option<Box<dyn Tier>>, Error> {
-        let Some(spill) = &self.spill else { return Ok(None) };
+        let Some(spill) = &self.cache.spill else { return Ok(None) };
         let refused = |source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source };
         Ok(Some(Box::new(spill.open().map_err(refused)?)))
     }
@@ -289,6 +297,7 @@ pub(crate) struct Parts {
     pub(crate) executor: BackendExecutor<Cpu>,
     pub(crate) embedder: Embedder,
     pub(crate) judge: Embedder,
+    pub(crate) origin: WeightsOrigin,
 }
 
 /// What turns texts into rows of a graph's output; it is compiled when it is first asked.

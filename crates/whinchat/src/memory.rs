@@ -9,6 +9,8 @@ use crate::BLOCK_LEN;
 pub struct Memory {
     /// The weights, as in their file.
     pub weights: u64,
+    /// Of these, what another model of this process has in memory already: they share it.
+    pub shared_weights: u64,
     /// The KV cache, when all of it is in use.
     pub kv_pool: u64,
     /// The states of recurrent layers: of all sequences that run at once, and those that are kept for later ones.
@@ -20,7 +22,9 @@ pub struct Memory {
 impl Memory {
     /// Whether more may be taken than is left.
     pub fn is_short(&self) -> bool {
-        self.available.is_some_and(|available| self.weights + self.kv_pool + self.states > available)
+        let more =
+            self.weights.saturating_sub(self.shared_weights).saturating_add(self.kv_pool).saturating_add(self.states);
+        self.available.is_some_and(|available| more > available)
     }
 }
 
@@ -60,14 +64,17 @@ const REST: u64 = 64 << 20;
 /// What weights and states leave of the memory, for a KV cache.
 pub(crate) struct Room {
     weights: u64,
+    shared_weights: u64,
     states: u64,
     per_position: u64,
     available: Option<u64>,
 }
 
 impl Room {
-    pub(crate) fn new(graph: &Graph, kv_type: KvType, states: usize, available: Option<u64>) -> Room {
+    /// What the machine has left for a model of which `shared` bytes of weights are in memory already.
+    pub(crate) fn new(graph: &Graph, kv_type: KvType, states: usize, (available, shared): (Option<u64>, u64)) -> Room {
         Room {
+            shared_weights: shared,
             weights: graph.weights().iter().filter_map(WeightInfo::bytes).map(|b| b as u64).sum(),
             states: ((graph.state_len() * size_of::<f32>()) as u64).saturating_mul(states as u64),
             per_position: kv_bytes_per_token(graph, kv_type),
@@ -88,14 +95,16 @@ impl Room {
     /// What is taken with so many positions.
     pub(crate) fn taken(&self, positions: usize) -> Memory {
         let kv_pool = (positions as u64).saturating_mul(self.per_position);
-        Memory { weights: self.weights, kv_pool, states: self.states, available: self.available }
+        let Room { weights, shared_weights, states, available, .. } = *self;
+        Memory { weights, shared_weights, kv_pool, states, available }
     }
 
     /// Whole blocks of positions in a part of the room.
     fn positions(&self, numerator: u64, denominator: u64) -> usize {
         let Some(available) = self.available else { return usize::MAX };
         // Packed, weights take a little more than in their file.
-        let others = self.weights + self.weights / 16 + self.states + REST;
+        let weights = self.weights.saturating_sub(self.shared_weights);
+        let others = weights + weights / 16 + self.states + REST;
         let positions = available.saturating_sub(others) / denominator * numerator / self.per_position.max(1);
         positions as usize / BLOCK_LEN * BLOCK_LEN
     }
@@ -128,9 +137,14 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let check = |available: Option<u64>, longest: usize, pool: usize| {
             let available = available.map(|mib| mib * MIB);
-            let room = Room { weights: 160 * MIB, states: 22 * MIB, per_position: 64 << 10, available };
+            let room =
+                Room { weights: 160 * MIB, shared_weights: 0, states: 22 * MIB, per_position: 64 << 10, available };
             assert_eq!((room.longest(), room.pool()), (longest, pool), "{available:?}");
             assert!(!room.taken(pool.min(1 << 30)).is_short() || available.is_some_and(|bytes| bytes < 256 * MIB));
+            // What is in memory already is not counted again.
+            let available = available.map(|bytes| bytes.saturating_sub(170 * MIB));
+            let shared = Room { shared_weights: 160 * MIB, available, ..room };
+            assert_eq!((shared.longest(), shared.pool()), (longest, pool), "{available:?}");
         };
         check(None, usize::MAX, usize::MAX);
         check(Some(512), 3072, 2048);

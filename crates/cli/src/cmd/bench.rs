@@ -60,19 +60,20 @@ impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         let streams = self.batch.iter().copied().max().unwrap_or(1) as usize;
         let context = self.length().max(self.load.context.unwrap_or(0));
+        let own = self.load.options();
         let options = LoadOptions {
             context: Some(context),
             max_sequences: Some(streams),
             cache: CacheOptions {
                 kv_tokens: Some((streams * self.length().next_multiple_of(BLOCK_LEN)).max(context)),
-                ..CacheOptions::default()
+                ..own.cache
             },
             disabled_rules: if self.no_fusion {
                 rules().map(str::to_owned).collect()
             } else {
                 self.disable_rule.clone()
             },
-            ..self.load.options()
+            ..own
         };
         let bars = Bars::new();
         let prepared = self.load.prepare(&options)?;

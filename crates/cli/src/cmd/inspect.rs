@@ -160,6 +160,9 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
     let what = format!("KV cache of serve, at most, {}", KvType::default().name());
     writeln!(out, "  {what:<38} {:>12}  {tokens} tokens", size_text(prepared.memory.kv_pool))?;
+    if let Some((path, bytes)) = prepared.packed_weights() {
+        writeln!(out, "  {:<38} {:>12}  {}", "packed weights, kept", size_text(bytes), path.display())?;
+    }
     let Some(available) = prepared.memory.available else { return Ok(()) };
     writeln!(out, "  {:<38} {:>12}", "left of the memory now", size_text(available))
 }

@@ -41,12 +41,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, Cpu, KvType, LoadOptions, Model, Observer, Prepared, SamplingDefaults, TemplateChoice, TemplateOrigin,
-    bounds,
+    BUILTIN, CacheOptions, Cpu, KvType, LoadOptions, Model, Observer, Prepared, SamplingDefaults, TemplateChoice,
+    TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
 };
 
 use crate::terminal::Bars;
@@ -67,6 +67,8 @@ Where no --model is given, whinchat-demo answers: small, to try things out, in t
 Environment:
   WHINCHAT_MODEL   the model, where no --model is given
   WHINCHAT_CONFIG  the file with the settings of serve, without --config
+  WHINCHAT_WEIGHTS_CACHE
+                   where packed weights are kept, without --weights-cache
   WHINCHAT_…       each flag of serve: WHINCHAT_LISTEN, WHINCHAT_LOG, WHINCHAT_MAX_SEQUENCES
   HF_TOKEN, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE
                    for models of the Hugging Face hub, as for other programs
@@ -192,6 +194,11 @@ struct LoadArgs {
     /// How the KV cache is stored: q8_0 takes half the memory of f16, f32 twice.
     #[arg(long, value_name = "TYPE", default_value = KvType::default().name(), value_parser = kv_types())]
     kv_type: KvType,
+    /// Where packed weights are kept for the next start, which maps them instead of packing anew and shares them with every process
+    /// that does: auto (large ones, beside the model or in the cache folder), on, off, or a folder.
+    #[arg(long, value_name = "auto|on|off|DIR", env = "WHINCHAT_WEIGHTS_CACHE", default_value = "auto",
+          value_parser = PathBufValueParser::new().map(WeightsCache::from))]
+    weights_cache: WeightsCache,
 }
 
 /// How a model that is loaded for answers answers.
@@ -250,7 +257,8 @@ fn kv_types() -> impl TypedValueParser<Value = KvType> {
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
         let LoadArgs { context, threads, pin, kv_type, .. } = *self;
-        LoadOptions { context, threads, pin, kv_type, ..LoadOptions::default() }
+        let cache = CacheOptions { weights: self.weights_cache.clone(), ..CacheOptions::default() };
+        LoadOptions { context, threads, pin, kv_type, cache, ..LoadOptions::default() }
     }
 
     /// Loads the model with its engine; says so if it chats by a template that nobody chose.
@@ -258,6 +266,12 @@ impl LoadArgs {
         let model = self.start(&self.prepare(options)?)?;
         if let Some(origin @ TemplateOrigin::Fallback) = model.template() {
             eprintln!("note: the chat template is {origin}; --chat-template takes another one");
+        }
+        if let WeightsOrigin::Kept { path, bytes } = model.weights() {
+            let (path, size) = (path.display(), indicatif::HumanBytes(*bytes));
+            eprintln!(
+                "note: packed weights are kept for the next start, in {path} ({size}); --weights-cache off keeps none"
+            );
         }
         Ok(model)
     }

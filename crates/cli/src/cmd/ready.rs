@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde_json::json;
-use whinchat::{Prepared, TemplateOrigin};
+use whinchat::{Prepared, TemplateOrigin, WeightsOrigin};
 
 use super::listen::Place;
 
@@ -113,12 +113,23 @@ pub(super) fn size(prepared: &Prepared) -> String {
     format!("{} parameters, {kind}, {bytes}, context {}", rounded(parameters), prepared.context)
 }
 
-/// What a model may take of the memory, in words.
-pub(super) fn memory(prepared: &Prepared) -> String {
+/// What a model may take of the memory, in words, and where its weights are.
+pub(super) fn memory(prepared: &Prepared, origin: &WeightsOrigin) -> String {
     let [weights, pool] = [prepared.memory.weights, prepared.memory.kv_pool].map(indicatif::HumanBytes);
     let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
     let left = prepared.memory.available.map(|bytes| format!("; {} were left", indicatif::HumanBytes(bytes)));
-    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){}", left.unwrap_or_default())
+    let kept = match origin {
+        WeightsOrigin::Kept { path, bytes } => {
+            let (path, size) = (path.display(), indicatif::HumanBytes(*bytes));
+            format!("\n          (packed weights are kept for the next start, in {path}, {size})")
+        }
+        WeightsOrigin::Mapped { path, .. } => {
+            format!("\n          (packed weights are mapped from {})", path.display())
+        }
+        WeightsOrigin::NotKept(why) => format!("\n          (packed weights are not kept: {why})"),
+        WeightsOrigin::Packed | WeightsOrigin::Shared => String::new(),
+    };
+    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){}{kept}", left.unwrap_or_default())
 }
 
 /// Three digits and a letter for the thousands.

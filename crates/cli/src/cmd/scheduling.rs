@@ -5,12 +5,13 @@ use std::time::Duration;
 use config::Config;
 use whinchat::{CacheOptions, EngineConfig, Spill};
 
-/// What is kept of sequences.
+/// What is kept of sequences and of weights.
 pub(super) fn cache(cache: &config::Cache) -> CacheOptions {
     CacheOptions {
         kv_tokens: cache.kv_tokens,
         state_bytes: cache.prefix_states.map(|size| size.0),
         spill: cache.spill.clone().map(|path| Spill { path, bytes: cache.spill_size.0 }),
+        weights: cache.weights.clone().into(),
     }
 }
 

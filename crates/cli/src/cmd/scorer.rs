@@ -24,12 +24,13 @@ impl Scorer {
     /// Loads a model for sequences of up to `context` tokens.
     pub(super) fn load(args: &LoadArgs, context: usize) -> anyhow::Result<Scorer> {
         let longest = Some(args.context.unwrap_or(context).max(context));
+        let own = args.options();
         let options = LoadOptions {
             context: longest,
             max_sequences: Some(CHUNK),
             max_batch_tokens: Some(CHUNK),
-            cache: CacheOptions { kv_tokens: longest, ..CacheOptions::default() },
-            ..args.options()
+            cache: CacheOptions { kv_tokens: longest, ..own.cache },
+            ..own
         };
         let prepared = args.prepare(&options)?;
         let bars = Bars::new();

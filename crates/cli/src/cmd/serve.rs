@@ -180,7 +180,7 @@ impl Server {
             places,
             name: model.name().to_owned(),
             size: ready::size(&prepared),
-            memory: ready::memory(&prepared),
+            memory: ready::memory(&prepared, model.weights()),
             template: model.template().cloned(),
             builtin: self.load.model.model.is_none(),
         };
@@ -196,6 +196,7 @@ fn load_args(config: &Config) -> LoadArgs {
         threads: engine.threads,
         pin: engine.pin,
         kv_type: config.cache.kv_type.0,
+        weights_cache: config.cache.weights.clone().into(),
     }
 }
 

@@ -60,7 +60,7 @@ impl Default for Engine {
     }
 }
 
-/// The KV cache.
+/// The KV cache and the cache of packed weights.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(default, deny_unknown_fields)]
 #[garde(allow_unvalidated)]
@@ -95,6 +95,10 @@ pub struct Cache {
     /// Which of what is kept of earlier prompts and answers is forgotten first when memory is needed.
     #[schemars(extend("x-value" = "RULE"))]
     pub eviction: Eviction,
+    /// Where packed weights are kept for the next start, which maps them instead of packing anew and shares them with every
+    /// process that does: auto (large ones, beside the model or in the user's cache folder), on, off, or a folder.
+    #[schemars(extend("x-flag" = "weights-cache", "x-value" = "auto|on|off|DIR"))]
+    pub weights: PathBuf,
 }
 
 impl Default for Cache {
@@ -108,6 +112,7 @@ impl Default for Cache {
             spill: None,
             spill_size: Size::mebibytes(8 << 10),
             eviction: Eviction::default(),
+            weights: "auto".into(),
         }
     }
 }

@@ -45,7 +45,7 @@ pub struct Config {
     /// Who runs when, and on which threads.
     #[garde(dive)]
     pub engine: Engine,
-    /// The memory of sequences, and what is kept of earlier ones.
+    /// The memory of sequences, what is kept of earlier ones, and packed weights.
     #[garde(dive)]
     pub cache: Cache,
     /// Where it listens, and to whom.

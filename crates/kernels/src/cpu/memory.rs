@@ -11,7 +11,12 @@ use memmap2::{MmapOptions, MmapRaw};
 
 use super::simd::{Bytes, Line};
 
-/// Types for which any bytes, zeros too, are a value.
+mod frozen;
+
+pub(crate) use frozen::Frozen;
+pub use frozen::PackedFile;
+
+/// Types for which any bytes, zeros too, are a value, and which have no padding.
 ///
 /// # Safety
 /// Exactly that must hold, and the alignment must be at most 64.

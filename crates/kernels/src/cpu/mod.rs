@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 
 use graph::{Backend, BackendError, Batch, Device, Graph, Layout, Limits, MemoryPart, WeightInfo};
 
+pub use memory::PackedFile;
 pub use program::Program;
 pub use simd::Isa;
 pub use weight::Weight;

@@ -1,6 +1,6 @@
 //! Every kernel of every instruction set that this machine has, against plain arithmetic.
 
-use graph::Activation;
+use graph::{Activation, Backend, WeightInfo};
 use half::{bf16, f16};
 use proptest::prelude::*;
 use tensor::{DType, Shape};
@@ -13,6 +13,7 @@ use super::ops::{Input, activations_bf16, activations_q8};
 use super::pool::Pool;
 use super::simd::{Isa, Kernel, Line, Simd, Vector, exp, tanh};
 use super::tiles::Tiles;
+use super::weight::Weight;
 
 fn vectors() -> impl Iterator<Item = Vector> {
     Isa::available().map(Vector::new)
@@ -60,6 +61,40 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
             let same = out.iter().zip(wanted).all(|(x, wanted)| x.to_bits() == wanted.to_bits());
             assert!(same, "{dtype} {:?}, matrix {matrix}, row {row}", vector.isa());
         }
+    }
+}
+
+/// What a later start maps is what this one packed, in every type.
+#[cfg(not(miri))]
+#[test]
+fn packed_weights_come_back_from_a_file() {
+    let cpu = super::Cpu::new(super::CpuOptions { threads: Some(2), ..super::CpuOptions::default() });
+    let (mut bytes, mut places) = (Vec::new(), Vec::new());
+    for dtype in DType::all() {
+        let shape = Shape { outer: 2, rows: 21, cols: 2 * dtype.layout().block_len };
+        let given = random_blocks(dtype, 9, 2 * 21 * shape.cols);
+        for info in [WeightInfo::matrix("a", shape, dtype), WeightInfo::elements("b", shape, dtype)] {
+            let weight = cpu.upload(&info, &given).expect("memory");
+            let start = bytes.len();
+            bytes.extend(weight.packed());
+            places.push((info, weight, start..bytes.len()));
+            bytes.resize(bytes.len().next_multiple_of(64), 0);
+        }
+    }
+    let mut file = tempfile::tempfile().expect("a file");
+    std::io::Write::write_all(&mut file, &bytes).expect("written");
+    let file = super::PackedFile::map(&file).expect("it maps");
+    for (info, weight, place) in places {
+        let mapped = Weight::mapped(&info, &file, &place).expect("it fits");
+        assert!(
+            mapped.packed() == weight.packed() && mapped.bytes() == weight.bytes(),
+            "{} {:?}",
+            info.dtype,
+            info.role
+        );
+        Weight::check(Some(&mapped), &info).expect("it is what was declared");
+        let longer = WeightInfo { shape: Shape { rows: 40, ..info.shape }, ..info.clone() };
+        assert!(Weight::mapped(&longer, &file, &place).is_none(), "{} {:?}", info.dtype, info.role);
     }
 }
 

@@ -10,7 +10,7 @@ use graph::BackendError;
 use tensor::{DType, Shape};
 
 use super::codecs::{COLUMNS, Layout, QUAD};
-use super::memory::{Buffer, SlabAllocator};
+use super::memory::{Buffer, Frozen, PackedFile, SlabAllocator};
 use super::pool::Pool;
 use super::simd::{Bytes, LANES};
 
@@ -20,7 +20,7 @@ pub(crate) struct Tiles {
     pub(crate) dtype: DType,
     pub(crate) shape: Shape,
     pub(crate) layout: Layout,
-    data: Buffer<Bytes>,
+    data: Frozen<Bytes>,
 }
 
 impl Tiles {
@@ -31,7 +31,7 @@ impl Tiles {
         shape: Shape,
         bytes: &[u8],
     ) -> Result<Tiles, BackendError> {
-        let mut tiles = Tiles { dtype, shape, layout: Layout::of(dtype), data: Buffer::empty() };
+        let tiles = Tiles::empty(dtype, shape);
         let (count, len) = (tiles.count(), tiles.tile_len());
         let mut data = allocator.zeroed(shape.outer * count * len, "a weight")?;
         let matrix_bytes = bytes.len() / shape.outer.max(1);
@@ -39,8 +39,19 @@ impl Tiles {
             let matrix = &bytes[i / count * matrix_bytes..][..matrix_bytes];
             tiles.pack_tile(&matrix[i % count * LANES * (matrix_bytes / shape.rows)..], tile);
         });
-        tiles.data = data;
-        Ok(tiles)
+        Ok(Tiles { data: data.into(), ..tiles })
+    }
+
+    /// The matrices of `shape` whose tiles are these bytes of a file; `None` if they cannot be.
+    pub(crate) fn mapped(dtype: DType, shape: Shape, file: &PackedFile, bytes: &Range<usize>) -> Option<Tiles> {
+        let tiles = Tiles::empty(dtype, shape);
+        let len = shape.outer.checked_mul(tiles.count())?.checked_mul(tiles.tile_len())?;
+        Some(Tiles { data: Frozen::mapped(file, bytes, len)?, ..tiles })
+    }
+
+    /// Of that type and shape, without its bytes.
+    fn empty(dtype: DType, shape: Shape) -> Tiles {
+        Tiles { dtype, shape, layout: Layout::of(dtype), data: Buffer::empty().into() }
     }
 
     /// Whether products are of integers, with activations in 8 bits.
@@ -74,6 +85,11 @@ impl Tiles {
     /// Memory it takes.
     pub(crate) fn bytes(&self) -> usize {
         self.data.bytes()
+    }
+
+    /// The tiles as they lie in memory.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.data.as_bytes()
     }
 
     fn blocks(&self, columns: usize) -> usize {

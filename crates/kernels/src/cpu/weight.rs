@@ -1,10 +1,13 @@
 //! A weight in the form that operators read.
 
+use std::ops::Range;
+
 use graph::{BackendError, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
-use super::memory::{Buffer, SlabAllocator};
+use super::memory::{Buffer, Frozen, PackedFile, SlabAllocator};
 use super::pool::Pool;
+use super::simd::Isa;
 use super::tiles::Tiles;
 
 /// A weight on the CPU. Its form follows from its [`WeightRole`], so every graph that declares it so can use it.
@@ -21,7 +24,7 @@ enum Form {
     /// Packed, for products and embeddings.
     Tiles(Tiles),
     /// Plain numbers, for what is read element by element.
-    Values(Buffer<f32>),
+    Values(Frozen<f32>),
 }
 
 impl Weight {
@@ -36,9 +39,35 @@ impl Weight {
         }
         let form = match info.role {
             WeightRole::Matrix => Form::Tiles(Tiles::pack((pool, allocator), info.dtype, info.shape, bytes)?),
-            WeightRole::Elements => Form::Values(decode(allocator, info, bytes)?),
+            WeightRole::Elements => Form::Values(decode(allocator, info, bytes)?.into()),
         };
         Ok(Weight { shape: info.shape, dtype: info.dtype, form })
+    }
+
+    /// A weight that [`Weight::packed`] gave, with these bytes of a file; `None` if they cannot be what `info` declares. They must
+    /// come from a CPU with the same [`Weight::packing`]: that numbers are sound nobody can see.
+    pub fn mapped(info: &WeightInfo, file: &PackedFile, bytes: &Range<usize>) -> Option<Weight> {
+        info.bytes()?;
+        let form = match info.role {
+            WeightRole::Matrix => Form::Tiles(Tiles::mapped(info.dtype, info.shape, file, bytes)?),
+            WeightRole::Elements => Form::Values(Frozen::mapped(file, bytes, info.shape.elements()?)?),
+        };
+        Some(Weight { shape: info.shape, dtype: info.dtype, form })
+    }
+
+    /// What the bytes of [`Weight::packed`] depend on besides the weight: another CPU may read them if it says the same. The number
+    /// grows with every change of how weights are packed.
+    pub fn packing(isa: Isa) -> String {
+        let order = if cfg!(target_endian = "little") { "little" } else { "big" };
+        format!("1 {isa:?} {order}")
+    }
+
+    /// Its bytes as they lie in memory.
+    pub fn packed(&self) -> &[u8] {
+        match &self.form {
+            Form::Tiles(tiles) => tiles.as_bytes(),
+            Form::Values(values) => values.as_bytes(),
+        }
     }
 
     /// Refuses a weight that is not what `info` declares.

@@ -84,6 +84,14 @@ impl Model {
         graph().map_err(|e| self.checkpoint.invalid(&e.op, e.reason))
     }
 
+    /// How a weight is made of the files' tensors, in words that are the same for the same way, whatever is in the tensors.
+    ///
+    /// # Panics
+    /// If the weight is another graph's.
+    pub fn origin(&self, id: WeightId) -> String {
+        format!("{:?}", self.bindings[id.index()])
+    }
+
     /// The bytes of a weight in the form its `WeightInfo` says: straight from the map where the file has them so, else
     /// put together (experts stored one by one, fused matrices in another order).
     ///

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{Repo, list};
 use super::{Hub, HubError, ModelId, select};
+use crate::weights::ENDING;
 
 /// A model in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +47,20 @@ impl Hub {
         }
         let before = size(&repo.root().join("blobs"));
         if id.file.is_none() {
+            let packed = snapshots(&repo).into_iter().flat_map(|folder| packed(&folder, ""));
+            let all = before + packed.map(|(_, bytes)| bytes).sum::<u64>();
             fs::remove_dir_all(repo.root()).map_err(HubError::io(repo.root()))?;
-            return Ok(before);
+            return Ok(all);
         }
-        let mut removed = false;
+        let (mut removed, mut also) = (false, 0);
         for folder in snapshots(&repo) {
             let names = names(&folder);
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             for file in select::select(id, &names).into_iter().flat_map(|selection| selection.files) {
+                for (path, bytes) in packed(&folder, &format!("{file}.")) {
+                    fs::remove_file(&path).map_err(HubError::io(&path))?;
+                    also += bytes;
+                }
                 let path = folder.join(file);
                 fs::remove_file(&path).map_err(HubError::io(&path))?;
                 removed = true;
@@ -63,7 +70,7 @@ impl Hub {
             return Err(absent());
         }
         sweep(&repo)?;
-        Ok(before.saturating_sub(size(&repo.root().join("blobs"))))
+        Ok(also + before.saturating_sub(size(&repo.root().join("blobs"))))
     }
 
     fn repos(&self) -> Vec<Repo> {
@@ -107,6 +114,16 @@ fn models_of(repo: &Repo) -> Vec<CachedModel> {
 fn snapshots(repo: &Repo) -> Vec<PathBuf> {
     let entries = fs::read_dir(repo.root().join("snapshots")).into_iter().flatten().flatten();
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
+}
+
+/// The files of packed weights in a folder whose names begin so, and their sizes.
+fn packed(folder: &Path, beginning: &str) -> Vec<(PathBuf, u64)> {
+    let names = names(folder).into_iter();
+    let packed = names.filter(|name| name.starts_with(beginning) && name.ends_with(ENDING));
+    packed
+        .map(|name| folder.join(name))
+        .filter_map(|path| fs::metadata(&path).ok().map(|file| (path, file.len())))
+        .collect()
 }
 
 fn names(folder: &Path) -> Vec<String> {
