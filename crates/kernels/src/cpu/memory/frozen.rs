@@ -1,13 +1,12 @@
 //! Memory that nobody writes any more: allocated, or mapped from a file that other processes map too.
 #![allow(unsafe_code)]
 
-use std::fs::File;
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapAsRawDesc, MmapOptions, MmapRaw};
 
 use super::{Buffer, Line, Plain, prefer_large};
 
@@ -18,8 +17,9 @@ pub(crate) struct Frozen<T: Plain>(Buffer<T>);
 impl<T: Plain> Frozen<T> {
     /// The elements that these bytes of a file are; `None` if they are not exactly `len`, begin on no cache line or lie outside it.
     pub(crate) fn mapped(file: &PackedFile, bytes: &Range<usize>, len: usize) -> Option<Frozen<T>> {
-        let fits = bytes.end <= file.len() && bytes.end.checked_sub(bytes.start)? == len.checked_mul(size_of::<T>())?;
-        let pages = (len > 0).then(|| file.pages.clone()).flatten();
+        let fits =
+            bytes.end <= file.0.len() && bytes.end.checked_sub(bytes.start)? == len.checked_mul(size_of::<T>())?;
+        let pages = (len > 0).then(|| file.0.clone());
         let buffer = Buffer { pages, start: bytes.start, len, of: PhantomData };
         (fits && bytes.start.is_multiple_of(align_of::<Line>())).then_some(Frozen(buffer))
     }
@@ -55,35 +55,24 @@ impl<T: Plain> From<Buffer<T>> for Frozen<T> {
 /// A file that is *truncated* while it is mapped kills the process when the lost pages are touched, as with the files of models.
 /// Who replaces one renames another over it, which leaves this one whole.
 #[derive(Clone, Debug)]
-pub struct PackedFile {
-    /// None where the file is empty.
-    pages: Option<Arc<MmapRaw>>,
-}
+pub struct PackedFile(Arc<MmapRaw>);
 
 impl PackedFile {
-    /// Maps a file to be read.
+    /// Maps an opened file to be read.
     ///
     /// # Errors
     /// If the system refuses.
-    pub fn map(file: &File) -> io::Result<PackedFile> {
-        if file.metadata()?.len() == 0 {
-            return Ok(PackedFile { pages: None });
-        }
+    pub fn map(file: impl MmapAsRawDesc) -> io::Result<PackedFile> {
         let pages = MmapOptions::new().map_raw_read_only(file)?;
         prefer_large(&pages);
-        Ok(PackedFile { pages: Some(Arc::new(pages)) })
-    }
-
-    fn len(&self) -> usize {
-        self.pages.as_ref().map_or(0, |pages| pages.len())
+        Ok(PackedFile(Arc::new(pages)))
     }
 
     /// All its bytes.
     pub fn bytes(&self) -> &[u8] {
-        let Some(pages) = &self.pages else { return &[] };
         // SAFETY: the map is as long as it says and lives as long as `self`; this process never writes to it. Bytes that another
         // process changes in place are read as numbers only: every length is compared with the map's own.
-        unsafe { std::slice::from_raw_parts(pages.as_ptr(), pages.len()) }
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr(), self.0.len()) }
     }
 }
 
