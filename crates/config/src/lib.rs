@@ -22,7 +22,7 @@ pub use problem::{File, Origin, Problem, Problems};
 pub use resolve::{Resolved, Sources, resolve};
 pub use sections::{
     Alias, Cache, Config, Demand, Engine, Eviction, Further, KvType, Limits, Log, Model, Network, Policy, Profile,
-    Security, Storage, Whose,
+    Security, Storage, Telemetry, Whose,
 };
 pub use setting::{Setting, schema, settings};
 pub use show::{json, yaml};

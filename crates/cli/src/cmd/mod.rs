@@ -30,6 +30,7 @@ mod serve;
 mod settings;
 mod shelf;
 mod simulate;
+mod telemetry;
 mod tokenize;
 mod top;
 mod welcome;

@@ -124,6 +124,7 @@ impl Server {
         if let Some(folder) = &self.config.storage.data_dir {
             keep_batches(app, folder)?;
         }
+        super::telemetry::tell(app, &self.config.telemetry)?;
         if let Some(path) = &self.config.storage.sessions {
             let folder = Folder::open(path).with_context(|| format!("--sessions {}", path.display()))?;
             app.keep_sessions(folder);

@@ -154,7 +154,7 @@ fn heading(setting: &'static Setting) -> Option<&'static str> {
         Some("demand") => Some("Models on demand"),
         Some("engine") => Some("Engine"),
         Some("network") => Some("Network"),
-        Some("storage" | "log") => Some("Storage and log"),
+        Some("storage" | "log" | "telemetry") => Some("Storage and log"),
         _ => None,
     }
 }

@@ -10,6 +10,7 @@ mod names;
 mod network;
 mod profile;
 mod security;
+mod telemetry;
 
 use garde::Validate;
 use schemars::JsonSchema;
@@ -23,6 +24,7 @@ pub use network::{Log, Network, Storage};
 pub use profile::Profile;
 pub(crate) use profile::contradictions;
 pub use security::Security;
+pub use telemetry::Telemetry;
 
 /// Everything that can be said to `whinchat serve`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
@@ -60,6 +62,9 @@ pub struct Config {
     /// What is kept, and where.
     #[garde(dive)]
     pub storage: Storage,
+    /// Who is told what happens, besides whoever asks.
+    #[garde(dive)]
+    pub telemetry: Telemetry,
     /// What it says.
     #[garde(dive)]
     pub log: Log,

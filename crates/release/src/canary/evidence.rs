@@ -94,12 +94,9 @@ impl Evidence {
         let stable = proportion(self.failed[0].hits, self.failed[0].trials, plan.alpha, 400.0).high;
         let medians =
             self.watched.iter().flat_map(|w| &w.lines).filter(|l| l.is_median() && l.metric != Metric::Quality);
-        let medians: Vec<&Line> = medians.collect();
-        // Each detector has its part of the patience, as an alarm of any of them is one.
-        let each = plan.patience * (medians.len() + 1) as f64;
-        let watch = |line: &&Line| ((*line).clone(), Detector::new(line.accepted(plan), each));
-        let medians = medians.iter().map(watch).collect();
-        self.detectors = Some((Detector::new(stable + plan.margins.failures, each), medians));
+        let medians = medians.map(|l| (l.clone(), Detector::new(l.accepted(plan), plan.patience)));
+        let medians = medians.collect();
+        self.detectors = Some((Detector::new(stable + plan.margins.failures, plan.patience), medians));
     }
 
     fn detect(&mut self, outcome: &Outcome, failing: bool) {

@@ -6,7 +6,7 @@ mod readings;
 
 pub use plan::{BadPlan, Margins, Plan, SECOND, Stage};
 
-use crate::{Outcome, Policy};
+use crate::Outcome;
 use evidence::Evidence;
 use serde::{Deserialize, Serialize};
 
@@ -143,11 +143,6 @@ impl Canary {
             Some(_) => 0.0,
             None => self.plan.stages[self.stage].share,
         }
-    }
-
-    /// The policy of a route of the stable variant and the candidate, as the release is now.
-    pub fn policy(&self) -> Policy {
-        Policy::Canary { share: self.share(), by: self.plan.by }
     }
 
     /// The stage, from 0; assigned requests bring it back in their outcome.

@@ -2,7 +2,7 @@
 
 use crate::traffic::{World, ending};
 use crate::world::{Dice, USUAL, Variant};
-use release::{Arm, Canary, Decision, Event, Outcome, Plan, Policy, Readings, SECOND, Stage, Unit, Verdict};
+use release::{Arm, Canary, Decision, Event, Outcome, Plan, Readings, SECOND, Stage, Unit, Verdict};
 
 /// 10, 50 and 100 %, each for half a minute.
 fn plan() -> Plan {
@@ -149,7 +149,6 @@ fn people_decide_too() {
         assert_eq!(canary.apply(2, &Event::Promote), []);
     }
     let mut canary = begin();
-    assert_eq!(canary.policy(), Policy::Canary { share: 0.1, by: Unit::Request });
     assert_eq!(canary.apply(0, &Event::Pause), [Decision::Paused]);
     assert_eq!(canary.apply(0, &Event::Pause), []);
     assert_eq!(canary.apply(2000 * SECOND, &Event::Tick), [], "a pause outlasts the time that it has");
