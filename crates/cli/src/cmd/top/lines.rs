@@ -165,6 +165,9 @@ impl Lines<'_> {
         for column in table.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
         }
+        table.column_iter_mut().take(1).for_each(|first| {
+            first.set_padding((0, 1));
+        });
         let text = table.trim_fmt();
         [self.heading(title)].into_iter().chain(text.lines().map(|line| self.cut(line))).collect()
     }
