@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Query, Request, State};
+use axum::http::Extensions;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
@@ -11,11 +12,16 @@ use telemetry::{Labels, Snapshot};
 
 use super::together::together;
 use crate::App;
-use crate::http::is_local;
+use crate::http::{Caller, is_local};
 
-/// All that is known now. Tenants are named to who asks on the server's own machine alone.
+/// All that is known now.
 pub(super) async fn snapshot(State(app): State<Arc<App>>, request: Request) -> Response {
-    Json(app.snapshot(is_local(request.extensions()))).into_response()
+    Json(app.snapshot(names_tenants(request.extensions()))).into_response()
+}
+
+/// Whether who asks is told the names of tenants: on the server's own machine, and with a key, which is one that may read this.
+pub(super) fn names_tenants(extensions: &Extensions) -> bool {
+    is_local(extensions) || Caller::of(extensions).name().is_some()
 }
 
 /// From when on, and whose.

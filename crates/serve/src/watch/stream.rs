@@ -7,16 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::extract::{Request, State};
-use axum::http::{Extensions, HeaderName, HeaderValue};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_core::Stream;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
+use super::snapshot::names_tenants;
 use crate::App;
 use crate::app::State as AppState;
-use crate::http::{Settings, is_local};
+use crate::http::Settings;
 
 /// How often it is looked whether something has changed: twice in the time within which a page is to show it.
 const TICK: Duration = Duration::from_millis(40);
@@ -30,11 +31,6 @@ pub(super) async fn stream(State(app): State<Arc<App>>, request: Request) -> Res
     // Asks nginx and its kin not to collect events.
     response.headers_mut().insert(HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     response
-}
-
-/// Whether who asks is told the names of tenants.
-fn names_tenants(extensions: &Extensions) -> bool {
-    is_local(extensions)
 }
 
 /// Tells what changes until nobody listens, or the server goes down: it does not wait for who only watches.
