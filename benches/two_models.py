@@ -21,7 +21,7 @@ from statistics import median
 import receipts
 from programs import ROOT, Whinchat, serving
 
-CONTEXT, WORDS = 2560, 1500
+CONTEXT, WORDS = 4096, 1000
 SMALL = {"prompt": "Once upon a time", "max_tokens": 64}
 LARGE = {"decode": lambda _: SMALL, "prefill": lambda n: {"prompt": f"{n}. " + "the bird and the tree " * (WORDS // 5), "max_tokens": 1}}
 
@@ -37,10 +37,15 @@ class Load:
     gaps: list[float] = field(default_factory=list)
     firsts: list[float] = field(default_factory=list)
     prompts: int = 0
+    failure: OSError | None = None
 
     def run(self, numbers, stop: threading.Event) -> None:
         while not stop.is_set():
-            self.ask(next(numbers), stop)
+            try:
+                self.ask(next(numbers), stop)
+            except OSError as error:
+                self.failure = error
+                stop.set()
 
     def ask(self, number: int, stop: threading.Event) -> None:
         body = {"model": self.model, "stream": True, "temperature": 0, "ignore_eos": True, **self.body(number)}
@@ -110,10 +115,13 @@ def together(address: str, bodies: dict, seconds: float) -> dict:
     threads = [threading.Thread(target=load.run, args=(NUMBERS, stop)) for load in loads.values()]
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
+    stop.wait(seconds)
     stop.set()
     for thread in threads:
         thread.join()
+    for load in loads.values():
+        if load.failure:
+            raise load.failure
     return {name: figures(load, seconds) for name, load in loads.items()}
 
 
