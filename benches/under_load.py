@@ -9,7 +9,7 @@ mixed      time between tokens of eight streams, quiet and while prompts of 4,00
 masks      time between tokens of eight streams, free and held to a JSON schema
 queued     1,000 requests at once for 32 places: how many are answered, and the memory
 vanished   500 clients that leave in the middle of their streams: when everything is free again
-simulated  first tokens of a trace, as `simulate --measure` foretells them and as they come
+simulated  first tokens of a trace, as `simulate --measure` foretells them, as the server does when each comes, and as they come
 demo       the built-in model under wrk: one client, and 100 at once
 
 It needs httpx; `demo` needs wrk. Prompts are token ids by chance.
@@ -303,9 +303,9 @@ def simulated(program, options) -> dict:
         trace.write_text("".join(json.dumps(line) + "\n" for line in lines))
         told = json.loads(text(program, "simulate", "--trace", trace, "--measure", options.model, "--json"))
     with Server(program, options, "--context", 2048, "--kv-tokens", 2048 * STREAMS, "--max-sequences", STREAMS) as server:
-        runs = asyncio.run(run(server))
+        runs, foretold_live = asyncio.run(run(server)), server.scheduler()["predictions"]
     firsts = [(times[1] - times[0]) * 1e3 for times in runs]
-    found = {}
+    found = {"foretold_at_arrival_off": foretold_live["first_token_error"], "inside_bounds_of_90": foretold_live["inside_90"]}
     for share in (50, 90, 99):
         real, foretold = percentile(firsts, share / 100), told["first_token_ms"][f"p{share}"]
         found |= {f"first_token_p{share}_ms": real, f"simulated_p{share}_ms": foretold, f"off_p{share}": foretold / real - 1}

@@ -27,6 +27,21 @@
 //! # Ok::<(), whinchat::Error>(())
 //! ```
 //!
+//! Answers that fit a JSON schema, a regular expression, a choice or a grammar:
+//!
+//! ```no_run
+//! use whinchat::{Cancel, Constrained, Constraint, GenerateOptions, InferRequest, Inference};
+//!
+//! let model = whinchat::Model::builtin()?;
+//! let mut ask = GenerateOptions::max_tokens(64).ask(model.input("Is a whinchat a bird?"));
+//! let constraint = Constraint::JsonSchema(serde_json::json!({ "enum": ["yes", "no"] }));
+//! ask.constrained = Some(Constrained { constraint, param: "answer".into() });
+//! if let Inference::Success(done) = model.blocking().infer(InferRequest::new(ask), &Cancel::new()) {
+//!     println!("{}", done.answers[0].text);
+//! }
+//! # Ok::<(), whinchat::Error>(())
+//! ```
+//!
 //! Architecture invariant: the only place where model files, a backend and an engine meet. No command line, no
 //! terminal and no server are in it.
 
@@ -46,9 +61,9 @@ mod vocab;
 mod weights;
 
 pub use answer::{
-    Answer, Ask, Blocking, Cancel, Chat, Ending, Event, Generation, InferBatch, InferRequest, Inference, Inferred,
-    Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service, ToolCall, ToolDelta,
-    Usage,
+    Answer, Ask, Blocking, Cancel, Chat, Constrained, Ending, Event, Generation, InferBatch, InferRequest, Inference,
+    Inferred, Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service, ToolCall,
+    ToolDelta, Usage,
 };
 pub use builtin::{BUILTIN, builtin};
 pub use engine::{EngineConfig, Eviction, Observer, PolicyName, RestoreError, SavedPrefix};
@@ -61,5 +76,6 @@ pub use memory::{Memory, kv_bytes_per_token};
 pub use sampling::SamplingDefaults;
 pub use spill::Spill;
 pub use template::{TemplateChoice, TemplateOrigin};
+pub use text::Constraint;
 pub use vocab::{tokenizer, tokenizer_of_file};
 pub use weights::{WeightsCache, WeightsOrigin};
