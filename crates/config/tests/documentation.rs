@@ -32,7 +32,8 @@ Times and sizes have their unit, as `30s` and `64MiB`. Paths are relative to the
 - `whinchat config check whinchat.yaml` says everything that is wrong with a file.
 - `whinchat config show --config whinchat.yaml` shows every setting with its value and where it comes from; it takes the flags of
   `serve`. Secrets are hidden.
-- `whinchat config schema` prints the JSON Schema, for editors; it is in [configuration.schema.json](configuration.schema.json) too.
+- `whinchat config schema` prints the JSON Schema, which is [configuration.schema.json](configuration.schema.json) too. Editors that know the
+  YAML language server read it where the file begins with `# yaml-language-server: $schema=whinchat.schema.json`.
 
 ## While the server runs
 

@@ -136,13 +136,18 @@ fn watch(file: &Path) -> anyhow::Result<(RecommendedWatcher, UnboundedReceiver<(
         }
     })
     .with_context(failed)?;
-    watcher.watch(&folder(file), RecursiveMode::NonRecursive).with_context(failed)?;
+    for folder in folders(file).with_context(failed)? {
+        watcher.watch(&folder, RecursiveMode::NonRecursive).with_context(failed)?;
+    }
     Ok((watcher, written))
 }
 
-fn folder(file: &Path) -> PathBuf {
+/// Where the file is, and where it is really if it is a link.
+fn folders(file: &Path) -> std::io::Result<Vec<PathBuf>> {
     let parent = file.parent().filter(|parent| !parent.as_os_str().is_empty());
-    parent.unwrap_or(Path::new(".")).to_owned()
+    let here = parent.unwrap_or(Path::new(".")).canonicalize()?;
+    let real = file.canonicalize()?.parent().map(Path::to_owned);
+    Ok(real.into_iter().filter(|real| *real != here).chain([here.clone()]).collect())
 }
 
 /// Ends when something was written and then nothing for [`QUIET`]; never, where nothing is watched.
