@@ -72,6 +72,7 @@ pub(in crate::wire) const COMPLETIONS: Request = Request {
             refused("audio", ""),
             refused("functions", ""),
             refused("web_search_options", ""),
+            refused("documents", "write them into the prompt"),
         ],
         ANSWERS,
         SAMPLING,
