@@ -24,7 +24,7 @@ impl Dice {
             3 => {
                 json!({ "type": "string", "pattern": (["^[a-f]{2,5}$", "^\\d{3}-\\d{4}$", "^(bird|tree)s?$"][self.below(3) as usize]) })
             }
-            4 => json!({ "type": "string", "format": (["date", "time", "uuid", "ipv4"][self.below(4) as usize]) }),
+            4 => json!({ "type": "string", "format": (["date", "uuid", "ipv4"][self.below(3) as usize]) }),
             5 => json!({ "enum": ["a", 7, null, true, "whin\"chat\n", [1, 2]] }),
             6 => json!({ "const": { "of": [low, "é"] } }),
             7 => json!({ "type": ["boolean", "null"] }),
