@@ -8,7 +8,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use telemetry::{EngineTelemetry, Labels, Left, Machine, Record, Request, Step, Telemetry};
 
 fn step(at: u64) -> Step {
-    let prefill_rows = if at % 4 == 0 { 100 } else { 0 };
+    let prefill_rows = if at.is_multiple_of(4) { 100 } else { 0 };
     Step {
         prefill_rows,
         decode_rows: 16,

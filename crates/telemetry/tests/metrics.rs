@@ -101,7 +101,8 @@ fn the_page_names_every_metric() {
     let mut rows: Vec<_> = kinds.iter().map(row).collect();
     assert!(rows.len() > 25, "{text}");
     let mut found: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).collect();
-    (rows.sort(), found.sort());
+    rows.sort();
+    found.sort();
     assert_eq!(rows, found, "docs/metrics.md must have these rows:\n{}", rows.join("\n"));
 }
 

@@ -81,7 +81,7 @@ impl Args for Given {
             .value_parser(clap::value_parser!(PathBuf));
         let help = "A file with settings, YAML or JSON: docs/configuration.md has them all. Environment variables and flags go before it";
         let command = command.arg(file.help(help));
-        config::settings().iter().filter_map(flag).fold(command, |command, arg| command.arg(arg))
+        config::settings().iter().filter_map(flag).fold(command, Command::arg)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -116,7 +116,7 @@ fn is_negated(setting: &Setting) -> bool {
 fn flag(setting: &'static Setting) -> Option<Arg> {
     let arg = Arg::new(setting.path.as_str()).long(setting.flag.as_deref()?).help(help(setting));
     let arg = arg.value_name(setting.value_name.as_str()).help_heading(heading(setting)).allow_negative_numbers(true);
-    let arg = setting.short.into_iter().fold(arg, |arg, letter| arg.short(letter));
+    let arg = setting.short.into_iter().fold(arg, Arg::short);
     let arg = if setting.is_list() { arg.action(ArgAction::Append) } else { arg };
     let choices = setting.choices();
     Some(match choices.is_empty() {

@@ -177,7 +177,7 @@ fn request(flow: &Flow, trace: &Trace) -> SpanData {
     let end = flow.spans.iter().map(|span| span.end_us).fold(flow.total_us, u64::max);
     SpanData {
         span_kind: SpanKind::Server,
-        parent_span_id: trace.parent.map_or(SpanId::INVALID, |parent| SpanId::from(parent)),
+        parent_span_id: trace.parent.map_or(SpanId::INVALID, SpanId::from),
         parent_span_is_remote: trace.parent.is_some(),
         attributes,
         status,

@@ -350,7 +350,7 @@ impl Simulation {
     fn batch(&mut self) -> Step {
         let (mut step, mut budget) = (Step::default(), BUDGET);
         for sequence in &mut self.sequences.running {
-            let reads = (sequence.id + (self.now as u64)) % 10 == 0;
+            let reads = (sequence.id + (self.now as u64)).is_multiple_of(10);
             if sequence.slow && sequence.generated > 2 && !reads {
                 step.left.stalled += 1;
                 continue;
@@ -390,7 +390,7 @@ impl Simulation {
         let (now, mut ended) = (self.now, Vec::new());
         let whole = |s: &Sequence| s.done >= s.prompt;
         for sequence in self.sequences.running.iter_mut().filter(|s| whole(s)) {
-            let stalls = sequence.slow && sequence.generated > 2 && (sequence.id + before as u64) % 10 != 0;
+            let stalls = sequence.slow && sequence.generated > 2 && !(sequence.id + before as u64).is_multiple_of(10);
             if !stalls {
                 sequence.times.first = sequence.times.first.or(Some(now));
                 sequence.generated += 1;

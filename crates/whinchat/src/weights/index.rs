@@ -81,7 +81,7 @@ impl Index {
         let (before, tail) = file.split_at(file.len().checked_sub(TAIL)?);
         let (magic, rest) = tail.split_at(MAGIC.len());
         let (numbers, hash) = rest.split_at(16);
-        let number = |at: usize| Some(usize::try_from(u64::from_le_bytes(*numbers[at..].first_chunk()?)).ok()?);
+        let number = |at: usize| usize::try_from(u64::from_le_bytes(*numbers[at..].first_chunk()?)).ok();
         let (start, len) = (number(0)?, number(8)?);
         let bytes = before.get(start..start.checked_add(len)?)?;
         let sound = magic == MAGIC && Sha256::digest(bytes)[..] == *hash;
