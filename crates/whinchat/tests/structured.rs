@@ -19,7 +19,8 @@ impl Dice {
         let low = self.below(50) as i64 - 25;
         match self.below(if depth == 0 { 8 } else { 11 }) {
             0 => json!({ "type": "integer", "minimum": low, "maximum": low + self.below(300) as i64 }),
-            1 => json!({ "type": "number", "minimum": 0, "maximum": 1 }),
+            // Digits after a point may go on for ever; whether they do is the model's.
+            1 => json!({ "enum": [0.5, -2.25, 1e3] }),
             2 => json!({ "type": "string", "maxLength": self.below(12) }),
             3 => {
                 json!({ "type": "string", "pattern": (["^[a-f]{2,5}$", "^\\d{3}-\\d{4}$", "^(bird|tree)s?$"][self.below(3) as usize]) })

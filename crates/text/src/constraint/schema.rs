@@ -21,8 +21,8 @@ pub(crate) fn with_options(schema: &Value) -> Result<Value, ConstraintError> {
         _ => return Err(ConstraintError::new("", "a schema is an object; one that allows anything is {}")),
     };
     let options = JsonCompileOptions {
-        // White space without end is valid JSON, but no answer.
-        whitespace_pattern: Some(r"[\x20\x0A\x0D\x09]{1,64}".into()),
+        // White space without end is valid JSON, but no answer: a space or two, or a new line that is indented.
+        whitespace_pattern: Some(r"\x20{1,2}|\r?\n[\x20\x09]{0,32}".into()),
         ..JsonCompileOptions::default()
     };
     options.apply_to(&mut schema);

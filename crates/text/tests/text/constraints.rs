@@ -88,7 +88,9 @@ fn each_kind_takes_its_texts() {
     let lark = "start: \"<\" NAME (\",\" NAME)* \">\"\nNAME: /[a-z]+/";
     check(Constraint::grammar(lark), &["<a>", "<a,bc>"], &["<>", "<a", "<a,>"]);
     // Two words of white space at most follow each other: without end it would be no answer.
-    check(Constraint::json_object(), &[&format!("{{{}}}", " ".repeat(64))], &[&format!("{{{}}}", " ".repeat(65))]);
+    // White space has bounds.
+    let indented = |width| format!("{{\n{}}}", " ".repeat(width));
+    check(Constraint::json_object(), &["{  }", "{\r\n\t}", &indented(32)], &["{   }", "{\n\n}", &indented(33)]);
 }
 
 #[test]
