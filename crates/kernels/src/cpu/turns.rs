@@ -236,6 +236,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of steps of safe code")]
     fn long_steps_leave_short_ones_their_share() {
         let start = Instant::now();
         let check = |steps: &[u64], share: f64| {
@@ -259,6 +260,7 @@ mod tests {
 
     /// Who has been away has no credit, and one that does not come back costs one moment.
     #[test]
+    #[cfg_attr(miri, ignore = "thousands of steps of safe code")]
     fn who_is_away_has_no_credit() {
         let start = Instant::now();
         let mut all = [stepper(start, 50_000, u32::MAX), stepper(start, 1_000, 3), stepper(start, 1_000, u32::MAX)];
