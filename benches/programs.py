@@ -182,7 +182,7 @@ def server(command: list, threads: int) -> Iterator[tuple[int, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    where = ["--listen", f"127.0.0.1:{port}"] if "serve" in command else ["--port", port]
+    where = ["--listen", f"127.0.0.1:{port}"] if {"serve", "service"} & set(command) else ["--port", port]
     words = [str(word) for word in (*command, *where, "--threads", threads)]
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

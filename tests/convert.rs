@@ -135,3 +135,36 @@ fn who_stops_it_gets_nothing() {
     assert_eq!(error.to_string(), "stopped; nothing was written");
     assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
 }
+
+#[test]
+fn adapters_are_merged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (adapter, out) = (folder.path().join("adapter"), folder.path().join("m.gguf"));
+    std::fs::create_dir(&adapter).expect("made");
+    let config = r#"{"peft_type": "LORA", "r": 1, "lora_alpha": 2, "target_modules": ["q_proj"]}"#;
+    std::fs::write(adapter.join("adapter_config.json"), config).expect("written");
+    let q = "base_model.model.model.layers.0.self_attn.q_proj";
+    let header = format!(
+        r#"{{"{q}.lora_A.weight":{{"dtype":"F32","shape":[1,48],"data_offsets":[0,192]}},"{q}.lora_B.weight":{{"dtype":"F32","shape":[96,1],"data_offsets":[192,576]}}}}"#
+    );
+    let factors: Vec<u8> = (0..144u8).flat_map(|i| (f32::from(i % 7) - 3.0).to_le_bytes()).collect();
+    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &factors].concat();
+    std::fs::write(adapter.join("adapter_model.safetensors"), file).expect("written");
+    let merged = |lora: &[&str]| {
+        let lora: Vec<&str> = lora.iter().flat_map(|lora| ["--lora", *lora]).collect();
+        convert(&tiny(), &out, &[&["--force", "--type", "f32"], &lora[..]].concat());
+        std::fs::read(&out).expect("written")
+    };
+    let (plain, path) = (merged(&[]), text(&adapter));
+    assert_eq!(merged(&[&format!("{path}=0")]), plain);
+    assert!(merged(&[path]) != plain);
+    let lora = format!("{path}=inf");
+    let tiny = tiny();
+    let args = ["convert", text(&tiny), "--out", text(&out), "--force", "--lora"];
+    check_refused(&[&args[..], &[&lora]].concat(), folder.path(), "the scale is inf and must be a number");
+    check_refused(
+        &[&args[..], &["/nowhere"]].concat(),
+        folder.path(),
+        "does not exist; give the folder of a PEFT adapter",
+    );
+}

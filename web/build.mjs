@@ -12,6 +12,7 @@ const SCRIPTS = [
   { entry: { app: 'src/main.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core'] },
   { entry: { math: 'src/math.ts' }, format: 'esm', libraries: ['temml'] },
   { entry: { dashboard: 'src/dashboard.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core', 'uplot'] },
+  { entry: { docs: 'src/docs.tsx' }, format: 'iife', libraries: ['preact', '@preact/signals', '@preact/signals-core'] },
 ];
 
 /** The licences of what is bundled travel with it: whose each is, and each text once. */
@@ -61,7 +62,7 @@ async function script({ entry, format, libraries }) {
 async function built() {
   const outputFiles = (await Promise.all(SCRIPTS.map(script))).flat();
   const files = Object.fromEntries(outputFiles.map((file) => [file.path.split(/[\\/]/).pop(), file.text]));
-  for (const name of ['index.html', 'dashboard.html', 'icon.svg']) files[name] = await readFile(here(`src/${name}`), 'utf8');
+  for (const name of ['index.html', 'dashboard.html', 'docs.html', 'icon.svg']) files[name] = await readFile(here(`src/${name}`), 'utf8');
   return files;
 }
 

@@ -29,8 +29,25 @@ impl Server {
 
     /// Starts one with these flags and waits until it is ready.
     pub(crate) fn start(flags: &[&str]) -> Server {
+        Server::start_as(program(), flags)
+    }
+
+    /// Starts this program with these flags and waits until it is ready.
+    pub(crate) fn start_as(mut command: Command, flags: &[&str]) -> Server {
+        command.arg("serve");
+        Server::start_with(command, flags)
+    }
+
+    /// Starts a stage of the pipeline alone, on the small model, with these flags.
+    pub(crate) fn service(stage: &str, flags: &[&str]) -> Server {
+        let model = root().join("tests/data/tiny").display().to_string();
         let mut command = program();
-        let mut child = command.arg("serve").args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
+        command.args(["service", stage, "--listen", "127.0.0.1:0", "--model", &model]);
+        Server::start_with(command, flags)
+    }
+
+    fn start_with(mut command: Command, flags: &[&str]) -> Server {
+        let mut child = command.args(flags).stderr(Stdio::piped()).spawn().expect("the program starts");
         let stderr = BufReader::new(child.stderr.take().expect("it is piped"));
         let (said, lines) = channel();
         std::thread::spawn(move || stderr.lines().map_while(Result::ok).try_for_each(|line| said.send(line)));

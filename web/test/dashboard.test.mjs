@@ -42,7 +42,7 @@ onDashboard('what the server tells is there', snapshot(), async (page) => {
   await eventually(() => tile(page, 'KV memory'), '87 %');
   await eventually(() => panel(page, 'Models and variants').locator('tbody tr').count(), 3);
   const row = panel(page, 'Models and variants').getByRole('row', { name: /Q4_K_M/ });
-  assert.match(await row.innerText(), /qwen3-4b · Q4_K_M.*cpu.*20.*2.*114 ms/s);
+  assert.match(await row.innerText(), /qwen3-4b · Q4_K_M.*cpu.*20.*2.*114 ms.*198\s+4.4 %\s+86 %/s);
   assert.match(await panel(page, 'Top tenants').locator('tbody tr').first().innerText(), /acme\s+44 %/);
   assert.match(await panel(page, 'Anomalies').locator('li').first().innerText(), /Core taken.*Another process takes 1.9 cores.*step time over expected 1.63, usually 1/s);
   assert.match(await page.title(), /^\(1\) Dashboard/);
@@ -50,6 +50,33 @@ onDashboard('what the server tells is there', snapshot(), async (page) => {
   assert.ok((await panel(page, 'Predictions').locator('svg .miss').count()) > 0);
   assert.match(await panel(page, 'Recommendations').innerText(), /--max-sequences 24.*Throughput: 18 %/s);
   assert.match(await panel(page, 'Cores').innerText(), /of 8 busy, 6.30 of them with Whinchat/);
+});
+
+onDashboard('faults on purpose are told of as long as they last', snapshot(), async (page, server) => {
+  await page.getByText('Live').waitFor();
+  assert.equal(await panel(page, 'Faults on purpose').count(), 0);
+  const fault = { id: 'fault-1', kind: 'slow_stream', share: 0.25, match: { model: 'qwen3-4b' }, hits: 7, ends_in: 42 };
+  server.tell({ faults: [fault] });
+  await eventually(() => panel(page, 'Faults on purpose').locator('li').count(), 1);
+  assert.match(await panel(page, 'Faults on purpose').innerText(), /Slow stream.*fault-1.*25 % of the requests with model qwen3-4b, for 42.0 s more\. 7 were hit/s);
+  server.tell({ faults: [] });
+  await eventually(() => panel(page, 'Faults on purpose').count(), 0);
+});
+
+onDashboard('a release shows its stage, its evidence and its verdict', snapshot(), async (page, server) => {
+  const going = page.getByRole('listitem', { name: 'Release of chat' });
+  assert.match(await going.innerText(), /qwen3-4b@q4 beside qwen3-4b@1.*running.*25 % to the candidate for 132 s.*Waits for.*168 s more of this stage.*Shadow: alike/s);
+  assert.deepEqual(await going.locator('.stages ol li').allTextContents(), ['shadow passed', '10 % passed', '25 %', '50 %', '100 %']);
+  assert.equal(await going.locator('[aria-current=step]').innerText(), '25 %');
+  await going.getByRole('img', { name: /^Evidence of harm is \d+\.\d\d, at 20 it is rolled back$/ }).waitFor();
+  const over = page.getByRole('listitem', { name: 'Release of summary' });
+  assert.match(await over.innerText(), /Rolled back: failures: 6 of 71 of the candidate.*6 answered by stable instead.*ended at/s);
+  assert.equal(await over.locator('[aria-current=step]').count(), 0);
+  const [release] = snapshot().releases;
+  server.tell({ releases: [{ ...release, state: 'ended', verdict: 'promoted', why: 'no worse than the margins allow', ended: NOON }] });
+  await eventually(() => page.getByRole('listitem', { name: /^Release of/ }).count(), 1);
+  assert.match(await going.innerText(), /Promoted: no worse than the margins allow/);
+  assert.equal(await going.locator('.stages .done').count(), 5);
 });
 
 onDashboard('a slow request opens and shows each of its stages', snapshot(), async (page) => {
@@ -89,6 +116,7 @@ onDashboard('what is new is asked for, and a lost connection comes back', snapsh
 onDashboard('a server without models says so', snapshot(0), async (page) => {
   await page.getByText('No model is loaded yet.').first().waitFor();
   await page.getByText('Nothing unusual in the last hour.').waitFor();
+  await page.getByText('No release in the last hour.').waitFor();
   await eventually(() => tile(page, 'Running'), '–');
 });
 

@@ -60,7 +60,7 @@ test('made-up numbers make the picture of the dashboard', async (t) => {
   t.after(() => browser.close());
   const { page, complaints } = await openDashboard(browser, server.address, { viewport: { width: 1440, height: 1080 } });
   await page.getByRole('button', { name: '6 h' }).click();
-  await page.waitForFunction(() => /[0-9]/.test(document.querySelector('.legend b')?.textContent ?? ''));
+  await page.waitForFunction(() => /[0-9]/.test(document.querySelector('.legend b')?.textContent ?? ''), undefined, { polling: 50 });
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   const png = await page.screenshot();
   assert.deepEqual([png.readUInt32BE(16), png.readUInt32BE(20)], [1440, 1080]);

@@ -50,7 +50,7 @@ def numbers(config, name, shape):
         return 0, -8
     if "muse" in config["model_type"] and name.endswith("layernorm.weight"):
         return 0, -8
-    if "norm" in name and not name.endswith("bias") or name.endswith(("layer_scalar", "scale")):
+    if ("norm" in name.lower() or "emb_ln" in name) and not name.endswith("bias") or name.endswith(("layer_scalar", "scale")):
         shifted = "gemma" in config["model_type"] and not config["model_type"].startswith(("gemma4", "gemma3n"))
         return (0 if shifted else 1), -8
     if len(shape) == 1 or name.endswith("bias") or "sinks" in name:

@@ -1,7 +1,8 @@
 # Goldens of crates/tensor: blocks and values of every storage type, decoded and encoded by the PyPI package gguf.
 #
 # Writes crates/tensor/tests/data: TYPE.blocks (random blocks), TYPE.decoded (their values, little-endian f32),
-# values.f32 (inputs of the encoders) and TYPE.encoded (what they become).
+# values.f32 (inputs of the encoders) and TYPE.encoded (what they become). Q4_2OF4, which gguf does not have, is Q4_0 of the values that are
+# kept, and their places.
 
 import pathlib
 
@@ -34,6 +35,27 @@ def main():
     (OUT / "values.f32").write_bytes(values.tobytes())
     for name in ENCODED:
         (OUT / f"{name}.encoded").write_bytes(quantize(values, GGMLQuantizationType[name]).tobytes())
+    sparse(np.random.default_rng(20260104), values)
+
+
+def sparse(rng, values):
+    """Two of four: scale, places, nibbles."""
+    blocks = random_blocks(rng, ("Q4_2OF4", [0]), 64, 26)
+    half, i = np.divmod(np.arange(32), 16)
+    places = blocks[:, 2 + 4 * half + i % 4] >> (i // 4 * 2) & 3
+    levels = (blocks[:, 10 + i] >> (4 * half) & 15).astype(int) - 8
+    dense = np.zeros((len(blocks), 64), int)
+    np.add.at(dense, (np.arange(len(blocks))[:, None], 32 * half + i // 2 * 4 + places), levels)
+    scales = blocks[:, :2].copy().view("<f2").astype("<f4")
+    (OUT / "Q4_2OF4.blocks").write_bytes(blocks.tobytes())
+    (OUT / "Q4_2OF4.decoded").write_bytes((scales * dense.astype("<f4")).tobytes())
+
+    fours = values.reshape(-1, 4)
+    kept = np.sort(np.argsort(-abs(fours), axis=1, kind="stable")[:, :2], axis=1)
+    blocks = quantize(np.take_along_axis(fours, kept, axis=1).reshape(-1, 32), GGMLQuantizationType.Q4_0)
+    kept = kept.reshape(-1, 2, 4, 4).astype(np.uint8) << np.array([0, 2, 4, 6], np.uint8)[:, None]
+    places = np.bitwise_or.reduce(kept, axis=2).reshape(-1, 8)
+    (OUT / "Q4_2OF4.encoded").write_bytes(np.concatenate([blocks[:, :2], places, blocks[:, 2:]], axis=1).tobytes())
 
 
 def decoded(rng, scales):

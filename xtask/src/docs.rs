@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the manual pages and the pages of commands, models, settings and fields below `root`; pages of commands that are gone go too.
+/// Writes the manual pages and the pages of commands, models, settings and fields, and the document of all operations, below `root`; pages of commands that are gone go too.
 ///
 /// # Errors
 /// If the program cannot be built or a file not be written.
@@ -14,7 +14,8 @@ pub(crate) fn write(root: &Path) -> anyhow::Result<()> {
     // What models run is the table of architectures; what proves it are the fixtures of the crate's tests, so a test writes the page.
     by_test(root, "whinchat-model", "documentation", "the_page_of_models_is_what_the_code_says")?;
     by_test(root, "whinchat-config", "documentation", "the_page_of_settings_is_what_the_code_says")?;
-    by_test(root, "whinchat-serve", "server", "fields::the_page_of_fields_is_what_the_code_says")
+    by_test(root, "whinchat-serve", "server", "fields::the_page_of_fields_is_what_the_code_says")?;
+    by_test(root, "whinchat-serve", "server", "described::the_document_is_what_the_code_says")
 }
 
 /// Has a test write the page that it compares.

@@ -30,19 +30,20 @@ const TABLE: &[Row] = &[
     Row { member: "graph", uses: Some(&["tensor"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT, THREADS] },
     Row { member: "model", uses: Some(&["graph", "tensor"]), never: &[HTTP, ASYNC, METRICS, TEXT] },
     Row { member: "kernels", uses: Some(&["graph", "tensor"]), never: &[HTTP, ASYNC, JSON, FILES, TEXT] },
+    Row { member: "gpu", uses: Some(&["graph", "tensor"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, TEXT] },
     Row { member: "text", uses: Some(&[]), never: &[HTTP, ASYNC, FILES, MAPS] },
     Row { member: "engine", uses: Some(&["graph"]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT] },
     Row { member: "answer", uses: Some(&["engine", "text"]), never: &[HTTP, ASYNC, FILES, MAPS, METRICS] },
     Row { member: "batch", uses: Some(&[]), never: &[HTTP, ASYNC, MAPS, METRICS, TEXT] },
     Row { member: "telemetry", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, TEXT] },
     Row { member: "release", uses: Some(&[]), never: &[HTTP, ASYNC, JSON, FILES, MAPS, METRICS, TEXT, THREADS] },
-    Row { member: "serve", uses: Some(&["answer", "engine", "telemetry", "text"]), never: &[FILES, MAPS] },
+    Row { member: "serve", uses: Some(&["answer", "engine", "release", "telemetry", "text"]), never: &[FILES, MAPS] },
     Row {
         member: "config",
         uses: Some(&["engine", "graph"]),
         never: &[HTTP, ASYNC, FILES, MAPS, METRICS, TEXT, TERMINAL],
     },
-    Row { member: "lab", uses: Some(&["model", "text"]), never: &[HTTP, ASYNC] },
+    Row { member: "lab", uses: Some(&["graph", "model", "tensor", "text"]), never: &[HTTP, ASYNC] },
     Row {
         member: "whinchat",
         uses: Some(&["answer", "engine", "graph", "kernels", "model", "text"]),
@@ -50,6 +51,7 @@ const TABLE: &[Row] = &[
     },
     Row { member: "cli", uses: None, never: &[] },
     Row { member: "fuzz", uses: None, never: &[] },
+    Row { member: "python", uses: None, never: &[] },
     Row { member: "xtask", uses: Some(&[]), never: &[HTTP, ASYNC] },
 ];
 
@@ -59,6 +61,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("axum", &["serve"]),
     ("clap", &["cli", "xtask"]),
     ("memmap2", &["kernels", "model"]),
+    ("pyo3", &["python"]),
     ("tokenizers", &["text"]),
     ("ureq", &["cli", "serve", "whinchat"]),
 ];

@@ -5,6 +5,7 @@ mod docs;
 mod edges;
 mod goldens;
 mod sbom;
+mod schemathesis;
 mod tidy;
 
 use clap::Parser;
@@ -19,10 +20,12 @@ enum Task {
     /// Check who depends on whom against the table in xtask/src/edges.rs.
     Edges,
     /// Write docs/man and docs/cli.md, the help of every command, from the program, docs/models.md from the table of architectures,
-    /// docs/fields.md from that of fields, and docs/configuration.md with its schema from the settings.
+    /// docs/fields.md from that of fields, docs/openapi.json from that of operations, and docs/configuration.md with its schema from the settings.
     Docs,
     /// Drive a server with every client that has a test, LlamaIndex among them, whose packages take hundreds of megabytes below target.
     Clients,
+    /// Drive a server with requests that Schemathesis makes of its /openapi.json; the package goes below target.
+    Schemathesis(schemathesis::Drive),
     /// Run the Python scripts in xtask/goldens that write the fixtures (see its README).
     Goldens {
         /// The script to run, without `.py`; all of them if left out.
@@ -42,6 +45,10 @@ fn main() -> anyhow::Result<ExitCode> {
         }
         Task::Clients => {
             clients::run(&root())?;
+            Vec::new()
+        }
+        Task::Schemathesis(drive) => {
+            schemathesis::run(&root(), &drive)?;
             Vec::new()
         }
         Task::Goldens { name } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::Priority;
+use engine::{Interposed, Priority};
 use serde_json::{Map, Value};
 
 use crate::{Constrained, Sampling, ToolChoice};
@@ -27,6 +27,8 @@ pub struct Ask {
     pub prompt_logprobs: Option<usize>,
     /// How it is served among others.
     pub service: Service,
+    /// What the answer is likely to be: where it is, it comes faster.
+    pub prediction: Option<String>,
     /// Leave control tokens out of the text.
     pub skip_special_tokens: bool,
     /// Give the arguments of tool calls in pieces as they come, not whole.
@@ -46,6 +48,7 @@ impl Ask {
             logprobs: None,
             prompt_logprobs: None,
             service: Service::default(),
+            prediction: None,
             skip_special_tokens: true,
             pieces: false,
         }
@@ -63,6 +66,8 @@ pub struct Service {
     pub tenant: Option<String>,
     /// Only requests with the same salt use what the KV cache keeps of each other's prompts and answers.
     pub cache_salt: Option<String>,
+    /// What is called before each batch with rows of it: it may take time or fail in the model's place.
+    pub interposed: Option<Interposed>,
 }
 
 /// What to continue.

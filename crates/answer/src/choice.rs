@@ -129,6 +129,9 @@ fn reason(reason: FinishReason) -> Result<Reason, Problem> {
         FinishReason::Failed(why) => {
             Err(Problem::new(Kind::Internal, format!("The model could not be computed: {why}")))
         }
+        FinishReason::Unavailable(why) => {
+            Err(Problem::new(Kind::Unavailable, format!("The answer was not completed: {why}. Try again.")))
+        }
     }
 }
 

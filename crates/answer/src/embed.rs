@@ -9,9 +9,8 @@ use std::thread::JoinHandle;
 
 use engine::{Encoder, EncoderText, Executor, ExecutorError, Pooling};
 use futures_channel::oneshot;
-use text::EncodeOptions;
 
-use crate::{Kind, LoadedModel, Problem, PromptText};
+use crate::{Kind, LoadedModel, Problem, TextTokens};
 
 /// Texts that wait at most.
 const MAX_WAITING: usize = 4096;
@@ -25,6 +24,8 @@ pub struct Embedder {
     pooling: Pooling,
     /// Numbers of a vector.
     width: usize,
+    /// Whether a text is computed in one batch.
+    whole: bool,
     state: Mutex<State>,
     waiting: Arc<AtomicUsize>,
 }
@@ -37,7 +38,7 @@ enum State {
 }
 
 struct Job {
-    tokens: Vec<u32>,
+    text: TextTokens,
     pooling: Pooling,
     reply: Reply,
 }
@@ -49,22 +50,34 @@ impl Embedder {
     /// An embedder of vectors of `width` numbers, whose executor is made when it is first needed. Rows are pooled as `pooling` says
     /// where nobody asks for something else.
     pub fn new(pooling: Pooling, width: usize, make: MakeEncoder) -> Embedder {
-        Embedder { pooling, width, state: Mutex::new(State::New(Some(make))), waiting: Arc::default() }
+        Embedder { pooling, width, whole: false, state: Mutex::new(State::New(Some(make))), waiting: Arc::default() }
+    }
+
+    /// The same for a model whose tokens see those after them: a text is computed in one batch.
+    #[must_use]
+    pub fn of_whole_texts(mut self, whole: bool) -> Embedder {
+        self.whole = whole;
+        self
+    }
+
+    /// Numbers of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
     }
 
     /// The vector of each text.
     pub(crate) fn vectors(
         &self,
-        texts: Vec<Vec<u32>>,
+        texts: Vec<TextTokens>,
         pooling: Option<Pooling>,
     ) -> Result<impl Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send + use<>, Problem> {
         let sender = self.sender()?;
         self.reserve(texts.len())?;
         let pooling = pooling.unwrap_or(self.pooling);
-        let ask = |tokens| {
+        let ask = |text| {
             let (reply, vector) = oneshot::channel();
             // If the thread has ended, the vector's end of the channel says so.
-            let _ = sender.send(Job { tokens, pooling, reply });
+            let _ = sender.send(Job { text, pooling, reply });
             vector
         };
         let vectors: Vec<_> = texts.into_iter().map(ask).collect();
@@ -96,7 +109,7 @@ impl Embedder {
     }
 
     fn start(&self, make: MakeEncoder) -> Result<State, String> {
-        let encoder = Encoder::new(make()?);
+        let encoder = if self.whole { Encoder::whole(make()?) } else { Encoder::new(make()?) };
         let (sender, jobs) = mpsc::channel();
         let waiting = Arc::clone(&self.waiting);
         let thread = std::thread::Builder::new().name("embedder".to_owned());
@@ -134,7 +147,7 @@ fn work(mut encoder: Encoder<Box<dyn Executor>>, jobs: &Receiver<Job>, waiting: 
     let mut ids = 0..;
     let mut take = |job: Job, encoder: &mut Encoder<_>, replies: &mut BTreeMap<u64, Reply>| {
         let Some(id) = ids.next() else { return };
-        encoder.push(EncoderText { id, tokens: job.tokens, pooling: job.pooling });
+        encoder.push(EncoderText { id, tokens: job.text.ids, second: job.text.second, pooling: job.pooling });
         replies.insert(id, job.reply);
     };
     loop {
@@ -171,41 +184,6 @@ impl LoadedModel {
         self.rows.embedder.as_ref().map(|embedder| embedder.width)
     }
 
-    /// The tokens of each text, of at most `most` tokens each (default: as many as the context has). With `cut`, what is longer
-    /// is cut to it.
-    ///
-    /// # Errors
-    /// If a text is empty, too long, or has a token that is not in the vocabulary; `param` is where the texts come from.
-    pub fn embedding_tokens(
-        &self,
-        param: &str,
-        texts: &[PromptText],
-        (most, cut): (Option<usize>, bool),
-    ) -> Result<Vec<Vec<u32>>, Problem> {
-        let most = most.unwrap_or(usize::MAX).min(self.context());
-        let read = |(i, text): (usize, &PromptText)| {
-            let param = if texts.len() == 1 { param.to_owned() } else { format!("{param}[{i}]") };
-            let mut tokens = match text {
-                PromptText::Text(text) => {
-                    self.info.tokenizer.encode(text, EncodeOptions { add_special: true, parse_special: false })
-                }
-                PromptText::Tokens(tokens) => tokens.clone(),
-            };
-            self.check_tokens(&param, tokens.iter().copied())?;
-            if tokens.is_empty() {
-                return Err(Problem::of(Kind::InvalidValue, &param, format!("{param} has no tokens. Write a text.")));
-            }
-            if tokens.len() > most && !cut {
-                let length = tokens.len();
-                let message = format!("{param} has {length} tokens; at most {most} can be embedded. Shorten it.");
-                return Err(Problem { param: Some(param), ..Problem::new(Kind::ContextLength, message) });
-            }
-            tokens.truncate(most);
-            Ok(tokens)
-        };
-        texts.iter().enumerate().map(read).collect()
-    }
-
     /// The vector of each text, as the model's hidden states are; see [`normalized`]. The future ends when all are computed;
     /// dropping it gives them up.
     ///
@@ -213,7 +191,7 @@ impl LoadedModel {
     /// If the model gives no vectors, too many texts wait already, or computing fails.
     pub fn embed(
         &self,
-        texts: Vec<Vec<u32>>,
+        texts: Vec<TextTokens>,
         pooling: Option<Pooling>,
     ) -> Result<impl Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send + use<>, Problem> {
         let embedder = self.rows.embedder.as_ref().ok_or_else(|| {

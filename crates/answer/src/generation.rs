@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use engine::RequestId;
+use engine::{Drafts, RequestId};
 use text::ToolDelta;
 
 use crate::choice::Choice;
@@ -101,6 +101,8 @@ pub struct Tally {
     prompt: usize,
     cached: AtomicUsize,
     generated: AtomicUsize,
+    /// Drafted tokens that were computed, and of these accepted.
+    drafts: [AtomicUsize; 2],
     clock: Clock,
     began: Duration,
     first: OnceLock<Duration>,
@@ -115,13 +117,27 @@ impl Default for Tally {
 
 impl Tally {
     pub(crate) fn new(prompt: usize, clock: Clock) -> Tally {
-        let (cached, generated) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Tally { prompt, cached, generated, began: clock(), clock, first: OnceLock::new(), request: OnceLock::new() }
+        Tally {
+            prompt,
+            cached: AtomicUsize::new(0),
+            generated: AtomicUsize::new(0),
+            drafts: Default::default(),
+            began: clock(),
+            clock,
+            first: OnceLock::new(),
+            request: OnceLock::new(),
+        }
     }
 
     /// So many tokens of a prompt were found in the KV cache.
     pub(crate) fn found(&self, tokens: usize) {
         self.cached.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    /// Drafted tokens were computed, or accepted.
+    pub(crate) fn drafted(&self, drafts: Drafts) {
+        self.drafts[0].fetch_add(drafts.computed, Ordering::Relaxed);
+        self.drafts[1].fetch_add(drafts.accepted, Ordering::Relaxed);
     }
 
     pub(crate) fn count(&self) {
@@ -148,6 +164,12 @@ impl Tally {
     /// Of these, how many were found in the KV cache and not computed; known when the first token of an answer is.
     pub fn cached(&self) -> usize {
         self.cached.load(Ordering::Relaxed)
+    }
+
+    /// Tokens that were drafted so far, over all choices.
+    pub fn drafts(&self) -> Drafts {
+        let [computed, accepted] = [0, 1].map(|at: usize| self.drafts[at].load(Ordering::Relaxed));
+        Drafts { computed, accepted }
     }
 
     /// Tokens generated so far, over all choices.
@@ -237,6 +259,18 @@ impl Generation {
         }
         if let Some(event) = self.next_event().await {
             self.ready.push_front(event?);
+        }
+        Ok(())
+    }
+
+    /// Waits for the first event, which is not lost.
+    ///
+    /// # Errors
+    /// If the engine fails or stops before there is one.
+    pub async fn begun(&mut self) -> Result<(), Problem> {
+        if self.ready.is_empty() {
+            let first = self.next_event().await.transpose()?;
+            self.ready.extend(first);
         }
         Ok(())
     }

@@ -1,12 +1,14 @@
-//! How well documents answer a query, by what a model says to that: the logits of yes and no, as the rerankers of Qwen3 are
-//! trained ("Qwen3 Embedding", Zhang et al. 2025).
+//! How well documents answer a query: by what a model says to that, the logits of yes and no, as the rerankers of Qwen3 are trained
+//! ("Qwen3 Embedding", Zhang et al. 2025); by an encoder's head; or by how alike their vectors are.
 
 use std::future::Future;
+use std::pin::Pin;
 
+use engine::Pooling;
 use serde_json::json;
 use text::EncodeOptions;
 
-use crate::{Chat, Embedder, Kind, LoadedModel, Problem};
+use crate::{Chat, Embedder, Kind, LoadedModel, Problem, PromptText, Scoring, TextTokens};
 
 /// What the model is to do.
 const SYSTEM: &str = "Judge whether the Document meets the requirements based on the Query and the Instruct provided. Note that \
@@ -34,45 +36,153 @@ impl LoadedModel {
         self
     }
 
-    /// The prompts in which the model is asked about pairs.
-    ///
-    /// # Errors
-    /// If the model does not chat, or a pair is longer than its context.
-    pub fn pair_tokens(&self, pairs: &[Pair]) -> Result<Vec<Vec<u32>>, Problem> {
-        let read = |pair: &Pair| {
-            let instruction = pair.instruction.unwrap_or(INSTRUCTION);
-            let asked = format!("<Instruct>: {instruction}\n<Query>: {}\n<Document>: {}", pair.query, pair.document);
-            let messages = json!([{ "role": "system", "content": SYSTEM }, { "role": "user", "content": asked }]);
-            let mut chat = Chat::new(messages);
-            // What is thought about would come before the answer.
-            chat.variables.insert("enable_thinking".into(), json!(false));
-            let tokens = self.chat_tokens(&chat)?;
-            self.check_length(tokens.len(), false)?;
-            Ok(tokens)
-        };
-        pairs.iter().map(read).collect()
+    /// Numbers of a row of [`LoadedModel::logits`]; `None` if it gives none.
+    pub fn logits_width(&self) -> Option<usize> {
+        self.rows.judge.as_ref().map(Embedder::width)
     }
 
-    /// How likely the answer to each of these prompts is yes rather than no, 0 to 1.
+    /// The logits after each of these tokens, row after row. The future ends when all are computed; dropping it gives them up.
     ///
     /// # Errors
-    /// If the vocabulary has no such words, too many texts wait already, or computing fails.
+    /// If the model gives no logits, too many texts wait already, or computing fails.
+    pub fn logits(
+        &self,
+        tokens: Vec<u32>,
+    ) -> Result<impl Future<Output = Result<Vec<f32>, Problem>> + Send + use<>, Problem> {
+        let why = || Problem::new(Kind::Unsupported, format!("The model {} gives no logits.", self.info.name));
+        let rows = self.rows.judge.as_ref().ok_or_else(why)?.vectors(vec![tokens.into()], Some(Pooling::Rows))?;
+        Ok(async move { Ok(rows.await?.into_iter().flatten().collect()) })
+    }
+
+    /// What is read of each pair: a prompt in which the model is asked about it, the two as one text, or each of them.
+    ///
+    /// # Errors
+    /// If the model does not chat and has no other way, or a prompt is longer than its context.
+    pub fn pair_tokens(&self, pairs: &[Pair]) -> Result<PairTokens, Problem> {
+        let texts: Vec<TextTokens> = match self.reading().scoring {
+            Scoring::Asked | Scoring::AskedHead => {
+                pairs.iter().map(|pair| self.asked(pair)).collect::<Result<_, Problem>>()?
+            }
+            Scoring::Head(_) => pairs.iter().map(|pair| self.joined(pair)).collect::<Result<_, Problem>>()?,
+            Scoring::Alike => return self.apart(pairs),
+        };
+        Ok(PairTokens { places: (0..texts.len()).map(|i| [i, i]).collect(), texts })
+    }
+
+    /// The prompt in which the model is asked about a pair.
+    fn asked(&self, pair: &Pair) -> Result<TextTokens, Problem> {
+        let instruction = pair.instruction.unwrap_or(INSTRUCTION);
+        let asked = format!("<Instruct>: {instruction}\n<Query>: {}\n<Document>: {}", pair.query, pair.document);
+        let messages = json!([{ "role": "system", "content": SYSTEM }, { "role": "user", "content": asked }]);
+        let mut chat = Chat::new(messages);
+        // What is thought about would come before the answer.
+        chat.variables.insert("enable_thinking".into(), json!(false));
+        let tokens = self.chat_tokens(&chat)?;
+        self.check_length(tokens.len(), false)?;
+        Ok(tokens.into())
+    }
+
+    /// Both texts of a pair as one.
+    fn joined(&self, pair: &Pair) -> Result<TextTokens, Problem> {
+        let plain = EncodeOptions { add_special: false, parse_special: false };
+        let (query, document) = (self.text_tokens(pair.query, plain)?, self.text_tokens(pair.document, plain)?);
+        let (ids, second, cut) = self.info.tokenizer.pair([&query, &document], self.longest_text());
+        Ok(TextTokens { ids, second: Some(second).filter(|_| self.reading().types), cut })
+    }
+
+    /// Each text of the pairs; of queries that are the same one.
+    fn apart(&self, pairs: &[Pair]) -> Result<PairTokens, Problem> {
+        let text = |text: &str| PromptText::Text(text.to_owned());
+        let mut queries: Vec<&str> = pairs.iter().map(|pair| pair.query).collect();
+        queries.dedup();
+        let all: Vec<PromptText> =
+            queries.iter().copied().chain(pairs.iter().map(|pair| pair.document)).map(text).collect();
+        let texts = self.embedding_tokens("documents", &all, (None, None))?;
+        let mut query = 0;
+        let places = pairs.iter().enumerate().map(|(i, pair)| {
+            query += usize::from(queries[query] != pair.query);
+            [query, queries.len() + i]
+        });
+        Ok(PairTokens { places: places.collect(), texts })
+    }
+
+    /// How well the document of each pair answers its query: 0 to 1, or, by how alike their vectors are, −1 to 1.
+    ///
+    /// # Errors
+    /// If the model has no way to judge, too many texts wait already, or computing fails.
     pub fn judge(
         &self,
-        prompts: Vec<Vec<u32>>,
+        pairs: PairTokens,
     ) -> Result<impl Future<Output = Result<Vec<f32>, Problem>> + Send + use<>, Problem> {
-        let unsupported = |why: &str| Problem::new(Kind::Unsupported, format!("The model {} {why}.", self.info.name));
-        let judge = self.rows.judge.as_ref().ok_or_else(|| unsupported("judges no documents"))?;
-        let word = |word: &str| {
-            let tokens = self.info.tokenizer.encode(word, EncodeOptions { add_special: false, parse_special: false });
-            let unknown = || unsupported(&format!("cannot judge: `{word}` is no token of its own"));
-            if let [id] = tokens[..] { Ok(id as usize) } else { Err(unknown()) }
+        let PairTokens { texts, places } = pairs;
+        let scoring = self.reading().scoring;
+        let judge = || self.rows.judge.as_ref().ok_or_else(|| self.cannot_judge("judges no documents"));
+        let mut words = [0, 1];
+        let rows: Rows = match scoring {
+            Scoring::Alike => Box::pin(self.embed(texts, None)?),
+            Scoring::Head(labels) if labels != 1 => {
+                return Err(self.cannot_judge(&format!("has {labels} labels, where a ranking needs one score")));
+            }
+            Scoring::Head(_) | Scoring::AskedHead => Box::pin(judge()?.vectors(texts, None)?),
+            Scoring::Asked => {
+                let judge = judge()?;
+                words = self.words()?;
+                Box::pin(judge.vectors(texts, None)?)
+            }
         };
-        let (yes, no) = (word("yes")?, word("no")?);
-        let logits = judge.vectors(prompts, None)?;
         Ok(async move {
-            let likely = |row: Vec<f32>| 1.0 / (1.0 + (row[no] - row[yes]).exp());
-            Ok(logits.await?.into_iter().map(likely).collect())
+            let rows = rows.await?;
+            let score = |[query, document]: [usize; 2]| match scoring {
+                Scoring::Asked | Scoring::AskedHead => sigmoid(rows[query][words[0]] - rows[query][words[1]]),
+                Scoring::Head(_) => sigmoid(rows[query][0]),
+                Scoring::Alike => alike(&rows[query], &rows[document]),
+            };
+            Ok(places.into_iter().map(score).collect())
         })
     }
+
+    /// The tokens of yes and no.
+    fn words(&self) -> Result<[usize; 2], Problem> {
+        let word = |word: &str| {
+            let tokens = self.info.tokenizer.encode(word, EncodeOptions { add_special: false, parse_special: false });
+            let unknown = || self.cannot_judge(&format!("cannot judge: `{word}` is no token of its own"));
+            if let [id] = tokens[..] { Ok(id as usize) } else { Err(unknown()) }
+        };
+        Ok([word("yes")?, word("no")?])
+    }
+
+    fn cannot_judge(&self, why: &str) -> Problem {
+        Problem::new(Kind::Unsupported, format!("The model {} {why}.", self.info.name))
+    }
+}
+
+/// Rows of texts, some time.
+type Rows = Pin<Box<dyn Future<Output = Result<Vec<Vec<f32>>, Problem>> + Send>>;
+
+/// The texts that are read of some pairs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PairTokens {
+    /// The texts.
+    pub texts: Vec<TextTokens>,
+    /// Which of them are each pair's query and document; the same one where both are one text.
+    places: Vec<[usize; 2]>,
+}
+
+impl PairTokens {
+    /// The pairs of which a text was too long, and is cut.
+    pub fn cut(&self) -> impl Iterator<Item = usize> {
+        let cut = |pair: &[usize; 2]| pair.iter().any(|&text| self.texts[text].cut);
+        self.places.iter().enumerate().filter(move |(_, pair)| cut(pair)).map(|(i, _)| i)
+    }
+}
+
+fn sigmoid(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// The cosine of the angle between two vectors.
+fn alike(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum::<f64>();
+    let lengths = (dot(a, a) * dot(b, b)).sqrt();
+    if lengths > 0.0 { (dot(a, b) / lengths) as f32 } else { 0.0 }
 }

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use engine::{EngineConfig, EngineHandle, Executor, Observer, RequestId};
-use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, EncodeOptions, Tokenizer};
+use engine::{EngineHandle, Executor, Observer, RequestId, Setup};
+use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, Encode, EncodeOptions, Tokenizer};
 
 use crate::mask::MaskMaker;
 use crate::steering::KnownBreakers;
-use crate::{Embedder, Sampling};
+use crate::{Embedder, Reading, Sampling};
 
 /// Gives the time since some fixed moment.
 pub(crate) type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -38,14 +38,17 @@ pub struct ModelInfo {
 pub(crate) struct Rows {
     /// Hidden states.
     pub(crate) embedder: Option<Embedder>,
-    /// Logits.
+    /// Logits, or scores.
     pub(crate) judge: Option<Embedder>,
+    pub(crate) reading: Reading,
 }
 
 /// A model in memory, run by an engine on a thread of its own. Dropping it stops the engine and waits for its thread.
 pub struct LoadedModel {
     /// What is known of it.
     pub info: ModelInfo,
+    /// What makes tokens of texts: its tokenizer, or one elsewhere.
+    pub(crate) encoder: Arc<dyn Encode>,
     /// Control tokens that its dialect has to see.
     pub(crate) markers: Arc<[u32]>,
     /// Its vocabulary as constraints need it; made when it is first asked for.
@@ -69,17 +72,19 @@ impl LoadedModel {
     pub fn start(
         info: ModelInfo,
         executor: impl Executor + 'static,
-        config: EngineConfig,
+        setup: impl Into<Setup>,
         clock: impl Fn() -> Duration + Send + Sync + 'static,
         observer: impl Observer + 'static,
     ) -> std::io::Result<LoadedModel> {
-        let (context, streams) = (config.context, config.max_sequences);
+        let setup = setup.into();
+        let (context, streams) = (setup.config.context, setup.config.max_sequences);
         let clock: Clock = Arc::new(clock);
         let engines = Arc::clone(&clock);
-        let (engine, thread) = engine::spawn(executor, config, move || engines(), observer)?;
+        let (engine, thread) = engine::spawn(executor, setup, move || engines(), observer)?;
         let thread = Mutex::new(Some(thread));
         Ok(LoadedModel {
             markers: markers(&info),
+            encoder: Arc::clone(&info.tokenizer) as Arc<dyn Encode>,
             constrainer: OnceLock::new(),
             masks: OnceLock::new(),
             breakers: KnownBreakers::default(),
@@ -91,6 +96,13 @@ impl LoadedModel {
             clock,
             thread,
         })
+    }
+
+    /// With another one that makes tokens of texts; their vocabulary is that of [`ModelInfo::tokenizer`].
+    #[must_use]
+    pub fn with_encoder(mut self, encoder: Arc<dyn Encode>) -> LoadedModel {
+        self.encoder = encoder;
+        self
     }
 
     /// Its engine: counters, liveness, draining and stopping.

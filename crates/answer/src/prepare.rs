@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
 use text::{
     CallOptions, ChatPrompt, ConstraintMatcher, Conversation, EncodeOptions, MessageError, MessageErrorKind, Parser,
-    StopStrings, TemplateError, Tokenizer,
+    StopStrings, TemplateError,
 };
 
 use crate::choice::{Choice, Scored};
@@ -19,15 +19,13 @@ use crate::{
     Ask, Chat, Event, Generation, Input, Kind, LoadedModel, Problem, PromptText, Reason, Service, Tally, Usage,
 };
 
-/// Texts from so many bytes on are long: to make their tokens takes a millisecond or more.
-const LONG: usize = 1 << 14;
-
 impl LoadedModel {
     /// Starts what `ask` asks for. Blocks while it renders and tokenizes, not while the engine computes.
     ///
     /// # Errors
     /// If the model does not take the request, has no room for it, or has failed.
     pub fn begin(&self, ask: &Ask) -> Result<Generation, Problem> {
+        self.check_continues()?;
         self.check_room(ask)?;
         let prompts = self.prompts(&ask.input)?;
         self.check_vocabulary(ask)?;
@@ -65,19 +63,15 @@ impl LoadedModel {
     /// # Errors
     /// As [`LoadedModel::render`].
     pub fn chat_tokens(&self, chat: &Chat) -> Result<Vec<u32>, Problem> {
-        let prompt = self.render(chat)?;
-        Ok(self.tokens(prompt.text().len(), |tokenizer| tokenizer.encode_chat(&prompt)))
+        Ok(self.encoder.encode_chat(&self.render(chat)?)?)
     }
 
     /// The tokens of a text.
-    pub fn text_tokens(&self, text: &str, options: EncodeOptions) -> Vec<u32> {
-        self.tokens(text.len(), |tokenizer| tokenizer.encode(text, options))
-    }
-
-    /// Tokens of so many bytes of text. Long ones are made by the tokenizer's own threads, which are few.
-    fn tokens(&self, bytes: usize, work: impl FnOnce(&Tokenizer) -> Vec<u32> + Send) -> Vec<u32> {
-        let tokenizer = &self.info.tokenizer;
-        if bytes < LONG { work(tokenizer) } else { tokenizer.in_turn(work) }
+    ///
+    /// # Errors
+    /// If what makes them is elsewhere and cannot be asked.
+    pub fn text_tokens(&self, text: &str, options: EncodeOptions) -> Result<Vec<u32>, Problem> {
+        Ok(self.encoder.encode(text, options)?)
     }
 
     /// How many tokens all prompts of an input have.
@@ -97,14 +91,16 @@ impl LoadedModel {
         match input {
             Input::Chat(chat) => {
                 let prompt = self.render(chat)?;
-                let tokens = self.tokens(prompt.text().len(), |tokenizer| tokenizer.encode_chat(&prompt));
+                let tokens = self.encoder.encode_chat(&prompt)?;
                 Ok(vec![Encoded { tokens, param: "messages".into(), echo: None, rendered: Some(prompt.into_text()) }])
             }
             Input::Prompts { items, echo, parse_special, suffix } => {
                 let name = |i| if items.len() == 1 { "prompt".into() } else { format!("prompt[{i}]") };
                 let one = |(i, item)| {
                     let tokens = match suffix.as_deref().filter(|suffix| !suffix.is_empty()) {
-                        None => self.encode(item, EncodeOptions { add_special: true, parse_special: *parse_special }),
+                        None => {
+                            self.encode(item, EncodeOptions { add_special: true, parse_special: *parse_special })?
+                        }
                         Some(suffix) => self.gap(item, suffix)?,
                     };
                     self.encoded(item, name(i), *echo, tokens)
@@ -114,10 +110,10 @@ impl LoadedModel {
         }
     }
 
-    fn encode(&self, item: &PromptText, options: EncodeOptions) -> Vec<u32> {
+    fn encode(&self, item: &PromptText, options: EncodeOptions) -> Result<Vec<u32>, Problem> {
         match item {
             PromptText::Text(text) => self.text_tokens(text, options),
-            PromptText::Tokens(tokens) => tokens.clone(),
+            PromptText::Tokens(tokens) => Ok(tokens.clone()),
         }
     }
 
@@ -130,7 +126,7 @@ impl LoadedModel {
             Problem::of(Kind::Unsupported, "suffix", message)
         })?;
         let plain = EncodeOptions { add_special: false, parse_special: false };
-        let (before, after) = (self.encode(item, plain), self.text_tokens(suffix, plain));
+        let (before, after) = (self.encode(item, plain)?, self.text_tokens(suffix, plain)?);
         Ok(tokenizer.around_gap(fill, &before, &after))
     }
 
@@ -230,6 +226,8 @@ struct Starter<'a> {
     tally: Arc<Tally>,
     /// At the beginning of what the answers have to fit.
     matcher: Option<ConstraintMatcher>,
+    /// What the answers are likely to be.
+    expected: Arc<[u32]>,
 }
 
 impl<'a> Starter<'a> {
@@ -238,7 +236,9 @@ impl<'a> Starter<'a> {
         let params = steering::params(&sampling, ask.logprobs, &model.info.tokenizer, &model.breakers)?;
         let tokens = prompts.iter().map(|prompt| prompt.tokens.len()).sum();
         let tally = Arc::new(Tally::new(tokens, Arc::clone(&model.clock)));
-        Ok(Starter { model, ask, params, stop: stop_rules(model, ask), tally, matcher: None })
+        let text = ask.prediction.as_deref().unwrap_or_default();
+        let expected = model.text_tokens(text, EncodeOptions { add_special: false, parse_special: false })?.into();
+        Ok(Starter { model, ask, params, stop: stop_rules(model, ask), tally, matcher: None, expected })
     }
 
     /// Submits all prompts or none.
@@ -283,7 +283,7 @@ impl<'a> Starter<'a> {
         };
         let (params, stop) = (self.params.clone(), self.stop.clone());
         let continuations = sinks.into_iter().map(|sink| Continuation { sink, mask: self.mask(encoded) }).collect();
-        let Service { priority, time_limit, tenant, cache_salt } = &self.ask.service;
+        let Service { priority, time_limit, tenant, cache_salt, interposed } = &self.ask.service;
         let id = next_id();
         self.tally.submitted(id);
         Ok(Request {
@@ -294,6 +294,8 @@ impl<'a> Starter<'a> {
             tenant: tenant.as_deref().map(Arc::from),
             cache_salt: cache_salt.as_deref().map(Arc::from),
             prompt_logprobs: self.prompt_logprobs(),
+            expected: Arc::clone(&self.expected),
+            interposed: interposed.clone(),
             ..Request::new(id, prompt, continuations)
         })
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use text::EncodeError;
+
 /// What sort of problem it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -25,6 +27,8 @@ pub enum Kind {
     Draining,
     /// The model's engine has failed and answers nobody.
     Failed,
+    /// A service that the model needs is elsewhere and cannot be asked now.
+    Unavailable,
     /// The answer was not complete in the time that the request gave it.
     TimeLimit,
     /// Computing the answer failed.
@@ -54,5 +58,11 @@ impl Problem {
     /// A problem with one field.
     pub fn of(kind: Kind, param: impl Into<String>, message: impl Into<String>) -> Problem {
         Problem { kind, message: message.into(), param: Some(param.into()), retry_after: None }
+    }
+}
+
+impl From<EncodeError> for Problem {
+    fn from(error: EncodeError) -> Problem {
+        Problem::new(Kind::Unavailable, format!("The prompt has no tokens yet: {error}."))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use engine::{EngineHandle, SinkState, TokenEvent, TokenSink};
+use engine::{Drafts, EngineHandle, SinkState, TokenEvent, TokenSink};
 
 use crate::Tally;
 
@@ -25,8 +25,8 @@ pub(crate) fn queue(
     let state = State { events: VecDeque::new(), open, admitted: false, reader: None };
     let shared = Arc::new(Shared(Mutex::new(state)));
     let sink = |choice| {
-        let tally = (choice % n == 0).then(|| Arc::clone(tally));
-        Box::new(Sink { choice, shared: Arc::clone(&shared), tally, finished: false }) as Box<dyn TokenSink>
+        let (tally, first) = (Arc::clone(tally), choice % n == 0);
+        Box::new(Sink { choice, first, shared: Arc::clone(&shared), tally, finished: false }) as Box<dyn TokenSink>
     };
     ((0..choices).map(sink).collect(), Reader { shared, engine: engine.clone() })
 }
@@ -63,9 +63,10 @@ impl Shared {
 /// The engine's end for one choice.
 struct Sink {
     choice: usize,
+    /// Whether it is the first choice of a prompt.
+    first: bool,
     shared: Arc<Shared>,
-    /// Of the first choice of a prompt.
-    tally: Option<Arc<Tally>>,
+    tally: Arc<Tally>,
     finished: bool,
 }
 
@@ -87,9 +88,13 @@ impl TokenSink for Sink {
     }
 
     fn started(&mut self, cached_tokens: usize) {
-        if let Some(tally) = &self.tally {
-            tally.found(cached_tokens);
+        if self.first {
+            self.tally.found(cached_tokens);
         }
+    }
+
+    fn drafted(&mut self, drafts: Drafts) {
+        self.tally.drafted(drafts);
     }
 
     fn send(&mut self, event: TokenEvent) {

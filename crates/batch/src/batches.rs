@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::files::{self, NewFile};
-use crate::{Result, Store};
+use crate::{Owned, Result, Store};
 
 /// Where a batch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,16 +125,19 @@ pub struct Outcome<'a> {
 }
 
 const BATCH: &str =
-    "SELECT id, endpoint, input, metadata, status, created, expires, cancelling, ended, output, errors, problem
-                     FROM batches";
+    "SELECT id, endpoint, input, metadata, status, created, expires, cancelling, ended, output, errors, problem, owner
+     FROM batches";
 
-impl Store {
+/// Whether a batch is one that is looked for; the second parameter names whose they are.
+const MINE: &str = "(?2 IS NULL OR owner = ?2)";
+
+impl Owned<'_> {
     /// Keeps a batch with all its lines.
     ///
     /// # Errors
     /// If the database fails; nothing is kept then.
     pub fn add_batch(&self, batch: &NewBatch) -> Result<()> {
-        let mut connection = self.lock();
+        let mut connection = self.store.lock();
         let transaction = connection.transaction()?;
         let (status, ended) = match batch.lines {
             Ok(_) => (Status::InProgress, None),
@@ -142,9 +145,22 @@ impl Store {
         };
         let NewBatch { id, endpoint, input, metadata, created, expires, output_expires, lines } = batch;
         transaction.execute(
-            "INSERT INTO batches (id, endpoint, input, metadata, status, created, expires, output_expires, ended, problem)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-            params![id, endpoint, input, metadata, status.name(), created, expires, output_expires, ended, lines.err()],
+            "INSERT INTO batches
+             (id, endpoint, input, metadata, status, created, expires, output_expires, ended, problem, owner)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            params![
+                id,
+                endpoint,
+                input,
+                metadata,
+                status.name(),
+                created,
+                expires,
+                output_expires,
+                ended,
+                lines.err(),
+                self.who.name()
+            ],
         )?;
         let insert = "INSERT INTO lines (batch, line, custom_id, body) VALUES (?1, ?2, ?3, ?4)";
         let mut insert = transaction.prepare(insert)?;
@@ -161,8 +177,10 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn batch(&self, id: &str) -> Result<Option<(Batch, Counts)>> {
-        let connection = self.lock();
-        let found = connection.query_row(&format!("{BATCH} WHERE id = ?1"), [id], batch).optional()?;
+        let connection = self.store.lock();
+        let found =
+            connection.query_row(&format!("{BATCH} WHERE id = ?1 AND {MINE}"), params![id, self.who.finds()], batch);
+        let found = found.optional()?;
         found.map(|batch| counted(&connection, batch)).transpose()
     }
 
@@ -172,23 +190,39 @@ impl Store {
     /// If the database fails.
     pub fn batches(&self, after: Option<&str>, limit: usize) -> Result<Vec<(Batch, Counts)>> {
         let query = format!(
-            "{BATCH} WHERE ?1 IS NULL OR rowid < (SELECT rowid FROM batches WHERE id = ?1) ORDER BY rowid DESC LIMIT ?2"
+            "{BATCH} WHERE {MINE} AND (?1 IS NULL OR rowid < (SELECT rowid FROM batches WHERE id = ?1 AND {MINE}))
+             ORDER BY rowid DESC LIMIT ?3"
         );
-        let connection = self.lock();
+        let connection = self.store.lock();
         let mut found = connection.prepare(&query)?;
-        let batches = found.query_map(params![after, limit as i64], batch)?.collect::<rusqlite::Result<Vec<_>>>()?;
+        let batches = found
+            .query_map(params![after, self.who.finds(), limit as i64], batch)?
+            .collect::<rusqlite::Result<Vec<_>>>()?;
         batches.into_iter().map(|batch| counted(&connection, batch)).collect()
     }
 
-    /// The batches whose lines may still be answered, the oldest first.
+    /// Asks a batch to end, if it is in progress; says whether it was.
     ///
     /// # Errors
     /// If the database fails.
-    pub fn open_batches(&self) -> Result<Vec<Batch>> {
+    pub fn cancel(&self, id: &str, now: i64) -> Result<bool> {
+        let update = format!(
+            "UPDATE batches SET status = 'cancelling', cancelling = ?3 WHERE id = ?1 AND {MINE} AND status = 'in_progress'"
+        );
+        Ok(self.store.lock().execute(&update, params![id, self.who.finds(), now])? > 0)
+    }
+}
+
+impl Store {
+    /// The batches whose lines may still be answered, each with its owner, the oldest first.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn open_batches(&self) -> Result<Vec<(Batch, Option<String>)>> {
         let query = format!("{BATCH} WHERE status IN ('in_progress', 'cancelling') ORDER BY rowid");
         let connection = self.lock();
         let mut found = connection.prepare(&query)?;
-        let batches = found.query_map([], batch)?;
+        let batches = found.query_map([], |row| Ok((batch(row)?, row.get(12)?)))?;
         Ok(batches.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -216,16 +250,6 @@ impl Store {
         Ok(self.lock().execute(update, params![batch, line, outcome.succeeded, outcome.answer])? > 0)
     }
 
-    /// Asks a batch to end, if it is in progress; says whether it was.
-    ///
-    /// # Errors
-    /// If the database fails.
-    pub fn cancel(&self, id: &str, now: i64) -> Result<bool> {
-        let update =
-            "UPDATE batches SET status = 'cancelling', cancelling = ?2 WHERE id = ?1 AND status = 'in_progress'";
-        Ok(self.lock().execute(update, params![id, now])? > 0)
-    }
-
     /// Ends an open batch: lines without an answer get the one that `missing` makes of their `custom_id`, and the answers become
     /// files with the ids given. A batch that has ended stays as it is.
     ///
@@ -240,18 +264,21 @@ impl Store {
     ) -> Result<()> {
         let mut connection = self.lock();
         let transaction = connection.transaction()?;
-        let open = "SELECT output_expires FROM batches WHERE id = ?1 AND status IN ('in_progress', 'cancelling')";
-        let Some(stays) = transaction.query_row(open, [id], |row| row.get::<_, Option<i64>>(0)).optional()? else {
-            return Ok(());
-        };
+        let open =
+            "SELECT output_expires, owner FROM batches WHERE id = ?1 AND status IN ('in_progress', 'cancelling')";
+        let found = transaction.query_row(open, [id], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+        let Some((stays, owner)): Option<(Option<i64>, Option<String>)> = found else { return Ok(()) };
         let expires = stays.map(|stays| now.saturating_add(stays));
         fill(&transaction, id, missing)?;
-        let output = written(&transaction, (id, true), (output, now, expires))?.then_some(output);
-        let errors = written(&transaction, (id, false), (errors, now, expires))?.then_some(errors);
+        let made = (now, expires, owner.as_deref());
+        let output = written(&transaction, (id, true), output, made)?.then_some(output);
+        let errors = written(&transaction, (id, false), errors, made)?.then_some(errors);
         transaction.execute(
             "UPDATE batches SET status = ?2, ended = ?3, output = ?4, errors = ?5 WHERE id = ?1",
             params![id, status.name(), now, output, errors],
         )?;
+        // What they said is in files now, and in the file that they came from.
+        transaction.execute("UPDATE lines SET body = '', answer = '' WHERE batch = ?1", [id])?;
         transaction.commit()?;
         Ok(())
     }
@@ -275,7 +302,8 @@ fn fill(connection: &Connection, batch: &str, missing: impl Fn(&str) -> String) 
 fn written(
     connection: &Connection,
     (batch, succeeded): (&str, bool),
-    (id, created, expires): (&str, i64, Option<i64>),
+    id: &str,
+    (created, expires, owner): (i64, Option<i64>, Option<&str>),
 ) -> Result<bool> {
     let mut answers =
         connection.prepare("SELECT answer FROM lines WHERE batch = ?1 AND succeeded = ?2 ORDER BY line")?;
@@ -290,7 +318,7 @@ fn written(
     }
     let name = format!("{batch}_{}.jsonl", if succeeded { "output" } else { "error" });
     let file = NewFile { id, name: &name, purpose: "batch_output", created, expires, content: &content };
-    files::insert(connection, &file)?;
+    files::insert(connection, &file, owner)?;
     Ok(true)
 }
 

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::{Result, Store};
+use crate::{Owned, Result, Store};
 
 /// A file, without its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,13 +40,13 @@ pub struct NewFile<'a> {
 
 const FILE: &str = "SELECT id, name, purpose, created, expires, length(content) FROM files";
 
-impl Store {
+impl Owned<'_> {
     /// Keeps a file.
     ///
     /// # Errors
     /// If the database fails.
     pub fn add_file(&self, file: &NewFile) -> Result<()> {
-        insert(&self.lock(), file)
+        insert(&self.store.lock(), file, self.who.name())
     }
 
     /// The file of this id.
@@ -54,7 +54,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn file(&self, id: &str) -> Result<Option<File>> {
-        Ok(self.lock().query_row(&format!("{FILE} WHERE id = ?1"), [id], file).optional()?)
+        let query = format!("{FILE} WHERE id = ?1 AND (?2 IS NULL OR owner = ?2)");
+        Ok(self.store.lock().query_row(&query, params![id, self.who.finds()], file).optional()?)
     }
 
     /// The newest files, or the `oldest`, of one purpose or of all, after the file `after` if one is named; at most `limit`.
@@ -62,13 +63,14 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn files(&self, purpose: Option<&str>, oldest: bool, after: Option<&str>, limit: usize) -> Result<Vec<File>> {
-        let connection = self.lock();
+        let connection = self.store.lock();
         let (beyond, order) = if oldest { (">", "ASC") } else { ("<", "DESC") };
         let mut found = connection.prepare(&format!(
-            "{FILE} WHERE (?1 IS NULL OR purpose = ?1)
-             AND (?2 IS NULL OR rowid {beyond} (SELECT rowid FROM files WHERE id = ?2)) ORDER BY rowid {order} LIMIT ?3"
+            "{FILE} WHERE (?1 IS NULL OR purpose = ?1) AND (?4 IS NULL OR owner = ?4)
+             AND (?2 IS NULL OR rowid {beyond} (SELECT rowid FROM files WHERE id = ?2 AND (?4 IS NULL OR owner = ?4)))
+             ORDER BY rowid {order} LIMIT ?3"
         ))?;
-        let files = found.query_map(params![purpose, after, limit as i64], file)?;
+        let files = found.query_map(params![purpose, after, limit as i64, self.who.finds()], file)?;
         Ok(files.collect::<std::result::Result<_, _>>()?)
     }
 
@@ -77,8 +79,8 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn content(&self, id: &str) -> Result<Option<Vec<u8>>> {
-        let query = "SELECT content FROM files WHERE id = ?1";
-        Ok(self.lock().query_row(query, [id], |row| row.get(0)).optional()?)
+        let query = "SELECT content FROM files WHERE id = ?1 AND (?2 IS NULL OR owner = ?2)";
+        Ok(self.store.lock().query_row(query, params![id, self.who.finds()], |row| row.get(0)).optional()?)
     }
 
     /// Forgets a file; says whether there was one.
@@ -86,9 +88,23 @@ impl Store {
     /// # Errors
     /// If the database fails.
     pub fn delete_file(&self, id: &str) -> Result<bool> {
-        Ok(self.lock().execute("DELETE FROM files WHERE id = ?1", [id])? > 0)
+        let delete = "DELETE FROM files WHERE id = ?1 AND (?2 IS NULL OR owner = ?2)";
+        Ok(self.store.lock().execute(delete, params![id, self.who.finds()])? > 0)
     }
 
+    /// Bytes of all files that belong to who asks, and of the lines of open batches.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub fn bytes(&self) -> Result<u64> {
+        let query = "SELECT coalesce((SELECT sum(length(content)) FROM files WHERE owner IS ?1), 0)
+             + coalesce((SELECT sum(octet_length(body)) FROM lines JOIN batches ON batch = id WHERE owner IS ?1), 0)";
+        let bytes: i64 = self.store.lock().query_row(query, [self.who.name()], |row| row.get(0))?;
+        Ok(bytes.try_into().unwrap_or_default())
+    }
+}
+
+impl Store {
     /// Forgets the files whose time is up.
     ///
     /// # Errors
@@ -99,10 +115,11 @@ impl Store {
     }
 }
 
-pub(crate) fn insert(connection: &rusqlite::Connection, file: &NewFile) -> Result<()> {
+pub(crate) fn insert(connection: &rusqlite::Connection, file: &NewFile, owner: Option<&str>) -> Result<()> {
     let NewFile { id, name, purpose, created, expires, content } = file;
-    let insert = "INSERT INTO files (id, name, purpose, created, expires, content) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    connection.execute(insert, params![id, name, purpose, created, expires, content])?;
+    let insert =
+        "INSERT INTO files (id, name, purpose, created, expires, content, owner) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+    connection.execute(insert, params![id, name, purpose, created, expires, content, owner])?;
     Ok(())
 }
 

@@ -1,16 +1,20 @@
-//! Files and batches of requests, and the history of engines, kept in a SQLite database. What [`Store`] has said yes to survives the process: each change is
+//! Files and batches of requests, the history of engines and releases with their journals, kept in a SQLite database. What [`Store`] has said yes to survives the process: each change is
 //! one transaction, on the disk before the call returns.
 //!
 //! A batch is a file of requests, one on each line. Its lines are answered in any order; an answer is recorded once, whoever
 //! tries, so a batch whose process was killed goes on with the lines that have none. When all have one, or time is up, the
-//! answers become files.
+//! answers become files. Files and batches have owners; who asks for one of another's is told that there is none.
 //!
 //! Architecture invariant: this crate knows nothing of HTTP, of any API's JSON, of models or of the clock (time is passed in, in
 //! seconds since 1970). What a line or an answer says is text to it.
 
 mod batches;
 mod files;
+mod learned;
+mod owner;
 mod points;
+mod profiles;
+mod releases;
 mod schema;
 
 use std::path::Path;
@@ -20,7 +24,9 @@ use rusqlite::Connection;
 
 pub use batches::{Batch, Counts, Line, NewBatch, Outcome, Status};
 pub use files::{File, NewFile};
+pub use owner::{Owned, Who};
 pub use points::StoredPoint;
+pub use profiles::{NewProfile, Profiles, StoredProfile};
 
 /// Why the database did not do what was asked.
 #[derive(Debug, thiserror::Error)]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode};
 use crate::{Result, StoreError};
 
 /// What each version added to the one before. Their number is what is written as `user_version`.
-const VERSIONS: [&str; 2] = [TABLES, EXPIRY];
+const VERSIONS: [&str; 3] = [TABLES, EXPIRY, OWNERS];
 
 /// A batch's times are seconds since 1970. `input` may name a file that is gone: the lines are a copy.
 const TABLES: &str = "
@@ -32,10 +32,33 @@ ALTER TABLE batches ADD COLUMN output_expires INTEGER;
 CREATE INDEX files_by_expiry ON files (expires) WHERE expires IS NOT NULL;
 ";
 
+/// Whose they are; nobody's where nobody is named.
+const OWNERS: &str = "
+ALTER TABLE files ADD COLUMN owner TEXT;
+ALTER TABLE batches ADD COLUMN owner TEXT;
+";
+
 /// A table that came later, and that versions without it need not know.
 const POINTS: &str = "
 CREATE TABLE IF NOT EXISTS points (
     engine TEXT NOT NULL, time INTEGER NOT NULL, measured TEXT NOT NULL, PRIMARY KEY (time, engine)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Tables of releases, which versions without them need not know either.
+const RELEASES: &str = "
+CREATE TABLE IF NOT EXISTS releases (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, about TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS journal (
+    release TEXT NOT NULL REFERENCES releases (id) ON DELETE CASCADE, entry INTEGER NOT NULL, text TEXT NOT NULL,
+    PRIMARY KEY (release, entry)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What routes have learned, which versions without it need not know.
+const LEARNED: &str = "
+CREATE TABLE IF NOT EXISTS learned (route TEXT PRIMARY KEY, what TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS units (
+    route TEXT NOT NULL REFERENCES learned (route) ON DELETE CASCADE, unit INTEGER NOT NULL, PRIMARY KEY (route, unit)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -60,6 +83,8 @@ pub(crate) fn opened(path: &Path) -> Result<Connection> {
         let upgrade = format!("BEGIN IMMEDIATE; {added} PRAGMA user_version = {current}; COMMIT;");
         connection.execute_batch(&upgrade).map_err(in_use)?;
     }
-    connection.execute_batch(POINTS).map_err(in_use)?;
+    for tables in [POINTS, RELEASES, LEARNED] {
+        connection.execute_batch(tables).map_err(in_use)?;
+    }
     Ok(connection)
 }

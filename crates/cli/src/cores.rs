@@ -66,7 +66,7 @@ fn cores(text: &str) -> Vec<(usize, u64, u64)> {
 }
 
 /// From /proc/self/stat (proc(5)): time in the program and in the kernel. The name before them may have spaces.
-fn own(text: &str) -> Option<u64> {
+pub(crate) fn own(text: &str) -> Option<u64> {
     let mut fields = text.rsplit_once(')')?.1.split_whitespace().skip(11);
     let mut next = || fields.next()?.parse::<u64>().ok();
     Some(next()? + next()?)

@@ -5,16 +5,16 @@ use std::fs::read_to_string;
 use serve::Machine;
 
 /// Ticks of a second: what Linux tells user programs.
-const TICKS: f64 = 100.0;
+pub(crate) const TICKS: f64 = 100.0;
 
-/// Says each time what happened since the last time.
-pub(crate) fn probe() -> impl FnMut() -> Machine + Send + 'static {
+/// Says each time what happened since the last time; so many threads of this process compute.
+pub(crate) fn probe(threads: usize) -> impl FnMut() -> Machine + Send + 'static {
     let mut last = Reading::now();
     move || {
         let now = Reading::now();
         let since = now.since(&last);
         last = now;
-        since
+        Machine { threads: threads as f64, ..since }
     }
 }
 
@@ -66,6 +66,8 @@ impl Reading {
             stolen: if all > 0.0 { stolen / all } else { 0.0 },
             major_faults: (self.own.major_faults - last.own.major_faults).max(0.0) / seconds,
             available: self.available,
+            cores,
+            ..Machine::default()
         }
     }
 }
@@ -119,5 +121,6 @@ mod tests {
         let machine = Reading { all, own, available: 0.5 }.since(&last);
         assert!((machine.others - 0.1 * cores).abs() < 1e-9 && (machine.stolen - 0.1).abs() < 1e-9, "{machine:?}");
         assert!((machine.major_faults - 7.0).abs() < 1e-9 && machine.available == 0.5, "{machine:?}");
+        assert_eq!((machine.cores, probe(3)().threads), (cores, 3.0));
     }
 }

@@ -21,8 +21,9 @@ pub use page::markdown;
 pub use problem::{File, Origin, Problem, Problems};
 pub use resolve::{Resolved, Sources, resolve};
 pub use sections::{
-    Alias, Cache, Config, Demand, Engine, Eviction, Further, KvType, Limits, Log, Model, Network, Policy, Profile,
-    Security, Storage, Telemetry, Whose,
+    Alias, AssignedBy, BalanceBy, Cache, Config, Demand, Engine, Eviction, Further, HostEviction, KvType, Limits, Log,
+    Model, Network, Policy, Profile, Promotion, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy,
+    Security, Services, Storage, Telemetry, Variant, Whose,
 };
 pub use setting::{Setting, schema, settings};
 pub use show::{json, yaml};

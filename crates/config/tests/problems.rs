@@ -125,7 +125,7 @@ w.yaml:2:39: models.0.context: expected a whole number from 1 to 16777216
     check(
         "engine: 8",
         "
-w.yaml:1:9: engine: expected a block with threads, pin, max_sequences, max_batch_tokens, max_queue, max_queue_tokens, policy, max_step_ms
+w.yaml:1:9: engine: expected a block with threads, pin, max_sequences, max_batch_tokens, max_queue, max_queue_tokens, policy, max_step_ms, draft_tokens, kernels, plan, services
   1 | engine: 8
     |         ^",
     );
@@ -164,6 +164,13 @@ w.yaml:1:10: model.source: production needs a model: the built-in one is to try 
 w.yaml:3:10: cache.spill: nothing is kept while cache.prefixes is false; leave this out, or set that to true
   3 |   spill: /fast
     |          ^^^^^",
+    );
+    check(
+        "network: {hand_over: /run/w}\nstorage: {data_dir: /data}\n",
+        "
+w.yaml:1:22: network.hand_over: the database in storage.data_dir is open in one server at a time, so none can take over from another: leave one out
+  1 | network: {hand_over: /run/w}
+    |                      ^^^^^^",
     );
 }
 

@@ -86,7 +86,7 @@ impl Scheduler {
         let position = sequence.cached().max(sequence.foreseen());
         let rows = sequence.tokens().saturating_sub(position).max(1);
         let work = if sequence.decodes() { (0, 1) } else { (rows, 0) };
-        let work = Work { prefill_rows: work.0, decode_rows: work.1, context: 0 }.reading(rows, position);
+        let work = Work { prefill_rows: work.0, decode_rows: work.1, ..Work::default() }.reading(rows, position);
         Some(self.latency().predict(work)?.mul_f64(CERTAIN))
     }
 }

@@ -2,23 +2,20 @@
 
 use std::time::Duration;
 
-use crate::{Engine, Executor, ExecutorError, FinishReason, RequestId, StepReport};
+use crate::delivery::{Delivery, Drawn};
+use crate::{Engine, Executor, ExecutorError, FinishReason, RequestId, Scheduler, StepReport, Work};
 
 impl<E: Executor> Engine<E> {
-    /// Brings the sequences of the batch up to date with what was drawn, or ends them if it failed; reports the step.
+    /// Ends the sequences of the batch if it failed; reports the step between these times.
     pub(crate) fn commit(
         &mut self,
         outcome: Result<(), ExecutorError>,
-        started: Duration,
-        ended: Duration,
+        work: Work,
+        (started, ended): (Duration, Duration),
     ) -> StepReport {
-        let work = self.scheduler.work();
         match outcome {
-            Ok(()) => {
-                self.scheduler.learn(ended.saturating_sub(started));
-                self.delivery.computed(started, ended, &self.scheduler);
-                self.advance(ended);
-            }
+            Ok(()) if self.batch.tokens.is_empty() => {}
+            Ok(()) => self.faults.succeeded(),
             Err(error) => self.fail(&error),
         }
         self.latest = self.latest.max(ended);
@@ -48,17 +45,6 @@ impl<E: Executor> Engine<E> {
         report
     }
 
-    fn advance(&mut self, now: Duration) {
-        let Engine { scheduler, delivery, drawn, batch, faults, .. } = self;
-        scheduler.share(delivery);
-        let mut drawn = drawn.drain(..);
-        scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, now, living));
-        delivery.longer.drain(..).for_each(|(id, tokens)| scheduler.lengthen(id, tokens));
-        if !batch.tokens.is_empty() {
-            faults.succeeded();
-        }
-    }
-
     /// Ends requests, and tells their receivers why.
     pub(crate) fn end(&mut self, chosen: impl Fn(RequestId) -> bool, reason: &FinishReason) {
         for id in self.delivery.sequences(chosen) {
@@ -74,4 +60,16 @@ impl<E: Executor> Engine<E> {
             let _ = self.observer.call(|observer| observer.ended(&record));
         }
     }
+}
+
+/// Brings the sequences of the batch up to date with what was drawn by the time `now`, and with drafts that were right.
+pub(crate) fn advance(
+    scheduler: &mut Scheduler,
+    delivery: &mut Delivery,
+    mut drawn: impl Iterator<Item = Drawn>,
+    (logits, now): ((&[f32], usize), Duration),
+) {
+    scheduler.share(delivery);
+    scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, (logits, now), living));
+    delivery.longer.drain(..).for_each(|(id, tokens, computed)| scheduler.lengthen(id, tokens, computed));
 }

@@ -10,7 +10,7 @@ use crossbeam_channel::{Receiver, TryRecvError, unbounded};
 use crate::handle::{Command, Demand, EngineHandle, Liveness, Shared};
 use crate::pace::Pace;
 use crate::panics::catch;
-use crate::{Engine, EngineConfig, Executor, Observer};
+use crate::{Engine, Executor, Observer, Setup};
 
 /// Starts an engine's thread. `clock` gives the time since some fixed moment; `observer` hears, on the engine's thread,
 /// what happens.
@@ -19,15 +19,18 @@ use crate::{Engine, EngineConfig, Executor, Observer};
 /// If the thread cannot be started.
 pub fn spawn(
     executor: impl Executor + 'static,
-    config: EngineConfig,
+    setup: impl Into<Setup>,
     clock: impl Fn() -> Duration + Send + Sync + 'static,
     observer: impl Observer + 'static,
 ) -> std::io::Result<(EngineHandle, JoinHandle<()>)> {
     let (sender, commands) = unbounded();
+    let setup = setup.into();
+    let config = setup.config;
     let room = Demand { continuations: config.max_queue, tokens: config.max_queue_tokens };
     let shared = Arc::new(Shared::new((room, executor.limits().block_len), clock));
     let handle = EngineHandle::new(sender, Arc::clone(&shared));
-    let engine = Engine::new(executor, config, observer);
+    let mut engine = Engine::of(executor, setup, observer);
+    engine.register(&shared.instruments);
     let mut driver = Driver {
         engine,
         commands,
@@ -128,6 +131,8 @@ impl<E: Executor> Driver<E> {
             Command::View(asked) => _ = asked.send(self.engine.view(self.shared.now())),
             Command::Save(tokens, salt, asked) => _ = asked.send(self.engine.save_prefix(&tokens, salt)),
             Command::Restore(saved, asked) => _ = asked.send(self.engine.restore_prefix(&saved)),
+            Command::Memory(order, asked) => _ = asked.send(self.engine.memory(&order)),
+            Command::Withhold(blocks, until) => self.engine.withhold(blocks, until),
             Command::Wake => self.shared.waking.store(false, Ordering::SeqCst),
             Command::Drain => self.ending = true,
             Command::Stop => self.stopping = true,

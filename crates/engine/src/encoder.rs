@@ -18,6 +18,8 @@ pub enum Pooling {
     /// The last row: where a model only looks back, the one that has seen the whole text.
     #[default]
     Last,
+    /// None: all rows, one after the other.
+    Rows,
 }
 
 /// A text that is to become a vector.
@@ -27,6 +29,8 @@ pub struct EncoderText {
     pub id: u64,
     /// Its tokens, at least one.
     pub tokens: Vec<u32>,
+    /// Where its tokens of the second type begin, if the model has types and the text has two parts.
+    pub second: Option<usize>,
     /// How its rows are pooled.
     pub pooling: Pooling,
 }
@@ -35,9 +39,11 @@ pub struct EncoderText {
 pub type Encoded = (u64, Result<Vec<f32>, ExecutorError>);
 
 /// Computes vectors with an executor whose output is hidden states. Texts are begun in the order in which they came; long ones are
-/// computed in pieces. A vector does not depend on what else is computed.
+/// computed in pieces, if the model only looks back. A vector does not depend on what else is computed.
 pub struct Encoder<E> {
     executor: E,
+    /// Whether all tokens of a text have to be in one batch.
+    whole: bool,
     queue: VecDeque<EncoderText>,
     running: Vec<Running>,
     /// Blocks of the KV cache, and slots for recurrent states, that no text has.
@@ -61,11 +67,21 @@ struct Running {
 }
 
 impl<E: Executor> Encoder<E> {
-    /// Nothing to do yet.
+    /// Nothing to do yet; long texts are computed in pieces.
     pub fn new(executor: E) -> Encoder<E> {
+        Encoder::of(executor, false)
+    }
+
+    /// As [`Encoder::new`], of a model whose tokens see those after them: each text is computed in one batch.
+    pub fn whole(executor: E) -> Encoder<E> {
+        Encoder::of(executor, true)
+    }
+
+    fn of(executor: E, whole: bool) -> Encoder<E> {
         let ExecutorLimits { kv_blocks, state_slots, .. } = executor.limits();
         Encoder {
             executor,
+            whole,
             queue: VecDeque::new(),
             running: Vec::new(),
             blocks: (0..kv_blocks as u32).rev().collect(),
@@ -77,8 +93,15 @@ impl<E: Executor> Encoder<E> {
 
     /// The longest text that it can compute, in tokens.
     pub fn longest(&self) -> usize {
-        let ExecutorLimits { kv_blocks, block_len, .. } = self.executor.limits();
-        kv_blocks * block_len
+        let ExecutorLimits { kv_blocks, block_len, max_tokens, .. } = self.executor.limits();
+        if self.whole { max_tokens.min(kv_blocks * block_len) } else { kv_blocks * block_len }
+    }
+
+    /// The same for texts that are pooled so: of some, every row is an output.
+    fn longest_of(&self, pooling: Pooling) -> usize {
+        let all_rows = matches!(pooling, Pooling::Mean | Pooling::Rows);
+        let outputs = self.executor.limits().max_outputs;
+        if self.whole && all_rows { self.longest().min(outputs) } else { self.longest() }
     }
 
     /// Adds a text. What is empty or too long ends with an error at the next step.
@@ -121,10 +144,10 @@ impl<E: Executor> Encoder<E> {
     /// Begins texts while there is memory for the next one.
     fn admit(&mut self) -> Vec<Encoded> {
         let ExecutorLimits { block_len, state_slots, .. } = self.executor.limits();
-        let longest = self.longest();
         let mut refused = Vec::new();
         while let Some(next) = self.queue.front() {
             let (length, needed) = (next.tokens.len(), next.tokens.len().div_ceil(block_len));
+            let longest = self.longest_of(next.pooling);
             let fits = needed <= self.blocks.len() && (state_slots == 0 || !self.slots.is_empty());
             if (1..=longest).contains(&length) && !fits {
                 break;
@@ -150,22 +173,30 @@ impl<E: Executor> Encoder<E> {
         for (at, running) in self.running.iter_mut().enumerate() {
             let outputs = max_outputs - self.batch.outputs.len();
             let room = match running.text.pooling {
-                Pooling::Mean => (max_tokens - self.batch.tokens.len()).min(outputs),
+                Pooling::Mean | Pooling::Rows => (max_tokens - self.batch.tokens.len()).min(outputs),
                 Pooling::First | Pooling::Last if outputs == 0 => 0,
                 Pooling::First | Pooling::Last => max_tokens - self.batch.tokens.len(),
             };
-            let next = running.done..running.text.tokens.len().min(running.done + room);
+            let (done, length) = (running.done, running.text.tokens.len());
+            let next = done..if self.whole && room < length { done } else { length.min(done + room) };
             running.in_batch = !next.is_empty();
             if next.is_empty() {
                 continue;
             }
             let table = running.blocks[..next.end.div_ceil(block_len)].iter().copied();
             let rows = self.batch.push_with_state(&running.text.tokens[next.clone()], next.start, table, running.slot);
+            if let Some(second) = running.text.second {
+                self.batch.types.resize(rows.start + second.clamp(next.start, next.end) - next.start, 0);
+                self.batch.types.resize(rows.end, 1);
+            }
             for position in running.wanted(next.clone()) {
                 self.batch.outputs.push((rows.start + position - next.start) as u32);
                 self.owners.push(at);
             }
             running.done = next.end;
+        }
+        if !self.batch.types.is_empty() {
+            self.batch.types.resize(self.batch.tokens.len(), 0);
         }
     }
 
@@ -207,7 +238,7 @@ impl Running {
     fn wanted(&self, positions: Range<usize>) -> impl Iterator<Item = usize> + use<> {
         let (pooling, last) = (self.text.pooling, self.text.tokens.len() - 1);
         positions.filter(move |&position| match pooling {
-            Pooling::Mean => true,
+            Pooling::Mean | Pooling::Rows => true,
             Pooling::First => position == 0,
             Pooling::Last => position == last,
         })
@@ -215,8 +246,8 @@ impl Running {
 
     /// Takes the next row.
     fn take(&mut self, row: &[f32]) {
-        if self.pooled.is_empty() {
-            self.pooled = row.to_vec();
+        if self.pooled.is_empty() || self.text.pooling == Pooling::Rows {
+            self.pooled.extend_from_slice(row);
         } else {
             self.pooled.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }

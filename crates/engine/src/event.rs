@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::TooLate;
+use crate::{Drafts, TooLate};
 
 /// A token that was chosen, or one of a prompt that was scored.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,6 +58,8 @@ pub enum FinishReason {
     Aborted,
     /// It could not be computed, or no token could be chosen; the text says why.
     Failed(Arc<str>),
+    /// Something that the engine needs is elsewhere and could not be asked; the text says what, and why.
+    Unavailable(Arc<str>),
 }
 
 /// What a receiver wants.
@@ -83,6 +85,9 @@ pub trait TokenSink: Send {
 
     /// Its prompt is computed, and so many of its tokens were found in the cache; comes before the first token.
     fn started(&mut self, _cached_tokens: usize) {}
+
+    /// Drafted tokens were computed for its continuation, or accepted; comes before the tokens of that step.
+    fn drafted(&mut self, _drafts: Drafts) {}
 
     /// Delivers an event. `Prompt` and `Finished` must always be accepted, full or not (keep a place for each).
     fn send(&mut self, event: TokenEvent);

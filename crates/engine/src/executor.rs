@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use graph::{Backend, BackendError, Batch, Limits, MemoryPart};
 
-use crate::Tier;
+use crate::{Instruments, Tier};
 
 /// What an executor can take; the scheduler stays within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,10 @@ pub enum ExecutorError {
     /// Nothing can be computed any more: the engine ends.
     #[error("{0}")]
     Broken(String),
+    /// What computes is elsewhere and was lost, and with it all that it had kept of sequences: those of the batch end, others are
+    /// computed again. It may be there again for the next batch, so this is never a reason to give up.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// Computes batches. A panic counts as a failed batch.
@@ -58,6 +62,12 @@ pub trait Executor: Send {
         Arc::new(Alone)
     }
 
+    /// Whether somebody else computes on its threads too, now or a moment ago. Prompts are then cut as if they were beside
+    /// sequences that decode.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Names the model and the form in which blocks and states are saved: only equal ones can load each other's.
     fn fingerprint(&self) -> [u8; 32] {
         [0; 32]
@@ -67,6 +77,9 @@ pub trait Executor: Send {
     fn tier(&mut self) -> Option<Box<dyn Tier>> {
         None
     }
+
+    /// Makes counters and histograms of its own; called once, when the engine starts.
+    fn register(&mut self, _instruments: &Instruments) {}
 
     /// Adds what a block or a slot holds to `bytes`; says whether it can.
     fn save(&mut self, _part: MemoryPart, _bytes: &mut Vec<u8>) -> bool {
@@ -91,6 +104,38 @@ impl<E: Executor + ?Sized> Executor for Box<E> {
     fn forget(&mut self, blocks: &[u32]) {
         (**self).forget(blocks);
     }
+
+    fn forget_states(&mut self, slots: &[u32]) {
+        (**self).forget_states(slots);
+    }
+
+    fn spread(&self) -> Arc<dyn Spread> {
+        (**self).spread()
+    }
+
+    fn is_shared(&self) -> bool {
+        (**self).is_shared()
+    }
+
+    fn register(&mut self, instruments: &Instruments) {
+        (**self).register(instruments);
+    }
+
+    fn fingerprint(&self) -> [u8; 32] {
+        (**self).fingerprint()
+    }
+
+    fn tier(&mut self) -> Option<Box<dyn Tier>> {
+        (**self).tier()
+    }
+
+    fn save(&mut self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        (**self).save(part, bytes)
+    }
+
+    fn load(&mut self, part: MemoryPart, bytes: &[u8]) -> bool {
+        (**self).load(part, bytes)
+    }
 }
 
 /// Threads that share work.
@@ -101,12 +146,17 @@ pub trait Spread: Send + Sync {
 }
 
 /// Nobody helps.
-struct Alone;
+pub(crate) struct Alone;
 
 impl Spread for Alone {
     fn each(&self, _: usize, _: &(dyn Fn(usize) + Sync)) -> bool {
         false
     }
+}
+
+/// The threads of a backend, for an executor that computes elsewhere.
+pub fn spread_of<B: Backend + Send + Sync + 'static>(backend: B) -> Arc<dyn Spread> {
+    Arc::new(Threads(backend))
 }
 
 /// The threads of a backend.
@@ -171,6 +221,10 @@ where
 
     fn spread(&self) -> Arc<dyn Spread> {
         Arc::new(Threads(self.backend.clone()))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.backend.is_shared()
     }
 
     fn fingerprint(&self) -> [u8; 32] {

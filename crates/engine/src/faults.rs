@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use graph::Batch;
 
+use crate::interposed::Interpositions;
 use crate::panics::catch;
 use crate::{Engine, Executor, ExecutorError, FinishReason};
 
@@ -16,6 +17,7 @@ pub const FAILURES_IN_A_ROW: usize = 5;
 pub(crate) struct Faults {
     in_a_row: usize,
     failure: Option<Arc<str>>,
+    pub(crate) interposed: Interpositions,
 }
 
 impl Faults {
@@ -31,10 +33,12 @@ impl Faults {
 
     /// A batch failed; says why the engine gives up, if it does.
     fn failed(&mut self, error: &ExecutorError) -> Option<String> {
-        self.in_a_row += 1;
+        let by_itself = !self.interposed.take_failed() && !matches!(error, ExecutorError::Lost(_));
+        self.in_a_row += usize::from(by_itself);
         match error {
             ExecutorError::Broken(why) => Some(format!("the executor is broken: {why}")),
-            ExecutorError::Batch(why) => (self.in_a_row >= FAILURES_IN_A_ROW)
+            ExecutorError::Batch(_) | ExecutorError::Lost(_) if !by_itself => None,
+            ExecutorError::Batch(why) | ExecutorError::Lost(why) => (self.in_a_row >= FAILURES_IN_A_ROW)
                 .then(|| format!("the executor failed {} times in a row, the last time because: {why}", self.in_a_row)),
         }
     }
@@ -44,14 +48,29 @@ impl<E: Executor> Engine<E> {
     /// Ends the sequences of a batch that was not computed, and everything else if there is no hope for it.
     pub(crate) fn fail(&mut self, error: &ExecutorError) {
         self.totals.failed_batches += 1;
-        let reason = FinishReason::Failed(error.to_string().into());
+        let reason = match error {
+            ExecutorError::Lost(why) => FinishReason::Unavailable(why.as_str().into()),
+            ExecutorError::Batch(_) | ExecutorError::Broken(_) => FinishReason::Failed(error.to_string().into()),
+        };
         let before = self.scheduler.preempted().len();
         for id in self.scheduler.abandon() {
             self.delivery.finish(id, &reason);
         }
+        if let ExecutorError::Lost(_) = error {
+            self.scheduler.lose();
+        }
         self.delivery.preempted(&self.scheduler.preempted()[before..]);
         if let Some(why) = self.faults.failed(error) {
             self.give_up(why.into());
+        }
+    }
+
+    /// Ends everything there is if who decides about it, or keeps its memory, could not be asked; what is submitted later is tried
+    /// again.
+    pub(crate) fn end_if_undecided(&mut self) {
+        if let Some(why) = self.scheduler.trouble() {
+            self.scheduler.drop_step();
+            self.end(|_| true, &FinishReason::Unavailable(why.into()));
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::memory::MemoryAnswer;
 use crate::pace::Pace;
-use crate::{EngineStats, EngineView, Request, RequestId, RestoreError, SavedPrefix};
+use crate::{EngineStats, EngineView, Instruments, MemoryOrder, Request, RequestId, RestoreError, SavedPrefix};
 
 /// Everything that can wake an engine.
 pub(crate) enum Command {
@@ -21,6 +22,10 @@ pub(crate) enum Command {
     Save(Vec<u32>, Option<Arc<str>>, Sender<Option<SavedPrefix>>),
     /// Put a prefix back into the cache.
     Restore(Box<SavedPrefix>, Sender<Result<usize, RestoreError>>),
+    /// Look at the memory, or change it.
+    Memory(MemoryOrder, Sender<MemoryAnswer>),
+    /// Take so many blocks of the cache away until this time.
+    Withhold(usize, Duration),
     /// A receiver that was full has room again.
     Wake,
     /// Take no more requests; end when the last one has.
@@ -130,6 +135,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// A wake is under way: more of them would say nothing new.
     pub(crate) waking: AtomicBool,
+    /// What the engine's parts count of their own.
+    pub(crate) instruments: Instruments,
 }
 
 /// What changes. The queue is counted here, not by the channel's bound, so that a full queue never loses an abort.
@@ -241,6 +248,25 @@ impl EngineHandle {
         receiver
     }
 
+    /// Gives the engine's memory an order, and says what it looks like then: after the step that is computed now, or never if the
+    /// engine has ended.
+    pub fn memory(&self, order: MemoryOrder) -> Receiver<MemoryAnswer> {
+        let (sender, receiver) = bounded(1);
+        self.send(Command::Memory(order, sender));
+        receiver
+    }
+
+    /// What the policy, the executor and the tier count of their own.
+    pub fn instruments(&self) -> &Instruments {
+        &self.shared.instruments
+    }
+
+    /// Takes blocks of the KV cache away until the time `until` by the engine's clock, so that others can see what comes of it:
+    /// see [`crate::Engine::withhold`]. An engine that has nothing to do gives them back when it is next spoken to.
+    pub fn withhold(&self, blocks: usize, until: Duration) {
+        self.send(Command::Withhold(blocks, until));
+    }
+
     /// What the engine can do for clients now.
     pub fn liveness(&self) -> Liveness {
         self.shared.lock().liveness.clone()
@@ -295,7 +321,7 @@ impl Shared {
         let (sent, queued) = (Demand::default(), Demand::default());
         let state = State { liveness: Liveness::Running, sent, queued, stats, pace };
         let (clock, state, waking) = (Box::new(clock), Mutex::new(state), AtomicBool::new(false));
-        Shared { room, block_len, clock, state, waking }
+        Shared { room, block_len, clock, state, waking, instruments: Instruments::default() }
     }
 
     pub(crate) fn now(&self) -> Duration {

@@ -98,7 +98,12 @@ mod tests {
     }
 
     fn work(step: usize) -> Work {
-        Work { prefill_rows: step * 37 % 200, decode_rows: step * 11 % 16, context: step * 7919 % 60_000 }
+        Work {
+            prefill_rows: step * 37 % 200,
+            decode_rows: step * 11 % 16,
+            context: step * 7919 % 60_000,
+            ..Work::default()
+        }
     }
 
     #[test]
@@ -120,7 +125,7 @@ mod tests {
     #[test]
     fn rows_are_cut_to_what_the_goal_leaves() {
         let mut model = LatencyModel::default();
-        let beside = Work { prefill_rows: 0, decode_rows: 10, context: 10_000 };
+        let beside = Work { decode_rows: 10, context: 10_000, ..Work::default() };
         assert_eq!(model.rows_within(Duration::from_millis(20), beside, 0, 512), None);
         (1..200).for_each(|step| model.learn(work(step), time(work(step))));
         // 5 + 5 + 1 ms are taken; a row takes 0.1 ms, and 0.1 µs for each position before it.

@@ -13,20 +13,26 @@ mod executor;
 mod faults;
 mod forecast;
 mod handle;
+mod instruments;
+mod interposed;
 mod kv;
 mod latency;
 mod mask;
+mod memory;
 mod observer;
 mod pace;
 mod panics;
 mod phase;
 mod policy;
 mod refusals;
+mod remote;
+mod repetition;
 mod report;
 mod request;
 mod sampler;
 mod scheduler;
 mod session;
+mod setup;
 mod spare;
 mod state;
 mod tier;
@@ -38,33 +44,43 @@ use std::time::Duration;
 use graph::Batch;
 
 pub use admission::TooLate;
+use commit::advance;
 use delivery::{Delivery, Drawn};
 pub use driver::spawn;
 pub use encoder::{Encoded, Encoder, EncoderText, Pooling};
 pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};
-pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits, Spread};
+pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits, Spread, spread_of};
 pub use faults::FAILURES_IN_A_ROW;
 use faults::{Faults, execute};
 pub use forecast::{Accuracy, Expected, Forecast, Prediction};
 pub use handle::{EngineHandle, Liveness, SubmitError};
-pub use kv::{BlockAllocator, BlockId, Eviction, Found, KvCache, TierKey};
+pub use instruments::{Count, Gauge, Histogram, Instruments, Reading, Value as ReadingValue};
+pub use interposed::Interposed;
+pub use kv::{
+    BlockAllocator, BlockId, BlockManager, Eviction, Found, KvCache, LocalBlocks, Managing, Rule, StateManager,
+    TierKey, Usage,
+};
 pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
-pub use observer::{Observer, RequestRecord, RequestTimes, TokenCounts};
+pub use memory::{CacheMemory, MemoryError, MemoryOrder, MemoryReport, NoKey, PrefixMemory, SequenceMemory};
+pub use observer::{Drafts, Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
 pub use phase::{Phase, PhaseKind};
 pub use policy::{Ageing, EarliestDeadline, FairShare, FirstCome, Load, Policy, PolicyName, ShortestPrefill};
+pub use remote::{Answer, Courier, ExecutorHost, LastSpan, Malformed, RemoteExecutor};
+pub use repetition::Repetition;
 pub use report::{EngineStats, StateCounts, StepReport, TierCounts, Work};
 pub use request::{
     Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules, Words, Xtc,
 };
 pub use sampler::{Breakers, Draw, Dry, SampleError, Sampler};
-pub use scheduler::{Arrival, Contents, Scheduler, SchedulerLimits, Sequence, SequenceId};
+pub use scheduler::{Arrival, Contents, Draft, Progress, Scheduler, SchedulerLimits, Sequence, SequenceId};
 pub use session::{RestoreError, SavedPrefix};
+pub use setup::{MakeMemory, Setup};
 use spare::Spare;
 pub use state::{StateSlot, StateSlots};
 use tier::Second;
-pub use tier::Tier;
+pub use tier::{Evicted, Level, LevelCounts, LevelOrder, LevelRule, Promotion, Tier};
 pub use view::{EngineView, SequenceView};
 
 /// The settings of an engine that the executor does not fix.
@@ -93,6 +109,8 @@ pub struct EngineConfig {
     pub prefix_states: Option<usize>,
     /// Who runs first.
     pub policy: PolicyName,
+    /// Tokens of a sequence that are drafted from its own text at most, and computed besides where that is expected to pay; 0 drafts none.
+    pub max_draft: usize,
     /// How long a step may take in which somebody decodes: prompts get the rows that fit, by what the engine has learnt of
     /// its steps. `None` leaves it to the policy.
     pub max_step: Option<Duration>,
@@ -111,6 +129,7 @@ impl Default for EngineConfig {
             prefix_tokens: None,
             prefix_states: None,
             policy: PolicyName::default(),
+            max_draft: 8,
             max_step: None,
         }
     }
@@ -136,21 +155,27 @@ pub struct Engine<E> {
 impl<E: Executor> Engine<E> {
     /// An idle engine. Settings beyond what the executor can take are cut to it.
     pub fn new(executor: E, config: EngineConfig, observer: impl Observer + 'static) -> Engine<E> {
-        Engine::with_policy(executor, config, observer, config.policy.policy())
+        Engine::of(executor, config.into(), observer)
     }
 
     /// An idle engine that serves requests in the order of `policy`, whatever the settings name.
     pub fn with_policy(
-        mut executor: E,
+        executor: E,
         config: EngineConfig,
         observer: impl Observer + 'static,
         policy: Box<dyn Policy>,
     ) -> Engine<E> {
+        Engine::of(executor, Setup { policy: Some(policy), ..config.into() }, observer)
+    }
+
+    /// An idle engine of these parts.
+    pub fn of(mut executor: E, setup: Setup, observer: impl Observer + 'static) -> Engine<E> {
+        let config = setup.config;
         let (tier, spread) = (executor.tier(), executor.spread());
         let engine = Engine {
-            scheduler: Scheduler::new(&config, executor.limits(), policy),
+            scheduler: setup.scheduler(executor.limits()),
             executor,
-            delivery: Delivery::new(config.seed, spread),
+            delivery: Delivery::new((config.seed, config.max_draft), spread),
             observer: Guarded::new(Box::new(observer)),
             batch: Batch::default(),
             drawn: Vec::new(),
@@ -174,10 +199,19 @@ impl<E: Executor> Engine<E> {
         let started = clock();
         self.fetch(clock);
         self.schedule(started);
-        let Engine { executor, scheduler, delivery, batch, drawn, .. } = self;
-        let logits = execute(executor, batch);
-        let outcome = logits.map(|logits| delivery.sample(scheduler, logits, drawn));
-        self.commit(outcome, started, clock())
+        let Engine { executor, scheduler, delivery, batch, drawn, faults, .. } = self;
+        let work = scheduler.work();
+        let logits = faults.interposed.call(scheduler, delivery).and_then(|()| execute(executor, batch));
+        let outcome = logits.map(|logits| {
+            delivery.sample(scheduler, logits, drawn);
+            let ended = clock();
+            scheduler.learn(ended.saturating_sub(started));
+            delivery.computed(started, ended, scheduler);
+            advance(scheduler, delivery, drawn.drain(..), (logits, ended));
+            ended
+        });
+        let ended = outcome.as_ref().map_or_else(|_| clock(), |ended| *ended);
+        self.commit(outcome.map(|_| ()), work, (started, ended))
     }
 
     /// Queues a request that came at the time `arrived`. What can never run (a prompt that leaves no room in the context
@@ -190,7 +224,8 @@ impl<E: Executor> Engine<E> {
     pub fn submit_all(&mut self, requests: Vec<Request>, arrived: Duration) {
         let late = requests.iter().find_map(|request| self.lateness(request, arrived));
         let late = late.map(|late| FinishReason::TooLate(Box::new(late)));
-        for request in requests {
+        for mut request in requests {
+            let interposed = request.interposed.take().map(|interposed| (request.id, interposed));
             let end = self.immediate_end(&request).or_else(|| late.clone());
             let (sequences, mut first) = (self.delivery.open(request, arrived, &self.scheduler), true);
             for (id, arrival) in sequences {
@@ -199,6 +234,7 @@ impl<E: Executor> Engine<E> {
                     None => self.enqueue(id, arrival, std::mem::take(&mut first)),
                 }
             }
+            interposed.into_iter().for_each(|(id, interposed)| self.faults.interposed.add(id, interposed));
         }
         self.tell();
     }
@@ -248,9 +284,22 @@ impl<E: Executor> Engine<E> {
         }
     }
 
+    /// Lets the policy, the executor and the tier make counters and histograms of their own.
+    pub fn register(&mut self, instruments: &Instruments) {
+        self.executor.register(instruments);
+        self.scheduler.register(instruments);
+        self.second.iter_mut().for_each(|second| second.register(instruments));
+    }
+
     /// Who runs and who waits at the time `now`.
     pub fn view(&self, now: Duration) -> EngineView {
         EngineView::of(&self.scheduler, &self.delivery, self.forecast.accuracy(), now)
+    }
+
+    /// Takes blocks of the KV cache away until the time `until`: as many as there are of these that nobody holds, and more as
+    /// they are let go. It takes the place of what was taken before; none gives all back.
+    pub fn withhold(&mut self, blocks: usize, until: Duration) {
+        self.scheduler.withhold(blocks, until);
     }
 
     /// What computes the batches.
@@ -277,7 +326,9 @@ impl<E: Executor> Engine<E> {
     fn schedule(&mut self, now: Duration) {
         self.expire(now);
         self.delivery.poll(now, &mut self.scheduler);
+        self.scheduler.share_threads(self.executor.is_shared());
         self.scheduler.schedule(now, &self.delivery);
+        self.end_if_undecided();
         self.let_go_of_fetched();
         self.spill();
         self.delivery.fill(now, &self.scheduler, &mut self.batch);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{FinishReason, Phase, Prediction, Priority, RequestId, StepReport};
+use crate::{FinishReason, Phase, Prediction, Priority, Repetition, RequestId, StepReport};
 
 /// Hears what an engine does, on the engine's thread: it must not block. One that panics is dropped, and the engine goes
 /// on unobserved.
@@ -39,6 +39,8 @@ pub struct RequestRecord {
     pub predicted: Option<Prediction>,
     /// Tokens read and written.
     pub tokens: TokenCounts,
+    /// How much the continuation repeated itself that did so most.
+    pub repetition: Repetition,
     /// How often one of its sequences lost its blocks to others and was computed again.
     pub preemptions: usize,
     /// What it went through from its start on, in the order in which it began.
@@ -67,7 +69,7 @@ fn gravity(reason: &FinishReason) -> u8 {
         FinishReason::Cancelled => 3,
         FinishReason::Deadline | FinishReason::TooLate(_) => 4,
         FinishReason::Aborted => 5,
-        FinishReason::Failed(_) => 6,
+        FinishReason::Failed(_) | FinishReason::Unavailable(_) => 6,
     }
 }
 
@@ -93,4 +95,15 @@ pub struct TokenCounts {
     pub cached: usize,
     /// Tokens generated, of all continuations together, stop tokens included.
     pub generated: usize,
+    /// Tokens that were drafted.
+    pub drafts: Drafts,
+}
+
+/// Tokens that were drafted and computed before they were chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Drafts {
+    /// All of them.
+    pub computed: usize,
+    /// Those that were then chosen.
+    pub accepted: usize,
 }

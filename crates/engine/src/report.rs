@@ -43,8 +43,10 @@ impl StepReport {
 pub struct Work {
     /// Rows of prompts (or of preempted sequences).
     pub prefill_rows: usize,
-    /// Rows of running sequences, a token each.
+    /// Rows of running sequences: a token each, and those drafted after it.
     pub decode_rows: usize,
+    /// Of these, rows of drafted tokens.
+    pub draft_rows: usize,
     /// Positions that attention reads, over all rows.
     pub context: usize,
 }

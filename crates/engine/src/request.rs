@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::{Dry, TokenMask, TokenSet, TokenSink};
+use crate::{Dry, Interposed, TokenMask, TokenSet, TokenSink};
 
 /// Names a request; given by the caller, unique while the request lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,13 +49,17 @@ pub struct Request {
     /// Report the log-probability of each token of the prompt but the first, and of this many most likely ones in its place
     /// ([`crate::TokenEvent::Prompt`]). Such a prompt is computed whole: what the cache holds of it has no logits.
     pub prompt_logprobs: Option<usize>,
+    /// What the answer is likely to be: drafts are taken from it too. May be empty.
+    pub expected: Arc<[u32]>,
+    /// What is called before each batch with rows of it.
+    pub interposed: Option<Interposed>,
     /// The n continuations, at least one. Continuation i samples with seed + i.
     pub continuations: Vec<Continuation>,
 }
 
 impl Request {
     /// A request with the default settings: sampled from the model's own distribution, of normal priority, without
-    /// deadline, tenant or salt, the prompt not scored. It generates nothing until [`StopRules::max_tokens`] is set.
+    /// deadline, tenant or salt, the prompt not scored, no answer expected, nothing interposed. It generates nothing until [`StopRules::max_tokens`] is set.
     pub fn new(id: RequestId, prompt: Prompt, continuations: Vec<Continuation>) -> Request {
         Request {
             id,
@@ -67,6 +71,8 @@ impl Request {
             tenant: None,
             cache_salt: None,
             prompt_logprobs: None,
+            expected: Arc::default(),
+            interposed: None,
             continuations,
         }
     }

@@ -6,7 +6,7 @@ use graph::MemoryPart;
 
 use crate::panics::Guarded;
 use crate::scheduler::Wanted;
-use crate::{BlockId, Engine, Executor, SequenceId, TierKey, Work};
+use crate::{BlockId, Engine, Executor, Instruments, SequenceId, TierKey, Work};
 
 /// Keeps what the KV cache evicts. It may forget anything at any time, but never gives other bytes than it was given. One that
 /// panics is dropped.
@@ -19,13 +19,137 @@ pub trait Tier: Send {
 
     /// Replaces `bytes` by what is under a name; says whether there is anything, undamaged.
     fn get(&mut self, key: &TierKey, bytes: &mut Vec<u8>) -> bool;
+
+    /// What it consists of, the fastest first; a tier that says nothing is not told of.
+    fn levels(&self) -> Vec<Level> {
+        Vec::new()
+    }
+
+    /// Does something to the level of this name; gives how many entries that concerned, `None` if it has no such level or cannot.
+    fn order(&mut self, _level: &str, _order: &LevelOrder) -> Option<usize> {
+        None
+    }
+
+    /// Makes counters and histograms of its own; called once, when the engine starts.
+    fn register(&mut self, _instruments: &Instruments) {}
+}
+
+/// A level of memory below the KV cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Level {
+    /// Its name, such as `host` or `file`.
+    pub name: String,
+    /// Bytes that it holds.
+    pub used: u64,
+    /// Bytes that it may hold.
+    pub limit: u64,
+    /// Blocks and states that it holds.
+    pub entries: usize,
+    /// By which rule it forgets.
+    pub rule: &'static str,
+    /// When what is found moves up from it, if it can.
+    pub promotion: Option<Promotion>,
+    /// What happened so far.
+    pub counts: LevelCounts,
+}
+
+/// What happened in a level so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LevelCounts {
+    /// Entries that came.
+    pub put: u64,
+    /// Entries that were found.
+    pub hits: u64,
+    /// Entries that had to go for others.
+    pub evicted: u64,
+    /// Entries that moved up to a faster level.
+    pub promoted: u64,
+}
+
+/// What a level is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LevelOrder {
+    /// Let so many entries go, by its rule: into the level below, if there is one.
+    Evict(usize),
+    /// Let all entries go, likewise.
+    Flush,
+    /// Hold so many bytes at most.
+    Resize(u64),
+    /// Forget by this rule.
+    Rule(LevelRule),
+    /// Let what is found move up so.
+    Promote(Promotion),
+}
+
+/// Which entry of a level goes first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LevelRule {
+    /// The one that was used least recently.
+    #[default]
+    Lru,
+    /// The one that was found least often, then the one that was used least recently.
+    Lfu,
+    /// The one that came first.
+    Fifo,
+}
+
+impl LevelRule {
+    /// All rules.
+    pub const ALL: [LevelRule; 3] = [LevelRule::Lru, LevelRule::Lfu, LevelRule::Fifo];
+
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            LevelRule::Lru => "lru",
+            LevelRule::Lfu => "lfu",
+            LevelRule::Fifo => "fifo",
+        }
+    }
+
+    /// The rule of this name.
+    pub fn named(name: &str) -> Option<LevelRule> {
+        LevelRule::ALL.into_iter().find(|rule| rule.name() == name)
+    }
+}
+
+/// When what is found in a level is kept in the faster one above it too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Promotion {
+    /// Whenever it is found.
+    #[default]
+    Always,
+    /// When it is found for the second time.
+    Second,
+    /// Never.
+    Never,
+}
+
+impl Promotion {
+    /// All of them.
+    pub const ALL: [Promotion; 3] = [Promotion::Always, Promotion::Second, Promotion::Never];
+
+    /// Its name in settings.
+    pub fn name(self) -> &'static str {
+        match self {
+            Promotion::Always => "always",
+            Promotion::Second => "second",
+            Promotion::Never => "never",
+        }
+    }
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Promotion> {
+        Promotion::ALL.into_iter().find(|promotion| promotion.name() == name)
+    }
 }
 
 /// A block or state that was evicted from the cache, whose memory has not been used otherwise yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Evicted {
-    pub(crate) key: TierKey,
-    pub(crate) part: MemoryPart,
+pub struct Evicted {
+    /// Its name elsewhere.
+    pub key: TierKey,
+    /// Where it still is.
+    pub part: MemoryPart,
 }
 
 /// The tier and what is known of it.
@@ -63,6 +187,20 @@ impl Second {
             return blocks;
         }
         (usable + 1..=blocks).rev().find(|blocks| self.has(&keys[blocks - 1].state())).unwrap_or(*usable)
+    }
+
+    /// What it consists of.
+    pub(crate) fn levels(&mut self) -> Vec<Level> {
+        self.tier.call(|tier| tier.levels()).unwrap_or_default()
+    }
+
+    pub(crate) fn order(&mut self, level: &str, order: &LevelOrder) -> Option<usize> {
+        self.tier.call(|tier| tier.order(level, order)).ok().flatten()
+    }
+
+    pub(crate) fn register(&mut self, instruments: &Instruments) {
+        // One that panics is gone, and has no instruments.
+        let _ = self.tier.call(|tier| tier.register(instruments));
     }
 
     fn read(&mut self, key: &TierKey) -> bool {

@@ -55,7 +55,7 @@ impl EngineView {
     pub(crate) fn of(scheduler: &Scheduler, delivery: &Delivery, accuracy: Accuracy, now: Duration) -> EngineView {
         let decode_rows = scheduler.running().iter().filter(|s| s.decodes()).count();
         let context = scheduler.running().iter().map(Sequence::cached).sum();
-        let beside = Work { prefill_rows: 0, decode_rows, context };
+        let beside = Work { decode_rows, context, ..Work::default() };
         let view = |sequence: &Sequence| SequenceView {
             request: sequence.arrival().request,
             priority: sequence.arrival().priority,

@@ -80,6 +80,11 @@ pub trait Backend {
         false
     }
 
+    /// Whether somebody else computes on this device too, now or a moment ago: short steps then let others go on.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Adds what a part of the memories holds, over all layers, to `bytes`, in an order of the device's own; says whether it
     /// can. A program of the same graph and limits takes them back.
     fn save(&self, _program: &Self::Program, _part: MemoryPart, _bytes: &mut Vec<u8>) -> bool {

@@ -22,6 +22,8 @@ pub struct Span {
 pub struct Batch {
     /// Token ids, a row each.
     pub tokens: Vec<u32>,
+    /// The type of each row's token, for models that have types; empty if all are 0.
+    pub types: Vec<u32>,
     /// The runs of rows, in row order, covering every row once.
     pub spans: Vec<Span>,
     /// Block tables of all spans, one after the other.
@@ -38,6 +40,7 @@ impl Batch {
     /// Empties the batch, keeping its memory.
     pub fn clear(&mut self) {
         self.tokens.clear();
+        self.types.clear();
         self.spans.clear();
         self.blocks.clear();
         self.outputs.clear();
@@ -70,11 +73,11 @@ impl Batch {
     /// Checks that a program of `graph` with `limits` can run it; every backend calls this first, and may rely on it.
     ///
     /// # Errors
-    /// [`BackendError::Batch`] if it is over a limit, a token, block or slot does not exist, the spans do not cover the rows in
+    /// [`BackendError::Batch`] if it is over a limit, a token, type, position, block or slot does not exist, the spans do not cover the rows in
     /// order, a block table is too short for its span's positions, a span of a graph with recurrent layers has no slot, two
     /// spans have the same, or the outputs are not ascending rows.
     pub fn check(&self, limits: &Limits, graph: &Graph) -> Result<(), BackendError> {
-        let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits));
+        let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits, graph.positions()));
         let checked = checked.and_then(|()| self.check_blocks(limits)).and_then(|()| self.check_states(limits, graph));
         checked.map_err(BackendError::Batch)
     }
@@ -86,12 +89,30 @@ impl Batch {
         let vocab = graph.tokens();
         let unknown = self.tokens.iter().find(|&&token| token as usize >= vocab);
         require(unknown.is_none(), || format!("token {} of a vocabulary of {vocab}", unknown.unwrap_or(&0)))?;
+        self.check_types(graph.types())?;
         require(self.outputs.is_sorted_by(|a, b| a < b), || "outputs are not ascending".into())?;
         let last = self.outputs.last();
         require(last.is_none_or(|&row| (row as usize) < rows), || format!("output past the last of {rows} rows"))
     }
 
-    fn check_spans(&self, limits: &Limits) -> Result<(), String> {
+    fn check_types(&self, types: usize) -> Result<(), String> {
+        let (rows, given) = (self.tokens.len(), self.types.len());
+        require(given == 0 || given == rows, || format!("{given} token types for {rows} rows"))?;
+        let unknown = self.types.iter().find(|&&kind| kind as usize >= types);
+        require(unknown.is_none(), || format!("token type {} of {types}", unknown.unwrap_or(&0)))
+    }
+
+    /// The type of a row's token.
+    pub fn kind(&self, row: usize) -> u32 {
+        self.types.get(row).copied().unwrap_or(0)
+    }
+
+    /// The position of each row in its sequence, in row order.
+    pub fn positions(&self) -> impl Iterator<Item = usize> {
+        self.spans.iter().flat_map(|span| (0..span.rows.len()).map(|i| span.position + i))
+    }
+
+    fn check_spans(&self, limits: &Limits, positions: usize) -> Result<(), String> {
         let mut next = 0;
         for Span { rows, position, table, .. } in &self.spans {
             require(rows.start == next && rows.end > rows.start, || {
@@ -105,6 +126,9 @@ impl Batch {
             let held = table.len().min(limits.kv_blocks).saturating_mul(limits.block_len);
             require(position.checked_add(rows.len()).is_some_and(|end| end <= held), || {
                 format!("{} rows at position {position} do not fit the {held} positions of their blocks", rows.len())
+            })?;
+            require(position + rows.len() <= positions, || {
+                format!("{} rows at position {position}, the model has {positions} positions", rows.len())
             })?;
         }
         require(next == self.tokens.len(), || format!("spans cover {next} of {} rows", self.tokens.len()))

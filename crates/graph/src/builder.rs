@@ -95,12 +95,15 @@ impl GraphBuilder {
     }
 
     /// Appends attention from its parts, which together are what [`Op::Attention`] is: [`Op::Scores`], [`Op::SoftCap`] if
-    /// there is one, [`Op::Softmax`] and [`Op::Weigh`].
+    /// there is one, [`Op::Softmax`] and [`Op::Weigh`]. These look back only: attention that is not causal is one operator.
     ///
     /// # Errors
     /// As [`GraphBuilder::push`].
     pub fn attention(&mut self, attention: Attention, q: ValueId) -> Result<ValueId, GraphError> {
-        let Attention { layer, heads, scale, window, softcap, sinks } = attention;
+        if !attention.causal {
+            return self.push(Op::Attention(attention), &[q]);
+        }
+        let Attention { layer, heads, scale, window, softcap, sinks, .. } = attention;
         let mut scores = self.push(Op::Scores { layer, heads, scale }, &[q])?;
         if let Some(cap) = softcap {
             scores = self.push(Op::SoftCap { cap }, &[scores])?;

@@ -127,6 +127,9 @@ fn attention_parameters(attention: &Attention, f: &mut Formatter<'_>) -> Result 
     if let Some(window) = attention.window {
         write!(f, ", window {window}")?;
     }
+    if !attention.causal {
+        f.write_str(", both ways")?;
+    }
     if let Some(cap) = attention.softcap {
         write!(f, ", softcap {cap}")?;
     }

@@ -2,7 +2,7 @@
 
 use tensor::{DType, Shape};
 
-use crate::{KvShape, Memory, Op};
+use crate::{BackendError, KvShape, Memory, Op};
 
 /// Names a value of a graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +104,16 @@ impl WeightInfo {
         self.dtype.layout().block_len > 1
     }
 
+    /// Whether `bytes` are as many as it takes as stored.
+    ///
+    /// # Errors
+    /// [`BackendError::WeightLength`] if not.
+    pub fn check(&self, bytes: &[u8]) -> Result<(), BackendError> {
+        let (given, wanted) = (bytes.len(), self.bytes().unwrap_or(usize::MAX));
+        let wrong = || BackendError::WeightLength { name: self.name.clone(), given, wanted };
+        if given == wanted { Ok(()) } else { Err(wrong()) }
+    }
+
     /// Bytes it takes as stored; `None` if it is empty, its rows are not whole blocks of its type or the size overflows.
     /// Never `None` for a weight of a finished [`Graph`].
     pub fn bytes(&self) -> Option<usize> {
@@ -203,8 +213,30 @@ impl Graph {
 
     /// Every token is below this: the rows of the smallest table that it looks up.
     pub fn tokens(&self) -> usize {
-        let rows =
-            |node: &Node| if let Op::Embed { table } = node.op { Some(self.weight(table).shape.rows) } else { None };
+        self.least(|op| if let Op::Embed { table } = op { Some(*table) } else { None })
+    }
+
+    /// Every position is below this: the rows of the smallest table of positions.
+    pub fn positions(&self) -> usize {
+        self.least(|op| if let Op::EmbedPositions { table } = op { Some(*table) } else { None })
+    }
+
+    /// Every token's type is below this; 1 if the graph has no types.
+    pub fn types(&self) -> usize {
+        match self.least(|op| if let Op::EmbedTypes { table } = op { Some(*table) } else { None }) {
+            usize::MAX => 1,
+            types => types,
+        }
+    }
+
+    /// Whether every row sees only what is before it in its sequence: then a sequence may be computed in pieces.
+    pub fn causal(&self) -> bool {
+        !self.nodes.iter().any(|node| matches!(&node.op, Op::Attention(attention) if !attention.causal))
+    }
+
+    /// The rows of the smallest table that nodes look up; [`usize::MAX`] if there is none.
+    fn least(&self, table: impl Fn(&Op) -> Option<WeightId>) -> usize {
+        let rows = |node: &Node| table(&node.op).map(|id| self.weight(id).shape.rows);
         self.nodes.iter().filter_map(rows).min().unwrap_or(usize::MAX)
     }
 }

@@ -15,6 +15,16 @@ pub enum Op {
         /// `[vocabulary, width]`.
         table: WeightId,
     },
+    /// (none; reads the batch's positions) → `[n, cols]`: the row of `table` for each row's position.
+    EmbedPositions {
+        /// `[positions, width]`. Batches have no position beyond it.
+        table: WeightId,
+    },
+    /// (none; reads the batch's token types) → `[n, cols]`: the row of `table` for each token's type.
+    EmbedTypes {
+        /// `[types, width]`.
+        table: WeightId,
+    },
     /// x `[n, cols]` → `[n, rows]`: x · weightᵀ. If the weight is quantized, x may be Q8.
     Linear {
         /// `[rows, cols]`.
@@ -109,8 +119,8 @@ pub enum Op {
         /// Index into the graph's memories.
         layer: usize,
     },
-    /// q `[n, heads · head_dim]` → `[n, heads · head_dim]`: each row attends to the cache of its sequence up to and
-    /// including its own position. A write of the same layer comes before it.
+    /// q `[n, heads · head_dim]` → `[n, heads · head_dim]`: each row attends to the cache of its sequence: up to and including its own
+    /// position, or, if it is not causal, up to the last position of its span. A write of the same layer comes before it.
     Attention(Attention),
     /// q `[n, heads · head_dim]` → `[n, heads, positions]`: scale · (the head's query · the key of each position of the row's
     /// sequence up to and including its own), from the cache of `layer`. A write of the same layer comes before it.
@@ -210,6 +220,8 @@ impl Op {
     pub fn name(&self) -> &'static str {
         match self {
             Op::Embed { .. } => "embed",
+            Op::EmbedPositions { .. } => "embed_positions",
+            Op::EmbedTypes { .. } => "embed_types",
             Op::Linear { .. } => "linear",
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
@@ -251,10 +263,25 @@ impl Op {
         }
     }
 
+    /// How many inputs it takes.
+    pub(crate) fn arity(&self) -> usize {
+        match self {
+            Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } => 0,
+            Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
+            Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
+            Op::Scan(_) => 4,
+            Op::GatedDelta(_) => 5,
+            Op::Product(product) if product.end == End::Add => 2,
+            Op::RopeKvWrite { .. } => 3,
+            _ => 1,
+        }
+    }
+
     /// The weights it reads: of a product each matrix, followed by its bias.
     pub fn weights(&self) -> Vec<WeightId> {
         match self {
-            Op::Embed { table: id } | Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => vec![*id],
+            Op::Embed { table: id } | Op::EmbedPositions { table: id } | Op::EmbedTypes { table: id } => vec![*id],
+            Op::Linear { weight: id } | Op::ExpertLinear { weight: id } => vec![*id],
             Op::HeadLinear { weight } => vec![*weight],
             Op::LayerNorm { weight, bias, .. } => [Some(*weight), *bias].into_iter().flatten().collect(),
             Op::AddBias { bias: id } | Op::ExpertBias { bias: id } | Op::RmsNorm { weight: id, .. } => vec![*id],
@@ -409,8 +436,11 @@ pub struct Attention {
     pub heads: usize,
     /// Multiplied with the scores.
     pub scale: f32,
-    /// How many positions a row sees, itself included; `None` for all.
+    /// How many positions a row sees, itself included; `None` for all. If it is not causal, as many as it sees before itself it sees
+    /// after itself.
     pub window: Option<usize>,
+    /// Whether a row sees no position after its own. Else a sequence has to be in one span, whole.
+    pub causal: bool,
     /// Scores become cap · tanh(score / cap).
     pub softcap: Option<f32>,
     /// `[heads]`: one more score in each head's softmax, whose weight is dropped (gpt-oss).

@@ -57,7 +57,9 @@ impl Shapes<'_> {
     /// The type of what `op` gives, which is one value.
     fn output(&self, op: &Op, inputs: &[Typed]) -> Checked {
         match (op, inputs) {
-            (Op::Embed { table }, []) => floats(Rows::Tokens, self.matrix(*table)?.1),
+            (Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table }, []) => {
+                floats(Rows::Tokens, self.matrix(*table)?.1)
+            }
             (Op::Linear { weight }, [x]) => self.linear(*weight, x),
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
@@ -98,7 +100,7 @@ impl Shapes<'_> {
             (Op::ExpertBias { bias }, [x, ids]) => self.expert_bias(*bias, x, ids),
             (Op::ExpertScale { scale }, [x, ids]) => self.expert_scale(*scale, x, ids),
             (Op::ExpertSum, [x, weights]) => expert_sum(x, weights),
-            _ => Err(format!("number of inputs is {}, must be {}", inputs.len(), arity(op))),
+            _ => Err(format!("number of inputs is {}, must be {}", inputs.len(), op.arity())),
         }
     }
 
@@ -194,7 +196,7 @@ impl Shapes<'_> {
     }
 
     fn attention(&self, attention: &Attention, q: &Typed) -> Checked {
-        let Attention { layer, heads, scale, window, softcap, sinks } = *attention;
+        let Attention { layer, heads, scale, window, softcap, sinks, .. } = *attention;
         let scores = self.scores(layer, heads, scale, q)?;
         softcap.map_or(Ok(()), |cap| positive("softcap", cap))?;
         self.softmax(window, sinks, &scores)?;
@@ -318,20 +320,6 @@ fn plain(info: &WeightInfo) -> Result<(usize, usize), String> {
     let shape = info.shape;
     require(shape.outer == 1, || format!("a matrix is needed, the weight is {shape}"))?;
     Ok((shape.rows, shape.cols))
-}
-
-/// How many inputs an operator takes.
-fn arity(op: &Op) -> usize {
-    match op {
-        Op::Embed { .. } => 0,
-        Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
-        Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
-        Op::Scan(_) => 4,
-        Op::GatedDelta(_) => 5,
-        Op::Product(product) if product.end == End::Add => 2,
-        Op::RopeKvWrite { .. } => 3,
-        _ => 1,
-    }
 }
 
 fn mul(a: &Typed, b: &Typed) -> Checked {

@@ -112,6 +112,49 @@ pub fn upload<B: Backend>(backend: &B, graph: &Graph, bytes: &[Vec<u8>]) -> Vec<
     graph.weights().iter().zip(bytes).map(upload).map(Arc::new).collect()
 }
 
+/// A program on a backend, with a memory for a few sequences: sequence s has the blocks s, s + 4, s + 8 … and the slot s.
+pub struct ToyProgram<B: Backend> {
+    /// What computes it.
+    pub backend: B,
+    /// The program.
+    pub program: B::Program,
+    /// What it was compiled for.
+    pub limits: Limits,
+}
+
+impl<B: Backend> ToyProgram<B> {
+    /// A model whose graph is first fused by `rules`, but for those that are `disabled`.
+    ///
+    /// # Panics
+    /// If there is no such rule, a weight has the wrong length or the memory is short.
+    pub fn new(
+        backend: B,
+        (graph, weights): &(Graph, Vec<Vec<u8>>),
+        limits: Limits,
+        (rules, disabled): (&[Rule], &[&str]),
+    ) -> ToyProgram<B> {
+        let graph = fuse(graph, rules, disabled).expect("rules that exist").graph;
+        let weights = upload(&backend, &graph, weights);
+        let program = backend.compile(&graph, weights, limits).expect("memory");
+        ToyProgram { backend, program, limits }
+    }
+
+    /// Runs spans of (sequence, position, tokens); gives the output of all rows.
+    ///
+    /// # Panics
+    /// If the batch is not within the limits.
+    pub fn step(&mut self, spans: &[(u32, usize, &[u32])]) -> Vec<f32> {
+        let mut batch = Batch::default();
+        for &(sequence, position, tokens) in spans {
+            let blocks = (position + tokens.len()).div_ceil(self.limits.block_len) as u32;
+            batch.push_with_state(tokens, position, (0..blocks).map(|i| sequence + 4 * i), Some(sequence));
+        }
+        batch.outputs = (0..batch.tokens.len() as u32).collect();
+        self.backend.run(&mut self.program, &batch).expect("a batch within limits");
+        self.backend.download(&self.program).to_vec()
+    }
+}
+
 /// The largest difference between two lists of numbers, relative to the largest of `wanted`; NaN if a number of either is NaN or
 /// one list is longer.
 pub fn difference(got: &[f32], wanted: &[f32]) -> f32 {
@@ -214,6 +257,7 @@ impl Toy<'_> {
             heads,
             scale: (head_dim as f32).sqrt().recip(),
             window: self.c.window.filter(|_| layer.is_multiple_of(2)),
+            causal: true,
             softcap: self.c.softcap,
             sinks: self.c.sinks.then(|| self.vector(&name("attn_sinks.weight"), heads, 0.0)),
         };
@@ -242,7 +286,7 @@ impl Toy<'_> {
         let kv = self.graph.kv_layer(KvShape { heads: 1, head_dim: keys });
         self.graph.kv_write(kv, k, k).expect("keys and values fit the layer");
         let scale = (cols as f32).sqrt().recip();
-        let op = Attention { layer: kv, heads, scale, window: None, softcap: None, sinks: None };
+        let op = Attention { layer: kv, heads, scale, window: None, causal: true, softcap: None, sinks: None };
         let a = self.graph.attention(op, q).expect("queries fit the layer");
         let a = self.push(Op::Slice { span: keys, first: 0, width: latent }, &[a]);
         let a = self.head_linear(&name("attn_v_b.weight"), head_dim, latent, a);

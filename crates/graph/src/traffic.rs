@@ -40,7 +40,9 @@ fn weight_bytes(graph: &Graph, node: &Node) -> usize {
     let bytes = |id| graph.weight(id).bytes().unwrap_or(0);
     let slots = || graph.value(node.inputs[1]).width;
     match node.op {
-        Op::Embed { table } => bytes(table) / graph.weight(table).shape.rows,
+        Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
+            bytes(table) / graph.weight(table).shape.rows
+        }
         Op::ExpertLinear { weight } => bytes(weight) / graph.weight(weight).shape.outer * slots(),
         Op::ExpertBias { bias } => bytes(bias) / graph.weight(bias).shape.rows * slots(),
         ref op => op.weights().into_iter().map(bytes).sum(),

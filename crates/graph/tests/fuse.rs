@@ -56,7 +56,7 @@ impl Site {
     /// Attention to `k` and `v` by `q`; its heads are 16 wide.
     fn attention(&mut self, q: ValueId, k: ValueId, v: ValueId) -> ValueId {
         let layer = self.kv(k, v);
-        let op = Attention { layer, heads: 2, scale: 1.0, window: None, softcap: None, sinks: None };
+        let op = Attention { layer, heads: 2, scale: 1.0, window: None, causal: true, softcap: None, sinks: None };
         self.op(Op::Attention(op), &[q])
     }
 
@@ -349,7 +349,7 @@ fn attention() {
     check("attention", parts, &before, &after, 1);
     let all: Build = |s, x| {
         let (layer, sinks) = (s.kv(x, x), Some(s.vector("s", 2)));
-        let op = Attention { layer, heads: 2, scale: 0.5, window: Some(4), softcap: Some(3.0), sinks };
+        let op = Attention { layer, heads: 2, scale: 0.5, window: Some(4), causal: true, softcap: Some(3.0), sinks };
         s.graph.attention(op, x).unwrap()
     };
     let capped = [

@@ -283,7 +283,7 @@ fn attend(k1: f32, ops: impl FnOnce(&mut Bench, Attention, ValueId) -> ValueId) 
         let [q, k, v] = [[1.0, 1.0], [0.0, k1], [4.0, 8.0]].map(|rows| b.input(1, &rows));
         let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 1 });
         b.graph.kv_write(layer, k, v).unwrap();
-        ops(b, Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None }, q)
+        ops(b, Attention { layer, heads: 1, scale: 1.0, window: None, causal: true, softcap: None, sinks: None }, q)
     }
 }
 
@@ -294,6 +294,9 @@ fn attention_of_one_head() {
     check("scaled", 2, attention(2.0 * LN3, |_, op| op.scale = 0.5), [4.0, 7.0]);
     check("window of one", 2, attention(LN3, |_, op| op.window = Some(1)), [4.0, 8.0]);
     check("window of two", 2, attention(LN3, |_, op| op.window = Some(2)), [4.0, 7.0]);
+    check("both ways", 2, attention(LN3, |_, op| op.causal = false), [7.0, 7.0]);
+    let near = |_: &mut Bench, op: &mut Attention| (op.causal, op.window) = (false, Some(1));
+    check("both ways, window of one", 2, attention(LN3, near), [4.0, 8.0]);
     // atanh(1/2) = ln 3 / 2, so the score (ln 3)^2 capped at 2 ln 3 is ln 3.
     check("softcap", 2, attention(LN3 * LN3, |_, op| op.softcap = Some(2.0 * LN3)), [4.0, 7.0]);
     // A sink of ln 4 takes 4/5 of the first row and 4/8 of the second.
@@ -338,7 +341,7 @@ fn a_hidden_value_does_not_show() {
     let [q, k, v] = [[1.0, 1.0], [f32::NAN, 0.0], [f32::NAN, 8.0]].map(|rows| b.input(1, &rows));
     let layer = b.graph.kv_layer(KvShape { heads: 1, head_dim: 1 });
     b.graph.kv_write(layer, k, v).unwrap();
-    let op = Attention { layer, heads: 1, scale: 1.0, window: Some(1), softcap: None, sinks: None };
+    let op = Attention { layer, heads: 1, scale: 1.0, window: Some(1), causal: true, softcap: None, sinks: None };
     let both = [b.push(Op::Attention(op.clone()), &[q]), b.graph.attention(op, q).unwrap()];
     let sum = b.push(Op::Add, &both);
     let sum = b.push(Op::SelectOutputs, &[sum]);
@@ -362,7 +365,18 @@ fn rope_kv_write() {
     };
     check("queries", 2, rotated(|_, q, _| q), [1.0, 0.0, 0.0, 1.0]);
     let attend = |b: &mut Bench, q, layer| {
-        b.push(Op::Attention(Attention { layer, heads: 1, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
+        b.push(
+            Op::Attention(Attention {
+                layer,
+                heads: 1,
+                scale: 1.0,
+                window: None,
+                causal: true,
+                softcap: None,
+                sinks: None,
+            }),
+            &[q],
+        )
     };
     check("attention", 2, rotated(attend), [4.0, 0.0, 7.0, 0.0]);
 }
@@ -374,7 +388,18 @@ fn attention_of_grouped_heads() {
         let [k, v] = [[0.0, 0.0], [5.0, 6.0]].map(|rows| b.input(2, &rows));
         let layer = b.graph.kv_layer(KvShape { heads: 2, head_dim: 1 });
         b.graph.kv_write(layer, k, v).unwrap();
-        b.push(Op::Attention(Attention { layer, heads: 4, scale: 1.0, window: None, softcap: None, sinks: None }), &[q])
+        b.push(
+            Op::Attention(Attention {
+                layer,
+                heads: 4,
+                scale: 1.0,
+                window: None,
+                causal: true,
+                softcap: None,
+                sinks: None,
+            }),
+            &[q],
+        )
     };
     check("query heads 0 and 1 read KV head 0", 1, grouped, [5.0, 5.0, 6.0, 6.0]);
 }

@@ -49,7 +49,7 @@ fn check(wanted: &str, push: impl FnOnce(&mut Site) -> Result<ValueId, GraphErro
 }
 
 /// As [`check`], for an operator with one weight `w` of `shape`, on the inputs that `inputs` picks.
-fn check_weight(wanted: &str, shape: Shape, op: fn(WeightId) -> Op, inputs: fn(&Site) -> Vec<ValueId>) {
+fn check_weight(wanted: &str, shape: Shape, op: impl Fn(WeightId) -> Op, inputs: fn(&Site) -> Vec<ValueId>) {
     check(wanted, |s| {
         let [matrix, other] = [weight, elements].map(|declare| declare(&mut s.graph, "w", shape));
         let op = match op(matrix) {
@@ -205,8 +205,9 @@ fn rounded_values_that_do_not_fit() {
 
 #[test]
 fn attention_and_its_cache() {
+    let plain = Attention { layer: 0, heads: 2, scale: 1.0, window: None, causal: true, softcap: None, sinks: None };
     let attention = |change: fn(&mut Attention)| {
-        let mut op = Attention { layer: 0, heads: 2, scale: 1.0, window: None, softcap: None, sinks: None };
+        let mut op = plain.clone();
         change(&mut op);
         Op::Attention(op)
     };
@@ -222,8 +223,7 @@ fn attention_and_its_cache() {
     check_plain("attention: a window of 0 sees nothing", attention(|op| op.window = Some(0)), |s| vec![s.x]);
     let words = "attention: softcap -1 is not a positive number";
     check_plain(words, attention(|op| op.softcap = Some(-1.0)), |s| vec![s.x]);
-    let sinks =
-        |id| Op::Attention(Attention { layer: 0, heads: 2, scale: 1.0, window: None, softcap: None, sinks: Some(id) });
+    let sinks = |id| Op::Attention(Attention { sinks: Some(id), ..plain.clone() });
     check_weight("attention w: 3 sinks for 2 heads", Shape::vector(3), sinks, |s| vec![s.x]);
     check_plain("attention: scale inf is not finite", attention(|op| op.scale = f32::INFINITY), |s| vec![s.x]);
     let write =

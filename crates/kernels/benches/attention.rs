@@ -124,7 +124,7 @@ fn graph(shape: &Heads, layers: usize) -> Graph {
         let layer = graph.kv_layer(kv);
         graph.kv_write(layer, k, k).expect("keys and values fit the layer");
         let scale = (kv.head_dim as f32).sqrt().recip();
-        let op = Attention { layer, heads, scale, window: None, softcap: None, sinks: None };
+        let op = Attention { layer, heads, scale, window: None, causal: true, softcap: None, sinks: None };
         x = graph.push(Op::Attention(op), &[x]).expect("queries fit");
     }
     let x = graph.push(Op::SelectOutputs, &[x]).expect("rows of tokens");

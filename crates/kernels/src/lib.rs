@@ -8,5 +8,12 @@
 //! any number of threads, whole or in chunks. Two instruction sets may differ.
 
 mod cpu;
+mod heap;
+mod machine;
 
-pub use cpu::{Cpu, CpuOptions, Isa, PackedFile, Program, Weight};
+pub use cpu::{
+    Choice, Cpu, CpuOptions, Isa, Kernel, NodeTime, PackedFile, Program, RowClass, StepTime, Tuning, UnknownKernel,
+    Weight,
+};
+pub use heap::limit_heap_arenas;
+pub use machine::Machine;

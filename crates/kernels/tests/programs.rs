@@ -1,6 +1,6 @@
 //! Whole graphs: the same numbers as the reference interpreter, and the same bits whatever else is in the batch.
 
-use graph::testing::{ToyConfig, ToyRecurrence, difference, toy_model, upload};
+use graph::testing::{ToyConfig, ToyProgram, ToyRecurrence, difference, toy_model, upload};
 use graph::{Backend, Batch, Graph, HeadOrder, Interpreter, KvType, Limits};
 use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
@@ -8,37 +8,14 @@ use tensor::DType;
 const LIMITS: Limits =
     Limits { max_tokens: 64, max_outputs: 64, kv_blocks: 64, block_len: 16, kv_type: KvType::F32, state_slots: 8 };
 
-/// A model on a backend, and the blocks of its KV cache not yet given to a sequence.
-struct Model<B: Backend> {
-    backend: B,
-    program: B::Program,
-    limits: Limits,
+/// The toy model, with the fusion rules but `disabled` applied.
+fn toy<B: Backend>(backend: B, config: &ToyConfig, limits: Limits, disabled: &[&str]) -> ToyProgram<B> {
+    fused(backend, &toy_model(config), limits, disabled)
 }
 
-impl<B: Backend> Model<B> {
-    /// The toy model, with the fusion rules but `disabled` applied.
-    fn new(backend: B, config: &ToyConfig, limits: Limits, disabled: &[&str]) -> Model<B> {
-        Model::of(backend, &toy_model(config), limits, disabled)
-    }
-
-    fn of(backend: B, (graph, weights): &(Graph, Vec<Vec<u8>>), limits: Limits, disabled: &[&str]) -> Model<B> {
-        let graph = graph::fuse(graph, backend.device().rules, disabled).expect("rules that exist").graph;
-        let weights = upload(&backend, &graph, weights);
-        let program = backend.compile(&graph, weights, limits).expect("memory");
-        Model { backend, program, limits }
-    }
-
-    /// Runs spans of (sequence, position, tokens): sequence s has the blocks s, s + 4, s + 8 … and the slot s. Gives all logits.
-    fn step(&mut self, spans: &[(u32, usize, &[u32])]) -> Vec<f32> {
-        let mut batch = Batch::default();
-        for &(sequence, position, tokens) in spans {
-            let blocks = (position + tokens.len()).div_ceil(self.limits.block_len) as u32;
-            batch.push_with_state(tokens, position, (0..blocks).map(|i| sequence + 4 * i), Some(sequence));
-        }
-        batch.outputs = (0..batch.tokens.len() as u32).collect();
-        self.backend.run(&mut self.program, &batch).expect("a batch within limits");
-        self.backend.download(&self.program).to_vec()
-    }
+fn fused<B: Backend>(backend: B, model: &(Graph, Vec<Vec<u8>>), limits: Limits, disabled: &[&str]) -> ToyProgram<B> {
+    let rules = backend.device().rules;
+    ToyProgram::new(backend, model, limits, (rules, disabled))
 }
 
 fn cpu(threads: usize, isa: Isa) -> Cpu {
@@ -88,7 +65,7 @@ fn numbers_are_those_of_the_interpreter() {
         let wanted: Vec<[Vec<f32>; 2]> = KvType::all()
             .map(|kv_type| {
                 let limits = Limits { block_len, kv_type, ..LIMITS };
-                let mut reference = Model::new(Interpreter, config, limits, &[]);
+                let mut reference = toy(Interpreter, config, limits, &[]);
                 let first = reference.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]);
                 [first, reference.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])])]
             })
@@ -119,7 +96,7 @@ fn numbers_are_those_of_the_interpreter() {
                     KvType::Q8_0 => 5e-2,
                 };
             let limits = Limits { block_len, kv_type, ..LIMITS };
-            let mut model = Model::new(cpu(2, isa), config, limits, disabled);
+            let mut model = toy(cpu(2, isa), config, limits, disabled);
             close(&model.step(&[(0, 0, &a[..40]), (1, 0, &b[..12])]), &wanted[0], tolerance, &what);
             close(&model.step(&[(0, 40, &a[40..]), (1, 12, &b[12..])]), &wanted[1], tolerance, &what);
         }
@@ -137,7 +114,7 @@ fn bits_do_not_depend_on_the_batch_threads_or_chunks() {
     {
         let what = format!("{isa:?} {kv_type:?} {config:?}, disabled {disabled:?}");
         let limits = Limits { kv_type, ..LIMITS };
-        let mut alone = Model::new(cpu(1, isa), config, limits, disabled);
+        let mut alone = toy(cpu(1, isa), config, limits, disabled);
         let wanted = alone.step(&[(0, 0, &a)]);
         let width = wanted.len() / a.len();
         let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
@@ -151,7 +128,7 @@ fn bits_do_not_depend_on_the_batch_threads_or_chunks() {
         same(&[(2, 0, &a[..13])], 0..13, 0, "the first chunk");
         same(&[(2, 13, &a[13..30])], 13..30, 0, "the second chunk");
         same(&[(0, 0, &b[..20]), (2, 30, &a[30..]), (3, 0, &c)], 30..40, 20, "the third, in a batch of three");
-        let mut threads = Model::new(cpu(3, isa), config, limits, disabled);
+        let mut threads = toy(cpu(3, isa), config, limits, disabled);
         assert!(bits(&threads.step(&[(0, 0, &a)])) == bits(&wanted), "{what}: three threads");
     }
 }
@@ -165,7 +142,7 @@ fn bits_do_not_depend_on_the_batch_in_any_storage_type_or_many_rows() {
         let shape = ToyConfig { width: 256, hidden: 256, layers: 1, head_dim: 64, ..ToyConfig::default() };
         let toy = toy_model(&ToyConfig { dtype, ..shape });
         for (isa, disabled) in Isa::available().flat_map(|isa| [&[][..], &all[..]].map(|disabled| (isa, disabled))) {
-            let mut model = Model::of(cpu(2, isa), &toy, limits, disabled);
+            let mut model = fused(cpu(2, isa), &toy, limits, disabled);
             let wanted = model.step(&[(0, 0, &a)]);
             let width = wanted.len() / a.len();
             assert!(wanted.iter().all(|x| x.is_finite()), "{dtype} {isa:?}");
@@ -192,7 +169,7 @@ fn a_copied_block_and_state_read_as_the_originals() {
     let a = tokens(3, 20);
     for kv_type in KvType::all() {
         let config = ToyConfig { recurrent: Some(ToyRecurrence::Conv(4)), ..ToyConfig::default() };
-        let mut model = Model::new(cpu(2, Isa::detect()), &config, Limits { kv_type, ..LIMITS }, &[]);
+        let mut model = toy(cpu(2, Isa::detect()), &config, Limits { kv_type, ..LIMITS }, &[]);
         model.step(&[(0, 0, &a[..19])]);
         let copies = Batch { copies: vec![(4, 9)], state_copies: vec![(0, 5)], ..Batch::default() };
         model.backend.run(&mut model.program, &copies).expect("a batch within limits");
@@ -209,7 +186,7 @@ fn bad_calls_are_refused() {
     let (graph, weights) = toy_model(&ToyConfig::default());
     let cpu = Cpu::default();
     assert!(cpu.upload(&graph.weights()[0], &weights[0][1..]).is_err(), "a byte is missing");
-    let mut model = Model::new(cpu, &ToyConfig::default(), LIMITS, &[]);
+    let mut model = toy(cpu, &ToyConfig::default(), LIMITS, &[]);
     let mut batch = Batch::default();
     batch.push(&[999], 0, [0]);
     assert!(model.backend.run(&mut model.program, &batch).is_err(), "a token that is not there");
@@ -234,7 +211,7 @@ fn programs_share_weights_and_threads() {
     let (cpu, (graph, weights)) = (cpu(3, Isa::detect()), toy_model(&config));
     let weights = upload(&cpu, &graph, &weights);
     let fused = graph::fuse(&graph, Cpu::DEVICE.rules, &[]).expect("no rule is disabled").graph;
-    let program = |graph| Model {
+    let program = |graph| ToyProgram {
         backend: cpu.clone(),
         program: cpu.compile(graph, weights.clone(), LIMITS).expect("memory"),
         limits: LIMITS,

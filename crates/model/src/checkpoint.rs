@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use tensor::DType;
 
-use crate::{FileIdentity, Metadata, Model, ModelError};
+use crate::quantized::{self, Packed};
+use crate::{FileIdentity, Metadata, Model, ModelError, Repacked};
 pub(crate) use files::Files;
 pub use generation::GenerationConfig;
 pub(crate) use side::read_optional;
@@ -36,12 +37,14 @@ pub struct TensorInfo {
     pub dims: Vec<usize>,
     /// How it is stored; `Err` holds the name of a type that we cannot read (an error only if the model needs it).
     pub dtype: Result<DType, String>,
-    /// Bytes it takes; 0 for a type whose size is not known.
+    /// Bytes it takes; 0 for a type whose size is not known. Of a matrix that is made of several tensors, the bytes of the first.
     pub bytes: usize,
     /// Which of the checkpoint's files it is in.
     pub(crate) file: usize,
     /// Its first byte there; opening has checked that all its bytes are inside the file.
     pub(crate) start: usize,
+    /// How it is made of several tensors, if others have quantized it.
+    pub(crate) packed: Option<Arc<Packed>>,
 }
 
 /// An opened model: mapped files, parsed headers.
@@ -118,9 +121,23 @@ impl Checkpoint {
         self.files.tensor(name)
     }
 
-    /// The bytes of a tensor of this checkpoint, from the map.
+    /// The bytes of a tensor of this checkpoint, from the map. Of a matrix that is made of several tensors, those of the first; see
+    /// [`Checkpoint::data`].
     pub fn bytes(&self, tensor: &TensorInfo) -> &[u8] {
         self.files.bytes(tensor)
+    }
+
+    /// The bytes of a tensor in the type that it is said to have: from the map, or made of several tensors.
+    pub fn data(&self, tensor: &TensorInfo) -> Cow<'_, [u8]> {
+        match (&tensor.packed, &tensor.dtype) {
+            (Some(packed), &Ok(dtype)) => packed.read(&self.files, dtype).into(),
+            _ => self.bytes(tensor).into(),
+        }
+    }
+
+    /// What weights that others have quantized are read as, and how many there are of each kind.
+    pub fn repacked(&self) -> Vec<(Repacked, usize)> {
+        quantized::summary(self.tensors()).into_iter().collect()
     }
 
     /// The first of its files with weights, where a GGUF model has its metadata.

@@ -25,6 +25,35 @@ pub(crate) struct Gguf {
     pub(crate) tensors: Vec<TensorInfo>,
 }
 
+/// A tensor for [`write_gguf`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct GgufTensor {
+    /// Its name.
+    pub name: String,
+    /// Its dimensions, outermost first.
+    pub dims: Vec<usize>,
+    /// F32 values, row after row.
+    pub values: Vec<f32>,
+}
+
+/// Writes a GGUF file that is no model, such as an importance matrix: some keys and tensors of F32. The file `out` appears whole or not
+/// at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_gguf(out: &Path, keys: &[(String, GgufValue)], tensors: &[GgufTensor]) -> Result<(), ModelError> {
+    let entry = |t: &GgufTensor| Entry { name: t.name.clone(), dims: t.dims.clone(), dtype: tensor::DType::F32 };
+    let entries: Vec<Entry> = tensors.iter().map(entry).collect();
+    let mut writer = Writer::new(Vec::new(), keys, &entries).map_err(|e| ModelError::io(out, e))?;
+    for tensor in tensors {
+        let bytes: Vec<u8> = tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        writer.tensor(&bytes).map_err(|e| ModelError::io(out, e))?;
+    }
+    let temporary = crate::export::Temporary::beside(out);
+    std::fs::write(temporary.path(), writer.finish()).map_err(|e| ModelError::io(out, e))?;
+    temporary.rename(out).map_err(|e| ModelError::io(out, e))
+}
+
 /// Bytes of the smallest entry: an empty key, a type, a value of one byte.
 const MIN_KEY_VALUE: usize = 8 + 4 + 1;
 

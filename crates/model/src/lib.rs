@@ -12,8 +12,10 @@ mod error;
 mod export;
 mod gguf;
 mod identity;
+mod lora;
 mod metadata;
 mod mmap;
+mod quantized;
 mod safetensors;
 mod spec;
 mod texts;
@@ -23,12 +25,15 @@ pub use bind::Model;
 pub use checkpoint::{Checkpoint, Format, GenerationConfig, PoolingType, TensorInfo, TokenizerFiles};
 pub use convert::FromValue;
 pub use error::ModelError;
-pub use export::{Export, Going, Mix, Planned, WeightType, file_type_name};
-pub use gguf::GgufValue;
+pub use export::{EncodeRows, Export, Going, Mix, Planned, Recipe, WeightType, file_type_name};
+pub use gguf::{GgufTensor, GgufValue, write_gguf};
 pub use identity::FileIdentity;
+pub use lora::{Adapter, LowRank};
 pub use metadata::{List, Metadata, Value};
+pub use quantized::{Fidelity, Repacked};
 pub use spec::{
-    AltUpSpec, LayerEmbedSpec, Norms, QkNorm, RecurrentSpec, Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec,
+    AltUpSpec, EncoderSpec, HeadActivation, HeadSpec, LayerEmbedSpec, Norms, PositionSpec, QkNorm, RecurrentSpec,
+    Scales, ScanNorm, ScanScales, ScanSpec, SharedSpec,
 };
 pub use spec::{
     AttentionSpec, Biases, ConvSpec, DeltaSpec, ExpertSpec, FfnSpec, Gate, KeySource, LatentSpec, LayerSpec, ModelSpec,

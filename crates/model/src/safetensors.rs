@@ -87,7 +87,8 @@ fn info(path: &Path, entry: Entry, start: usize, file: usize) -> Result<TensorIn
     }
     let dtype = entry.info.dtype.to_string();
     let dtype = DType::all().find(|d| d.layout().block_len == 1 && d.name() == dtype).ok_or(dtype);
-    Ok(TensorInfo { name: entry.name, dims: entry.info.shape, dtype, bytes: to - from, file, start: start + from })
+    let (dims, bytes, start) = (entry.info.shape, to - from, start + from);
+    Ok(TensorInfo { name: entry.name, dims, dtype, bytes, file, start, packed: None })
 }
 
 fn damaged(path: &Path, entry: &Entry, problem: &str) -> ModelError {

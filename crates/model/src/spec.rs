@@ -1,9 +1,11 @@
 //! The numbers of a model, read once and never changed.
 
 mod embeds;
+mod encoder;
 mod recurrent;
 
 pub use embeds::{AltUpSpec, LayerEmbedSpec};
+pub use encoder::{EncoderSpec, HeadActivation, HeadSpec, PositionSpec};
 pub use recurrent::{ConvSpec, DeltaSpec, RecurrentSpec, ScanNorm, ScanScales, ScanSpec};
 
 use graph::{Activation, GateScoring, Groups, Growth, Rope, Squash};
@@ -21,8 +23,6 @@ pub struct ModelSpec {
     pub width: usize,
     /// Size of the vocabulary: the rows of the embedding.
     pub vocab: usize,
-    /// Added to the mean square in every norm.
-    pub eps: f32,
     /// Where a layer has norms.
     pub norms: Norms,
     /// What norms do.
@@ -33,6 +33,8 @@ pub struct ModelSpec {
     pub scales: Scales,
     /// What each layer adds of an embedding of its own, if layers have one (Gemma 3n and 4).
     pub layer_embed: Option<LayerEmbedSpec>,
+    /// What it has if it reads texts whole and continues none.
+    pub encoder: Option<EncoderSpec>,
     /// What each layer does.
     pub(crate) blocks: Vec<LayerSpec>,
 }
@@ -68,6 +70,8 @@ pub struct OutputSpec {
     pub bias: bool,
     /// Logits become cap · tanh(logit / cap).
     pub cap: Option<f32>,
+    /// What judges a text instead, if there is something.
+    pub head: Option<HeadSpec>,
 }
 
 /// What norms do.
@@ -75,7 +79,9 @@ pub struct OutputSpec {
 pub struct NormSpec {
     /// What they compute.
     pub kind: NormKind,
-    /// As [`ModelSpec::eps`], in norms of what a part adds.
+    /// Added to the mean square.
+    pub eps: f32,
+    /// As [`NormSpec::eps`], in norms of what a part adds.
     pub after_eps: f32,
     /// Whether embeddings are normalized.
     pub embed: bool,
@@ -106,12 +112,14 @@ pub enum Norms {
     Shared,
     /// One for each part; both parts read the layer's input.
     Beside,
+    /// On the sum of the residual stream and what a part adds to it.
+    Sum,
 }
 
 impl Norms {
     /// Whether what a part reads is normalized.
     pub fn before(self) -> bool {
-        self != Norms::Post
+        !matches!(self, Norms::Post | Norms::Sum)
     }
 
     /// Whether what a part adds is normalized.

@@ -43,7 +43,16 @@ fn every_architecture_is_the_same_model_afterwards() {
 }
 
 /// Fixtures that have no form in GGUF, or have numbers that GGUF has no keys for, and what is said of them.
-const REFUSED: [(&str, &str); 19] = [
+const REFUSED: [(&str, &str); 28] = [
+    ("bert", "no form in GGUF"),
+    ("bert-head", "no form in GGUF"),
+    ("gemma-embedding", "no form in GGUF"),
+    ("jina-bert-v3", "no form in GGUF"),
+    ("modern-bert", "no form in GGUF"),
+    ("modern-bert-head", "no form in GGUF"),
+    ("nomic-bert", "no form in GGUF"),
+    ("xlm-roberta", "no form in GGUF"),
+    ("xlm-roberta-head", "no form in GGUF"),
     ("bamba", "no form in GGUF"),
     ("cohere2moe-rms", "GGUF has no key for"),
     ("cwm", "no form in GGUF"),
@@ -88,6 +97,27 @@ fn weights_stay_what_they_are_unless_asked() {
     let (checkpoint, _) = checkpoint("gpt-oss-mxfp4");
     let again = exported(&checkpoint, WeightType::AsStored).expect("exported");
     assert_eq!(again.tensor("blk.1.ffn_up_exps.weight").map(|t| t.dtype.clone()), Some(Ok(DType::MXFP4)));
+}
+
+#[test]
+fn types_of_its_own_are_named_in_the_file() {
+    let (checkpoint, _) = checkpoint("gpt-oss-mxfp4");
+    let sparse = exported(&checkpoint, WeightType::One(DType::Q4_2OF4)).expect("exported");
+    let check = |tensor: &str, expected: DType| {
+        let tensor = sparse.tensor(tensor).unwrap_or_else(|| panic!("{tensor} is written"));
+        assert_eq!(tensor.dtype, Ok(expected), "{}", tensor.name);
+    };
+    check("blk.0.attn_q.weight", DType::Q4_2OF4);
+    // Rows that are no whole blocks, and what no other weights make up for.
+    check("blk.0.attn_output.weight", DType::Q4_0);
+    check("token_embd.weight", DType::Q4_0);
+    check("output.weight", DType::Q4_0);
+    let note = |checkpoint: &Checkpoint| {
+        checkpoint.metadata().read::<&str>("whinchat.tensor_types").expect("text").map(str::to_owned)
+    };
+    assert_eq!(note(&sparse).as_deref(), Some("1464336384 is Q4_2OF4, read by Whinchat alone"));
+    let plain = exported(&sparse, WeightType::One(DType::F16)).expect("exported");
+    assert_eq!(note(&plain), None, "there is none any more");
 }
 
 #[test]

@@ -88,7 +88,6 @@ fn what_is_not_handled_is_refused() {
     check("llama-linear", "/config/rope_scaling/factor", json!(-1), "rope_scaling.factor", "positive");
     check("llama-bf16", "/config/max_position_embeddings", json!(32), "rope_type", "a context of 32 or less");
     check("phi3-long", "/config/rope_scaling/long_factor", json!([1.0]), "long_factor", "must be 30 positive numbers");
-    check("gemma3", "/config/use_bidirectional_attention", json!(true), "use_bidirectional_attention", "not supported");
     check("qwen3-types", "/config/layer_types/1", json!("x"), "layer_types", "\"x\"");
     check(
         "mistral",
@@ -98,7 +97,7 @@ fn what_is_not_handled_is_refused() {
         "every layer",
     );
     check("deepseek3", "/config/rope_interleave", json!(false), "rope_interleave", "only true");
-    check("llama", "/config/quantization_config", json!({"quant_method": "gptq"}), "quant_method", "\"gptq\"");
+    check("llama", "/config/quantization_config", json!({"quant_method": "hqq"}), "quant_method", "\"hqq\"");
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn row(name: &str, candidate: Variant, (releases, requests): (u64, u64)) {
 /// After how many of its requests the candidate was rolled back, and whether a z-test of failures would have done so at any time.
 fn release(candidate: Variant, seed: u64, requests: u64) -> (Option<u64>, bool) {
     let stage = Stage { share: SHARE, min_time: u64::MAX, min_samples: u64::MAX };
-    let plan = Plan { stages: vec![stage], ..Plan::default() };
+    let plan = Plan { stages: vec![stage], warm_up: 0, ..Plan::default() };
     let mut canary = Canary::new(plan, 0).expect("the plan is sane");
     let (mut dice, mut asked, mut z) = (Dice(seed), 0, Rates::default());
     for at in 0..requests {

@@ -93,7 +93,7 @@ pub enum Ruling {
 }
 
 /// An experiment that runs.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Experiment {
     setup: Setup,
     units: Vec<u64>,
@@ -103,7 +103,8 @@ pub struct Experiment {
 }
 
 /// The values of one metric of one arm, as its kind needs them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 enum Seen {
     Proportion { hits: u64, trials: u64 },
     Mean(Moments),

@@ -98,10 +98,14 @@ pub fn explain(beginning: &Beginning, entries: &[Entry]) -> Result<Vec<String>, 
     Recorded::replay(beginning, entries.iter().cloned())?;
     let after = |at: u64| at.saturating_sub(beginning.at) as f64 / crate::SECOND as f64;
     let first = beginning.plan.stages[0].share * 100.0;
-    let mut lines = vec![format!("{} began: {first:.0} % to the candidate.", beginning.name)];
+    let began = match beginning.plan.shadow {
+        Some(shadow) => format!("{:.0} % of requests are mirrored to the candidate", 100.0 * shadow.share),
+        None => format!("{first:.0} % to the candidate"),
+    };
+    let mut lines = vec![format!("{} began: {began}.", beginning.name)];
     let mut requests = 0;
     for entry in entries {
-        requests += u32::from(matches!(entry.event, Event::Outcome(_)));
+        requests += u32::from(matches!(entry.event, Event::Outcome(_) | Event::Compared(_)));
         let when = |what: String| format!("After {:.1} s and {requests} requests: {what}.", after(entry.at));
         lines.extend(entry.decisions.iter().map(|d| when(sentence(d))));
     }

@@ -17,7 +17,7 @@ mod variant;
 
 pub use assign::{Unit, point};
 pub use baseline::{Allowed, Baseline, Length, Row, Sample, Standing, Watch, regressed};
-pub use canary::{BadPlan, Canary, Decision, Event, Margins, Plan, SECOND, Stage, Status, Verdict};
+pub use canary::{BadPlan, Canary, Decision, Event, Margins, Plan, SECOND, Shadowing, Stage, Status, Verdict};
 pub use experiment::{BadSetup, Effect, Experiment, Judged, Kind, Ruling, Setup};
 pub use journal::{BadJournal, Beginning, Entry, Recorded, explain};
 pub use outcome::{Arm, Metric, Outcome, Readings};

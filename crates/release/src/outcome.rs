@@ -28,10 +28,12 @@ pub enum Metric {
     PerToken,
     /// Quality of the output.
     Quality,
+    /// What clients say of it, which comes after the outcome.
+    Feedback,
 }
 
 impl Metric {
-    /// All of them.
+    /// All that an outcome may have.
     pub const ALL: [Metric; 5] =
         [Metric::FirstToken, Metric::BetweenTokens, Metric::Total, Metric::PerToken, Metric::Quality];
 
@@ -43,6 +45,7 @@ impl Metric {
             Metric::Total => "time of requests",
             Metric::PerToken => "time per token",
             Metric::Quality => "quality",
+            Metric::Feedback => "feedback",
         }
     }
 }
@@ -71,6 +74,7 @@ impl Readings {
             Metric::BetweenTokens => self.between_tokens,
             Metric::Total => self.total,
             Metric::PerToken => self.per_token,
+            Metric::Feedback => None,
             Metric::Quality => return self.quality.filter(|q| q.is_finite()).map(|q| 1.0 - q.clamp(0.0, 1.0)),
         };
         time.map(|t| t as f64)

@@ -63,7 +63,7 @@ pub enum Likeness {
 }
 
 /// What was compared so far.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Shadow {
     limits: Limits,
     compared: u64,
@@ -122,6 +122,21 @@ impl Shadow {
     /// How many of all answers are the same.
     pub fn exact(&self) -> Interval {
         proportion(self.exact, self.compared, self.limits.alpha, 100.0)
+    }
+
+    /// How many of all answers were the same, so far.
+    pub fn same(&self) -> u64 {
+        self.exact
+    }
+
+    /// How much less likely the candidate found a token of a stable answer, in nats, on average over answers.
+    pub fn divergence(&self) -> f64 {
+        self.divergence.mean()
+    }
+
+    /// What is accepted.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
     }
 
     /// After how many tokens answers that differ do so first, on average.

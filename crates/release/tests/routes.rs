@@ -118,6 +118,7 @@ fn what_cannot_work_is_refused() {
         (two(), canary(1.5)),
         (two(), canary(f64::NAN)),
         (two()[..1].to_vec(), canary(0.5)),
+        ([two(), two()].concat(), canary(0.5)),
         (two(), split(&[1.0])),
         (two(), split(&[0.0, 0.0])),
         (two(), split(&[1.0, -1.0])),
@@ -140,6 +141,16 @@ proptest! {
         };
         prop_assert!(variant(low) <= variant(high));
         prop_assert_eq!(variant(high) == 1, at < high);
+    }
+
+    #[test]
+    fn a_twin_gets_as_many_units_as_the_candidate(unit in ".{0,20}", share in 0.0..=0.5f64) {
+        let variants = vec![Variant::new("x", &["a"]), Variant::new("y", &["b"]), Variant::new("z", &["c"])];
+        let mut route = Route::new("r", variants, Policy::Canary { share, by: Unit::Session }, "s").unwrap();
+        let found = route.select(&ask(&unit, &unit, 1)).unwrap().target.variant;
+        let at = point("s", &unit);
+        let wanted = if at < share { 1 } else if at >= 1.0 - share { 2 } else { 0 };
+        prop_assert_eq!(found, wanted);
     }
 
     #[test]

@@ -8,8 +8,13 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::configured::Told;
+use crate::faults::Faults;
+use crate::memory::Policies;
 use crate::models::{Models, Version};
+use crate::plans::Plans;
+use crate::routes::Routes;
 use crate::scheduling::Scheduling;
+use crate::services::Elsewhere;
 use crate::watch::Watch;
 use crate::wire::Store;
 use crate::{Kind, Problem, SessionFiles};
@@ -33,6 +38,8 @@ pub enum State {
 pub struct App {
     /// The models, and what brings them into memory.
     pub(crate) models: Models,
+    /// Public names over models.
+    pub(crate) routes: Routes,
     pub(crate) told: Told,
     /// Requests whose answers are not complete.
     pub(crate) open: TaskTracker,
@@ -49,6 +56,21 @@ pub struct App {
     pub(crate) sessions: OnceLock<Box<dyn SessionFiles>>,
     /// What is between requests and engines.
     pub(crate) scheduling: Scheduling,
+    /// Faults on purpose.
+    pub(crate) faults: Faults,
+    /// What is known of plans and memory from outside.
+    pub(crate) outside: Outside,
+}
+
+/// What others bring along to models.
+#[derive(Default)]
+pub(crate) struct Outside {
+    /// Who knows the plans of models.
+    pub(crate) plans: OnceLock<Arc<dyn Plans>>,
+    /// Who decides what is evicted.
+    pub(crate) policies: Policies,
+    /// Stages that are elsewhere; empty if none is.
+    pub(crate) services: OnceLock<Vec<Arc<dyn Elsewhere>>>,
 }
 
 impl App {
@@ -59,6 +81,7 @@ impl App {
         let responses = Arc::default();
         Arc::new(App {
             models: Models::default(),
+            routes: Routes::default(),
             told: Told::default(),
             open: TaskTracker::new(),
             blocking,
@@ -68,6 +91,8 @@ impl App {
             batches: OnceLock::new(),
             sessions: OnceLock::new(),
             scheduling: Scheduling::default(),
+            faults: Faults::default(),
+            outside: Outside::default(),
         })
     }
 
@@ -76,7 +101,11 @@ impl App {
     #[cfg(feature = "batches")]
     pub fn keep_batches(self: &Arc<Self>, store: batch::Store) {
         crate::watch::restore(self, &store);
-        if self.batches.set(Arc::new(crate::wire::Batches::new(store))).is_ok() {
+        let kept = crate::wire::Batches::new(store);
+        if self.batches.set(Arc::new(kept)).is_ok() {
+            if let Some(batches) = self.batches.get() {
+                crate::releases::restore(self, batches.store());
+            }
             tokio::spawn(crate::wire::work_on_batches(Arc::downgrade(self)));
         }
     }

@@ -1,11 +1,11 @@
 //! What an operator has told the server, as far as it may change while it runs.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use serde_json::{Value, json};
 
-use crate::App;
+use crate::{App, Keys};
 
 /// How the configuration that the server runs with stands to the one that was written last.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,24 +25,30 @@ pub struct Bounds {
     pub response_bytes: usize,
     /// Requests of batches that are answered at once (default 32); more would wait in the engine's queue.
     pub batch_requests: usize,
+    /// Bytes of all files of one key, and of all its sessions (default 4 GiB).
+    pub file_bytes: usize,
 }
 
 impl Default for Bounds {
     fn default() -> Bounds {
-        Bounds { responses: 4096, response_bytes: 256 << 20, batch_requests: 32 }
+        Bounds { responses: 4096, response_bytes: 256 << 20, batch_requests: 32, file_bytes: 4 << 30 }
     }
 }
 
 /// What was told.
 pub(crate) struct Told {
     batch_requests: AtomicUsize,
+    file_bytes: AtomicUsize,
+    /// The keys of who is answered, once anybody is; none if everybody is.
+    keys: OnceLock<Option<Keys>>,
     configured: RwLock<Option<Configured>>,
 }
 
 impl Default for Told {
     fn default() -> Told {
-        let batch_requests = AtomicUsize::new(Bounds::default().batch_requests);
-        Told { batch_requests, configured: RwLock::default() }
+        let Bounds { batch_requests, file_bytes, .. } = Bounds::default();
+        let [batch_requests, file_bytes] = [batch_requests, file_bytes].map(AtomicUsize::new);
+        Told { batch_requests, file_bytes, keys: OnceLock::new(), configured: RwLock::default() }
     }
 }
 
@@ -51,11 +57,27 @@ impl App {
     pub fn bound(&self, most: Bounds) {
         self.responses.bound(most);
         self.told.batch_requests.store(most.batch_requests.max(1), Ordering::Relaxed);
+        self.told.file_bytes.store(most.file_bytes, Ordering::Relaxed);
     }
 
     #[cfg(feature = "batches")]
     pub(crate) fn batch_requests(&self) -> usize {
         self.told.batch_requests.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn file_bytes(&self) -> usize {
+        self.told.file_bytes.load(Ordering::Relaxed)
+    }
+
+    /// From now on who holds one of these keys is answered; everybody if there are none. Only the first call counts.
+    pub(crate) fn answers_keys(&self, keys: Option<&Keys>) {
+        self.told.keys.get_or_init(|| keys.cloned());
+    }
+
+    /// The keys of who is answered; `None` as long as nobody is.
+    #[cfg(feature = "batches")]
+    pub(crate) fn answered_keys(&self) -> Option<Option<&Keys>> {
+        self.told.keys.get().map(Option::as_ref)
     }
 
     /// Says at /health and /metrics how a configuration was taken that was written while the server runs.

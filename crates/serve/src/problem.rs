@@ -11,6 +11,12 @@ pub enum Kind {
     InvalidJson,
     /// No model has this name.
     ModelNotFound,
+    /// No route has this name.
+    RouteNotFound,
+    /// No release has this name.
+    ReleaseNotFound,
+    /// The route or the release is not in the state that this needs.
+    ReleaseConflict,
     /// No response of this name is kept.
     ResponseNotFound,
     /// No request of this name is remembered.
@@ -33,6 +39,12 @@ pub enum Kind {
     Role,
     /// The key has taken what it may for now.
     KeyLimit,
+    /// The server was not started to inject faults.
+    FaultsOff,
+    /// No fault of this name lasts.
+    FaultNotFound,
+    /// A fault on purpose, with this status.
+    Injected(u16),
     /// No such path.
     UnknownUrl,
     /// The path exists, the method does not.

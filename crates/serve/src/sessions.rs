@@ -5,7 +5,7 @@ use std::io;
 /// A session that is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionFile {
-    /// Its name.
+    /// Its name, with its owner's before it if it has one: `OWNER@NAME`.
     pub name: String,
     /// Bytes it takes.
     pub bytes: u64,
@@ -13,7 +13,7 @@ pub struct SessionFile {
     pub saved: u64,
 }
 
-/// Keeps sessions by name. Names are checked before: letters, digits, `-`, `_` and `.`, which they do not begin with.
+/// Keeps sessions by name. Names are checked before: letters, digits, `-`, `_`, `@` and `.`; without an owner they do not begin with `.`.
 pub trait SessionFiles: Send + Sync {
     /// Keeps a session, perhaps in the place of one with its name.
     ///

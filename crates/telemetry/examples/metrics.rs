@@ -23,6 +23,18 @@ fn main() {
     let [least, likely, most] = [60, 80, 120].map(Duration::from_millis);
     let (prompt, generated, answers, reason) = (64, 40, 1, "stop");
     let foretold = Some(Foretold { least, likely, most });
-    model.ended(&Request { queued, first_token, last_token, prompt, generated, answers, reason, foretold });
+    let repetition = Some(0.1);
+    model.ended(&Request {
+        queued,
+        first_token,
+        last_token,
+        prompt,
+        generated,
+        drafts: (4, 3),
+        answers,
+        reason,
+        repetition,
+        foretold,
+    });
     print!("{}", metrics.render_classic());
 }

@@ -65,6 +65,8 @@ pub enum Symptom {
     Stalls,
     /// Answers are longer or shorter.
     AnswerLength,
+    /// Answers repeat themselves.
+    Repetition,
     /// More requests come.
     Arrivals,
     /// More tokens of prompts come.
@@ -103,7 +105,9 @@ pub enum Cause {
     TightDeadlines,
     /// The variant fails where others of the model do not.
     BadVariantErrors,
-    /// The variant does not come to an end: it repeats itself.
+    /// The variant repeats itself.
+    BadVariantRepeats,
+    /// The variant does not come to an end.
     BadVariantRuns,
     /// The variant answers next to nothing.
     BadVariantEmpty,
@@ -137,6 +141,7 @@ impl Cause {
             Cause::ClientsLeave => "clients_leave",
             Cause::TightDeadlines => "tight_deadlines",
             Cause::BadVariantErrors => "bad_variant_errors",
+            Cause::BadVariantRepeats => "bad_variant_repeats",
             Cause::BadVariantRuns => "bad_variant_runs",
             Cause::BadVariantEmpty => "bad_variant_empty",
             Cause::DeviceFails => "device_fails",

@@ -8,6 +8,7 @@ use crate::detect::{Beside, Detector, Scene};
 use crate::history::{self, Point, WIDTH};
 use crate::loads::Loads;
 use crate::predict::Predictor;
+use crate::recommend::Limits;
 use crate::requests::Requests;
 use crate::totals::{RequestSums, StepSums, micros};
 use crate::window::{Sliding, WINDOWS};
@@ -48,6 +49,7 @@ struct State {
     point: u64,
     detector: Detector,
     last: Last,
+    limits: Limits,
     loads: Loads,
     predictor: Predictor,
 }
@@ -61,8 +63,6 @@ struct Last {
     working: Option<Duration>,
     /// Batches that failed so far, now and a second ago.
     failed: [u64; 2],
-    /// Sequences that may run at once.
-    slots: usize,
 }
 
 #[derive(Default)]
@@ -85,7 +85,8 @@ impl EngineTelemetry {
     pub fn step(&self, now: Duration, step: &Step) {
         let mut state = self.lock();
         state.steps.at(now).step(step);
-        state.detector.step(step);
+        let State { detector, limits, .. } = &mut *state;
+        detector.step(step, limits.slots);
         if step.decode_rows > 0 {
             let gap = micros(step.since_last.unwrap_or(step.took));
             state.all.at(now).between.add(gap, u32::try_from(step.decode_rows).unwrap_or(u32::MAX));
@@ -116,10 +117,11 @@ impl EngineTelemetry {
     /// What it does between steps, and its KV cache.
     pub fn pulse(&self, now: Duration, pulse: &Pulse) {
         let mut state = self.lock();
-        let State { now: gauges, stepped, last, loads, .. } = &mut *state;
+        let State { now: gauges, stepped, last, limits, loads, .. } = &mut *state;
         (gauges.running, gauges.waiting, gauges.kv) = (pulse.running, pulse.waiting, pulse.kv);
         loads.push(now, pulse.running, pulse.waiting);
-        (last.failed[0], last.slots) = (pulse.failed_batches, pulse.slots);
+        last.failed[0] = pulse.failed_batches;
+        (limits.slots, limits.context) = (pulse.slots, pulse.context);
         // Nothing is in the batch of an engine that computes nothing.
         if now.saturating_sub(*stepped) > Duration::from_secs(2) {
             (gauges.prefill_rows, gauges.decode_rows) = (0, 0);
@@ -158,9 +160,14 @@ impl EngineTelemetry {
         state.detector.second((&steps, &requests), beside, &mut scene)
     }
 
-    /// Sequences that may run at once.
-    pub(crate) fn slots(&self) -> usize {
-        self.lock().last.slots
+    /// What its model is loaded from: what `--model` takes.
+    pub fn loaded_from(&self, source: &str) {
+        self.lock().limits.source = Some(source.to_owned());
+    }
+
+    /// What it was started with.
+    pub(crate) fn limits(&self) -> Limits {
+        self.lock().limits.clone()
     }
 
     /// What is unusual, and what was in the last hour; newest first.
@@ -247,7 +254,9 @@ impl State {
     fn beside(&mut self, now: Duration, machine: Machine) -> Beside {
         let in_flight = self.now.running + self.now.waiting;
         let Last { working, failed, .. } = &mut self.last;
-        *working = (in_flight > 0).then(|| working.unwrap_or(now));
+        // Where all that runs waits for its clients the engine has nothing to do.
+        let stalled = self.now.running > 0 && self.now.stalled >= self.now.running;
+        *working = (in_flight > 0 && !stalled).then(|| working.unwrap_or(now));
         let standstill = working.map_or(0.0, |since| now.saturating_sub(since.max(self.stepped)).as_secs_f64());
         let [failed_so_far, failed_before] = *failed;
         failed[1] = failed_so_far;

@@ -36,6 +36,8 @@ pub struct Pulse {
     pub waiting: usize,
     /// Sequences that may run at once.
     pub slots: usize,
+    /// Longest sequence, prompt and answer.
+    pub context: usize,
     /// Batches that could not be computed so far.
     pub failed_batches: u64,
     /// The KV cache.
@@ -66,10 +68,15 @@ pub struct Request {
     pub prompt: usize,
     /// Tokens generated.
     pub generated: usize,
+    /// Tokens that were drafted and computed, and of these accepted.
+    pub drafts: (usize, usize),
     /// Answers to it.
     pub answers: usize,
     /// Why it ended: `stop`, `length`, `abort`, `timeout` or `error`.
     pub reason: &'static str,
+    /// How much of its answer was there before, 0 to 1: the share of its runs of four tokens. Of several answers the worst; `None`
+    /// of one that is too short.
+    pub repetition: Option<f64>,
     /// When its first token was expected.
     pub foretold: Option<Foretold>,
 }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use crate::history::Points;
-use crate::recommend::{Facts, better_variant, recommend};
+use crate::machine::Typical;
+use crate::recommend::{Facts, Limits, better_variant, recommend};
 use crate::requests::Requests;
 use crate::{Anomaly, Correlation, EngineTelemetry, Flow, History, Labels, Machine, Point, Snapshot, Trace};
 
@@ -25,6 +26,8 @@ pub struct Telemetry {
     history: Mutex<BTreeMap<Labels, Points>>,
     /// Anomalies so far.
     numbers: AtomicU64,
+    /// What the machine usually does.
+    machine: Mutex<Typical>,
 }
 
 /// What a second brought.
@@ -40,7 +43,7 @@ impl Telemetry {
     /// Counts from now on; `origin` is the time since 1970.
     pub fn new(origin: Duration) -> Telemetry {
         let (engines, requests, history) = Default::default();
-        Telemetry { origin, engines, requests, history, numbers: AtomicU64::new(0) }
+        Telemetry { origin, engines, requests, history, numbers: AtomicU64::new(0), machine: Mutex::default() }
     }
 
     /// The engine with these labels; one that takes the place of another goes on with its numbers.
@@ -65,6 +68,7 @@ impl Telemetry {
     /// Once a second: adds to the history and looks for what is unusual.
     pub fn tick(&self, now: Duration, machine: Machine) -> Ticked {
         let (engines, mut ticked) = (self.engines(), Ticked::default());
+        lock(&self.machine).learn(&machine);
         let mut next_id = || self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         for engine in &engines {
             ticked.points.extend(engine.point(now).map(|point| (engine.labels().clone(), point)));
@@ -117,13 +121,13 @@ impl Telemetry {
         let engines = self.engines();
         let views: Vec<_> = engines.iter().map(|engine| engine.view(now)).collect();
         let series: Vec<_> = engines.iter().map(|engine| engine.series(now)).collect();
-        let everybody: Vec<_> = views.iter().zip(series.iter().filter_map(|series| series.first())).collect();
-        let of_engine = everybody
-            .iter()
-            .copied()
-            .zip(&engines)
-            .flat_map(|((view, everybody), engine)| recommend(&Facts { view, everybody, slots: engine.slots() }));
-        let recommendations = of_engine.chain(better_variant(&everybody)).collect();
+        let limits: Vec<Limits> = engines.iter().map(|engine| engine.limits()).collect();
+        let machine = lock(&self.machine).known();
+        let everybody = series.iter().filter_map(|series| series.first());
+        let facts = views.iter().zip(everybody).zip(&limits);
+        let facts: Vec<_> =
+            facts.map(|((view, everybody), limits)| Facts { view, everybody, limits, machine }).collect();
+        let recommendations = facts.iter().flat_map(recommend).chain(better_variant(&facts)).collect();
         Snapshot {
             time_ms: (self.origin + now).as_millis() as u64,
             uptime_s: now.as_secs_f64(),

@@ -10,13 +10,16 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::families::{Because, Bounds, Build, CacheConfig, Ended, Families, Gauges, Histograms, Of, Times};
-use crate::{Foretold, Reloads, Request, Step};
+use crate::{Algorithms, Foretold, Injected, ReleaseMetrics, Reloads, Request, Step};
 
 /// The metrics of a process. Names and meanings are those of vLLM, so that its dashboards and gateways work.
 pub struct Metrics {
     registry: Mutex<Registry>,
     families: Families,
     reloads: Reloads,
+    injected: Injected,
+    releases: ReleaseMetrics,
+    algorithms: Algorithms,
 }
 
 /// The metrics of one model. Clones are of the same.
@@ -55,10 +58,14 @@ pub struct Now {
 impl Default for Metrics {
     fn default() -> Metrics {
         let (mut registry, families) = (Registry::default(), Families::default());
-        let reloads = Reloads::default();
+        let (reloads, injected) = (Reloads::default(), Injected::default());
+        let (releases, algorithms) = (ReleaseMetrics::default(), Algorithms::default());
         families.register(&mut registry);
         reloads.register(&mut registry);
-        Metrics { registry: Mutex::new(registry), families, reloads }
+        injected.register(&mut registry);
+        releases.register(&mut registry);
+        algorithms.register(&mut registry);
+        Metrics { registry: Mutex::new(registry), families, reloads, injected, releases, algorithms }
     }
 }
 
@@ -80,9 +87,24 @@ impl Metrics {
         ModelMetrics { labels, families: self.families.clone(), steps: Arc::new(steps) }
     }
 
+    /// Those of routes and releases.
+    pub fn releases(&self) -> &ReleaseMetrics {
+        &self.releases
+    }
+
     /// Those of the configuration.
     pub fn reloads(&self) -> &Reloads {
         &self.reloads
+    }
+
+    /// Those that algorithms have of their own.
+    pub fn algorithms(&self) -> &Algorithms {
+        &self.algorithms
+    }
+
+    /// Those of faults on purpose.
+    pub fn injected(&self) -> &Injected {
+        &self.injected
     }
 
     /// Forgets what a model does now: it is gone. Its counts stay.
@@ -147,7 +169,10 @@ impl ModelMetrics {
         let Histograms { queue, first_token, end_to_end, per_token, phases, prompt, generation, .. } =
             &self.families.spread;
         let ended = Ended { model_name: self.labels.model_name.clone(), finished_reason: request.reason.to_owned() };
-        self.families.counts.success.get_or_create(&ended).inc();
+        let counts = &self.families.counts;
+        counts.success.get_or_create(&ended).inc();
+        counts.draft_tokens.get_or_create(&self.labels).inc_by(request.drafts.0 as u64);
+        counts.accepted_tokens.get_or_create(&self.labels).inc_by(request.drafts.1 as u64);
         let observe = |family: &Times, time: Option<Duration>| {
             if let Some(time) = time {
                 family.get_or_create(&self.labels).observe(time.as_secs_f64());

@@ -68,6 +68,8 @@ pub struct Gauges {
 /// Blocks of a KV cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct KvGauges {
+    /// Positions in each.
+    pub block_len: usize,
     /// All.
     pub blocks: usize,
     /// Those that sequences use.
@@ -113,6 +115,10 @@ pub struct RequestWindow {
     pub total: Option<Quantiles>,
     /// Tokens of an answer.
     pub answer_tokens: Option<Quantiles>,
+    /// Tokens of a prompt and an answer to it.
+    pub length: Option<Quantiles>,
+    /// How much of an answer was there before in it, as a share of its runs of four tokens: prose has little, a loop nearly one.
+    pub repetition: Option<Quantiles>,
     /// The mean of the marks that answers were given, 0 to 1; null if none were.
     pub quality: Option<f64>,
 }

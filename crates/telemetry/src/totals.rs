@@ -6,7 +6,7 @@ use crate::sketch::Sketch;
 use crate::window::{Total, WINDOWS};
 use crate::{Outcomes, Record, RequestWindow, Step, StepTotals, StepWindow, Tokens};
 
-/// A thousandth: microseconds to milliseconds.
+/// A thousandth: microseconds to milliseconds, and thousandths to shares.
 const MILLI: f64 = 1e-3;
 
 /// Requests that ended. Times are microseconds.
@@ -19,6 +19,9 @@ pub(crate) struct RequestSums {
     pub(crate) between: Sketch,
     pub(crate) total: Sketch,
     pub(crate) answer_tokens: Sketch,
+    pub(crate) length: Sketch,
+    /// In thousandths.
+    pub(crate) repetition: Sketch,
     marks: Marks,
 }
 
@@ -93,7 +96,7 @@ macro_rules! parts {
     };
 }
 
-parts!(RequestSums { requests, tokens, queue, first_token, between, total, answer_tokens, marks });
+parts!(RequestSums { requests, tokens, queue, first_token, between, total, answer_tokens, length, repetition, marks });
 parts!(StepSums { time, work, rows, decode, prefill, mixed });
 
 impl RequestSums {
@@ -119,7 +122,12 @@ impl RequestSums {
         add(&mut self.first_token, request.first_token);
         add(&mut self.total, request.last_token);
         if request.first_token.is_some() {
-            self.answer_tokens.add((request.generated / request.answers.max(1)) as u64, 1);
+            let answer = request.generated / request.answers.max(1);
+            self.answer_tokens.add(answer as u64, 1);
+            self.length.add((request.prompt + answer) as u64, 1);
+        }
+        if let Some(share) = request.repetition.filter(|share| share.is_finite()) {
+            self.repetition.add((share * 1e3).round() as u64, 1);
         }
         if let (true, Some((mean, count))) = (between, request.between()) {
             self.between.add(micros(mean), u32::try_from(count).unwrap_or(u32::MAX));
@@ -146,6 +154,8 @@ impl RequestSums {
             between: self.between.summary(MILLI),
             total: self.total.summary(MILLI),
             answer_tokens: self.answer_tokens.summary(1.0),
+            length: self.length.summary(1.0),
+            repetition: self.repetition.summary(MILLI),
             quality: (count > 0).then(|| sum as f64 / count as f64 / 1e6),
         }
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use telemetry::{Foretold, Metrics, Now, Request, Step};
+use telemetry::{Foretold, Metrics, Now, Progress, Request, Routed, Step};
 
 fn seconds(seconds: f64) -> Option<Duration> {
     Some(Duration::from_secs_f64(seconds))
@@ -24,6 +24,8 @@ fn what_happened_is_told() {
         generated: 5,
         answers: 1,
         reason: "stop",
+        drafts: (0, 0),
+        repetition: None,
         foretold: Some(Foretold {
             least: Duration::from_millis(500),
             likely: Duration::from_millis(750),
@@ -75,6 +77,29 @@ fn what_happened_is_told() {
     assert!(!metrics.render().contains("num_requests_running{"), "a model that is gone does nothing");
 }
 
+/// A release that is under way, one that has ended, and each thing that happens to requests of routes.
+fn releases(metrics: &Metrics) {
+    let releases = metrics.releases();
+    releases.progress("r", "m@2", Progress { share: 0.25, stage: 1, evidence: 1.5 });
+    releases.ended("other", "m@2", "promoted");
+    for what in [Routed::Ended, Routed::Failed, Routed::FellBack, Routed::Marked] {
+        releases.routed("r", "stable", what);
+    }
+}
+
+#[test]
+fn releases_are_told_while_they_are_under_way() {
+    let metrics = Metrics::default();
+    releases(&metrics);
+    let check = |line: &str, there: bool| assert_eq!(metrics.render().contains(line), there, "{line}");
+    check("whinchat_canary_traffic_percentage{route=\"r\",candidate=\"m@2\"} 25.0\n", true);
+    check("whinchat_release_stage{route=\"r\",candidate=\"m@2\"} 1\n", true);
+    check("whinchat_release_verdicts_total{route=\"other\",verdict=\"promoted\"} 1\n", true);
+    check("whinchat_route_fallbacks_total{route=\"r\",variant=\"stable\"} 1\n", true);
+    metrics.releases().ended("r", "m@2", "rolled_back");
+    check("whinchat_canary_traffic_percentage{", false);
+}
+
 #[test]
 fn the_page_names_every_metric() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/metrics.md")).expect("a page");
@@ -85,12 +110,25 @@ fn the_page_names_every_metric() {
     let (queued, first_token, last_token) = (seconds(0.0), seconds(0.1), seconds(0.3));
     let (reason, zero) = ("stop", Duration::ZERO);
     let foretold = Some(Foretold { least: zero, likely: zero, most: zero });
-    model.ended(&Request { queued, first_token, last_token, prompt: 1, generated: 3, answers: 1, reason, foretold });
+    model.ended(&Request {
+        queued,
+        first_token,
+        last_token,
+        prompt: 1,
+        generated: 3,
+        answers: 1,
+        reason,
+        drafts: (0, 0),
+        repetition: None,
+        foretold,
+    });
     model.step(&Step { decode_rows: 1, ..Step::default() });
     model.cache(1, 16);
     metrics.build("1");
     metrics.reloads().ended("applied", false, 0);
+    metrics.injected().one("error");
     metrics.anomalies([("m", "device_slow")].into_iter());
+    releases(&metrics);
     let text = metrics.render_classic();
     let all = |what: &str| -> BTreeMap<&str, &str> {
         text.lines().filter_map(|line| line.strip_prefix(what)?.split_once(' ')).collect()

@@ -26,6 +26,8 @@ fn request(reason: &'static str, generated: usize) -> Request {
         generated,
         answers: 1,
         reason,
+        drafts: (0, 0),
+        repetition: (generated >= 24).then_some(0.2),
         foretold: None,
     }
 }
@@ -68,6 +70,23 @@ fn requests_are_counted_by_how_they_end() {
     let between = window(&telemetry, 3000.0, Some("a"), "1h").between.expect("a time");
     assert!(between.count == 60 && (between.p99 / 20.0 - 1.0).abs() < 0.011, "{between:?}");
     assert_eq!(hour.between, None);
+}
+
+#[test]
+fn repetition_is_that_of_answers_long_enough() {
+    let telemetry = telemetry();
+    let engine = telemetry.engine(Labels::model("m"));
+    for (at, repetition) in [None, Some(0.0), Some(0.1), Some(0.9), Some(f64::NAN)].into_iter().enumerate() {
+        let request = Request { repetition, ..request("stop", 30) };
+        engine.ended(seconds(0.5), &record(at as u64, request, Some("a")));
+    }
+    for tenant in [None, Some("a")] {
+        let found = window(&telemetry, 1.0, tenant, "10s").repetition.expect("three answers");
+        let close = |found: f64, wanted: f64| (found / wanted - 1.0).abs() < 0.02;
+        assert!(found.count == 3 && close(found.p50, 0.1) && close(found.max, 0.9), "{found:?}");
+    }
+    engine.ended(seconds(50.0), &record(9, Request { repetition: None, ..request("stop", 11) }, None));
+    assert_eq!(window(&telemetry, 50.5, None, "10s").repetition, None);
 }
 
 #[test]

@@ -32,6 +32,7 @@ pub enum DType {
     TQ2_0,
     Q1_0,
     Q2_0,
+    Q4_2OF4,
 }
 
 /// The numbers that describe a [`DType`].
@@ -41,7 +42,7 @@ pub struct Layout {
     pub dtype: DType,
     /// The name people write, such as `Q4_K`.
     pub name: &'static str,
-    /// The number of the type in a GGUF file (`ggml_type`).
+    /// The number of the type in a GGUF file (`ggml_type`); from [`OWN_TYPES`] on for types that only Whinchat has.
     pub ggml_id: u32,
     /// Elements in a block.
     pub block_len: usize,
@@ -53,8 +54,12 @@ const fn row(dtype: DType, name: &'static str, ggml_id: u32, block_len: usize, b
     Layout { dtype, name, ggml_id, block_len, block_bytes }
 }
 
+/// Where the numbers of types begin that only Whinchat has, `WH` in the upper half: far from those of ggml, so that other programs refuse a
+/// file with them as one of an unknown type.
+pub const OWN_TYPES: u32 = 0x5748_0000;
+
 /// Every type, in the order of the enum.
-const LAYOUTS: [Layout; 28] = [
+const LAYOUTS: [Layout; 29] = [
     row(DType::F32, "F32", 0, 1, 4),
     row(DType::F16, "F16", 1, 1, 2),
     row(DType::BF16, "BF16", 30, 1, 2),
@@ -83,6 +88,7 @@ const LAYOUTS: [Layout; 28] = [
     row(DType::TQ2_0, "TQ2_0", 35, 256, 66),
     row(DType::Q1_0, "Q1_0", 41, 128, 18),
     row(DType::Q2_0, "Q2_0", 42, 64, 18),
+    row(DType::Q4_2OF4, "Q4_2OF4", OWN_TYPES, 64, 26),
 ];
 
 impl DType {

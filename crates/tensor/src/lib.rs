@@ -7,5 +7,5 @@ mod dtype;
 mod shape;
 
 pub use codec::{CodecError, Decoder, Encoder, codebook, decode, decoder, encode, encoder};
-pub use dtype::{DType, Layout};
+pub use dtype::{DType, Layout, OWN_TYPES};
 pub use shape::Shape;

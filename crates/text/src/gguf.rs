@@ -121,9 +121,10 @@ impl Source {
         };
         let added = self.added(&kinds);
         let around = self.around(&special);
+        let between = self.between(&special, &around.1);
         let (bos, eos) = (special.get("bos"), special.get("eos"));
         let pipeline = self.pipeline(added, &special)?;
-        Ok(Tokenizer::of(Parts { vocab, pipeline, around, adds_space, bos, eos, ends, fill_in }))
+        Ok(Tokenizer::of(Parts { vocab, pipeline, around, between, adds_space, bos, eos, ends, fill_in }))
     }
 
     fn kind(&self, id: usize) -> TokenKind {
@@ -170,6 +171,13 @@ impl Source {
         let eos = self.flag("add_eos_token").unwrap_or(eos);
         let one = |wanted: bool, name| special.get(name).filter(|_| wanted).into_iter().collect();
         (one(bos, "bos"), one(eos, "eos"))
+    }
+
+    /// What goes between two texts: the end of the first, and what separates them if the file says so.
+    fn between(&self, special: &Special, after: &[u32]) -> Vec<u32> {
+        let separator = special.get("seperator").filter(|_| self.flag("add_sep_token") == Some(true));
+        let separator = separator.filter(|_| self.family != Family::WordPiece);
+        after.iter().copied().chain(separator).collect()
     }
 
     fn bytes(&self, piece: &str, kind: TokenKind) -> Vec<u8> {

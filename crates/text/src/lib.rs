@@ -12,6 +12,7 @@ mod classes;
 mod constraint;
 mod decode;
 mod dialects;
+mod encode;
 mod encoders;
 mod export;
 mod fast;
@@ -38,6 +39,7 @@ mod trie;
 mod ugm;
 mod unigram;
 mod vocab;
+mod whole;
 mod wordpiece;
 
 // What tests read shared assets with, here and from outside.
@@ -51,6 +53,7 @@ mod common;
 pub use constraint::{Calls, Constrainer, Constraint, ConstraintError, ConstraintMatcher};
 pub use decode::StreamDecoder;
 pub use dialects::{CallOptions, Dialect, Parser, Part, ToolDelta};
+pub use encode::{Encode, EncodeError};
 pub use encoders::{BatchMode, Encoding, TokenizerConfig, TokenizerStatistics};
 pub use gguf_vocab::{GgufVocab, TokenKind};
 pub use grammar::{Grammar, GrammarError, GrammarMatcher};

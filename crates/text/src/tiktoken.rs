@@ -115,7 +115,17 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let fill_in = fill_in(|piece| vocab.id(piece), &roles);
     let bos = roles.get("bos").or(begin);
     let pipeline = pipeline(known.pattern, special, &ranks)?;
-    Ok(Tokenizer::of(Parts { vocab, pipeline, around, adds_space: false, bos, eos, ends, fill_in }))
+    Ok(Tokenizer::of(Parts {
+        vocab,
+        pipeline,
+        around,
+        between: Vec::new(),
+        adds_space: false,
+        bos,
+        eos,
+        ends,
+        fill_in,
+    }))
 }
 
 fn error(problem: String) -> TokenizerError {

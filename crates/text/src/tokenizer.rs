@@ -70,6 +70,8 @@ pub struct Tokenizer {
     encoders: Encoders,
     /// What goes around a text.
     around: (Vec<u32>, Vec<u32>),
+    /// What goes between two texts.
+    between: Vec<u32>,
     adds_space: bool,
     bos: Option<u32>,
     eos: Option<u32>,
@@ -85,6 +87,8 @@ pub(crate) struct Parts {
     pub pipeline: Pipeline,
     /// What goes around a text.
     pub around: (Vec<u32>, Vec<u32>),
+    /// What goes between two texts.
+    pub between: Vec<u32>,
     /// Whether encoding puts a space before a text, which decoding takes away.
     pub adds_space: bool,
     /// Begin of sequence.
@@ -145,13 +149,13 @@ impl Tokenizer {
 
     /// Of its parts; encodes fast if that gives the same ids.
     pub(crate) fn of(parts: Parts) -> Tokenizer {
-        let Parts { vocab, pipeline, around, adds_space, bos, eos, ends, fill_in } = parts;
+        let Parts { vocab, pipeline, around, between, adds_space, bos, eos, ends, fill_in } = parts;
         let every = vocab.len().div_ceil(SAMPLED).max(1);
         let pieces = (0..vocab.len() as u32).step_by(every).map(|id| String::from_utf8_lossy(vocab.bytes(id)));
         let sample: Vec<_> = pieces.collect();
         let fast = Fast::new(&pipeline, &sample.join(" "));
         let encoders = Encoders::default();
-        Tokenizer { vocab, pipeline, fast, encoders, around, adds_space, bos, eos, ends, fill_in }
+        Tokenizer { vocab, pipeline, fast, encoders, around, between, adds_space, bos, eos, ends, fill_in }
     }
 
     /// The same tokenizer, using the machine as `config` says.
@@ -364,6 +368,11 @@ impl Tokenizer {
     /// All tokens that end an answer, as far as the vocabulary tells: end of sequence, end of turn, end of message.
     pub fn ends(&self) -> &[u32] {
         &self.ends
+    }
+
+    /// What goes between two texts that are one to the model.
+    pub(crate) fn between(&self) -> &[u32] {
+        &self.between
     }
 
     /// What goes around a text.

@@ -51,6 +51,7 @@ impl From<answer::Problem> for Error {
             | Kind::TooLate
             | Kind::Draining
             | Kind::Failed
+            | Kind::Unavailable
             | Kind::TimeLimit
             | Kind::Internal => Error::Engine(problem.message),
         }

@@ -8,17 +8,18 @@ use answer::{
     Ask, Blocking, Cancel, Chat, Ending, Generation, InferBatch, InferRequest, Inference, Input, LoadedModel,
     ModelInfo, Pooling, PromptText, Sampling,
 };
-use engine::{EngineConfig, Observer, SavedPrefix};
+use engine::{EngineConfig, Observer, Policy, SavedPrefix};
 use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
-use kernels::Cpu;
+use kernels::{Cpu, Tuning};
 
 use crate::load::Parts;
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
 use crate::{
-    Error, LoadOptions, Prepared, Progress, SamplingDefaults, TemplateOrigin, WeightsOrigin, load, machine, vocab,
+    Error, LoadOptions, Prepared, Progress, SamplingDefaults, Stages, TemplateOrigin, WeightsOrigin, load, machine,
+    vocab,
 };
 
 /// A model in memory, run by an engine on its own thread. Dropping it ends the engine.
@@ -26,6 +27,7 @@ pub struct Model {
     loaded: LoadedModel,
     template: Option<TemplateOrigin>,
     weights: WeightsOrigin,
+    tuning: Option<Tuning>,
 }
 
 /// What to generate.
@@ -101,39 +103,67 @@ impl Model {
         observer: impl Observer + 'static,
         progress: Progress,
     ) -> Result<Model, Error> {
+        Model::start_with((cpu, prepared), Stages::default(), observer, progress)
+    }
+
+    /// As [`Model::start_on`], by a policy of the caller's, whatever the options name. It is asked on the engine's thread.
+    ///
+    /// # Errors
+    /// As [`Model::start`].
+    pub fn start_with_policy(
+        cpu: Cpu,
+        prepared: &Prepared,
+        (observer, policy): (impl Observer + 'static, Box<dyn Policy>),
+        progress: Progress,
+    ) -> Result<Model, Error> {
+        Model::start_with((cpu, prepared), Stages { policy: Some(policy), ..Stages::default() }, observer, progress)
+    }
+
+    /// As [`Model::start_on`], with `stages` in the place of its own.
+    ///
+    /// # Errors
+    /// As [`Model::start_on`], and if a stage is none of this model.
+    pub fn start_with(
+        (cpu, prepared): (Cpu, &Prepared),
+        mut stages: Stages,
+        observer: impl Observer + 'static,
+        progress: Progress,
+    ) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
+        let elsewhere = stages.executor.take();
         // A vocabulary of 150,000 pieces takes as long as a gigabyte of weights that are mapped: both at once.
         let (tokenizer, parts) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| vocab::tokenizer(checkpoint));
-            let parts = prepared.parts_on(cpu, progress);
+            let parts = elsewhere.is_none().then(|| prepared.parts_on(cpu, progress)).transpose();
             (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parts)
         });
         let tokenizer = Arc::new(tokenizer?.with_config(beside_an_engine()));
-        let Parts { executor, embedder, judge, origin: weights } = parts?;
-        let own = checkpoint.chat_template()?;
-        let Resolved { template, origin } =
-            template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
-        let generation = checkpoint.generation()?;
-        let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
-        let info = ModelInfo {
-            name: prepared.model_name(),
-            dialect: template.as_ref().map_or(Dialect::of_template(""), ChatTemplate::dialect),
-            template,
-            sampling: suggested(&generation).or(&defaults.sampling()),
-            stop_tokens: stop_tokens(&generation, &tokenizer),
-            tokenizer,
-            created: since_1970().as_secs(),
-        };
+        let parts = parts?;
+        let (info, origin) = known(prepared, tokenizer)?;
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
             context: prepared.context,
             seed: u64::from(std::process::id()) ^ since_1970().as_nanos() as u64,
             ..prepared.engine
         };
-        let start = Instant::now();
-        let loaded = LoadedModel::start(info, executor, config, move || start.elapsed(), observer)
-            .map_err(|source| Error::Io { what: "starting the engine's thread".into(), source })?;
-        Ok(Model { loaded: loaded.with_embedder(embedder).with_judge(judge), template: origin, weights })
+        let encoder = stages.encoder(&info)?;
+        let (start, setup) = (Instant::now(), stages.setup(config));
+        let clock = move || start.elapsed();
+        let failed = |source| Error::Io { what: "starting the engine's thread".into(), source };
+        let (loaded, weights, tuning) = match (parts, elsewhere) {
+            (Some(Parts { executor, embedder, judge, reading, origin, tuning }), _) => {
+                let loaded = LoadedModel::start(info, executor, setup, clock, observer).map_err(failed)?;
+                (loaded.with_embedder(embedder).with_judge(judge).with_reading(reading), origin, tuning)
+            }
+            (None, Some(executor)) => {
+                let setup = prepared.fitting(&*executor, setup)?;
+                let loaded = LoadedModel::start(info, executor, setup, clock, observer).map_err(failed)?;
+                (loaded, WeightsOrigin::Elsewhere, None)
+            }
+            (None, None) => return Err(Error::Request("nothing computes the model".to_owned())),
+        };
+        let loaded = encoder.into_iter().fold(loaded, LoadedModel::with_encoder);
+        Ok(Model { loaded, template: origin, weights, tuning })
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -206,10 +236,10 @@ impl Model {
     /// `pooling` says, else as the model's files do, else the last one is taken. Blocks until all are computed.
     ///
     /// # Errors
-    /// If a text is empty or longer than the context, or computing fails.
+    /// If a text is empty, or longer than the context and the model is not made for vectors (else it is cut), or computing fails.
     pub fn embed(&self, texts: &[&str], pooling: Option<Pooling>) -> Result<Vec<Vec<f32>>, Error> {
         let texts: Vec<_> = texts.iter().map(|text| PromptText::Text((*text).to_owned())).collect();
-        let tokens = self.loaded.embedding_tokens("texts", &texts, (None, false))?;
+        let tokens = self.loaded.embedding_tokens("texts", &texts, (None, None))?;
         let vectors = pollster::block_on(self.loaded.embed(tokens, pooling)?)?;
         Ok(vectors.into_iter().map(|vector| answer::normalized(vector, None)).collect())
     }
@@ -258,6 +288,12 @@ impl Model {
         &self.weights
     }
 
+    /// Chooses the kernels of its plan while it runs, and says how long they take; `None` if it is computed elsewhere or on a
+    /// GPU.
+    pub fn tuning(&self) -> Option<&Tuning> {
+        self.tuning.as_ref()
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.loaded.info.name
@@ -287,6 +323,25 @@ impl Model {
     pub fn into_loaded(self) -> LoadedModel {
         self.loaded
     }
+}
+
+/// What is known of a model apart from its weights, and where its chat template comes from.
+fn known(prepared: &Prepared, tokenizer: Arc<Tokenizer>) -> Result<(ModelInfo, Option<TemplateOrigin>), Error> {
+    let checkpoint = &prepared.checkpoint;
+    let own = checkpoint.chat_template()?;
+    let Resolved { template, origin } = template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
+    let generation = checkpoint.generation()?;
+    let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
+    let info = ModelInfo {
+        name: prepared.model_name(),
+        dialect: template.as_ref().map_or(Dialect::of_template(""), ChatTemplate::dialect),
+        template,
+        sampling: suggested(&generation).or(&defaults.sampling()),
+        stop_tokens: stop_tokens(&generation, &tokenizer),
+        tokenizer,
+        created: since_1970().as_secs(),
+    };
+    Ok((info, origin))
 }
 
 fn since_1970() -> std::time::Duration {

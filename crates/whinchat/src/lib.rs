@@ -47,16 +47,22 @@
 
 pub mod bounds;
 mod builtin;
+mod device;
 mod error;
 mod fingerprint;
 mod generate;
+#[cfg_attr(not(feature = "gpu"), path = "gpu_none.rs")]
+mod gpu;
 pub mod hub;
 mod load;
 pub mod machine;
 mod memory;
+mod plan;
 mod sampling;
 mod spill;
+mod stages;
 mod template;
+mod tiers;
 mod vocab;
 mod weights;
 
@@ -66,16 +72,25 @@ pub use answer::{
     ToolDelta, Usage,
 };
 pub use builtin::{BUILTIN, builtin};
-pub use engine::{EngineConfig, Eviction, Observer, PolicyName, RestoreError, SavedPrefix};
+pub use device::{Device, DeviceInfo, HAS_GPU, UnknownDevice, devices};
+pub use engine::{
+    EngineConfig, Eviction, LevelRule, Observer, Policy, PolicyName, Promotion, RestoreError, SavedPrefix,
+};
 pub use error::Error;
 pub use generate::{GenerateOptions, Model};
 pub use graph::KvType;
-pub use kernels::Cpu;
+pub use kernels::{Cpu, Machine, Tuning};
 pub use load::{BLOCK_LEN, CacheOptions, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
+pub use plan::{
+    Cost, Found, KernelRule, KernelSetting, PlanOptions, PlanQuery, ProfileOptions, Shape, Tuned, Workbench,
+    machine_json,
+};
 pub use sampling::SamplingDefaults;
 pub use spill::Spill;
+pub use stages::{MakeEncoder, Stages};
 pub use template::{TemplateChoice, TemplateOrigin};
 pub use text::Constraint;
+pub use tiers::HostMemory;
 pub use vocab::{tokenizer, tokenizer_of_file};
 pub use weights::{WeightsCache, WeightsOrigin};

@@ -3,18 +3,22 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use answer::{Embedder, Pooling};
+use answer::{Embedder, Pooling, Reading, Scoring};
 use engine::{BackendExecutor, EngineConfig, Executor, Tier};
-use graph::{Backend, Graph, KvType, Limits};
-use kernels::{Cpu, CpuOptions};
-use model::{Checkpoint, Model as Bound, PoolingType};
+use graph::{Backend, Fused, Graph, KvType, Limits, Plan};
+use kernels::{Cpu, CpuOptions, Tuning};
+use model::{Checkpoint, PoolingType};
+use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
+use crate::device::Device;
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
 use crate::memory::{Memory, Room, kept_states};
+use crate::plan::{self, KernelRule, PlanOptions};
+use crate::tiers::{Hierarchy, HostMemory};
 use crate::weights::{Brought, Wanted, WeightsCache, WeightsOrigin};
-use crate::{Error, SamplingDefaults, Spill, TemplateChoice, bounds, machine, weights};
+use crate::{Error, SamplingDefaults, Spill, TemplateChoice, TemplateOrigin, bounds, gpu, machine, template, weights};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -47,8 +51,8 @@ pub struct LoadOptions {
     pub cache: CacheOptions,
     /// How the KV cache is stored (default: F16).
     pub kv_type: KvType,
-    /// Fusion rules that are not applied, of [`Cpu::DEVICE`] (default: all are).
-    pub disabled_rules: Vec<String>,
+    /// What of its execution plan is not made by default.
+    pub plan: PlanOptions,
     /// Settings of the engine. Its sizes and its seed are those of the fields above.
     pub engine: EngineConfig,
 }
@@ -65,6 +69,8 @@ pub struct CacheOptions {
     pub state_bytes: Option<u64>,
     /// Where blocks of the KV cache go that have no room in memory (default: nowhere; they are computed anew).
     pub spill: Option<Spill>,
+    /// Memory between the two (default: none).
+    pub host: Option<HostMemory>,
     /// Where packed weights are kept for later starts (default: where it pays).
     pub weights: WeightsCache,
 }
@@ -73,11 +79,19 @@ pub struct CacheOptions {
 pub type Progress<'a> = &'a dyn Fn(&str, u64, u64);
 
 /// What is computed, fused.
-struct Graphs {
+pub(crate) struct Graphs {
     /// Of the whole model.
-    logits: Graph,
+    pub(crate) logits: Graph,
     /// Of what is before its head.
-    hidden: Graph,
+    pub(crate) hidden: Graph,
+    /// How often each rule of fusion was applied to the first.
+    pub(crate) fired: Vec<(&'static str, usize)>,
+    /// The file that it came from instead.
+    pub(crate) file: Option<PathBuf>,
+    /// Kernels that were given for it.
+    pub(crate) kernels: Vec<KernelRule>,
+    /// What computes them: the CPU or a GPU.
+    pub(crate) device: Device,
 }
 
 /// A checkpoint, bound and measured, not yet in memory.
@@ -91,16 +105,16 @@ pub struct Prepared {
     /// The files.
     pub checkpoint: Arc<Checkpoint>,
     /// The model.
-    pub model: Bound,
+    pub model: model::Model,
     /// Longest sequence.
     pub context: usize,
     /// What will be compiled for; a row with logits for each sequence that runs at once, and some for prompts that are scored.
     pub limits: Limits,
     /// What it takes of the memory.
     pub memory: Memory,
-    graphs: Graphs,
-    cpu: CpuOptions,
-    cache: CacheOptions,
+    pub(crate) graphs: Graphs,
+    pub(crate) cpu: CpuOptions,
+    pub(crate) cache: CacheOptions,
     pub(crate) engine: EngineConfig,
 }
 
@@ -158,10 +172,15 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         }
     };
     let model = checkpoint.bind(Some(context))?;
-    let fused = |graph: &Graph| fused(graph, &options.disabled_rules);
-    let graphs = Graphs { logits: fused(model.graph())?, hidden: fused(&model.hidden_states()?)? };
-    let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences);
-    let fair = context.max((context / 4).saturating_mul(max_sequences));
+    let device = options.plan.device.resolve(model.graph())?;
+    let graphs = graphs(&model, &options.plan, device)?;
+    let whole = model.spec().encoder.is_some();
+    // What is read whole is in one step.
+    let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences).max(if whole { context } else { 0 });
+    let fair = match whole {
+        true => context.saturating_add(2 * max_tokens),
+        false => context.max((context / 4).saturating_mul(max_sequences)),
+    };
     let kept = match options.engine.prefix_cache {
         Some(_) => kept_states(model.graph(), options.cache.state_bytes, max_sequences, available),
         None => 0,
@@ -189,14 +208,14 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         limits,
         memory,
         graphs,
-        cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: None },
+        cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: options.plan.isa },
         cache: options.cache.clone(),
         engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
     })
 }
 
 /// Bytes of the weights that another model of this process has in memory.
-fn shared_bytes(checkpoint: &Checkpoint, model: &Bound, graph: &Graph) -> u64 {
+fn shared_bytes(checkpoint: &Checkpoint, model: &model::Model, graph: &Graph) -> u64 {
     Wanted { checkpoint, model, graph, cache: &WeightsCache::Off, available: None }.shared_bytes()
 }
 
@@ -206,17 +225,52 @@ impl Prepared {
         self.name.clone().unwrap_or_else(|| self.checkpoint.name())
     }
 
+    /// Bytes of the values between operators, for the largest step.
+    pub fn scratch_bytes(&self) -> u64 {
+        let plan = Plan::new(&self.graphs.logits, &Cpu::DEVICE.layout, &self.limits);
+        (plan.words as u64).saturating_mul(size_of::<f32>() as u64)
+    }
+
+    /// Where its chat template comes from; `None` if it has none.
+    ///
+    /// # Errors
+    /// If its files cannot be read, or the template cannot be used: then it answers no chats.
+    pub fn template_origin(&self, tokenizer: &Tokenizer) -> Result<Option<TemplateOrigin>, Error> {
+        let own = self.checkpoint.chat_template()?;
+        let resolved = template::resolve(self.chat_template.as_ref(), own.as_deref(), tokenizer);
+        match (resolved.origin, resolved.template) {
+            (Some(_), Err(why)) => Err(Error::Request(why)),
+            (origin, _) => Ok(origin),
+        }
+    }
+
+    /// Tokens that the model chooses from.
+    pub(crate) fn vocab(&self) -> usize {
+        self.graphs.logits.output_width()
+    }
+
     /// Threads that will compute.
     pub fn threads(&self) -> usize {
         self.cpu.threads.unwrap_or_else(machine::cores)
     }
 
-    /// Brings the weights into memory and compiles the graph, on threads of its own.
+    /// What computes it: the CPU or a GPU.
+    pub fn device(&self) -> Device {
+        self.graphs.device
+    }
+
+    /// Brings the weights into memory and compiles the graph, on threads of its own or on its GPU.
     ///
     /// # Errors
     /// If the memory is short or the files give wrong data.
-    pub fn executor(&self, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        self.executor_on(self.cpu(), progress)
+    pub fn executor(&self, progress: Progress) -> Result<Box<dyn Executor>, Error> {
+        if let Device::Gpu(number) = self.graphs.device {
+            return gpu::executor(self, number, progress);
+        }
+        let backend = self.cpu();
+        let (weights, fingerprint, _) = self.weights(&backend, progress)?;
+        let (executor, _) = self.executor_of(backend, weights)?;
+        Ok(Box::new(self.keeping(executor, fingerprint)?))
     }
 
     /// The CPU as the options say it is used, with threads of its own.
@@ -224,35 +278,66 @@ impl Prepared {
         Cpu::new(self.cpu)
     }
 
-    /// As [`Prepared::executor`], on a CPU whose clones other models may use: they share its threads.
-    ///
-    /// # Errors
-    /// As [`Prepared::executor`].
-    pub fn executor_on(&self, backend: Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
-        let (weights, fingerprint, _) = self.weights(&backend, progress)?;
-        self.keeping(compiled(backend, &self.graphs.logits, weights, self.limits)?, fingerprint)
-    }
-
-    /// What generates, and what turns texts into vectors and judges them. All share the weights.
+    /// What generates, and what turns texts into vectors and judges them. All share the weights. The CPU is used if the model is
+    /// computed there.
     ///
     /// # Errors
     /// As [`Prepared::executor`].
     pub(crate) fn parts_on(&self, backend: Cpu, progress: Progress) -> Result<Parts, Error> {
+        if let Device::Gpu(number) = self.graphs.device {
+            return gpu::parts(self, number, progress);
+        }
         let (weights, fingerprint, origin) = self.weights(&backend, progress)?;
-        let Graphs { logits, hidden } = &self.graphs;
+        let bound = Bound { backend, weights };
+        let (embedder, judge) = self.readers(&bound)?;
+        let (executor, tuning) = self.executor_of(bound.backend, bound.weights)?;
+        let executor = Box::new(self.keeping(executor, fingerprint)?);
+        Ok(Parts { embedder, judge, reading: self.reading()?, executor, origin, tuning: Some(tuning) })
+    }
+
+    /// What turns texts into vectors, and what judges them.
+    pub(crate) fn readers<B: Shareable>(&self, bound: &Bound<B>) -> Result<(Embedder, Embedder), Error> {
+        let Graphs { logits, hidden, .. } = &self.graphs;
         let many = self.encoder_limits();
         let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
+        let encoder = self.model.spec().encoder.is_some();
         let pooling = match self.checkpoint.pooling()? {
             Some(PoolingType::Mean) => Pooling::Mean,
             Some(PoolingType::First) => Pooling::First,
+            None if encoder => Pooling::Mean,
             // A model that only looks back has seen all of a text in its last row.
             Some(PoolingType::Last) | None => Pooling::Last,
         };
-        Ok(Parts {
-            embedder: later(&backend, &weights, (hidden, many), pooling),
-            judge: later(&backend, &weights, (logits, few), Pooling::Last),
-            executor: self.keeping(compiled(backend, logits, weights, self.limits)?, fingerprint)?,
-            origin,
+        let judged = if encoder { Pooling::First } else { Pooling::Last };
+        Ok((later(bound, (hidden, many), pooling), later(bound, (logits, few), judged)))
+    }
+
+    /// What generates, where kernels are not chosen by name.
+    #[cfg(feature = "gpu")]
+    pub(crate) fn generating<B: Shareable>(
+        &self,
+        bound: Bound<B>,
+        fingerprint: [u8; 32],
+    ) -> Result<Box<dyn Executor>, Error> {
+        let executor = compiled(bound, &self.graphs.logits, self.limits)?;
+        Ok(Box::new(self.keeping(executor, fingerprint)?))
+    }
+
+    /// How it takes texts that become vectors or scores.
+    pub(crate) fn reading(&self) -> Result<Reading, Error> {
+        let (encoder, head) = (self.model.spec().encoder, self.model.spec().output.head);
+        let vectors = self.checkpoint.pooling()?.is_some();
+        Ok(Reading {
+            only: encoder.is_some(),
+            most: self.checkpoint.longest_text()?,
+            cuts: encoder.is_some() || vectors,
+            types: encoder.and_then(|encoder| encoder.types).is_some_and(|types| types > 1),
+            scoring: match (encoder, head) {
+                (Some(_), Some(head)) => Scoring::Head(head.labels),
+                (None, Some(_)) => Scoring::AskedHead,
+                (None, None) if !vectors => Scoring::Asked,
+                (_, None) => Scoring::Alike,
+            },
         })
     }
 
@@ -269,7 +354,11 @@ impl Prepared {
     }
 
     /// Brings the weights to the device; gives the model's fingerprint too, and where they come from.
-    fn weights(&self, backend: &Cpu, progress: Progress) -> Result<(Weights, [u8; 32], WeightsOrigin), Error> {
+    pub(crate) fn weights(
+        &self,
+        backend: &Cpu,
+        progress: Progress,
+    ) -> Result<(Weights, [u8; 32], WeightsOrigin), Error> {
         let graph = &self.graphs.logits;
         let (checkpoint, model, cache) = (&*self.checkpoint, &self.model, &self.cache.weights);
         let wanted = Wanted { checkpoint, model, graph, cache, available: self.memory.available };
@@ -279,53 +368,99 @@ impl Prepared {
         Ok((all.into_iter().map(|held| held.weight).collect(), seen.finish(), origin))
     }
 
+    /// What computes the model, with its kernels chosen.
+    fn executor_of(&self, backend: Cpu, weights: Weights) -> Result<(BackendExecutor<Cpu>, Tuning), Error> {
+        let graph = &self.graphs.logits;
+        let program = backend.compile(graph, weights, self.limits)?;
+        let tuning = program.tuning().clone();
+        tuning.choose(self.kernels_of(graph, &tuning)?);
+        Ok((BackendExecutor::new(backend, program, self.limits, graph.output_width()), tuning))
+    }
+
     /// With a place for what its KV cache evicts, and the name under which that can be saved.
-    fn keeping(&self, executor: BackendExecutor<Cpu>, fingerprint: [u8; 32]) -> Result<BackendExecutor<Cpu>, Error> {
+    fn keeping<B: Backend>(
+        &self,
+        executor: BackendExecutor<B>,
+        fingerprint: [u8; 32],
+    ) -> Result<BackendExecutor<B>, Error> {
         Ok(executor.with_tier(self.tier()?).with_fingerprint(fingerprint))
     }
 
     /// Where evicted blocks go.
     fn tier(&self) -> Result<Option<Box<dyn Tier>>, Error> {
-        let Some(spill) = &self.cache.spill else { return Ok(None) };
-        let refused = |source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source };
-        Ok(Some(Box::new(spill.open().map_err(refused)?)))
+        let open = |spill: &Spill| {
+            spill.open().map_err(|source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source })
+        };
+        let file = self.cache.spill.as_ref().map(open).transpose()?;
+        Ok(match (self.cache.host, file) {
+            (Some(host), file) => Some(Box::new(Hierarchy::new(host, file))),
+            (None, Some(file)) => Some(Box::new(file)),
+            (None, None) => None,
+        })
     }
 }
 
 /// What a model is made of in memory.
 pub(crate) struct Parts {
-    pub(crate) executor: BackendExecutor<Cpu>,
+    pub(crate) executor: Box<dyn Executor>,
     pub(crate) embedder: Embedder,
     pub(crate) judge: Embedder,
+    pub(crate) reading: Reading,
     pub(crate) origin: WeightsOrigin,
+    /// Chooses kernels, where they have names.
+    pub(crate) tuning: Option<Tuning>,
 }
+
+/// A device with a model's weights, in the order of the graph's.
+pub(crate) struct Bound<B: Backend> {
+    pub(crate) backend: B,
+    pub(crate) weights: Vec<Arc<B::Weight>>,
+}
+
+/// A backend whose programs any thread may run.
+pub(crate) trait Shareable: Backend<Weight: Send + Sync, Program: Send> + Clone + Send + Sync + 'static {}
+
+impl<B: Backend<Weight: Send + Sync, Program: Send> + Clone + Send + Sync + 'static> Shareable for B {}
 
 /// What turns texts into rows of a graph's output; it is compiled when it is first asked.
-fn later(
-    backend: &Cpu,
-    weights: &[Arc<<Cpu as Backend>::Weight>],
-    (graph, limits): (&Graph, Limits),
-    pooling: Pooling,
-) -> Embedder {
-    let (backend, weights, graph) = (backend.clone(), weights.to_vec(), graph.clone());
-    let width = graph.output_width();
+fn later<B: Shareable>(bound: &Bound<B>, (graph, limits): (&Graph, Limits), pooling: Pooling) -> Embedder {
+    let bound = Bound { backend: bound.backend.clone(), weights: bound.weights.clone() };
+    let (graph, width, whole) = (graph.clone(), graph.output_width(), !graph.causal());
     let make = move || {
-        let executor = compiled(backend, &graph, weights, limits).map_err(|e| e.to_string())?;
+        let executor = compiled(bound, &graph, limits).map_err(|e| e.to_string())?;
         Ok(Box::new(executor) as Box<dyn Executor>)
     };
-    Embedder::new(pooling, width, Box::new(make))
+    Embedder::new(pooling, width, Box::new(make)).of_whole_texts(whole)
 }
 
-/// A graph in the form in which the CPU computes it.
-fn fused(graph: &Graph, disabled: &[String]) -> Result<Graph, Error> {
-    let disabled: Vec<&str> = disabled.iter().map(String::as_str).collect();
-    Ok(graph::fuse(graph, Cpu::DEVICE.rules, &disabled).map_err(|e| Error::Request(e.to_string()))?.graph)
+/// A model's graphs in the form in which the device computes them.
+fn graphs(model: &model::Model, options: &PlanOptions, device: Device) -> Result<Graphs, Error> {
+    if let (Device::Gpu(_), Some(what)) = (device, chosen(options)) {
+        return Err(Error::Request(format!("{what} says how the CPU computes; leave it out, or use --device cpu")));
+    }
+    let rules = if let Device::Gpu(_) = device { gpu::rules() } else { Cpu::DEVICE.rules };
+    let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
+    let fused = |graph: &Graph| graph::fuse(graph, rules, &disabled).map_err(|why| Error::Request(why.to_string()));
+    let Fused { graph, fired } = fused(model.graph())?;
+    let logits = match &options.file {
+        Some(path) => plan::from_file(path, model.graph(), &graph)?,
+        None => graph,
+    };
+    let (file, kernels) = (options.file.clone(), options.kernels.clone());
+    Ok(Graphs { logits, hidden: fused(&model.hidden_states()?)?.graph, fired, file, kernels, device })
+}
+
+/// What was said of the CPU's plan, if anything was.
+fn chosen(options: &PlanOptions) -> Option<&'static str> {
+    let kernels = !options.kernels.is_empty() || options.isa.is_some();
+    options.file.as_ref().map(|_| "--plan").or(kernels.then_some("--kernel"))
 }
 
 /// In the order of the graph's.
-type Weights = Vec<Arc<<Cpu as Backend>::Weight>>;
+pub(crate) type Weights = Vec<Arc<<Cpu as Backend>::Weight>>;
 
-fn compiled(backend: Cpu, graph: &Graph, weights: Weights, limits: Limits) -> Result<BackendExecutor<Cpu>, Error> {
+fn compiled<B: Backend>(bound: Bound<B>, graph: &Graph, limits: Limits) -> Result<BackendExecutor<B>, Error> {
+    let Bound { backend, weights } = bound;
     let program = backend.compile(graph, weights, limits)?;
     Ok(BackendExecutor::new(backend, program, limits, graph.output_width()))
 }

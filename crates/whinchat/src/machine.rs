@@ -12,6 +12,14 @@ pub fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+/// What the processor is called, as the system says it; else the kind of its instructions.
+pub fn processor() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name =
+        info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim()));
+    name.unwrap_or(std::env::consts::ARCH).to_owned()
+}
+
 /// Lets the calling thread give way to all others of the machine that compute, for good. Where the system has no such thing, it
 /// goes on as before.
 pub fn give_way() {
@@ -23,13 +31,34 @@ pub fn give_way() {
 /// Bytes of memory that this process can still take before the system swaps or its control group kills it; `None` where the
 /// system does not say.
 pub fn memory_available() -> Option<u64> {
+    memory_left().least()
+}
+
+/// What is left of the memory, in bytes; `None` where the system does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryLeft {
+    /// Of the machine's.
+    pub machine: Option<u64>,
+    /// Of what the control groups of this process allow, if they limit it.
+    pub group: Option<u64>,
+}
+
+impl MemoryLeft {
+    /// What this process can still take.
+    pub fn least(self) -> Option<u64> {
+        self.machine.into_iter().chain(self.group).min()
+    }
+}
+
+/// What is left of the memory, and whose limit it is.
+pub fn memory_left() -> MemoryLeft {
     memory_below(Path::new("/"))
 }
 
-/// What [`memory_available`] finds on a machine whose files are below `root`.
-fn memory_below(root: &Path) -> Option<u64> {
+/// What [`memory_left`] finds on a machine whose files are below `root`.
+fn memory_below(root: &Path) -> MemoryLeft {
     let groups = limited_folders(root).into_iter().filter_map(|(folder, version)| left_in(&folder, version));
-    machine_memory(root).into_iter().chain(groups).min()
+    MemoryLeft { machine: machine_memory(root), group: groups.min() }
 }
 
 fn machine_memory(root: &Path) -> Option<u64> {
@@ -131,7 +160,7 @@ mod tests {
             fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
             fs::write(path, text).expect("it can be written");
         }
-        assert_eq!(memory_below(root.path()), Some(mib * MIB), "{files:?}");
+        assert_eq!(memory_below(root.path()).least(), Some(mib * MIB), "{files:?}");
     }
 
     /// A group of version 2, by its files' contents in MiB.

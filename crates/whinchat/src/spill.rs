@@ -5,8 +5,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use engine::{Tier, TierKey};
+use engine::{Level, LevelCounts, LevelOrder, LevelRule, Tier, TierKey};
 use sha2::{Digest, Sha256};
+
+use crate::tiers::FILE;
 
 /// Where evicted blocks go, and how much of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,7 @@ pub(crate) struct SpillFile {
     /// In the order of the file from `end` on: the oldest first.
     order: VecDeque<(Place, TierKey)>,
     record: Vec<u8>,
+    counts: LevelCounts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,7 @@ impl Spill {
             places: HashMap::new(),
             order: VecDeque::new(),
             record: Vec::new(),
+            counts: LevelCounts::default(),
         })
     }
 }
@@ -100,6 +104,7 @@ impl Tier for SpillFile {
             self.places.insert(*key, place);
             self.order.push_back((place, *key));
             self.end = start + size;
+            self.counts.put += 1;
         }
     }
 
@@ -111,14 +116,67 @@ impl Tier for SpillFile {
         let Some(&Place { start, bytes: len }) = self.places.get(key) else { return false };
         let undamaged =
             self.read(start, len, bytes).is_ok_and(|head| head[..32] == key.0 && head[32..] == checksum(key, bytes));
-        if !undamaged {
+        if undamaged {
+            self.counts.hits += 1;
+        } else {
             self.places.remove(key);
         }
         undamaged
     }
+
+    fn levels(&self) -> Vec<Level> {
+        let record = |place: &Place| (HEAD + place.bytes) as u64;
+        vec![Level {
+            name: FILE.into(),
+            used: self.places.values().map(record).sum(),
+            limit: self.limit,
+            entries: self.places.len(),
+            rule: LevelRule::Fifo.name(),
+            promotion: None,
+            counts: self.counts,
+        }]
+    }
+
+    fn order(&mut self, level: &str, order: &LevelOrder) -> Option<usize> {
+        match order {
+            _ if level != FILE => None,
+            LevelOrder::Evict(entries) => Some(self.evict(*entries)),
+            LevelOrder::Flush => Some(self.evict(usize::MAX)),
+            LevelOrder::Resize(bytes) => {
+                // What lies behind the new end cannot stay, and the ring begins anew.
+                let gone = if *bytes < self.limit { self.evict(usize::MAX) } else { 0 };
+                self.limit = *bytes;
+                Some(gone)
+            }
+            LevelOrder::Rule(LevelRule::Fifo) => Some(0),
+            LevelOrder::Rule(_) | LevelOrder::Promote(_) => None,
+        }
+    }
 }
 
 impl SpillFile {
+    /// Somebody keeps what was found elsewhere too.
+    pub(crate) fn promoted(&mut self) {
+        self.counts.promoted += 1;
+    }
+
+    /// Forgets so many records, the oldest first; gives how many there were.
+    fn evict(&mut self, most: usize) -> usize {
+        let mut gone = 0;
+        while gone < most
+            && let Some((place, key)) = self.order.pop_front()
+        {
+            if self.places.get(&key) == Some(&place) {
+                self.places.remove(&key);
+                gone += 1;
+            }
+        }
+        if self.order.is_empty() {
+            self.end = 0;
+        }
+        gone
+    }
+
     /// Forgets what is where the next record goes: all behind it if it begins anew at the front.
     fn make_room(&mut self, start: u64, size: u64) {
         let (wraps, end) = (start < self.end, self.end);
@@ -131,6 +189,7 @@ impl SpillFile {
             self.order.pop_front();
             // A record that was damaged may have been written again since.
             if self.places.get(&key) == Some(&place) {
+                self.counts.evicted += 1;
                 self.places.remove(&key);
             }
         }

@@ -2,14 +2,17 @@
 
 import { useEffect } from 'preact/hooks';
 import { link, told } from '../telemetry/store.ts';
+import { Algorithms } from './algorithms.tsx';
 import { Anomalies } from './anomalies.tsx';
 import { Charts } from './charts.tsx';
 import { Cores } from './cores.tsx';
 import { Engines } from './engines.tsx';
+import { Faults } from './faults.tsx';
 import { Foreseen } from './foreseen.tsx';
 import { KeyForm } from './key-form.tsx';
 import { Memory } from './memory.tsx';
 import { Recommendations } from './recommendations.tsx';
+import { Releases } from './releases.tsx';
 import { Slowest } from './slowest.tsx';
 import { Tenants } from './tenants.tsx';
 import { Tiles } from './tiles.tsx';
@@ -35,7 +38,9 @@ function Panels() {
   return (
     <>
       <Tiles />
+      <Faults />
       <Anomalies />
+      <Releases />
       <Charts />
       <Cores />
       <Memory />
@@ -44,6 +49,7 @@ function Panels() {
       <Foreseen />
       <Tenants />
       <Recommendations />
+      <Algorithms />
     </>
   );
 }

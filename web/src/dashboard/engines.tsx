@@ -9,7 +9,7 @@ import { Nothing, Panel } from './panel.tsx';
 import { Table, type ColumnOf } from './table.tsx';
 
 const ABOUT =
-  'Each model, variant and device beside the others, over the chosen window. Success is the share of requests that were answered; hits are prompt tokens that the KV cache had; busy is the share of time in steps.';
+  'Each model, variant and device beside the others, over the chosen window. Success is the share of requests that were answered; hits are prompt tokens that the KV cache had; repetition is how much of an answer was there before in it; busy is the share of time in steps.';
 
 interface Row {
   engine: Engine;
@@ -35,6 +35,8 @@ const COLUMNS: ColumnOf<Row>[] = [
   { title: 'End to end p90', cell: ({ requests }) => time(requests?.total?.p90) },
   { title: 'Success', cell: ({ requests }) => percent(share(requests?.requests.succeeded, requests?.requests.ended)) },
   { title: 'Hits', cell: ({ requests }) => percent(share(requests?.tokens.cached, requests?.tokens.prompt)) },
+  { title: 'Answer tokens', cell: ({ requests }) => count(requests?.answer_tokens?.mean) },
+  { title: 'Repetition', cell: ({ requests }) => percent(requests?.repetition?.mean) },
   { title: 'Quality', cell: ({ requests }) => percent(requests?.quality) },
   { title: 'Rows a step', cell: ({ steps }) => count(steps?.rows?.mean) },
   { title: 'Busy', cell: ({ steps }) => percent(steps?.busy) },

@@ -5,7 +5,8 @@ import { history, listen, useKey, type Link } from './connection.ts';
 import { idOf, together, valuesOf } from './engines.ts';
 import { Timeline } from './timeline.ts';
 import type {
-  Anomaly, Core, Correlation, Engine, Flow, Labels, Message, Predictions, Recommendation, Series, Server, Values, WindowName,
+  Algorithms, Anomaly, Core, Correlation, Engine, Fault, Flow, Labels, Message, Predictions, Recommendation, Release, Series, Server, Values,
+  WindowName,
 } from './wire.ts';
 import { POINT_S } from './wire.ts';
 
@@ -25,6 +26,9 @@ export const told = {
   recommendations: signal<Recommendation[]>([]),
   correlations: signal<Correlation[]>([]),
   cores: signal<Core[]>([]),
+  faults: signal<Fault[]>([]),
+  releases: signal<Release[]>([]),
+  algorithms: signal<Algorithms[]>([]),
 };
 
 /** The id of the engine that is drawn; empty for all together. */

@@ -90,6 +90,8 @@ export interface RequestWindow {
   between: Quantiles | null;
   total: Quantiles | null;
   answer_tokens: Quantiles | null;
+  /** Of answers: how much of each was there before in it. */
+  repetition: Quantiles | null;
   quality: number | null;
 }
 
@@ -182,6 +184,71 @@ export interface Correlation {
   points: number;
 }
 
+/** Requests of a variant since a release began. */
+export interface Answered {
+  ended: number;
+  failed: number;
+  /** Those that the stable variant answered instead. */
+  fallbacks?: number;
+}
+
+/** A candidate beside the variant whose place it is to take. */
+export interface Release {
+  id: string;
+  name: string;
+  route: string;
+  stable: string;
+  candidate: string;
+  state: 'loading' | 'shadow' | 'running' | 'paused' | 'ended';
+  verdict: null | 'promoted' | 'rolled_back' | 'inconclusive' | 'aborted';
+  why: string | null;
+  /** Seconds since 1970. */
+  ended: number | null;
+  /** From 0. */
+  stage: number;
+  /** The candidate's. */
+  share: number;
+  /** Seconds in this stage. */
+  stage_s: number;
+  /** For harm; at `ends_at` it is rolled back. */
+  evidence: { now: number; ends_at: number };
+  /** Of this stage. */
+  units: { stable: number; candidate: number };
+  requests: { stable: Answered; candidate: Answered };
+  waits_for: string[];
+  shadow: null | { sentence: string };
+  sentence: string;
+  /** Whether it outlives the server. */
+  durable: boolean;
+  plan: { stages: { share: number; min_time_s: number; min_samples: number }[]; shadow: null | { share: number } };
+  /** Seconds since it began, and the evidence then. */
+  evidence_over_time: [number, number][];
+}
+
+/** A fault that was injected on purpose, as long as it lasts. */
+export interface Fault {
+  id: string;
+  kind: string;
+  share: number;
+  /** Whom it hits, by what of a request. */
+  match: Record<string, string>;
+  hits: number;
+  /** Seconds until it ends. */
+  ends_in: number;
+}
+
+/** What policies, executors and tiers of a model count of their own. */
+export interface Algorithms {
+  model: string;
+  metrics: Own[];
+}
+
+export type Own = { name: string; help: string } & (
+  | { kind: 'counter'; count: number }
+  | { kind: 'gauge'; value: number }
+  | { kind: 'histogram'; buckets: [number | null, number][]; sum: number }
+);
+
 /** Everything but the history. */
 export interface Snapshot {
   server: Server;
@@ -193,6 +260,9 @@ export interface Snapshot {
   recommendations: Recommendation[];
   correlations: Correlation[];
   cores: Core[];
+  faults: Fault[];
+  releases: Release[];
+  algorithms: Algorithms[];
 }
 
 /** The parts that have changed since the message before. */

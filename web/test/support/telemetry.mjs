@@ -152,7 +152,7 @@ function requests(labels, tenant, share, speed) {
       return {
         requests: { ended, succeeded: ended - Math.round(ended * 0.01), cut: 0, aborted: Math.round(ended * 0.01), late: 0, failed: 0, preemptions: 0 },
         tokens: { prompt: ended * 480, cached: ended * 264, generated: ended * 195 },
-        queue: quantiles(ended, 5), first_token: quantiles(ended, 160 / speed), between: quantiles(ended * 195, 21 / speed, 0.5), total: quantiles(ended, 4100 / speed), answer_tokens: quantiles(ended, 180), quality: tenant ? null : 0.86,
+        queue: quantiles(ended, 5), first_token: quantiles(ended, 160 / speed), between: quantiles(ended * 195, 21 / speed, 0.5), total: quantiles(ended, 4100 / speed), answer_tokens: quantiles(ended, 180), length: quantiles(ended, 640), repetition: quantiles(ended, 0.04, 0.5), quality: tenant ? null : 0.86,
       };
     }),
   };
@@ -214,7 +214,35 @@ export function snapshot(many = 3, seed = 7) {
     recommendations: many > 0 ? [advice(first)] : [],
     correlations: many > 1 ? [{ one: all[0][0], other: all[1][0], coefficient: 0.87, points: 360 }] : [],
     cores: Array.from({ length: 8 }, (_, core) => ({ core, busy: core < 6 ? 0.85 + 0.15 * random() : 0.2 * random() })),
+    faults: [],
+    releases: many > 0 ? releases(random) : [],
   };
+}
+
+/** One that goes on, and one that was rolled back. */
+function releases(random) {
+  const plan = { stages: [0.1, 0.25, 0.5, 1].map((share) => ({ share, min_time_s: 300, min_samples: 200 })), shadow: { share: 0.1 } };
+  let evidence = 1;
+  const calm = Array.from({ length: 90 }, (_, i) => [i * 5, (evidence *= 0.93 + 0.135 * random())]);
+  const harm = Array.from({ length: 40 }, (_, i) => [i * 2, 1.02 ** i * (i > 25 ? 1.2 ** (i - 25) : 1)]);
+  const common = { route: 'chat', stable: 'qwen3-4b@1', plan, durable: true, keep_stable: true, created: NOON - 450 };
+  const shadow = { compared: 120, exact: 96, sentence: 'alike: 0.70 to 0.87 of 120 answers are the same, 0.0041 nats per token of divergence on average, 0.0500 are accepted' };
+  return [
+    {
+      ...common, id: 'rel_a11ce', name: 'Q4_K_M for chat', candidate: 'qwen3-4b@q4', state: 'running', verdict: null, why: null, ended: null,
+      stage: 1, share: 0.25, stage_s: 132.4, evidence: { now: calm.at(-1)[1], ends_at: 20 }, units: { stable: 614, candidate: 197 },
+      requests: { stable: { ended: 2911, failed: 4 }, candidate: { ended: 412, failed: 0, fallbacks: 1 } },
+      waits_for: ['168 s more of this stage', 'the candidate has answered 197 of 200 units'], shadow,
+      sentence: '25 % to the candidate for 132 s: 197 units of it, 614 of the stable variant, evidence of harm 1.1 of 20.', evidence_over_time: calm,
+    },
+    {
+      ...common, id: 'rel_b0b', name: '', route: 'summary', candidate: 'gemma-4-1b@q2', stable: 'gemma-4-1b@1', state: 'ended', verdict: 'rolled_back', ended: NOON - 900,
+      why: 'failures: 6 of 71 of the candidate, 5 of 640 of the stable variant; evidence 24, at 20 it ends', stage: 0, share: 0, stage_s: 80,
+      evidence: { now: harm.at(-1)[1], ends_at: 20 }, units: { stable: 640, candidate: 71 },
+      requests: { stable: { ended: 640, failed: 5 }, candidate: { ended: 71, failed: 6, fallbacks: 6 } },
+      waits_for: [], shadow: null, sentence: 'Rolled back.', durable: false, evidence_over_time: harm,
+    },
+  ];
 }
 
 function anomalies(labels) {

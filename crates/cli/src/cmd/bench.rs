@@ -8,19 +8,23 @@ use clap::builder::PossibleValuesParser;
 use engine::Executor;
 use graph::Batch;
 use serde_json::json;
-use whinchat::{BLOCK_LEN, CacheOptions, LoadOptions, bounds};
+use whinchat::{BLOCK_LEN, CacheOptions, LoadOptions, PlanOptions, bounds};
 
+use super::trial::TrialArgs;
 use super::{LoadArgs, within};
 use crate::terminal::Bars;
 
 /// Measure speed: prefill and decode, for one or several streams
 ///
 /// For each number of streams: prompts of random tokens are prefilled, then tokens are decoded. The figures are tokens per second
-/// over all streams, of the engine alone.
+/// over all streams, of the engine alone. With --try two engines answer the same clients in turn, and what the second does better
+/// is said with how sure that is.
 #[derive(Args)]
 #[command(after_help = "Examples:
   whinchat bench --model org/name --batch 1
-  whinchat bench --prompt 512 --generate 64 --batch 1,8,32 --json")]
+  whinchat bench --prompt 512 --generate 64 --batch 1,8,32 --json
+  whinchat bench --model org/name --try max-sequences=64 --clients 64
+  whinchat bench --try kv-type=q8_0,threads=4 --with max-sequences=16 --rounds 10")]
 #[command(mut_arg("context", |arg| arg.help("Longest sequence the model is prepared for [default: prompt and generated tokens]")))]
 pub(crate) struct Bench {
     #[command(flatten)]
@@ -43,6 +47,8 @@ pub(crate) struct Bench {
     /// One JSON object per line.
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    trial: TrialArgs,
 }
 
 /// The names of all rules of fusion.
@@ -58,6 +64,9 @@ struct Figures {
 
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
+        if self.trial.is_asked() {
+            return self.trial.run(&self.load, [self.prompt, self.generate], self.json);
+        }
         let streams = self.batch.iter().copied().max().unwrap_or(1) as usize;
         let context = self.length().max(self.load.context.unwrap_or(0));
         let own = self.load.options();
@@ -68,11 +77,7 @@ impl Bench {
                 kv_tokens: Some((streams * self.length().next_multiple_of(BLOCK_LEN)).max(context)),
                 ..own.cache
             },
-            disabled_rules: if self.no_fusion {
-                rules().map(str::to_owned).collect()
-            } else {
-                self.disable_rule.clone()
-            },
+            plan: PlanOptions { disabled_rules: self.disabled_rules(), ..own.plan.clone() },
             ..own
         };
         let bars = Bars::new();
@@ -90,6 +95,16 @@ impl Bench {
         Ok(())
     }
 
+    #[cfg(test)]
+    pub(super) fn trial(&self) -> &TrialArgs {
+        &self.trial
+    }
+
+    #[cfg(test)]
+    pub(super) fn load(&self) -> &LoadArgs {
+        &self.load
+    }
+
     fn report(&self, out: &mut impl Write, streams: u32, figures: &Figures, threads: usize) -> std::io::Result<()> {
         let Figures { prefill, decode } = figures;
         if !self.json {
@@ -100,6 +115,10 @@ impl Bench {
             "prefill_tok_s": prefill, "decode_tok_s": decode, "peak_rss_bytes": peak_rss_bytes(),
         });
         writeln!(out, "{line}")
+    }
+
+    fn disabled_rules(&self) -> Vec<String> {
+        if self.no_fusion { rules().map(str::to_owned).collect() } else { self.disable_rule.clone() }
     }
 
     /// Tokens of a stream at its end.
@@ -161,7 +180,7 @@ impl Bench {
 }
 
 /// The most memory this process ever had; 0 where the system does not say.
-fn peak_rss_bytes() -> u64 {
+pub(super) fn peak_rss_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.trim().trim_end_matches("kB").trim().parse::<u64>().unwrap_or_default() * 1024

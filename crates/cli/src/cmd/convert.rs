@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context as _;
 use clap::Args;
 use lab::{ConvertOptions, Converted};
-use model::WeightType;
+use model::{Adapter, WeightType};
 
 use crate::terminal::Bars;
 
@@ -18,7 +18,8 @@ use crate::terminal::Bars;
 #[derive(Args)]
 #[command(after_help = "Examples:
   whinchat convert path/to/folder --out model.gguf --type Q8_0
-  whinchat convert org/name --out model.gguf")]
+  whinchat convert org/name --out model.gguf
+  whinchat convert org/name --lora path/to/adapter --lora other.gguf=0.5 --out merged.gguf")]
 pub(crate) struct Convert {
     /// A safetensors folder, a GGUF file, or a Hugging Face id.
     model: OsString,
@@ -28,12 +29,25 @@ pub(crate) struct Convert {
     /// What the matrices become: F32, F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0 … [default: what they are]
     #[arg(long = "type", value_name = "TYPE", value_parser = weight_type)]
     weights: Option<WeightType>,
+    /// A LoRA adapter to merge, a PEFT folder or a GGUF file, and how many times it counts; may be given several times
+    #[arg(long, value_name = "ADAPTER[=SCALE]", value_parser = lora)]
+    lora: Vec<(PathBuf, f32)>,
     /// What the model is called in the file [default: as its folder, or its page on the hub]
     #[arg(long)]
     name: Option<String>,
     /// Replace a file that is there.
     #[arg(long)]
     force: bool,
+}
+
+/// A path, or a path and a number.
+fn lora(text: &str) -> Result<(PathBuf, f32), String> {
+    let scaled = text.rsplit_once('=').and_then(|(path, scale)| Some((path, scale.parse::<f32>().ok()?)));
+    match scaled {
+        Some((_, scale)) if !scale.is_finite() => Err(format!("the scale is {scale} and must be a number")),
+        Some((path, scale)) => Ok((path.into(), scale)),
+        None => Ok((text.into(), 1.0)),
+    }
 }
 
 fn weight_type(name: &str) -> Result<WeightType, String> {
@@ -46,6 +60,7 @@ impl Convert {
         let options = ConvertOptions {
             weights: self.weights.unwrap_or(WeightType::AsStored),
             name: self.name,
+            adapters: adapters(&self.lora)?,
             force: self.force,
             stop: stop_at_signals()?,
             ..ConvertOptions::new(self.out)
@@ -59,8 +74,12 @@ impl Convert {
     }
 }
 
+fn adapters(wanted: &[(PathBuf, f32)]) -> anyhow::Result<Vec<(Arc<Adapter>, f32)>> {
+    wanted.iter().map(|(path, scale)| Ok((Arc::new(Adapter::open(path)?), *scale))).collect()
+}
+
 /// A flag that Ctrl-C and SIGTERM set: the file that is being written is removed first.
-fn stop_at_signals() -> anyhow::Result<Arc<AtomicBool>> {
+pub(super) fn stop_at_signals() -> anyhow::Result<Arc<AtomicBool>> {
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("waiting for Ctrl-C")?;
@@ -85,7 +104,7 @@ async fn signal() {
 }
 
 /// The matrices that could not have the type that was asked for, by the reason.
-fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()> {
+pub(super) fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()> {
     let mut groups: BTreeMap<String, usize> = BTreeMap::new();
     for tensor in &converted.tensors {
         if let Some(wanted) = tensor.instead_of {
@@ -102,7 +121,7 @@ fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()>
 }
 
 /// Sizes, types, bits per weight.
-fn summary(converted: &Converted) -> String {
+pub(super) fn summary(converted: &Converted) -> String {
     let mut types: BTreeMap<&str, usize> = BTreeMap::new();
     for tensor in &converted.tensors {
         *types.entry(tensor.dtype.name()).or_default() += 1;

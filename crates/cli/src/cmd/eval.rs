@@ -118,7 +118,9 @@ impl Eval {
 fn table(report: &Report) -> Table {
     let mut table = Table::new();
     let varied = report.tasks.iter().any(|task| task.variety.is_some());
+    let chosen = report.total.accuracy.is_some();
     let mut header = vec!["task", "cases", "passed", "score %", "95 % interval"];
+    header.extend(chosen.then_some("by length %"));
     header.extend(varied.then_some("variety"));
     header.push("minimum %");
     table.load_style(ASCII_MARKDOWN).set_header(header);
@@ -131,6 +133,7 @@ fn table(report: &Report) -> Table {
             percent(task.score()),
             format!("{} to {}", percent(low), percent(high)),
         ];
+        row.extend(chosen.then(|| task.accuracy.map_or_else(String::new, |of| percent(of.by_length()))));
         row.extend(varied.then(|| variety(task)));
         row.push(minimum(task));
         table.add_row(row);

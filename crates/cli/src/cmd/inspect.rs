@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use clap::Args;
 use graph::{Device, Graph, Traffic};
 use kernels::Cpu;
-use model::{Checkpoint, List, Metadata, Model, Value};
+use model::{Checkpoint, Fidelity, List, Metadata, Model, Value};
 use whinchat::{KvType, LoadOptions, Prepared};
 
 use super::ModelArg;
@@ -53,6 +53,7 @@ impl Inspect {
             metadata(&mut out, checkpoint.metadata())?;
         }
         if all || self.tensors {
+            repacked(&mut out, &checkpoint)?;
             tensors(&mut out, &checkpoint)?;
         }
         if all || self.memory || self.graph {
@@ -87,6 +88,22 @@ fn files(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
 fn metadata(out: &mut impl Write, metadata: &Metadata) -> io::Result<()> {
     writeln!(out, "\nmetadata")?;
     metadata.iter().try_for_each(|(key, value)| writeln!(out, "  {} = {}", one_line(key), value_text(value)))
+}
+
+/// What weights that others have quantized are multiplied as.
+fn repacked(out: &mut impl Write, checkpoint: &Checkpoint) -> io::Result<()> {
+    for (i, (kind, count)) in checkpoint.repacked().iter().enumerate() {
+        if i == 0 {
+            writeln!(out, "\nquantized weights")?;
+        }
+        let fidelity = match kind.fidelity {
+            Fidelity::Exact => "exactly",
+            Fidelity::Scales => "scales rounded to half precision",
+            Fidelity::Widened => "widened",
+        };
+        writeln!(out, "  {count:>5} of {}: read as {}, {fidelity}", one_line(&kind.stored), kind.dtype)?;
+    }
+    Ok(())
 }
 
 /// A value on one line: long texts and lists are cut.

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serve::http::{Listener, Tls};
 use tokio::net::TcpListener;
+
+use super::sockets::{Opened, Sockets};
 
 /// A place that is listened on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,29 +29,67 @@ impl fmt::Display for Place {
     }
 }
 
-/// Sockets that listen. Dropped, it takes the files of its unix sockets away.
+/// Sockets that listen.
 pub(super) struct Listening {
     pub(super) listeners: Vec<Listener>,
     pub(super) places: Vec<Place>,
+    /// Those that this process has made, or taken over.
+    pub(super) files: Arc<Files>,
+}
+
+/// Files of unix sockets. Dropped, it takes them away.
+#[derive(Default)]
+pub(super) struct Files(Mutex<Vec<PathBuf>>);
+
+impl Files {
+    /// They are another server's from now on.
+    pub(super) fn leave(&self) {
+        self.change(Vec::clear);
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<PathBuf>)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        self.change(|paths| paths.iter().for_each(|path| _ = std::fs::remove_file(path)));
+    }
 }
 
 impl Listening {
-    /// Listens on each of `asked`: `HOST:PORT`, with TLS if there is some, or `unix:PATH`.
-    pub(super) async fn on(asked: &[String], tls: Option<&Tls>) -> anyhow::Result<Listening> {
-        let mut all = Listening { listeners: Vec::new(), places: Vec::new() };
+    /// Listens on each of `asked`: `HOST:PORT`, with TLS if there is some, or `unix:PATH`. What is among `given` is taken from there.
+    pub(super) async fn on(asked: &[String], tls: Option<&Tls>, given: &mut Sockets) -> anyhow::Result<Listening> {
+        let mut all = Listening { listeners: Vec::new(), places: Vec::new(), files: Arc::default() };
         for one in asked {
-            let name = one;
-            let bound = match path_of(one) {
-                Some(path) => unix(&path).map(|listener| (listener, Place::Unix(path))),
-                None => tcp(one, tls).await,
+            let bound = match (given.take(one), path_of(one)) {
+                (Some(opened), path) => opened.and_then(|opened| adopted(opened, path, tls)),
+                (None, Some(path)) => all.unix(path),
+                (None, None) => TcpListener::bind(one).await.and_then(|listener| tcp(listener, tls)),
             };
             let (listener, place) =
-                bound.map_err(|e| anyhow::anyhow!("cannot listen on {name}: {e}; {}", advice(&e, one)))?;
+                bound.map_err(|e| anyhow::anyhow!("cannot listen on {one}: {e}; {}", advice(&e, one)))?;
             tracing::info!("listening on {place}");
             all.listeners.push(listener);
             all.places.push(place);
         }
         Ok(all)
+    }
+
+    fn unix(&mut self, path: PathBuf) -> io::Result<(Listener, Place)> {
+        let listener = unix(&path)?;
+        self.files.change(|files| files.push(path.clone()));
+        Ok((listener, Place::Unix(path)))
+    }
+
+    /// The server whose sockets these were leaves: their files are this process's.
+    pub(super) fn own_files(&self) {
+        let paths = self.places.iter().filter_map(|place| match place {
+            Place::Unix(path) => Some(path.clone()),
+            Place::Tcp(_) | Place::Tls(_) => None,
+        });
+        self.files.change(|files| *files = paths.collect());
     }
 
     /// Says where others than this machine's own users are answered.
@@ -63,24 +104,29 @@ impl Listening {
     }
 }
 
-impl Drop for Listening {
-    fn drop(&mut self) {
-        for place in &self.places {
-            if let Place::Unix(path) = place {
-                let _ = std::fs::remove_file(path);
-            }
-        }
-    }
-}
-
 /// Names of hosts in `asked`: who writes one there wants to be found by it.
 pub(super) fn names(asked: &[String]) -> impl Iterator<Item = String> {
     let hosts = asked.iter().filter(|one| path_of(one).is_none()).filter_map(|one| one.rsplit_once(':'));
     hosts.map(|(host, _)| host.trim_matches(['[', ']']).to_owned()).filter(|host| !host.is_empty())
 }
 
-async fn tcp(asked: &str, tls: Option<&Tls>) -> io::Result<(Listener, Place)> {
-    let listener = TcpListener::bind(asked).await?;
+/// A socket that another process has opened, at `path` if that is one.
+#[cfg(unix)]
+fn adopted(opened: Opened, path: Option<PathBuf>, tls: Option<&Tls>) -> io::Result<(Listener, Place)> {
+    match opened {
+        Opened::Tcp(listener) => tcp(TcpListener::from_std(listener)?, tls),
+        Opened::Unix(listener) => {
+            Ok((tokio::net::UnixListener::from_std(listener)?.into(), Place::Unix(path.unwrap_or_default())))
+        }
+    }
+}
+
+#[cfg(not(unix))]
+fn adopted(opened: Opened, _: Option<PathBuf>, _: Option<&Tls>) -> io::Result<(Listener, Place)> {
+    match opened {}
+}
+
+fn tcp(listener: TcpListener, tls: Option<&Tls>) -> io::Result<(Listener, Place)> {
     let address = listener.local_addr()?;
     Ok(match tls {
         Some(tls) => (Listener::Tls(listener, tls.clone()), Place::Tls(address)),
@@ -162,14 +208,15 @@ mod tests {
         let asked = ["unix:".to_owned() + path.to_str().expect("text")];
         drop(std::os::unix::net::UnixListener::bind(&path).expect("a socket"));
         assert!(path.exists(), "a killed program leaves it");
-        let listening = Listening::on(&asked, None).await.expect("it is replaced");
-        let second = Listening::on(&asked, None).await.err().expect("it is in use").to_string();
+        let listening = Listening::on(&asked, None, &mut Sockets::default()).await.expect("it is replaced");
+        let second =
+            Listening::on(&asked, None, &mut Sockets::default()).await.err().expect("it is in use").to_string();
         assert!(second.contains("another program listens there"), "{second}");
         assert!(path.exists());
         drop(listening);
         assert!(!path.exists());
         std::fs::write(&path, "precious").expect("written");
-        assert!(Listening::on(&asked, None).await.is_err());
+        assert!(Listening::on(&asked, None, &mut Sockets::default()).await.is_err());
         assert_eq!(std::fs::read(&path).expect("it is left alone"), b"precious");
     }
 }

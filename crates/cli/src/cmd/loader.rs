@@ -1,13 +1,14 @@
 //! Loads models beside the first of a server, with its options and on its threads.
 
 use std::ffi::OsStr;
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
 
 use anyhow::Context;
 use serve::{App, LoadError, LoadOrder, Loader};
 use whinchat::hub::Hub;
 use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, Model, Spill};
 
+use crate::plans::Book;
 use crate::terminal::whole_message;
 
 /// Loads further models.
@@ -18,6 +19,8 @@ pub(super) struct Further {
     pub(super) app: Weak<App>,
     /// Whether a request may name any model that was pulled.
     pub(super) pulled: bool,
+    /// Where plans are known.
+    pub(super) book: Arc<Book>,
 }
 
 /// A model's weights and its KV cache take more memory than is left.
@@ -33,7 +36,7 @@ impl Further {
     /// Loads what `order` names; what it does not say is as for the first model.
     pub(super) fn start(&self, order: &LoadOrder) -> anyhow::Result<LoadedModel> {
         let source: &OsStr = order.source.as_ref();
-        let prepared = whinchat::prepare(super::open(source)?, &self.options_of(order))?;
+        let prepared = whinchat::prepare(super::open(source)?, &options_of(&self.options, order))?;
         if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
             let [weights, pool, left] =
                 [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
@@ -42,25 +45,30 @@ impl Further {
         let app = self.app.upgrade().context("the server is going down")?;
         let observer = app.observer(&prepared.model_name());
         let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
-        Ok(model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?.into_loaded())
-    }
-
-    fn options_of(&self, order: &LoadOrder) -> LoadOptions {
-        let cache = &self.options.cache;
-        // A file is the first model's; others have one without a name beside it.
-        let beside = |spill: &Spill| match (spill.path.is_dir(), spill.path.parent()) {
-            (false, Some(folder)) if folder.as_os_str().is_empty() => Spill { path: ".".into(), bytes: spill.bytes },
-            (false, Some(folder)) => Spill { path: folder.to_owned(), bytes: spill.bytes },
-            _ => spill.clone(),
-        };
-        let spill = cache.spill.as_ref().map(beside);
-        LoadOptions {
-            name: order.name.clone(),
-            context: order.context.or(self.options.context),
-            cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), spill, ..cache.clone() },
-            max_sequences: order.max_sequences.or(self.options.max_sequences),
-            ..self.options.clone()
+        let model = model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?;
+        if let Some(tuning) = model.tuning() {
+            self.book.add(Arc::new(prepared), self.cpu.clone(), tuning);
         }
+        Ok(model.into_loaded())
+    }
+}
+
+/// The options of a further model: where its order says nothing, those of the first.
+pub(super) fn options_of(first: &LoadOptions, order: &LoadOrder) -> LoadOptions {
+    let cache = &first.cache;
+    // A file is the first model's; others have one without a name beside it.
+    let beside = |spill: &Spill| match (spill.path.is_dir(), spill.path.parent()) {
+        (false, Some(folder)) if folder.as_os_str().is_empty() => Spill { path: ".".into(), bytes: spill.bytes },
+        (false, Some(folder)) => Spill { path: folder.to_owned(), bytes: spill.bytes },
+        _ => spill.clone(),
+    };
+    let spill = cache.spill.as_ref().map(beside);
+    LoadOptions {
+        name: order.name.clone(),
+        context: order.context.or(first.context),
+        cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), spill, ..cache.clone() },
+        max_sequences: order.max_sequences.or(first.max_sequences),
+        ..first.clone()
     }
 }
 

@@ -6,11 +6,15 @@ mod completions;
 mod config;
 mod convert;
 mod demand;
+mod devices;
+mod doctor;
 #[cfg(test)]
 mod documented;
+mod entrance;
 mod eval;
 mod inspect;
 mod key;
+mod lab;
 mod listen;
 mod loader;
 mod logging;
@@ -19,20 +23,31 @@ mod man;
 mod models;
 mod network;
 mod perplexity;
+mod plan;
 mod ready;
+mod release;
 mod reload;
+mod remote;
+mod routes;
 mod run;
 mod sampling;
 mod scheduling;
 mod scorer;
 mod security;
 mod serve;
+#[cfg_attr(not(unix), path = "service_none.rs")]
+mod service;
+mod services;
 mod settings;
 mod shelf;
 mod simulate;
+#[cfg_attr(not(unix), path = "sockets/none.rs")]
+mod sockets;
 mod telemetry;
 mod tokenize;
 mod top;
+mod trial;
+mod tune;
 mod welcome;
 
 use std::borrow::Cow;
@@ -46,10 +61,11 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, CacheOptions, Cpu, KvType, LoadOptions, Model, Observer, Prepared, SamplingDefaults, TemplateChoice,
-    TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
+    BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions, Prepared,
+    SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
 };
 
+use self::bench::peak_rss_bytes;
 use crate::terminal::Bars;
 
 /// Serves language models: runs them, chats with them, and answers over the APIs that clients already speak.
@@ -81,19 +97,26 @@ enum Command {
     Run(run::Run),
     Chat(chat::Chat),
     Serve(serve::Serve),
+    Service(services::Service),
     Models(models::Models),
+    Release(release::Release),
     Config(config::Config),
     Top(top::Top),
+    Doctor(doctor::Doctor),
+    Devices(devices::Devices),
     Pull(shelf::Pull),
     List(shelf::List),
     Rm(shelf::Rm),
     #[command(visible_alias = "show")]
     Inspect(inspect::Inspect),
     Convert(convert::Convert),
+    Lab(lab::Lab),
     Eval(eval::Eval),
     Perplexity(perplexity::Perplexity),
     Tokenize(tokenize::Tokenize),
     Logits(logits::Logits),
+    Plan(plan::Plan),
+    Tune(tune::Tune),
     Bench(bench::Bench),
     Simulate(simulate::Simulate),
     Key(key::Key),
@@ -101,9 +124,19 @@ enum Command {
     Man(man::Man),
 }
 
+/// An error with an exit status of its own; others have 1.
+#[derive(Debug, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct Exit {
+    /// The status.
+    pub(crate) status: u8,
+    /// What is said.
+    pub(crate) why: String,
+}
+
 /// Parses the command line and does what it says; without a command it says what there is to do.
-pub(crate) fn run() -> anyhow::Result<()> {
-    Cli::parse().command.map_or_else(welcome::run, Command::run)
+pub(crate) fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<()> {
+    Cli::parse_from(arguments).command.map_or_else(welcome::run, Command::run)
 }
 
 impl Command {
@@ -112,18 +145,25 @@ impl Command {
             Command::Run(c) => c.run(),
             Command::Chat(c) => c.run(),
             Command::Serve(c) => c.run(),
+            Command::Service(c) => c.run(),
             Command::Models(c) => c.run(),
+            Command::Release(c) => c.run(),
             Command::Config(c) => c.run(),
             Command::Top(c) => c.run(),
+            Command::Doctor(c) => c.run(),
+            Command::Devices(c) => c.run(),
             Command::Pull(c) => c.run(),
             Command::List(c) => c.run(),
             Command::Rm(c) => c.run(),
             Command::Inspect(c) => c.run(),
             Command::Convert(c) => c.run(),
+            Command::Lab(c) => c.run(),
             Command::Eval(c) => c.run(),
             Command::Perplexity(c) => c.run(),
             Command::Tokenize(c) => c.run(),
             Command::Logits(c) => c.run(),
+            Command::Plan(c) => c.run(),
+            Command::Tune(c) => c.run(),
             Command::Bench(c) => c.run(),
             Command::Simulate(c) => c.run(),
             Command::Key(c) => c.run(),
@@ -200,6 +240,18 @@ struct LoadArgs {
     #[arg(long, value_name = "auto|on|off|DIR", env = "WHINCHAT_WEIGHTS_CACHE", default_value = "auto",
           value_parser = PathBufValueParser::new().map(WeightsCache::from))]
     weights_cache: WeightsCache,
+    /// What computes: auto (a GPU if there is one that can, else the CPU), cpu, gpu, or gpu:1 where there are several (`whinchat
+    /// devices`); GPUs are in builds with the feature gpu: docs/gpu.md
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    device: Device,
+    /// Compute operators by this kernel, such as product=held or product@64+=held/4 (`whinchat plan` lists operators), or everything by
+    /// an instruction set, such as isa=avx2; once or several times [default: what `whinchat tune` found, else each operator's own choice]
+    #[arg(long = "kernel", value_name = "OP=KERNEL", value_parser = |text: &str| text.parse::<KernelSetting>())]
+    kernels: Vec<KernelSetting>,
+    /// Compute by the plan in this file, as `whinchat plan --json` writes it, once the reference interpreter has found that it computes
+    /// what the model computes [default: the plan that the rules of fusion make]
+    #[arg(long = "plan", value_name = "FILE")]
+    plan: Option<PathBuf>,
 }
 
 /// How a model that is loaded for answers answers.
@@ -259,7 +311,18 @@ impl LoadArgs {
     fn options(&self) -> LoadOptions {
         let LoadArgs { context, threads, pin, kv_type, .. } = *self;
         let cache = CacheOptions { weights: self.weights_cache.clone(), ..CacheOptions::default() };
-        LoadOptions { context, threads, pin, kv_type, cache, ..LoadOptions::default() }
+        let plan =
+            PlanOptions { file: self.plan.clone(), device: self.device, ..PlanOptions::default() }.with(&self.kernels);
+        LoadOptions { context, threads, pin, kv_type, cache, plan, ..LoadOptions::default() }
+    }
+
+    /// The kernels that were given, as they were.
+    fn kernel_texts(&self) -> Vec<String> {
+        let text = |setting: &KernelSetting| match setting {
+            KernelSetting::Rule(rule) => rule.to_string(),
+            KernelSetting::Isa(isa) => format!("isa={}", isa.name()),
+        };
+        self.kernels.iter().map(text).collect()
     }
 
     /// Loads the model with its engine; says so if it chats by a template that nobody chose.
@@ -279,13 +342,20 @@ impl LoadArgs {
 
     /// Brings the model into memory, with its engine.
     fn start(&self, prepared: &Prepared) -> anyhow::Result<Model> {
-        self.start_on(prepared.cpu(), prepared, ())
+        self.start_on(prepared.cpu(), prepared, Stages::default(), ())
     }
 
-    /// As [`LoadArgs::start`], on the threads of others, and observed.
-    fn start_on(&self, cpu: Cpu, prepared: &Prepared, observer: impl Observer + 'static) -> anyhow::Result<Model> {
+    /// As [`LoadArgs::start`], on the threads of others, and observed; with stages that are elsewhere.
+    fn start_on(
+        &self,
+        cpu: Cpu,
+        prepared: &Prepared,
+        stages: Stages,
+        observer: impl Observer + 'static,
+    ) -> anyhow::Result<Model> {
         let bars = Bars::new();
-        let model = Model::start_on(cpu, prepared, observer, &|stage, done, total| bars.show(stage, done, total));
+        let progress = |stage: &str, done, total| bars.show(stage, done, total);
+        let model = Model::start_with((cpu, prepared), stages, observer, &progress);
         // What is wrong with a file names the file itself.
         model.map_err(|e| match e {
             whinchat::Error::Backend(_) => anyhow::Error::new(e).context(format!("cannot load {}", self.model.name())),

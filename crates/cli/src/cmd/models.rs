@@ -1,14 +1,15 @@
 //! `whinchat models`: the models of a server that runs, through its admin API.
 
 use std::io::Write;
-use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, Table};
 use serde_json::{Map, Value, json};
 use serve::KeepAlive;
+
+use super::remote::{Remote, RemoteArgs, escaped};
 
 /// List, load, swap and unload the models of a running server
 #[derive(Args)]
@@ -21,12 +22,8 @@ use serve::KeepAlive;
 
 The server must have been started with --admin, and is asked on its own machine or with a key that may do so.")]
 pub(crate) struct Models {
-    /// Where the server is.
-    #[arg(long, value_name = "URL", global = true, default_value = "http://127.0.0.1:8000", env = "WHINCHAT_SERVER")]
-    server: String,
-    /// A key of the server, where it wants one.
-    #[arg(long, value_name = "KEY", global = true, env = "WHINCHAT_API_KEY", hide_env_values = true)]
-    key: Option<String>,
+    #[command(flatten)]
+    remote: RemoteArgs,
     /// Print the server's answer as JSON.
     #[arg(long, global = true)]
     json: bool,
@@ -128,7 +125,7 @@ struct How {
 
 impl Models {
     pub(crate) fn run(self) -> anyhow::Result<()> {
-        let server = Server::new(&self.server, self.key.as_deref())?;
+        let server = Server(self.remote.remote()?);
         let (said, answer) = match self.what.unwrap_or(What::List) {
             What::List => {
                 let answer = server.get()?;
@@ -138,7 +135,7 @@ impl Models {
             What::Swap(Swap { name, model, how }) => {
                 let known = server.get()?;
                 let is_there = known["data"].as_array().is_some_and(|all| all.iter().any(|one| one["id"] == name));
-                anyhow::ensure!(is_there, "{} has no model {name}; whinchat models lists them", self.server);
+                anyhow::ensure!(is_there, "{} has no model {name}; whinchat models lists them", server.0.url);
                 server.load(&model, Some(&name), &how)?
             }
             What::Unload(Named { name }) => {
@@ -166,39 +163,15 @@ impl Models {
     }
 }
 
-/// A server that runs.
-struct Server {
-    url: String,
-    /// The header with the key, or one that says nothing new.
-    header: (&'static str, String),
-    agent: ureq::Agent,
-}
+/// The models of a server that runs.
+struct Server(Remote);
 
 /// What is said of what was done, and the server's answer.
 type Done = (String, Value);
 
 impl Server {
-    fn new(url: &str, key: Option<&str>) -> anyhow::Result<Server> {
-        let rest = ["http://", "https://"].iter().find_map(|scheme| url.strip_prefix(scheme));
-        if rest.is_none_or(str::is_empty) {
-            bail!("--server {url}: it must begin with http:// or https:// and name a host: http://127.0.0.1:8000");
-        }
-        let agent = ureq::Agent::config_builder()
-            // The server is on this machine, or near.
-            .proxy(None)
-            .timeout_connect(Some(Duration::from_secs(5)))
-            .http_status_as_error(false)
-            .build()
-            .new_agent();
-        let header = match key {
-            Some(key) => ("authorization", format!("Bearer {key}")),
-            None => ("accept", "application/json".to_owned()),
-        };
-        Ok(Server { url: url.trim_end_matches('/').to_owned(), header, agent })
-    }
-
     fn get(&self) -> anyhow::Result<Value> {
-        self.answer(self.agent.get(self.path("")).header(self.header.0, &self.header.1).call())
+        self.0.get(&path(""))
     }
 
     fn load(&self, model: &str, name: Option<&str>, how: &How) -> anyhow::Result<Done> {
@@ -208,8 +181,7 @@ impl Server {
         order.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
         let counts = [("context", how.context), ("kv_tokens", how.kv_tokens), ("max_sequences", how.max_sequences)];
         order.extend(counts.into_iter().filter_map(|(field, count)| Some((field.to_owned(), json!(count?)))));
-        let request = self.agent.post(self.path("")).header(self.header.0, &self.header.1);
-        let answer = self.answer(request.send_json(Value::Object(order)))?;
+        let answer = self.0.post(&path(""), &Value::Object(order))?;
         let name = answer["model"]["id"].as_str().unwrap_or(model);
         let seconds = answer["load_ms"].as_f64().unwrap_or_default() / 1e3;
         let how = if answer["replaced"] == true { "took the place of the one before" } else { "is loaded" };
@@ -218,42 +190,21 @@ impl Server {
     }
 
     fn change(&self, name: &str, change: Value, done: &str) -> anyhow::Result<Done> {
-        let answer =
-            self.answer(self.agent.patch(self.path(name)).header(self.header.0, &self.header.1).send_json(change))?;
+        let answer = self.0.patch(&path(name), &change)?;
         let version = answer["model"]["version"].as_str().unwrap_or_default();
         Ok((format!("{name} {done} (it means version {version})"), answer))
     }
 
     fn remove(&self, name: &str) -> anyhow::Result<Done> {
-        let answer = self.answer(self.agent.delete(self.path(name)).header(self.header.0, &self.header.1).call())?;
+        let answer = self.0.delete(&path(name))?;
         Ok((format!("{name} is removed"), answer))
     }
+}
 
-    fn path(&self, name: &str) -> String {
-        let slash = if name.is_empty() { "" } else { "/" };
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/:@".contains(&byte);
-        let letter = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
-        format!("{}/admin/models{slash}{}", self.url, name.bytes().map(letter).collect::<String>())
-    }
-
-    /// The server's answer, if it did what it was asked.
-    fn answer(&self, answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> anyhow::Result<Value> {
-        let mut answer = answer.map_err(|error| {
-            anyhow::anyhow!(
-                "no server answers at {}: {error}; start one with whinchat serve --admin, or say where it is with --server",
-                self.url
-            )
-        })?;
-        let text = answer.body_mut().read_to_string().context("reading the server's answer")?;
-        let body: Value = serde_json::from_str(&text).unwrap_or_default();
-        if answer.status().is_success() && body.is_object() {
-            return Ok(body);
-        }
-        match body["error"]["message"].as_str() {
-            Some(message) => bail!("{}: {}", self.url, message.trim_end_matches('.')),
-            None => bail!("{} is no server of whinchat: it answers HTTP {}", self.url, answer.status().as_u16()),
-        }
-    }
+/// Where a model is; all of them without a name.
+fn path(name: &str) -> String {
+    let slash = if name.is_empty() { "" } else { "/" };
+    format!("/admin/models{slash}{}", escaped(name))
 }
 
 /// A line for each version.
@@ -318,22 +269,8 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_names_are_checked() {
-        for wrong in ["", "localhost:8000", "ftp://host", "http://"] {
-            assert!(Server::new(wrong, None).is_err(), "{wrong}");
-        }
-        let server = Server::new("http://127.0.0.1:8000/", None).expect("an address");
-        assert_eq!(server.path(""), "http://127.0.0.1:8000/admin/models");
-        assert_eq!(server.path("org/a b:Q4@2"), "http://127.0.0.1:8000/admin/models/org/a%20b:Q4@2");
-    }
-
-    /// A server that is not there is told with what helps.
-    #[test]
-    fn nobody_answers() {
-        let socket = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let url = format!("http://{}", socket.local_addr().expect("an address"));
-        drop(socket);
-        let error = Server::new(&url, None).and_then(|server| server.get()).expect_err("nobody is there").to_string();
-        assert!(error.contains(&url) && error.contains("--admin"), "{error}");
+    fn models_are_found_by_their_names() {
+        assert_eq!(path(""), "/admin/models");
+        assert_eq!(path("org/a b:Q4@2"), "/admin/models/org/a%20b:Q4@2");
     }
 }

@@ -47,9 +47,22 @@ pub(super) fn problems(config: &Config) -> Vec<(&'static str, String)> {
     hosts.into_iter().chain(origins).collect()
 }
 
-fn max_connections(asked: Option<usize>) -> usize {
+/// Connections at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Connections {
+    pub(super) wanted: usize,
+    /// Files that the system allows for them.
+    pub(super) files: usize,
+}
+
+/// As many as were asked for, or as there are files for.
+pub(super) fn connections(asked: Option<usize>) -> Connections {
     let files = open_files().saturating_sub(OTHER_FILES).max(1);
-    let wanted = asked.unwrap_or(Settings::default().max_connections.min(files));
+    Connections { wanted: asked.unwrap_or(Settings::default().max_connections.min(files)), files }
+}
+
+fn max_connections(asked: Option<usize>) -> usize {
+    let Connections { wanted, files } = connections(asked);
     if wanted > files {
         tracing::warn!("--max-connections {wanted}: the system allows {files} beside other files (ulimit -n)");
     }
@@ -57,7 +70,7 @@ fn max_connections(asked: Option<usize>) -> usize {
 }
 
 /// Files that are open beside connections: the model's parts, listeners, the runtime's own.
-const OTHER_FILES: usize = 128;
+pub(super) const OTHER_FILES: usize = 128;
 
 /// Files that this process may have open. The soft limit is for programs that use `select`; it is raised to the hard one.
 #[cfg(unix)]

@@ -21,6 +21,8 @@ pub(super) struct Ready {
     pub(super) memory: String,
     /// Where its model's chat template comes from, if it has one.
     pub(super) template: Option<TemplateOrigin>,
+    /// Whether its model gives vectors and scores of texts, and writes none.
+    pub(super) encoder: bool,
     /// Whether its model was not chosen.
     pub(super) builtin: bool,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Ready {
         }
         writeln!(f, "  memory  {}", self.memory)?;
         match &self.template {
+            _ if self.encoder => writeln!(f, "  chats   not: it is an encoder, for embeddings and rankings")?,
             Some(origin) => writeln!(f, "  chats   by its template ({origin})")?,
             None => writeln!(
                 f,
@@ -58,12 +61,13 @@ impl fmt::Display for Ready {
 impl Ready {
     /// A request for a shell to make.
     fn curl(&self) -> String {
-        let (path, body) = match self.template.is_some() {
-            true => {
+        let (path, body) = match self.template {
+            _ if self.encoder => ("embeddings", json!({ "model": self.name, "input": "Once upon a time" })),
+            Some(_) => {
                 let message = json!({ "role": "user", "content": "Who are you?" });
                 ("chat/completions", json!({ "model": self.name, "messages": [message] }))
             }
-            false => ("completions", json!({ "model": self.name, "prompt": "Once upon a time" })),
+            None => ("completions", json!({ "model": self.name, "prompt": "Once upon a time" })),
         };
         let socket = self.places.iter().find_map(|place| match place {
             Place::Unix(path) => Some(format!("--unix-socket {} http://localhost", quoted(&path.to_string_lossy()))),
@@ -126,6 +130,7 @@ pub(super) fn memory(prepared: &Prepared, origin: &WeightsOrigin) -> String {
         WeightsOrigin::Mapped { path, .. } => {
             format!("\n          (packed weights are mapped from {})", path.display())
         }
+        WeightsOrigin::Elsewhere => return "weights and KV cache are elsewhere (--compute)".to_owned(),
         WeightsOrigin::NotKept(why) => format!("\n          (packed weights are not kept: {why})"),
         WeightsOrigin::Packed | WeightsOrigin::Shared => String::new(),
     };
@@ -157,6 +162,7 @@ mod tests {
             size: "small".into(),
             memory: "little".into(),
             template: Some(TemplateOrigin::Model),
+            encoder: false,
             builtin: false,
         }
     }
@@ -186,6 +192,9 @@ mod tests {
         assert!(ready(&["[::]:80"], "it's").curl().starts_with(wanted));
         let bare = Ready { template: None, ..ready(&["[::]:80"], "a") };
         assert!(bare.curl().ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
+        let encoder = Ready { encoder: true, ..ready(&["[::]:80"], "a") };
+        assert!(encoder.curl().ends_with(r#"/v1/embeddings' -d '{"model":"a","input":"Once upon a time"}'"#));
+        assert!(encoder.to_string().contains("an encoder"), "{encoder}");
     }
 
     /// A mix has a name that none of its weights has.

@@ -9,13 +9,13 @@ use anyhow::Context as _;
 use config::{Config, Resolved};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 use serve::http::Setter;
-use serve::{App, Bounds, Configured, Keys};
+use serve::{App, Bounds, Configured, Keys, State};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
 use super::logging::Logging;
 use super::settings::{Given, variables};
-use super::{demand, network};
+use super::{demand, network, routes, service};
 
 /// A file is read when it has not changed for so long: who writes it may do so in steps.
 const QUIET: Duration = Duration::from_millis(100);
@@ -51,9 +51,25 @@ impl Reload {
                     () = quiet(written.as_mut()) => false,
                     Some(()) = hangups.recv() => true,
                 };
-                self.reload(asked);
+                match asked {
+                    true => self.reload_and_tell(),
+                    false => self.reload(false),
+                }
             }
         }))
+    }
+
+    /// The service manager waits for what it asked for. It must not hear that a server is ready whose models are still
+    /// being loaded.
+    fn reload_and_tell(&mut self) {
+        let runs = self.app.upgrade().is_some_and(|app| !matches!(app.state(), State::Loading | State::Draining));
+        if runs {
+            service::reloading();
+        }
+        self.reload(true);
+        if runs {
+            service::ready();
+        }
     }
 
     /// Reads the file again. Who asked is answered even if nothing has changed.
@@ -118,10 +134,12 @@ impl Reload {
 pub(super) fn tell(app: &App, config: &Config) {
     app.answer_to_any_name(config.model.any_model_name);
     demand::begin(&config.demand, app);
+    routes::tell(&config.demand, app);
     app.bound(Bounds {
         responses: config.storage.max_responses,
         response_bytes: config.storage.max_responses_size.bytes(),
         batch_requests: config.storage.batch_requests,
+        file_bytes: config.storage.max_files_size.bytes(),
     });
 }
 

@@ -3,7 +3,6 @@
 use anyhow::Context as _;
 use engine::Executor;
 use graph::Batch;
-use kernels::Cpu;
 use whinchat::{CacheOptions, LoadOptions, Prepared};
 
 use super::LoadArgs;
@@ -16,7 +15,7 @@ const CHUNK: usize = 64;
 pub(super) struct Scorer {
     /// The model's files and numbers.
     pub(super) prepared: Prepared,
-    executor: engine::BackendExecutor<Cpu>,
+    executor: Box<dyn Executor>,
     batch: Batch,
 }
 

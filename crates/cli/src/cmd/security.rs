@@ -71,7 +71,7 @@ pub(super) fn log_panics() {
 }
 
 /// Makes something of the files of a certificate, its key and perhaps the clients' authorities.
-fn with_files<T>(paths: &[PathBuf], make: impl FnOnce(&TlsFiles) -> Result<T, String>) -> anyhow::Result<T> {
+pub(super) fn with_files<T>(paths: &[PathBuf], make: impl FnOnce(&TlsFiles) -> Result<T, String>) -> anyhow::Result<T> {
     let read = |path: &PathBuf| std::fs::read(path).with_context(|| path.display().to_string());
     let read: Vec<Vec<u8>> = paths.iter().map(read).collect::<anyhow::Result<_>>()?;
     let files = TlsFiles { chain: &read[0], key: &read[1], client_authorities: read.get(2).map(Vec::as_slice) };

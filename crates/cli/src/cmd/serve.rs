@@ -8,15 +8,20 @@ use clap::Args;
 use config::{Config, Whose};
 use serve::http::{Live, Tls};
 use serve::{App, LoadOrder};
+use tokio::task::JoinHandle;
 use whinchat::{Cpu, LoadOptions, LoadedModel, SamplingDefaults};
 
-use super::listen::{Listening, Place};
+use super::entrance::Entrance;
+use super::listen::Place;
 use super::loader::Further;
 use super::ready::{self, Ready};
 use super::reload::{self, Reload};
 use super::security::{self, Secured};
+use super::services::Asked;
 use super::settings::{Elsewhere, Given, variables};
-use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, scheduling};
+use super::sockets::Sockets;
+use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, scheduling, service};
+use crate::plans::{Book, Store};
 use crate::sessions::Folder;
 
 /// Answer over HTTP: OpenAI's API and a chat page
@@ -29,6 +34,7 @@ use crate::sessions::Folder;
   whinchat serve --model org/large --also small=org/small --admin
   whinchat serve --pulled --keep-alive 5m
   whinchat serve --listen 127.0.0.1:8000 --listen unix:/run/user/1000/whinchat.sock
+  whinchat serve --hand-over /run/user/1000/whinchat.hand-over
   whinchat serve --config whinchat.yaml")]
 pub(crate) struct Serve {
     #[command(flatten)]
@@ -57,6 +63,8 @@ impl Serve {
         let resolved = self.given.resolve(text.as_deref(), &variables())?;
         let logging = logging::start(&resolved.config.log)?;
         security::log_panics();
+        // While there is one thread: it changes the environment.
+        let passed = Sockets::passed()?;
         resolved.notes.iter().for_each(|note| tracing::warn!("{note}"));
         let threads = network::client_threads(&resolved.config.network);
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
@@ -67,7 +75,7 @@ impl Serve {
             let app = App::new();
             let reload = Reload { given: self.given, text, resolved, app: Arc::downgrade(&app), setter, keys, logging };
             let reloading = reload.start()?;
-            let served = server.listen_and_serve(app, live, tls).await;
+            let served = server.listen_and_serve(app, live, tls, passed).await;
             reloading.abort();
             served
         });
@@ -77,34 +85,49 @@ impl Serve {
 }
 
 impl Server {
-    async fn listen_and_serve(self, app: Arc<App>, live: Live, tls: Option<Tls>) -> anyhow::Result<()> {
-        let options = self.options()?;
-        let mut listening = Listening::on(&self.config.network.listen, tls.as_ref()).await?;
+    async fn listen_and_serve(
+        self,
+        app: Arc<App>,
+        live: Live,
+        tls: Option<Tls>,
+        passed: Sockets,
+    ) -> anyhow::Result<()> {
+        let options = load_options(&self.config, &self.load)?;
+        let mut entrance = Entrance::open(&self.config.network, tls.as_ref(), passed).await?;
         if self.config.security.api_keys.is_none() {
-            listening.warn_if_open();
+            entrance.warn_if_open();
         }
-        app.measure_machine(crate::machine::probe());
+        app.measure_machine(crate::machine::probe(self.config.engine.threads.unwrap_or_else(whinchat::machine::cores)));
         app.measure_cores(crate::cores::meter());
         self.keep(&app)?;
-        let cut_off = stop_signals(2);
+        if self.config.security.allow_faults {
+            app.allow_faults();
+            tracing::warn!("faults may be injected (--allow-faults): this server is for tests");
+        }
+        let (stop, cut_off) = (stop_signals(1), stop_signals(2));
         reload::tell(&app, &self.config);
-        let listeners = std::mem::take(&mut listening.listeners);
-        let places = listening.places.clone();
-        let server = serve::http::serve(listeners, Arc::clone(&app), stop_signals(1), live);
-        let server = tokio::spawn(server);
+        service::loading();
+        service::watch(&app);
         let quiet = self.config.log.quiet;
-        let models = Arc::clone(&app);
-        let loading = tokio::task::spawn_blocking(move || self.load_all(&models, places, options));
-        tokio::select! {
-            loaded = loading => {
-                let ready = loaded??;
-                if !quiet {
-                    eprint!("{ready}");
-                }
+        let (models, places) = (Arc::clone(&app), entrance.places());
+        let mut loading = tokio::task::spawn_blocking(move || self.load_all(&models, places, options));
+        let mut ready = None;
+        if entrance.opens_late() {
+            ready = loaded(&mut loading).await?;
+            if ready.is_none() {
+                return Ok(());
             }
-            // The loading thread cannot be interrupted; the runtime does not wait for it. A model that is there already
-            // may have open answers: these are finished below.
-            () = stop_signals(1) => {}
+        }
+        let server = entrance.start(&app, live, stop)?;
+        if ready.is_none() {
+            // A model that is there already may have open answers: these are finished below.
+            ready = loaded(&mut loading).await?;
+        }
+        if let Some(ready) = ready {
+            service::ready();
+            if !quiet {
+                eprint!("{ready}");
+            }
         }
         tokio::select! {
             ended = server => ended??,
@@ -132,34 +155,19 @@ impl Server {
         Ok(())
     }
 
-    fn options(&self) -> anyhow::Result<LoadOptions> {
-        let model = &self.config.model;
-        let template = TemplateArg { chat_template: model.chat_template.clone() };
-        let sampling_defaults = model.sampling_defaults.map(|whose| match whose {
-            Whose::LlamaCpp => SamplingDefaults::LlamaCpp,
-            Whose::OpenAi => SamplingDefaults::OpenAi,
-        });
-        Ok(LoadOptions {
-            name: model.name.clone(),
-            max_sequences: Some(self.config.engine.max_sequences),
-            max_batch_tokens: Some(self.config.engine.max_batch_tokens),
-            cache: scheduling::cache(&self.config.cache),
-            engine: scheduling::engine(&self.config),
-            ..AnswerArgs { sampling_defaults, template }.options(&self.load)?
-        })
-    }
-
     /// Loads every model; the first answers while the others are loaded.
     fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
         let first = self.load.model.name().into_owned();
         let (also, admin) = (std::mem::take(&mut self.config.models), self.config.network.admin);
         let demand = std::mem::take(&mut self.config.demand);
-        let Loaded { model, ready, cpu } = self.load_model(app, places, &options)?;
+        let book = Arc::new(Book::new(Store::in_folder(self.config.storage.data_dir.as_deref())));
+        app.know_plans(Arc::clone(&book) as Arc<dyn serve::Plans>);
+        let Loaded { model, ready, cpu } = self.load_model(app, places, (&options, &book))?;
         for config::Further { name, .. } in &also {
             anyhow::ensure!(*name != model.info.name, "--also {name}=…: another model has this name");
         }
         add(app, model, LoadOrder { source: first, ..LoadOrder::default() });
-        let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled };
+        let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled, book };
         for further in also {
             let order = demand::order(further);
             add(app, loader.start(&order)?, order);
@@ -172,24 +180,66 @@ impl Server {
         Ok(ready)
     }
 
-    fn load_model(self, app: &App, places: Vec<Place>, options: &LoadOptions) -> anyhow::Result<Loaded> {
+    fn load_model(
+        self,
+        app: &App,
+        places: Vec<Place>,
+        (options, book): (&LoadOptions, &Book),
+    ) -> anyhow::Result<Loaded> {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, options)?;
         let cpu = prepared.cpu();
-        let model = self.load.start_on(cpu.clone(), &prepared, app.observer(&prepared.model_name()))?;
+        let asked = Asked::of(&self.config)?;
+        app.asks_services(asked.elsewhere());
+        let (stages, observer) = (asked.stages(&prepared, &cpu)?, app.observer(&prepared.model_name()));
+        let model = self.load.start_on(cpu.clone(), &prepared, stages, observer)?;
         let ready = Ready {
             places,
             name: model.name().to_owned(),
             size: ready::size(&prepared),
             memory: ready::memory(&prepared, model.weights()),
             template: model.template().cloned(),
+            encoder: !prepared.model.graph().causal(),
             builtin: self.load.model.model.is_none(),
         };
+        if let Some(tuning) = model.tuning() {
+            book.add(Arc::new(prepared), cpu.clone(), tuning);
+        }
         Ok(Loaded { model: model.into_loaded(), ready, cpu })
     }
 }
 
-fn load_args(config: &Config) -> LoadArgs {
+/// How a model is loaded that is served so.
+///
+/// # Errors
+/// If there is no such chat template.
+pub(super) fn load_options(config: &Config, load: &LoadArgs) -> anyhow::Result<LoadOptions> {
+    let model = &config.model;
+    let template = TemplateArg { chat_template: model.chat_template.clone() };
+    let sampling_defaults = model.sampling_defaults.map(|whose| match whose {
+        Whose::LlamaCpp => SamplingDefaults::LlamaCpp,
+        Whose::OpenAi => SamplingDefaults::OpenAi,
+    });
+    Ok(LoadOptions {
+        name: model.name.clone(),
+        max_sequences: Some(config.engine.max_sequences),
+        max_batch_tokens: Some(config.engine.max_batch_tokens),
+        cache: scheduling::cache(&config.cache),
+        engine: scheduling::engine(config),
+        ..AnswerArgs { sampling_defaults, template }.options(load)?
+    })
+}
+
+/// What is said when models are loaded; `None` if a signal comes before. The loading thread cannot be interrupted; the runtime does not
+/// wait for it.
+async fn loaded(loading: &mut JoinHandle<anyhow::Result<Ready>>) -> anyhow::Result<Option<Ready>> {
+    tokio::select! {
+        loaded = loading => Ok(Some(loaded??)),
+        () = stop_signals(1) => Ok(None),
+    }
+}
+
+pub(super) fn load_args(config: &Config) -> LoadArgs {
     let (model, engine) = (&config.model, &config.engine);
     LoadArgs {
         model: ModelArg { model: model.source.as_ref().map(Into::into) },
@@ -198,6 +248,10 @@ fn load_args(config: &Config) -> LoadArgs {
         pin: engine.pin,
         kv_type: config.cache.kv_type.0,
         weights_cache: config.cache.weights.clone().into(),
+        // What is wrong with one was said when the settings were read.
+        device: config.model.device.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
+        kernels: config.engine.kernels.iter().filter_map(|text| text.parse().ok()).collect(),
+        plan: config.engine.plan.clone(),
     }
 }
 
@@ -224,7 +278,7 @@ fn add(app: &App, model: LoadedModel, order: LoadOrder) {
 
 /// Ends at so many of SIGTERM and Ctrl-C, counted from the call and not only from the first look.
 #[cfg(unix)]
-fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
+pub(super) fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = signal(SignalKind::terminate()).and_then(|term| Ok((term, signal(SignalKind::interrupt())?)));
     async move {
@@ -240,7 +294,7 @@ fn stop_signals(count: usize) -> impl Future<Output = ()> + Send + 'static {
 
 /// Ends at so many Ctrl-C.
 #[cfg(not(unix))]
-async fn stop_signals(count: usize) {
+pub(super) async fn stop_signals(count: usize) {
     for _ in 0..count {
         let _ = tokio::signal::ctrl_c().await;
     }

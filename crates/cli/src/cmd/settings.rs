@@ -9,7 +9,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use config::{Problems, Resolved, Setting, Sources};
 
-use super::{demand, logging, network, security};
+use super::{demand, logging, network, routes, scheduling, security, services};
 
 /// The flag that names the file.
 const FILE: &str = "config";
@@ -26,6 +26,11 @@ impl Given {
     /// A file, and no flags.
     pub(super) fn file(path: PathBuf) -> Given {
         Given { file: Some(path), flags: Vec::new() }
+    }
+
+    /// With this model, whatever else is said of it.
+    pub(super) fn choose_model(&mut self, name: &str) {
+        self.flags.extend(Setting::at("model.source").map(|setting| (setting, name.to_owned())));
     }
 
     /// The text of the file, if there is one.
@@ -52,7 +57,10 @@ impl Given {
             .into_iter()
             .chain(logging::problem(&resolved.config.log))
             .chain(security::problem(&resolved.config))
-            .chain(demand::problem(&resolved.config));
+            .chain(demand::problem(&resolved.config))
+            .chain(routes::problem(&resolved.config))
+            .chain(scheduling::problem(&resolved.config))
+            .chain(services::problem(&resolved.config));
         let problems: Vec<_> = wrong.map(|(path, why)| resolved.blame(path, why)).collect();
         if problems.is_empty() { Ok(resolved) } else { Err(Problems(problems)) }
     }
@@ -105,6 +113,23 @@ impl FromArgMatches for Given {
         *self = Given::from_arg_matches(matches)?;
         Ok(())
     }
+}
+
+/// A setting by the name of its flag or its path, and its value as text: `max-sequences=16`, `cache.prefixes=false`.
+///
+/// # Errors
+/// If there is no such setting or it cannot have the value.
+pub(super) fn assigned(text: &str) -> Result<(&'static Setting, String), String> {
+    let (name, value) =
+        text.split_once('=').ok_or_else(|| format!("{text:?} is no setting and its value: write NAME=VALUE"))?;
+    let flag = name.trim_start_matches('-');
+    let by_flag = config::settings().iter().find(|setting| setting.flag.as_deref() == Some(flag));
+    let setting = by_flag.or_else(|| Setting::at(name));
+    let setting = setting.ok_or_else(|| format!("there is no setting {name}; whinchat serve --help lists them"))?;
+    let negated = by_flag.is_some() && is_negated(setting);
+    let value = if negated { (value != "true").to_string() } else { value.to_owned() };
+    setting.parse(&value).map_err(|why| format!("{name}: {why}"))?;
+    Ok((setting, value))
 }
 
 /// Whether the flag of a switch turns it off.
@@ -244,7 +269,7 @@ mod tests {
     #[test]
     fn defaults_are_those_of_the_library() {
         let config = config::Config::default();
-        let engine = super::super::scheduling::engine(&config);
+        let engine = scheduling::engine(&config);
         assert_eq!(engine, whinchat::EngineConfig::default());
         let settings = network::settings(&config, None).expect("they are possible");
         let own = serve::http::Settings::default();

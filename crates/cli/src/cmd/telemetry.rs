@@ -13,13 +13,21 @@ const PREFIX: &str = "whsec_";
 
 /// From now on `app` tells who is to be told.
 pub(super) fn tell(app: &App, told: &Telemetry) -> anyhow::Result<()> {
+    webhook(told)?.into_iter().for_each(|webhook| app.alert(webhook));
+    told.otlp_url.as_deref().map_or(Ok(()), |url| export(app, url))
+}
+
+/// Who is told of alerts.
+///
+/// # Errors
+/// If only half of it is said, or the secret cannot be read.
+pub(super) fn webhook(told: &Telemetry) -> anyhow::Result<Option<Webhook>> {
     match (&told.alert_url, &told.alert_secret_file) {
-        (None, None) => {}
-        (Some(url), Some(file)) => app.alert(Webhook { url: url.clone(), secret: secret(file)? }),
+        (None, None) => Ok(None),
+        (Some(url), Some(file)) => Ok(Some(Webhook { url: url.clone(), secret: secret(file)? })),
         (Some(_), None) => anyhow::bail!("--alert-url: alerts are signed; --alert-secret-file says with what"),
         (None, Some(_)) => anyhow::bail!("--alert-secret-file: there is no --alert-url to which alerts go"),
     }
-    told.otlp_url.as_deref().map_or(Ok(()), |url| export(app, url))
 }
 
 fn secret(path: &Path) -> anyhow::Result<Vec<u8>> {

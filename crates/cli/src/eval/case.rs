@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::{Map, Value};
 use text::{Grammar, GrammarMatcher};
 
+use super::Choice;
 use super::fields::{Fields, Wrong, must_be};
 
 /// Most tokens of an answer where a case does not say.
@@ -56,6 +57,8 @@ pub(crate) enum Expect {
     ToolCalls(Vec<Call>),
     /// Every sentence is one of this grammar's.
     Grammar(GrammarMatcher),
+    /// The likeliest of some options is the right one; nothing is generated.
+    Choice(Choice),
 }
 
 /// A call of a tool.
@@ -96,6 +99,9 @@ impl Case {
         let seed = fields.count("seed", 0)?.unwrap_or(1);
         let expected = fields.required("expect")?;
         let expect = expect(expected, grammars)?;
+        if matches!((&expect, &input), (Expect::Choice(_), Input::Messages(_))) {
+            return Err(fields.wrong("messages", "have no options to choose from; write a prompt instead"));
+        }
         Ok(Case { id, task, input, tools, max_tokens, temperature, seed, expect, expected: expected.clone() })
     }
 }
@@ -142,7 +148,7 @@ fn tools(fields: &Fields) -> Result<Option<Value>, Wrong> {
 }
 
 fn expect(value: &Value, grammars: &mut Grammars) -> Result<Expect, Wrong> {
-    let kinds = ["exact", "contains", "json", "tool_calls", "grammar"];
+    let kinds = ["exact", "contains", "json", "tool_calls", "grammar", "choice"];
     let fields = Fields::of(value, "expect", &kinds)?;
     let names: Vec<&str> = fields.names().collect();
     match names[..] {
@@ -158,8 +164,22 @@ fn expect(value: &Value, grammars: &mut Grammars) -> Result<Expect, Wrong> {
             let found = grammars.get(fields.text("grammar")?);
             Ok(Expect::Grammar(found.map_err(|why| Wrong { field: "expect.grammar".into(), ..why })?))
         }
+        ["choice"] => choice(fields.required("choice")?).map(Expect::Choice),
         _ => Err(Wrong::new("expect", format!("must have exactly one of: {}", kinds.join(", ")))),
     }
+}
+
+fn choice(value: &Value) -> Result<Choice, Wrong> {
+    let fields = Fields::of(value, "expect.choice", &["options", "answer"])?;
+    let options = fields.texts("options")?;
+    let answer = fields.required("answer")?;
+    let place = answer.as_u64().map(|place| place as usize).filter(|place| *place < options.len());
+    let what = format!("the place of the right option, from 0 to {}", options.len() - 1);
+    let answer = place.ok_or_else(|| fields.wrong("answer", must_be(&what, answer)))?;
+    if options.len() < 2 {
+        return Err(fields.wrong("options", "are fewer than two; add others"));
+    }
+    Ok(Choice { options, answer })
 }
 
 fn exact(fields: &Fields) -> Result<Expect, Wrong> {

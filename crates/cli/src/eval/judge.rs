@@ -23,7 +23,8 @@ pub(crate) fn judge(expect: &Expect, answer: &Answer) -> Result<(), String> {
     match expect {
         Expect::Exact(texts) if texts.iter().any(|wanted| wanted == text.trim()) => Ok(()),
         Expect::Exact(_) => Err("it is not what is expected".into()),
-        Expect::Contains(_) => Ok(()),
+        // What contains texts is judged above, options by their likelihoods.
+        Expect::Contains(_) | Expect::Choice(_) => Ok(()),
         Expect::Json(value) => {
             let got = serde_json::from_str(text).map_err(|e| format!("it is not JSON: {e}"))?;
             difference(value, &got).map_or(Ok(()), Err)

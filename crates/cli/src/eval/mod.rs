@@ -3,6 +3,7 @@
 //! The form of a suite is in `docs/eval.md`.
 
 mod case;
+mod choice;
 mod fields;
 mod json;
 mod judge;
@@ -14,6 +15,7 @@ mod suite;
 mod tests;
 
 pub(crate) use case::{Call, Case, Expect, Input};
+pub(crate) use choice::{Accuracy, Choice, Scores};
 pub(crate) use judge::judge;
 pub(crate) use report::{CaseReport, Report, TaskReport};
 pub(crate) use run::run;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::sentences::{sentences, words};
-use super::{Case, Expect, Suite, judge};
+use super::{Accuracy, Case, Choice, Expect, Scores, Suite, judge};
 use whinchat::{Answer, Reason, ToolCall};
 
 /// Everything that came of a run.
@@ -41,6 +41,8 @@ pub(crate) struct TaskReport {
     pub(crate) variety: Option<Variety>,
     /// The least share of sentences that must be distinct.
     pub(crate) minimum_variety: Option<f64>,
+    /// How often the likeliest option is right, where there are options.
+    pub(crate) accuracy: Option<Accuracy>,
 }
 
 /// How varied the sentences of a task's answers are.
@@ -67,7 +69,9 @@ pub(crate) struct CaseReport {
     pub(crate) expected: Value,
     /// The sentences of the answer, where a grammar judges them.
     pub(crate) sentences: Option<Vec<String>>,
-    /// The answer; none if the model did not take the case.
+    /// How likely its options are, where it has some.
+    pub(crate) scores: Option<Scores>,
+    /// The answer; none if the model did not take the case, or nothing is generated for it.
     pub(crate) answer: Option<Answer>,
     /// Why it failed; none if it passed.
     pub(crate) reason: Option<String>,
@@ -137,7 +141,8 @@ impl TaskReport {
     fn of(task: &str, cases: &[&CaseReport]) -> TaskReport {
         let passed = cases.iter().filter(|case| case.reason.is_none()).count();
         let (minimum, variety, minimum_variety) = (None, None, None);
-        TaskReport { task: task.to_owned(), cases: cases.len(), passed, minimum, variety, minimum_variety }
+        let accuracy = accuracy(cases);
+        TaskReport { task: task.to_owned(), cases: cases.len(), passed, minimum, variety, minimum_variety, accuracy }
     }
 
     /// The share of cases that passed.
@@ -183,6 +188,7 @@ impl TaskReport {
                 "words": variety.words,
                 "minimum": self.minimum_variety,
             })),
+            "choices": self.accuracy.map(Accuracy::json),
             "below": self.is_below() || self.is_monotonous(),
         })
     }
@@ -206,6 +212,11 @@ impl CaseReport {
         CaseReport { answer: Some(answer), ..report }
     }
 
+    /// One of its options is the likeliest.
+    pub(super) fn chosen(case: &Case, choice: &Choice, scores: Scores) -> CaseReport {
+        CaseReport { scores: Some(scores.clone()), ..CaseReport::new(case, scores.judge(choice).err()) }
+    }
+
     /// There is no answer, for this reason.
     pub(super) fn refused(case: &Case, reason: String) -> CaseReport {
         CaseReport::new(case, Some(reason))
@@ -218,6 +229,7 @@ impl CaseReport {
             question: case.input.question().to_owned(),
             expected: case.expected.clone(),
             sentences: matches!(case.expect, Expect::Grammar(_)).then(Vec::new),
+            scores: matches!(case.expect, Expect::Choice(_)).then(Scores::default),
             answer: None,
             reason,
         }
@@ -239,6 +251,7 @@ impl CaseReport {
             "expected": self.expected,
             "answer": answer.map(|answer| answer.text.as_str()),
             "reason": self.reason,
+            "choice": self.scores.as_ref().map(Scores::json),
             "calls": answer.map(|answer| answer.calls.iter().map(call).collect::<Vec<_>>()),
             "finish_reason": answer.and_then(|answer| answer.reason).map(|reason| match reason {
                 Reason::Stop => "stop",
@@ -266,6 +279,15 @@ fn variety(cases: &[&CaseReport]) -> Option<Variety> {
     let distinct: HashSet<&str> = all.iter().copied().collect();
     let words: HashSet<String> = distinct.iter().flat_map(|sentence| words(sentence)).collect();
     Some(Variety { sentences: all.len(), distinct: distinct.len(), words: words.len() })
+}
+
+/// How often the likeliest option of some cases is right; none if none of them has options.
+fn accuracy(cases: &[&CaseReport]) -> Option<Accuracy> {
+    let choices: Vec<(&CaseReport, &Scores)> =
+        cases.iter().filter_map(|case| Some((*case, case.scores.as_ref()?))).collect();
+    let count = |passes: fn(&CaseReport, &Scores) -> bool| choices.iter().filter(|(case, s)| passes(case, s)).count();
+    let (passed, passed_by_length) = (count(|case, _| case.pass()), count(|_, scores| scores.passes_by_length));
+    (!choices.is_empty()).then_some(Accuracy { cases: choices.len(), passed, passed_by_length })
 }
 
 fn share(part: usize, whole: usize) -> f64 {

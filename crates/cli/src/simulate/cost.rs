@@ -8,28 +8,28 @@ use engine::Work;
 
 /// The time of a step is the sum of these. In nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// Of a step.
-    pub(crate) step: f64,
+    pub step: f64,
     /// Of a row of a prompt.
-    pub(crate) prefill: f64,
+    pub prefill: f64,
     /// Of a row that decodes.
-    pub(crate) decode: f64,
+    pub decode: f64,
     /// Of a position that attention reads.
-    pub(crate) context: f64,
+    pub context: f64,
 }
 
 impl Cost {
     /// Of a step that computes this.
-    pub(crate) fn of(&self, work: Work) -> Duration {
+    pub fn of(&self, work: Work) -> Duration {
         let rows = self.prefill * work.prefill_rows as f64 + self.decode * work.decode_rows as f64;
         Duration::from_nanos((self.step + rows + self.context * work.context as f64).max(1.0) as u64)
     }
 
     /// What a fitted model says of single steps, laid out as a sum.
-    pub(crate) fn fitted(model: &engine::LatencyModel) -> Option<Cost> {
+    pub fn fitted(model: &engine::LatencyModel) -> Option<Cost> {
         let time = |prefill_rows, decode_rows, context| {
-            let time = model.predict(Work { prefill_rows, decode_rows, context })?;
+            let time = model.predict(Work { prefill_rows, decode_rows, context, ..Work::default() })?;
             Some(time.as_nanos() as f64)
         };
         const MANY: usize = 1 << 20;
@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn costs_are_sums() {
         let cost: Cost = "5000,100,500,2".parse().expect("a cost");
-        let time = cost.of(Work { prefill_rows: 10, decode_rows: 4, context: 3000 });
+        let time = cost.of(Work { prefill_rows: 10, decode_rows: 4, context: 3000, ..Work::default() });
         assert_eq!(time, Duration::from_micros(5000 + 1000 + 2000 + 6));
         for wrong in ["", "1,2,3", "1,2,3,4,5", "1,2,3,x", "1,2,3,-4", "1,2,3,NaN", "1,2,3,inf"] {
             assert!(wrong.parse::<Cost>().is_err(), "{wrong}");
@@ -87,8 +87,12 @@ mod tests {
         let mut model = engine::LatencyModel::default();
         assert_eq!(Cost::fitted(&model), None);
         for step in 1..400 {
-            let work =
-                Work { prefill_rows: step * 37 % 200, decode_rows: step * 11 % 16, context: step * 7919 % 60_000 };
+            let work = Work {
+                prefill_rows: step * 37 % 200,
+                decode_rows: step * 11 % 16,
+                context: step * 7919 % 60_000,
+                ..Work::default()
+            };
             model.learn(work, cost.of(work));
         }
         let fitted = Cost::fitted(&model).expect("enough steps");

@@ -11,15 +11,15 @@ use super::replay::{End, Outcome, Replayed};
 
 /// When an answer is good enough to count for the goodput.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Goal {
+pub struct Goal {
     /// The first token after so long at most.
-    pub(crate) first: Duration,
+    pub first: Duration,
     /// Every other token after so long at most.
-    pub(crate) gap: Duration,
+    pub gap: Duration,
 }
 
 /// The figures of a replay, with their names; times in milliseconds.
-pub(crate) fn of(replayed: &Replayed, prompts: &[usize], goal: Goal) -> Map<String, Value> {
+pub fn of(replayed: &Replayed, prompts: &[usize], goal: Goal) -> Map<String, Value> {
     let outcomes = &replayed.outcomes;
     let count = |end: End| outcomes.iter().filter(|outcome| outcome.end == end).count();
     let firsts = firsts(outcomes);
@@ -55,13 +55,13 @@ pub(crate) fn of(replayed: &Replayed, prompts: &[usize], goal: Goal) -> Map<Stri
 }
 
 /// The figures of lookups, with their names.
-pub(crate) fn of_lookups(lookups: Lookups) -> Map<String, Value> {
+pub fn of_lookups(lookups: Lookups) -> Map<String, Value> {
     let Lookups { by_request, by_token } = lookups;
     Map::from_iter([("hit_rate".to_owned(), json!({ "by_request": by_request, "by_token": by_token }))])
 }
 
 /// Times to the first token of those that got one, in milliseconds and in order.
-pub(crate) fn firsts(outcomes: &[Outcome]) -> Vec<f64> {
+pub fn firsts(outcomes: &[Outcome]) -> Vec<f64> {
     let mut firsts: Vec<f64> =
         outcomes.iter().filter_map(|outcome| outcome.first).map(|time| time.as_secs_f64() * 1e3).collect();
     firsts.sort_unstable_by(f64::total_cmp);
@@ -109,7 +109,7 @@ const COLUMNS: [(&str, &str); 14] = [
 ];
 
 /// A table of what was simulated; columns that no line has are left out.
-pub(crate) fn table(lines: &[Map<String, Value>]) -> String {
+pub fn table(lines: &[Map<String, Value>]) -> String {
     let lines: Vec<Value> = lines.iter().cloned().map(Value::Object).collect();
     let columns: Vec<_> =
         COLUMNS.iter().filter(|(_, path)| lines.iter().any(|line| line.pointer(path).is_some())).collect();

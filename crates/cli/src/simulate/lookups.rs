@@ -7,11 +7,11 @@ use super::trace::{Job, SPAN};
 
 /// What the cache had.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Lookups {
+pub struct Lookups {
     /// Share of a prompt that was found, averaged over prompts.
-    pub(crate) by_request: f64,
+    pub by_request: f64,
     /// Share of all tokens that were found.
-    pub(crate) by_token: f64,
+    pub by_token: f64,
 }
 
 /// Looks up each prompt in a cache of `blocks` blocks of `block_len` positions, and keeps it there. A prompt's last span
@@ -19,10 +19,23 @@ pub(crate) struct Lookups {
 ///
 /// # Errors
 /// If a prompt has more blocks than the cache.
-pub(crate) fn look_up(jobs: &[Job], blocks: usize, block_len: usize, rule: Eviction) -> anyhow::Result<Lookups> {
-    let cache = KvCache::new(blocks, block_len, Some(rule));
+pub fn look_up(jobs: &[Job], blocks: usize, block_len: usize, rule: Eviction) -> anyhow::Result<Lookups> {
+    look_up_in(&KvCache::new(blocks, block_len, Some(rule)), jobs, &mut || Ok(()))
+}
+
+/// The same in any cache. `watch` is called before each prompt, and ends it if it fails.
+///
+/// # Errors
+/// If a prompt has more blocks than the cache, or `watch` fails.
+pub fn look_up_in(
+    cache: &KvCache,
+    jobs: &[Job],
+    watch: &mut dyn FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Lookups> {
+    let block_len = cache.block_len();
     let (mut shares, mut found_tokens, mut all) = (0.0, 0, 0);
     for (at, job) in (0..).zip(jobs) {
+        watch()?;
         let whole = Job { prompt: job.prompt.next_multiple_of(SPAN), ..job.clone() };
         let mut tokens = tokens(&whole, at);
         // The last token of a sequence is always computed: this one is not the prompt's.

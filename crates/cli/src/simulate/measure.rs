@@ -34,7 +34,7 @@ impl TokenSink for Nowhere {
 ///
 /// # Errors
 /// If the load is over before enough steps are known.
-pub(crate) fn measure(executor: impl Executor, config: EngineConfig, longest: usize) -> anyhow::Result<Cost> {
+pub fn measure(executor: impl Executor, config: EngineConfig, longest: usize) -> anyhow::Result<Cost> {
     let vocab = executor.limits().vocab;
     let mut engine = Engine::new(executor, EngineConfig { prefix_cache: None, ..config }, ());
     let mut model = LatencyModel::default();

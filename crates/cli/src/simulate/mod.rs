@@ -1,11 +1,14 @@
 //! Replays of traces of requests against the real scheduler and KV cache, with a virtual clock.
 
-pub(crate) mod cost;
-pub(crate) mod figures;
-pub(crate) mod lookups;
-pub(crate) mod measure;
-pub(crate) mod plot;
-pub(crate) mod replay;
+pub mod cost;
+pub mod figures;
+pub mod lookups;
+pub mod measure;
+pub mod plot;
+pub mod replay;
 #[cfg(test)]
 mod tests;
-pub(crate) mod trace;
+pub mod trace;
+
+/// What ends a replay before it is over.
+pub use anyhow::Error;

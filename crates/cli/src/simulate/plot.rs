@@ -3,7 +3,7 @@
 use plotters::prelude::*;
 
 /// A curve: its name, and times in milliseconds in ascending order.
-pub(crate) type Curve = (String, Vec<f64>);
+pub type Curve = (String, Vec<f64>);
 
 /// Colours that are told apart on white.
 const COLORS: [RGBColor; 6] = [BLUE, RED, RGBColor(0, 130, 60), RGBColor(230, 130, 0), RGBColor(130, 40, 150), BLACK];
@@ -15,7 +15,7 @@ const POINTS: usize = 400;
 ///
 /// # Errors
 /// If the drawing fails.
-pub(crate) fn svg(curves: &[Curve]) -> anyhow::Result<String> {
+pub fn svg(curves: &[Curve]) -> anyhow::Result<String> {
     let mut text = String::new();
     let all = || curves.iter().flat_map(|(_, times)| times.first().into_iter().chain(times.last())).copied();
     let least = all().fold(f64::INFINITY, f64::min).max(0.01);

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use engine::{
-    Accuracy, Arrival, Contents, EngineConfig, ExecutorLimits, Forecast, Prediction, Priority, RequestId, Scheduler,
-    SequenceId,
+    Accuracy, Arrival, Contents, EngineConfig, ExecutorLimits, Forecast, Policy, Prediction, Priority, RequestId,
+    Scheduler, SequenceId,
 };
 use hdrhistogram::Histogram;
 use rand_chacha::ChaCha8Rng;
@@ -15,47 +15,50 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use super::cost::Cost;
 use super::trace::{Job, SPAN};
 
+/// Steps after which somebody looks whether the replay is to go on.
+const WATCHED: u64 = 256;
+
 /// What is simulated.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Setup {
+pub struct Setup {
     /// The engine's settings; its queue has `max_queue` places.
-    pub(crate) config: EngineConfig,
+    pub config: EngineConfig,
     /// Positions of a block.
-    pub(crate) block_len: usize,
+    pub block_len: usize,
     /// Blocks of the KV cache.
-    pub(crate) blocks: usize,
+    pub blocks: usize,
     /// How long steps take.
-    pub(crate) cost: Cost,
+    pub cost: Cost,
     /// By which share of it the time of a step is off, more or less.
-    pub(crate) noise: f64,
+    pub noise: f64,
     /// Tokens that clients allow an answer at least; the scheduler does not know when it ends before them.
-    pub(crate) max_tokens: usize,
+    pub max_tokens: usize,
     /// Whether first tokens are foretold.
-    pub(crate) foretells: bool,
+    pub foretells: bool,
     /// Every so many steps the executor fails.
-    pub(crate) fault_every: Option<u64>,
+    pub fault_every: Option<u64>,
     /// Checks the scheduler's books after each step.
-    pub(crate) check: bool,
+    pub check: bool,
 }
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// From its coming to its first token.
-    pub(crate) first: Option<Duration>,
+    pub first: Option<Duration>,
     /// From its coming to its last token, if it has them all.
-    pub(crate) last: Option<Duration>,
+    pub last: Option<Duration>,
     /// The longest time between two of its tokens.
-    pub(crate) longest_gap: Duration,
+    pub longest_gap: Duration,
     /// Tokens of its prompt that the cache had.
-    pub(crate) found: usize,
+    pub found: usize,
     /// How it ended.
-    pub(crate) end: End,
+    pub end: End,
 }
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     /// With all its tokens.
     #[default]
     Complete,
@@ -68,32 +71,48 @@ pub(crate) enum End {
 }
 
 /// What became of all.
-pub(crate) struct Replayed {
+pub struct Replayed {
     /// One for each job.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub outcomes: Vec<Outcome>,
     /// Between two tokens of a request, in microseconds.
-    pub(crate) gaps: Histogram<u64>,
+    pub gaps: Histogram<u64>,
     /// Steps that computed something.
-    pub(crate) steps: u64,
+    pub steps: u64,
     /// Times that a sequence lost its blocks.
-    pub(crate) preemptions: u64,
+    pub preemptions: u64,
     /// From the first request's coming to the last token.
-    pub(crate) time: Duration,
+    pub time: Duration,
     /// Of which steps took so much.
-    pub(crate) busy: Duration,
+    pub busy: Duration,
     /// Tokens generated.
-    pub(crate) tokens: u64,
+    pub tokens: u64,
     /// How well first tokens were foretold, if they were.
-    pub(crate) accuracy: Option<Accuracy>,
+    pub accuracy: Option<Accuracy>,
 }
 
-/// Replays `jobs`, which are in the order of their coming.
+/// Replays `jobs`, which are in the order of their coming, by the policy that the settings name.
 ///
 /// # Errors
 /// If the scheduler's books do not balance.
-pub(crate) fn replay(jobs: &[Job], setup: &Setup) -> anyhow::Result<Replayed> {
-    let mut replay = Replay::new(jobs, setup);
+pub fn replay(jobs: &[Job], setup: &Setup) -> anyhow::Result<Replayed> {
+    replay_with(jobs, setup, setup.config.policy.policy(), &mut || Ok(()))
+}
+
+/// The same by any policy. `watch` is called every few steps, and ends the replay if it fails.
+///
+/// # Errors
+/// If the scheduler's books do not balance, or `watch` fails.
+pub fn replay_with(
+    jobs: &[Job],
+    setup: &Setup,
+    policy: Box<dyn Policy>,
+    watch: &mut dyn FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Replayed> {
+    let mut replay = Replay::new(jobs, setup, policy);
     while replay.step() {
+        if replay.replayed.steps.is_multiple_of(WATCHED) {
+            watch()?;
+        }
         if setup.check {
             let said = replay.scheduler.check();
             said.map_err(|e| anyhow::anyhow!("after step {}: {e}", replay.replayed.steps))?;
@@ -156,7 +175,7 @@ fn answered(at: usize) -> u32 {
 }
 
 impl<'a> Replay<'a> {
-    fn new(jobs: &'a [Job], setup: &'a Setup) -> Replay<'a> {
+    fn new(jobs: &'a [Job], setup: &'a Setup, policy: Box<dyn Policy>) -> Replay<'a> {
         let limits = ExecutorLimits {
             max_tokens: setup.config.max_batch_tokens,
             max_outputs: setup.config.max_sequences,
@@ -178,7 +197,7 @@ impl<'a> Replay<'a> {
         };
         Replay {
             setup,
-            scheduler: Scheduler::new(&setup.config, limits, setup.config.policy.policy()),
+            scheduler: Scheduler::new(&setup.config, limits, policy),
             contents: Tokens { jobs, known },
             latest: vec![Duration::ZERO; jobs.len()],
             generated: vec![0; jobs.len()],
@@ -233,7 +252,7 @@ impl<'a> Replay<'a> {
                 request: RequestId(at as u64),
                 priority: Priority::default(),
                 deadline: None,
-                tenant: None,
+                tenant: job.tenant.clone(),
                 time: job.arrives,
                 cache_salt: None,
                 prompt: job.prompt,

@@ -28,7 +28,7 @@ fn setup() -> Setup {
 }
 
 fn job(millis: u64, prompt: usize, output: usize, spans: &[u32]) -> Job {
-    Job { arrives: Duration::from_millis(millis), prompt, output, spans: spans.into(), leaves: None }
+    Job { arrives: Duration::from_millis(millis), prompt, output, spans: spans.into(), leaves: None, tenant: None }
 }
 
 fn run(jobs: &[Job], setup: &Setup) -> Replayed {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
@@ -13,29 +14,32 @@ use time::PrimitiveDateTime;
 use time::format_description::parse_borrowed;
 
 /// Tokens of a prompt that a hash of a trace stands for.
-pub(crate) const SPAN: usize = 512;
+pub const SPAN: usize = 512;
 
 /// A request of a trace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Job {
+pub struct Job {
     /// When it came, since the first one.
-    pub(crate) arrives: Duration,
+    pub arrives: Duration,
     /// Tokens of its prompt, at least one.
-    pub(crate) prompt: usize,
+    pub prompt: usize,
     /// Tokens of its answer, at least one.
-    pub(crate) output: usize,
+    pub output: usize,
     /// A number for each [`SPAN`] of the prompt: equal ones after equal ones are the same tokens. Empty: it shares nothing.
-    pub(crate) spans: Box<[u32]>,
+    pub spans: Box<[u32]>,
     /// The client leaves after so many tokens.
-    pub(crate) leaves: Option<usize>,
+    pub leaves: Option<usize>,
+    /// On whose behalf it comes.
+    pub tenant: Option<Arc<str>>,
 }
 
-/// Reads a trace: JSON lines of Mooncake (`timestamp` in milliseconds, `input_length`, `output_length`, `hash_ids`) or
+/// Reads a trace: JSON lines of Mooncake (`timestamp` in milliseconds, `input_length`, `output_length`, `hash_ids`; a `tenant` if
+/// there is one) or
 /// Azure's CSV (`TIMESTAMP,ContextTokens,GeneratedTokens`), told apart by their first byte.
 ///
 /// # Errors
 /// If the file cannot be read or a line is none of these; the line is named.
-pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<Job>> {
+pub fn read(path: &Path) -> anyhow::Result<Vec<Job>> {
     let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     let mut reader = BufReader::new(file);
     let json = reader.fill_buf().with_context(|| format!("cannot read {}", path.display()))?.starts_with(b"{");
@@ -69,11 +73,13 @@ fn mooncake(line: &str) -> anyhow::Result<Job> {
         input_length: usize,
         output_length: usize,
         hash_ids: Box<[u32]>,
+        tenant: Option<String>,
     }
     let line: Line = serde_json::from_str(line)?;
     let (spans, due) = (line.hash_ids.len(), line.input_length.div_ceil(SPAN));
     ensure!(spans == due, "{spans} hash_ids for {} tokens; one for each {SPAN} would be {due}", line.input_length);
-    job(Duration::from_millis(line.timestamp), line.input_length, line.output_length, line.hash_ids)
+    let job = job(Duration::from_millis(line.timestamp), line.input_length, line.output_length, line.hash_ids)?;
+    Ok(Job { tenant: line.tenant.map(Arc::from), ..job })
 }
 
 /// Where the columns of a CSV file are.
@@ -108,24 +114,24 @@ fn job(arrives: Duration, prompt: usize, output: usize, spans: Box<[u32]>) -> an
     if prompt == 0 {
         bail!("a prompt without tokens");
     }
-    Ok(Job { arrives, prompt, output: output.max(1), spans, leaves: None })
+    Ok(Job { arrives, prompt, output: output.max(1), spans, leaves: None, tenant: None })
 }
 
 /// Requests by chance.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Random {
+pub struct Random {
     /// How many.
-    pub(crate) requests: usize,
+    pub requests: usize,
     /// A second, on average; their distances are exponential.
-    pub(crate) rate: f64,
+    pub rate: f64,
     /// Equal ones give equal requests.
-    pub(crate) seed: u64,
+    pub seed: u64,
 }
 
 impl Random {
     /// Prompts of 16 to 4,096 tokens and answers of 1 to 512, both of all orders of magnitude alike; half of the prompts
     /// begin with one of eight texts of up to 2,048 tokens.
-    pub(crate) fn jobs(self) -> Vec<Job> {
+    pub fn jobs(self) -> Vec<Job> {
         let mut chance = Chance::new(self.seed);
         let mut now = 0.0;
         let mut next_span = 1000;
@@ -137,14 +143,21 @@ impl Random {
             next_span += spans.len() as u32;
             // The text of number k has k / 2 spans.
             spans.iter_mut().zip(0..shared / 2).for_each(|(span, at)| *span = shared * 8 + at);
-            Job { arrives: Duration::from_secs_f64(now), prompt, output, spans: spans.into(), leaves: None }
+            Job {
+                arrives: Duration::from_secs_f64(now),
+                prompt,
+                output,
+                spans: spans.into(),
+                leaves: None,
+                tenant: None,
+            }
         };
         (0..self.requests).map(one).collect()
     }
 }
 
 /// Lets a share of the clients leave before their answers are complete.
-pub(crate) fn cancel(jobs: &mut [Job], share: f64, seed: u64) {
+pub fn cancel(jobs: &mut [Job], share: f64, seed: u64) {
     let mut chance = Chance::new(seed ^ 0x5eed);
     for job in jobs {
         let (leaves, after) = (chance.unit() < share, chance.unit());

@@ -6,7 +6,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Eviction, KvType, Policy};
+use super::{Eviction, HostEviction, KvType, Policy, Promotion, Services};
 use crate::Size;
 
 /// How the engine decides.
@@ -38,11 +38,26 @@ pub struct Engine {
     /// shortest, or whose tenant (the field user) was served least.
     #[schemars(extend("x-value" = "NAME"))]
     pub policy: Policy,
-    /// Milliseconds that a step may take in which somebody is answered: longer prompts wait in smaller pieces [default: a quarter
-    /// of --max-batch-tokens beside others, whatever they take]
+    /// Milliseconds that a step may take in which somebody is answered, by this model or another: longer prompts wait in smaller
+    /// pieces [default: a quarter of --max-batch-tokens beside others, whatever they take]
     #[garde(range(min = 1, max = 3_600_000))]
     #[schemars(extend("x-value" = "MS"))]
     pub max_step_ms: Option<u64>,
+    /// Tokens of an answer that are drafted at most from what came before in it and in its prompt, and computed together where that is
+    /// expected to be faster; answers are the same. 0 drafts none.
+    #[garde(range(max = 64))]
+    #[schemars(extend("x-value" = "TOKENS"))]
+    pub draft_tokens: usize,
+    /// Compute operators by this kernel, such as product=held, or everything by an instruction set, such as isa=avx2, once or several
+    /// times: docs/plans.md [default: what `whinchat tune` found, else each operator's own choice]
+    #[schemars(extend("x-flag" = "kernel", "x-value" = "OP=KERNEL"))]
+    pub kernels: Vec<String>,
+    /// Compute by the plan in this file, as `whinchat plan --json` writes it [default: the plan that the rules of fusion make]
+    #[schemars(extend("x-value" = "FILE"))]
+    pub plan: Option<PathBuf>,
+    /// Stages that are elsewhere.
+    #[garde(dive)]
+    pub services: Services,
 }
 
 impl Default for Engine {
@@ -56,6 +71,10 @@ impl Default for Engine {
             max_queue_tokens: 1 << 22,
             policy: Policy::default(),
             max_step_ms: None,
+            draft_tokens: 8,
+            kernels: vec![],
+            plan: None,
+            services: Services::default(),
         }
     }
 }
@@ -92,6 +111,15 @@ pub struct Cache {
     /// The size of that file at most.
     #[schemars(extend("x-flag" = "kv-spill-size"))]
     pub spill_size: Size,
+    /// Memory between the KV cache and that file, such as 2GiB: what is kept of earlier prompts goes there first [default: none]
+    #[schemars(extend("x-flag" = "kv-host"))]
+    pub host: Option<Size>,
+    /// Which of what is there gives way to others, and goes to the file.
+    #[schemars(extend("x-flag" = "kv-host-eviction", "x-value" = "RULE"))]
+    pub host_eviction: HostEviction,
+    /// When what is found in the file comes back into that memory: always, when it is found for the second time, or never.
+    #[schemars(extend("x-flag" = "kv-promotion", "x-value" = "WHEN"))]
+    pub promotion: Promotion,
     /// Which of what is kept of earlier prompts and answers is forgotten first when memory is needed.
     #[schemars(extend("x-value" = "RULE"))]
     pub eviction: Eviction,
@@ -111,6 +139,9 @@ impl Default for Cache {
             prefix_states: None,
             spill: None,
             spill_size: Size::mebibytes(8 << 10),
+            host: None,
+            host_eviction: HostEviction::default(),
+            promotion: Promotion::default(),
             eviction: Eviction::default(),
             weights: "auto".into(),
         }

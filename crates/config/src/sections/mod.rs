@@ -9,7 +9,9 @@ mod model;
 mod names;
 mod network;
 mod profile;
+mod routes;
 mod security;
+mod services;
 mod telemetry;
 
 use garde::Validate;
@@ -19,11 +21,13 @@ use serde::{Deserialize, Serialize};
 pub use engine::{Cache, Engine};
 pub use limits::Limits;
 pub use model::{Alias, Demand, Further, Model, Whose};
-pub use names::{Eviction, KvType, Policy};
+pub use names::{Eviction, HostEviction, KvType, Policy, Promotion};
 pub use network::{Log, Network, Storage};
 pub use profile::Profile;
 pub(crate) use profile::contradictions;
+pub use routes::{AssignedBy, BalanceBy, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy, Variant};
 pub use security::Security;
+pub use services::Services;
 pub use telemetry::Telemetry;
 
 /// Everything that can be said to `whinchat serve`.

@@ -6,6 +6,7 @@ use garde::Validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Route;
 use crate::Stay;
 
 /// The first model.
@@ -25,6 +26,10 @@ pub struct Model {
     #[garde(range(min = 1, max = 1 << 24))]
     #[schemars(extend("x-short" = "c", "x-value" = "TOKENS"))]
     pub context: Option<usize>,
+    /// What computes: auto (a GPU if there is one that can, else the CPU), cpu, gpu, or gpu:1 where there are several (`whinchat
+    /// devices`); GPUs are in builds with the feature gpu: docs/gpu.md [default: cpu]
+    #[schemars(extend("x-value" = "DEVICE"))]
+    pub device: Option<String>,
     /// How tokens are chosen where neither a request nor the model says: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p
     /// 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[schemars(extend("x-value" = "WHOSE"))]
@@ -81,6 +86,10 @@ pub struct Demand {
     #[garde(dive)]
     #[schemars(extend("x-flag" = "model-alias", "x-value" = "ALIAS=NAME"))]
     pub aliases: Vec<Alias>,
+    /// A public name over several models, and which of them answers: docs/routes.md.
+    #[garde(dive)]
+    #[schemars(extend("x-reload" = "live"))]
+    pub routes: Vec<Route>,
     /// How long a model stays in memory after its last answer: 5m, 1h30m, a number of seconds, 0, or -1 for ever. It is loaded
     /// again when it is asked for.
     #[schemars(extend("x-reload" = "live"))]
@@ -93,7 +102,8 @@ pub struct Demand {
 impl Default for Demand {
     fn default() -> Demand {
         let keep_alive = Stay("-1".to_owned());
-        Demand { lazy: Vec::new(), pulled: false, aliases: Vec::new(), keep_alive, keep_alive_fixed: false }
+        let (lazy, aliases, routes) = (Vec::new(), Vec::new(), Vec::new());
+        Demand { lazy, pulled: false, aliases, routes, keep_alive, keep_alive_fixed: false }
     }
 }
 

@@ -48,6 +48,16 @@ named! {
 }
 
 named! {
+    /// Which block of the host's memory gives way.
+    HostEviction(engine::LevelRule) from engine::LevelRule::ALL
+}
+
+named! {
+    /// When what is found in the file comes back into memory.
+    Promotion(engine::Promotion) from engine::Promotion::ALL
+}
+
+named! {
     /// How keys and values are stored.
     KvType(graph::KvType) from graph::KvType::all()
 }

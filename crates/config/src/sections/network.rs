@@ -31,6 +31,10 @@ pub struct Network {
     /// How long open answers have to finish after SIGTERM or Ctrl-C.
     #[schemars(extend("x-reload" = "live"))]
     pub grace: Period,
+    /// Take the sockets of the server that has this unix socket, once the models are loaded, and give them to the next one there: a
+    /// restart that refuses nobody [default: neither]
+    #[schemars(extend("x-value" = "PATH"))]
+    pub hand_over: Option<PathBuf>,
     /// Let models be loaded, replaced and taken away while the server answers: /admin/models, for this machine only.
     pub admin: bool,
 }
@@ -43,6 +47,7 @@ impl Default for Network {
             allowed_origins: Vec::new(),
             client_threads: None,
             grace: Period::seconds(30),
+            hand_over: None,
             admin: false,
         }
     }
@@ -70,6 +75,10 @@ pub struct Storage {
     #[garde(range(min = 1, max = 1 << 12))]
     #[schemars(extend("x-reload" = "live"))]
     pub batch_requests: usize,
+    /// The size of all files of one key (/v1/files) at most, and of all its sessions. Without keys, and for a key of the role admin, there
+    /// is no bound.
+    #[schemars(extend("x-reload" = "live"))]
+    pub max_files_size: Size,
 }
 
 impl Default for Storage {
@@ -80,6 +89,7 @@ impl Default for Storage {
             max_responses: 4096,
             max_responses_size: Size::mebibytes(256),
             batch_requests: 32,
+            max_files_size: Size::mebibytes(4096),
         }
     }
 }

@@ -55,6 +55,7 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
     blame(!cache.prefixes && cache.prefix_tokens.is_some(), "cache.prefix_tokens", off);
     blame(!cache.prefixes && cache.prefix_states.is_some(), "cache.prefix_states", off);
     blame(!cache.prefixes && cache.spill.is_some(), "cache.spill", off);
+    blame(!cache.prefixes && cache.host.is_some(), "cache.host", off);
     let mut names: Vec<&str> = model.name.iter().map(String::as_str).collect();
     for (path, further) in [("models", &config.models), ("demand.lazy", &config.demand.lazy)] {
         for name in further.iter().map(|further| further.name.as_str()) {
@@ -62,11 +63,17 @@ pub(crate) fn contradictions(config: &Config) -> Vec<(&'static str, String)> {
             names.push(name);
         }
     }
+    let shared = config.network.hand_over.is_some() && config.storage.data_dir.is_some();
+    let one = "the database in storage.data_dir is open in one server at a time, so none can take over from another: leave one out";
+    blame(shared, "network.hand_over", one);
+    super::routes::contradictions(config).into_iter().for_each(|why| blame(true, "demand.routes", &why));
     if config.profile == Profile::Production {
         let star = |names: &[String]| names.iter().any(|name| name == "*");
         let small = "production needs a model: the built-in one is to try things out";
         blame(model.source.is_none(), "model.source", small);
         blame(model.any_model_name, "model.any_model_name", "production answers to the names of its models alone");
+        let faults = "production injects no faults: whoever is hit by one is somebody who wants an answer";
+        blame(config.security.allow_faults, "security.allow_faults", faults);
         let named = "production names them: * lets every page of the web in";
         blame(star(&config.network.allowed_origins), "network.allowed_origins", named);
         blame(star(&config.network.allowed_hosts), "network.allowed_hosts", "production names them: * is everybody's");

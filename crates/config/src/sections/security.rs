@@ -25,4 +25,7 @@ pub struct Security {
     /// Answer only clients with a certificate that one of these has signed, PEM [default: no client needs one]
     #[schemars(extend("x-value" = "FILE"))]
     pub tls_client_ca: Option<PathBuf>,
+    /// Let faults be injected over HTTP, to test clients and dashboards: /admin/faults, for this machine and holders of a key with
+    /// the role admin. Not in production.
+    pub allow_faults: bool,
 }

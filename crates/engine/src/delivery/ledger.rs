@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::phase;
 use crate::scheduler::ensure;
 use crate::{
-    FinishReason, Phase, PhaseKind, Prediction, Request, RequestRecord, RequestTimes, SequenceId, TokenCounts,
+    Drafts, FinishReason, Phase, PhaseKind, Prediction, Repetition, Request, RequestRecord, RequestTimes, SequenceId,
+    TokenCounts,
 };
 
 /// Requests under way, by the name of their first continuation, and those that have ended.
@@ -49,6 +50,7 @@ impl Ledger {
             times: RequestTimes { arrived, ..RequestTimes::default() },
             predicted: None,
             tokens: TokenCounts { prompt, ..TokenCounts::default() },
+            repetition: Repetition::default(),
             preemptions: 0,
             phases: Vec::new(),
             reasons: Vec::with_capacity(left),
@@ -102,6 +104,14 @@ impl Ledger {
         });
     }
 
+    /// Drafted tokens were computed for it, or accepted.
+    pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts) {
+        self.change(key, |record| {
+            let drafts = &mut record.tokens.drafts;
+            (drafts.computed, drafts.accepted) = (drafts.computed + more.computed, drafts.accepted + more.accepted);
+        });
+    }
+
     pub(super) fn token(&mut self, key: SequenceId, now: Duration) {
         self.counts.tokens += 1;
         let Ledger { open, foretold, .. } = self;
@@ -116,14 +126,15 @@ impl Ledger {
         });
     }
 
-    /// A continuation has ended; closes the record with the last one.
-    pub(super) fn ended(&mut self, key: SequenceId, reason: FinishReason) {
+    /// A continuation has ended with this answer; closes the record with the last one.
+    pub(super) fn ended(&mut self, key: SequenceId, reason: FinishReason, answer: &[u32]) {
         match reason {
             FinishReason::Cancelled => self.counts.cancelled += 1,
             _ => self.counts.finished += 1,
         }
         let Some(open) = self.open.get_mut(&key) else { return };
         open.record.reasons.push(reason);
+        open.record.repetition = open.record.repetition.worse(Repetition::of(answer));
         open.left -= 1;
         if open.left == 0 {
             self.ended.extend(self.open.remove(&key).map(|open| open.record));

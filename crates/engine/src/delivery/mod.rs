@@ -4,6 +4,7 @@
 //! asked what they want, and the scheduler is told who is stalled or gone; after it they get their tokens.
 
 mod ledger;
+mod lookup;
 mod sampling;
 mod stream;
 
@@ -22,8 +23,8 @@ use crate::executor::Spread;
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
-    Arrival, Contents, Continuation, FinishReason, Phase, PhaseKind, Prediction, Request, RequestId, SampledToken,
-    Scheduler, SequenceId, TokenSink,
+    Arrival, Contents, Continuation, Draft, Drafts, FinishReason, Phase, PhaseKind, Prediction, Request, RequestId,
+    SampledToken, Scheduler, SequenceId, TokenSink,
 };
 
 /// A continuation's next token, or why none can be chosen.
@@ -36,6 +37,10 @@ impl Contents for Delivery {
 
     fn ends(&self, id: SequenceId) -> Vec<usize> {
         self.streams.get(&id).map(Stream::ends).unwrap_or_default()
+    }
+
+    fn draft(&self, id: SequenceId) -> Option<Draft> {
+        self.streams.get(&id)?.lookup.offer()
     }
 }
 
@@ -51,12 +56,14 @@ pub(crate) struct Delivery {
     hands: Hands,
     /// Who helps to choose tokens.
     spread: Arc<dyn Spread>,
-    /// Sequences that got more tokens in this step than the one that was chosen, and how many.
-    pub(crate) longer: Vec<(SequenceId, usize)>,
+    /// Tokens of a sequence to draft at most.
+    most: usize,
+    /// Sequences that got more tokens in this step than the one that was chosen, how many, and how many of all are computed.
+    pub(crate) longer: Vec<(SequenceId, usize, usize)>,
 }
 
 impl Delivery {
-    pub(crate) fn new(seed: u64, spread: Arc<dyn Spread>) -> Delivery {
+    pub(crate) fn new((seed, most): (u64, usize), spread: Arc<dyn Spread>) -> Delivery {
         Delivery {
             streams: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -64,6 +71,7 @@ impl Delivery {
             seeds: ChaCha8Rng::seed_from_u64(seed),
             hands: Hands::default(),
             spread,
+            most,
             longer: Vec::new(),
         }
     }
@@ -79,10 +87,12 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived, limits.context);
-        let Request { id, prompt, params, stop, prompt_logprobs, continuations, .. } = request;
+        let Request { id, prompt, params, stop, prompt_logprobs, expected, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = arrival.longest;
-        let spec = Arc::new(Spec { request: id, key, prompt: prompt.len(), params, stop, prompt_logprobs, longest });
+        let (request, prompt_len) = (id, prompt.len());
+        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected };
+        let spec = Arc::new(spec);
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
         while !outputs.is_empty() {
@@ -106,10 +116,11 @@ impl Delivery {
         outputs.for_each(|output| _ = output.sink.call(TokenSink::admitted));
     }
 
-    /// Asks all receivers what they want, and tells the scheduler what changed.
+    /// Asks all receivers what they want, and tells the scheduler what changed. Drafts what may follow.
     pub(crate) fn poll(&mut self, now: Duration, scheduler: &mut Scheduler) {
-        let Delivery { streams, ledger, .. } = self;
+        let Delivery { streams, ledger, most, .. } = self;
         streams.retain(|&id, stream| {
+            stream.draft(*most);
             if stream.poll(now, ledger) {
                 scheduler.stall(id, stream.stalled_since);
                 scheduler.narrow(id, stream.outputs.len());
@@ -129,12 +140,16 @@ impl Delivery {
         batch.state_copies.extend_from_slice(scheduler.state_copies());
         for sequence in scheduler.batch() {
             let positions = sequence.cached()..sequence.cached() + sequence.rows();
-            let tokens = &self.streams[&sequence.id()].tokens[positions];
+            let Some(stream) = self.streams.get_mut(&sequence.id()) else { continue };
             let (table, state) = (scheduler.table(sequence), sequence.state());
+            let tokens = stream.with_draft(positions, sequence.drafts());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
+            stream.shorten(sequence.tokens());
             batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));
             if sequence.completes() {
-                batch.outputs.push(rows.end as u32 - 1);
+                let chosen = rows.end - 1 - sequence.drafts();
+                batch.outputs.extend(chosen as u32..rows.end as u32);
+                stream.lookup.rows = batch.outputs.len() - sequence.drafts()..batch.outputs.len();
             }
         }
     }
@@ -152,7 +167,7 @@ impl Delivery {
             let answers = sequence.generated() > 0 && sequence.cached() >= sequence.arrival().prompt;
             let kind = if answers { PhaseKind::Decode } else { PhaseKind::Prefill };
             let key = self.streams[&sequence.id()].spec.key;
-            self.ledger.computed(key, Phase { kind, started, ended, rows: sequence.rows() });
+            self.ledger.computed(key, Phase { kind, started, ended, rows: sequence.rows() + sequence.drafts() });
         }
     }
 
@@ -162,15 +177,15 @@ impl Delivery {
         &mut self,
         id: SequenceId,
         drawn: &mut impl Iterator<Item = Drawn>,
-        now: Duration,
+        computed: ((&[f32], usize), Duration),
         living: &mut Vec<SequenceId>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let forks = stream.fork();
-        living.extend(self.take(id, drawn, now));
+        living.extend(self.take(id, drawn, computed));
         for (id, fork) in forks {
             self.streams.insert(id, fork);
-            living.extend(self.take(id, drawn, now));
+            living.extend(self.take(id, drawn, computed));
         }
     }
 
@@ -184,6 +199,16 @@ impl Delivery {
     /// The sequences of the requests that `chosen` names.
     pub(crate) fn sequences(&self, chosen: impl Fn(RequestId) -> bool) -> Vec<SequenceId> {
         self.streams.iter().filter(|(_, stream)| chosen(stream.spec.request)).map(|(id, _)| *id).collect()
+    }
+
+    /// The request that a sequence is of.
+    pub(crate) fn request(&self, id: SequenceId) -> Option<RequestId> {
+        self.streams.get(&id).map(|stream| stream.spec.request)
+    }
+
+    /// Whether a request has sequences that have not ended.
+    pub(crate) fn has(&self, request: RequestId) -> bool {
+        self.streams.values().any(|stream| stream.spec.request == request)
     }
 
     /// Sequences that have no token yet.
@@ -204,18 +229,34 @@ impl Delivery {
         self.ledger.check(self.streams.values().map(|stream| (stream.spec.key, stream.outputs.len())))
     }
 
-    /// Delivers the next token of a sequence with one continuation; gives its name if it goes on.
-    fn take(&mut self, id: SequenceId, drawn: &mut impl Iterator<Item = Drawn>, now: Duration) -> Option<SequenceId> {
+    /// Delivers the next token of a sequence with one continuation, and those after it for which the draft was right; gives its
+    /// name if it goes on.
+    fn take(
+        &mut self,
+        id: SequenceId,
+        drawn: &mut impl Iterator<Item = Drawn>,
+        ((logits, vocab), now): ((&[f32], usize), Duration),
+    ) -> Option<SequenceId> {
         let drawn = drawn.next().expect("a token was drawn for each continuation");
         let stream = self.streams.get_mut(&id)?;
-        let before = stream.tokens.len();
-        if stream.take(drawn, now, &mut self.ledger) {
-            let forced = stream.tokens.len() - before - 1;
-            self.longer.extend((forced > 0).then_some((id, forced)));
-            return Some(id);
+        let (before, drafted) = (stream.tokens.len(), stream.lookup.rows.len());
+        if drafted > 0 {
+            stream.drafted(Drafts { computed: drafted, accepted: 0 }, &mut self.ledger);
         }
-        self.streams.remove(&id);
-        None
+        let mut goes_on = stream.take(drawn, now, &mut self.ledger);
+        while goes_on && let Some(row) = stream.next_row(before) {
+            stream.drafted(Drafts { computed: 0, accepted: 1 }, &mut self.ledger);
+            let drawn = self.hands.choose(stream, &logits[row * vocab..(row + 1) * vocab]);
+            goes_on = stream.take(drawn, now, &mut self.ledger);
+        }
+        let computed = stream.compare(before);
+        if !goes_on {
+            self.streams.remove(&id);
+            return None;
+        }
+        let more = stream.tokens.len() - before - 1;
+        self.longer.extend((more + drafted > 0).then_some((id, more, computed)));
+        Some(id)
     }
 
     fn outputs(&mut self, seed: Option<u64>, continuations: Vec<Continuation>) -> Vec<Output> {

@@ -28,6 +28,17 @@ struct Job<'l> {
     drawn: Vec<Drawn>,
 }
 
+impl Hands {
+    /// Chooses a token for a sequence with one continuation.
+    pub(super) fn choose(&self, stream: &mut Stream, logits: &[f32]) -> Drawn {
+        let mut hand = lock(&self.0).pop().unwrap_or_default();
+        let mut drawn = Vec::new();
+        stream.sample(logits, &mut hand.sampler, &mut hand.allowed, &mut drawn);
+        lock(&self.0).push(hand);
+        drawn.pop().expect("it has one continuation")
+    }
+}
+
 impl Delivery {
     /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
     /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
@@ -52,6 +63,8 @@ impl Delivery {
         for sequence in scheduler.batch() {
             let scored: Vec<_> = rows.by_ref().take(sequence.scored_rows().len()).collect();
             let row = rows.by_ref().take(usize::from(sequence.completes())).next();
+            // Rows of drafts come later, if at all.
+            rows.by_ref().take(sequence.drafts()).for_each(drop);
             if scored.is_empty() && row.is_none() {
                 continue;
             }

@@ -1,14 +1,16 @@
 //! The contents of a sequence: its tokens, and for each of its continuations the receiver, the mask and the seed.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Drawn;
 use super::ledger::Ledger;
+use super::lookup::Lookup;
 use crate::panics::Guarded;
 use crate::{
-    Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams, SequenceId, SinkState,
-    StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
+    Drafts, Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams, SequenceId,
+    SinkState, StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
 };
 
 /// A prompt, the tokens after it, and their receivers. Until the prompt is computed it stands for several continuations of
@@ -20,6 +22,7 @@ pub(super) struct Stream {
     pub(super) stalled_since: Option<Duration>,
     /// Tokens of the prompt that were found in the cache.
     pub(super) cached: usize,
+    pub(super) lookup: Lookup,
     scores: Scores,
     /// No token could be chosen: what was computed for it may be wrong, and is not for others.
     spoiled: bool,
@@ -46,6 +49,8 @@ pub(super) struct Spec {
     pub(super) prompt_logprobs: Option<usize>,
     /// Longest prompt and answer.
     pub(super) longest: usize,
+    /// What the answer is likely to be.
+    pub(super) expected: Arc<[u32]>,
 }
 
 /// A continuation.
@@ -59,8 +64,8 @@ pub(super) struct Output {
 
 impl Stream {
     pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
-        let (tokens, scores) = (prompt.to_vec(), Scores::default());
-        Stream { spec, tokens, outputs, stalled_since: None, cached: 0, scores, spoiled: false }
+        let (tokens, scores, lookup) = (prompt.to_vec(), Scores::default(), Lookup::default());
+        Stream { spec, tokens, outputs, stalled_since: None, cached: 0, lookup, scores, spoiled: false }
     }
 
     /// Its tokens, if what is computed of them may be used by others.
@@ -85,10 +90,60 @@ impl Stream {
         self.tokens.len() < self.spec.longest
     }
 
+    /// Drafts `most` tokens at most that may follow what was generated.
+    pub(super) fn draft(&mut self, most: usize) {
+        if most > 0 && self.generated() > 0 && self.stalled_since.is_none() {
+            self.lookup.draft((&self.tokens, self.spec.prompt), &self.spec.expected, most);
+        }
+    }
+
+    /// The tokens at these positions, the last of which is its last, with so many that are drafted after it, until [`Stream::shorten`].
+    pub(super) fn with_draft(&mut self, positions: Range<usize>, drafts: usize) -> &[u32] {
+        let end = positions.end + drafts;
+        if drafts > 0 {
+            self.tokens.extend_from_slice(self.lookup.first(drafts));
+        }
+        &self.tokens[positions.start..end]
+    }
+
+    /// Without the tokens that are only drafted.
+    pub(super) fn shorten(&mut self, tokens: usize) {
+        self.tokens.truncate(tokens);
+    }
+
+    /// The row of output after its last token, if what followed the first `before` tokens is as it was drafted so far and computed, and
+    /// its receiver has room.
+    pub(super) fn next_row(&mut self, before: usize) -> Option<usize> {
+        let came = &self.tokens[before..];
+        let is_as_drafted = came.len() <= self.lookup.rows.len() && self.lookup.right(came) == came.len();
+        let row = self.lookup.rows.start + came.len() - 1;
+        let mut output = self.outputs.first_mut().filter(|_| is_as_drafted);
+        output.as_mut().is_some_and(|output| output.state() == SinkState::Ready).then_some(row)
+    }
+
+    /// Tells that drafted tokens were computed, or accepted.
+    pub(super) fn drafted(&mut self, drafts: Drafts, ledger: &mut Ledger) {
+        ledger.drafted(self.spec.key, drafts);
+        // One that panics is found to be gone before the next step.
+        self.outputs.iter_mut().for_each(|output| _ = output.sink.call(|sink| sink.drafted(drafts)));
+    }
+
+    /// Takes note of whether the draft was right that followed the first `before` tokens; gives how many of the tokens from there on are
+    /// computed.
+    pub(super) fn compare(&mut self, before: usize) -> usize {
+        let came = &self.tokens[before..];
+        let drafted = std::mem::take(&mut self.lookup.rows).len();
+        // The last token is always to be computed.
+        let computed = self.lookup.right(came).min(drafted).min(came.len().saturating_sub(1));
+        self.lookup.learn(came);
+        computed
+    }
+
     /// Looks after its receivers; says whether anything changed.
     pub(super) fn poll(&mut self, now: Duration, ledger: &mut Ledger) -> bool {
         let (before, mut full) = ((self.outputs.len(), self.stalled_since), false);
         let (key, complete) = (self.spec.key, self.end(FinishReason::Complete));
+        let answer = &self.tokens[self.spec.prompt..];
         self.outputs.retain_mut(|output| match output.state() {
             SinkState::Ready => true,
             SinkState::Full => {
@@ -96,11 +151,12 @@ impl Stream {
                 true
             }
             SinkState::Done => {
-                output.finish(key, complete.clone(), ledger);
+                ledger.ended(key, FinishReason::Complete, answer);
+                output.finish(complete.clone());
                 false
             }
             SinkState::Gone => {
-                ledger.ended(key, FinishReason::Cancelled);
+                ledger.ended(key, FinishReason::Cancelled, answer);
                 false
             }
         });
@@ -159,7 +215,8 @@ impl Stream {
         let fork = |output: Output| {
             let (spec, tokens, id) = (Arc::clone(&self.spec), self.tokens.clone(), output.id);
             let (cached, scores, spoiled) = (self.cached, self.scores.clone(), self.spoiled);
-            (id, Stream { spec, tokens, outputs: vec![output], stalled_since: None, cached, scores, spoiled })
+            let (outputs, lookup) = (vec![output], Lookup::default());
+            (id, Stream { spec, tokens, outputs, stalled_since: None, cached, lookup, scores, spoiled })
         };
         outputs.map(fork).collect()
     }
@@ -188,9 +245,10 @@ impl Stream {
 
     /// Tells the end to all receivers.
     pub(super) fn finish(&mut self, reason: &FinishReason, ledger: &mut Ledger) {
-        let finish = self.end(reason.clone());
+        let (finish, answer) = (self.end(reason.clone()), &self.tokens[self.spec.prompt..]);
         for mut output in self.outputs.drain(..) {
-            output.finish(self.spec.key, finish.clone(), ledger);
+            ledger.ended(self.spec.key, reason.clone(), answer);
+            output.finish(finish.clone());
         }
     }
 
@@ -254,8 +312,7 @@ impl Output {
         let _ = self.sink.call(|sink| sink.send(event));
     }
 
-    fn finish(&mut self, key: SequenceId, finish: Finish, ledger: &mut Ledger) {
-        ledger.ended(key, finish.reason.clone());
+    fn finish(&mut self, finish: Finish) {
         self.send(TokenEvent::Finished(finish));
     }
 

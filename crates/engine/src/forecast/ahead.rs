@@ -151,7 +151,7 @@ impl<'a> Ahead<'a> {
             // Without anyone to wait for, who does not fit never will.
             return if until_end == u64::MAX { None } else { self.take(until_end, 0, 0).map(|()| None) };
         };
-        let beside = Work { prefill_rows: 0, decode_rows: self.decode_rows, context: self.context as usize };
+        let beside = Work { decode_rows: self.decode_rows, context: self.context as usize, ..Work::default() };
         let rows = self.scheduler.rows_beside(beside, head.position, self.now).max(1);
         if head.rows > rows {
             let steps = (((head.rows - 1) / rows) as u64).min(until_end);
@@ -178,7 +178,7 @@ impl<'a> Ahead<'a> {
                 ended.extend(self.prompts.pop_front());
             }
         }
-        self.spend(1, Work { prefill_rows: rows - left, decode_rows: 0, context })?;
+        self.spend(1, Work { prefill_rows: rows - left, context, ..Work::default() })?;
         let wanted = ended.iter().position(|job| job.wanted);
         for job in &ended {
             self.decode(job.tokens, job.slots, job.answer.saturating_sub(1));
@@ -200,7 +200,7 @@ impl<'a> Ahead<'a> {
     /// Takes steps that each compute so many rows of one prompt.
     fn take(&mut self, steps: u64, rows: usize, position: usize) -> Option<()> {
         let middle = position + rows * steps as usize / 2;
-        self.spend(steps, Work { prefill_rows: rows, decode_rows: 0, context: rows * middle })
+        self.spend(steps, Work { prefill_rows: rows, context: rows * middle, ..Work::default() })
     }
 
     /// Takes steps that compute `work` beside what decodes, and lets go who ends.

@@ -1,9 +1,10 @@
-//! Blocks that free themselves: who holds which, which are free, and which nobody holds but the prefix cache keeps.
+//! Blocks that free themselves: who holds which.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::evict::Eviction;
-use super::prefix::{Prefixes, Shared};
+use super::Eviction;
+use super::local::LocalBlocks;
+use super::manager::{BlockManager, Managing, StateManager};
 use crate::StateSlot;
 use crate::tier::Evicted;
 
@@ -39,15 +40,15 @@ impl Drop for BlockId {
     }
 }
 
-/// Hands out the blocks of a cache, the one that was freed last first: it is still in the processor's cache, and memory that
-/// was never touched stays untouched. Blocks find their way home from any thread.
+/// Hands out the blocks of a cache as its manager says, and counts who holds them. Blocks find their way home from any thread.
 #[derive(Debug)]
 pub struct BlockAllocator {
     pool: Arc<Pool>,
     total: usize,
 }
 
-/// A mutex because a block's owners, the free list and the prefix cache change together; it is held for a few instructions.
+/// A mutex because a block's owners and what its manager knows change together; it is held for a few instructions, or, where the
+/// manager is elsewhere, until that has answered.
 #[derive(Debug)]
 struct Pool(Mutex<Blocks>);
 
@@ -59,89 +60,46 @@ impl Pool {
 
 #[derive(Debug)]
 struct Blocks {
-    /// A stack.
-    free: Vec<u32>,
     /// How many hold each block.
     owners: Vec<u32>,
-    /// Blocks whose memory was touched and has not gone back to the system.
-    touched: Vec<bool>,
-    /// Free ones among them.
-    warm: usize,
-    /// Blocks whose contents later sequences may share; those that nobody holds are evicted when free ones run out.
-    prefixes: Prefixes,
-    /// How many of these are kept.
-    most_kept: usize,
-    /// How many states are kept with them.
-    most_states: usize,
+    /// Blocks that somebody holds.
+    held: usize,
+    manager: Box<dyn BlockManager>,
 }
 
 impl BlockAllocator {
     /// An allocator of blocks 0 … `total` − 1 (as many as a `u32` can name), which forgets what a block held when it is
     /// freed.
     pub fn new(total: usize) -> BlockAllocator {
-        BlockAllocator::with_eviction(total, Eviction::Lru)
+        let managing = Managing { blocks: total, block_len: 1, eviction: Eviction::Lru, most_kept: usize::MAX };
+        BlockAllocator::managed(total, Box::new(LocalBlocks::new(managing)))
     }
 
-    /// An allocator whose shared blocks are evicted by a rule.
-    pub(super) fn with_eviction(total: usize, eviction: Eviction) -> BlockAllocator {
+    /// An allocator of so many blocks, whose manager knows as many.
+    pub(super) fn managed(total: usize, manager: Box<dyn BlockManager>) -> BlockAllocator {
         let total = total.min(u32::MAX as usize);
-        let blocks = Blocks {
-            free: (0..total as u32).rev().collect(),
-            owners: vec![0; total],
-            touched: vec![false; total],
-            warm: 0,
-            prefixes: Prefixes::new(total, eviction),
-            most_kept: usize::MAX,
-            most_states: 0,
-        };
+        let blocks = Blocks { owners: vec![0; total], held: 0, manager };
         BlockAllocator { pool: Arc::new(Pool(Mutex::new(blocks))), total }
-    }
-
-    /// Keeps the contents of so many blocks that nobody holds.
-    pub(super) fn keep(&mut self, blocks: usize) {
-        self.pool.lock().most_kept = blocks;
-    }
-
-    /// Gives what is found names that hold elsewhere, and writes down what is evicted.
-    pub(super) fn keep_keys(&self) {
-        self.pool.lock().prefixes.keyed = true;
-    }
-
-    /// What was evicted since this was last asked for.
-    pub(super) fn take_evicted(&self) -> Vec<Evicted> {
-        std::mem::take(&mut self.pool.lock().prefixes.evicted)
-    }
-
-    /// Keeps so many states with blocks.
-    pub(super) fn keep_states(&mut self, states: usize) {
-        self.pool.lock().most_states = states;
-    }
-
-    /// Free blocks that have memory: who gets one next finds it there.
-    pub fn warm(&self) -> usize {
-        self.pool.lock().warm
-    }
-
-    /// Takes the memory of so many free blocks for given back, of those first that were let go first; names them in ascending
-    /// order.
-    pub fn cool(&self, blocks: usize) -> Vec<u32> {
-        self.pool.lock().cool(blocks)
     }
 
     /// A block that nobody holds, or `None`.
     pub fn allocate(&self) -> Option<BlockId> {
-        let index = self.pool.lock().allocate()?;
-        Some(self.own(index))
+        self.take(1).pop()
+    }
+
+    /// So many blocks that nobody holds, as far as there are any.
+    pub(super) fn take(&self, count: usize) -> Vec<BlockId> {
+        self.holding(|manager| manager.allocate(count))
     }
 
     /// Blocks that nobody holds; some of them may still have contents that can be shared.
     pub fn free(&self) -> usize {
-        self.pool.lock().available()
+        self.total - self.used()
     }
 
     /// Blocks in use.
     pub fn used(&self) -> usize {
-        self.total - self.free()
+        self.pool.lock().held
     }
 
     /// All blocks.
@@ -151,104 +109,113 @@ impl BlockAllocator {
 
     /// Blocks that nobody holds and whose contents can be shared.
     pub fn kept(&self) -> usize {
-        self.pool.lock().prefixes.idle()
+        self.pool.lock().manager.kept()
+    }
+
+    /// Free blocks that have memory: who gets one next finds it there.
+    pub fn warm(&self) -> usize {
+        self.pool.lock().manager.warm()
+    }
+
+    /// Takes the memory of so many free blocks for given back, of those first that were let go first; names them in ascending
+    /// order.
+    pub fn cool(&self, blocks: usize) -> Vec<u32> {
+        if blocks == 0 { Vec::new() } else { self.pool.lock().manager.cool(blocks) }
     }
 
     /// Blocks that can be filled and let go without being forgotten at once.
     pub(super) fn room(&self) -> usize {
-        let blocks = self.pool.lock();
-        blocks.available().min(blocks.most_kept)
+        self.free().min(self.most_managed())
     }
 
-    /// The block that holds `tokens` after what `parent` and the blocks before it hold, if there is one.
-    pub(super) fn find(&self, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> Option<BlockId> {
-        let mut blocks = self.pool.lock();
-        let index = blocks.prefixes.find(parent, salt, tokens)?;
-        blocks.acquire(index);
-        drop(blocks);
-        Some(self.own(index))
+    /// Blocks that the manager keeps though nobody holds them, at most.
+    pub(super) fn most_managed(&self) -> usize {
+        self.pool.lock().manager.most_kept()
     }
 
-    /// Lets others find `block`, which holds `tokens` after what `parent` and the blocks before it hold. If another one
-    /// holds the same, `block` becomes that one. Says whether it can be found now.
-    pub(super) fn share(&self, block: &mut BlockId, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> bool {
-        let mut blocks = self.pool.lock();
-        match blocks.prefixes.insert(block.index, parent, salt, tokens) {
-            Shared::Inserted => true,
-            Shared::Known(index) => {
-                blocks.acquire(index);
-                drop(blocks);
-                *block = self.own(index);
-                true
-            }
-            Shared::Refused => false,
+    /// The blocks that hold `tokens` after what `parent` and the blocks before it hold, as far as there are any.
+    pub(super) fn find(&self, parent: Option<u32>, salt: Option<&str>, tokens: &[u32]) -> Vec<BlockId> {
+        self.holding(|manager| manager.find(parent, salt, tokens))
+    }
+
+    /// Lets others find `blocks`, which hold `tokens` after what `parent` and the blocks before it hold. A block that another one is the
+    /// same as becomes that one. Says how many can be found now.
+    pub(super) fn share(
+        &self,
+        (parent, blocks): (Option<u32>, &mut [BlockId]),
+        salt: Option<&str>,
+        tokens: &[u32],
+    ) -> usize {
+        let own: Vec<u32> = blocks.iter().map(BlockId::index).collect();
+        let shared = self.pool.lock().manager.share(parent, salt, &own, tokens);
+        for (block, index) in blocks.iter_mut().zip(&shared).filter(|(block, index)| block.index != **index) {
+            self.pool.lock().acquire(*index);
+            *block = self.own(*index);
         }
+        shared.len()
     }
 
     /// Takes note that a sequence uses these blocks of others, and the state after the last one.
     pub(super) fn used_again(&self, found: &[BlockId]) {
-        let mut blocks = self.pool.lock();
-        found.iter().for_each(|block| blocks.prefixes.hit(block.index));
-        found.iter().next_back().into_iter().for_each(|block| blocks.prefixes.states.hit(block.index));
-    }
-
-    /// States that are kept with blocks.
-    pub(super) fn states(&self) -> usize {
-        self.pool.lock().prefixes.states.len()
-    }
-
-    /// The slot with the state after `block`, if it is kept.
-    pub(super) fn state_after(&self, block: &BlockId) -> Option<u32> {
-        self.pool.lock().prefixes.states.get(block.index)
-    }
-
-    /// Keeps the state after `block` as long as the block can be found; says whether it is kept.
-    pub(super) fn keep_state(&self, block: &BlockId, slot: StateSlot) -> bool {
-        let mut blocks = self.pool.lock();
-        let Blocks { prefixes, most_states, .. } = &mut *blocks;
-        if !prefixes.has(block.index) || *most_states == 0 {
-            return false;
+        let found: Vec<u32> = found.iter().map(BlockId::index).collect();
+        if !found.is_empty() {
+            self.pool.lock().manager.hit(&found);
         }
-        prefixes.states.insert(block.index, slot);
-        while prefixes.states.len() > *most_states {
-            prefixes.evict_state();
-        }
-        true
     }
 
-    /// Takes back the state after `block`, unless somebody has gone on from it.
-    pub(super) fn unused_state(&self, block: u32) -> Option<StateSlot> {
-        self.pool.lock().prefixes.states.remove_unused(block)
-    }
-
-    /// Takes back the state that was used least recently.
-    pub(super) fn evict_state(&self) -> Option<StateSlot> {
-        self.pool.lock().prefixes.evict_state()
+    /// The manager of this process; what it is asked is nothing where another one manages the blocks.
+    pub(super) fn local<T: Default>(&self, ask: impl FnOnce(&mut LocalBlocks) -> T) -> T {
+        self.pool.lock().manager.local().map(ask).unwrap_or_default()
     }
 
     /// A step begins: blocks let go from now on were used later than those before.
     pub(super) fn tick(&self) {
-        self.pool.lock().prefixes.tick();
+        let Blocks { held, manager, .. } = &mut *self.pool.lock();
+        manager.tick(*held);
     }
 
-    /// Checks that free list, owners and shared blocks fit together.
+    /// Forgets what nobody holds.
+    pub(super) fn forget(&self) {
+        self.pool.lock().manager.forget();
+    }
+
+    /// Why the manager could not answer in this step, if it could not.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.pool.lock().manager.trouble()
+    }
+
+    /// What the manager keeps with its blocks, if it keeps anything.
+    pub(super) fn states<T: Default>(&self, ask: impl FnOnce(&mut dyn StateManager) -> T) -> T {
+        self.pool.lock().manager.states().map(ask).unwrap_or_default()
+    }
+
+    /// Keeps the state after `block` as long as the block can be found; says whether it is kept.
+    pub(super) fn keep_state(&self, block: &BlockId, slot: StateSlot) -> bool {
+        self.states(|states| states.keep(block.index, slot))
+    }
+
+    /// What was evicted since this was last asked for.
+    pub(super) fn take_evicted(&self) -> Vec<Evicted> {
+        self.states(|states| states.take_evicted())
+    }
+
+    /// Checks that owners and what the manager knows fit together.
     pub(super) fn check(&self) -> Result<(), String> {
         let blocks = self.pool.lock();
-        if let Some(index) = blocks.free.iter().find(|&&index| blocks.owners[index as usize] > 0) {
-            return Err(format!("block {index} is free and held"));
-        }
-        let warm = blocks.free.iter().filter(|&&index| blocks.touched[index as usize]).count();
-        if warm != blocks.warm {
-            return Err(format!("{warm} free blocks are warm, not {}", blocks.warm));
-        }
-        if blocks.prefixes.idle() > blocks.most_kept && blocks.owners.iter().all(|owners| *owners == 0) {
-            return Err(format!("{} blocks are kept, more than {}", blocks.prefixes.idle(), blocks.most_kept));
-        }
         let held = blocks.owners.iter().filter(|owners| **owners > 0).count();
-        if held + blocks.available() != self.total {
-            return Err(format!("{held} blocks held and {} free of {}", blocks.available(), self.total));
+        if held != blocks.held {
+            return Err(format!("{held} blocks are held, not {}", blocks.held));
         }
-        blocks.prefixes.check(&blocks.owners)
+        blocks.manager.check(&blocks.owners)
+    }
+
+    /// Blocks that the manager names, each with one owner more.
+    pub(super) fn holding(&self, ask: impl FnOnce(&mut dyn BlockManager) -> Vec<u32>) -> Vec<BlockId> {
+        let mut blocks = self.pool.lock();
+        let named = ask(&mut *blocks.manager);
+        named.iter().for_each(|index| blocks.acquire(*index));
+        drop(blocks);
+        named.into_iter().map(|index| self.own(index)).collect()
     }
 
     fn own(&self, index: u32) -> BlockId {
@@ -257,59 +224,18 @@ impl BlockAllocator {
 }
 
 impl Blocks {
-    fn available(&self) -> usize {
-        self.free.len() + self.prefixes.idle()
-    }
-
-    fn allocate(&mut self) -> Option<u32> {
-        let index = match self.free.pop() {
-            Some(index) => {
-                self.warm -= usize::from(std::mem::replace(&mut self.touched[index as usize], true));
-                index
-            }
-            None => self.prefixes.evict(&self.owners)?,
-        };
-        self.owners[index as usize] = 1;
-        Some(index)
-    }
-
-    fn cool(&mut self, blocks: usize) -> Vec<u32> {
-        let Blocks { free, touched, .. } = self;
-        let warm = free.iter().copied().filter(|index| touched[*index as usize]);
-        let mut cooled: Vec<u32> = warm.take(blocks).collect();
-        cooled.iter().for_each(|index| touched[*index as usize] = false);
-        self.warm -= cooled.len();
-        cooled.sort_unstable();
-        cooled
-    }
-
     fn acquire(&mut self, index: u32) {
         let owners = &mut self.owners[index as usize];
         *owners += 1;
-        if *owners == 1 {
-            self.prefixes.taken(index);
-        }
+        self.held += usize::from(*owners == 1);
     }
 
     fn release(&mut self, index: u32) {
         let owners = &mut self.owners[index as usize];
         *owners -= 1;
-        if *owners > 0 {
-            return;
+        if *owners == 0 {
+            self.held -= 1;
+            self.manager.let_go(index);
         }
-        if !self.prefixes.let_go(index) {
-            self.set_free(index);
-        }
-        // While the end of a sequence is held, its beginning cannot be forgotten.
-        while self.prefixes.idle() > self.most_kept
-            && let Some(index) = self.prefixes.evict(&self.owners)
-        {
-            self.set_free(index);
-        }
-    }
-
-    fn set_free(&mut self, index: u32) {
-        self.free.push(index);
-        self.warm += 1;
     }
 }

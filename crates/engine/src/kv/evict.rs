@@ -40,9 +40,9 @@ impl Eviction {
 
     pub(super) fn rule(self, blocks: usize) -> Box<dyn Rule> {
         match self {
-            Eviction::Lru => Box::new(Ranked::new(|usage, _| [usage.last, u64::MAX - usage.depth, 0])),
-            Eviction::Lfu => Box::new(Ranked::new(|usage, _| [usage.hits, usage.last, u64::MAX - usage.depth])),
-            Eviction::Cost => Box::new(Ranked::new(|usage, age| [age + worth(usage), usage.last, 0])),
+            Eviction::Lru => Box::new(Ranked::new(self, |usage, _| [usage.last, u64::MAX - usage.depth, 0])),
+            Eviction::Lfu => Box::new(Ranked::new(self, |usage, _| [usage.hits, usage.last, u64::MAX - usage.depth])),
+            Eviction::Cost => Box::new(Ranked::new(self, |usage, age| [age + worth(usage), usage.last, 0])),
             Eviction::S3Fifo => Box::new(S3Fifo::new(blocks)),
         }
     }
@@ -50,30 +50,40 @@ impl Eviction {
 
 /// What is known of the use of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Usage {
+pub struct Usage {
     /// How often it was found.
-    pub(super) hits: u64,
+    pub hits: u64,
     /// When it was let go.
-    pub(super) last: u64,
+    pub last: u64,
     /// Blocks before it.
-    pub(super) depth: u64,
+    pub depth: u64,
     /// A hash of its contents.
-    pub(super) content: u64,
+    pub content: u64,
 }
 
-/// Blocks that may be evicted, and which goes next.
-pub(super) trait Rule: Debug + Send {
+/// A rule of eviction: the blocks that may be evicted, and which goes next.
+pub trait Rule: Debug + Send {
     /// A block may be evicted from now on.
     fn insert(&mut self, block: u32, usage: Usage);
 
     /// A block may not be evicted any more; one that could not be is passed over.
     fn remove(&mut self, block: u32);
 
-    /// Takes out the block that goes next.
+    /// Takes out the block that goes next; `None` if there is none.
     fn evict(&mut self) -> Option<u32>;
 
     /// Blocks that may be evicted.
     fn len(&self) -> usize;
+
+    /// What it is called where it is told of.
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
 }
 
 type Rank = [u64; 3];
@@ -82,6 +92,7 @@ type Rank = [u64; 3];
 /// rank that was evicted.
 #[derive(Debug)]
 struct Ranked {
+    of: Eviction,
     rank: fn(&Usage, u64) -> Rank,
     order: BTreeSet<(Rank, u32)>,
     ranks: HashMap<u32, Rank>,
@@ -89,8 +100,8 @@ struct Ranked {
 }
 
 impl Ranked {
-    fn new(rank: fn(&Usage, u64) -> Rank) -> Ranked {
-        Ranked { rank, order: BTreeSet::new(), ranks: HashMap::new(), age: 0 }
+    fn new(of: Eviction, rank: fn(&Usage, u64) -> Rank) -> Ranked {
+        Ranked { of, rank, order: BTreeSet::new(), ranks: HashMap::new(), age: 0 }
     }
 }
 
@@ -116,6 +127,10 @@ impl Rule for Ranked {
 
     fn len(&self) -> usize {
         self.order.len()
+    }
+
+    fn name(&self) -> &'static str {
+        self.of.name()
     }
 }
 
@@ -206,6 +221,10 @@ impl Rule for S3Fifo {
 
     fn len(&self) -> usize {
         self.places.len()
+    }
+
+    fn name(&self) -> &'static str {
+        Eviction::S3Fifo.name()
     }
 }
 

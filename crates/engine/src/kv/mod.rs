@@ -4,11 +4,16 @@ mod blocks;
 mod checkpoints;
 mod evict;
 mod key;
+mod local;
+mod manager;
+mod planned;
 mod prefix;
 
 pub use blocks::{BlockAllocator, BlockId};
-pub use evict::Eviction;
+pub use evict::{Eviction, Rule, Usage};
 pub use key::TierKey;
+pub use local::LocalBlocks;
+pub use manager::{BlockManager, Managing, StateManager};
 
 use crate::StateSlot;
 use crate::tier::Evicted;
@@ -22,6 +27,8 @@ pub struct KvCache {
     shares: bool,
     /// Of models with recurrent layers: states that are kept at most. A sequence can go on only where there is one.
     states: Option<usize>,
+    /// What its manager was told.
+    managing: Managing,
 }
 
 /// What others have computed of a sequence.
@@ -39,22 +46,43 @@ impl KvCache {
     /// A cache of `blocks` blocks of `block_len` positions (at least one). With a rule of eviction, sequences find the full
     /// blocks of others that began with the same tokens, also after those have ended.
     pub fn new(blocks: usize, block_len: usize, prefixes: Option<Eviction>) -> KvCache {
-        let blocks = BlockAllocator::with_eviction(blocks, prefixes.unwrap_or_default());
-        KvCache { blocks, block_len: block_len.max(1), shares: prefixes.is_some(), states: None }
+        KvCache::keeping(blocks, block_len, prefixes, usize::MAX)
     }
 
-    /// Keeps so many positions at most that nobody uses.
-    #[must_use]
-    pub fn keeping(mut self, positions: usize) -> KvCache {
-        self.blocks.keep(positions / self.block_len);
-        self
+    /// A cache in which sequences find the blocks of others, by any rule of eviction.
+    pub fn with_rule(blocks: usize, block_len: usize, rule: Box<dyn Rule>) -> KvCache {
+        let block_len = block_len.max(1);
+        let managing = Managing { blocks, block_len, eviction: Eviction::default(), most_kept: usize::MAX };
+        KvCache::managed(managing, true, Box::new(LocalBlocks::with_rule(managing, rule)))
+    }
+
+    /// As [`KvCache::new`], keeping so many positions at most that nobody uses.
+    pub fn keeping(blocks: usize, block_len: usize, prefixes: Option<Eviction>, positions: usize) -> KvCache {
+        let block_len = block_len.max(1);
+        let (eviction, most_kept) = (prefixes.unwrap_or_default(), positions / block_len);
+        let managing = Managing { blocks, block_len, eviction, most_kept };
+        KvCache::managed(managing, prefixes.is_some(), Box::new(LocalBlocks::new(managing)))
+    }
+
+    /// A cache whose blocks somebody else manages, as `managing` says; `shares`: sequences find the full blocks of others.
+    pub fn managed(managing: Managing, shares: bool, manager: Box<dyn BlockManager>) -> KvCache {
+        let blocks = BlockAllocator::managed(managing.blocks, manager);
+        KvCache { blocks, block_len: managing.block_len.max(1), shares, states: None, managing }
+    }
+
+    /// The same cache, empty, with another manager of its blocks. It keeps no states: of models with recurrent layers no prefix is
+    /// found then.
+    pub(crate) fn managed_by(self, make: impl FnOnce(Managing) -> Box<dyn BlockManager>) -> KvCache {
+        let managing = self.managing;
+        let states = self.states.map(|_| 0);
+        KvCache { states, ..KvCache::managed(managing, self.shares, make(managing)) }
     }
 
     /// For a model with recurrent layers: a prefix is a state too, and so many of them are kept at most.
     #[must_use]
-    pub fn recurrent(mut self, states: usize) -> KvCache {
+    pub fn recurrent(self, states: usize) -> KvCache {
         let states = if self.shares { states } else { 0 };
-        self.blocks.keep_states(states);
+        self.blocks.states(|kept| kept.keep_states(states));
         KvCache { states: Some(states), ..self }
     }
 
@@ -91,29 +119,38 @@ impl KvCache {
         let partial = table.get_mut(filled / self.block_len).filter(|block| block.owners() > 1);
         let shared = partial.is_some();
         let missing = self.blocks_for(positions).saturating_sub(table.len());
-        if self.blocks.free() < missing + usize::from(shared) {
+        let wanted = missing + usize::from(shared);
+        if wanted == 0 {
+            return true;
+        }
+        if self.blocks.free() < wanted {
+            return false;
+        }
+        let mut fresh = self.blocks.take(wanted);
+        if fresh.len() < wanted {
+            // The manager is elsewhere and has not answered.
             return false;
         }
         if shared {
-            let copy = self.take();
+            let copy = fresh.remove(0);
             let original = std::mem::replace(&mut table[filled / self.block_len], copy);
             copies.push((original.index(), table[filled / self.block_len].index()));
         }
-        table.extend((0..missing).map(|_| self.take()));
+        table.append(&mut fresh);
         true
     }
 
     /// The blocks that follow the full blocks `before` of a sequence of these tokens and that others have computed. At
     /// least one token is left to compute. Sequences with another salt are strangers.
     pub fn find(&self, before: &[BlockId], salt: Option<&str>, tokens: &[u32]) -> Vec<BlockId> {
-        let (mut parent, mut found) = (before.last().map(BlockId::index), Vec::new());
         let known = tokens.split_last().map_or(&[][..], |(_, known)| known);
-        for tokens in known.chunks_exact(self.block_len).skip(before.len()).take_while(|_| self.shares) {
-            let Some(block) = self.blocks.find(parent, salt, tokens) else { break };
-            parent = Some(block.index());
-            found.push(block);
+        let full = known.len() / self.block_len * self.block_len;
+        match known[..full].get(before.len() * self.block_len..) {
+            Some(rest) if self.shares && !rest.is_empty() => {
+                self.blocks.find(before.last().map(BlockId::index), salt, rest)
+            }
+            _ => Vec::new(),
         }
-        found
     }
 
     /// As [`KvCache::find`], as far as a sequence can go on from it: to the last block after which a state is kept, of models
@@ -125,8 +162,7 @@ impl KvCache {
             return Found { blocks, state: None, known };
         }
         let states = blocks.iter().enumerate().rev();
-        let last =
-            states.map(|(at, block)| (at + 1, self.blocks.state_after(block))).find(|(_, state)| state.is_some());
+        let last = states.map(|(at, block)| (at + 1, self.state_after(block))).find(|(_, state)| state.is_some());
         let (usable, state) = last.unwrap_or_default();
         blocks.truncate(usable);
         Found { blocks, state, known }
@@ -139,7 +175,7 @@ impl KvCache {
 
     /// Gives blocks names that hold elsewhere, and writes down what is evicted.
     pub(crate) fn keep_keys(&self) {
-        self.blocks.keep_keys();
+        self.blocks.states(|kept| kept.keep_keys());
     }
 
     /// What was evicted since this was last asked for, in order.
@@ -159,12 +195,17 @@ impl KvCache {
 
     /// States that are kept.
     pub fn states(&self) -> usize {
-        self.blocks.states()
+        self.blocks.states(|kept| kept.count())
     }
 
     /// Whether the state after `block` is kept.
     pub(crate) fn has_state(&self, block: &BlockId) -> bool {
-        self.blocks.state_after(block).is_some()
+        self.state_after(block).is_some()
+    }
+
+    /// The slot with the state after `block`, if it is kept.
+    fn state_after(&self, block: &BlockId) -> Option<u32> {
+        self.blocks.states(|kept| kept.after(block.index()))
     }
 
     /// Keeps the state after `block`, which others can find, until its slot or the block is needed. Says whether it does.
@@ -174,12 +215,12 @@ impl KvCache {
 
     /// Takes back the state after the block of this index, unless somebody has gone on from it.
     pub(crate) fn unused_state(&self, block: u32) -> Option<StateSlot> {
-        self.blocks.unused_state(block)
+        self.blocks.states(|kept| kept.unused(block))
     }
 
     /// Takes back the kept state that was used least recently.
     pub fn evict_state(&self) -> Option<StateSlot> {
-        self.blocks.evict_state()
+        self.blocks.states(|kept| kept.evict())
     }
 
     /// Lets others find the blocks of a table, which hold the first `filled` tokens: the full ones after the first `shared`,
@@ -187,20 +228,18 @@ impl KvCache {
     pub fn share(
         &self,
         table: &mut [BlockId],
-        (mut shared, filled): (usize, usize),
+        (shared, filled): (usize, usize),
         salt: Option<&str>,
         tokens: &[u32],
     ) -> usize {
-        let full = tokens.get(..filled).unwrap_or_default().chunks_exact(self.block_len);
-        for tokens in full.skip(shared).take_while(|_| self.shares) {
-            let (before, rest) = table.split_at_mut(shared);
-            let (parent, Some(block)) = (before.last().map(BlockId::index), rest.first_mut()) else { break };
-            if !self.blocks.share(block, parent, salt, tokens) {
-                break;
-            }
-            shared += 1;
+        let full = tokens.get(..filled).map_or(0, |tokens| tokens.len() / self.block_len).min(table.len());
+        if full <= shared || !self.shares {
+            return shared;
         }
+        let (before, rest) = table.split_at_mut(shared);
+        let (parent, tokens) = (before.last().map(BlockId::index), &tokens[shared * self.block_len..]);
         shared
+            + self.blocks.share((parent, &mut rest[..full - shared]), salt, &tokens[..(full - shared) * self.block_len])
     }
 
     /// Takes note that a sequence goes on from blocks that it found; gives the positions they hold.
@@ -224,8 +263,14 @@ impl KvCache {
         self.blocks.check()
     }
 
-    fn take(&self) -> BlockId {
-        self.blocks.allocate().expect("free blocks were counted before")
+    /// Forgets what nobody holds: it is not what it was.
+    pub(crate) fn forget(&self) {
+        self.blocks.forget();
+    }
+
+    /// Why the manager of the blocks could not answer in this step, if it could not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.blocks.trouble()
     }
 }
 
@@ -333,7 +378,7 @@ mod tests {
 
     #[test]
     fn only_so_many_blocks_are_kept_and_what_was_used_is_used_again_before_what_was_not() {
-        let cache = KvCache::new(100, 2, Some(Eviction::Lru)).keeping(8);
+        let cache = KvCache::keeping(100, 2, Some(Eviction::Lru), 8);
         drop(compute(&cache, None, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12], "0 6 [0, 1, 2, 3, 4, 5]"));
         assert_eq!(cache.blocks().kept(), 4);
         for first in 20..60 {

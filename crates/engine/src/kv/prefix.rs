@@ -10,10 +10,11 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use graph::MemoryPart;
 
 use super::checkpoints::Checkpoints;
-use super::evict::{Eviction, Rule, Usage};
+use super::evict::{Rule, Usage};
 use super::key::TierKey;
-use crate::StateSlot;
+use crate::memory::Advice;
 use crate::tier::Evicted;
+use crate::{PrefixMemory, StateSlot};
 
 /// The tree.
 #[derive(Debug)]
@@ -24,6 +25,8 @@ pub(super) struct Prefixes {
     places: HashMap<Place, u32>,
     /// Leaves that nobody holds.
     rule: Box<dyn Rule>,
+    /// Who goes before the rule is asked.
+    pub(super) advice: Advice,
     /// Blocks in the tree that nobody holds.
     idle: usize,
     now: u64,
@@ -60,11 +63,12 @@ pub(super) enum Shared {
 }
 
 impl Prefixes {
-    pub(super) fn new(blocks: usize, eviction: Eviction) -> Prefixes {
+    pub(super) fn new(blocks: usize, rule: Box<dyn Rule>) -> Prefixes {
         Prefixes {
             nodes: (0..blocks).map(|_| None).collect(),
             places: HashMap::new(),
-            rule: eviction.rule(blocks),
+            rule,
+            advice: Advice::default(),
             idle: 0,
             now: 0,
             states: Checkpoints::default(),
@@ -155,8 +159,38 @@ impl Prefixes {
     }
 
     /// Takes a block that nobody holds out of the tree.
-    pub(super) fn evict(&mut self, owners: &[u32]) -> Option<u32> {
+    pub(super) fn evict(&mut self, held: &[bool]) -> Option<u32> {
+        if let Some(block) = self.advised(held) {
+            self.advice.evicted.0 += 1;
+            return Some(block);
+        }
         let block = self.rule.evict()?;
+        self.advice.evicted.1 += 1;
+        self.take_out(block, held)
+    }
+
+    /// The next block by advice, taken out. What is held now, has children, or holds other tokens than it did is passed over.
+    fn advised(&mut self, held: &[bool]) -> Option<u32> {
+        while let Some((block, content)) = self.advice.next.pop_front() {
+            let same = self.nodes[block as usize].as_ref().is_some_and(|node| node.usage.content == content);
+            if same && self.evict_leaf(block, held) {
+                return Some(block);
+            }
+        }
+        None
+    }
+
+    /// Takes a block out if nobody holds it and no other follows it; says whether it did.
+    pub(super) fn evict_leaf(&mut self, block: u32, held: &[bool]) -> bool {
+        let leaf = self.nodes[block as usize].as_ref().is_some_and(|node| node.children == 0);
+        if !leaf || held[block as usize] {
+            return false;
+        }
+        self.rule.remove(block);
+        self.take_out(block, held).is_some()
+    }
+
+    fn take_out(&mut self, block: u32, held: &[bool]) -> Option<u32> {
         let node = self.nodes[block as usize].take()?;
         self.places.remove(&node.place);
         let state = self.states.remove(block);
@@ -169,11 +203,101 @@ impl Prefixes {
         if let (Some(above), Some(parent)) = (node.place.0, self.parent(node.place)) {
             parent.children -= 1;
             let (leaf, usage) = (parent.children == 0, parent.usage);
-            if leaf && owners[above as usize] == 0 {
+            if leaf && !held[above as usize] {
                 self.rule.insert(above, usage);
             }
         }
         Some(block)
+    }
+
+    /// Evicts by another rule from now on: it learns of the leaves that nobody holds in the order in which they were let go.
+    pub(super) fn evict_by(&mut self, mut rule: Box<dyn Rule>, held: &[bool]) -> usize {
+        let mut leaves: Vec<(u32, Usage)> = (0..)
+            .zip(&self.nodes)
+            .filter_map(|(block, node)| Some((block, node.as_ref()?)))
+            .filter(|(block, node)| node.children == 0 && !held[*block as usize])
+            .map(|(block, node)| (block, node.usage))
+            .collect();
+        leaves.sort_by_key(|(_, usage)| usage.last);
+        let count = leaves.len();
+        leaves.into_iter().for_each(|(block, usage)| rule.insert(block, usage));
+        self.rule = rule;
+        count
+    }
+
+    /// By which rule blocks are evicted.
+    pub(super) fn rule(&self) -> &'static str {
+        self.rule.name()
+    }
+
+    /// The blocks of the prefix with this name, from the first on; `None` if there is none.
+    pub(super) fn chain(&self, key: &TierKey) -> Option<Vec<u32>> {
+        let keys = self.keys();
+        let mut next = keys.iter().position(|known| known.as_ref() == Some(key)).map(|at| at as u32);
+        let mut chain = vec![];
+        while let Some(block) = next {
+            chain.push(block);
+            next = self.nodes[block as usize].as_ref().and_then(|node| node.place.0);
+        }
+        chain.reverse();
+        (!chain.is_empty()).then_some(chain)
+    }
+
+    /// What a block holds now, as advice remembers it.
+    pub(super) fn content(&self, block: u32) -> Option<u64> {
+        self.nodes[block as usize].as_ref().map(|node| node.usage.content)
+    }
+
+    /// The names of all blocks in the tree.
+    pub(super) fn keys(&self) -> Vec<Option<TierKey>> {
+        let mut keys = vec![None; self.nodes.len()];
+        for block in 0..self.nodes.len() as u32 {
+            let mut way = vec![];
+            let mut next = Some(block).filter(|_| self.has(block));
+            while let Some(at) = next.filter(|at| keys[*at as usize].is_none()) {
+                way.push(at);
+                next = self.nodes[at as usize].as_ref().and_then(|node| node.place.0);
+            }
+            for at in way.into_iter().rev() {
+                let Some(node) = &self.nodes[at as usize] else { continue };
+                let above = node.place.0.and_then(|parent| keys[parent as usize]);
+                keys[at as usize] =
+                    Some(above.unwrap_or_else(|| TierKey::root(node.salt.as_deref())).then(&node.tokens));
+            }
+        }
+        keys
+    }
+
+    /// A prefix for each block that no other follows, and those that are `pinned`.
+    pub(super) fn list(&self, held: &[bool], pinned: &dyn Fn(&TierKey) -> bool) -> Vec<PrefixMemory> {
+        let keys = self.keys();
+        let leaf = |(block, node): (usize, &Option<Node>)| {
+            let (node, key) = (node.as_ref()?, keys[block]?);
+            let pinned = pinned(&key);
+            if node.children > 0 && !pinned {
+                return None;
+            }
+            let first = self.first(block as u32)?;
+            Some(PrefixMemory {
+                key,
+                salted: first.salt.is_some(),
+                begins: first.tokens.iter().copied().take(BEGINS).collect(),
+                blocks: node.usage.depth as usize + 1,
+                hits: node.usage.hits,
+                idle: (!held[block]).then(|| self.now.saturating_sub(node.usage.last)),
+                pinned,
+            })
+        };
+        self.nodes.iter().enumerate().filter_map(leaf).collect()
+    }
+
+    /// The first block of a prefix.
+    fn first(&self, block: u32) -> Option<&Node> {
+        let mut node = self.nodes[block as usize].as_ref()?;
+        while let Some(parent) = node.place.0 {
+            node = self.nodes[parent as usize].as_ref()?;
+        }
+        Some(node)
     }
 
     fn parent(&mut self, place: Place) -> Option<&mut Node> {
@@ -182,15 +306,15 @@ impl Prefixes {
 
     /// Checks that the tree is one, that who is held has parents that are held, and that the rule knows the leaves that
     /// nobody holds.
-    pub(super) fn check(&self, owners: &[u32]) -> Result<(), String> {
+    pub(super) fn check(&self, held_now: &[bool]) -> Result<(), String> {
         let mut children = vec![0; self.nodes.len()];
         let (mut idle, mut leaves) = (0, 0);
         let nodes = || self.nodes.iter().zip(0..).filter_map(|(node, block)| Some((node.as_ref()?, block)));
         for (node, block) in nodes() {
-            let held = owners[block as usize] > 0;
+            let held = held_now[block as usize];
             if let Some(parent) = node.place.0 {
                 children[parent as usize] += 1;
-                if self.nodes[parent as usize].is_none() || held && owners[parent as usize] == 0 {
+                if self.nodes[parent as usize].is_none() || held && !held_now[parent as usize] {
                     return Err(format!("block {block} is shared below {parent}, which is gone or let go"));
                 }
             }
@@ -209,6 +333,9 @@ impl Prefixes {
         if counted == due { Ok(()) } else { Err(format!("places, idle blocks, leaves: {counted:?}, not {due:?}")) }
     }
 }
+
+/// Tokens that are told of a prefix.
+const BEGINS: usize = 16;
 
 fn hash(salt: Option<&str>, tokens: &[u32]) -> u64 {
     // Without random keys, so that a run can be repeated: whoever finds collisions loses nothing but their own hits.

@@ -110,14 +110,17 @@ impl Scheduler {
 
     fn check_owners(&self) -> Result<(), String> {
         let mut owners = HashMap::new();
-        for block in self.running.iter().flat_map(Sequence::blocks) {
+        for block in self.running.iter().flat_map(Sequence::blocks).chain(self.held.pins.values().flatten()) {
             owners.entry(block.index()).or_insert((block.owners(), 0)).1 += 1;
         }
         for (block, (references, tables)) in &owners {
             ensure(references == tables, || format!("block {block}: {references} references, {tables} tables"))?;
         }
         let used = self.cache.blocks().used();
-        ensure(used == owners.len(), || format!("{used} blocks used, {} in tables", owners.len()))?;
+        let withheld = self.held.shortage.blocks();
+        ensure(used == owners.len() + withheld, || {
+            format!("{used} blocks used, {} in tables, {withheld} withheld", owners.len())
+        })?;
         let held = self.running.iter().map(|s| s.slots.len()).sum::<usize>();
         let (used, kept) = (self.states.used(), self.cache.states());
         ensure(used == held + kept, || format!("{used} state slots used, {held} held, {kept} kept"))?;
@@ -129,6 +132,7 @@ impl Work {
     /// With what a sequence computes besides.
     pub(super) fn and(mut self, sequence: &Sequence) -> Work {
         *if sequence.decodes() { &mut self.decode_rows } else { &mut self.prefill_rows } += sequence.rows;
+        self.draft_rows += sequence.drafts();
         self.reading(sequence.rows, sequence.cached)
     }
 

@@ -8,19 +8,28 @@
 
 mod books;
 mod checkpoints;
+mod pins;
 mod plan;
 mod restored;
 mod sequence;
+mod shortage;
+mod speculate;
+mod told;
 
 use std::time::Duration;
 
 pub(crate) use books::ensure;
+use pins::Pins;
 pub(crate) use restored::Wanted;
 use sequence::Stage;
 pub use sequence::{Arrival, Sequence, SequenceId};
+use shortage::Shortage;
+pub use speculate::Draft;
+pub use told::Progress;
 
 use crate::forecast::Answers;
-use crate::{BlockId, EngineConfig, ExecutorLimits, KvCache, LatencyModel, Policy, StateSlot, StateSlots};
+use crate::setup::MakeMemory;
+use crate::{BlockId, EngineConfig, ExecutorLimits, Instruments, KvCache, LatencyModel, Policy, StateSlot, StateSlots};
 
 /// How long a sequence may hold blocks that others need while its receiver does not read. A stopped client must not stop
 /// the others; a slow one should not pay for its prompt twice.
@@ -34,6 +43,11 @@ pub trait Contents {
     /// Where in a sequence's prompt later ones are likely to part from it: the ends of its first and its last message.
     fn ends(&self, _id: SequenceId) -> Vec<usize> {
         Vec::new()
+    }
+
+    /// What may follow a sequence that decodes; `None` if nothing is known.
+    fn draft(&self, _id: SequenceId) -> Option<Draft> {
+        None
     }
 }
 
@@ -56,11 +70,21 @@ pub struct Scheduler {
     states: StateSlots,
     limits: SchedulerLimits,
     policy: Box<dyn Policy>,
-    /// How long a step may take in which somebody decodes.
+    /// How long a step may take in which somebody decodes, or beside which somebody else computes.
     goal: Option<Duration>,
+    /// Whether somebody else computes on the same threads.
+    is_shared: bool,
     latency: LatencyModel,
     answers: Answers,
     step: Step,
+    held: Held,
+}
+
+/// Blocks that no sequence holds, and yet nobody else gets.
+#[derive(Default)]
+struct Held {
+    shortage: Shortage,
+    pins: Pins,
 }
 
 /// What the settings and the executor together allow.
@@ -97,14 +121,14 @@ struct Step {
 impl Scheduler {
     /// An empty queue, for an executor with these limits. Settings beyond them are cut to them.
     pub fn new(config: &EngineConfig, limits: ExecutorLimits, policy: Box<dyn Policy>) -> Scheduler {
-        let cache = KvCache::new(limits.kv_blocks, limits.block_len, config.prefix_cache);
+        let positions = limits.kv_blocks.saturating_mul(limits.block_len.max(1));
+        let longest = config.context.min(positions);
+        let kept = config.prefix_tokens.unwrap_or((positions / 4).max(longest));
+        let cache = KvCache::keeping(limits.kv_blocks, limits.block_len, config.prefix_cache, kept);
         let cache = match limits.state_slots {
             0 => cache,
             slots => cache.recurrent(config.prefix_states.unwrap_or(slots)),
         };
-        let longest = config.context.min(cache.positions());
-        let kept = config.prefix_tokens.unwrap_or((cache.positions() / 4).max(longest));
-        let cache = cache.keeping(kept);
         let states = StateSlots::new(limits.state_slots);
         let slots = if limits.state_slots > 0 { limits.state_slots } else { usize::MAX };
         let rows = config.max_batch_tokens.min(limits.max_tokens).max(1);
@@ -114,9 +138,37 @@ impl Scheduler {
             sequences: config.max_sequences.min(limits.max_outputs).min(rows).min(slots).max(1),
             context: longest,
         };
-        let (waiting, running, step) = (Vec::new(), Vec::new(), Step::default());
+        let (waiting, running, step, held) = (Vec::new(), Vec::new(), Step::default(), Held::default());
         let (goal, latency, answers) = (config.max_step, LatencyModel::default(), Answers::default());
-        Scheduler { waiting, running, cache, states, limits, policy, goal, latency, answers, step }
+        Scheduler {
+            waiting,
+            running,
+            cache,
+            states,
+            limits,
+            policy,
+            goal,
+            is_shared: false,
+            latency,
+            answers,
+            step,
+            held,
+        }
+    }
+
+    /// Lets the policy have counters of its own.
+    pub(crate) fn register(&mut self, instruments: &Instruments) {
+        self.policy.register(instruments);
+    }
+
+    /// The same scheduler, empty, with another manager of its blocks.
+    pub(crate) fn with_memory(self, make: MakeMemory) -> Scheduler {
+        Scheduler { cache: self.cache.managed_by(make), ..self }
+    }
+
+    /// Says whether somebody else computes on the same threads: steps are then as short as if somebody decoded.
+    pub fn share_threads(&mut self, is_shared: bool) {
+        self.is_shared = is_shared;
     }
 
     /// Queues a sequence. `id` is above all that came before; it has at most [`SchedulerLimits::sequences`] continuations
@@ -184,12 +236,15 @@ impl Scheduler {
         self.step.clear();
         self.step.outputs = self.limits.outputs;
         self.cache.tick();
+        self.held.shortage.update(now, &self.cache);
         self.sort(now);
+        self.let_pins_go(now, contents);
         self.make_room(now, contents);
         let decoding = self.decode(now);
         let chunk = self.chunk(now);
         let budget = self.prefill(chunk, contents);
         self.admit(now, decoding, budget, contents);
+        self.speculate(contents);
         self.collect();
         self.keep_states();
     }
@@ -241,7 +296,7 @@ impl Scheduler {
     pub fn share(&mut self, contents: &impl Contents) {
         for &at in &self.step.batch {
             let sequence = &mut self.running[at];
-            let filled = sequence.cached + sequence.rows;
+            let filled = sequence.cached + sequence.rows();
             let (salt, tokens) = (sequence.arrival.cache_salt.as_deref(), contents.tokens(sequence.id));
             let shared = (sequence.prefix.shared, filled);
             sequence.prefix.shared = self.cache.share(&mut sequence.blocks, shared, salt, tokens);
@@ -274,13 +329,6 @@ impl Scheduler {
         self.running.append(&mut forks);
         self.running.sort_unstable_by_key(|sequence| sequence.rank);
         self.sweep();
-    }
-
-    /// A sequence has more tokens than the one that was chosen for it; they are computed together.
-    pub fn lengthen(&mut self, id: SequenceId, tokens: usize) {
-        if let Some(sequence) = self.find(id) {
-            sequence.tokens += tokens;
-        }
     }
 
     /// Takes note that the batch could not be computed: its sequences end. Gives their names.

@@ -35,6 +35,17 @@ impl Scheduler {
         }
     }
 
+    /// Lets go of what is pinned if nothing could run otherwise: a request is worth more.
+    pub(super) fn let_pins_go(&mut self, now: Duration, contents: &impl Contents) {
+        if self.held.pins.is_empty() || !self.running.is_empty() {
+            return;
+        }
+        let first = self.waiting.iter().find(|sequence| !sequence.stalled());
+        if first.is_some_and(|first| self.fits(first, now, 0, contents).is_none()) {
+            self.held.pins.clear();
+        }
+    }
+
     /// Plans a token for each running sequence that has its prompt behind it; returns how many. One that has got several tokens
     /// at once gets the blocks for them, and its rows like a prompt.
     pub(super) fn decode(&mut self, now: Duration) -> usize {
@@ -71,7 +82,7 @@ impl Scheduler {
     /// prompts go on; else as the policy says.
     pub(crate) fn rows_beside(&self, decode: Work, position: usize, now: Duration) -> usize {
         let left = self.limits.rows.saturating_sub(decode.decode_rows);
-        let goal = self.goal.filter(|_| decode.decode_rows > 0);
+        let goal = self.goal.filter(|_| decode.decode_rows > 0 || self.is_shared);
         let fit = goal.and_then(|goal| self.latency.rows_within(goal, decode, position, left));
         let by_policy = || self.policy.chunk(&self.load(now, decode.decode_rows));
         fit.map_or_else(by_policy, |rows| rows.max(LEAST_ROWS)).min(left)
@@ -125,7 +136,7 @@ impl Scheduler {
         self.step.found += sequence.take(&self.cache, found.blocks);
         let reserved =
             self.cache.reserve(&mut sequence.blocks, sequence.cached, sequence.tokens, &mut self.step.copies);
-        debug_assert!(reserved, "the free blocks were counted");
+        debug_assert!(reserved || self.cache.trouble().is_some(), "the free blocks were counted");
         sequence.slots = self.take_slots(sequence.continuations);
         self.step.resume(&sequence, found.state);
         sequence.prefix.checkpoints.planned = self.checkpoints(&sequence, found.known, contents);
@@ -170,6 +181,26 @@ impl Scheduler {
         }
     }
 
+    /// The step was decided by nobody: its sequences end, and it has done nothing to others.
+    pub(crate) fn drop_step(&mut self) {
+        self.abandon();
+        self.step.clear();
+    }
+
+    /// What was computed of all sequences is gone: they are computed again, and nothing is found any more.
+    pub(crate) fn lose(&mut self) {
+        while let Some(last) = self.running.len().checked_sub(1) {
+            self.preempt(last);
+        }
+        self.step.state_copies.clear();
+        self.cache.forget();
+    }
+
+    /// Why the step could not be decided, if it could not.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.policy.trouble().or_else(|| self.cache.trouble())
+    }
+
     /// Writes down who is planned: decoding sequences first.
     pub(super) fn collect(&mut self) {
         for decodes in [true, false] {
@@ -183,6 +214,7 @@ impl Scheduler {
             now,
             rows: self.limits.rows,
             decoding,
+            is_shared: self.is_shared,
             running: self.running.len(),
             waiting: self.waiting.len(),
             free_blocks: self.cache.blocks().free(),
@@ -191,6 +223,7 @@ impl Scheduler {
 
     /// Brings both lists into the policy's order, which may change with time.
     pub(super) fn sort(&mut self, now: Duration) {
+        self.policy.begin(now, &mut self.running.iter().chain(&self.waiting));
         for list in [&mut self.running, &mut self.waiting] {
             list.iter_mut().for_each(|sequence| sequence.rank.0 = self.policy.rank(sequence, now));
             list.sort_unstable_by_key(|sequence| sequence.rank);

@@ -71,7 +71,7 @@ pub struct Sequence {
     /// A slot for each continuation while it runs, of models with recurrent layers. The first holds the state after the
     /// `cached` tokens; the others are kept for the forks.
     pub(super) slots: Vec<StateSlot>,
-    /// Rows in the current batch.
+    /// Rows in the current batch; those beyond its tokens are of drafted ones.
     pub(super) rows: usize,
     pub(super) stalled_since: Option<Duration>,
     pub(super) stage: Stage,
@@ -208,7 +208,12 @@ impl Sequence {
 
     /// Tokens that the current batch computes.
     pub fn rows(&self) -> usize {
-        self.rows
+        self.rows.min(self.pending())
+    }
+
+    /// Drafted tokens that the current batch computes after these.
+    pub fn drafts(&self) -> usize {
+        self.rows.saturating_sub(self.pending())
     }
 
     /// Whether it is about to compute just its latest token.
@@ -218,12 +223,12 @@ impl Sequence {
 
     /// Whether the current batch computes all that is pending, so that the next token can be chosen.
     pub fn completes(&self) -> bool {
-        self.rows > 0 && self.rows == self.pending()
+        self.rows > 0 && self.rows >= self.pending()
     }
 
     /// Of the current batch's rows, those whose logits tell what the prompt's next token is worth.
     pub fn scored_rows(&self) -> Range<usize> {
-        self.scored_of(self.rows)
+        self.scored_of(self.rows())
     }
 
     /// Whether it has no use for what others have computed, which comes without logits.
@@ -233,7 +238,8 @@ impl Sequence {
 
     /// The batch was computed, so the prompt is scored as far as that went.
     pub(super) fn computed(&mut self) {
-        self.cached += std::mem::take(&mut self.rows);
+        self.cached += self.rows();
+        self.rows = 0;
         self.prefix.scored = self.prefix.scored.max(self.cached.min(self.arrival.prompt));
     }
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Encoder, EncoderText, ExecutorError, Pooling};
+use engine::{Encoder, EncoderText, Executor, ExecutorError, ExecutorLimits, Pooling};
+use graph::Batch;
 use proptest::prelude::*;
 
 use crate::executor::{Fake, Fault, VOCAB};
@@ -10,7 +11,7 @@ use crate::executor::{Fake, Fault, VOCAB};
 type Vectors = BTreeMap<u64, Result<Vec<f32>, ExecutorError>>;
 
 fn text(id: u64, tokens: &[u32], pooling: Pooling) -> EncoderText {
-    EncoderText { id, tokens: tokens.to_vec(), pooling }
+    EncoderText { id, tokens: tokens.to_vec(), second: None, pooling }
 }
 
 /// What becomes of these texts, all pushed at once; each ends once, and nothing that was promised to the executor is broken.
@@ -39,7 +40,7 @@ fn rows(tokens: &[u32]) -> Vec<Vec<f32>> {
 }
 
 fn pooling() -> impl Strategy<Value = Pooling> {
-    prop_oneof![Just(Pooling::Mean), Just(Pooling::First), Just(Pooling::Last)]
+    prop_oneof![Just(Pooling::Mean), Just(Pooling::First), Just(Pooling::Last), Just(Pooling::Rows)]
 }
 
 proptest! {
@@ -59,6 +60,7 @@ proptest! {
             let wanted = match text.pooling {
                 Pooling::First => rows[0].clone(),
                 Pooling::Last => rows[rows.len() - 1].clone(),
+                Pooling::Rows => rows.concat(),
                 Pooling::Mean => (0..VOCAB)
                     .map(|i| rows.iter().map(|row| row[i]).reduce(|sum, x| sum + x).unwrap_or(f32::NAN) / rows.len() as f32)
                     .collect(),
@@ -109,4 +111,49 @@ fn a_text_that_nobody_wants_gives_its_memory_back() {
     encoder.forget(|id| id < 2);
     let ended: Vec<_> = (0..4).flat_map(|_| encoder.step()).collect();
     assert!(matches!(&ended[..], [(2, Ok(_))]) && encoder.is_idle(), "{ended:?}");
+}
+
+/// Says of each row how many rows its span has, how far it is into it, and its token's type.
+struct Spans(ExecutorLimits, Vec<f32>);
+
+impl Executor for Spans {
+    fn limits(&self) -> ExecutorLimits {
+        self.0
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        self.1.clear();
+        for &row in &batch.outputs {
+            let span = batch.spans.iter().find(|span| span.rows.contains(&(row as usize))).expect("a span");
+            let numbers =
+                [span.rows.len(), span.position + row as usize - span.rows.start, batch.kind(row as usize) as usize];
+            self.1.extend(numbers.map(|number| number as f32));
+        }
+        Ok(&self.1)
+    }
+}
+
+#[test]
+fn texts_that_are_read_whole_are_in_one_batch() {
+    let limits = ExecutorLimits { max_tokens: 8, max_outputs: 6, kv_blocks: 8, block_len: 4, state_slots: 0, vocab: 3 };
+    let mut encoder = Encoder::whole(Spans(limits, vec![]));
+    // The second does not fit beside the first, the third does; the last two never fit.
+    for (id, (length, pooling)) in
+        (0..).zip([(5, Pooling::Last), (6, Pooling::Rows), (3, Pooling::Last), (9, Pooling::Last), (7, Pooling::Mean)])
+    {
+        let second = (id == 1).then_some(4);
+        encoder.push(EncoderText { second, ..text(id, &vec![1; length], pooling) });
+    }
+    let mut ended = Vectors::new();
+    while !encoder.is_idle() {
+        ended.extend(encoder.step());
+    }
+    assert_eq!(ended[&0], Ok(vec![5.0, 4.0, 0.0]));
+    let rows = [0, 1, 2, 3, 4, 5].map(|i| [6.0, i as f32, f32::from(u8::from(i >= 4))]);
+    assert_eq!(ended[&1], Ok(rows.concat()));
+    assert_eq!(ended[&2], Ok(vec![3.0, 2.0, 0.0]));
+    for (id, most) in [(3, "1 to 8"), (4, "1 to 6")] {
+        let error = ended[&id].as_ref().expect_err("refused").to_string();
+        assert!(error.contains(most), "{error}");
+    }
 }

@@ -27,6 +27,7 @@ const CONFIG: EngineConfig = EngineConfig {
     prefix_tokens: None,
     prefix_states: None,
     policy: PolicyName::FirstCome,
+    max_draft: 0,
     max_step: None,
 };
 

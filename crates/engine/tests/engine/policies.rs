@@ -251,6 +251,27 @@ fn prompts_get_the_rows_that_a_goal_leaves() {
     }
 }
 
+#[test]
+fn prompts_are_cut_where_threads_are_shared() {
+    for (is_shared, rows) in [(false, 2000), (true, 512)] {
+        let config = EngineConfig { max_batch_tokens: 2048, context: 4096, ..EngineConfig::default() };
+        let limits = ExecutorLimits {
+            max_tokens: 2048,
+            max_outputs: 64,
+            kv_blocks: 600,
+            block_len: 4,
+            state_slots: 0,
+            vocab: 1,
+        };
+        let scheduler = Scheduler::new(&config, limits, Box::new(FirstCome));
+        let mut stage = Stage { scheduler, next: 0, now: Duration::ZERO };
+        stage.add(2000, Priority::Normal);
+        stage.scheduler.share_threads(is_shared);
+        stage.scheduler.schedule(Duration::ZERO, &());
+        assert_eq!(stage.scheduler.work().prefill_rows, rows, "shared: {is_shared}");
+    }
+}
+
 /// Prompts get seven rows.
 struct Sevens;
 

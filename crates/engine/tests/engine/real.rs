@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    BackendExecutor, Continuation, Engine, EngineConfig, Eviction, Prompt, Request, RequestId, SampledToken,
-    SamplingParams, SinkState, StopRules, TokenEvent, TokenSink,
+    BackendExecutor, Continuation, Engine, EngineConfig, Eviction, Observer, Prompt, Request, RequestId, RequestRecord,
+    SampledToken, SamplingParams, SinkState, StepReport, StopRules, TokenEvent, TokenSink,
 };
 use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
 use graph::{Backend, Graph, Interpreter, KvType, Limits};
@@ -40,17 +40,63 @@ pub(crate) fn engine_of(
     kv_blocks: usize,
     prefix_cache: Option<Eviction>,
 ) -> Engine<BackendExecutor<Interpreter>> {
+    drafting((graph, weights), kv_blocks, prefix_cache, (0, Arc::default()))
+}
+
+/// Of any graph, with so many drafted tokens at most; keeps the records of requests.
+fn drafting(
+    (graph, weights): (&Graph, Vec<Arc<Vec<f32>>>),
+    kv_blocks: usize,
+    prefix_cache: Option<Eviction>,
+    (max_draft, records): (usize, Arc<Mutex<Vec<RequestRecord>>>),
+) -> Engine<BackendExecutor<Interpreter>> {
     let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
     let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
     let program = Interpreter.compile(graph, weights, limits).unwrap();
     let (max_batch_tokens, max_sequences) = (16, 8);
-    let config = EngineConfig { max_batch_tokens, max_sequences, context: 40, prefix_cache, ..EngineConfig::default() };
-    Engine::new(BackendExecutor::new(Interpreter, program, limits, graph.output_width()), config, ())
+    let config = EngineConfig {
+        max_batch_tokens,
+        max_sequences,
+        context: 40,
+        prefix_cache,
+        max_draft,
+        ..EngineConfig::default()
+    };
+    let executor = BackendExecutor::new(Interpreter, program, limits, graph.output_width());
+    Engine::new(executor, config, Recorder(records))
 }
 
 /// A request for `n` continuations; where their tokens will be.
 fn submit(engine: &mut Engine<BackendExecutor<Interpreter>>, id: u64, prompt: usize, n: usize) -> Vec<Tokens> {
     ask(engine, id, (0..prompt as u32).map(|i| (i * i + 7 * id as u32) % 67).collect(), n)
+}
+
+/// A request for one continuation with other settings; where its tokens will be.
+fn ask_with(
+    engine: &mut Engine<BackendExecutor<Interpreter>>,
+    id: u64,
+    tokens: Vec<u32>,
+    adjust: impl FnOnce(&mut SamplingParams),
+) -> Tokens {
+    let sink = Tokens::default();
+    let mut request =
+        Request::new(RequestId(id), Prompt::new(tokens).unwrap(), vec![Continuation::new(Box::new(sink.clone()))]);
+    request.params = SamplingParams { seed: Some(id), logprobs: Some(4), ..SamplingParams::default() };
+    request.stop = StopRules { max_tokens: 14, ..StopRules::default() };
+    adjust(&mut request.params);
+    engine.submit(request, Duration::ZERO);
+    sink
+}
+
+/// Keeps the records of requests.
+struct Recorder(Arc<Mutex<Vec<RequestRecord>>>);
+
+impl Observer for Recorder {
+    fn step(&mut self, _: &StepReport) {}
+
+    fn ended(&mut self, record: &RequestRecord) {
+        self.0.lock().unwrap().push(record.clone());
+    }
 }
 
 fn ask(engine: &mut Engine<BackendExecutor<Interpreter>>, id: u64, tokens: Vec<u32>, n: usize) -> Vec<Tokens> {
@@ -72,6 +118,72 @@ fn finish(engine: &mut Engine<BackendExecutor<Interpreter>>) -> usize {
     }
     assert!(engine.is_idle() && engine.stats().kv_blocks_used == 0);
     preempted
+}
+
+#[test]
+fn drafts_change_nothing_but_how_many_steps_there_are() {
+    let plain = ToyConfig::default();
+    let toys = [
+        (ToyConfig { window: Some(6), softcap: Some(5.0), sinks: true, ..plain.clone() }, true),
+        (ToyConfig { experts: Some((5, 2)), ..plain.clone() }, true),
+        // States cannot be taken back.
+        (ToyConfig { recurrent: Some(ToyRecurrence::Scan(2)), ..plain.clone() }, false),
+        (plain, true),
+    ];
+    for (toy, drafts) in toys {
+        let (graph, weights) = toy_model(&toy);
+        let answers = [0, 6].map(|max_draft| {
+            let (weights, records) = (upload(&Interpreter, &graph, &weights), Arc::default());
+            let mut engine = drafting((&graph, weights), 24, Some(Eviction::Lru), (max_draft, Arc::clone(&records)));
+            // A prompt that says the same again and again, as the answers that are chosen from few tokens do.
+            let prompt: Vec<u32> = (0..18).map(|i| [5, 9, 11][i % 3]).collect();
+            let favourites: Vec<(u32, f32)> = [5, 9, 11].map(|token| (token, 30.0)).into();
+            let ask = |engine: &mut Engine<_>, id| {
+                ask_with(engine, id, prompt.clone(), |params| params.logit_bias = favourites.clone())
+            };
+            // Two at once, then three one after the other.
+            let mut sinks: Vec<Tokens> = (0..2).map(|id| ask(&mut engine, id)).collect();
+            for id in 2..5 {
+                finish(&mut engine);
+                sinks.push(ask(&mut engine, id));
+            }
+            finish(&mut engine);
+            let drafts = records.lock().unwrap().iter().map(|record| record.tokens.drafts.accepted).sum::<usize>();
+            (sinks.iter().map(|sink| taken(sink).0).collect::<Vec<_>>(), drafts, engine.stats().steps)
+        });
+        let [(without, none, more), (with, accepted, fewer)] = answers;
+        assert_eq!(with, without, "{toy:?}");
+        assert!(without.iter().all(|tokens| tokens.len() == 14));
+        assert_eq!((none, accepted > 0, fewer < more), (0, drafts, drafts), "{toy:?}: {accepted} accepted");
+    }
+}
+
+#[test]
+fn an_answer_that_is_expected_takes_few_steps() {
+    let (graph, weights) = toy_model(&ToyConfig::default());
+    let ask = |expected: &[u32]| {
+        let (weights, records) = (upload(&Interpreter, &graph, &weights), Arc::default());
+        let mut engine = drafting((&graph, weights), 24, None, (6, records));
+        let sink = Tokens::default();
+        let continuations = vec![Continuation::new(Box::new(sink.clone()))];
+        let mut request = Request::new(RequestId(1), Prompt::new([3, 1, 4, 1, 5]).unwrap(), continuations);
+        request.params.seed = Some(7);
+        request.stop.max_tokens = 14;
+        request.expected = expected.into();
+        engine.submit(request, Duration::ZERO);
+        finish(&mut engine);
+        (taken(&sink).1, engine.stats().steps)
+    };
+    let (answer, steps) = ask(&[]);
+    assert_eq!((answer.len(), steps), (14, 14));
+    // A step for the prompt and the first token, then seven tokens a step.
+    assert_eq!(ask(&answer), (answer.clone(), 3));
+    // The seventh is another: two steps, then one by one until three are the same again.
+    let nearly: Vec<u32> =
+        answer.iter().enumerate().map(|(i, token)| if i == 6 { (token + 1) % 67 } else { *token }).collect();
+    let (same, some) = ask(&nearly);
+    assert!(same == answer && (4..9).contains(&some), "{some} steps");
+    assert_eq!(ask(&[1, 2]).0, answer);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{FinishReason, Priority, Request, RequestId, RequestRecord, SinkState, StopRules};
+use engine::{FinishReason, Priority, Request, RequestId, RequestRecord, SamplingParams, SinkState, StopRules};
 
 use crate::executor::Fault;
 use crate::scene::Scene;
@@ -67,6 +67,31 @@ fn preemptions_and_faults_are_counted() {
     check(&mut scene, &steps, &[first]);
     let second = "#1 at 0: 0-0..4, 3+3, x1, Failed(\"the machine is on fire\") of [Failed(\"the machine is on fire\")]";
     check(scene.fail(Fault::Error), &["p0 d1 r0 w0 b0"], &[first, second]);
+}
+
+#[test]
+fn a_record_says_how_much_the_worst_answer_repeats_itself() {
+    let check = |bias: &[(u32, f32)], n: usize, max_tokens: usize, wanted: Option<f64>| {
+        let mut scene = Scene::new(64, 4, 64);
+        let stop = StopRules { max_tokens, ..StopRules::default() };
+        let params = SamplingParams { logit_bias: bias.to_vec(), ..SamplingParams::default() };
+        scene.ask_as(vec![1, 2, 3], n, |request| Request { stop, params, ..request });
+        // The first of several leaves before it has written anything that could be judged.
+        (0..9).for_each(|_| _ = scene.engine.step(&|| Duration::ZERO));
+        if n > 1 {
+            scene.set(0, SinkState::Done).set(1, SinkState::Gone);
+        }
+        scene.finish();
+        let share = scene.records()[0].repetition.share();
+        let same = share.zip(wanted).map_or(share.is_none() && wanted.is_none(), |(a, b)| (a - b).abs() < 1e-9);
+        assert!(same, "{share:?}, not {wanted:?}, of {bias:?} {n} {max_tokens}");
+    };
+    check(&[(7, 1e6)], 1, 20, None);
+    check(&[(7, 1e6)], 1, 40, Some(36.0 / 37.0));
+    check(&[(7, 1e6)], 3, 30, Some(26.0 / 27.0));
+    check(&[(7, 1e6)], 2, 30, None);
+    // Logits that depend on all that came before do not go in circles.
+    check(&[], 1, 40, Some(0.0));
 }
 
 #[test]

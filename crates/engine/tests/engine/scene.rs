@@ -52,6 +52,7 @@ impl Scene {
             context: 64,
             seed: 1,
             prefix_cache,
+            max_draft: 0,
             ..EngineConfig::default()
         };
         let records = Arc::default();

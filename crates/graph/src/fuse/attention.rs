@@ -15,7 +15,7 @@ pub(super) fn attention<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>>
         _ => (None, before),
     };
     let Op::Scores { layer, heads, scale } = view.node(scores).op else { return None };
-    let op = Op::Attention(Attention { layer, heads, scale, window, softcap, sinks });
+    let op = Op::Attention(Attention { layer, heads, scale, window, causal: true, softcap, sinks });
     let (q, outputs) = (&view.node(scores).inputs, &view.node(i).outputs);
     (layer == of).then(|| Rewrite::new(view).remove([softmax, before, scores]).replace(i, op, q, outputs))
 }

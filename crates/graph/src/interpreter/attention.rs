@@ -1,5 +1,7 @@
 //! The KV cache and attention over it.
 
+use std::ops::Range;
+
 use crate::{Attention, BackendError, Batch, Graph, KvShape, KvType, Limits, Memory, Span};
 
 use super::{dot, rowwise, zeros};
@@ -81,21 +83,21 @@ impl Cache {
 
     /// All parts of attention, one after the other.
     pub(super) fn attend(&self, op: &Attention, q: &[f32], sinks: Option<&[f32]>, batch: &Batch) -> Vec<f32> {
-        let &Attention { layer, heads, scale, window, softcap, .. } = op;
-        let scores = self.scores(layer, heads, scale, q, batch);
+        let &Attention { layer, heads, scale, window, causal, softcap, .. } = op;
+        let of = Ragged { batch, heads, causal };
+        let scores = self.scores(layer, scale, q, &of);
         let scores = softcap.map(|cap| rowwise::soft_cap(cap, &scores)).unwrap_or(scores);
-        let of = Ragged { batch, heads };
         self.weigh(layer, &softmax_weights(window, sinks, &scores, &of), &of)
     }
 
     /// Queries times keys: row after row, head after head, a score for each position.
-    pub(super) fn scores(&self, layer: usize, heads: usize, scale: f32, q: &[f32], batch: &Batch) -> Vec<f32> {
+    pub(super) fn scores(&self, layer: usize, scale: f32, q: &[f32], of: &Ragged) -> Vec<f32> {
         let q = q.chunks_exact(self.layer(layer).shape.head_dim);
         let head = |(q, (head, slots)): (&[f32], (usize, Vec<usize>))| {
-            let score = |slot: usize| dot(q, self.read(layer, 0, slot, (head, heads))) * scale;
+            let score = |slot: usize| dot(q, self.read(layer, 0, slot, (head, of.heads))) * scale;
             slots.into_iter().map(score).collect::<Vec<_>>()
         };
-        q.zip(self.heads(&Ragged { batch, heads })).flat_map(head).collect()
+        q.zip(self.heads(of)).flat_map(head).collect()
     }
 
     /// Softmax weights times values.
@@ -112,7 +114,7 @@ impl Cache {
         of.rows(weights).zip(self.heads(of)).flat_map(head).collect()
     }
 
-    /// Every head of every row, and the cache's slots of the positions up to the row's own.
+    /// Every head of every row, and the cache's slots of the positions that it has scores for.
     fn heads(&self, of: &Ragged) -> impl Iterator<Item = (usize, Vec<usize>)> {
         let slots = move |(span, end): (&Span, usize)| {
             (0..end).map(|position| slot(of.batch, span, position, self.block_len)).collect::<Vec<_>>()
@@ -141,16 +143,30 @@ fn stored(kv_type: KvType, head: &[f32]) -> Vec<f32> {
     numbers
 }
 
-/// The layout of numbers by position: row after row, head after head, one for each position up to the row's own.
+/// The layout of numbers by position: row after row, head after head, one for each position up to the row's own, or of its whole
+/// sequence where it is not causal.
 pub(super) struct Ragged<'a> {
     pub(super) batch: &'a Batch,
     pub(super) heads: usize,
+    pub(super) causal: bool,
 }
 
 impl Ragged<'_> {
     /// The span and the number of positions of every row.
     fn ends(&self) -> impl Iterator<Item = (&Span, usize)> {
-        self.batch.spans.iter().flat_map(|span| (1..=span.rows.len()).map(move |n| (span, span.position + n)))
+        self.batch.spans.iter().flat_map(|span| {
+            let seen = |n| if self.causal { n } else { span.rows.len() };
+            (1..=span.rows.len()).map(move |n| (span, span.position + seen(n)))
+        })
+    }
+
+    /// The positions of the scores of each head of each row that a window shows.
+    fn windows(&self, window: Option<usize>) -> impl Iterator<Item = Range<usize>> {
+        let window = window.unwrap_or(usize::MAX);
+        self.ends().zip(self.batch.positions()).flat_map(move |((_, end), position)| {
+            let seen = (position + 1).saturating_sub(window)..end.min(position.saturating_add(window));
+            std::iter::repeat_n(seen, self.heads)
+        })
     }
 
     /// The numbers of each head of each row.
@@ -166,16 +182,15 @@ impl Ragged<'_> {
 
 /// Scores to softmax weights, within the window.
 pub(super) fn softmax_weights(window: Option<usize>, sinks: Option<&[f32]>, scores: &[f32], of: &Ragged) -> Vec<f32> {
-    let head = |(head, scores): (usize, &[f32])| {
-        let hidden = scores.len().saturating_sub(window.unwrap_or(scores.len()));
+    let head = |(head, (scores, seen)): (usize, (&[f32], Range<usize>))| {
         let sink = sinks.map(|sinks| sinks[head % of.heads]);
-        let mut weights: Vec<f32> = scores[hidden..].iter().copied().chain(sink).collect();
+        let mut weights: Vec<f32> = scores[seen.clone()].iter().copied().chain(sink).collect();
         softmax(&mut weights);
-        let mut all = vec![0.0; hidden];
-        all.extend_from_slice(&weights[..scores.len() - hidden]);
+        let mut all = vec![0.0; scores.len()];
+        all[seen.clone()].copy_from_slice(&weights[..seen.len()]);
         all
     };
-    of.rows(scores).enumerate().flat_map(head).collect()
+    of.rows(scores).zip(of.windows(window)).enumerate().flat_map(head).collect()
 }
 
 /// Scores to softmax weights.

@@ -46,13 +46,9 @@ impl Backend for Interpreter {
     }
 
     fn upload(&self, info: &WeightInfo, bytes: &[u8]) -> Result<Vec<f32>, BackendError> {
-        let wanted = info.bytes().unwrap_or(0);
-        let length = || BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted };
-        if bytes.len() != wanted {
-            return Err(length());
-        }
+        info.check(bytes)?;
         let mut values = zeros(info.shape.elements(), "a weight")?;
-        tensor::decode(info.dtype, bytes, &mut values).map_err(|_| length())?;
+        tensor::decode(info.dtype, bytes, &mut values).expect("as many bytes as elements");
         Ok(values)
     }
 
@@ -130,8 +126,8 @@ impl Step<'_> {
         let weight = |id: WeightId| weights[id.index()].as_slice();
         let shape = |id: WeightId| graph.weight(id).shape;
         let one = match &node.op {
-            Op::Embed { table } => {
-                rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &batch.tokens)
+            Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
+                rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &embedded(&node.op, batch))
             }
             Op::Linear { weight: id } => rowwise::linear(x(0), weight(*id), shape(*id).cols),
             Op::AddBias { bias } => rowwise::add_bias(x(0), weight(*bias)),
@@ -167,11 +163,14 @@ impl Step<'_> {
                 rowwise::rope(rope, matrix(0), batch)
             }
             Op::Attention(op) => cache.attend(op, x(0), op.sinks.map(weight), batch),
-            Op::Scores { layer, heads, scale } => cache.scores(*layer, *heads, *scale, x(0), batch),
-            Op::Softmax { window, sinks } => {
-                attention::softmax_weights(*window, sinks.map(weight), x(0), &Ragged { batch, heads: matrix(0).width })
+            Op::Scores { layer, heads, scale } => {
+                cache.scores(*layer, *scale, x(0), &Ragged { batch, heads: *heads, causal: true })
             }
-            Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width }),
+            Op::Softmax { window, sinks } => {
+                let of = Ragged { batch, heads: matrix(0).width, causal: true };
+                attention::softmax_weights(*window, sinks.map(weight), x(0), &of)
+            }
+            Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width, causal: true }),
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
             Op::GatedDelta(op) => states.gated_delta(op, [0, 1, 2, 3, 4].map(matrix), batch),
             Op::Scan(op) => states.scan(op, [0, 1, 2, 3].map(matrix), [op.decay, op.skip].map(weight), batch),
@@ -179,6 +178,15 @@ impl Step<'_> {
             op => experts::compute(op, matrix, weight, shape),
         };
         vec![one]
+    }
+}
+
+/// The rows of its table that an operator takes for the batch's rows.
+fn embedded(op: &Op, batch: &Batch) -> Vec<u32> {
+    match op {
+        Op::EmbedPositions { .. } => batch.positions().map(|position| position as u32).collect(),
+        Op::EmbedTypes { .. } => (0..batch.tokens.len()).map(|row| batch.kind(row)).collect(),
+        _ => batch.tokens.clone(),
     }
 }
 

@@ -37,13 +37,15 @@ pub(crate) struct Buffer<T: Plain> {
     /// Where it begins in the pages, in bytes.
     start: usize,
     len: usize,
+    /// Whether the pages are a slab's, which others have parts of.
+    in_slab: bool,
     of: PhantomData<T>,
 }
 
 impl<T: Plain> Buffer<T> {
     /// No elements.
     pub(crate) fn empty() -> Buffer<T> {
-        Buffer { pages: None, start: 0, len: 0, of: PhantomData }
+        Buffer { pages: None, start: 0, len: 0, in_slab: false, of: PhantomData }
     }
 
     /// `len` zeros for `what`.
@@ -52,7 +54,7 @@ impl<T: Plain> Buffer<T> {
         if bytes == 0 {
             return Ok(Buffer::empty());
         }
-        Ok(Buffer { pages: Some(Arc::new(map(bytes, what)?)), start: 0, len, of: PhantomData })
+        Ok(Buffer { pages: Some(Arc::new(map(bytes, what)?)), start: 0, len, in_slab: false, of: PhantomData })
     }
 
     /// Asks the system for large pages: for what is long and read from end to end.
@@ -86,6 +88,15 @@ impl<T: Plain> Buffer<T> {
     }
 }
 
+/// What is part of a slab takes no memory from here on: the slab itself lives for as long as any other part.
+impl<T: Plain> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if self.in_slab {
+            self.forget(0..self.len);
+        }
+    }
+}
+
 impl<T: Plain> Deref for Buffer<T> {
     type Target = [T];
 
@@ -103,7 +114,8 @@ impl<T: Plain> DerefMut for Buffer<T> {
     }
 }
 
-/// Allocates long-lived slices next to each other, so that even small ones lie on large pages. A slab is freed with its last slice.
+/// Allocates long-lived slices next to each other, so that even small ones lie on large pages. A slice takes no memory
+/// once it is dropped; a slab's addresses are freed with its last slice.
 #[derive(Debug, Default)]
 pub(crate) struct SlabAllocator(Mutex<Slab>);
 
@@ -139,7 +151,7 @@ impl SlabAllocator {
         };
         let start = slab.taken;
         slab.taken = pages.len().min((start + bytes).next_multiple_of(size_of::<Line>()));
-        Ok(Buffer { pages: Some(pages), start, len, of: PhantomData })
+        Ok(Buffer { pages: Some(pages), start, len, in_slab: true, of: PhantomData })
     }
 }
 
@@ -288,6 +300,22 @@ mod tests {
         }
         assert_eq!(slices.iter().map(|slice| slice.len()).sum::<usize>(), 138 + (3 << 20) + 2 * SLAB - 64);
         assert!(matches!(allocator.zeroed::<u8>(usize::MAX, "a test"), Err(BackendError::Memory { .. })));
+    }
+
+    // Emulators of other architectures need not take pages back.
+    #[cfg(all(target_os = "linux", target_arch = "x86_64", not(miri)))]
+    #[test]
+    fn what_is_dropped_from_a_slab_takes_no_memory() {
+        let allocator = SlabAllocator::default();
+        let [mut gone, mut stays] = [(); 2].map(|()| allocator.zeroed::<u8>(8 * PAGE, "a test").expect("memory"));
+        gone.fill(1);
+        stays.fill(2);
+        let (pages, start) = (stays.pages.clone().expect("pages"), gone.start);
+        drop(gone);
+        // SAFETY: these bytes of the slab are nobody's any more.
+        let left = unsafe { std::slice::from_raw_parts(pages.as_ptr().add(start), 8 * PAGE) };
+        assert!(left.iter().all(|x| *x == 0), "the system has taken the pages back");
+        assert!(stays.iter().all(|x| *x == 2));
     }
 
     // Miri has no system that takes pages back, and would look at each of a million numbers for minutes.

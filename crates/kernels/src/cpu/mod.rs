@@ -3,6 +3,7 @@
 mod codecs;
 mod cores;
 mod memory;
+mod named;
 mod ops;
 mod pool;
 mod program;
@@ -10,6 +11,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod tiles;
+mod tuning;
 mod turns;
 mod weight;
 
@@ -19,8 +21,10 @@ use std::sync::{Arc, Mutex};
 use graph::{Backend, BackendError, Batch, Device, Graph, Layout, Limits, MemoryPart, WeightInfo};
 
 pub use memory::PackedFile;
+pub use named::{Kernel, RowClass, UnknownKernel};
 pub use program::Program;
 pub use simd::Isa;
+pub use tuning::{Choice, NodeTime, StepTime, Tuning};
 pub use weight::Weight;
 
 use memory::SlabAllocator;
@@ -112,7 +116,7 @@ impl Backend for Cpu {
     }
 
     fn compile(&self, graph: &Graph, weights: Vec<Arc<Weight>>, limits: Limits) -> Result<Program, BackendError> {
-        Program::new(graph, weights, limits, self.threads())
+        Program::new(graph, weights, limits, (self.threads(), self.vector))
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
@@ -134,6 +138,10 @@ impl Backend for Cpu {
     fn spread(&self, tasks: usize, work: &(dyn Fn(usize) + Sync)) -> bool {
         let turn = self.shared.turns.take();
         turn.map(|_turn| lock(&self.shared.pool).run(tasks, &|_, task| work(task))).is_some()
+    }
+
+    fn is_shared(&self) -> bool {
+        self.shared.turns.are_shared()
     }
 
     fn save(&self, program: &Program, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {

@@ -8,9 +8,11 @@ use graph::{BackendError, Batch, Elem, Graph, Limits, MemoryPart, Node, Op, Plan
 
 use super::Cpu;
 use super::memory::{Buffer, Shared};
+use super::named;
 use super::ops::{self, Grouping, Input, Memories, QueryChunks, Table, ThreadScratch, Values, Worker, activations_q8};
 use super::pool::Pool;
 use super::simd::Vector;
+use super::tuning::{Tuned, Tuning};
 use super::weight::Weight;
 
 /// A graph with its weights, scratch memory, KV cache and recurrent states.
@@ -24,6 +26,7 @@ pub struct Program {
     memories: Memories,
     scratch: Scratch,
     outputs: usize,
+    kernels: Tuned,
 }
 
 /// What is allocated once so that a step allocates nothing.
@@ -41,7 +44,7 @@ impl Program {
         graph: &Graph,
         weights: Vec<Arc<Weight>>,
         limits: Limits,
-        threads: usize,
+        (threads, vector): (usize, Vector),
     ) -> Result<Program, BackendError> {
         for (i, info) in graph.weights().iter().enumerate() {
             Weight::check(weights.get(i).map(|weight| &**weight), info)?;
@@ -51,7 +54,13 @@ impl Program {
         let memories = Memories::new(graph, &limits)?;
         let scratch = Scratch::new(graph, &limits, &memories, threads)?;
         let arena = Buffer::zeroed(plan.words, "the values of a step")?.on_large_pages();
-        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, memories, scratch, outputs: 0 })
+        let kernels = Tuned::new(Tuning::new(named::ways(graph, &weights, vector)));
+        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, memories, scratch, outputs: 0, kernels })
+    }
+
+    /// Chooses its kernels and says how long they take, from any thread.
+    pub fn tuning(&self) -> &Tuning {
+        self.kernels.tuning()
     }
 
     /// Memory of the weights, in bytes; other programs may share it.
@@ -103,7 +112,7 @@ impl Program {
         self.outputs = batch.outputs.len();
         let Scratch { tables, threads: scratch, activations, grouping, chunks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
-        let mut worker = Worker { pool, vector, scratch, activations, grouping };
+        let mut worker = Worker { pool, vector, kernel: Default::default(), scratch, activations, grouping };
         let mut step = ops::Step {
             batch,
             chunks,
@@ -114,10 +123,16 @@ impl Program {
         };
         let limits = Limits { kv_blocks: longest(batch, self.limits.block_len), ..self.limits };
         let mut values = Arena { graph: &self.graph, batch, limits, words: Shared::new(&mut self.arena) };
+        let (count, mut watched) = ((batch.tokens.len(), batch.outputs.len()), self.kernels.begin());
         for planned in &self.plan.steps {
             let node = &self.graph.nodes()[planned.node];
-            ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
+            watched.node(planned.node, named::rows(&self.graph, node, count), |kernel| {
+                worker.kernel = kernel;
+                ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
+            });
         }
+        let took = watched.took(count, seen(batch));
+        self.kernels.end(took);
         Ok(())
     }
 }
@@ -165,6 +180,11 @@ fn rows(info: &ValueInfo, limits: &Limits) -> usize {
         Rows::Tokens => limits.max_tokens,
         Rows::Outputs => limits.max_outputs,
     }
+}
+
+/// Positions that the rows of a batch see together.
+fn seen(batch: &Batch) -> usize {
+    batch.spans.iter().map(|span| span.position + span.rows.len()).sum()
 }
 
 /// The most blocks that a sequence of the batch has.

@@ -148,7 +148,7 @@ fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -
     let (mut scratch, mut out) = (ProductScratch::new().expect("memory"), vec![0.0; x.len() / cols * tiles.shape.rows]);
     let x = Input { x, width: cols, rows: x.len() / cols, rounded: false };
     let x = linear::rounded((&Pool::new(1, &[]), vector), tiles, x, &mut activations);
-    let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1 };
+    let product = Product { tiles, matrix: 1, x, width: cols, slots, share: 1, inner: Default::default() };
     for first in (0..tiles.count()).step_by(cut) {
         product.write(vector, &mut scratch, &(first..(first + cut).min(tiles.count())), Shared::new(&mut out));
     }

@@ -14,6 +14,9 @@ use super::pool::lock;
 /// For so long the pool waits for a thread that has had less of it than those that wait.
 const GRACE: Duration = Duration::from_millis(1);
 
+/// For so long after its turn a thread is expected back.
+const LATELY: Duration = Duration::from_secs(1);
+
 /// A queue of threads. A plain `Mutex` lets a thread that comes back at once overtake one that has yet to wake up.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
@@ -36,6 +39,8 @@ struct Queue {
     start: Duration,
     /// For whom the pool waits, and until when.
     kept: Option<(ThreadId, Instant)>,
+    /// Who had a turn lately, and when it ended.
+    ended: Vec<(ThreadId, Instant)>,
     arrivals: u64,
 }
 
@@ -91,6 +96,11 @@ impl Turns {
         drop(queue);
         free.then(|| Turn { turns: self, thread })
     }
+
+    /// Whether another thread has a turn, waits for one or had one lately.
+    pub(crate) fn are_shared(&self) -> bool {
+        lock(&self.queue).is_shared(std::thread::current().id(), Instant::now())
+    }
 }
 
 impl Drop for Turn<'_> {
@@ -133,6 +143,15 @@ impl Queue {
         self.running.is_none() && (waited_for || self.accounts.iter().all(|account| account.waits.is_none()))
     }
 
+    fn is_shared(&self, thread: ThreadId, now: Instant) -> bool {
+        let waits = |account: &Account| account.waits.is_some() && account.thread != thread;
+        let was_here =
+            |(other, at): &(ThreadId, Instant)| *other != thread && now.saturating_duration_since(*at) < LATELY;
+        self.running.is_some_and(|other| other != thread)
+            || self.accounts.iter().any(waits)
+            || self.ended.iter().any(was_here)
+    }
+
     fn begin(&mut self, thread: ThreadId, now: Instant) {
         (self.running, self.kept) = (Some(thread), None);
         if let Some(account) = self.accounts.iter_mut().find(|account| account.thread == thread) {
@@ -143,6 +162,8 @@ impl Queue {
 
     fn end(&mut self, thread: ThreadId, now: Instant) {
         self.running = None;
+        self.ended.retain(|(other, at)| *other != thread && now.saturating_duration_since(*at) < LATELY);
+        self.ended.push((thread, now));
         let Some(account) = self.accounts.iter_mut().find(|account| account.thread == thread) else { return };
         account.used += now.saturating_duration_since(account.began);
         let used = account.used;
@@ -256,6 +277,25 @@ mod tests {
         check(&[20_000, 5_000], 0.5);
         check(&[5_000, 5_000], 0.5);
         check(&[100_000, 20_000, 5_000], 1.0 / 3.0);
+    }
+
+    #[test]
+    fn who_is_there_and_who_was_lately() {
+        let start = Instant::now();
+        let [one, two] = [stepper(start, 1, 1).thread, stepper(start, 1, 1).thread];
+        let mut queue = Queue::default();
+        let check = |queue: &Queue, ms: u64, shared: [bool; 2]| {
+            let at = start + Duration::from_millis(ms);
+            assert_eq!([one, two].map(|thread| queue.is_shared(thread, at)), shared, "after {ms} ms");
+        };
+        check(&queue, 0, [false, false]);
+        queue.arrive(one, start);
+        check(&queue, 0, [false, true]);
+        queue.begin(one, start);
+        check(&queue, 5_000, [false, true]);
+        queue.end(one, start + Duration::from_millis(5_000));
+        check(&queue, 5_999, [false, true]);
+        check(&queue, 6_000, [false, false]);
     }
 
     /// Who has been away has no credit, and one that does not come back costs one moment.

@@ -33,10 +33,7 @@ impl Weight {
         info: &WeightInfo,
         bytes: &[u8],
     ) -> Result<Weight, BackendError> {
-        let wanted = info.bytes().unwrap_or(usize::MAX);
-        if bytes.len() != wanted {
-            return Err(BackendError::WeightLength { name: info.name.clone(), given: bytes.len(), wanted });
-        }
+        info.check(bytes)?;
         let form = match info.role {
             WeightRole::Matrix => Form::Tiles(Tiles::pack((pool, allocator), info.dtype, info.shape, bytes)?),
             WeightRole::Elements => Form::Values(decode(allocator, info, bytes)?.into()),

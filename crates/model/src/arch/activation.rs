@@ -37,7 +37,7 @@ pub(super) fn read(config: &Config<'_>, i: usize) -> Result<Activation, ModelErr
     match name {
         None | Some("xielu") if config.arch.name == "apertus" => xielu(config, i),
         None => Ok(act),
-        Some("silu" | "swish") => Ok(Activation::Silu),
+        Some("silu" | "swish" | "swiglu") => Ok(Activation::Silu),
         Some("gelu_pytorch_tanh" | "gelu_new" | "gelu_fast") => Ok(Activation::GeluTanh),
         Some("gelu") => Ok(Activation::GeluErf),
         Some("relu") => Ok(Activation::Relu),

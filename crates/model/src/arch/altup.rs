@@ -165,7 +165,7 @@ impl Builder<'_> {
 
     /// By how much each stream counts, from −1 to 1.
     fn modes(&mut self, router: Router, x: ValueId) -> Value {
-        let h = self.push(Op::RmsNorm { weight: router.norm, eps: self.spec.eps, quantize: false }, &[x])?;
+        let h = self.push(Op::RmsNorm { weight: router.norm, eps: self.spec.norm.eps, quantize: false }, &[x])?;
         let h = self.scale(1.0 / self.spec.width as f32, h)?;
         let h = self.push(Op::Linear { weight: router.matrix }, &[h])?;
         self.push(Op::SoftCap { cap: 1.0 }, &[h])

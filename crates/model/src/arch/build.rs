@@ -1,5 +1,6 @@
 //! One graph for all: what a [`ModelSpec`] says, block after block.
 
+mod encoder;
 mod recurrent;
 
 use graph::{Activation, Attention, Graph, GraphError, KvShape, Op, Squash, ValueId, WeightId};
@@ -31,6 +32,7 @@ pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'
     let table = builder.weights.embed(spec.vocab, spec.width)?;
     let x = builder.push(Op::Embed { table }, &[])?;
     let x = if spec.norm.embed { builder.unit_norm(spec.width, x)? } else { x };
+    let x = spec.encoder.map_or(Ok(x), |encoder| builder.whole_embeds(encoder, x))?;
     let mut x = builder.scale(spec.scales.embed, x)?;
     let embeds = spec.layer_embed.map(|embed| builder.layer_embeds(embed.width, x)).transpose()?;
     x = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
@@ -38,10 +40,11 @@ pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'
         _ => builder.layers(embeds, x)?,
     };
     let hidden = builder.hidden(x)?;
-    let logits = builder.logits(table, hidden)?;
+    let hidden = builder.densed(hidden)?;
+    let (name, output) = builder.output(table, hidden)?;
     builder.weights.refuse_rest(spec)?;
     let Builder { checkpoint, weights, .. } = builder;
-    let graph = weights.graph.finish("logits", logits).map_err(|e| broken(checkpoint, e))?;
+    let graph = weights.graph.finish(name, output).map_err(|e| broken(checkpoint, e))?;
     Ok(Built { graph, bindings: weights.bindings, hidden })
 }
 
@@ -82,14 +85,15 @@ impl Builder<'_> {
         // A layer that only feeds forward has one norm, which goes by the first one's name.
         let (mut x, mut norm) = (x, "attn_norm");
         if spec.layer(i).mixes() {
-            let h = if spec.norms.before() { self.norm(i, norm, spec.width, x)? } else { x };
+            let h = if self.normalizes(i) { self.norm(i, norm, spec.width, x)? } else { x };
             let mixed = self.mixed(i, h)?;
-            (x, norm) = (self.add(i, "post_attention_norm", x, mixed)?, "ffn_norm");
+            let after = if spec.norms == Norms::Sum { "attn_output_norm" } else { "post_attention_norm" };
+            (x, norm) = (self.add(i, after, x, mixed)?, "ffn_norm");
         }
         let Some(ffn) = &spec.layer(i).ffn else { return Ok(x) };
         let h = if spec.norms.before() { self.norm(i, norm, spec.width, x)? } else { x };
         let f = self.fed(i, ffn, [x, h])?;
-        self.add(i, "post_ffw_norm", x, f)
+        self.add(i, if spec.norms == Norms::Sum { "layer_output_norm" } else { "post_ffw_norm" }, x, f)
     }
 
     /// What the feed-forward part gives; some read x beside the normalized h.
@@ -145,8 +149,8 @@ impl Builder<'_> {
         };
         self.kv.push(layer);
         let sinks = if a.sinks { Some(self.weights.sinks(i, a.heads)?) } else { None };
-        let &AttentionSpec { heads, scale, window, softcap, .. } = a;
-        let attention = Attention { layer, heads, scale, window, softcap, sinks };
+        let (&AttentionSpec { heads, scale, window, softcap, .. }, causal) = (a, self.spec.encoder.is_none());
+        let attention = Attention { layer, heads, scale, window, causal, softcap, sinks };
         self.weights.graph.attention(attention, q).map_err(|e| broken(self.checkpoint, e))
     }
 
@@ -357,18 +361,31 @@ impl Builder<'_> {
         let eps = self.spec.norm.after_eps;
         let part = if self.spec.norms.after() { self.norm_by(i, norm, (self.spec.width, eps), part)? } else { part };
         let part = self.scale(self.spec.scales.residual, part)?;
-        self.push(Op::Add, &[x, part])
+        let sum = self.push(Op::Add, &[x, part])?;
+        if self.spec.norms == Norms::Sum { self.norm_by(i, norm, (self.spec.width, eps), sum) } else { Ok(sum) }
     }
 
     /// Of every row, then of those whose logits are wanted: that only these are computed is a rule of fusion.
     fn hidden(&mut self, x: ValueId) -> Value {
         let spec = self.spec;
+        if spec.norms == Norms::Sum {
+            return Ok(x);
+        }
         let weight = self.weights.output_norm(spec.width)?;
         let bias = match spec.norm.kind {
             NormKind::Layer { bias: true } => Some(self.weights.output_norm_bias(spec.width)?),
             _ => None,
         };
-        self.normalized(weight, bias, (spec.width, spec.eps), x)
+        self.normalized(weight, bias, (spec.width, spec.norm.eps), x)
+    }
+
+    /// What is made of the last rows, and what that is called.
+    fn output(&mut self, table: WeightId, x: ValueId) -> Result<(&'static str, ValueId), ModelError> {
+        match (self.spec.output.head, self.spec.encoder) {
+            (Some(head), _) => Ok(("scores", self.scores(head, x)?)),
+            (None, Some(_)) => Ok(("hidden states", self.push(Op::SelectOutputs, &[x])?)),
+            (None, None) => Ok(("logits", self.logits(table, x)?)),
+        }
     }
 
     fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
@@ -416,7 +433,7 @@ impl Builder<'_> {
     }
 
     pub(super) fn norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
-        self.norm_by(i, name, (span, self.spec.eps), x)
+        self.norm_by(i, name, (span, self.spec.norm.eps), x)
     }
 
     fn norm_by(&mut self, i: usize, name: &str, (span, eps): (usize, f32), x: ValueId) -> Value {
@@ -432,14 +449,20 @@ impl Builder<'_> {
     fn head_norm(&mut self, i: usize, name: &str, span: usize, x: ValueId) -> Value {
         let heads = self.weights.graph.value(x).width / span;
         let weight = self.weights.head_norm(i, name, Shape::matrix(heads, span))?;
-        self.normalized(weight, None, (span, self.spec.eps), x)
+        self.normalized(weight, None, (span, self.spec.norm.eps), x)
     }
 
     fn unit_norm(&mut self, span: usize, x: ValueId) -> Value {
-        self.push(Op::UnitNorm { span, eps: self.spec.eps }, &[x])
+        self.push(Op::UnitNorm { span, eps: self.spec.norm.eps }, &[x])
     }
 
-    fn normalized(&mut self, weight: WeightId, bias: Option<WeightId>, (span, eps): (usize, f32), x: ValueId) -> Value {
+    pub(super) fn normalized(
+        &mut self,
+        weight: WeightId,
+        bias: Option<WeightId>,
+        (span, eps): (usize, f32),
+        x: ValueId,
+    ) -> Value {
         self.push(
             match self.spec.norm.kind {
                 NormKind::Rms => Op::RmsNorm { weight, eps, quantize: false },

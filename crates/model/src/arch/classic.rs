@@ -6,7 +6,7 @@ use graph::{Activation, Squash};
 use crate::spec::{Gate, NormKind, Norms, QkNorm};
 
 use super::defaults::Defaults;
-use super::{ATTN, Arch, Attn, DEEPSEEK_ATTN, EXTRAS, Extras, LLAMA, LocalRope, PAIRS, Windows};
+use super::{ATTN, Arch, Attn, DEEPSEEK_ATTN, EXTRAS, Extras, Input, LLAMA, LocalRope, PAIRS, Windows};
 
 // Layer norms, biases, and a feed-forward part without a gate.
 const CLASSIC: Extras = Extras { norm: NormKind::Layer { bias: true }, gated: false, found_biases: true, ..EXTRAS };
@@ -162,7 +162,7 @@ pub(super) static ARCHITECTURES: [Arch; 14] = [
             softcap: false,
             ..PAIRS
         },
-        extras: Extras { embed_norm: true, logit_factor: Some(0.196_116_135_138_184_04), ..EXTRAS },
+        extras: Extras { input: Input::Unit, logit_factor: Some(0.196_116_135_138_184_04), ..EXTRAS },
         ..LLAMA
     },
 ];

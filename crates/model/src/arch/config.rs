@@ -25,6 +25,18 @@ const ALIASES: &[(&str, &str)] = &[
     ("num_experts_per_tok", "num_experts_per_token"),
     ("norm_topk_prob", "moe_renormalize"),
     ("n_group", "num_expert_group"),
+    ("hidden_size", "n_embd"),
+    ("num_hidden_layers", "n_layer"),
+    ("num_attention_heads", "n_head"),
+    ("intermediate_size", "n_inner"),
+    // What it was trained for, before what its table of positions has room for.
+    ("max_position_embeddings", "max_trained_positions"),
+    ("max_position_embeddings", "n_positions"),
+    ("hidden_act", "hidden_activation"),
+    ("sliding_window", "local_attention"),
+    ("sliding_window_pattern", "global_attn_every_n_layers"),
+    ("rope_theta", "global_rope_theta"),
+    ("rope_local_base_freq", "local_rope_theta"),
 ];
 
 /// More than any model has; bounds what a hostile file can make us allocate.

@@ -23,11 +23,14 @@ const SCALES: [Key; 3] = [spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_S
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
-    if config.arch.extras.embed_norm {
+    if config.arch.extras.unit_embed() {
         let problem = format!("\"{}\" has norms that GGUF has no key for; run it from its files", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
-    if config.arch.gguf.is_empty() && !like_llama(config.arch) || UNWRITTEN.contains(&config.arch.name) {
+    if spec.encoder.is_some()
+        || config.arch.gguf.is_empty() && !like_llama(config.arch)
+        || UNWRITTEN.contains(&config.arch.name)
+    {
         let problem = format!("\"{}\" has no form in GGUF that this program knows", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
@@ -178,8 +181,8 @@ impl Keys {
             _ => config.size(spec::FFN)?.into_iter().for_each(|width| self.size(spec::FFN, width)),
         }
         match spec.norm.kind {
-            NormKind::Rms => self.f32(spec::EPS, spec.eps.into()),
-            NormKind::Layer { .. } => self.f32(spec::LAYER_EPS, spec.eps.into()),
+            NormKind::Rms => self.f32(spec::EPS, spec.norm.eps.into()),
+            NormKind::Layer { .. } => self.f32(spec::LAYER_EPS, spec.norm.eps.into()),
         }
         if config.flag(spec::PARALLEL)?.is_some() {
             self.set(spec::PARALLEL, GgufValue::Bool(spec.norms.parallel()));

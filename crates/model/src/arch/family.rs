@@ -10,6 +10,9 @@ use crate::{Checkpoint, Format, Metadata, ModelError};
 use super::config::Key;
 use super::refused::{REFUSED, missing};
 
+/// What config.json says of a decoder that was made an encoder.
+pub(super) const BOTH_WAYS: &str = "use_bidirectional_attention";
+
 /// A row: what a model family does differently.
 pub(crate) struct Arch {
     /// The family's name.
@@ -59,14 +62,57 @@ pub(crate) struct Extras {
     pub found_biases: bool,
     /// Whether safetensors files have the rows of queries, keys and values side by side for each head.
     pub mixed_heads: bool,
-    /// Whether embeddings are normalized; the norm before the output is then stored whole, and those of queries and keys in GGUF files
-    /// alone (Muse Glimmer).
-    pub embed_norm: bool,
+    /// How texts come in.
+    pub input: Input,
     /// Whether experts are averaged with the shared one, and layers before the first with experts are rotated though they have no
     /// window (Cohere 2's mixture).
     pub averaged: bool,
     /// What logits are multiplied with, where the file does not say, if it may.
     pub logit_factor: Option<f64>,
+}
+
+impl Extras {
+    /// Whether embeddings are brought to the same length.
+    pub(crate) fn unit_embed(&self) -> bool {
+        self.input == Input::Unit
+    }
+
+    /// What it has as an encoder, if it is one.
+    pub(crate) fn encoder(&self) -> Option<Encoding> {
+        if let Input::Whole(encoding) = self.input { Some(encoding) } else { None }
+    }
+}
+
+/// How texts come in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Input {
+    /// As embeddings, token after token.
+    Plain,
+    /// As that, but embeddings are normalized; the norm before the output is then stored whole, and those of queries and keys in GGUF
+    /// files alone (Muse Glimmer).
+    Unit,
+    /// Whole: each token sees those after it as well.
+    Whole(Encoding),
+}
+
+/// What a family of encoders does with embeddings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Encoding {
+    /// How positions are added.
+    pub positions: Positions,
+    /// Whether the sum of all embeddings is normalized.
+    pub norm: bool,
+}
+
+/// How positions are added to embeddings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Positions {
+    /// They are not.
+    None,
+    /// From a table.
+    Learned,
+    /// From a table whose first position is in the row after that of the token for padding; GGUF files leave out what is before it.
+    AfterPadding,
 }
 
 /// The attention of a family.
@@ -171,7 +217,12 @@ impl Arch {
         let of_text = text.map_or(Ok(None), |text| text.read(key))?;
         let known = |name: &&str| super::architectures().any(|a| names(a).contains(name));
         let name: &str = of_text.filter(known).map_or_else(|| root.require(key), Ok)?;
-        super::architectures().find(|a| names(a).contains(&name)).ok_or_else(|| {
+        let both_ways = text.unwrap_or(root).read::<bool>(BOTH_WAYS).unwrap_or(None).unwrap_or(false);
+        let mut rows = super::architectures().filter(|a| names(a).contains(&name));
+        let first = rows.next();
+        // Some encoders go by the name of the decoder that they are made from.
+        let encoder = rows.find(|a| both_ways && a.extras.encoder().is_some());
+        encoder.or(first).ok_or_else(|| {
             let known: BTreeSet<_> = super::architectures().flat_map(names).copied().collect();
             let known = known.into_iter().collect::<Vec<_>>().join(", ");
             let problem = match missing(name) {

@@ -86,7 +86,7 @@ impl Reader<'_> {
 impl Builder<'_> {
     /// The dense part, which reads h, and the experts, which read x, each with norms of its own.
     pub(super) fn beside(&mut self, i: usize, ffn: &FfnSpec, experts: &ExpertSpec, [x, h]: [ValueId; 2]) -> Value {
-        let (width, eps) = (self.spec.width, self.spec.eps);
+        let (width, eps) = (self.spec.width, self.spec.norm.eps);
         let dense = FfnSpec { width: experts.shared.map_or(0, |shared| shared.width), experts: None, ..ffn.clone() };
         let dense = self.dense(i, &dense, h)?;
         let dense = self.norm(i, "post_ffw_norm_1", width, dense)?;
@@ -110,7 +110,7 @@ impl Builder<'_> {
         let projected = self.push(Op::Linear { weight }, &[x])?;
         let projected = self.scale((spec.width as f64).powf(-0.5) as f32, projected)?;
         let weight = self.weights.global_norm("per_layer_proj_norm", width)?;
-        let projected = self.push(Op::RmsNorm { weight, eps: spec.eps, quantize: false }, &[projected])?;
+        let projected = self.push(Op::RmsNorm { weight, eps: spec.norm.eps, quantize: false }, &[projected])?;
         let sum = self.push(Op::Add, &[projected, own])?;
         self.scale(0.5f32.sqrt(), sum)
     }

@@ -6,7 +6,7 @@ use crate::spec::{NormKind, Norms, QkNorm};
 
 use super::config::Key;
 use super::defaults::{Defaults, GEMMA2_DEFAULTS};
-use super::{ATTN, Arch, Attn, EXTRAS, Extras, GEMMA3_ATTN, LLAMA, LocalRope, PAIRS, Windows};
+use super::{ATTN, Arch, Attn, EXTRAS, Extras, GEMMA3_ATTN, Input, LLAMA, LocalRope, PAIRS, Windows};
 
 // Layer norms, biases where the file has them.
 const BIASED: Extras = Extras { norm: NormKind::Layer { bias: true }, found_biases: true, ..EXTRAS };
@@ -114,7 +114,7 @@ pub(super) static ARCHITECTURES: [Arch; 31] = [
         act: Activation::SquaredRelu,
         // Before the rotation as well as after it: it changes no length.
         attn: Attn { qk_norm: QkNorm::Unit, ..ATTN },
-        extras: Extras { gated: false, embed_norm: true, ..BARE },
+        extras: Extras { gated: false, input: Input::Unit, ..BARE },
         ..LLAMA
     },
     Arch {

@@ -90,8 +90,15 @@ impl Builder<'_> {
         let layer = self.weights.graph.kv_layer(KvShape { heads: 1, head_dim: keys });
         self.kv.push(layer);
         self.weights.graph.kv_write(layer, k, k).map_err(|e| self.broken(e))?;
-        let attention =
-            Attention { layer, heads: a.heads, scale: a.scale, window: a.window, softcap: a.softcap, sinks: None };
+        let attention = Attention {
+            layer,
+            heads: a.heads,
+            scale: a.scale,
+            window: a.window,
+            causal: true,
+            softcap: a.softcap,
+            sinks: None,
+        };
         let found = self.weights.graph.attention(attention, q).map_err(|e| self.broken(e))?;
         let found = self.part(keys, 0, rank, found)?;
         let shape = Shape { outer: a.heads, rows: value, cols: rank };

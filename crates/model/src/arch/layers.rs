@@ -1,10 +1,11 @@
 //! What changes from layer to layer: windows, rope, experts; and what no layer can do.
 
-use crate::{Format, Metadata, ModelError};
+use crate::{Format, ModelError, quantized};
 
 use super::config::{Config, Key};
+use super::family::BOTH_WAYS;
 use super::spec::LAYERS;
-use super::{Windows, recurrent};
+use super::{Windows, encoders, recurrent};
 
 pub(super) const WINDOW: Key = Key("sliding_window", "attention.sliding_window");
 const USE_WINDOW: Key = Key("use_sliding_window", "");
@@ -34,7 +35,7 @@ impl Layers {
             let rotated = |(i, window): (usize, &Option<usize>)| window.is_some() || plain && always(&i);
             ropes = windows.iter().enumerate().map(rotated).collect();
         }
-        if !recurrent::rotated(config)? {
+        if !recurrent::rotated(config)? || !encoders::rotated(config) {
             ropes = vec![false; count];
         }
         Ok(Layers { windows, ropes })
@@ -93,6 +94,8 @@ fn windows(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<Opti
     let off = !config.gguf() && listed
         || config.flag(USE_WINDOW)? == Some(false) && (row != Windows::NoRope || types.is_none());
     let Some(window) = config.size(WINDOW)?.filter(|_| !off) else { return Ok(vec![None; count]) };
+    // Encoders' files have what is seen on both sides.
+    let window = if config.arch.extras.encoder().is_some() { window / 2 + 1 } else { window };
     let local = match types {
         Some(types) if row == Windows::All && types.contains(&false) => {
             let problem = "this architecture has its window in every layer or in none";
@@ -132,13 +135,14 @@ fn pattern(config: &Config<'_>, count: usize, ropes: &[bool]) -> Result<Vec<bool
     }
     let from = config.size(FROM_LAYER)?.unwrap_or(0);
     let every = match row {
-        Windows::Every(n) => config.size(PATTERN)?.or(config.size(OLD_PATTERN)?).unwrap_or(n),
+        Windows::Every(n) | Windows::ButFirst(n) => config.size(PATTERN)?.or(config.size(OLD_PATTERN)?).unwrap_or(n),
         _ => 1,
     };
     Ok((0..count)
         .map(|i| match row {
             Windows::Every(_) => (i + 1) % every != 0,
-            Windows::AfterFirst(n) | Windows::ButFirst(n) => i % n != 0,
+            Windows::AfterFirst(n) => i % n != 0,
+            Windows::ButFirst(_) => i % every != 0,
             Windows::Last => i >= from,
             Windows::NoRope => config.gguf() || !ropes[i],
             Windows::All | Windows::Gguf | Windows::Listed => true,
@@ -155,8 +159,7 @@ fn long_enough(config: &Config<'_>, key: Key, list: Vec<bool>, count: usize) -> 
 
 /// Keys that change the numbers in ways that no graph here has, with the values that do not.
 const REFUSED: &[(Key, f64)] = &[
-    (Key("use_bidirectional_attention", ""), 0.0),
-    (Key("", "attention.causal"), 1.0),
+    (Key("norm_bias", ""), 0.0),
     (Key("clip_qkv", "attention.clamp_kqv"), 0.0),
     (Key("norm_head", ""), 0.0),
     (Key("alibi", ""), 0.0),
@@ -169,9 +172,13 @@ const REFUSED: &[(Key, f64)] = &[
     (Key("moe_apply_router_weight_on_input", ""), 0.0),
 ];
 
+/// And those that say of a decoder what encoders are.
+const REFUSED_OF_DECODERS: [(Key, f64); 2] = [(Key(BOTH_WAYS, ""), 0.0), (Key("", "attention.causal"), 1.0)];
+
 /// Refuses what changes the numbers and is not handled.
 pub(super) fn refuse(config: &Config<'_>) -> Result<(), ModelError> {
-    for &(key, harmless) in REFUSED {
+    let of_decoders = if config.arch.extras.encoder().is_none() { &REFUSED_OF_DECODERS[..] } else { &[] };
+    for &(key, harmless) in REFUSED.iter().chain(of_decoders) {
         let value = match config.metadata.get(&config.name(key)) {
             Some(&crate::Value::Bool(b)) => f64::from(u8::from(b)),
             // Only parts of images see each other; texts are causal.
@@ -210,15 +217,7 @@ fn refuse_heads(config: &Config<'_>) -> Result<(), ModelError> {
     Ok(())
 }
 
-/// Only gpt-oss's own MXFP4 has a layout that we know.
+/// Weights that were quantized by others in a way that is not read. gpt-oss's own MXFP4 has a layout of its own.
 fn refuse_quantized(config: &Config<'_>) -> Result<(), ModelError> {
-    for metadata in [config.checkpoint.metadata(), config.metadata] {
-        let Some(quantized) = metadata.read::<&Metadata>("quantization_config")? else { continue };
-        let method = quantized.read::<&str>("quant_method")?.unwrap_or("unnamed");
-        if method != "mxfp4" || config.arch.name != "gpt-oss" {
-            let problem = format!("weights quantized by \"{method}\" are not supported; take the GGUF or plain files");
-            return Err(quantized.unsupported("quant_method", problem));
-        }
-    }
-    Ok(())
+    quantized::refuse(config.checkpoint.metadata(), config.arch.name == "gpt-oss")
 }

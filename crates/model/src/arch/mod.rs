@@ -7,6 +7,7 @@ mod build;
 mod classic;
 mod config;
 mod defaults;
+mod encoders;
 mod export;
 mod family;
 mod gemma4;
@@ -25,7 +26,7 @@ mod spec;
 pub(crate) use build::{Built, build};
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
-pub(crate) use family::{Arch, Attn, ExpertLayout, Extras, LocalRope, Recurrence, Windows};
+pub(crate) use family::{Arch, Attn, Encoding, ExpertLayout, Extras, Input, LocalRope, Positions, Recurrence, Windows};
 pub(crate) use spec::{guessing, read_spec};
 
 pub use family::{Family, families, refused};
@@ -63,7 +64,7 @@ const EXTRAS: Extras = Extras {
     gated: true,
     found_biases: false,
     mixed_heads: false,
-    embed_norm: false,
+    input: Input::Plain,
     averaged: false,
     logit_factor: None,
 };
@@ -101,7 +102,12 @@ const DEEPSEEK_ATTN: Attn = Attn { hf_rope: RopeStyle::Pairs, ..PAIRS };
 
 /// Every architecture that Whinchat runs.
 pub(crate) fn architectures() -> impl Iterator<Item = &'static Arch> {
-    ARCHITECTURES.iter().chain(&classic::ARCHITECTURES).chain(&kindred::ARCHITECTURES).chain(&hybrids::ARCHITECTURES)
+    ARCHITECTURES
+        .iter()
+        .chain(&classic::ARCHITECTURES)
+        .chain(&kindred::ARCHITECTURES)
+        .chain(&hybrids::ARCHITECTURES)
+        .chain(&encoders::ARCHITECTURES)
 }
 
 /// Those that are most like Llama.

@@ -3,7 +3,7 @@
 /// Names in GGUF files and config.json, and what is missing.
 pub(crate) const REFUSED: &[(&[&str], &str)] = &[
     (&["mamba", "falcon_mamba", "jamba", "plamo2", "zamba"], "the selective scan of the first Mamba"),
-    (&["bloom", "mpt", "refact", "jais"], "positions as a bias of scores (ALiBi)"),
+    (&["bloom", "mpt", "refact", "jais", "jina-bert-v2"], "positions as a bias of scores (ALiBi)"),
     (
         &["gpt2", "gpt_bigcode", "starcoder", "opt", "gpt_neo", "openai-gpt", "biogpt", "xglm"],
         "embeddings of positions, or other attention from before Llama",
@@ -38,8 +38,8 @@ pub(crate) const REFUSED: &[(&[&str], &str)] = &[
     (&["gemma4-assistant", "gemma4_assistant", "eagle3", "dflash"], "another model that they draft for"),
     (&["mllama", "cogvlm", "chameleon", "emu3"], "images"),
     (
-        &["bert", "modern-bert", "nomic-bert", "jina-bert-v2", "gemma-embedding", "t5", "t5encoder", "bart", "whisper"],
-        "attention in both directions",
+        &["t5", "t5encoder", "bart", "whisper"],
+        "attention of one text to another, or positions as a bias that is learned",
     ),
 ];
 

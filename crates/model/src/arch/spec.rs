@@ -10,7 +10,7 @@ use crate::spec::{
 
 use super::config::{Config, Key};
 use super::layers::{Layers, refuse};
-use super::{ExpertLayout, activation, altup, recurrent, rope_gguf, rope_hf, scales};
+use super::{ExpertLayout, activation, altup, encoders, recurrent, rope_gguf, rope_hf, scales};
 
 pub(super) const CONTEXT: Key = Key("max_position_embeddings", "context_length");
 pub(super) const WIDTH: Key = Key("hidden_size", "embedding_length");
@@ -72,7 +72,7 @@ const SHARED_EMBED: Key = Key("share_embedding", "");
 /// If a key is missing or wrong, or asks for something that the graph does not have.
 pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<ModelSpec, ModelError> {
     refuse(config)?;
-    let (most, width) = (config.require(CONTEXT)?, config.require(WIDTH)?);
+    let (most, width) = (encoders::context(config)?, config.require(WIDTH)?);
     let layers = config.size(LAYERS)?.or_else(|| recurrent::layers(config)).ok_or_else(|| config.missing(LAYERS))?;
     // GGUF files count the layers that guess tokens ahead.
     let layers = if config.gguf() { layers.saturating_sub(guessing(config)?) } else { layers };
@@ -86,20 +86,22 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         layers,
         width,
         vocab: config.names.vocab()?,
-        eps: eps(config)? as f32,
         norms: norms(config)?,
         norm: NormSpec {
             kind: norm_kind(config)?,
+            eps: eps(config)? as f32,
             after_eps: config.positive(AFTER_EPS)?.map_or_else(|| eps(config), Ok)? as f32,
-            embed: config.arch.extras.embed_norm,
+            embed: config.arch.extras.unit_embed(),
         },
         output: OutputSpec {
             tied: tied(config)?,
             bias: config.names.output_bias().is_some(),
             cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
+            head: encoders::head(config)?,
         },
         scales: scales::read(config, width, layers)?,
         layer_embed: altup::layer_embed(config)?,
+        encoder: encoders::read(config, most)?,
         blocks: reader.blocks(layers)?,
     })
 }
@@ -274,7 +276,7 @@ impl Reader<'_> {
             },
             qk_norm: match row.qk_norm_optional && !config.names.has(i, "attn_q_norm.weight") {
                 true => QkNorm::None,
-                false if config.arch.extras.embed_norm && !config.gguf() => QkNorm::Unit,
+                false if config.arch.extras.unit_embed() && !config.gguf() => QkNorm::Unit,
                 false => row.qk_norm,
             },
             gate: match row.gate {

@@ -6,11 +6,11 @@ use graph::{GraphBuilder, WeightId, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
 use crate::arch::{self, Arch, Config};
-use crate::spec::{KeySource, ModelSpec};
+use crate::spec::{KeySource, ModelSpec, PositionSpec};
 use crate::{Checkpoint, ModelError};
 
 use super::experts::{self, Role};
-use super::names::Names;
+use super::names::{Names, bias_of};
 use super::source::{Form, Source};
 
 /// Where a weight comes from.
@@ -90,7 +90,7 @@ impl<'a> Binder<'a> {
             true => Source::Ones,
             false => Source::Rows { tensors: vec![self.names.output_norm()], of: len, first: 0 },
         };
-        let shift = if self.arch.extras.embed_norm { 0.0 } else { self.norm_shift() };
+        let shift = if self.arch.extras.unit_embed() { 0.0 } else { self.norm_shift() };
         self.bind(elements("output_norm.weight", Shape::vector(len)), Some(shift), vec![source])
     }
 
@@ -183,11 +183,17 @@ impl<'a> Binder<'a> {
     }
 
     /// The name of the factor that GGUF files have beside a matrix of a layer, in NVFP4 above all, or beside the fused one that it is a
-    /// slice of.
+    /// slice of. Of safetensors, that of a matrix which others have put into NVFP4.
     pub(crate) fn factor(&self, layer: usize, name: &str, slice: Option<Slice>) -> Option<String> {
         let mut places = [Some(name), slice.map(|s| s.of)].into_iter().flatten();
-        let place = places.find(|place| self.gguf && self.has(layer, &format!("{place}.weight")))?;
-        Some(format!("{place}.scale")).filter(|factor| self.has(layer, factor))
+        let place = places.find(|place| self.has(layer, &format!("{place}.weight")))?;
+        let factor = format!("{place}.scale");
+        let made = || {
+            let names = self.names.layer(layer, &factor);
+            names.iter().any(|name| self.checkpoint.tensor(name).is_some_and(|tensor| tensor.packed.is_some()))
+        };
+        let there = if self.gguf { self.has(layer, &factor) } else { made() };
+        there.then_some(factor)
     }
 
     /// As [`Binder::factor`], beside the output matrix.
@@ -204,6 +210,23 @@ impl<'a> Binder<'a> {
     pub(crate) fn global(&mut self, name: &str, shape: Shape) -> Result<WeightId, ModelError> {
         let source = Source::whole(self.names.global(name), shape);
         self.bind(matrix(format!("{name}.weight"), shape), None, vec![source])
+    }
+
+    /// The table of positions, from the first one's row on.
+    pub(crate) fn positions(&mut self, positions: PositionSpec, width: usize) -> Result<WeightId, ModelError> {
+        let PositionSpec { count, first } = positions;
+        let source = Source::Rows { tensors: vec![self.names.global("position_embd")], of: first + count, first };
+        self.bind(matrix("position_embd.weight", Shape::matrix(count, width)), None, vec![source])
+    }
+
+    /// A bias outside of layers, by GGUF's name without its ending, if there is one.
+    pub(crate) fn global_bias(&mut self, name: &str, len: usize) -> Result<Option<WeightId>, ModelError> {
+        let tensor = bias_of(&self.names.global(name));
+        if self.names.dims(&tensor).is_none() {
+            return Ok(None);
+        }
+        let source = Source::Rows { tensors: vec![tensor], of: len, first: 0 };
+        self.bind(elements(format!("{name}.bias"), Shape::vector(len)), Some(0.0), vec![source]).map(Some)
     }
 
     /// The table of all layers' own embeddings. Some files have fewer rows than the vocabulary; tokens beyond them have the first.
@@ -285,7 +308,7 @@ impl<'a> Binder<'a> {
         let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
         match rest
             .filter(|name| self.names.matters(name, spec.layers..self.after(spec)))
-            .find(|name| !used.contains(*name) && !idle.contains(*name))
+            .find(|name| !used.contains(*name) && !idle.contains(*name) && !self.is_empty_bias(name))
         {
             None => Ok(()),
             Some(name) => {
@@ -293,6 +316,14 @@ impl<'a> Binder<'a> {
                 Err(self.checkpoint.unsupported(name, problem))
             }
         }
+    }
+
+    /// Whether it is a bias of zeros beside a matrix that others have quantized: GPTQ's programs write them for every matrix.
+    fn is_empty_bias(&self, name: &str) -> bool {
+        let matrix = name.strip_suffix(".bias").and_then(|stem| self.checkpoint.tensor(&format!("{stem}.weight")));
+        let quantized = matrix.is_some_and(|tensor| tensor.packed.is_some());
+        quantized
+            && self.checkpoint.tensor(name).is_some_and(|bias| self.checkpoint.bytes(bias).iter().all(|&b| b == 0))
     }
 
     /// The end of the layers that guess tokens ahead: config.json may leave out how many there are.

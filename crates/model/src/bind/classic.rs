@@ -27,11 +27,19 @@ pub(super) const FFN_NORM: &[&str] = &[
     "feedforward_layernorm",
     "ln_2",
     "ln_mlp",
+    "mlp_norm",
 ];
 
 /// What the embedding may be called.
-pub(super) const EMBED: &[&str] =
-    &["embed_tokens.weight", "embed_in.weight", "word_embeddings.weight", "embeddings.weight", "wte.weight"];
+pub(super) const EMBED: &[&str] = &[
+    "embed_tokens.weight",
+    "embed_in.weight",
+    "embeddings.word_embeddings.weight",
+    "embeddings.tok_embeddings.weight",
+    "word_embeddings.weight",
+    "embeddings.weight",
+    "wte.weight",
+];
 
 /// What the norm before the output may be called, in GGUF files or not.
 pub(super) const OUTPUT_NORM: &[(bool, &str)] = &[
@@ -42,6 +50,7 @@ pub(super) const OUTPUT_NORM: &[(bool, &str)] = &[
     (false, "embedding_norm"),
     (false, "final_layernorm"),
     (false, "final_layer_norm"),
+    (false, "final_norm"),
     (false, "norm_f"),
     (false, "ln_f"),
 ];

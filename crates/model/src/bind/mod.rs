@@ -2,6 +2,7 @@
 
 mod binder;
 mod classic;
+mod encoders;
 mod experts;
 mod names;
 mod recurrent;
@@ -10,6 +11,7 @@ mod source;
 pub(crate) use binder::{Binder, Binding, Slice};
 pub(crate) use experts::Role;
 pub(crate) use names::Names;
+pub(crate) use source::Source;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -82,6 +84,12 @@ impl Model {
             builder.finish("hidden states", selected)
         };
         graph().map_err(|e| self.checkpoint.invalid(&e.op, e.reason))
+    }
+
+    /// Where a weight comes from, and its shape there.
+    pub(crate) fn source(&self, id: WeightId) -> (&Source, tensor::Shape) {
+        let Binding { source, shape, .. } = &self.bindings[id.index()];
+        (source, *shape)
     }
 
     /// How a weight is made of the files' tensors, in words that are the same for the same way, whatever is in the tensors.

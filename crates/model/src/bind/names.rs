@@ -6,7 +6,7 @@ use crate::arch::Arch;
 use crate::spec::Norms;
 use crate::{Checkpoint, Format, ModelError};
 
-use super::{classic, recurrent};
+use super::{classic, encoders, recurrent};
 
 /// The names of one checkpoint's tensors.
 pub(crate) struct Names<'a> {
@@ -16,6 +16,8 @@ pub(crate) struct Names<'a> {
     prefix: String,
     /// What the list of layers is called, in safetensors files.
     layers: &'static str,
+    /// Whether it is an encoder.
+    whole: bool,
 }
 
 /// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
@@ -115,6 +117,9 @@ const GLOBAL: &[(&str, &str)] = &[
     ("per_layer_proj_norm", "per_layer_projection_norm"),
 ];
 
+/// What the list of layers may be called, besides the usual name.
+const LISTS: &[&str] = &["h", "encoder.layer", "encoder.layers"];
+
 const SELECTION_BIAS: &[&str] = &[
     "mlp.gate.e_score_correction_bias",
     "mlp.gate.expert_bias",
@@ -129,6 +134,14 @@ const SELECTION_BIAS: &[&str] = &[
     "mixer.gate.e_score_correction.bias",
 ];
 
+impl Names<'_> {
+    /// What a module of a layer may be called in GGUF, without the layer.
+    pub(crate) fn in_gguf(module: &str) -> impl Iterator<Item = &'static str> {
+        let all = LAYER.iter().chain(recurrent::LAYER).chain(classic::LAYER);
+        all.filter(move |(_, modules)| modules.contains(&module)).map(|(gguf, _)| *gguf)
+    }
+}
+
 impl<'a> Names<'a> {
     pub(crate) fn new(checkpoint: &'a Checkpoint, arch: &Arch) -> Result<Names<'a>, ModelError> {
         let prefix = match checkpoint.format() {
@@ -139,9 +152,10 @@ impl<'a> Names<'a> {
                 classic::EMBED.iter().find_map(ending).ok_or_else(missing)?.to_owned()
             }
         };
-        let old = format!("{prefix}h.0.");
-        let layers = if checkpoint.tensors().iter().any(|t| t.name.starts_with(&old)) { "h" } else { "layers" };
-        Ok(Names { checkpoint, norms: arch.norms, prefix, layers })
+        let has =
+            |layers: &&&str| checkpoint.tensors().iter().any(|t| t.name.starts_with(&format!("{prefix}{layers}.0.")));
+        let layers = LISTS.iter().find(has).copied().unwrap_or("layers");
+        Ok(Names { checkpoint, norms: arch.norms, prefix, layers, whole: arch.extras.encoder().is_some() })
     }
 
     fn gguf(&self) -> bool {
@@ -231,10 +245,14 @@ impl<'a> Names<'a> {
                 vec!["pre_feedforward_layernorm", "pre_mlp_layernorm", "ffn_norm", "post_attention_layernorm"]
             }
             ("ffn_norm", _) => classic::FFN_NORM.to_vec(),
+            (stem, Norms::Sum) if encoders::SUM.iter().any(|(gguf, _)| *gguf == stem) => {
+                encoders::SUM.iter().filter(|(gguf, _)| *gguf == stem).flat_map(|(_, hf)| *hf).copied().collect()
+            }
             _ => LAYER
                 .iter()
                 .chain(recurrent::LAYER)
                 .chain(classic::LAYER)
+                .chain(encoders::LAYER)
                 .filter(|(gguf, _)| *gguf == stem)
                 .flat_map(|(_, hf)| *hf)
                 .copied()
@@ -255,10 +273,12 @@ impl<'a> Names<'a> {
 
     /// A weight outside of layers, by GGUF's name without its ending.
     pub(crate) fn global(&self, name: &str) -> String {
-        match GLOBAL.iter().find(|(gguf, _)| *gguf == name) {
-            Some((_, hf)) if !self.gguf() => format!("{}{hf}.weight", self.prefix),
-            _ => format!("{name}.weight"),
+        if self.gguf() {
+            return format!("{name}.weight");
         }
+        let named = |hf: &str| [format!("{}{hf}.weight", self.prefix), format!("{hf}.weight")];
+        let others = GLOBAL.iter().chain(encoders::GLOBAL).filter(|(gguf, _)| *gguf == name);
+        self.present(others.flat_map(|(_, hf)| named(hf)))
     }
 
     /// What the bias that decides on a layer's experts may be called.
@@ -307,7 +327,13 @@ impl<'a> Names<'a> {
         tensor.starts_with(&self.prefix)
             && tensor.len() > self.prefix.len()
             && !classic::IDLE.iter().any(|ending| tensor.ends_with(ending))
+            && !(self.whole && encoders::IDLE.iter().any(|start| tensor[self.prefix.len()..].starts_with(start)))
             && !tensor.contains(classic::ACTIVATION)
             && tensor != "lm_head.weight"
     }
+}
+
+/// The name of the bias beside a weight.
+pub(super) fn bias_of(weight: &str) -> String {
+    format!("{}.bias", weight.strip_suffix(".weight").unwrap_or(weight))
 }

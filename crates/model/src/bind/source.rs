@@ -171,40 +171,46 @@ impl Source {
         let mut pieces = Vec::new();
         for name in self.tensors() {
             let Some(tensor) = checkpoint.tensor(&name) else { continue };
-            let (&Ok(dtype), bytes) = (&tensor.dtype, checkpoint.bytes(tensor)) else { continue };
-            match *self {
-                Source::Rows { ref tensors, of, first } => {
-                    let each = Shape { outer: shape.outer / tensors.len(), ..shape };
-                    pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
+            let Ok(dtype) = tensor.dtype else { continue };
+            match checkpoint.data(tensor) {
+                Cow::Borrowed(bytes) => pieces.extend(self.parts(bytes, dtype, shape).map(|part| (dtype, part))),
+                Cow::Owned(bytes) => {
+                    let parts = self.parts(&bytes, dtype, shape).map(|part| (dtype, part.into_owned().into()));
+                    pieces.extend(parts);
                 }
-                Source::Grouped { groups, of, first, .. } => {
-                    let each = Shape { outer: groups, rows: shape.rows / groups, cols: shape.cols };
-                    pieces.extend(rows(bytes, dtype, each, (of, first)).map(|piece| (dtype, piece.into())));
-                }
-                Source::Heads { of, first, .. } => {
-                    pieces.extend(rows(bytes, dtype, shape, (of, first)).map(|piece| (dtype, piece.into())));
-                }
-                Source::Columns { of, first, step, .. } => {
-                    pieces.push((dtype, columns(bytes, dtype, shape, (of, first, step)).into()));
-                }
-                Source::Elements { first, step, .. } => {
-                    let elements = bytes.chunks_exact(dtype.layout().block_bytes);
-                    let picked = elements.skip(first).step_by(step).flatten().copied();
-                    pieces.push((dtype, picked.collect::<Vec<u8>>().into()));
-                }
-                Source::Spread { each, .. } => {
-                    let elements = bytes.chunks_exact(dtype.layout().block_bytes);
-                    pieces.push((dtype, elements.flat_map(|x| x.repeat(each)).collect::<Vec<u8>>().into()));
-                }
-                Source::Padded { of, .. } => {
-                    let row = bytes.len() / of.max(1);
-                    let padding = bytes[..row].repeat(shape.rows - of);
-                    pieces.extend([(dtype, bytes.into()), (dtype, padding.into())]);
-                }
-                Source::Mxfp4 { .. } | Source::Ones => {}
             }
         }
         pieces
+    }
+
+    /// What the weight has of a tensor, piece after piece.
+    fn parts<'a>(&self, bytes: &'a [u8], dtype: DType, shape: Shape) -> std::vec::IntoIter<Cow<'a, [u8]>> {
+        let size = dtype.layout().block_bytes;
+        let slices =
+            |each: Shape, of: usize, first: usize| rows(bytes, dtype, each, (of, first)).map(Cow::from).collect();
+        let parts: Vec<Cow<'a, [u8]>> = match *self {
+            Source::Rows { ref tensors, of, first } => {
+                slices(Shape { outer: shape.outer / tensors.len(), ..shape }, of, first)
+            }
+            Source::Grouped { groups, of, first, .. } => {
+                slices(Shape { outer: groups, rows: shape.rows / groups, cols: shape.cols }, of, first)
+            }
+            Source::Heads { of, first, .. } => slices(shape, of, first),
+            Source::Columns { of, first, step, .. } => vec![columns(bytes, dtype, shape, (of, first, step)).into()],
+            Source::Elements { first, step, .. } => {
+                let picked = bytes.chunks_exact(size).skip(first).step_by(step).flatten().copied();
+                vec![picked.collect::<Vec<u8>>().into()]
+            }
+            Source::Spread { each, .. } => {
+                vec![bytes.chunks_exact(size).flat_map(|x| x.repeat(each)).collect::<Vec<u8>>().into()]
+            }
+            Source::Padded { of, .. } => {
+                let row = bytes.len() / of.max(1);
+                vec![bytes.into(), bytes[..row].repeat(shape.rows - of).into()]
+            }
+            Source::Mxfp4 { .. } | Source::Ones => vec![],
+        };
+        parts.into_iter()
     }
 }
 
@@ -257,12 +263,12 @@ fn transposed(
     (of, first): (usize, usize),
     form: Form,
 ) -> Result<Vec<u8>, ModelError> {
-    let Some((&Ok(dtype), stored)) = checkpoint.tensor(name).map(|t| (&t.dtype, checkpoint.bytes(t))) else {
+    let Some((&Ok(dtype), stored)) = checkpoint.tensor(name).map(|t| (&t.dtype, checkpoint.data(t))) else {
         return Err(checkpoint.invalid(name, "the tensor is missing; take a complete copy of the model"));
     };
-    let (mut decoded, mut bytes, mut size) = (Vec::new(), stored, dtype.layout().block_bytes);
+    let (mut decoded, mut bytes, mut size) = (Vec::new(), &*stored, dtype.layout().block_bytes);
     if form != Form::AsIs {
-        decode((dtype, stored), &|x| x, &mut decoded).map_err(|e| checkpoint.invalid(name, e.to_string()))?;
+        decode((dtype, &stored), &|x| x, &mut decoded).map_err(|e| checkpoint.invalid(name, e.to_string()))?;
         (bytes, size) = (&decoded, 4);
     }
     let mut out = Vec::with_capacity(shape.outer * shape.rows * shape.cols * size);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::sniff::{self, Looks};
 use super::{Checkpoint, Files, Format};
 use crate::mmap::Bytes;
-use crate::{ModelError, gguf, safetensors};
+use crate::{ModelError, gguf, quantized, safetensors};
 
 const MEMORY: &str = "(memory)";
 /// A tokenizer alone can be opened too, to tokenize with.
@@ -16,7 +16,8 @@ const VOCABULARY: &str = "tokenizer.json";
 const TORCH_ENDINGS: [&str; 4] = [".bin", ".pt", ".pth", ".ckpt"];
 const TORCH_ONLY: &str =
     "holds PyTorch weights only; take the model's safetensors or GGUF files, or convert it (save_pretrained)";
-const ADAPTER: &str = "the folder holds a LoRA adapter, not a model; merge it into its base model (merge_and_unload)";
+const ADAPTER: &str =
+    "the folder holds a LoRA adapter, not a model; merge it into its base model (whinchat convert BASE --lora ADAPTER)";
 const NOT_THERE: &str = "does not exist; give a GGUF file, a folder with safetensors or a Hugging Face id (org/name)";
 const NO_MODEL: &str = "holds no .gguf and no .safetensors file; give a model's file or the folder with its weights";
 
@@ -53,7 +54,11 @@ pub(super) fn safetensors_bytes(bytes: Cow<'static, [u8]>, config: &str) -> Resu
 }
 
 fn checkpoint(format: Format, path: &Path, folder: Option<PathBuf>, files: Files) -> Result<Checkpoint, ModelError> {
-    Ok(Checkpoint { format, path: path.to_owned(), folder, files: files.indexed()? })
+    let files = match format {
+        Format::Gguf => files.indexed()?,
+        Format::Safetensors => quantized::resolve(files.indexed()?)?,
+    };
+    Ok(Checkpoint { format, path: path.to_owned(), folder, files })
 }
 
 fn open_file(path: &Path) -> Result<(Format, Files), ModelError> {

@@ -101,6 +101,16 @@ impl Checkpoint {
         Ok(modes.into_iter().find(|(key, _)| json.get(key).is_some_and(|on| on == true)).map(|(_, mode)| mode))
     }
 
+    /// The most tokens that its makers let a text have, if they say: `max_seq_length` in sentence-transformers' sentence_bert_config.json.
+    ///
+    /// # Errors
+    /// If a side file is there and cannot be read.
+    pub fn longest_text(&self) -> Result<Option<usize>, ModelError> {
+        let json = self.side_json("sentence_bert_config.json")?.unwrap_or_default();
+        let most = json.get("max_seq_length").and_then(Json::as_u64).and_then(|most| usize::try_from(most).ok());
+        Ok(most.filter(|&most| most > 0))
+    }
+
     /// A JSON file beside the weights.
     pub(super) fn side_json(&self, name: &str) -> Result<Option<Json>, ModelError> {
         let Some(bytes) = self.side_bytes(name)? else { return Ok(None) };

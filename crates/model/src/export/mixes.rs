@@ -71,6 +71,11 @@ impl Mix {
         MIXES.iter().position(|row| row.name.eq_ignore_ascii_case(name)).map(Mix)
     }
 
+    /// Its name, such as `Q4_K_M`.
+    pub fn name(self) -> &'static str {
+        MIXES[self.0].name
+    }
+
     pub(super) fn file_type(self) -> u32 {
         MIXES[self.0].file_type
     }

@@ -7,15 +7,18 @@ mod recurrent;
 mod types;
 mod write;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::arch::{self, Config};
+use crate::lora::{Adapter, Piece};
 use crate::{Checkpoint, Format, GgufValue, Model, ModelError, gguf};
 pub use mixes::Mix;
 pub use plan::Planned;
 use plan::{Part, Tensor};
 pub use types::{WeightType, file_type_name};
-pub use write::Going;
+pub(crate) use write::Temporary;
+pub use write::{EncodeRows, Going, Recipe};
 
 /// A model whose GGUF file is being prepared.
 #[derive(Debug)]
@@ -25,6 +28,16 @@ pub struct Export {
     model: Option<Model>,
     keys: Vec<(String, GgufValue)>,
     tensors: Vec<Tensor>,
+    merged: Merged,
+}
+
+/// What adapters change, and how many times each counts.
+#[derive(Debug, Default)]
+struct Merged {
+    /// Of weights of the graph, by their index.
+    weights: HashMap<usize, Vec<(Piece, f32)>>,
+    /// Of tensors of a GGUF input.
+    tensors: HashMap<String, Vec<(Piece, f32)>>,
 }
 
 impl Export {
@@ -50,7 +63,8 @@ impl Export {
         for (name, factors) in arch::rope_factors(&config, model.spec())? {
             tensors.push(Tensor::made(name, factors));
         }
-        Ok(Export { checkpoint: checkpoint.clone(), model: Some(model), keys, tensors })
+        let merged = Merged::default();
+        Ok(Export { checkpoint: checkpoint.clone(), model: Some(model), keys, tensors, merged })
     }
 
     /// A GGUF file with weights of other types.
@@ -61,7 +75,29 @@ impl Export {
         keys.retain(|(key, _)| key != "general.alignment" && !key.starts_with("split."));
         let keys = keys.into_iter().map(|(key, raw)| (key, GgufValue::Raw(raw))).collect();
         let tensors = plan::of_file(checkpoint)?;
-        Ok(Export { checkpoint: checkpoint.clone(), model: None, keys, tensors })
+        let merged = Merged::default();
+        Ok(Export { checkpoint: checkpoint.clone(), model: None, keys, tensors, merged })
+    }
+
+    /// Merges an adapter, which counts `scale` times, into the weights that will be written. Several add up.
+    ///
+    /// # Errors
+    /// If the adapter is for another model, or changes what cannot be merged.
+    pub fn merge(&mut self, adapter: &Adapter, scale: f32) -> Result<(), ModelError> {
+        match &self.model {
+            Some(model) => {
+                for (weight, pieces) in adapter.weights(model)? {
+                    let all = self.merged.weights.entry(weight).or_default();
+                    all.extend(pieces.into_iter().map(|piece| (piece, scale)));
+                }
+            }
+            None => {
+                for (tensor, piece) in adapter.tensors(&self.checkpoint)? {
+                    self.merged.tensors.entry(tensor).or_default().push((piece, scale));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Rows of the embedding: so many tokens the vocabulary must have.

@@ -25,12 +25,23 @@ pub struct Planned {
     pub dtype: DType,
     /// The type it should have had, where its rows are not whole blocks of that.
     pub instead_of: Option<DType>,
+    /// Whether rows are multiplied with it, so that it may have another type than the input's.
+    pub is_matrix: bool,
+    /// Whether its columns stand in another order than the graph's weight has them.
+    pub is_reordered: bool,
 }
 
 impl Planned {
     /// Bytes it takes.
     pub fn bytes(&self) -> usize {
         self.entry().bytes()
+    }
+
+    /// The same as `wanted`, or the nearest type that its rows are whole blocks of.
+    #[must_use]
+    pub fn with_type(&self, wanted: DType) -> Planned {
+        let dtype = fitting(wanted, self.dims.last().copied().unwrap_or(0));
+        Planned { dtype, instead_of: (dtype != wanted).then_some(wanted), ..self.clone() }
     }
 
     pub(super) fn entry(&self) -> Entry {
@@ -89,7 +100,8 @@ impl Tensor {
         let wished = if is_matrix { wanted.of(self.stored, &place) } else { self.stored };
         let dtype = fitting(wished, cols);
         let instead_of = (dtype != wished).then_some(wished);
-        Planned { name: self.name.clone(), dims: self.dims.clone(), stored: self.stored, dtype, instead_of }
+        let (name, dims, is_reordered) = (self.name.clone(), self.dims.clone(), !self.columns.is_empty());
+        Planned { name, dims, stored: self.stored, dtype, instead_of, is_matrix, is_reordered }
     }
 }
 
@@ -123,7 +135,8 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
             "attn_k" if pairs => attention.map(|a| a.kv_heads),
             _ => None,
         };
-        let part = Part::Weight(id, heads);
+        // A factor beside a matrix has no rows of heads.
+        let part = Part::Weight(id, heads.filter(|_| !weight.name.ends_with(".scale")));
         let fused = fused(&weight.name).filter(|(_, whole)| match arch.name {
             "phi3" => true,
             "gptneox" | "sarvam_moe" | "bailingmoe2" => whole.contains("attn_qkv"),

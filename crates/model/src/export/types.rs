@@ -1,8 +1,10 @@
 //! The types that a file's weights can be given, and what becomes of a matrix whose rows do not fit.
 
-use tensor::DType;
+use tensor::{DType, OWN_TYPES};
 
+use super::Planned;
 use super::mixes::{MIXES, Mix, Place};
+use super::write::mostly;
 
 /// What the matrices of a file become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,7 +18,7 @@ pub enum WeightType {
 }
 
 /// `general.file_type` of files whose matrices are mostly of a type.
-const FILE_TYPES: [(DType, u32); 28] = [
+const FILE_TYPES: [(DType, u32); 29] = [
     (DType::F32, 0),
     (DType::F16, 1),
     (DType::Q4_0, 2),
@@ -45,10 +47,15 @@ const FILE_TYPES: [(DType, u32); 28] = [
     (DType::NVFP4, 39),
     (DType::Q1_0, 40),
     (DType::Q2_0, 41),
+    (DType::Q4_2OF4, OWN_TYPES),
 ];
 
+/// What embeddings and the head are where all others keep two weights of four: no other weights make up for those that they would lose. Also what
+/// a matrix is whose rows do not fit.
+const WHOLE: DType = DType::Q4_0;
+
 /// The names of `general.file_type`'s numbers, as llama.cpp's `llama_ftype` has them: what a file's weights mostly are.
-const FILE_TYPE_NAMES: [(u32, &str); 39] = [
+const FILE_TYPE_NAMES: [(u32, &str); 40] = [
     (0, "F32"),
     (1, "F16"),
     (2, "Q4_0"),
@@ -88,6 +95,7 @@ const FILE_TYPE_NAMES: [(u32, &str); 39] = [
     (39, "NVFP4"),
     (40, "Q1_0"),
     (41, "Q2_0"),
+    (OWN_TYPES, "Q4_2OF4"),
 ];
 
 /// The name of a `general.file_type`; `None` for a number that is not known.
@@ -111,10 +119,25 @@ impl WeightType {
     pub(super) fn of(self, stored: DType, place: &Place<'_>) -> DType {
         let wanted = match self {
             WeightType::AsStored => return stored,
+            WeightType::One(DType::Q4_2OF4) if ["token_embd", "output"].contains(&place.stem) => WHOLE,
             WeightType::One(dtype) => dtype,
             WeightType::Mixed(mix) => mix.of(place),
         };
         if costs_more(wanted, stored) { stored } else { wanted }
+    }
+
+    /// Its name, as [`WeightType::parse`] reads it; `as stored` has none that can be read.
+    pub fn name(self) -> &'static str {
+        match self {
+            WeightType::AsStored => "as stored",
+            WeightType::One(dtype) => dtype.name(),
+            WeightType::Mixed(mix) => mix.name(),
+        }
+    }
+
+    /// The number of `general.file_type` for a file of these tensors.
+    pub fn file_type_of(self, tensors: &[Planned]) -> u32 {
+        self.file_type(mostly(tensors))
     }
 
     /// `general.file_type` of a file of these weights, most of which are `mostly`.
@@ -150,6 +173,7 @@ pub(super) fn fitting(wanted: DType, cols: usize) -> DType {
         DType::Q5_K => DType::Q5_1,
         DType::Q6_K => DType::Q8_0,
         DType::IQ4_XS => DType::IQ4_NL,
+        DType::Q4_2OF4 => WHOLE,
         other => other,
     };
     [wanted, smaller].into_iter().find(|d| d.row_bytes(cols).is_some()).unwrap_or(DType::F16)

@@ -96,6 +96,7 @@ pub(super) fn locate(
         bytes,
         file,
         start: start as usize,
+        packed: None,
     };
     Ok(entries.into_iter().zip(placed).map(info).collect())
 }

@@ -44,6 +44,11 @@ impl Entry {
         let rows: usize = self.dims.iter().rev().skip(1).product();
         rows * self.dims.last().and_then(|&cols| self.dtype.row_bytes(cols)).unwrap_or(0)
     }
+
+    /// Bytes up to where the next tensor may start.
+    pub(crate) fn padded_bytes(&self) -> usize {
+        self.bytes().next_multiple_of(ALIGNMENT)
+    }
 }
 
 /// A file whose table is written and whose tensors come one by one, in the table's order.
@@ -66,7 +71,7 @@ impl<W: Write> Writer<W> {
         let mut offset = 0;
         for tensor in tensors {
             put_entry(&mut head, tensor, offset);
-            offset += tensor.bytes().next_multiple_of(ALIGNMENT) as u64;
+            offset += tensor.padded_bytes() as u64;
         }
         pad(&mut head);
         out.write_all(&head)?;

@@ -1,12 +1,12 @@
 //! Which files of a folder make a safetensors model: config.json, and one file or the shards that an index names.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use super::{config, parse};
 use crate::checkpoint::{Files, read_optional};
 use crate::mmap::Bytes;
-use crate::{Metadata, ModelError};
+use crate::{Metadata, ModelError, TensorInfo};
 
 const CONFIG: &str = "config.json";
 const INDEX: &str = "model.safetensors.index.json";
@@ -146,7 +146,38 @@ fn open_files(folder: &Path, names: &BTreeSet<String>) -> Result<Files, ModelErr
         files.tensors.extend(parse(&path, &bytes, i)?);
         files.files.push((path, bytes));
     }
+    for (number, path) in (2..).zip(dense(folder)?) {
+        let bytes = Bytes::map(&path)?;
+        let own = parse(&path, &bytes, files.files.len())?;
+        files.tensors.extend(
+            own.into_iter().map(|tensor| TensorInfo {
+                name: tensor.name.replace("linear.", &format!("dense_{number}.")),
+                ..tensor
+            }),
+        );
+        files.files.push((path, bytes));
+    }
     Ok(files)
+}
+
+/// The files of projections after the model, in sentence-transformers' folders. As GGUF has it, they are `dense_2` and `dense_3`.
+fn dense(folder: &Path) -> Result<Vec<PathBuf>, ModelError> {
+    #[derive(serde::Deserialize)]
+    struct Module {
+        path: String,
+        r#type: String,
+    }
+    let path = folder.join("modules.json");
+    let Some(bytes) = read_optional(&path)? else { return Ok(Vec::new()) };
+    let modules: Vec<Module> = serde_json::from_slice(&bytes)
+        .map_err(|e| ModelError::invalid(&path, "file", format!("{e}; download it again")))?;
+    let dense = modules.into_iter().filter(|module| module.r#type.ends_with(".Dense"));
+    dense
+        .map(|module| match is_plain(&module.path) {
+            true => Ok(folder.join(module.path).join(SINGLE)),
+            false => Err(ModelError::invalid(&path, "path", "names what is not a folder of this folder")),
+        })
+        .collect()
 }
 
 fn read_config(path: &Path) -> Result<Metadata, ModelError> {

@@ -1,4 +1,4 @@
-//! Tiny models of every architecture with the logits that transformers gives (xtask/goldens/architectures*.py), for any
+//! Tiny models of every architecture with the logits (of encoders: the hidden states or scores) that transformers gives (xtask/goldens/architectures*.py), for any
 //! backend: `#[path]` includes it where a backend is tested.
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
@@ -13,8 +13,12 @@ use tensor::DType;
 /// Tokens of the text, as `_models.py` has them.
 const LENGTH: usize = 40;
 const BLOCK: usize = 16;
+/// The first token of the second type, as `architectures_encoders.py` has it.
+const SECOND: usize = 25;
 /// What logits of `f32` arithmetic may be off by, of the largest one.
 const EXACT: f32 = 2e-4;
+/// Of weights that are rounded to half precision.
+const HALVES: f32 = 2e-3;
 /// What rounding rows to 8 bits may cost in models as small as these.
 const ROUNDED: f32 = 6e-2;
 
@@ -29,7 +33,7 @@ pub fn names() -> Vec<String> {
 }
 
 /// Our logits are those of the fixture: of the whole text at once, token by token, and of two sequences that are
-/// prefilled and decoded in the same batches; by the graph as it is built and as it is fused. `rounds` says with
+/// prefilled and decoded in the same batches, or whole in one if tokens see those after them; by the graph as it is built and as it is fused. `rounds` says with
 /// which weights the backend multiplies rounded rows, besides the quantized ones of which the fused graph says so.
 pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -> bool) {
     let (model, logits) = load(name);
@@ -41,9 +45,25 @@ pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -
         let tolerance = if rounded { ROUNDED } else { EXACT };
         let check = |batches: &[&[(usize, usize)]]| run((name, tolerance), backend, (&model, graph), &logits, batches);
         check(&[&[(0, LENGTH)]]);
+        if !graph.causal() {
+            check(&[&[(0, LENGTH), (1, LENGTH)]]);
+            continue;
+        }
         check(&[&[(0, 1)][..]; LENGTH]);
         check(&[&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]]);
     }
+}
+
+/// As [`check`], of fewer batches and the fused graph alone, for a backend that takes long for each operator and keeps weights of other
+/// types than `kept` as F16, which may take them out of their steps.
+pub fn check_fused<B: Backend>(name: &str, backend: &B, kept: &[DType]) {
+    let (model, logits) = load(name);
+    let graph = graph::fuse(model.graph(), backend.device().rules, &[]).expect("no rule is disabled").graph;
+    let mixed = [(0, 13), (0, 1), (1, 17), (0, 9), (1, 1), (1, 6), (0, 1), (0, 16), (1, 16)];
+    let batches = [&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]];
+    let is_kept = graph.weight_ids().all(|id| kept.contains(&graph.weight(id).dtype));
+    let tolerance = if is_kept { EXACT } else { HALVES };
+    run((name, tolerance), backend, (&model, &graph), &logits, &batches);
 }
 
 /// The logits of a model that was made from the fixture are those of the fixture.
@@ -91,15 +111,37 @@ fn fill(name: &str, made: &Value, out: &mut Vec<u8>) {
     let (center, exponent) = (made[2].as_f64().expect("a number"), made[3].as_i64().expect("an integer") as i32);
     let seed = name.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     let values = (0..count).map(|i| center + f64::from(top_byte(seed.wrapping_add(i))) * 2f64.powi(exponent));
-    let dtype = match made[0].as_str().expect("a type") {
+    let kind = made[0].as_str().expect("a type");
+    if let Some(given) = made[4].as_array() {
+        return given.iter().cycle().take(count as usize).for_each(|number| literal(kind, number, out));
+    }
+    let dtype = match kind {
         // Blocks are the bytes themselves; scales are rounded down.
-        "U8" => return out.extend(values.map(|v| v.floor() as i64 as u8)),
+        "U8" if exponent != 0 || center == 0.0 => return out.extend(values.map(|v| v.floor() as i64 as u8)),
+        "F8_E8M0" => return out.extend(values.map(|v| v.floor() as i64 as u8)),
+        // Packed numbers: bytes of which the bits of the center are kept.
+        "U8" | "I8" | "F8_E4M3" | "I32" => {
+            let bytes = count * if kind == "I32" { 4 } else { 1 };
+            return out.extend((0..bytes).map(|i| top_byte(seed.wrapping_add(i)) as u8 & center as u8));
+        }
         other => DType::all().find(|d| d.name() == other).expect("a type"),
     };
     let values: Vec<f32> = values.map(|v| v as f32).collect();
     let start = out.len();
     out.resize(start + dtype.row_bytes(values.len()).expect("plain elements"), 0);
     tensor::encode(dtype, &values, &mut out[start..]).expect("plain types can be encoded");
+}
+
+/// A number that the recipe says itself.
+fn literal(kind: &str, number: &Value, out: &mut Vec<u8>) {
+    let integer = || number.as_i64().expect("an integer");
+    match kind {
+        "U8" => out.push(integer() as u8),
+        "I32" => out.extend((integer() as i32).to_le_bytes()),
+        "I64" => out.extend(integer().to_le_bytes()),
+        "F32" => out.extend((number.as_f64().expect("a number") as f32).to_le_bytes()),
+        other => panic!("{other} is not written as a list"),
+    }
 }
 
 /// The top byte of splitmix64.
@@ -118,14 +160,14 @@ fn run<B: Backend>(
     logits: &[f32],
     batches: &[&[(usize, usize)]],
 ) {
-    let vocab = graph.output_width();
+    let (width, vocab) = (graph.output_width(), model.spec().vocab);
     let upload = |id| {
         let bytes = model.read(id).unwrap_or_else(|e| panic!("{name}: {e}"));
         Arc::new(backend.upload(graph.weight(id), &bytes).unwrap_or_else(|e| panic!("{name}: {e}")))
     };
     let limits = Limits {
-        max_tokens: LENGTH,
-        max_outputs: LENGTH,
+        max_tokens: 2 * LENGTH,
+        max_outputs: 2 * LENGTH,
         kv_blocks: 2 * LENGTH.div_ceil(BLOCK),
         block_len: BLOCK,
         kv_type: KvType::F32,
@@ -146,12 +188,13 @@ fn run<B: Backend>(
             let tokens: Vec<u32> = (from..to).map(|i| ((7 * i * i + 13 * i + 5) % vocab) as u32).collect();
             let rows = batch.push_with_state(&tokens, from, table, Some(sequence as u32));
             batch.outputs.extend(rows.map(|r| r as u32));
+            batch.types.extend((from..to).map(|i| u32::from(i >= SECOND && graph.types() > 1)));
             positions.extend(from..to);
             done[sequence] = to;
         }
         backend.run(&mut program, &batch).unwrap_or_else(|e| panic!("{name}: {e}"));
-        for (row, &position) in backend.download(&program).chunks(vocab).zip(&positions) {
-            let wanted = &logits[position * vocab..(position + 1) * vocab];
+        for (row, &position) in backend.download(&program).chunks(width).zip(&positions) {
+            let wanted = &logits[position * width..(position + 1) * width];
             let worst = row.iter().zip(wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("logits");
             assert!(
                 worst <= tolerance * largest,

@@ -1,5 +1,6 @@
 //! What speaks against a candidate, and what is not yet shown for it.
 
+use super::feedback::Feedback;
 use super::readings::{Count, Watched};
 use super::{Plan, readings::Line};
 use crate::stats::{Bounded, Detector, Harm, mismatch, proportion};
@@ -19,6 +20,7 @@ pub(super) struct Evidence {
     failed: [Count; 2],
     watched: Vec<Watched>,
     quality: [Bounded; 2],
+    pub(super) feedback: Feedback,
     /// Units of this stage; empty if each request is one.
     seen: HashSet<u64>,
     seen_failing: HashSet<u64>,
@@ -36,6 +38,7 @@ impl Evidence {
             failed: [Count::default(); 2],
             watched: Metric::ALL.map(|m| Watched::new(m, plan)).to_vec(),
             quality: [Bounded::new(plan.alpha / 2.0); 2],
+            feedback: Feedback::new(plan),
             seen: HashSet::new(),
             seen_failing: HashSet::new(),
             units: [0; 2],
@@ -128,7 +131,7 @@ impl Evidence {
     }
 
     fn lines(&self) -> impl Iterator<Item = &Line> {
-        self.watched.iter().flat_map(|w| &w.lines)
+        self.watched.iter().chain([&self.feedback.watched]).flat_map(|w| &w.lines)
     }
 
     /// What most speaks against the candidate.
@@ -162,6 +165,7 @@ impl Evidence {
         if judged && (lost > plan.margins.quality || lost.is_nan()) {
             doubts.push(format!("quality: up to {lost:.3} may be lost; at most {:.3}", plan.margins.quality));
         }
+        doubts.extend(self.feedback.doubt(plan));
         doubts
     }
 

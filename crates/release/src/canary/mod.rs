@@ -1,12 +1,13 @@
 //! A release in stages that decides by itself: go on, go back, or give up.
 
 mod evidence;
+mod feedback;
 mod plan;
 mod readings;
 
-pub use plan::{BadPlan, Margins, Plan, SECOND, Stage};
+pub use plan::{BadPlan, Margins, Plan, SECOND, Shadowing, Stage};
 
-use crate::Outcome;
+use crate::{Arm, Comparison, Likeness, Outcome, Shadow};
 use evidence::Evidence;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,19 @@ use serde::{Deserialize, Serialize};
 pub enum Event {
     /// A request has ended.
     Outcome(Outcome),
+    /// Two answers to one request have been compared.
+    Compared(Comparison),
+    /// A client says how good an answer was.
+    Feedback {
+        /// Who answered.
+        arm: Arm,
+        /// The hash of its unit.
+        unit: u64,
+        /// The stage in which it was assigned.
+        stage: usize,
+        /// From 0, useless, to 1, right.
+        score: f64,
+    },
     /// Time passes; a few times a minute is enough.
     Tick,
     /// Somebody stops it where it is. Harm still ends it.
@@ -107,6 +121,9 @@ pub struct Canary {
     paused: bool,
     verdict: Option<Verdict>,
     evidence: Evidence,
+    shadow: Option<Shadow>,
+    /// Whether the first stage is still to come.
+    mirroring: bool,
 }
 
 impl Canary {
@@ -117,7 +134,10 @@ impl Canary {
     pub fn new(plan: Plan, at: u64) -> Result<Canary, BadPlan> {
         plan.check()?;
         let evidence = Evidence::new(&plan);
-        Ok(Canary { plan, stage: 0, began: at, stage_began: at, paused: false, verdict: None, evidence })
+        let shadow = plan.shadow.map(|shadow| Shadow::new(shadow.limits));
+        let mirroring = shadow.is_some();
+        let (began, stage_began) = (at, at);
+        Ok(Canary { plan, stage: 0, began, stage_began, paused: false, verdict: None, evidence, shadow, mirroring })
     }
 
     /// Something has happened: what is decided by it. Nothing is, once the release has ended.
@@ -127,6 +147,8 @@ impl Canary {
         }
         match event {
             Event::Outcome(outcome) => self.outcome(outcome),
+            Event::Compared(comparison) => self.compared(at, comparison),
+            Event::Feedback { arm, unit, stage, score } => self.feedback((*arm, *unit), *stage, *score),
             Event::Tick => self.tick(at),
             Event::Pause => self.pause(true),
             Event::Resume => self.pause(false),
@@ -141,8 +163,25 @@ impl Canary {
         match self.verdict {
             Some(Verdict::Promoted) => 1.0,
             Some(_) => 0.0,
+            None if self.mirroring => 0.0,
             None => self.plan.stages[self.stage].share,
         }
+    }
+
+    /// The share of requests that are mirrored to the candidate now.
+    pub fn mirrored(&self) -> f64 {
+        let on = self.mirroring && self.verdict.is_none();
+        self.plan.shadow.filter(|_| on).map_or(0.0, |shadow| shadow.share)
+    }
+
+    /// What was compared before the first stage.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_ref()
+    }
+
+    /// When this stage began.
+    pub fn stage_began(&self) -> u64 {
+        self.stage_began
     }
 
     /// The stage, from 0; assigned requests bring it back in their outcome.
@@ -180,14 +219,40 @@ impl Canary {
     }
 
     fn outcome(&mut self, outcome: &Outcome) -> Vec<Decision> {
+        if self.mirroring {
+            return Vec::new();
+        }
         self.evidence.record(outcome, &self.plan, self.stage);
+        self.harm()
+    }
+
+    fn harm(&mut self) -> Vec<Decision> {
         let harm = self.evidence.harm(&self.plan);
         harm.map(|why| self.end(Verdict::RolledBack, why)).into_iter().collect()
+    }
+
+    fn feedback(&mut self, (arm, unit): (Arm, u64), stage: usize, score: f64) -> Vec<Decision> {
+        let share = self.plan.stages.get(stage).map_or(1.0, |s| s.share);
+        self.evidence.feedback.record((arm, unit), score, share, &self.plan);
+        self.harm()
+    }
+
+    fn compared(&mut self, at: u64, comparison: &Comparison) -> Vec<Decision> {
+        let Some(shadow) = self.shadow.as_mut().filter(|_| self.mirroring) else { return Vec::new() };
+        let (shown, why) = (shadow.record(comparison), shadow.sentence());
+        match shown {
+            Some(Likeness::Different) => vec![self.end(Verdict::RolledBack, format!("answers are {why}"))],
+            Some(Likeness::Alike) if !self.paused => vec![self.next(at, &format!("answers are {why}"))],
+            _ => Vec::new(),
+        }
     }
 
     fn tick(&mut self, at: u64) -> Vec<Decision> {
         if self.paused {
             return Vec::new();
+        }
+        if self.mirroring {
+            return self.mirrors(at);
         }
         if let Some(why) = self.evidence.mismatch(self.share()) {
             return vec![self.end(Verdict::Inconclusive, why)];
@@ -202,7 +267,24 @@ impl Canary {
         Vec::new()
     }
 
+    /// Time passes before the first stage.
+    fn mirrors(&mut self, at: u64) -> Vec<Decision> {
+        let Some(shadow) = &self.shadow else { return Vec::new() };
+        let why = format!("answers are {}", shadow.sentence());
+        match shadow.shown() {
+            // It was shown while somebody had stopped the release.
+            Some(Likeness::Alike) => vec![self.next(at, &why)],
+            _ if at.saturating_sub(self.began) >= self.plan.give_up_after => {
+                vec![self.end(Verdict::Inconclusive, format!("not shown in time: {why}"))]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     fn waits_for(&self, at: u64) -> Vec<String> {
+        if let Some(shadow) = self.shadow.as_ref().filter(|_| self.mirroring) {
+            return vec![format!("answers that nobody sees: {}", shadow.sentence())];
+        }
         let stage = &self.plan.stages[self.stage];
         let mut waits = Vec::new();
         let left = stage.min_time.saturating_sub(at.saturating_sub(self.stage_began));
@@ -222,6 +304,10 @@ impl Canary {
     }
 
     fn next(&mut self, at: u64, why: &str) -> Decision {
+        if std::mem::replace(&mut self.mirroring, false) {
+            self.stage_began = at;
+            return Decision::Share { stage: 0, share: self.plan.stages[0].share, why: why.into() };
+        }
         if self.stage + 1 == self.plan.stages.len() {
             return self.end(Verdict::Promoted, why.into());
         }

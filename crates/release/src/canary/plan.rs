@@ -1,6 +1,6 @@
 //! What a release is to do, and what is demanded of the candidate.
 
-use crate::Unit;
+use crate::{Limits, Unit};
 use serde::{Deserialize, Serialize};
 
 /// A second, in the microseconds that times are in.
@@ -38,6 +38,17 @@ impl Default for Margins {
     }
 }
 
+/// A time before the first stage in which the candidate answers too, and nobody sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shadowing {
+    /// The share of requests that are mirrored to it, from above 0 to 1.
+    pub share: f64,
+    /// What its answers may differ. Once they are shown to be within it the first stage begins; beyond it the candidate is rolled back.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
 /// A release in stages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -62,10 +73,13 @@ pub struct Plan {
     pub give_up_after: u64,
     /// In a last stage without a stable variant: false alarms are so many requests apart.
     pub patience: f64,
+    /// What comes before the first stage.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<Shadowing>,
 }
 
 impl Default for Plan {
-    /// 10, 25, 50 and 100 %, each for at least 5 minutes and 200 units; one day at most.
+    /// 10, 25, 50 and 100 %, each for at least 5 minutes and 200 units; one day at most. Times of a copy count from its second minute on.
     fn default() -> Plan {
         let stage = |share| Stage { share, min_time: 300 * SECOND, min_samples: 200 };
         Plan {
@@ -75,10 +89,11 @@ impl Default for Plan {
             alpha: 0.05,
             margins: Margins::default(),
             freeze_after: 200,
-            warm_up: 0,
+            warm_up: 60 * SECOND,
             twin: false,
             give_up_after: 86_400 * SECOND,
             patience: 1e6,
+            shadow: None,
         }
     }
 }
@@ -105,6 +120,11 @@ impl Plan {
                 "the first stage leaves the stable variant a share, as there is nothing to compare with else".into()
             );
         }
+        if self.twin && shares.iter().any(|share| *share > 0.5 && *share < 1.0) {
+            return bad(format!(
+                "a twin gets as many units as the candidate: with one, shares are at most 0.5, or 1, unlike {shares:?}"
+            ));
+        }
         for (name, chance) in [("budget", self.budget), ("alpha", self.alpha)] {
             if !(chance > 0.0 && chance < 0.5) {
                 return bad(format!("{name} is a chance between 0 and 0.5, not {chance}"));
@@ -115,6 +135,16 @@ impl Plan {
         {
             if !(margin > 0.0 && margin.is_finite()) {
                 return bad(format!("margins.{name} is above 0, not {margin}: that nothing is worse cannot be shown"));
+            }
+        }
+        if let Some(Shadowing { share, limits }) = self.shadow {
+            let chance = limits.alpha > 0.0 && limits.alpha < 0.5;
+            let sizes = limits.most > 0.0 && limits.most.is_finite() && limits.divergence.abs() < limits.most;
+            if !(share > 0.0 && share <= 1.0 && chance && sizes) {
+                return bad(
+                    "shadow.share is above 0 and at most 1, shadow.alpha a chance, shadow.divergence below shadow.most"
+                        .into(),
+                );
             }
         }
         if self.patience.is_nan() || self.patience < 100.0 || self.freeze_after == 0 {

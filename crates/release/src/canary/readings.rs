@@ -28,6 +28,8 @@ pub(super) struct Line {
     margin: f64,
     frozen: Option<f64>,
     pub(super) harm: Harm,
+    /// Exceedances of the quantile, which the evidence of harm is of: of the stable variant, of the candidate.
+    over: [Count; 2],
     /// Exceedances of the quantile with its margin: of the stable variant, of the candidate.
     beyond: [Count; 2],
 }
@@ -52,7 +54,7 @@ const MISSING: f64 = 12.0;
 impl Watched {
     pub(super) fn new(metric: Metric, plan: &Plan) -> Watched {
         let quantiles: &[f64] = match metric {
-            Metric::PerToken | Metric::Quality => &[0.5],
+            Metric::PerToken | Metric::Quality | Metric::Feedback => &[0.5],
             _ => &[0.5, 0.99],
         };
         let line = |p: &f64| Line {
@@ -61,6 +63,7 @@ impl Watched {
             margin: if *p > 0.9 { plan.margins.tail } else { plan.margins.median },
             frozen: None,
             harm: Harm::exceedances(1.0 - p),
+            over: [Count::default(); 2],
             beyond: [Count::default(); 2],
         };
         Watched {
@@ -123,6 +126,7 @@ impl Line {
     fn record(&mut self, candidate: bool, x: f64, share: f64) {
         let Some(frozen) = self.frozen else { return };
         self.harm.record(candidate, x > frozen, share);
+        self.over[usize::from(candidate)].record(x > frozen);
         self.beyond[usize::from(candidate)].record(x > frozen * (1.0 + self.margin));
     }
 
@@ -164,16 +168,16 @@ impl Line {
         format!("{} (p{:.0})", self.metric.name(), 100.0 * self.p)
     }
 
+    /// What the evidence of harm has come from.
     pub(super) fn sentence(&self) -> String {
-        let [stable, candidate] = self.beyond;
+        let [stable, candidate] = self.over;
         format!(
-            "{}: {} of {} of the candidate, {} of {} of the stable variant are more than {:.0} % beyond {:.4}",
+            "{}: {} of {} of the candidate, {} of {} of the stable variant are more than {:.4}",
             self.name(),
             candidate.hits,
             candidate.trials,
             stable.hits,
             stable.trials,
-            100.0 * self.margin,
             self.frozen.unwrap_or(f64::NAN)
         )
     }

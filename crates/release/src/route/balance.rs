@@ -16,7 +16,9 @@ impl Route {
                 self.least(|t| t.variant == variant)
             }
             Policy::Canary { share, .. } => {
-                let variant = usize::from(place(unit) < *share);
+                let place = place(unit);
+                let twin = self.variants.len() == 3 && place >= 1.0 - *share;
+                let variant = if place < *share { 1 } else { 2 * usize::from(twin) };
                 self.least(|t| t.variant == variant)
             }
         }

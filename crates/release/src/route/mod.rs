@@ -34,14 +34,15 @@ pub enum Policy {
         /// What is assigned.
         by: Unit,
     },
-    /// The second variant answers a share of the units, the first the others.
+    /// The second variant answers a share of the units, the first the others. A third one is the twin of the first: it answers as
+    /// many units as the second, or all others if these are fewer.
     Canary {
         /// From 0 to 1.
         share: f64,
         /// What is assigned.
         by: Unit,
     },
-    /// The first variant answers; a share of requests is mirrored to the second.
+    /// The first variant answers; a share of requests is mirrored to the second. A third one waits for a canary.
     Shadow {
         /// From 0 to 1.
         share: f64,
@@ -236,8 +237,12 @@ impl Route {
                     return Err(self.wrong(&format!("it needs {count} shares from 0 up, one for each variant")));
                 }
             }
-            Policy::Canary { share, .. } | Policy::Shadow { share } if count != 2 || !(0.0..=1.0).contains(share) => {
-                return Err(self.wrong(&format!("it needs 2 variants and a share of 0 to 1, not {count}, {share}")));
+            Policy::Canary { share, .. } | Policy::Shadow { share }
+                if !(2..=3).contains(&count) || !(0.0..=1.0).contains(share) =>
+            {
+                let what =
+                    format!("it needs 2 variants, or 3 with a twin, and a share of 0 to 1, not {count}, {share}");
+                return Err(self.wrong(&what));
             }
             Policy::Affinity { factor, .. } if !(*factor >= 1.0 && factor.is_finite()) => {
                 return Err(self.wrong("the factor of an affinity is at least 1"));

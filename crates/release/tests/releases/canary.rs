@@ -2,12 +2,12 @@
 
 use crate::traffic::{World, ending};
 use crate::world::{Dice, USUAL, Variant};
-use release::{Arm, Canary, Decision, Event, Outcome, Plan, Readings, SECOND, Stage, Unit, Verdict};
+use release::{Arm, Canary, Decision, Event, Margins, Outcome, Plan, Readings, SECOND, Stage, Unit, Verdict};
 
 /// 10, 50 and 100 %, each for half a minute.
 fn plan() -> Plan {
     let stage = |share| Stage { share, min_time: 30 * SECOND, min_samples: 100 };
-    Plan { stages: [0.1, 0.5, 1.0].map(stage).to_vec(), give_up_after: 900 * SECOND, ..Plan::default() }
+    Plan { stages: [0.1, 0.5, 1.0].map(stage).to_vec(), give_up_after: 900 * SECOND, warm_up: 0, ..Plan::default() }
 }
 
 /// Runs a release with a stable variant as usual; the verdict and a word of its reason.
@@ -30,6 +30,8 @@ fn check_bias(
         let (canary, decided) = world.run(plan, seed);
         let (verdict, why) = ending(&decided).unwrap_or_else(|| panic!("{name}: {:?}", canary.status(0)));
         assert!(verdict == expected.0 && why.contains(expected.1), "{name}, seed {seed}: {verdict:?}, {why}");
+        let speaks = verdict != Verdict::RolledBack || !why.contains(": 0 of");
+        assert!(speaks, "{name}, seed {seed}: nothing speaks against it in {why}");
         assert_eq!(canary.share(), if verdict == Verdict::Promoted { 1.0 } else { 0.0 });
     }
 }
@@ -42,6 +44,8 @@ fn verdicts() {
     check("failing", &plan(), Variant { failures: 0.05, ..USUAL }, (RolledBack, "failures"));
     check("crashing", &plan(), Variant { failures: 1.0, ..USUAL }, (RolledBack, "failures: 3 of 3"));
     check("slow", &plan(), Variant { median: 1.3e6, ..USUAL }, (RolledBack, "(p50)"));
+    let wide = Plan { margins: Margins { median: 9.0, tail: 99.0, ..Margins::default() }, ..plan() };
+    check("slow, within the margins", &wide, Variant { median: 1.3e6, ..USUAL }, (RolledBack, "(p50)"));
     let judged = |good| Variant { quality: Some(good), ..USUAL };
     let worse = |arm, _| Some(judged(if arm == Arm::Candidate { 0.8 } else { 0.97 }));
     check_world("worse answers", &plan(), worse, (RolledBack, "quality"));
@@ -92,7 +96,7 @@ fn half() -> Plan {
 /// Feeds answers of these times (milliseconds) in turns, and ticks after each; the verdict.
 fn fed(stable: &[u64], candidate: &[u64], rounds: usize) -> Option<Verdict> {
     let stage = Stage { share: 0.5, min_time: 0, min_samples: 10 };
-    let plan = Plan { stages: vec![stage], freeze_after: 10, ..Plan::default() };
+    let plan = Plan { stages: vec![stage], freeze_after: 10, warm_up: 0, ..Plan::default() };
     let mut canary = Canary::new(plan, 0).unwrap();
     for (i, (s, c)) in stable.iter().zip(candidate).cycle().take(rounds * stable.len()).enumerate() {
         for (arm, ms) in [(Arm::Stable, s), (Arm::Candidate, c)] {
@@ -169,7 +173,7 @@ fn plans_that_cannot_be_followed() {
     let stages = |shares: &[f64]| -> Vec<Stage> {
         shares.iter().map(|share| Stage { share: *share, min_time: 0, min_samples: 0 }).collect()
     };
-    let margins = release::Margins { tail: 0.0, ..Default::default() };
+    let margins = Margins { tail: 0.0, ..Default::default() };
     for bad in [
         Plan { stages: stages(&[]), ..plan() },
         Plan { stages: stages(&[0.5, 0.2]), ..plan() },
@@ -181,6 +185,7 @@ fn plans_that_cannot_be_followed() {
         Plan { patience: f64::NAN, ..plan() },
         Plan { freeze_after: 0, ..plan() },
         Plan { margins, ..plan() },
+        Plan { twin: true, stages: stages(&[0.1, 0.75]), ..plan() },
     ] {
         assert!(Canary::new(bad.clone(), 0).is_err(), "{bad:?}");
     }

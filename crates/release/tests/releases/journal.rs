@@ -8,7 +8,7 @@ fn beginning() -> Beginning {
     let stage = |share| Stage { share, min_time: 2 * SECOND, min_samples: 20 };
     let margins = release::Margins { failures: 0.2, median: 1.0, tail: 9.0, quality: 0.5 };
     let stages = [0.3, 0.6, 1.0].map(stage).to_vec();
-    let plan = Plan { stages, margins, freeze_after: 10, by: Unit::Session, ..Plan::default() };
+    let plan = Plan { stages, margins, freeze_after: 10, warm_up: 0, by: Unit::Session, ..Plan::default() };
     Beginning { name: "release 1".into(), salt: "1".into(), at: 5 * SECOND, plan }
 }
 

@@ -1,5 +1,6 @@
 //! Releases in made-up traffic: their verdicts and their journals.
 
+mod before;
 mod canary;
 mod journal;
 mod promises;

@@ -6,7 +6,7 @@ use release::{Arm, Canary, Event, Plan, Stage};
 /// After how many of its requests a candidate is rolled back at a stage of 10 %, looked at after every request; sorted, of 200 releases.
 fn rolled_back(candidate: Variant, requests: u64) -> Vec<u64> {
     let stage = Stage { share: 0.1, min_time: u64::MAX, min_samples: u64::MAX };
-    let plan = Plan { stages: vec![stage], ..Plan::default() };
+    let plan = Plan { stages: vec![stage], warm_up: 0, ..Plan::default() };
     let run = |seed: u64| {
         let (mut canary, mut dice, mut asked) = (Canary::new(plan.clone(), 0).unwrap(), Dice(seed << 32), 0);
         (0..requests).find_map(|at| {

@@ -47,6 +47,9 @@ enum OriginPattern {
     },
 }
 
+/// Headers of answers that pages may read.
+const EXPOSED: &str = "retry-after, x-request-id, x-whinchat-variant, x-whinchat-fallback";
+
 /// The end of a connection on this side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Local {
@@ -262,7 +265,7 @@ pub(super) async fn guard(request: Request, next: Next) -> Response {
     };
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after, x-request-id"));
+    headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED));
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response
 }

@@ -1,9 +1,11 @@
 //! Who asks: the key that a request shows, whether its role is enough, and whether its limits let it in.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use answer::Ask;
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -41,9 +43,23 @@ impl Caller {
         }
     }
 
-    /// Whether it may say how long models stay in memory: that is of all callers.
+    /// Whether what belongs to all callers is its business: it may say how long models stay in memory, and see what others keep.
     pub(crate) fn commands(&self) -> bool {
         self.0.as_ref().is_none_or(|(key, _)| key.role == Role::Admin)
+    }
+
+    /// Lets a request in that the holder of a key of this name has left behind, as if it came now; its tokens are counted in `tokens`.
+    /// A server without keys asks nobody.
+    ///
+    /// # Errors
+    /// If there is no key of the name any more, or its limits do not let it in now.
+    #[cfg(feature = "batches")]
+    pub(crate) fn left_behind(keys: Option<&Keys>, name: &str, tokens: &Tokens) -> Result<Caller, Problem> {
+        let Some(keys) = keys else { return Ok(Caller::default()) };
+        let gone = || Problem::new(Kind::UnknownKey, format!("The key {name}, whose request this is, was revoked."));
+        let key = keys.named(name).ok_or_else(gone)?;
+        let admission = admitted(&key, tokens)?;
+        Ok(Caller(Some((key, Some(admission)))))
     }
 
     /// Asks on behalf of this caller.
@@ -53,6 +69,14 @@ impl Caller {
             service.tenant = Some(name.to_string());
         }
         service.cache_salt = self.salt(service.cache_salt.as_deref());
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(head: &mut Parts, _: &S) -> Result<Caller, Infallible> {
+        Ok(Caller::of(&head.extensions))
     }
 }
 
@@ -124,12 +148,15 @@ fn admit(key: &Arc<Key>, need: Need, request: &Request) -> Result<Option<Arc<Adm
     if need != Need::Use || request.method() != Method::POST {
         return Ok(None);
     }
+    admitted(key, request.extensions().get::<Tokens>().unwrap_or(&Tokens::default())).map(Some)
+}
+
+/// Takes one in that computes, and counts its tokens.
+fn admitted(key: &Arc<Key>, tokens: &Tokens) -> Result<Arc<Admission>, Problem> {
     // tokio's clock, which tests pause.
     let admission = key.admit(tokio::time::Instant::now().into_std()).map_err(|over| limited(&key.name, over))?;
-    if let Some(tokens) = request.extensions().get::<Tokens>() {
-        admission.count_in(tokens);
-    }
-    Ok(Some(Arc::new(admission)))
+    admission.count_in(tokens);
+    Ok(Arc::new(admission))
 }
 
 fn limited(name: &str, Over { limit, retry_after }: Over) -> Problem {
@@ -183,6 +210,25 @@ mod tests {
         for nothing in ["wc-1", "Bearer", "Digest wc-1", "Basic ?", ""] {
             check(&[("authorization", nothing)], &[]);
         }
+    }
+
+    #[cfg(feature = "batches")]
+    #[test]
+    fn what_was_left_behind_comes_in_as_its_key_may() {
+        let mut file = KeyFile::default();
+        let limits = crate::KeyLimits { concurrency: std::num::NonZeroU32::new(1), ..Default::default() };
+        file.create("few", (Role::User, limits), [1; 32], 0).expect("a name");
+        let (keys, tokens) = (Keys::new(&file), Tokens::default());
+        let comes = |keys: Option<&Keys>, name| Caller::left_behind(keys, name, &tokens);
+        let first = comes(Some(&keys), "few").expect("it has a place");
+        assert_eq!(first.name().as_deref(), Some("few"));
+        let over = comes(Some(&keys), "few").err().expect("that one has it");
+        assert!(over.kind == Kind::KeyLimit && over.retry_after.is_some(), "{over}");
+        drop(first);
+        assert!(comes(Some(&keys), "few").is_ok());
+        assert!(comes(None, "few").is_ok_and(|caller| caller.name().is_none()));
+        keys.replace(&KeyFile::default());
+        assert!(comes(Some(&keys), "few").is_err_and(|problem| problem.kind == Kind::UnknownKey));
     }
 
     #[test]

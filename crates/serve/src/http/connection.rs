@@ -66,11 +66,11 @@ where
 {
     let Terms { settings, live, bodies, local, refused, place: _place } = terms;
     let requests = Requests::default();
-    let stream = Patient::new(stream, Arc::clone(&settings), requests.clone());
+    let Ends { leaving, closing } = ends;
+    let stream = Patient::new(stream, Arc::clone(&settings), requests.clone(), leaving.clone());
     let mut http = http1::Builder::new();
     // The stream has the time limits; hyper's own cannot tell an idle connection from a slow head.
     http.header_read_timeout(None).max_buf_size(settings.buffer.max(8 << 10)).keep_alive(!refused);
-    let Ends { leaving, closing } = ends;
     let service = service_fn(move |request: hyper::Request<Incoming>| {
         let open = requests.begin();
         let mut request = request.map(Body::new);

@@ -10,7 +10,7 @@ use axum::{Json, Router};
 use serde_json::{Map, Value, json};
 
 use crate::app::State as AppState;
-use crate::{App, Kind};
+use crate::{App, Kind, services, wire};
 
 pub(super) fn routes() -> Router<Arc<App>> {
     Router::new().route("/health", get(health)).route("/health/live", get(live)).route("/health/ready", get(ready))
@@ -32,6 +32,14 @@ async fn health(State(app): State<Arc<App>>) -> Response {
     let mut parts = json!({ "models": models, "components": components(&app) });
     if let Some(configuration) = app.configuration() {
         parts["configuration"] = configuration;
+    }
+    if let Some(services) = services::health(&app) {
+        parts["services"] = services;
+    }
+    let faults = wire::lasting_faults(&app);
+    if !faults.is_empty() {
+        let brief = |fault: &Value| json!({ "id": fault["id"], "kind": fault["kind"], "ends_in": fault["ends_in"] });
+        parts["faults"] = faults.iter().map(brief).collect();
     }
     told(app.state(), parts)
 }

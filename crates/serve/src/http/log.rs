@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use answer::Tally;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -15,15 +15,19 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 use super::body;
 use super::caller::Caller;
 use super::context::Context;
-use crate::App;
 use crate::app::State as AppState;
+use crate::faults::Head;
+use crate::wire::Way;
+use crate::{App, faults};
 
 /// Wraps every request: counts it as open until its body has gone, gives it an id, and logs it.
 pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
     let tokens = Tokens::default();
     request.extensions_mut().insert(tokens.clone());
+    let context = Context::of(request.headers());
+    request.extensions_mut().insert(RequestId(context.id.as_str().into()));
     let mut entry = Entry {
-        context: Context::of(request.headers()),
+        context,
         method: request.method().clone(),
         path: request.uri().path().to_owned(),
         began: Instant::now(),
@@ -33,15 +37,26 @@ pub(super) async fn requests(State(app): State<Arc<App>>, mut request: Request, 
         app: Arc::clone(&app),
         _open: app.open.token(),
     };
-    let mut response = next.run(request).await;
+    let head = Head::mark(&app, &mut request, &entry.context.id);
+    let mut response = faults::cut(next.run(request).await, head.as_ref());
     entry.status = Some(response.status());
     entry.caller = Caller::of(response.extensions()).name();
     let headers = response.headers_mut();
     entry.context.tell(headers);
+    entry.tokens.tell(headers);
     if app.state() == AppState::Draining {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response.map(|body| body::with(body, entry))
+}
+
+/// The name of a request among its extensions.
+#[derive(Clone)]
+struct RequestId(Arc<str>);
+
+/// The name of the request that has these extensions: what its answer says in `x-request-id`.
+pub(crate) fn request_id(extensions: &Extensions) -> String {
+    extensions.get::<RequestId>().map_or_else(|| unique("req"), |RequestId(id)| id.to_string())
 }
 
 /// Where a handler leaves what its request takes, for the log and for the account of its key.
@@ -54,6 +69,8 @@ struct Taken {
     tally: OnceLock<Arc<Tally>>,
     /// Of texts for which nothing is generated.
     read: AtomicUsize,
+    /// Which way it took, if its model is a route.
+    way: OnceLock<Way>,
 }
 
 impl Tokens {
@@ -66,6 +83,28 @@ impl Tokens {
     /// So many tokens are computed, and none generated.
     pub(crate) fn read(&self, tokens: usize) {
         self.0.read.fetch_add(tokens, Ordering::Relaxed);
+    }
+
+    /// It is answered by a variant of a route.
+    pub(crate) fn went(&self, way: Way) {
+        // A request goes one way.
+        let _ = self.0.way.set(way);
+    }
+
+    /// Tells the client which variant answers, and which one failed before.
+    fn tell(&self, headers: &mut HeaderMap) {
+        let Some(Way { variant, fallen, .. }) = self.0.way.get() else { return };
+        let told = [("x-whinchat-variant", Some(variant)), ("x-whinchat-fallback", fallen.as_ref())];
+        for (name, value) in told.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+    }
+
+    /// The route that it took, and the variant, for the log.
+    fn way(&self) -> String {
+        self.0.way.get().map_or_else(|| "-".to_owned(), |way| format!("{}/{}", way.route, way.variant))
     }
 
     fn prompt(&self) -> usize {
@@ -121,6 +160,7 @@ impl Drop for Entry {
         // As nginx writes it: the client has gone before there was an answer.
         let status = self.status.map_or(499, |status| status.as_u16());
         let trace = format_args!("{trace:032x}");
-        tracing::info!(id, trace, %method, path, status, key, prompt, generated, ms, "request");
+        let way = self.tokens.way();
+        tracing::info!(id, trace, %method, path, status, key, way, prompt, generated, ms, "request");
     }
 }

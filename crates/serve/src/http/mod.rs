@@ -31,6 +31,7 @@ pub(crate) use self::access::is_local;
 pub(crate) use self::caller::Caller;
 pub use self::listener::Listener;
 pub use self::live::{Live, Setter};
+pub(crate) use self::log::request_id;
 pub use self::settings::Settings;
 pub use self::tls::{Tls, TlsFiles};
 use crate::{App, models, watch};
@@ -38,7 +39,7 @@ use crate::{App, models, watch};
 /// After the grace: how long to wait for bytes on their way.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// After a hand-over: how long a connection without a request is kept, because one may be on its way.
+/// After a hand-over: how long a connection without a request is kept after its last answer, because another one may be on its way.
 const LEAVE: Duration = Duration::from_secs(5);
 
 /// A time as good as without end; an instant can hold it.
@@ -64,7 +65,7 @@ impl From<()> for Ending {
 /// What connections hear of the server's end.
 #[derive(Clone, Default)]
 struct Ends {
-    /// Each answer is the last one of its connection.
+    /// Each answer is the last one of its connection, and what has no request ends soon.
     leaving: CancellationToken,
     /// Connections without a request are closed.
     closing: CancellationToken,
@@ -85,8 +86,10 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     let ends = Ends::default();
     let _seconds = AbortOnDropHandle::new(tokio::spawn(watch::run(Arc::downgrade(&app))));
+    let _routes = AbortOnDropHandle::new(tokio::spawn(crate::routes::run(Arc::downgrade(&app))));
     let mut connections = JoinSet::new();
     let settings = settings.into();
+    app.answers_keys(settings.now().access.keys.as_ref());
     let entrance = listener::Entrance {
         listeners: &listeners,
         router: routes::router(Arc::clone(&app)),
@@ -107,6 +110,35 @@ pub async fn serve(
     let all_closed = async { while connections.join_next().await.is_some() {} };
     let _ = tokio::time::timeout_at(deadline.max(Instant::now() + LINGER), all_closed).await;
     connections.shutdown().await;
+    #[cfg(feature = "batches")]
+    crate::routes::keep(&app).await;
+    Ok(())
+}
+
+/// Serves what has no models, and needs no key: until `shutdown` ends, and then until open answers are finished, for the grace at most.
+pub(crate) async fn serve_alone(
+    listeners: Vec<Listener>,
+    router: axum::Router,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+    settings: Live,
+) -> std::io::Result<()> {
+    let (ends, mut connections) = (Ends::default(), JoinSet::new());
+    let entrance = listener::Entrance {
+        listeners: &listeners,
+        router: router.layer(axum::middleware::from_fn(access::guard)),
+        settings: settings.clone(),
+        ends: &ends,
+        connections: &mut connections,
+    };
+    tokio::select! {
+        never = entrance.run() => match never {},
+        () = shutdown => {}
+    }
+    drop(listeners);
+    ends.closing.cancel();
+    let all_closed = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(settings.now().grace.min(FOREVER), all_closed).await;
+    connections.shutdown().await;
     Ok(())
 }
 
@@ -125,16 +157,13 @@ async fn accepting_until(
     (ending, deadline)
 }
 
-/// Answers what comes by open connections, and closes them behind that; then all that is open is finished.
+/// Answers what is open and what comes by open connections, each of which ends behind that or when nothing has come for a while.
+/// The engine is told to drain at the end alone: it would refuse who has come just now.
 async fn handed_over(app: &App, ends: &Ends, connections: &mut JoinSet<()>, deadline: Instant) {
     tracing::info!(connections = connections.len(), "another process accepts connections now");
     ends.leaving.cancel();
     let all_closed = async { while connections.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LEAVE), all_closed).await;
-    ends.closing.cancel();
-    app.open.close();
-    // Not before the engine is told to drain: it would refuse who has come just now.
-    let _ = tokio::time::timeout_at(deadline, app.open.wait()).await;
+    let _ = tokio::time::timeout_at(deadline, all_closed).await;
     drained(app, deadline).await;
 }
 

@@ -1,4 +1,4 @@
-//! The chat page and the dashboard: what `web/` builds, compiled in. `include_bytes!` is enough for eight files: with a crate for
+//! The pages (chat, dashboard, calls to try): what `web/` builds, compiled in. `include_bytes!` is enough for so few files: with a crate for
 //! this there would be one more dependency, and in debug builds the files would be read from the disk.
 
 use std::collections::hash_map::DefaultHasher;
@@ -12,7 +12,7 @@ use axum::routing::get;
 /// A file of a page: where it is answered, its type, what is in it.
 type File = (&'static str, &'static str, &'static [u8]);
 
-const FILES: [File; 8] = [
+const FILES: [File; 11] = [
     ("/", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/index.html")),
     ("/assets/app.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/app.js")),
     ("/assets/math.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/math.js")),
@@ -20,6 +20,9 @@ const FILES: [File; 8] = [
     ("/dashboard", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.html")),
     ("/assets/dashboard.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.js")),
     ("/assets/dashboard.css", "text/css; charset=utf-8", include_bytes!("../../../../web/dist/dashboard.css")),
+    ("/docs", "text/html; charset=utf-8", include_bytes!("../../../../web/dist/docs.html")),
+    ("/assets/docs.js", "text/javascript; charset=utf-8", include_bytes!("../../../../web/dist/docs.js")),
+    ("/assets/docs.css", "text/css; charset=utf-8", include_bytes!("../../../../web/dist/docs.css")),
     ("/assets/icon.svg", "image/svg+xml", include_bytes!("../../../../web/dist/icon.svg")),
 ];
 

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::Settings;
+use super::{LEAVE, Settings};
 
 /// Counts the requests of a connection: its stream must know whether one is being answered, which hyper does not tell it.
 #[derive(Clone, Default)]
@@ -32,6 +33,11 @@ impl Requests {
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_open(&self) -> bool {
+        let counts = self.counts();
+        counts.begun != counts.ended
     }
 
     /// How many have begun, if all have ended. Else the task hears when the last one does.
@@ -68,6 +74,10 @@ pub(super) struct Patient<S> {
     settings: Arc<Settings>,
     requests: Requests,
     reading: Clock<Awaited>,
+    /// Bytes of the last answer may still be on their way: what takes long then is sending, which has its own limit.
+    unsent: bool,
+    /// Another process accepts: without a request the stream ends soon.
+    leaving: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 /// What a connection without an open request waits for.
@@ -75,13 +85,21 @@ pub(super) struct Patient<S> {
 enum Awaited {
     /// The first byte of the request with this number.
     Request(usize),
+    /// The same, where it is the last one that is answered.
+    Last(usize),
     /// The last byte of its head.
     Head(usize),
 }
 
 impl<S> Patient<S> {
-    pub(super) fn new(stream: S, settings: Arc<Settings>, requests: Requests) -> Patient<S> {
-        Patient { stream, settings, requests, reading: Clock::new() }
+    pub(super) fn new(
+        stream: S,
+        settings: Arc<Settings>,
+        requests: Requests,
+        leaving: CancellationToken,
+    ) -> Patient<S> {
+        let leaving = Box::pin(leaving.cancelled_owned());
+        Patient { stream, settings, requests, reading: Clock::new(), unsent: false, leaving }
     }
 
     /// Passes on what a read gave. While a request is open nothing is measured here: its body has its own limit.
@@ -90,6 +108,10 @@ impl<S> Patient<S> {
         match read {
             Poll::Ready(Ok(1..)) => self.reading.wait_for(Awaited::Head(number), settings.head_timeout),
             Poll::Pending if self.reading.awaits(Awaited::Head(number)) => {}
+            Poll::Pending if self.unsent => return Poll::Pending,
+            Poll::Pending if self.leaving.as_mut().poll(cx).is_ready() => {
+                self.reading.wait_for(Awaited::Last(number), settings.idle_timeout.min(LEAVE));
+            }
             Poll::Pending => self.reading.wait_for(Awaited::Request(number), settings.idle_timeout),
             Poll::Ready(_) => {}
         }
@@ -99,9 +121,10 @@ impl<S> Patient<S> {
         }
     }
 
-    /// Bytes of the last answer are still on their way: the connection is not idle yet.
-    fn after_write(&mut self, written: &Poll<io::Result<usize>>) {
-        if let (true, Some(Awaited::Request(_))) = (written.is_ready(), self.reading.awaited) {
+    /// The connection is not idle yet.
+    fn after_write(&mut self) {
+        self.unsent = true;
+        if let Some(Awaited::Request(_) | Awaited::Last(_)) = self.reading.awaited {
             self.reading.stop();
         }
     }
@@ -153,7 +176,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.after_write(&written);
+        self.after_write();
         written
     }
 
@@ -163,7 +186,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.after_write(&written);
+        self.after_write();
         written
     }
 
@@ -172,7 +195,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if flushed.is_ready() && std::mem::take(&mut self.unsent) && !self.requests.is_open() {
+            // The connection may be idle from now on. hyper has read before and does not so again by itself.
+            cx.waker().wake_by_ref();
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

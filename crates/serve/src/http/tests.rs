@@ -33,11 +33,14 @@ enum Act {
     Read(usize),
     /// Reads to the end.
     ReadAll,
+    /// Another process accepts from now on.
+    Leave,
 }
-use Act::{Read, ReadAll, Send, Wait};
+use Act::{Leave, Read, ReadAll, Send, Wait};
 
 const SHORT: Act = Send("GET /short HTTP/1.1\r\nhost: a\r\n\r\n");
 const ENDLESS: Act = Send("GET /endless HTTP/1.1\r\nhost: a\r\n\r\n");
+const LONG: Act = Send("GET /long HTTP/1.1\r\nhost: a\r\n\r\n");
 const BODY: Act = Send("POST /body HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\n");
 
 /// Bytes between client and server.
@@ -73,6 +76,7 @@ struct Client {
     reads: ReadHalf<DuplexStream>,
     writes: WriteHalf<DuplexStream>,
     got: Vec<u8>,
+    ends: Ends,
 }
 
 impl Client {
@@ -87,6 +91,7 @@ impl Client {
                 self.reads.read_exact(&mut self.got[start..]).await.expect("the server writes");
             }
             ReadAll => drop(self.reads.read_to_end(&mut self.got).await),
+            Leave => self.ends.leaving.cancel(),
         }
     }
 
@@ -113,15 +118,16 @@ fn terms(refused: bool) -> Terms {
 async fn check_with(refused: bool, acts: &[Act], statuses: &[u16], seconds: u64) {
     let began = Instant::now();
     let (client, server) = tokio::io::duplex(PIPE);
-    let terms = terms(refused);
+    let (terms, ends) = (terms(refused), Ends::default());
+    let heard = ends.clone();
     let server = async move {
         let server = Unstalled::new(server, &terms.settings);
-        connection::run(server, router(), terms, Ends::default()).await;
+        connection::run(server, router(), terms, heard).await;
         began.elapsed()
     };
     let server = tokio::spawn(server);
     let (reads, writes) = tokio::io::split(client);
-    let mut client = Client { reads, writes, got: Vec::new() };
+    let mut client = Client { reads, writes, got: Vec::new(), ends };
     for act in acts {
         client.act(*act).await;
     }
@@ -148,6 +154,20 @@ async fn connections_end_when_their_time_is_over() {
     // An answer that is not read, or slowly; a client that has gone.
     check(&[ENDLESS], &[], 60).await;
     check(&[ENDLESS, Read(PIPE), Wait(59), Read(PIPE), Wait(59), Read(PIPE)], &[200], 118 + 60).await;
+}
+
+/// Whoever has a request on its way when another process takes over gets its answer; the others have five seconds.
+#[tokio::test(start_paused = true)]
+async fn connections_that_are_left_end_politely() {
+    let check = async |acts: &[Act], statuses: &[u16], seconds| check_with(false, acts, statuses, seconds).await;
+    check(&[Leave, ReadAll], &[], 5).await;
+    check(&[SHORT, Wait(10), Leave, ReadAll], &[200], 15).await;
+    check(&[SHORT, Wait(10), Leave, Wait(4), SHORT, ReadAll], &[200, 200], 14).await;
+    check(&[Send("GET /sh"), Leave, Wait(20), Send("ort HTTP/1.1\r\nhost: a\r\n\r\n"), ReadAll], &[200], 20).await;
+    check(&[BODY, Leave, Wait(60), Send("abc"), ReadAll], &[200], 60).await;
+    // The head of this answer does not say that the connection will end; who reads it slowly may ask again.
+    check(&[LONG, Read(100), Leave, Wait(30), Read(PIPE + 8000), Wait(4), SHORT, ReadAll], &[200, 200], 34).await;
+    check(&[LONG, Read(100), Leave, Wait(30), Read(PIPE + 8000), ReadAll], &[200], 35).await;
 }
 
 /// Clients that send nothing, clients that send a head byte by byte and clients that read nothing all keep their places for so

@@ -36,7 +36,7 @@ pub(crate) enum Need {
     Use,
     /// To see what the server does, for whomever.
     Metrics,
-    /// To change what the server does, or what belongs to all keys.
+    /// To change what the server does.
     Admin,
 }
 
@@ -46,13 +46,11 @@ impl Need {
         let below =
             |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         match path {
-            "/" | "/dashboard" | "/docs" | "/openapi.json" => Need::Nothing,
+            "/" | "/dashboard" | "/docs" | "/try" | "/openapi.json" | "/examples" => Need::Nothing,
             _ if below("/health") || below("/assets") => Need::Nothing,
-            "/metrics" | "/v1/scheduler" => Need::Metrics,
+            "/metrics" | "/v1/scheduler" | "/debug" => Need::Metrics,
             _ if below("/dashboard") || below("/v1/requests") || below("/v1/telemetry") => Need::Metrics,
-            _ if below("/admin") => Need::Admin,
-            // One place for all keys: whoever reads it reads what others sent.
-            _ if below("/v1/sessions") || below("/v1/files") || below("/v1/batches") => Need::Admin,
+            _ if below("/admin") || below("/plan") || below("/memory") => Need::Admin,
             _ => Need::Use,
         }
     }
@@ -111,6 +109,12 @@ impl Keys {
             place.conditional_assign(&at, key.hash.ct_eq(&hash));
         }
         usize::try_from(place).ok().and_then(|place| keys.get(place)).cloned()
+    }
+
+    /// The key of this name.
+    #[cfg(feature = "batches")]
+    pub(crate) fn named(&self, name: &str) -> Option<Arc<Key>> {
+        self.all().iter().find(|key| *key.name == *name).cloned()
     }
 
     fn all(&self) -> Arc<Vec<Arc<Key>>> {

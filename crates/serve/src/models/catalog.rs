@@ -18,6 +18,8 @@ pub(crate) struct Catalog {
     pub(crate) entries: Vec<Entry>,
     /// Other names, each for a name or for `name@version`.
     aliases: Vec<(String, String)>,
+    /// Names of routes, each with the model that it means where there is nothing to choose. They go before models.
+    pub(crate) routes: Vec<(String, String)>,
     pub(crate) rules: Rules,
     pub(crate) draining: bool,
 }
@@ -77,6 +79,24 @@ pub(crate) struct Key {
 impl Catalog {
     /// The version that a name means. The empty one and `default` mean the first model.
     pub(crate) fn find(&self, name: &str) -> Result<(&Entry, &Version), Problem> {
+        let route = self.routes.iter().find(|(route, _)| route == name);
+        self.find_model(route.map_or(name, |(_, model)| model))
+    }
+
+    pub(crate) fn is_route(&self, name: &str) -> bool {
+        self.routes.iter().any(|(route, _)| route == name)
+    }
+
+    /// The name of the model that a name means, if it means whichever version that has.
+    pub(crate) fn unversioned(&self, name: &str) -> Option<String> {
+        let meant = self.unaliased(name);
+        let versioned = meant.contains('@') && self.entry(&meant).is_none();
+        let (entry, _) = self.find_model(name).ok().filter(|_| !versioned)?;
+        Some(entry.name.clone())
+    }
+
+    /// As [`Catalog::find`], of models alone.
+    pub(crate) fn find_model(&self, name: &str) -> Result<(&Entry, &Version), Problem> {
         let meant = self.unaliased(name);
         if let Some(entry) = self.entry(&meant) {
             return entry.current().map(|version| (entry, version)).ok_or_else(|| self.unknown(name));
@@ -92,6 +112,16 @@ impl Catalog {
     /// The key of what a name means.
     pub(crate) fn key(&self, name: &str) -> Result<Key, Problem> {
         self.find(name).map(|(entry, version)| Key { name: entry.name.clone(), version: version.id.clone() })
+    }
+
+    /// The key of a model in memory.
+    pub(crate) fn key_of(&self, model: &Arc<LoadedModel>) -> Option<Key> {
+        let is = |version: &&Version| version.model().is_some_and(|known| Arc::ptr_eq(known, model));
+        let found = |entry: &Entry| {
+            let version = entry.versions.iter().find(is)?;
+            Some(Key { name: entry.name.clone(), version: version.id.clone() })
+        };
+        self.entries.iter().find_map(found)
     }
 
     pub(crate) fn version_mut(&mut self, key: &Key) -> Option<&mut Version> {
@@ -137,6 +167,26 @@ impl Catalog {
         let id = order.version.clone().unwrap_or_else(|| entry.next_number());
         let key = Key { name: name.to_owned(), version: id.clone() };
         entry.versions.push(Version { id, order: Some(order), card: None, place: Place::Absent });
+        Ok(key)
+    }
+
+    /// Adds a version of a name, which means what it meant before. It is loaded when it is first asked for.
+    ///
+    /// # Errors
+    /// If there is a version of this id already, or the name is another model's alias.
+    pub(crate) fn know_beside(&mut self, order: LoadOrder) -> Result<Key, Problem> {
+        let name = order.name.clone().unwrap_or_else(|| order.source.clone());
+        let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == name) else {
+            return self.know(&name, order);
+        };
+        let id = order.version.clone().unwrap_or_else(|| entry.next_number());
+        if entry.versions.iter().any(|version| version.id == id) {
+            let message = format!("{name} has a version {id} already; choose another one.");
+            return Err(Problem::of(Kind::Ask(answer::Kind::InvalidValue), "version", message));
+        }
+        let key = Key { name, version: id.clone() };
+        // The last one is what the name means.
+        entry.versions.insert(0, Version { id, order: Some(order), card: None, place: Place::Absent });
         Ok(key)
     }
 
@@ -272,7 +322,8 @@ impl Catalog {
 
     fn unknown(&self, name: &str) -> Problem {
         let names = self.entries.iter().map(|entry| entry.name.as_str());
-        let names = names.chain(self.aliases.iter().map(|(alias, _)| alias.as_str())).collect::<Vec<_>>().join(", ");
+        let names = names.chain(self.aliases.iter().map(|(alias, _)| alias.as_str()));
+        let names = names.chain(self.routes.iter().map(|(route, _)| route.as_str())).collect::<Vec<_>>().join(", ");
         let message = format!(
             "The model `{name}` does not exist. There is: {names} (or `default`). With --any-model-name the server \
              answers to every name."

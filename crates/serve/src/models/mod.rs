@@ -103,10 +103,12 @@ impl App {
     pub(crate) fn put(&self, model: LoadedModel, order: Option<LoadOrder>) -> (Key, Option<Arc<LoadedModel>>) {
         let mut catalog = self.models.write();
         let keep_alive = order.as_ref().and_then(|order| order.keep_alive).unwrap_or(catalog.rules.keep_alive);
+        order.iter().for_each(|order| self.watch.loaded_from(&model.info.name, &order.source));
         let order = order.map(|order| LoadOrder { name: Some(model.info.name.clone()), ..order });
         let resident = Resident::new(model, keep_alive, &self.models.idle);
         let (key, left) = catalog.put(resident, order);
         drop(catalog);
+        self.know_released();
         self.models.idle.notify_one();
         (key, left.map(|left| self.left(&left)))
     }

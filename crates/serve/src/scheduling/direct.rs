@@ -6,6 +6,7 @@ use answer::{Ask, Generation, LoadedModel};
 use engine::EngineView;
 use serde_json::{Value, json};
 
+use crate::faults::Subject;
 use crate::models::Lease;
 use crate::wire::{Wanted, begun};
 use crate::{App, Problem};
@@ -34,7 +35,7 @@ pub(crate) async fn begin<T: Send + 'static>(
 fn attempt<T>(app: &App, wanted: &Wanted<T>) -> Result<(Option<Lease>, Option<Generation>), Problem> {
     let name = wanted.model.as_deref();
     let Some(ask) = &wanted.ask else { return Ok((app.model_or_none(name, wanted.unload)?, None)) };
-    let (model, generation) = start(app, name, ask)?;
+    let (model, generation) = start(app, wanted.subject.as_ref(), name, ask)?;
     Ok((Some(model), Some(generation)))
 }
 
@@ -52,11 +53,12 @@ pub(crate) fn state(app: &App, model: &LoadedModel, view: &EngineView) -> Value 
 }
 
 /// Starts an answer. A model that was replaced since it was looked up is looked up again, under the same name.
-fn start(app: &App, name: Option<&str>, ask: &Ask) -> Result<(Lease, Generation), Problem> {
+fn start(app: &App, subject: Option<&Subject>, name: Option<&str>, ask: &Ask) -> Result<(Lease, Generation), Problem> {
     loop {
         let model = app.model(name)?;
-        match model.begin(ask) {
-            Ok(generation) => return Ok((model, generation)),
+        let mut struck = app.strike(subject, &model)?;
+        match model.begin(&struck.ask(ask)) {
+            Ok(generation) => return Ok((model, struck.answer(generation))),
             Err(problem) if problem.kind == answer::Kind::Draining => {
                 let now = app.model(name)?;
                 if Arc::ptr_eq(now.model(), model.model()) {

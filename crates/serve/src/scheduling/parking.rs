@@ -15,6 +15,7 @@ use prometheus_parking_lot::core::{SchedulerError, TaskError, TaskMetadata, Work
 use prometheus_parking_lot::util::{Priority as Urgency, ResourceCost, ResourceKind};
 use serde_json::{Value, json};
 
+use crate::faults::Struck;
 use crate::models::Lease;
 use crate::wire::{Wanted, begun};
 use crate::{App, Kind, Problem};
@@ -48,11 +49,11 @@ pub(crate) async fn begin<T: Send + 'static>(
     app: Arc<App>,
     parse: impl FnOnce(&App) -> Result<Wanted<T>, Problem> + Send + 'static,
 ) -> Result<(T, Option<Lease>, Option<Generation>), Problem> {
-    let (mut wanted, (mut model, mailbox)) = begun(&app, parse, attempt).await?;
-    let Some(mut mailbox) = mailbox else { return Ok((wanted.rest, model, None)) };
+    let (mut wanted, (mut model, job)) = begun(&app, parse, attempt).await?;
+    let Some((mut mailbox, mut struck)) = job else { return Ok((wanted.rest, model, None)) };
     loop {
         let problem: Problem = match mailbox.generation().await {
-            Ok(generation) => return Ok((wanted.rest, model, Some(generation))),
+            Ok(generation) => return Ok((wanted.rest, model, Some(struck.answer(generation)))),
             Err(problem) => problem.into(),
         };
         // A model that was replaced while the job waited: its successor has the same name.
@@ -63,26 +64,28 @@ pub(crate) async fn begin<T: Send + 'static>(
         let again;
         (wanted, (model, again)) = begun(&app, move |_| Ok(wanted), submit).await?;
         let same = model.as_ref().zip(drained).is_some_and(|(model, old)| std::ptr::eq(old.as_ptr(), &**model));
-        mailbox = again.filter(|_| !same).ok_or(problem)?;
+        (mailbox, struck) = again.filter(|_| !same).ok_or(problem)?;
     }
 }
 
-type Attempt = (Option<Lease>, Option<Arc<Mailbox>>);
+type Attempt = (Option<Lease>, Option<(Arc<Mailbox>, Struck)>);
 
 /// The model, and the mailbox of a stream that goes on or of a new job.
 fn attempt<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
     let model = app.model_or_none(wanted.model.as_deref(), wanted.unload)?;
     let (Some(lease), Some(ask)) = (&model, &wanted.ask) else { return Ok((model, None)) };
-    let mailbox = app.scheduling.mailbox(lease.model(), ask, wanted.key.clone())?;
-    Ok((model, Some(mailbox)))
+    let mut struck = app.strike(wanted.subject.as_ref(), lease)?;
+    let mailbox = app.scheduling.mailbox(lease.model(), &struck.ask(ask), wanted.key.clone())?;
+    Ok((model, Some((mailbox, struck))))
 }
 
 /// The model, and the mailbox of a new job.
 fn submit<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
     let model = app.model(wanted.model.as_deref())?;
     let Some(ask) = &wanted.ask else { return Ok((Some(model), None)) };
-    let mailbox = app.scheduling.submitted(model.model(), ask, wanted.key.clone())?;
-    Ok((Some(model), Some(mailbox)))
+    let mut struck = app.strike(wanted.subject.as_ref(), &model)?;
+    let mailbox = app.scheduling.submitted(model.model(), &struck.ask(ask), wanted.key.clone())?;
+    Ok((Some(model), Some((mailbox, struck))))
 }
 
 /// What runs and waits, in the words of schedulers; capacity is counted in blocks of the KV cache.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::Sha256;
 use telemetry::Anomaly;
 use tokio::sync::mpsc;
@@ -41,26 +41,61 @@ struct Message {
     body: String,
 }
 
+/// The longest answer that is read.
+const ANSWER: u64 = 1 << 16;
+
 /// Takes alerts for who sends them.
-pub(super) struct Alerts(mpsc::Sender<Message>);
+pub(super) struct Alerts {
+    messages: mpsc::Sender<Message>,
+    webhook: Arc<Webhook>,
+}
 
 impl App {
     /// From now on anomalies are told to `webhook`. Only the first counts. To be called on the runtime that serves.
     pub fn alert(&self, webhook: Webhook) {
-        let (alerts, messages) = mpsc::channel(WAITING);
-        if self.watch.alerts.set(Alerts(alerts)).is_ok() {
-            tokio::spawn(send_all(Arc::new(webhook), messages));
+        let ((alerts, messages), webhook) = (mpsc::channel(WAITING), Arc::new(webhook));
+        if self.watch.alerts.set(Alerts { messages: alerts, webhook: Arc::clone(&webhook) }).is_ok() {
+            tokio::spawn(send_all(webhook, messages));
         }
     }
+}
+
+/// Seconds since 1970.
+fn timestamp() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs())
 }
 
 impl Alerts {
     /// Something has begun, has become clear or is over.
     pub(super) fn tell(&self, anomaly: &Anomaly) {
-        let timestamp = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-        let message = Message::of(anomaly, timestamp);
-        if self.0.try_send(message).is_err() {
-            tracing::warn!(cause = anomaly.cause.as_str(), "an alert is left out: {WAITING} wait to be sent");
+        self.send(Message::of(anomaly, timestamp()));
+    }
+
+    /// Something has happened that is no anomaly. The same id is given to the same thing.
+    pub(super) fn announce(&self, event: &str, id: &str, data: &Value) {
+        self.send(Message::about(event, id, data));
+    }
+
+    /// Asks whether something may happen: gives a reason against it, if there is one. No answer is none.
+    pub(super) async fn consult(&self, event: &str, id: &str, data: &Value) -> Option<String> {
+        let (webhook, message) = (Arc::clone(&self.webhook), Message::about(event, id, data));
+        let answer = tokio::task::spawn_blocking(move || message.post(&webhook)).await;
+        let answer = match answer.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::warn!(url = self.webhook.url, "nobody says whether it may happen: {error}");
+                return None;
+            }
+        };
+        let answer: Value = serde_json::from_str(&answer).ok()?;
+        let why = || answer["why"].as_str().unwrap_or("the webhook said so").to_owned();
+        (answer["veto"] == true).then(why)
+    }
+
+    fn send(&self, message: Message) {
+        if let Err(error) = self.messages.try_send(message) {
+            let id = error.into_inner().id;
+            tracing::warn!(id, "an alert is left out: {WAITING} wait to be sent");
         }
     }
 }
@@ -74,6 +109,12 @@ impl Message {
         Message { id, timestamp, body }
     }
 
+    fn about(event: &str, id: &str, data: &Value) -> Message {
+        let timestamp = timestamp();
+        let body = json!({ "type": event, "timestamp": timestamp, "data": data }).to_string();
+        Message { id: format!("{event}-{id}"), timestamp, body }
+    }
+
     /// `v1,` and the base64 of the HMAC-SHA256 of the id, the time and the body, with dots between.
     fn signature(&self, secret: &[u8]) -> String {
         let Message { id, timestamp, body } = self;
@@ -85,13 +126,15 @@ impl Message {
         mac.map_or_else(|_| String::new(), |mac| format!("v1,{}", STANDARD.encode(mac)))
     }
 
-    /// Posts it.
-    fn post(&self, webhook: &Webhook) -> Result<(), String> {
+    /// Posts it, and gives what is answered.
+    fn post(&self, webhook: &Webhook) -> Result<String, String> {
         let config = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).max_redirects(0).build();
         let request = config.new_agent().post(&webhook.url).content_type("application/json");
         let request = request.header("webhook-id", &self.id).header("webhook-timestamp", self.timestamp.to_string());
         let request = request.header("webhook-signature", self.signature(&webhook.secret));
-        request.send(self.body.as_str()).map(drop).map_err(|error| error.to_string())
+        let mut answer = request.send(self.body.as_str()).map_err(|error| error.to_string())?;
+        // That it was taken is what matters; what is no text says nothing.
+        Ok(answer.body_mut().with_config().limit(ANSWER).read_to_string().unwrap_or_default())
     }
 }
 
@@ -109,7 +152,7 @@ async fn send(webhook: &Arc<Webhook>, message: Message) {
         let (to, posted) = (Arc::clone(webhook), Arc::clone(&message));
         let posted = tokio::task::spawn_blocking(move || posted.post(&to)).await;
         match posted.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(()) => return,
+            Ok(_) => return,
             Err(error) => tracing::warn!(url = webhook.url, "an alert was not taken: {error}"),
         }
         // Nothing wakes it before its time.
@@ -176,7 +219,7 @@ mod tests {
             (header("webhook-id: ").to_owned(), header("webhook-timestamp: ").parse().expect("a time"));
         let message = Message { id, timestamp, body };
         assert_eq!(header("webhook-signature: "), message.signature(b"key"));
-        let told: serde_json::Value = serde_json::from_str(&message.body).expect("JSON");
+        let told: Value = serde_json::from_str(&message.body).expect("JSON");
         assert!(head.starts_with("POST /alerts ") && told["type"] == "anomaly.began", "{head} {told}");
         assert_eq!((&told["data"]["cause"], &told["data"]["model"]), (&json!("core_taken"), &json!("m")));
     }

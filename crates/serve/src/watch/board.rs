@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use serde_json::Value;
 use telemetry::{EngineView, Gauges, Labels, Predictions, Snapshot, StepWindow};
 
-use crate::App;
+use super::metrics::algorithms_told;
+use crate::{App, releases, wire};
 
 /// Nothing is made anew sooner: a person sees no difference, and a step takes about as long.
 const SOON: Duration = Duration::from_millis(40);
@@ -68,7 +70,8 @@ impl Board {
         if let Some(last) = shown.as_ref().filter(|last| last.holds(now, done)) {
             return Arc::clone(&last.parts);
         }
-        let parts = Arc::new(Parts::of(&app.snapshot(tenants), &self.load()));
+        let beside = [wire::lasting_faults(app), releases::told(app), algorithms_told(app)];
+        let parts = Arc::new(Parts::of(&app.snapshot(tenants), &self.load(), &beside));
         *shown = Some(Shown { at: now, took: now.elapsed(), done, parts: Arc::clone(&parts) });
         parts
     }
@@ -93,14 +96,15 @@ fn done(app: &App) -> u64 {
         let stats = model.engine().stats();
         (stats.steps, stats.running, stats.waiting, stats.kv_blocks_used).hash(&mut hasher);
     }
+    releases::changes(app).hash(&mut hasher);
     hasher.finish()
 }
 
 /// The parts of all that is known, by name.
-pub(super) struct Parts([(&'static str, String); 9]);
+pub(super) struct Parts([(&'static str, String); 12]);
 
 impl Parts {
-    fn of(snapshot: &Snapshot, load: &CoreLoad) -> Parts {
+    fn of(snapshot: &Snapshot, load: &CoreLoad, [faults, releases, algorithms]: &[Vec<Value>; 3]) -> Parts {
         let version = env!("CARGO_PKG_VERSION");
         let Snapshot { time_ms, uptime_s, .. } = *snapshot;
         let server = Server { version, time_ms, uptime_s, own_cores: load.own };
@@ -116,6 +120,9 @@ impl Parts {
             ("recommendations", json(&snapshot.recommendations)),
             ("correlations", json(&snapshot.correlations)),
             ("cores", json(&load.cores)),
+            ("faults", json(&faults)),
+            ("releases", json(&releases)),
+            ("algorithms", json(&algorithms)),
         ])
     }
 
@@ -180,11 +187,14 @@ mod tests {
         let parts = |time_ms, engines: &[&str]| {
             let view = |name: &&str| EngineView { labels: Labels::model(*name), ..EngineView::default() };
             let engines = engines.iter().map(view).collect();
-            Parts::of(&Snapshot { time_ms, engines, ..Snapshot::default() }, &CoreLoad::default())
+            Parts::of(
+                &Snapshot { time_ms, engines, ..Snapshot::default() },
+                &CoreLoad::default(),
+                &[Vec::new(), Vec::new(), Vec::new()],
+            )
         };
         let check = |before: Option<&Parts>, now: &Parts, wanted: &[&str]| {
-            let message: serde_json::Map<String, serde_json::Value> =
-                serde_json::from_str(&now.since(before)).expect("an object");
+            let message: serde_json::Map<String, Value> = serde_json::from_str(&now.since(before)).expect("an object");
             assert_eq!(message.keys().map(String::as_str).collect::<Vec<_>>(), wanted);
         };
         let first = parts(1, &["a"]);

@@ -35,7 +35,7 @@ pub(crate) use load::tell as tell_load;
 use axum::Router;
 use axum::routing::get;
 use engine::Observer;
-use telemetry::{Anomaly, Labels, Machine, Metrics, Reloads, Telemetry, Trace};
+use telemetry::{Anomaly, Injected, Labels, Machine, Metrics, ReleaseMetrics, Reloads, Telemetry, Trace};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::App;
@@ -80,6 +80,21 @@ impl Watch {
         self.metrics.reloads()
     }
 
+    /// A model was loaded from there.
+    pub(crate) fn loaded_from(&self, model: &str, source: &str) {
+        self.telemetry.model(model).iter().for_each(|engine| engine.loaded_from(source));
+    }
+
+    /// Who was hit by faults on purpose.
+    pub(crate) fn injected(&self) -> &Injected {
+        self.metrics.injected()
+    }
+
+    /// What routes and releases do.
+    pub(crate) fn releases(&self) -> &ReleaseMetrics {
+        self.metrics.releases()
+    }
+
     /// A model is gone.
     pub(crate) fn gone(&self, model: &str) {
         self.metrics.gone(model);
@@ -89,6 +104,27 @@ impl Watch {
     /// The last byte of an answer has gone out, or its client has: that to the engine's request of this number.
     pub(crate) fn sent(&self, request: u64, name: &str, trace: Trace) {
         self.telemetry.sent(self.now(), request, name, trace);
+    }
+
+    /// Whether anybody outside is told what happens.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.alerts.get().is_some()
+    }
+
+    /// Tells who is told what happens. The same id is given to the same thing.
+    pub(crate) fn announce(&self, event: &str, id: &str, data: &serde_json::Value) {
+        self.alerts.get().into_iter().for_each(|alerts| alerts.announce(event, id, data));
+    }
+
+    /// Asks who is told what happens whether something may: gives a reason against it, if there is one.
+    pub(crate) async fn consult(&self, event: &str, id: &str, data: &serde_json::Value) -> Option<String> {
+        self.alerts.get()?.consult(event, id, data).await
+    }
+
+    /// An answer of a model was given a mark, from 0 to 1.
+    pub(crate) fn mark(&self, model: &str, mark: f64) {
+        let now = self.now();
+        self.telemetry.model(model).iter().for_each(|engine| engine.mark(now, mark));
     }
 
     /// Something unusual has begun, has become clear or is over.
@@ -160,6 +196,7 @@ pub(crate) async fn run(app: Weak<App>) {
     loop {
         seconds.tick().await;
         let Some(app) = app.upgrade() else { return };
+        app.end_faults(tokio::time::Instant::now());
         app.watch.look(&app);
         let ticked = app.watch.telemetry.tick(app.watch.now(), app.watch.machine());
         app.watch.tell(&ticked.anomalies);

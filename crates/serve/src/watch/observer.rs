@@ -29,7 +29,7 @@ impl Observer for Ears {
         let StepReport { running, waiting, stalled, .. } = *report;
         let step = Step {
             prefill_rows: report.work.prefill_rows,
-            decode_rows: report.work.decode_rows,
+            decode_rows: report.work.decode_rows - report.work.draft_rows,
             context: report.work.context,
             found: report.found,
             tokens: report.tokens,
@@ -74,8 +74,10 @@ fn request(record: &RequestRecord) -> Request {
         last_token: after(times.last_token),
         prompt: record.tokens.prompt,
         generated: record.tokens.generated,
+        drafts: (record.tokens.drafts.computed, record.tokens.drafts.accepted),
         answers: record.continuations(),
         reason: reason(record.reason()),
+        repetition: record.repetition.share(),
         foretold: record.predicted.map(|predicted| {
             let Expected { least, likely, most } = predicted.first_token;
             Foretold { least, likely, most }
@@ -108,6 +110,6 @@ fn reason(reason: &FinishReason) -> &'static str {
         FinishReason::Length => "length",
         FinishReason::Cancelled | FinishReason::Aborted => "abort",
         FinishReason::Deadline | FinishReason::TooLate(_) => "timeout",
-        FinishReason::Failed(_) => "error",
+        FinishReason::Failed(_) | FinishReason::Unavailable(_) => "error",
     }
 }

@@ -3,49 +3,37 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use serde::Deserialize;
 use serde_json::{Value, json};
 use telemetry::{EngineTelemetry, Interval, Question};
 
-use crate::{App, Kind, Problem, wire};
-
-/// The request, and the load. Where nothing is said of the load it is that of this moment.
-#[derive(Debug, Deserialize)]
-pub(super) struct Asked {
-    model: Option<String>,
-    variant: Option<String>,
-    device: Option<String>,
-    prompt: usize,
-    output: usize,
-    running: Option<usize>,
-    waiting: Option<usize>,
-}
+use crate::wire::query::Query;
+use crate::{App, Problem, wire};
 
 /// The times of each engine that could answer it, in milliseconds; null where too few requests have ended yet.
-pub(super) async fn predict(State(app): State<Arc<App>>, asked: Result<Query<Asked>, QueryRejection>) -> Response {
-    match asked.map_err(malformed).and_then(|Query(asked)| predictions(&app, &asked)) {
+pub(super) async fn predict(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    match predictions(&app, &Query::of(&uri)) {
         Ok(predictions) => Json(json!({ "object": "list", "data": predictions })).into_response(),
-        Err(problem) => wire::problem("/v1/telemetry", &problem),
+        Err(problem) => wire::problem(uri.path(), &problem),
     }
 }
 
-fn predictions(app: &App, asked: &Asked) -> Result<Vec<Value>, Problem> {
-    let model = app.model(asked.model.as_deref())?;
-    let meant = |wanted: &Option<String>, is: &str| wanted.as_deref().is_none_or(|wanted| wanted == is);
+/// Where nothing is said of the load it is that of this moment.
+fn predictions(app: &App, asked: &Query) -> Result<Vec<Value>, Problem> {
+    let model = app.model(asked.get("model"))?;
     let stats = model.engine().stats();
     let question = Question {
-        prompt: asked.prompt,
-        output: asked.output,
-        running: asked.running.unwrap_or(stats.running),
-        waiting: asked.waiting.unwrap_or(stats.waiting.saturating_sub(stats.running)),
+        prompt: asked.count("prompt")?,
+        output: asked.count("output")?,
+        running: asked.maybe_count("running")?.unwrap_or(stats.running),
+        waiting: asked.maybe_count("waiting")?.unwrap_or(stats.waiting.saturating_sub(stats.running)),
     };
+    let meant = |name: &str, is: &str| asked.given(name).is_none_or(|wanted| wanted == is);
     let engines = app.watch.telemetry.model(&model.info.name).into_iter();
-    let engines = engines.filter(|engine| {
-        meant(&asked.variant, &engine.labels().variant) && meant(&asked.device, &engine.labels().device)
-    });
+    let engines =
+        engines.filter(|engine| meant("variant", &engine.labels().variant) && meant("device", &engine.labels().device));
     Ok(engines.map(|engine| prediction(&engine, &question)).collect())
 }
 
@@ -62,9 +50,4 @@ fn prediction(engine: &EngineTelemetry, question: &Question) -> Value {
 fn times(interval: &Interval) -> Value {
     let [least, likely, most] = [interval.least, interval.likely, interval.most].map(|time| time.as_secs_f64() * 1e3);
     json!({ "least": least, "likely": likely, "most": most })
-}
-
-fn malformed(rejection: QueryRejection) -> Problem {
-    let message = format!("{}. Give `prompt` and `output` in tokens.", rejection.body_text().trim_end_matches('.'));
-    Problem::new(Kind::Ask(answer::Kind::InvalidValue), message)
 }

@@ -47,9 +47,14 @@ impl<'a> Fields<'a> {
 
     /// A field that is there and not null.
     pub(super) fn get(&self, name: &str) -> Option<&'a Value> {
+        self.get_as(name, "any")
+    }
+
+    /// The same, to be read as a value of this type.
+    fn get_as(&self, name: &str, kind: &str) -> Option<&'a Value> {
         debug_assert!(
-            self.request.is_none_or(|request| request.reads(name)),
-            "{name} is read, and is not in the table"
+            self.request.is_none_or(|request| request.reads(name, kind)),
+            "{name} is read as {kind}, and is not in the table as that"
         );
         self.map.get(name).filter(|value| !value.is_null())
     }
@@ -65,15 +70,15 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn bool(&self, name: &str) -> Result<Option<bool>, Problem> {
-        self.read(name, "true or false", Value::as_bool)
+        self.read(name, ("boolean", "true or false"), Value::as_bool)
     }
 
     pub(super) fn string(&self, name: &str) -> Result<Option<&'a str>, Problem> {
-        self.read(name, "a string", Value::as_str)
+        self.read(name, ("string", "a string"), Value::as_str)
     }
 
     pub(super) fn object(&self, name: &str) -> Result<Option<&'a Map<String, Value>>, Problem> {
-        self.read(name, "an object", Value::as_object)
+        self.read(name, ("object", "an object"), Value::as_object)
     }
 
     /// An array of at most `most` items.
@@ -84,12 +89,12 @@ impl<'a> Fields<'a> {
     }
 
     pub(super) fn array(&self, name: &str) -> Result<Option<&'a Vec<Value>>, Problem> {
-        self.read(name, "an array", Value::as_array)
+        self.read(name, ("array", "an array"), Value::as_array)
     }
 
     /// A number within `range`, finite as f32.
     pub(super) fn number(&self, name: &str, range: impl RangeBounds<f64>) -> Result<Option<f32>, Problem> {
-        let Some(value) = self.read(name, "a number", Value::as_f64)? else { return Ok(None) };
+        let Some(value) = self.read(name, ("number", "a number"), Value::as_f64)? else { return Ok(None) };
         if !range.contains(&value) {
             return Err(outside(name, value, &range));
         }
@@ -101,7 +106,7 @@ impl<'a> Fields<'a> {
 
     /// A whole number within `range`; 16.0 is one too.
     pub(super) fn integer(&self, name: &str, range: impl RangeBounds<i64>) -> Result<Option<i64>, Problem> {
-        let Some(value) = self.read(name, "an integer", integer)? else { return Ok(None) };
+        let Some(value) = self.read(name, ("integer", "an integer"), integer)? else { return Ok(None) };
         if range.contains(&value) { Ok(Some(value)) } else { Err(outside(name, value, &range)) }
     }
 
@@ -121,7 +126,7 @@ impl<'a> Fields<'a> {
 
     /// A string, or an array of at most `most` of them.
     pub(super) fn strings(&self, name: &str, most: usize) -> Result<Vec<String>, Problem> {
-        let items = match self.get(name) {
+        let items = match self.get_as(name, "string") {
             None => return Ok(Vec::new()),
             Some(Value::String(text)) => return Ok(vec![text.clone()]),
             Some(Value::Array(items)) => items,
@@ -134,8 +139,14 @@ impl<'a> Fields<'a> {
         items.iter().enumerate().map(read).collect()
     }
 
-    fn read<T>(&self, name: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<Option<T>, Problem> {
-        self.get(name).map(|value| read(value).ok_or_else(|| wrong_type(name, what, value))).transpose()
+    /// A value of a type, by the name that the table has for it and the one that people have.
+    fn read<T>(
+        &self,
+        name: &str,
+        (kind, what): (&str, &str),
+        read: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        self.get_as(name, kind).map(|value| read(value).ok_or_else(|| wrong_type(name, what, value))).transpose()
     }
 }
 

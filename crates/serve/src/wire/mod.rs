@@ -3,6 +3,7 @@
 mod admin;
 mod anthropic;
 mod endpoint;
+mod feedback;
 mod fields;
 mod headers;
 mod inference;
@@ -10,7 +11,8 @@ pub mod known;
 mod logprobs;
 mod ollama;
 mod openai;
-mod query;
+pub(crate) mod query;
+mod routed;
 mod sampling;
 mod stream;
 mod vectors;
@@ -28,18 +30,21 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use self::headers::Urgency;
+use crate::faults::Subject;
 use crate::http::body::{self, Whole};
 use crate::http::{Caller, Settings, log};
 use crate::models::Lease;
-use crate::scheduling;
+use crate::routes::{Answered, Asker};
 use crate::{App, KeepAlive, Kind, Problem};
 
 use self::stream::Framing;
 
+pub(crate) use admin::lasting_faults;
 pub use endpoint::{Endpoint, parse_request_body};
-pub(crate) use openai::Store;
 #[cfg(feature = "batches")]
 pub(crate) use openai::{Batches, work_on_batches};
+pub(crate) use openai::{Store, code};
+pub(crate) use routed::Way;
 
 /// The routes of every dialect.
 pub(crate) fn routes() -> Router<Arc<App>> {
@@ -48,14 +53,42 @@ pub(crate) fn routes() -> Router<Arc<App>> {
         .merge(ollama::routes())
         .merge(inference::routes())
         .merge(admin::routes())
+        .merge(feedback::routes())
 }
 
-/// The answer to a problem with a path: in the dialect to whose part of the paths it belongs.
+/// In whose words a problem with a path is told: the dialect's to whose part of the paths it belongs.
+enum Words {
+    OpenAi,
+    Anthropic,
+    Ollama,
+}
+
+impl Words {
+    fn of(path: &str) -> Words {
+        match path {
+            _ if path.starts_with("/v1/messages") => Words::Anthropic,
+            _ if path.starts_with("/api/") => Words::Ollama,
+            _ => Words::OpenAi,
+        }
+    }
+}
+
+/// The answer to a problem with a path.
 pub(crate) fn problem(path: &str, problem: &Problem) -> Response {
-    match path {
-        _ if path.starts_with("/v1/messages") => anthropic::problem(problem),
-        _ if path.starts_with("/api/") => ollama::problem(problem),
-        _ => openai::problem(problem),
+    match Words::of(path) {
+        Words::Anthropic => anthropic::problem(problem),
+        Words::Ollama => ollama::problem(problem),
+        Words::OpenAi => openai::problem(problem),
+    }
+}
+
+/// The shape of that answer, in the notation of `openapi`. Models are told of in two dialects at the same paths.
+pub(crate) fn problem_shape(path: &str) -> &'static str {
+    match Words::of(path) {
+        Words::Anthropic => "AnthropicError",
+        Words::Ollama => "OllamaError",
+        Words::OpenAi if path.starts_with("/v1/models") => "Error | AnthropicError",
+        Words::OpenAi => "Error",
     }
 }
 
@@ -70,8 +103,13 @@ pub(crate) trait Dialect: Sized + Send + Unpin + 'static {
     /// If the body is not what the API says, or asks for what this server does not do.
     fn parse(body: &[u8]) -> Result<Call<Self>, Problem>;
 
-    /// Hears who answers, before anything of the answer is written.
-    fn answered_by(&mut self, model: &LoadedModel, choices: usize);
+    /// Hears who answers, and by which name clients know that, before anything of the answer is written.
+    fn answered_by(&mut self, name: &str, model: &LoadedModel, choices: usize);
+
+    /// The name that the answer has in its body, if it has one.
+    fn id(&self) -> Option<&str> {
+        None
+    }
 
     /// The whole answer, one of `answers` for each choice; none where nothing was asked.
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response;
@@ -115,6 +153,8 @@ pub(crate) struct Wanted<T> {
     pub(crate) key: Option<String>,
     /// Whether it wants the model gone, and is not for a model that is not there.
     pub(crate) unload: bool,
+    /// What faults see of it, while there are any.
+    pub(crate) subject: Option<Subject>,
 }
 
 /// A message of a stream.
@@ -196,24 +236,32 @@ async fn begin<D: Dialect>(
     parse: impl FnOnce(&App, &[u8]) -> Result<Call<D>, Problem> + Send + 'static,
 ) -> Result<Begun<D>, Problem> {
     let urgency = Urgency::of(&head.headers)?;
-    let caller = Caller::of(&head.extensions);
+    let (caller, subject) = (Caller::of(&head.extensions), Subject::of(&head.extensions));
     let key = headers::stream_key(&head.headers)?;
     let fixed = app.models.read().rules.keep_alive_fixed || !caller.commands();
-    let ((mut dialect, stream, keep_alive), lease, generation) = scheduling::begin(app, move |app| {
+    let mut asker = Asker { bytes: body.len(), ..Asker::of(head) };
+    let (kept, key_name, request) = (Arc::clone(&app), asker.key.clone(), asker.id.clone());
+    let begun = routed::begin(app, move |app| {
         let Call { model, mut ask, keep_alive, stream, dialect } = parse(app, &body)?;
+        let subject = subject.zip(ask.as_ref()).map(|(subject, ask)| subject.asking(ask));
         if let Some(ask) = &mut ask {
+            asker.user = ask.service.tenant.clone().unwrap_or_default();
             urgency.apply(ask);
             caller.apply(ask);
         }
         let unload = ask.is_none() && keep_alive == Some(KeepAlive::seconds(0.0)) && caller.commands();
         let key = key.filter(|_| stream);
-        Ok(Wanted { rest: (dialect, stream, keep_alive), model, ask, key, unload })
-    })
-    .await?;
+        Ok((Wanted { rest: (dialect, stream, keep_alive), model, ask, key, unload, subject }, asker))
+    });
+    let routed::Begun { rest: (mut dialect, stream, keep_alive), lease, generation, way, answered } = begun.await?;
     if let Some(lease) = &lease {
-        dialect.answered_by(lease, generation.as_ref().map_or(0, Generation::choices));
+        let name = way.as_ref().map_or(lease.info.name.as_str(), |way| &way.route);
+        dialect.answered_by(name, lease, generation.as_ref().map_or(0, Generation::choices));
         keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| lease.keep(keep_alive));
+        let names = dialect.id().into_iter().chain([request.as_str()]);
+        kept.remember(names, Answered { model: lease.info.name.clone(), key: key_name, ..answered });
     }
+    way.into_iter().for_each(|way| tokens(head).went(way));
     Ok((generation.zip(lease), dialect, stream))
 }
 
@@ -320,7 +368,7 @@ fn response((status, retry): (StatusCode, Option<u16>), body: impl IntoResponse)
 }
 
 /// A name never used before: by this process by counting, by others by chance.
-fn unique(prefix: &str) -> String {
+pub(crate) fn unique(prefix: &str) -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let chance = std::hash::RandomState::new().build_hasher().finish();
     format!("{prefix}{chance:016x}{:08x}", COUNT.fetch_add(1, Ordering::Relaxed))

@@ -118,7 +118,8 @@ fn bias(map: &Map<String, Value>, key: &str, name: &str) -> Result<f32, Problem>
 
 /// DRY, by llama.cpp's names.
 fn dry(fields: Fields<'_>) -> Result<Option<DrySettings>, Problem> {
-    let Some(multiplier) = fields.number("dry_multiplier", 0.0..)? else { return Ok(None) };
+    let (multiplier, base) = (fields.number("dry_multiplier", 0.0..)?, fields.number("dry_base", 0.0..)?);
+    let allowed_length = fields.count("dry_allowed_length", 0)?;
     let last = fields.integer("dry_penalty_last_n", -1..)?;
     let breakers = match fields.get("dry_sequence_breakers") {
         None => None,
@@ -128,11 +129,13 @@ fn dry(fields: Fields<'_>) -> Result<Option<DrySettings>, Problem> {
         let message = format!("dry_sequence_breakers: {long:?} is longer than {MAX_BREAKER} bytes.");
         return Err(Problem::of(Kind::InvalidValue, "dry_sequence_breakers", message));
     }
+    // Without it the others are checked all the same.
+    let Some(multiplier) = multiplier else { return Ok(None) };
     Ok(Some(DrySettings {
         // To look at nothing is to be off.
         multiplier: if last == Some(0) { 0.0 } else { multiplier },
-        base: fields.number("dry_base", 0.0..)?,
-        allowed_length: fields.count("dry_allowed_length", 0)?,
+        base,
+        allowed_length,
         last: last.and_then(|last| usize::try_from(last).ok()),
         breakers,
     }))

@@ -24,8 +24,8 @@ pub(super) struct Wanted<F> {
     pub(super) texts: Vec<PromptText>,
     /// Tokens of a text at most, if fewer than the context has.
     pub(super) most: Option<usize>,
-    /// Cut what is longer.
-    pub(super) cut: bool,
+    /// Whether to cut what is longer; if `None`, as the model does.
+    pub(super) cut: Option<bool>,
     pub(super) pooling: Option<Pooling>,
     /// The first numbers of each vector; all if `None`.
     pub(super) dimensions: Option<usize>,
@@ -44,7 +44,7 @@ impl<F> Wanted<F> {
             param,
             texts: openai::texts(param, fields.required(param)?, MAX_TEXTS)?,
             most: None,
-            cut: false,
+            cut: None,
             pooling: pooling(fields)?,
             dimensions: fields.count("dimensions", 1)?,
             raw: false,
@@ -56,10 +56,15 @@ impl<F> Wanted<F> {
 
 /// What came of a request.
 pub(super) struct Vectors<F> {
-    pub(super) model: Lease,
+    /// It stays as long as its vectors are on their way.
+    pub(super) _model: Lease,
+    /// What clients call the model.
+    pub(super) name: String,
     pub(super) vectors: Vec<Vec<f32>>,
     /// Of all texts.
     pub(super) tokens: usize,
+    /// The texts that were too long, and are cut.
+    pub(super) cut: Vec<usize>,
     pub(super) took: Duration,
     pub(super) form: F,
 }
@@ -75,16 +80,17 @@ pub(super) async fn vectors<F: Send + 'static>(
     let (head, body) = request.into_parts();
     let body = Arc::new(body::read(&head, body).await?);
     let fixed = app.models.read().rules.keep_alive_fixed || !Caller::of(&head.extensions).commands();
-    let (model, wanted, texts) = with_model(app, move |app| {
+    let (model, name, wanted, texts) = with_model(app, move |app| {
         let wanted = parse(&body)?;
         let model = app.model(wanted.model.as_deref())?;
         check_dimensions(&model, wanted.dimensions)?;
         let texts = model.embedding_tokens(wanted.param, &wanted.texts, (wanted.most, wanted.cut))?;
-        Ok((model, wanted, texts))
+        Ok((model.clone(), app.public_name(wanted.model.as_deref(), &model), wanted, texts))
     })
     .await?;
     wanted.keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| model.keep(keep_alive));
-    let tokens = texts.iter().map(Vec::len).sum();
+    let tokens = texts.iter().map(|text| text.ids.len()).sum();
+    let cut = texts.iter().enumerate().filter(|(_, text)| text.cut).map(|(i, _)| i).collect();
     super::tokens(&head).read(tokens);
     let asked = Arc::clone(model.model());
     // Making the embedder takes its memory: not on the threads that serve everyone.
@@ -92,7 +98,7 @@ pub(super) async fn vectors<F: Send + 'static>(
     let vectors = asked.map_err(|_| Problem::new(Kind::Internal, "The embedder could not be started."))??.await?;
     let finished = |vector| if wanted.raw { vector } else { normalized(vector, wanted.dimensions) };
     let vectors = vectors.into_iter().map(finished).collect();
-    Ok(Vectors { model, vectors, tokens, took: started.elapsed(), form: wanted.form })
+    Ok(Vectors { _model: model, name, vectors, tokens, cut, took: started.elapsed(), form: wanted.form })
 }
 
 fn check_dimensions(model: &LoadedModel, dimensions: Option<usize>) -> Result<(), answer::Problem> {

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use serde_json::Value;
 use tokio::net::{TcpSocket, TcpStream};
 
+use crate::described;
+
 /// A connection to the server.
 pub(crate) struct Client {
     stream: TcpStream,
     unread: Vec<u8>,
+    /// Method and path of the last request.
+    asked: (String, String),
 }
 
 /// The head of an answer.
@@ -52,7 +56,11 @@ impl Client {
         let socket = TcpSocket::new_v4().expect("a socket");
         // Small, so that a client that does not read is felt soon.
         socket.set_recv_buffer_size(16 << 10).expect("a buffer size");
-        Client { stream: socket.connect(address).await.expect("the server listens"), unread: Vec::new() }
+        Client {
+            stream: socket.connect(address).await.expect("the server listens"),
+            unread: Vec::new(),
+            asked: Default::default(),
+        }
     }
 
     pub(crate) async fn send(&mut self, method: &str, path: &str, body: &[u8]) {
@@ -66,12 +74,21 @@ impl Client {
 
     /// Sends bytes as they are.
     pub(crate) async fn write(&mut self, mut bytes: &[u8]) {
+        self.note(bytes);
         while !bytes.is_empty() {
             self.stream.writable().await.expect("a socket");
             match self.stream.try_write(bytes) {
                 Ok(written) => bytes = &bytes[written..],
                 Err(e) => assert_eq!(e.kind(), ErrorKind::WouldBlock, "the server reads: {e}"),
             }
+        }
+    }
+
+    /// Keeps what is asked, where bytes begin a request.
+    fn note(&mut self, bytes: &[u8]) {
+        let line = String::from_utf8_lossy(bytes.split(|byte| *byte == b'\r').next().unwrap_or_default());
+        if let [method, path, "HTTP/1.1"] = line.split(' ').collect::<Vec<_>>()[..] {
+            self.asked = (method.to_owned(), path.to_owned());
         }
     }
 
@@ -85,7 +102,7 @@ impl Client {
         Head { status: status.expect("a status"), headers: lines.filter_map(header).collect() }
     }
 
-    /// The whole answer.
+    /// The whole answer, which is compared with what the server says of itself.
     pub(crate) async fn answer(&mut self) -> Answer {
         let head = self.head().await;
         let mut body = Vec::new();
@@ -97,7 +114,9 @@ impl Client {
                 }
             }
         }
-        Answer { head, body }
+        let answer = Answer { head, body };
+        described::check(&self.asked.0, &self.asked.1, &answer);
+        answer
     }
 
     /// The next chunk of a chunked body; `None` at its end.

@@ -9,6 +9,13 @@ fn page_of(request: &Request) -> &'static str {
     match (request.api, request.endpoint) {
         ("Anthropic", _) => "anthropic.md",
         ("Ollama", _) => "ollama.md",
+        ("Telemetry", _) => "telemetry.md",
+        ("Plans and memory", endpoint) if endpoint.contains("/memory") => "memory.md",
+        ("Plans and memory", _) => "plans.md",
+        (_, "POST /admin/faults") => "faults.md",
+        ("Administration", endpoint) if endpoint.contains("/admin/releases") => "routes.md",
+        (_, "POST /v1/feedback") => "routes.md",
+        ("Administration", _) => "models-at-run-time.md",
         (_, endpoint) if endpoint.contains("/v1/responses") => "responses.md",
         (_, endpoint) if endpoint.contains("/v1/files") || endpoint.contains("/v1/batches") => "batches.md",
         _ => "http.md",

@@ -1,9 +1,10 @@
 //! Vectors of texts, in the dialects that have them.
 
+use answer::{Reading, Scoring};
 use serde_json::{Value, json};
 
 use crate::model::VOCAB;
-use crate::support::{Server, matches, with};
+use crate::support::{CONTEXT, Server, Setup, matches, served, with};
 
 const OPENAI: &str = "/v1/embeddings";
 const OLLAMA: &str = "/api/embed";
@@ -109,6 +110,33 @@ async fn what_cannot_be_embedded_says_why() {
     // It fits the context of the model, not the memory of what computes vectors here.
     let message = json!({ "error": { "message": "~1 to 1024 can be computed" } });
     server.check(OPENAI, &json!({ "input": long }), 500, &message).await;
+}
+
+#[tokio::test]
+async fn an_encoder_cuts_what_is_too_long_and_writes_nothing() {
+    let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
+    let reading = Reading { only: true, most: Some(3), cuts: true, types: false, scoring: Scoring::Alike };
+    server.app.add(served(None, 64, CONTEXT).1.with_reading(reading));
+    let cut = json!({ "input": ["axbbb", "x", "abcd"] });
+    check(&server, OPENAI, cut.clone(), "data", &[unit(b'c'), unit(b'y'), unit(b'd')]).await;
+    server.check(OPENAI, &cut, 200, &json!({ "truncated": [0, 2], "usage": { "prompt_tokens": 7 } })).await;
+    let whole = server.post(OPENAI, &json!({ "input": ["axb", "x"] })).await.json();
+    assert_eq!(whole.get("truncated"), None);
+    // The vectors of x and y are 10 and 5 at places next to each other.
+    let rank = json!({ "query": "x", "documents": ["y", "ax", "axbxx"], "return_documents": false });
+    let ranking = server.post("/v1/rerank", &rank).await.json();
+    let found: Vec<(u64, f64)> = ranking["results"]
+        .as_array()
+        .expect("results")
+        .iter()
+        .map(|one| (one["index"].as_u64().expect("an index"), one["relevance_score"].as_f64().expect("a score")))
+        .collect();
+    let near = found.iter().zip([(1, 1.0), (0, 0.4), (2, 0.0)]).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6);
+    assert!(found.len() == 3 && near && ranking["truncated"] == json!([2]), "{ranking}");
+    let refused = json!({ "error": { "param": "model", "message": "~is an encoder" } });
+    let said = json!({ "messages": [{ "role": "user", "content": "Hello" }] });
+    server.check("/v1/chat/completions", &said, 400, &refused).await;
+    server.check("/v1/completions", &json!({ "prompt": "Hello" }), 400, &refused).await;
 }
 
 #[tokio::test]

@@ -37,6 +37,8 @@ async fn fields_are_checked() {
         (CHAT, json!({ "messages": "hi" }), wrong("messages", "must be an array, but it is a string")),
         (CHAT, json!({ "messages": [] }), outside("messages", "at least one")),
         (CHAT, json!({ "messages": [1] }), wrong("messages[0]", "must be an object")),
+        (CHAT, of(json!({ "prediction": "hi" })), outside("prediction", "type: 'content'")),
+        (CHAT, of(json!({ "prediction": { "type": "content", "content": [7] } })), outside("prediction", "'text'")),
         (
             CHAT,
             json!({ "messages": [{ "content": "hi" }] }),

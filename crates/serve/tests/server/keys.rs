@@ -15,13 +15,13 @@ use crate::model::Scripted;
 use crate::support::{Server, Setup, chat, completion, gate, matches, observed, with};
 
 /// A file with a key for each name.
-struct Ring {
+pub(crate) struct Ring {
     file: KeyFile,
     made: Vec<(String, String)>,
 }
 
 impl Ring {
-    fn new(names: &[(&str, Role, KeyLimits)]) -> Ring {
+    pub(crate) fn new(names: &[(&str, Role, KeyLimits)]) -> Ring {
         let mut ring = Ring { file: KeyFile::default(), made: Vec::new() };
         for (number, (name, role, limits)) in (1..).zip(names) {
             let key = ring.file.create(name, (*role, *limits), [number; 32], 0).expect("a name");
@@ -36,13 +36,13 @@ impl Ring {
     }
 
     /// The header of somebody's key.
-    fn header(&self, name: &str) -> String {
+    pub(crate) fn header(&self, name: &str) -> String {
         let (_, key) = self.made.iter().find(|(known, _)| known == name).expect("a key");
         format!("authorization: Bearer {key}")
     }
 }
 
-async fn server(ring: &Ring, setup: Setup) -> (Server, Keys) {
+pub(crate) async fn server(ring: &Ring, setup: Setup) -> (Server, Keys) {
     let keys = Keys::new(&ring.file);
     let access = Access::default().with_keys(keys.clone());
     let settings = Settings { access, ..setup.settings };
@@ -84,9 +84,9 @@ async fn who_shows_a_key_is_answered() {
         ("GET /admin/models", &alice, 403, "role_not_allowed"),
         ("GET /admin/models", &boss, 404, "unknown_url"),
         ("GET /admin/", &alice, 403, "role_not_allowed"),
-        ("GET /v1/sessions", &alice, 403, "role_not_allowed"),
-        ("GET /v1/files", &alice, 403, "role_not_allowed"),
-        ("GET /v1/batches/x", &alice, 403, "role_not_allowed"),
+        ("GET /v1/sessions", &alice, 404, "unknown_url"),
+        ("GET /v1/sessions", &scraper, 403, "role_not_allowed"),
+        ("GET /v1/files", &scraper, 403, "role_not_allowed"),
         // What tells nothing and costs nothing.
         ("GET /", "x-none: 1", 200, ""),
         ("GET /assets/app.js", "x-none: 1", 200, ""),
@@ -218,7 +218,7 @@ async fn keys_are_replaced_while_the_server_answers() {
 }
 
 /// Keeps on whose behalf requests ran.
-struct Tenants(Arc<Mutex<Vec<Option<String>>>>);
+pub(crate) struct Tenants(pub(crate) Arc<Mutex<Vec<Option<String>>>>);
 
 impl Observer for Tenants {
     fn step(&mut self, _: &StepReport) {}
@@ -261,13 +261,14 @@ async fn keys_are_tenants() {
 
 #[tokio::test]
 async fn responses_are_their_callers() {
-    let ring = Ring::users(&["alice", "bob"]);
+    let none = KeyLimits::default();
+    let ring = Ring::new(&[("alice", Role::User, none), ("bob", Role::User, none), ("boss", Role::Admin, none)]);
     let (server, _) = server(&ring, Setup::default()).await;
-    let [alice, bob] = ["alice", "bob"].map(|name| ring.header(name));
+    let [alice, bob, boss] = ["alice", "bob", "boss"].map(|name| ring.header(name));
     let made = post(&server, "/v1/responses", &alice, &json!({ "input": "hi" })).await.json();
     let id = made["id"].as_str().expect("an id");
     let next = json!({ "input": "and", "previous_response_id": id });
-    for (header, status) in [(&bob, 404), (&alice, 200)] {
+    for (header, status) in [(&bob, 404), (&alice, 200), (&boss, 200)] {
         for path in [format!("/v1/responses/{id}"), format!("/v1/responses/{id}/input_items")] {
             let answer = ask(&server, &format!("GET {path}"), &["host: localhost", header], "").await;
             assert_eq!(answer.head.status, status, "{path}");

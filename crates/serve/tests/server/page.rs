@@ -14,6 +14,9 @@ async fn the_page_and_its_files_are_served() {
         ("/dashboard", "text/html; charset=utf-8", "<!doctype html>"),
         ("/assets/dashboard.js", "text/javascript; charset=utf-8", "uplot"),
         ("/assets/dashboard.css", "text/css; charset=utf-8", "color-scheme"),
+        ("/docs", "text/html; charset=utf-8", "<!doctype html>"),
+        ("/assets/docs.js", "text/javascript; charset=utf-8", "preact"),
+        ("/assets/docs.css", "text/css; charset=utf-8", "color-scheme"),
         ("/assets/icon.svg", "image/svg+xml", "<svg"),
     ];
     for (path, kind, part) in files {

@@ -139,8 +139,9 @@ pub(crate) fn observed(
     (max_queue, context): (usize, usize),
     observer: impl Observer + 'static,
 ) -> (EngineHandle, LoadedModel) {
-    let config =
-        EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, ..EngineConfig::default() };
+    // Gates count steps, and texts that are recited follow no rule: a token a step.
+    let (max_draft, own) = (0, EngineConfig::default());
+    let config = EngineConfig { max_batch_tokens: 512, max_sequences: 64, max_queue, context, max_draft, ..own };
     let info = ModelInfo {
         name: name.into(),
         tokenizer: tokenizer(),

@@ -9,8 +9,20 @@ use crate::client::Client;
 use crate::model::Scripted;
 use crate::support::{DEADLINE, Server, completion, gate, observed};
 
-const PARTS: [&str; 9] =
-    ["server", "engines", "series", "predictions", "slowest", "anomalies", "recommendations", "correlations", "cores"];
+const PARTS: [&str; 12] = [
+    "server",
+    "engines",
+    "series",
+    "predictions",
+    "slowest",
+    "anomalies",
+    "recommendations",
+    "correlations",
+    "cores",
+    "faults",
+    "releases",
+    "algorithms",
+];
 
 /// One who watches, and the last of each part that was told.
 struct Viewer {

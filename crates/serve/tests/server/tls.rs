@@ -113,6 +113,36 @@ async fn certificates_change_while_connections_are_open() {
     assert!(ask(&mut kept, "keep-alive").await.expect("an answer").starts_with("HTTP/1.1 200 OK"));
 }
 
+/// Clients connect and ask while certificates are swapped all the time: each of them is answered.
+#[tokio::test]
+async fn certificates_are_swapped_under_load() {
+    let authority = Authority::new();
+    let pairs = [authority.sign("localhost"), authority.sign("localhost")];
+    let tls = Tls::new(&pairs[0].files(None)).expect("it can be used");
+    let server = server(&tls).await;
+    let (address, connector) = (server.address, client(&authority.pem(), None));
+    let asks = |connector: TlsConnector| async move {
+        let mut kept = connected(&connector, address).await.expect("a handshake");
+        for _ in 0..10 {
+            let mut fresh = connected(&connector, address).await.expect("a handshake");
+            for answer in [ask(&mut kept, "keep-alive").await, ask(&mut fresh, "close").await] {
+                assert!(answer.as_ref().is_ok_and(|text| text.starts_with("HTTP/1.1 200 OK")), "{answer:?}");
+            }
+        }
+    };
+    let clients: Vec<_> = (0..8).map(|_| tokio::spawn(asks(connector.clone()))).collect();
+    let mut swaps = 0;
+    while clients.iter().any(|client| !client.is_finished()) {
+        swaps += 1;
+        tls.replace(&pairs[swaps % 2].files(None)).expect("it can be used");
+        tokio::task::yield_now().await;
+    }
+    for client in clients {
+        client.await.expect("each was answered");
+    }
+    assert!(swaps > 10, "{swaps}");
+}
+
 #[tokio::test]
 async fn clients_show_certificates_where_they_must() {
     let [ours, clients, strangers] = [Authority::new(), Authority::new(), Authority::new()];

@@ -95,8 +95,9 @@ impl Default for Detector {
 }
 
 impl Detector {
-    /// A step has ended.
-    pub(crate) fn step(&mut self, step: &Step) {
+    /// A step has ended of an engine in which so many sequences may run at once.
+    pub(crate) fn step(&mut self, step: &Step, slots: usize) {
+        self.decayed.step(step.left.waiting > 0 && step.left.running < slots);
         let rows = [step.prefill_rows, step.decode_rows, step.context].map(|count| count as f64);
         if rows[0] + rows[1] == 0.0 {
             return;

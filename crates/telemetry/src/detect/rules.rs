@@ -35,9 +35,16 @@ fn longer_prompts(m: &Means) -> bool {
     m.times(M::Prompt, 2.0) && prompt(m.now(M::Prompt), m.now(M::Arrived)) > 2.0 * usual
 }
 
-/// What runs fills the KV cache, and others wait or are thrown out for it.
+/// What runs fills the KV cache, and others wait or are thrown out for it: although there are places, or more than usual.
 fn kv_short(m: &Means) -> bool {
-    m.now(M::Used) > 0.6 && m.above(M::Used, 0.2) && (m.above(M::Preempted, 0.5) || m.above(M::Waiting, 3.0))
+    let held_up = m.now(M::Used) > 0.3 && m.above(M::HeldUp, 0.2);
+    let full = m.now(M::Used) > 0.6 && m.above(M::Used, 0.2);
+    held_up || full && (m.above(M::Preempted, 0.5) || m.above(M::Waiting, 3.0))
+}
+
+/// Answers have next to no tokens, or many fewer.
+fn empty(m: &Means) -> bool {
+    m.above(M::Empty, 0.3) || m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.3 * m.usual(M::Answer)
 }
 
 /// Much less of prompts is found.
@@ -58,13 +65,14 @@ const RULES: &[Rule] = &[
     Rule { cause: Cause::SlowClients, holds: |m| m.above(M::Stalled, 0.35), evidence: &[M::Stalled] },
     Rule { cause: Cause::OneTenant, holds: |m| more_come(m) && m.above(M::Tenant, 0.2), evidence: &[M::Tenant, M::Arrived, M::Waiting] },
     Rule { cause: Cause::LongPrompts, holds: longer_prompts, evidence: &[M::Prompt, M::Arrived, M::Waiting] },
-    Rule { cause: Cause::BadVariantRuns, holds: |m| m.above(M::Cut, 0.3), evidence: &[M::Cut, M::Answer] },
-    Rule { cause: Cause::BadVariantEmpty, holds: |m| m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.45 * m.usual(M::Answer), evidence: &[M::Answer, M::Ended] },
+    Rule { cause: Cause::BadVariantRepeats, holds: |m| m.above(M::Repetition, 0.2), evidence: &[M::Repetition, M::Cut, M::Answer] },
+    Rule { cause: Cause::BadVariantRuns, holds: |m| m.above(M::Cut, 0.3), evidence: &[M::Cut, M::Answer, M::Repetition] },
+    Rule { cause: Cause::BadVariantEmpty, holds: empty, evidence: &[M::Empty, M::Answer, M::Ended] },
     Rule { cause: Cause::LongAnswers, holds: |m| m.times(M::Answer, 1.8), evidence: &[M::Answer, M::Cut] },
     Rule { cause: Cause::Surge, holds: more_come, evidence: &[M::Arrived, M::Tenant, M::Waiting] },
     Rule { cause: Cause::ClientsLeave, holds: |m| m.share(M::Aborted, 0.2), evidence: &[M::Aborted, M::Ended, M::Waiting] },
     Rule { cause: Cause::TightDeadlines, holds: |m| m.share(M::Late, 0.2), evidence: &[M::Late, M::Ended, M::Waiting] },
-    Rule { cause: Cause::KvShortage, holds: kv_short, evidence: &[M::Used, M::Preempted, M::Waiting] },
+    Rule { cause: Cause::KvShortage, holds: kv_short, evidence: &[M::Used, M::HeldUp, M::Preempted, M::Waiting] },
     Rule { cause: Cause::CacheThrash, holds: |m| fewer_hits(m) && m.now(M::Full) > 0.9, evidence: &[M::Hits, M::Full, M::Used] },
     Rule { cause: Cause::PromptsChanged, holds: fewer_hits, evidence: &[M::Hits, M::Full] },
 ];
@@ -101,6 +109,7 @@ pub(super) fn message(cause: Cause, m: &Means) -> String {
         Cause::SlowClients => format!("{} % of the sequences wait until their clients read.", percent(M::Stalled)),
         Cause::OneTenant => format!("One tenant sends {} % of the requests, {:.1} come a second.", percent(M::Tenant), m.now(M::Arrived)),
         Cause::LongPrompts => format!("Prompts have {:.0} tokens, {:.0} usually.", prompt(m.now(M::Prompt), m.now(M::Arrived)), prompt(m.usual(M::Prompt), m.usual(M::Arrived))),
+        Cause::BadVariantRepeats => format!("{} % of an answer was there before in it, {:.0} % usually.", percent(M::Repetition), 100.0 * m.usual(M::Repetition)),
         Cause::BadVariantRuns => format!("{} % of the answers run until they are cut.", percent(M::Cut)),
         Cause::BadVariantEmpty => format!("Answers have {:.0} tokens, {:.0} usually.", m.now(M::Answer), m.usual(M::Answer)),
         Cause::LongAnswers => format!("Answers have {:.0} tokens, {:.0} usually, and end by themselves.", m.now(M::Answer), m.usual(M::Answer)),

@@ -22,12 +22,18 @@ pub(super) enum Measure {
     Late,
     Aborted,
     Waiting,
+    /// The share of steps of late after which sequences wait although there are places.
+    HeldUp,
     /// The share of running sequences whose client does not read.
     Stalled,
     /// Mean tokens of the answers that ended of late.
     Answer,
     /// The share of them that were cut at the most tokens.
     Cut,
+    /// The share of them that have next to no tokens.
+    Empty,
+    /// How much the answers that ended of late repeat themselves, in the mean.
+    Repetition,
     /// The largest share of the requests of late that one tenant has.
     Tenant,
     /// Tokens of prompts in a second, computed or found, of late.
@@ -64,9 +70,12 @@ const NAMES: [(&str, &str); COUNT] = [
     ("late", "/s"),
     ("aborted", "/s"),
     ("waiting", ""),
+    ("held_up_share", ""),
     ("stalled_share", ""),
     ("answer_tokens", ""),
     ("cut_share", ""),
+    ("empty_share", ""),
+    ("repetition_share", ""),
     ("largest_tenant_share", ""),
     ("prompt_tokens", "/s"),
     ("cache_hit_share", ""),
@@ -107,10 +116,13 @@ impl Sample {
             done.late as f64,
             done.aborted as f64,
             gauges.waiting as f64,
+            decayed.held_up(),
             // Of one or two sequences a single one is no sign.
             share(gauges.stalled as f64, gauges.running.max(8) as f64),
             decayed.answer(),
             decayed.cut(),
+            decayed.empty(),
+            decayed.repetition(),
             decayed.tenant(),
             decayed.prompt(),
             decayed.hits(),

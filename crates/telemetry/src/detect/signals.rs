@@ -57,7 +57,7 @@ fn known(value: f64) -> f64 {
 
 /// All of them.
 #[rustfmt::skip]
-pub(super) const SIGNALS: [Signal; 15] = [
+pub(super) const SIGNALS: [Signal; 18] = [
     Signal { symptom: Symptom::NoSteps, value: |s| s.get(M::Standstill), least: 0.5, matters: |m| m.now.get(M::Standstill) > 2.0 },
     Signal { symptom: Symptom::SlowSteps, value: |s| s.get(M::Slowness).ln(), least: 0.04, matters: |m| m.now(M::Slowness) > 1.2 && m.times(M::Slowness, 1.2) },
     Signal { symptom: Symptom::UnsteadySteps, value: |s| s.get(M::Unsteadiness).ln(), least: 0.08, matters: |m| m.now(M::Unsteadiness) > 1.5 && m.times(M::Unsteadiness, 1.4) },
@@ -68,9 +68,12 @@ pub(super) const SIGNALS: [Signal; 15] = [
     Signal { symptom: Symptom::Arrivals, value: |s| s.get(M::Arrived).sqrt(), least: 0.15, matters: |m| m.times(M::Arrived, 2.0) && m.above(M::Arrived, 3.0) },
     Signal { symptom: Symptom::Prompts, value: |s| s.get(M::Prompt).sqrt(), least: 3.0, matters: |m| m.times(M::Prompt, 2.6) && m.above(M::Prompt, 500.0) },
     Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Answer).ln(), least: 0.15, matters: |m| m.times(M::Answer, 2.6) },
-    Signal { symptom: Symptom::AnswerLength, value: |s| -s.get(M::Answer).ln(), least: 0.15, matters: |m| m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.3 * m.usual(M::Answer) },
+    Signal { symptom: Symptom::AnswerLength, value: |s| -s.get(M::Answer).ln(), least: 0.15, matters: |m| m.now(M::Answer) > 0.0 && m.now(M::Answer) < 0.22 * m.usual(M::Answer) },
     Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Cut), least: 0.08, matters: |m| m.above(M::Cut, 0.35) },
+    Signal { symptom: Symptom::AnswerLength, value: |s| s.get(M::Empty), least: 0.08, matters: |m| m.above(M::Empty, 0.35) },
+    Signal { symptom: Symptom::Repetition, value: |s| s.get(M::Repetition), least: 0.05, matters: |m| m.above(M::Repetition, 0.25) },
     Signal { symptom: Symptom::FewerHits, value: |s| -s.get(M::Hits), least: 0.06, matters: |m| m.usual(M::Hits) > 0.15 && m.now(M::Hits) < 0.3 * m.usual(M::Hits) },
     Signal { symptom: Symptom::Preemptions, value: |s| s.get(M::Preempted).sqrt(), least: 0.4, matters: |m| m.above(M::Preempted, 1.0) && m.times(M::Preempted, 3.0) },
+    Signal { symptom: Symptom::Waiting, value: |s| s.get(M::HeldUp), least: 0.1, matters: |m| m.above(M::HeldUp, 0.25) && m.now(M::Used) > 0.3 },
     Signal { symptom: Symptom::Waiting, value: |s| s.get(M::Waiting).sqrt(), least: 0.7, matters: |m| m.above(M::Waiting, 4.0) && m.times(M::Waiting, 3.0) },
 ];

@@ -22,7 +22,7 @@ const CACHE: f64 = 24_000.0;
 const MOST: f64 = 200.0;
 
 /// Every kind of fault.
-pub(crate) const FAULTS: [Cause; 20] = [
+pub(crate) const FAULTS: [Cause; 21] = [
     Cause::CoreTaken,
     Cause::Stolen,
     Cause::MemoryPressure,
@@ -37,6 +37,7 @@ pub(crate) const FAULTS: [Cause; 20] = [
     Cause::ClientsLeave,
     Cause::TightDeadlines,
     Cause::BadVariantErrors,
+    Cause::BadVariantRepeats,
     Cause::BadVariantRuns,
     Cause::BadVariantEmpty,
     Cause::DeviceFails,
@@ -145,6 +146,8 @@ struct Sequence {
     /// How it ends.
     reason: &'static str,
     slow: bool,
+    /// How much its answer repeats itself.
+    repetition: f64,
     foretold: Option<Forecast>,
 }
 
@@ -202,11 +205,17 @@ impl Simulation {
         let (used, kept) = (self.used() / 16.0, if self.is(Cause::CacheThrash) { 1.0 } else { 0.5 });
         let blocks = (self.cache() / 16.0) as usize;
         let free = blocks.saturating_sub(used as usize);
-        let kv = KvGauges { blocks, used: used as usize, kept: (free as f64 * kept) as usize, ..KvGauges::default() };
+        let kv = KvGauges {
+            block_len: 16,
+            blocks,
+            used: used as usize,
+            kept: (free as f64 * kept) as usize,
+            ..KvGauges::default()
+        };
         let Sequences { running, waiting, .. } = &self.sequences;
         let failed_batches = self.failed_batches;
         let (running, waiting) = (running.len(), waiting.len());
-        self.engine.pulse(time, &Pulse { running, waiting, slots: SLOTS, failed_batches, kv });
+        self.engine.pulse(time, &Pulse { running, waiting, slots: SLOTS, context: 8192, failed_batches, kv });
         let machine = self.machine();
         self.telemetry.tick(time, machine).anomalies
     }
@@ -218,6 +227,7 @@ impl Simulation {
             stolen: 0.003 * self.chance.exponential(),
             major_faults: (2.0 * self.chance.exponential()).floor(),
             available,
+            ..Machine::default()
         };
         match self.fault {
             Some(Cause::CoreTaken) => machine.others += 1.0,
@@ -259,7 +269,7 @@ impl Simulation {
         };
         let found = if self.chance.share() < shares { prompt * 5 / 10 } else { 0 };
         let wanted = match fault {
-            Some(Cause::BadVariantRuns) => MOST,
+            Some(Cause::BadVariantRepeats | Cause::BadVariantRuns) => MOST,
             Some(Cause::BadVariantEmpty) => 1.0,
             Some(Cause::LongAnswers) => 100.0 + 100.0 * self.chance.exponential(),
             _ => (1.0 + 50.0 * self.chance.exponential()).min(MOST),
@@ -294,6 +304,7 @@ impl Simulation {
             wanted: ((wanted * early) as usize).max(1),
             reason,
             slow: self.chance.share() < if is(Cause::SlowClients) { 0.7 } else { 0.01 },
+            repetition: if is(Cause::BadVariantRepeats) { 0.9 } else { (0.05 * self.chance.exponential()).min(1.0) },
         }
     }
 
@@ -433,6 +444,8 @@ impl Sequence {
                 generated: self.generated,
                 answers: 1,
                 reason: self.reason,
+                drafts: (0, 0),
+                repetition: (self.generated >= 24).then_some(self.repetition),
                 foretold: None,
             },
             id: self.id,

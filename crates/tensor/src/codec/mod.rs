@@ -1,4 +1,4 @@
-//! Scalar codecs: blocks to `f32` and back, agreeing bit for bit with the PyPI package `gguf`.
+//! Scalar codecs: blocks to `f32` and back, agreeing bit for bit with the PyPI package `gguf` on the types that it has.
 
 pub mod codebook;
 mod grids;
@@ -9,6 +9,7 @@ mod lookup;
 mod plain;
 mod search;
 mod simple;
+mod sparse;
 mod ternary;
 
 use crate::DType;
@@ -108,6 +109,7 @@ fn codec(dtype: DType) -> (Decoder, Option<Encoder>) {
         DType::TQ2_0 => (ternary::decode_tq2_0, None),
         DType::Q1_0 => (ternary::decode_q1_0, None),
         DType::Q2_0 => (ternary::decode_q2_0, None),
+        DType::Q4_2OF4 => both(sparse::decode_q4_2of4, sparse::encode_q4_2of4),
     }
 }
 

@@ -113,7 +113,7 @@ fn five_bits(fifth: u32, nibbles: &[u8]) -> [u8; 32] {
 }
 
 /// The scale and quants of a block whose extreme value becomes `-half`; the opposite end is cut at `2 * half - 1`.
-fn centered(v: &[f32; 32], half: f32) -> (f32, [u8; 32]) {
+pub(super) fn centered(v: &[f32; 32], half: f32) -> (f32, [u8; 32]) {
     let d = extreme(v) / -half;
     let inverse = invert(d);
     (d, v.map(|x| (x * inverse + (half + 0.5)).min(2.0 * half - 1.0) as u8))

@@ -40,13 +40,15 @@ pub(crate) fn tokenizer(bytes: &[u8], config: Option<&Value>) -> Result<Tokenize
     let adds_space = steps::adds_space(&normalizers, &pretokenizers) || decoder.spaces_words();
     let vocab = vocab(&decoder, &pieces, &added, &config)?;
     let ids = config.special(|piece| vocab.id(piece));
-    let around = config.around(steps::around(&root.field("post_processor"))?, &ids);
+    let processor = steps::around(&root.field("post_processor"))?;
+    let between = processor.between;
+    let around = config.around((processor.before, processor.after), &ids);
     let eos = ids.get("eos").or_else(|| guess(&vocab, &["</s>", "<|endoftext|>", "<|end_of_text|>", "<eos>"]));
     let bos = ids.get("bos").or(around.0.first().copied());
     let ends = ends(|piece| vocab.id(piece).filter(|id| vocab.kind(*id) == TokenKind::Control), &ids);
     let fill_in = fill_in(|piece| vocab.id(piece), &ids);
     let pipeline = pipeline(added, normalizers, pretokenizers, byte_level, model)?;
-    Ok(Tokenizer::of(Parts { vocab, pipeline, around, adds_space, bos, eos, ends, fill_in }))
+    Ok(Tokenizer::of(Parts { vocab, pipeline, around, between, adds_space, bos, eos, ends, fill_in }))
 }
 
 fn guess(vocab: &Vocab, pieces: &[&str]) -> Option<u32> {

@@ -28,21 +28,32 @@ pub(crate) fn pretokenizers(field: &Field) -> Result<Vec<Pretokenizer>, Tokenize
     Ok(steps)
 }
 
-/// The ids that `post_processor` puts before and after a text.
-pub(super) fn around(field: &Field) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
-    let mut around = (Vec::new(), Vec::new());
+/// The ids that `post_processor` puts before and after a text, and between two.
+#[derive(Debug, Default)]
+pub(super) struct Around {
+    pub(super) before: Vec<u32>,
+    pub(super) after: Vec<u32>,
+    pub(super) between: Vec<u32>,
+}
+
+/// What the steps of `post_processor` put around texts.
+pub(super) fn around(field: &Field) -> Result<Around, TokenizerError> {
+    let mut around = Around::default();
     for step in flatten(field, "processors", DEEPEST)? {
-        let (before, after) = match step.kind() {
+        let own = match step.kind() {
             Some("TemplateProcessing") => template(&step)?,
-            Some("BertProcessing" | "RobertaProcessing") => {
+            Some(kind @ ("BertProcessing" | "RobertaProcessing")) => {
                 let id = |name| step.field(name).items()?.get(1).map_or(Err(step.error("has no id")), Field::id);
-                (vec![id("cls")?], vec![id("sep")?])
+                let end = id("sep")?;
+                let between = vec![end; if kind == "BertProcessing" { 1 } else { 2 }];
+                Around { before: vec![id("cls")?], after: vec![end], between }
             }
             Some("ByteLevel") => continue,
             _ => return Err(unsupported(&step)),
         };
-        around.0.splice(0..0, before);
-        around.1.extend(after);
+        around.before.splice(0..0, own.before);
+        around.after.extend(own.after);
+        around.between.extend(own.between);
     }
     Ok(around)
 }
@@ -187,22 +198,29 @@ fn pattern(step: &Fields) -> Result<Splitter, TokenizerError> {
     Splitter::new(regex.text()?).map_err(|e| regex.error(e))
 }
 
-fn template(step: &Fields) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
+fn template(step: &Fields) -> Result<Around, TokenizerError> {
+    let [before, after, _] = parts_of_template(step, "single")?;
+    let between = if step.has("pair") { parts_of_template(step, "pair")?[1].clone() } else { Vec::new() };
+    Ok(Around { before, after, between })
+}
+
+/// The ids before, after and between texts: those that come after so many of them.
+fn parts_of_template(step: &Fields, name: &str) -> Result<[Vec<u32>; 3], TokenizerError> {
     let special = step.field("special_tokens");
-    let (mut before, mut after) = (Vec::new(), Vec::new());
-    let mut seen = false;
-    for part in step.field("single").items()? {
+    let mut parts = [const { Vec::new() }; 3];
+    let mut seen = 0;
+    for part in step.field(name).items()? {
         let part = part.as_fields()?;
         if part.has("Sequence") {
-            seen = true;
+            seen = (seen + 1).min(2);
             continue;
         }
         let name = part.fields("SpecialToken")?.field("id").text()?;
         let ids = special.as_fields()?.fields(name)?.field("ids").items()?;
         let ids = ids.iter().map(Field::id).collect::<Result<Vec<u32>, _>>()?;
-        if seen { after.extend(ids) } else { before.extend(ids) }
+        parts[seen].extend(ids);
     }
-    Ok((before, after))
+    Ok(parts)
 }
 
 #[cfg(test)]

@@ -28,6 +28,34 @@ impl ChatPrompt {
         ChatPrompt { parts: vec![(text.len(), Origin::Template)], text, source: "".into() }
     }
 
+    /// The prompt that [`ChatPrompt::parts`] and [`ChatPrompt::source`] describe; `None` if the parts are not ascending ends of
+    /// characters, the last of them the text's end.
+    pub fn of_parts(text: String, parts: &[(usize, bool)], source: impl Into<Arc<str>>) -> Option<ChatPrompt> {
+        let ascending = parts.is_sorted_by(|a, b| a.0 < b.0) && parts.first().is_none_or(|first| first.0 > 0);
+        let whole = parts.last().map_or(0, |last| last.0) == text.len();
+        let origin = |template| if template { Origin::Template } else { Origin::Data };
+        let ends = parts.iter().all(|(end, _)| text.is_char_boundary(*end));
+        let parts = parts.iter().map(|(end, template)| (*end, origin(*template))).collect();
+        (ascending && whole && ends).then(|| ChatPrompt { text, parts, source: source.into() })
+    }
+
+    /// The end of each part of the text, in bytes, and whether the template wrote it.
+    pub fn parts(&self) -> Vec<(usize, bool)> {
+        let mut parts: Vec<(usize, bool)> = Vec::with_capacity(self.parts.len());
+        for &(end, origin) in &self.parts {
+            let (end, before) = (end.min(self.text.len()), parts.last().map_or(0, |last| last.0));
+            if end > before {
+                parts.push((end, origin == Origin::Template));
+            }
+        }
+        parts
+    }
+
+    /// The source of the template that wrote it; empty if none did.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     /// The text.
     pub fn text(&self) -> &str {
         &self.text

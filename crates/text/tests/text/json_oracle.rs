@@ -123,6 +123,60 @@ fn small_tokenizers_agree() {
     }
 }
 
+/// Two texts as one, of at most `most` tokens, as the library does it, and a text cut to as many: its last tokens stay.
+fn check_whole(processor: &Value, most: usize) {
+    let mut json = small::wordpiece();
+    json["post_processor"] = processor.clone();
+    let mut pair = Pair::small("whole", &json);
+    let truncation = tokenizers::TruncationParams {
+        max_length: most,
+        strategy: tokenizers::TruncationStrategy::OnlySecond,
+        ..tokenizers::TruncationParams::default()
+    };
+    pair.theirs.with_truncation(Some(truncation)).expect("a length");
+    let (first, second) = ("the hello", "hello, aee ello 1 我 lo!");
+    let theirs = pair.theirs.encode((first, second), true).expect("encodes");
+    let plain = EncodeOptions { add_special: false, parse_special: false };
+    let ids = [first, second].map(|text| pair.ours.encode(text, plain));
+    let (ours, begin, cut) = pair.ours.pair([&ids[0], &ids[1]], most);
+    assert_eq!(ours, theirs.get_ids(), "{processor} {most}");
+    assert_eq!(cut, !theirs.get_overflowing().is_empty(), "{processor} {most}");
+    let theirs = theirs.get_sequence_ids().iter().position(|&sequence| sequence == Some(1));
+    assert_eq!(Some(begin), theirs, "{processor} {most}");
+    let mut ours = pair.ours.encode(second, EncodeOptions { add_special: true, parse_special: false });
+    pair.ours.cut(&mut ours, most);
+    pair.theirs.with_truncation(None).expect("none");
+    let theirs = pair.theirs.encode_fast(second, true).expect("encodes");
+    let whole = theirs.get_ids();
+    let end = pair.ours.encode("", EncodeOptions { add_special: true, parse_special: false }).len() / 2;
+    let wanted = match whole.len() <= most {
+        true => whole.to_vec(),
+        false => [&whole[..most - end], &whole[whole.len() - end..]].concat(),
+    };
+    assert_eq!(ours, wanted, "{processor} {most}");
+}
+
+#[test]
+fn texts_that_are_read_whole() {
+    let special = |id| json!({ "SpecialToken": { "id": id, "type_id": 0 } });
+    let text = |id, kind| json!({ "Sequence": { "id": id, "type_id": kind } });
+    let processors = [
+        json!({"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]}),
+        json!({"type": "RobertaProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2], "trim_offsets": true,
+            "add_prefix_space": true}),
+        json!({"type": "TemplateProcessing",
+            "single": [special("[CLS]"), text("A", 0), special("[SEP]")],
+            "pair": [special("[CLS]"), text("A", 0), special("[SEP]"), text("B", 1), special("[SEP]")],
+            "special_tokens": {"[CLS]": {"id": "[CLS]", "ids": [2], "tokens": ["[CLS]"]},
+                "[SEP]": {"id": "[SEP]", "ids": [3], "tokens": ["[SEP]"]}}}),
+    ];
+    for processor in &processors {
+        for most in [10, 12, 15, 40] {
+            check_whole(processor, most);
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{Repo, list};
 use super::{Hub, HubError, ModelId, select};
-use crate::weights::ENDING;
+use crate::weights::{ENDING, TUNED_ENDING};
 
 /// A model in the cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,10 +116,12 @@ fn snapshots(repo: &Repo) -> Vec<PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir()).collect()
 }
 
-/// The files of packed weights in a folder whose names begin so, and their sizes.
+/// The files of packed weights, and of kernels that were found for them, in a folder whose names begin so, and their sizes.
 fn packed(folder: &Path, beginning: &str) -> Vec<(PathBuf, u64)> {
     let names = names(folder).into_iter();
-    let packed = names.filter(|name| name.starts_with(beginning) && name.ends_with(ENDING));
+    let packed = names.filter(|name| {
+        name.starts_with(beginning) && [ENDING, TUNED_ENDING].iter().any(|ending| name.ends_with(ending))
+    });
     packed
         .map(|name| folder.join(name))
         .filter_map(|path| fs::metadata(&path).ok().map(|file| (path, file.len())))

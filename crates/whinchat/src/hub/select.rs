@@ -121,7 +121,7 @@ fn weights<'a>(names: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn is_side_file(name: &str) -> bool {
-    const SIDE: [&str; 7] = [
+    const SIDE: [&str; 12] = [
         "config.json",
         "generation_config.json",
         "tokenizer.json",
@@ -129,6 +129,12 @@ fn is_side_file(name: &str) -> bool {
         "special_tokens_map.json",
         "chat_template.jinja",
         "chat_template.json",
+        // How sentence-transformers makes vectors of a model.
+        "modules.json",
+        "sentence_bert_config.json",
+        "1_Pooling/config.json",
+        "2_Dense/model.safetensors",
+        "3_Dense/model.safetensors",
     ];
     SIDE.contains(&name) || (!name.contains('/') && name.ends_with(".safetensors.index.json"))
 }
@@ -249,5 +255,7 @@ mod tests {
         let index = ["model.safetensors.index.json"];
         check(&[&shards[..], &["consolidated.safetensors"], &index].concat(), &[&shards[..], &index].concat());
         check(&["a.safetensors", "consolidated.safetensors"], &["a.safetensors"]);
+        let dense = ["1_Pooling/config.json", "2_Dense/model.safetensors", "model.safetensors", "modules.json"];
+        check(&[&dense[..], &["onnx/model.safetensors"]].concat(), &dense);
     }
 }

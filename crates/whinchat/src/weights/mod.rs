@@ -20,7 +20,9 @@ use model::{Checkpoint, Model as Bound};
 use crate::{Error, Progress};
 use file::Kept;
 pub(crate) use hash::Hash;
-pub(crate) use place::{ENDING, path_of};
+#[cfg(feature = "gpu")]
+pub(crate) use place::users_folder;
+pub(crate) use place::{ENDING, TUNED_ENDING, path_of, tuned_paths};
 use writer::Keeper;
 
 /// Whether packed weights are kept in a file for later starts, which map it instead of packing anew, and share its pages with every
@@ -77,6 +79,8 @@ pub enum WeightsOrigin {
         /// Its size.
         bytes: u64,
     },
+    /// They are not in this process: the model is computed elsewhere.
+    Elsewhere,
     /// They are those of another model of this process.
     Shared,
 }

@@ -12,15 +12,27 @@ use super::WeightsCache;
 /// What their names end with.
 pub(crate) const ENDING: &str = ".packed";
 
+/// What the names of files with kernels that tuning found end with.
+pub(crate) const TUNED_ENDING: &str = ".kernels.json";
+
 /// Weights of fewer bytes are packed about as fast as mapped.
 const LEAST: u64 = 64 << 20;
 
 /// Where the file of a model may be, best first.
 pub(super) fn paths(cache: &WeightsCache, checkpoint: &Checkpoint, isa: Isa) -> Vec<PathBuf> {
+    places(cache, checkpoint, isa, ENDING)
+}
+
+/// Where the kernels that tuning found for a model may be, best first: beside its packed weights.
+pub(crate) fn tuned_paths(cache: &WeightsCache, checkpoint: &Checkpoint, isa: Isa) -> Vec<PathBuf> {
+    places(cache, checkpoint, isa, TUNED_ENDING)
+}
+
+fn places(cache: &WeightsCache, checkpoint: &Checkpoint, isa: Isa, ending: &str) -> Vec<PathBuf> {
     // A model in memory has no files whose content could be known again.
     let files = checkpoint.files();
     let Some(file) = files.first().filter(|file| file.is_file()) else { return vec![] };
-    let ending = format!(".{}{ENDING}", format!("{isa:?}").to_lowercase());
+    let ending = format!(".{}{ending}", format!("{isa:?}").to_lowercase());
     let inside = |folder: &Path| {
         let path = file.canonicalize().unwrap_or_else(|_| file.clone());
         let hash = Sha256::digest(path.as_os_str().as_encoded_bytes());
@@ -32,7 +44,7 @@ pub(super) fn paths(cache: &WeightsCache, checkpoint: &Checkpoint, isa: Isa) -> 
         WeightsCache::Folder(folder) => vec![inside(folder)],
         WeightsCache::Auto | WeightsCache::On => {
             let beside = file.with_file_name(with(file.file_name(), &ending));
-            [beside].into_iter().chain(users_folder().map(|folder| inside(&folder))).collect()
+            [beside].into_iter().chain(users_folder("weights").map(|folder| inside(&folder))).collect()
         }
     }
 }
@@ -49,11 +61,11 @@ fn with(name: Option<&OsStr>, ending: &str) -> std::ffi::OsString {
     name
 }
 
-/// `whinchat/weights` in the user's cache folder.
-fn users_folder() -> Option<PathBuf> {
+/// A folder of ours in the user's cache folder.
+pub(crate) fn users_folder(name: &str) -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let cache = set("XDG_CACHE_HOME").or_else(|| set("LOCALAPPDATA")).or_else(|| Some(set("HOME")?.join(".cache")))?;
-    Some(cache.join("whinchat").join("weights"))
+    Some(cache.join("whinchat").join(name))
 }
 
 /// Whether so many bytes should be kept at `path`: packing them takes time, and what is written neither presses other things out of

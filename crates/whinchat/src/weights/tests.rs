@@ -84,6 +84,7 @@ fn said(origin: &WeightsOrigin) -> &'static str {
         WeightsOrigin::NotKept(_) => "not kept",
         WeightsOrigin::Mapped { .. } => "mapped",
         WeightsOrigin::Shared => "shared",
+        WeightsOrigin::Elsewhere => "elsewhere",
     }
 }
 

@@ -1,6 +1,7 @@
 //! Suites and what is wrong with them, judges, runs.
 
 mod cases;
+mod choices;
 mod judges;
 mod runs;
 mod suites;

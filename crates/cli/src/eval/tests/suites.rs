@@ -142,11 +142,11 @@ fn the_documented_suite_loads() {
     let page = include_str!("../../../../../docs/eval.md");
     let blocks = |kind: &str| page.split("\n```").filter_map(move |block| block.strip_prefix(kind)).collect::<Vec<_>>();
     let (json, texts) = (blocks("json\n"), blocks("text\n"));
-    let [settings, case] = json[..] else { panic!("two examples") };
+    let [settings, case, choice] = json[..] else { panic!("three examples") };
     let grammar = texts.last().expect("a grammar");
     let story = r#"{"id": "s", "task": "stories", "prompt": "x", "expect": {"grammar": "stories.gbnf"}}"#;
-    let cases = format!("{case}\n{story}");
+    let cases = format!("{case}\n{choice}\n{story}");
     let folder = folder(&[("cases.jsonl", &cases), ("suite.json", settings), ("stories.gbnf", grammar)]);
     let suite = Suite::load(folder.path()).expect("a suite");
-    assert_eq!((suite.cases.len(), suite.minimum.len(), suite.minimum_variety.len()), (2, 1, 1));
+    assert_eq!((suite.cases.len(), suite.minimum.len(), suite.minimum_variety.len()), (3, 1, 1));
 }

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use dice::Dice;
 use engine::{
-    Ageing, Continuation, EarliestDeadline, Engine, EngineConfig, Eviction, FairShare, FinishReason, FirstCome,
-    Observer, Policy, Prompt, Request, RequestId, RequestRecord, SequenceId, ShortestPrefill, SinkState, StepReport,
-    TokenMask,
+    Ageing, Continuation, Drafts, EarliestDeadline, Engine, EngineConfig, Eviction, FairShare, FinishReason, FirstCome,
+    MemoryOrder, Observer, Policy, Prompt, Request, RequestId, RequestRecord, SequenceId, ShortestPrefill, SinkState,
+    StepReport, TierKey, TokenMask,
 };
 use order::Order;
 
@@ -38,14 +38,14 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         }
     }
     eprintln!("{total:?}");
-    let Totals { forks, preempted, cancelled, stalled, faults, aborted, whole, done, masked, .. } = total;
+    let Totals { forks, preempted, cancelled, stalled, aborted, whole, done, masked, .. } = total;
     let Memory { found, resumed, scored, forgotten, forgotten_states, restored } = total.memory;
     let often = [
         forks,
         preempted,
         cancelled,
         stalled,
-        faults,
+        total.faults.ended,
         aborted,
         whole,
         done,
@@ -57,8 +57,10 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         forgotten_states,
         restored,
         total.overdue,
+        total.drafts.computed,
+        total.drafts.accepted,
     ];
-    let enough = often.iter().all(|count| *count > 100) && total.gave_up > 3;
+    let enough = often.iter().all(|count| *count > 100) && total.faults.gave_up > 3;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
 }
 
@@ -70,15 +72,22 @@ struct Totals {
     cancelled: usize,
     stalled: usize,
     memory: Memory,
-    /// Ended by a fault of the executor.
-    faults: usize,
+    faults: Faults,
     aborted: usize,
     overdue: usize,
+    drafts: Drafts,
     whole: usize,
     /// The receiver had all it wanted.
     done: usize,
     /// Ended by a mask, complete or starved.
     masked: usize,
+}
+
+/// What became of faults of the executor.
+#[derive(Debug, Default)]
+struct Faults {
+    /// Requests that ended by one.
+    ended: usize,
     /// Engines that gave up.
     gave_up: usize,
 }
@@ -168,6 +177,7 @@ impl World {
             prefix_cache: dice.chance(0.7).then(|| Eviction::ALL[dice.upto(4)]),
             prefix_tokens: dice.chance(0.3).then(|| dice.upto(blocks * block_len)),
             prefix_states: dice.chance(0.3).then(|| dice.upto(4)),
+            max_draft: if dice.chance(0.5) { dice.upto(9) } else { 0 },
             ..EngineConfig::default()
         };
         let records = Arc::default();
@@ -204,6 +214,7 @@ impl World {
                 inbox.state = SinkState::Ready;
             }
         });
+        self.unpin();
         for _ in 0..100_000 {
             if self.engine.is_idle() {
                 break;
@@ -217,8 +228,12 @@ impl World {
         total.memory.forgotten_states += bench.forgotten_states;
         drop(bench);
         total.memory.restored += stats.tier.restored as usize;
-        total.gave_up += usize::from(self.engine.failure().is_some());
+        total.faults.gave_up += usize::from(self.engine.failure().is_some());
         self.clients.iter().try_for_each(|client| self.judge(client, total))?;
+        for record in self.records.lock().unwrap().iter() {
+            total.drafts.computed += record.tokens.drafts.computed;
+            total.drafts.accepted += record.tokens.drafts.accepted;
+        }
         self.audit()
     }
 
@@ -283,6 +298,35 @@ impl World {
         let fault = if dice.chance(0.01) { Fault::Broken } else { faults[dice.upto(faults.len())] };
         self.engine.executor().bench.lock().unwrap().fault = dice.chance(self.faulty).then_some(fault);
         self.now += dice.time(150);
+        if !fair && dice.chance(0.05) {
+            self.remember(&mut dice);
+        }
+    }
+
+    /// What somebody does to the memory.
+    fn remember(&mut self, dice: &mut Dice) {
+        let report = self.engine.memory(&MemoryOrder::Report).expect("it can always be told");
+        let keys: Vec<TierKey> = report.prefixes.iter().map(|prefix| prefix.key).collect();
+        let key = keys.get(dice.upto(keys.len().max(1))).copied().unwrap_or(TierKey([0; 32]));
+        let order = match dice.upto(8) {
+            0 => MemoryOrder::EvictBlocks(dice.upto(5)),
+            1 => MemoryOrder::EvictPrefix(key),
+            2 | 3 => MemoryOrder::Pin(key),
+            4 => MemoryOrder::Unpin(key),
+            5 => MemoryOrder::Flush,
+            6 => MemoryOrder::Rule(Eviction::ALL[dice.upto(4)]),
+            _ => MemoryOrder::Advise(keys),
+        };
+        // What cannot be done changes nothing, which is checked after each step.
+        let _ = self.engine.memory(&order);
+    }
+
+    /// Nothing is pinned any more.
+    fn unpin(&mut self) {
+        let report = self.engine.memory(&MemoryOrder::Report).expect("it can always be told");
+        for prefix in report.prefixes.iter().filter(|prefix| prefix.pinned) {
+            self.engine.memory(&MemoryOrder::Unpin(prefix.key)).expect("it is pinned");
+        }
     }
 
     /// A step, and what must hold after any.
@@ -291,7 +335,8 @@ impl World {
         let waiting = self.waiting();
         let report = self.engine.step(&|| self.now);
         self.engine.check()?;
-        self.check_report(&report)?;
+        let pinned = self.pinned(&report);
+        self.check_report(&report, pinned)?;
         self.check_waiting(&waiting)?;
         for client in &self.clients {
             let inbox = client.inbox.lock().unwrap();
@@ -335,7 +380,15 @@ impl World {
         ensure(passed.is_none(), || format!("{passed:?} is overtaken by one that came at {latest:?}"))
     }
 
-    fn check_report(&self, report: &StepReport) -> Result<(), String> {
+    /// Blocks that are held though nothing runs.
+    fn pinned(&mut self, report: &StepReport) -> usize {
+        if report.running > 0 || report.blocks_used == 0 {
+            return 0;
+        }
+        self.engine.memory(&MemoryOrder::Report).expect("it can always be told").cache.pinned
+    }
+
+    fn check_report(&self, report: &StepReport, pinned: usize) -> Result<(), String> {
         let live = self.clients.iter().filter(|client| client.live()).count();
         let sequences = report.running + report.waiting;
         let holds = report.rows() <= self.config.max_batch_tokens
@@ -343,7 +396,7 @@ impl World {
             && (sequences == 0) == (live == 0)
             && sequences <= live
             && report.stalled <= sequences
-            && (report.running > 0 || report.blocks_used == 0);
+            && (report.running > 0 || report.blocks_used == pinned);
         ensure(holds, || format!("{live} live clients, but {report:?}"))
     }
 
@@ -367,7 +420,7 @@ impl World {
         let count = match &finish.reason {
             FinishReason::Aborted => &mut total.aborted,
             FinishReason::Deadline => &mut total.overdue,
-            FinishReason::Failed(text) if is_fault(text) => &mut total.faults,
+            FinishReason::Failed(text) if is_fault(text) => &mut total.faults.ended,
             FinishReason::Complete if inbox.state == SinkState::Done => &mut total.done,
             FinishReason::Complete | FinishReason::Failed(_) if whole => &mut total.masked,
             _ if whole => &mut total.whole,
@@ -403,6 +456,7 @@ impl World {
         let holds = recorded == reasons
             && (record.tokens.cached < record.tokens.prompt)
             && record.tokens.generated == generated
+            && record.tokens.drafts.accepted <= record.tokens.drafts.computed.min(generated)
             && answered == [generated > 0; 2]
             && order.into_iter().flatten().is_sorted();
         ensure(holds, || format!("{generated} tokens, {reasons:?}, but {record:?}"))

@@ -28,10 +28,13 @@ impl Order {
         let prompt = name.into_iter().chain((2..length).map(|_| dice.token())).collect();
         let seed = if dice.chance(0.1) { u64::MAX } else { dice.number() };
         let penalties = Penalties { repetition: 1.2, frequency: 0.3, presence: 0.1 };
+        // Answers of few tokens repeat themselves.
+        let favourites = if dice.chance(0.4) { dice.upto(3) + 1 } else { 0 };
         let params = SamplingParams {
             temperature: if dice.chance(0.3) { 0.0 } else { 1.0 },
             top_k: dice.upto(3) * 7,
             penalties: if dice.chance(0.3) { penalties } else { SamplingParams::default().penalties },
+            logit_bias: (0..favourites).map(|_| (dice.token(), 9.0)).collect(),
             seed: Some(seed),
             logprobs: dice.chance(0.1).then_some(2),
             ..SamplingParams::default()

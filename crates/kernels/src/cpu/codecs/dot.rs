@@ -121,7 +121,7 @@ where
 
 /// Prefetches lines at these distances from a place.
 #[inline(always)]
-fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
+pub(super) fn ask<S: Simd>(s: S, place: &Bytes, lines: Range<usize>, near: Option<usize>, far: usize) {
     for line in lines {
         if let Some(near) = near {
             s.prefetch(place, near + line * size_of::<Quads>());

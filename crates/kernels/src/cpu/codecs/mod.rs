@@ -5,6 +5,7 @@
 //! scale · (byte − [`Quant::ZERO`]) − minimum, with the same bits as `tensor::decode` gives. So products with rows of signed bytes
 //! are sums of integers.
 
+mod chosen;
 mod coded;
 mod dot;
 mod float;
@@ -20,6 +21,7 @@ mod unpacked;
 use tensor::DType;
 
 use super::simd::{Bytes, Simd};
+pub(crate) use chosen::ROWS as CHOSEN_ROWS;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 pub(crate) use rounded::RoundedProduct;
 pub(crate) use unpack::{Unpack, Weights};

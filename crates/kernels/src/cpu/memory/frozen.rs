@@ -19,9 +19,11 @@ impl<T: Plain> Frozen<T> {
     pub(crate) fn mapped(file: &PackedFile, bytes: &Range<usize>, len: usize) -> Option<Frozen<T>> {
         let fits =
             bytes.end <= file.0.len() && bytes.end.checked_sub(bytes.start)? == len.checked_mul(size_of::<T>())?;
-        let pages = (len > 0).then(|| file.0.clone());
-        let buffer = Buffer { pages, start: bytes.start, len, of: PhantomData };
-        (fits && bytes.start.is_multiple_of(align_of::<Line>())).then_some(Frozen(buffer))
+        let buffer = || {
+            let pages = (len > 0).then(|| file.0.clone());
+            Buffer { pages, start: bytes.start, len, in_slab: false, of: PhantomData }
+        };
+        (fits && bytes.start.is_multiple_of(align_of::<Line>())).then(|| Frozen(buffer()))
     }
 
     /// Memory it takes.

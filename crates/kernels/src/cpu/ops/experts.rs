@@ -99,33 +99,35 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
 
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
 fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
-    let Worker { pool, vector, scratch, activations, grouping } = cpu;
+    let Worker { pool, vector, kernel, scratch, activations, grouping } = cpu;
+    let kernel = *kernel;
     grouping.group(ids, tiles.shape.outer);
     let (grouping, out, rows) = (&**grouping, Shared::new(out), input.rows.max(1));
     // If x is as wide as the weight, all slots of a row read the same.
     let share = if input.width == tiles.shape.cols { ids.len() / rows } else { 1 };
     let x = rounded((pool, *vector), tiles, input, activations);
-    let cut = Cut::new(tiles.count() * grouping.active.len(), 1, pool.threads());
+    let cut = Cut::new(tiles.count() * grouping.active.len(), 1, pool.threads(), kernel);
     let across = cut.across(tiles.count());
     pool.run_with(scratch, across * grouping.active.len(), &|scratch, task| {
         let matrix = grouping.active[task / across] as usize;
         let slots = Slots::Some(grouping.slots(matrix));
-        let product = Product { tiles, matrix, x, width: input.width, slots, share };
+        let product = Product { tiles, matrix, x, width: input.width, slots, share, inner: kernel.inner };
         product.write(*vector, &mut scratch.product, &cut.tiles(task % across, tiles.count()), out);
     });
 }
 
 /// Head h of a row of out = head h of the row of x · weight\[h\]ᵀ.
 pub(super) fn head_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, out: &mut [f32]) {
-    let Worker { pool, vector, scratch, activations, .. } = cpu;
+    let Worker { pool, vector, kernel, scratch, activations, .. } = cpu;
+    let kernel = *kernel;
     let (heads, rows, out) = (tiles.shape.outer, input.rows, Shared::new(out));
     let x = rounded((pool, *vector), tiles, input, activations);
-    let cut = Cut::new(tiles.count() * heads, 1, pool.threads());
+    let cut = Cut::new(tiles.count() * heads, 1, pool.threads(), kernel);
     let across = cut.across(tiles.count());
     pool.run_with(scratch, across * heads, &|scratch, task| {
         let matrix = task / across;
         let slots = Slots::Every { first: matrix, step: heads, count: rows };
-        let product = Product { tiles, matrix, x, width: input.width, slots, share: 1 };
+        let product = Product { tiles, matrix, x, width: input.width, slots, share: 1, inner: kernel.inner };
         product.write(*vector, &mut scratch.product, &cut.tiles(task % across, tiles.count()), out);
     });
 }

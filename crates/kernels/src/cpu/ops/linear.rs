@@ -2,8 +2,10 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct, Unpack, UnpackedProduct, Weights};
+use crate::cpu::codecs::{CHOSEN_ROWS, COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct};
+use crate::cpu::codecs::{Unpack, UnpackedProduct, Weights};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
+use crate::cpu::named::{Inner, Kernel};
 use crate::cpu::ops::gemm::Gemm;
 use crate::cpu::ops::gemm_amx::{self, BLOCKS, GemmAmx, Groups, Side};
 use crate::cpu::ops::{Input, Worker, activations_bf16, activations_q8, index};
@@ -11,6 +13,7 @@ use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Amx, Bytes, LANES, Line, Sums, Vector};
 use crate::cpu::tiles::Tiles;
 use graph::{BackendError, Elem};
+use tensor::DType;
 
 /// The most tiles and rows of x in one task: decoded weights and sums then stay in a core's own cache.
 pub(crate) const TILES: usize = 16;
@@ -126,6 +129,8 @@ pub(crate) struct Product<'a> {
     pub(crate) slots: Slots<'a>,
     /// Slots that read the same row of x.
     pub(crate) share: usize,
+    /// How it is computed, where there is a choice.
+    pub(crate) inner: Inner,
 }
 
 /// x as the product with `tiles` reads it: itself, or rounded in `scratch`.
@@ -156,12 +161,13 @@ pub(super) struct Cut {
 }
 
 impl Cut {
-    /// For products of `rows` rows with `tiles` tiles altogether.
-    pub(super) fn new(tiles: usize, rows: usize, threads: usize) -> Cut {
+    /// For products of `rows` rows with `tiles` tiles altogether. A kernel may say how many tiles a task has.
+    pub(super) fn new(tiles: usize, rows: usize, threads: usize, kernel: Kernel) -> Cut {
         let each_rows = rows.div_ceil(rows.div_ceil(ROWS).max(1)).max(1);
-        let mut cut = Cut { rows, each: (TILES, each_rows) };
+        let fixed = kernel.tiles.map(|tiles| usize::from(tiles.get()).min(TILES));
+        let mut cut = Cut { rows, each: (fixed.unwrap_or(TILES), each_rows) };
         let wanted = threads * if rows <= FEW_ROWS { TASKS_OF_FEW_ROWS } else { TASKS_EACH };
-        while cut.across(tiles) * cut.down() < wanted && cut.each.0 > 2 {
+        while fixed.is_none() && cut.across(tiles) * cut.down() < wanted && cut.each.0 > 2 {
             cut.each.0 /= 2;
         }
         while cut.across(tiles) * cut.down() < wanted && cut.each.1 >= 4 * GROUP {
@@ -196,14 +202,17 @@ impl Product<'_> {
     pub(crate) fn sums(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
         match (rows.len(), self.tiles.quantized()) {
             (0, _) => {}
-            (n, true) => match vector.amx() {
+            (n, true) => match vector.amx().filter(|_| matches!(self.inner, Inner::Auto | Inner::Amx)) {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), scratch, tiles, rows);
+                }
+                _ if self.tiles.dtype == DType::Q4_2OF4 && n <= CHOSEN_ROWS && self.inner != Inner::Unpacked => {
+                    self.product(scratch, tiles, rows).run_chosen(vector);
                 }
                 _ if self.tiles.layout.effort == Effort::Most => self.unpacked_rows(vector, scratch, tiles, rows),
                 _ => self.rounded_rows(vector, scratch, tiles, rows),
             },
-            (n, false) if self.packed_suits(vector, n) => self.rows_of_packed(vector, scratch, tiles, rows),
+            (n, false) if self.unpacks_again(vector, n) => self.rows_of_packed(vector, scratch, tiles, rows),
             (_, false) => self.rows(vector, scratch, tiles, rows),
         }
     }
@@ -260,7 +269,17 @@ impl Product<'_> {
         starts.extend(rows.clone().map(|i| index(start(i))));
     }
 
-    /// Whether tiles are unpacked again for each group of rows: there is only one group, or unpacking again costs less than keeping
+    /// Whether tiles are unpacked again for each group of rows, by the kernel that was chosen. Pairs are never decoded before.
+    fn unpacks_again(&self, vector: Vector, rows: usize) -> bool {
+        match (self.inner, self.tiles.quantized()) {
+            (Inner::Registers, _) => true,
+            (Inner::Held, true) => false,
+            (Inner::Decoded, false) if !activations_bf16::suit(vector, self.tiles) => false,
+            _ => self.packed_suits(vector, rows),
+        }
+    }
+
+    /// Whether that suits so many rows: there is only one group, or unpacking again costs less than keeping
     /// the result. With half the registers there is only ever one group.
     fn packed_suits(&self, vector: Vector, rows: usize) -> bool {
         let (at_once, tiles) = if self.tiles.quantized() { vector.quants() } else { (FEW, vector.tiles()) };
@@ -277,8 +296,18 @@ impl Product<'_> {
 
     /// Unpacks the tiles in registers, again for each group of rows or once for many.
     fn rounded_rows(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
+        self.product(scratch, tiles, rows).run(vector, !self.unpacks_again(vector, rows.len()));
+    }
+
+    /// Some tiles and 8-bit rows, whose sums go into the scratch's.
+    fn product<'s>(
+        &'s self,
+        scratch: &'s mut ProductScratch,
+        tiles: &Range<usize>,
+        rows: &Range<usize>,
+    ) -> RoundedProduct<'s> {
         self.starts(rows, &mut scratch.starts);
-        let product = RoundedProduct {
+        RoundedProduct {
             dtype: self.tiles.dtype,
             tiles: self.tiles.tiles(self.matrix, tiles.start, tiles.len()),
             stride: self.tiles.tile_len(),
@@ -287,8 +316,7 @@ impl Product<'_> {
             rows: &scratch.starts,
             sums: &mut scratch.sums,
             sums_stride: SUMS,
-        };
-        product.run(vector, !self.packed_suits(vector, rows.len()));
+        }
     }
 
     /// Unpacks some columns of a few tiles at a time into the first-level cache, for all rows.
@@ -415,7 +443,7 @@ impl Product<'_> {
         columns: &Range<usize>,
     ) -> (&'w [Line], usize) {
         let dtype = self.tiles.dtype;
-        if dtype == tensor::DType::F32 {
+        if dtype == DType::F32 {
             let lines = as_lines(self.tiles.tiles(self.matrix, tiles.start, tiles.len()));
             return (&lines[columns.start..], self.tiles.tile_len() / QUAD);
         }
@@ -428,13 +456,14 @@ impl Product<'_> {
 }
 
 /// out\[i\] = row ids\[i\] of the weight.
-pub(super) fn embed(cpu: &mut Worker, tiles: &Tiles, ids: &[u32], out: &mut [f32]) {
-    let (cols, vector, out) = (tiles.shape.cols, cpu.vector, Shared::new(out));
-    cpu.pool.run_with(cpu.scratch, ids.len(), &|scratch, i| {
+pub(super) fn embed(cpu: &mut Worker, tiles: &Tiles, place: impl Fn(usize) -> usize + Sync, out: &mut [f32]) {
+    let (cols, rows, vector) = (tiles.shape.cols, out.len() / tiles.shape.cols, cpu.vector);
+    let out = Shared::new(out);
+    cpu.pool.run_with(cpu.scratch, rows, &|scratch, i| {
         // SAFETY: each task is a row of its own.
         #[allow(unsafe_code)]
         let out = unsafe { out.part(i * cols, cols) };
-        scratch.product.decode(vector, tiles, (0, ids[i] as usize), out);
+        scratch.product.decode(vector, tiles, (0, place(i)), out);
     });
 }
 

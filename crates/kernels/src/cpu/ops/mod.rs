@@ -30,6 +30,7 @@ use std::sync::Arc;
 use graph::{Attention, BackendError, Batch, End, Op, WeightId};
 
 use super::memory::{Buffer, Shared};
+use super::named::Kernel;
 use super::pool::Pool;
 use super::simd::{LANES, Vector};
 use super::weight::Weight;
@@ -38,6 +39,8 @@ use super::weight::Weight;
 pub(crate) struct Worker<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) vector: Vector,
+    /// Of the operator that is computed.
+    pub(crate) kernel: Kernel,
     pub(crate) scratch: &'a mut [ThreadScratch],
     /// Rounded rows of x.
     pub(crate) activations: &'a mut [f32],
@@ -162,8 +165,8 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
 fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
     let ([a, b, c, ..], width, vector, out) = (values.inputs, values.words, cpu.vector, values.out());
     match op {
-        Op::Embed { table } => {
-            linear::embed(cpu, step.weights[table.index()].tiles(), &step.batch.tokens, out);
+        Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
+            linear::embed(cpu, step.weights[table.index()].tiles(), |row| embedded(op, step.batch, row), out);
         }
         Op::AddBias { bias } => {
             let y = step.weights[bias.index()].values();
@@ -211,6 +214,18 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
             row.copy_from_slice(&a.x[step.batch.outputs[i] as usize * width..][..width]);
         }),
         _ => unreachable!("computed by another function"),
+    }
+}
+
+/// The row of its table that an operator takes for a row of the batch.
+fn embedded(op: &Op, batch: &Batch, row: usize) -> usize {
+    match op {
+        Op::EmbedTypes { .. } => batch.kind(row) as usize,
+        Op::EmbedPositions { .. } => {
+            let span = &batch.spans[batch.spans.partition_point(|span| span.rows.end <= row)];
+            span.position + row - span.rows.start
+        }
+        _ => batch.tokens[row] as usize,
     }
 }
 

@@ -25,12 +25,13 @@ pub(super) struct Fused<'a> {
 impl Fused<'_> {
     /// Computes all outputs.
     pub(super) fn run(&self, cpu: &mut Worker) {
-        let Worker { pool, vector, scratch, activations, .. } = cpu;
+        let Worker { pool, vector, kernel, scratch, activations, .. } = cpu;
+        let kernel = *kernel;
         let x = self.values.inputs[usize::from(*self.end == End::Add)];
         let (rows, width) = (x.rows, x.width);
         let x = rounded((pool, *vector), self.weight(0).tiles(), x, activations);
         let count = |i: usize| self.weight(i).tiles().count();
-        let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads());
+        let cut = Cut::new((0..self.groups()).map(count).sum(), rows, pool.threads(), kernel);
         let across: usize = (0..self.groups()).map(|i| cut.across(count(i))).sum();
         pool.run_with(scratch, across * cut.down(), &|scratch, task| {
             // Neighbouring tasks have the same rows, which then stay in the cache.
@@ -39,8 +40,8 @@ impl Fused<'_> {
                 at -= cut.across(count(i));
                 i += 1;
             }
-            let product =
-                Product { tiles: self.weight(i).tiles(), matrix: 0, x, width, slots: Slots::All(rows), share: 1 };
+            let (tiles, slots, inner) = (self.weight(i).tiles(), Slots::All(rows), kernel.inner);
+            let product = Product { tiles, matrix: 0, x, width, slots, share: 1, inner };
             let tiles = cut.tiles(at, count(i));
             self.task(*vector, &mut scratch.product, (i, product), (tiles, cut.rows(task / across)));
         });

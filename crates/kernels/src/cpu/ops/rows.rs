@@ -2,7 +2,7 @@
 
 use graph::Activation;
 
-use crate::cpu::simd::{Kernel, LANES, Simd, exp, sigmoid, sum_lanes, tanh};
+use crate::cpu::simd::{Kernel, LANES, Simd, erfc, exp, sigmoid, sum_lanes, tanh};
 
 /// Sets every vector of `$x` to `$f` of it, and of the vector of `$y` at the same place if there is one. (A macro, because a closure
 /// is not always inlined, and then it is compiled without the instruction set.)
@@ -265,7 +265,7 @@ impl Kernel for Activate<'_> {
             Activation::Silu => map!(s, [x = self.x] s.mul(x, sigmoid(s, x))),
             Activation::Sigmoid => map!(s, [x = self.x] sigmoid(s, x)),
             Activation::GeluTanh => map!(s, [x = self.x] gelu_tanh(s, x)),
-            Activation::GeluErf => self.x.iter_mut().for_each(|x| *x = gelu_erf(*x)),
+            Activation::GeluErf => map!(s, [x = self.x] gelu_erf(s, x)),
             Activation::Relu => map!(s, [x = self.x] relu(s, x)),
             Activation::SquaredRelu => map!(s, [x = self.x] squared_relu(s, x)),
             Activation::Xielu { square, exponential, linear } => {
@@ -293,7 +293,7 @@ impl Kernel for Glu<'_> {
             Activation::Silu => map!(s, [g = self.gate, u = self.up] s.mul(s.mul(g, sigmoid(s, g)), u)),
             Activation::Sigmoid => map!(s, [g = self.gate, u = self.up] s.mul(sigmoid(s, g), u)),
             Activation::GeluTanh => map!(s, [g = self.gate, u = self.up] s.mul(gelu_tanh(s, g), u)),
-            Activation::GeluErf => self.gate.iter_mut().zip(self.up).for_each(|(g, u)| *g = gelu_erf(*g) * u),
+            Activation::GeluErf => map!(s, [g = self.gate, u = self.up] s.mul(gelu_erf(s, g), u)),
             Activation::Relu => map!(s, [g = self.gate, u = self.up] s.mul(relu(s, g), u)),
             Activation::SquaredRelu => map!(s, [g = self.gate, u = self.up] s.mul(squared_relu(s, g), u)),
             Activation::Xielu { square, exponential, linear } => {
@@ -347,25 +347,11 @@ fn gelu_tanh<S: Simd>(s: S, x: S::F) -> S::F {
     s.mul(x, sigmoid(s, s.mul(s.add(x, cubic), s.splat(TWICE_SQRT_2_OVER_PI))))
 }
 
-/// x/2 · (1 + erf(x / √2)), one by one: too few models use it for a vector form.
-fn gelu_erf(x: f32) -> f32 {
-    let z = f64::from(x) * std::f64::consts::FRAC_1_SQRT_2;
-    let tail = erfc(z.abs());
-    (0.5 * f64::from(x) * if z < 0.0 { tail } else { 2.0 - tail }) as f32
-}
-
-/// The complementary error function of x ≥ 0: its Maclaurin series, further out its continued fraction.
-fn erfc(x: f64) -> f64 {
-    use std::f64::consts::FRAC_2_SQRT_PI;
-    if x < 2.5 {
-        let (mut term, mut sum) = (x, x);
-        for n in 1..60 {
-            term *= -x * x / f64::from(n);
-            sum += term / f64::from(2 * n + 1);
-        }
-        1.0 - FRAC_2_SQRT_PI * sum
-    } else {
-        let fraction = (1..60).rev().fold(x, |below, n| x + 0.5 * f64::from(n) / below);
-        0.5 * FRAC_2_SQRT_PI * (-x * x).exp() / fraction
-    }
+/// x/2 · (1 + erf(x / √2)), which is the larger of x and 0 less |x|/2 · erfc(|x| / √2).
+#[inline(always)]
+fn gelu_erf<S: Simd>(s: S, x: S::F) -> S::F {
+    // In these orders of operands NaN stays NaN.
+    let (above, size) = (s.max(s.splat(0.0), x), s.max(s.sub(s.splat(0.0), x), x));
+    let tail = erfc(s, s.mul(size, s.splat(std::f32::consts::FRAC_1_SQRT_2)));
+    s.sub(above, s.mul(s.mul(size, s.splat(0.5)), tail))
 }

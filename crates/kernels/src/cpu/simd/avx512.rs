@@ -111,6 +111,10 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         const { assert!(N.is_power_of_two()) }
         // SAFETY: `self` is the proof that the features are there, and all lanes are below N.
         unsafe {
+            if N == LANES {
+                // It reads the lowest four bits of each lane.
+                return _mm512_permutexvar_epi32(index, _mm512_loadu_si512(table.as_ptr().cast()));
+            }
             let index = _mm512_and_si512(index, _mm512_set1_epi32(N as i32 - 1));
             _mm512_i32gather_epi32::<4>(index, table.as_ptr().cast())
         }

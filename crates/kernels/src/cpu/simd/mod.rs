@@ -15,7 +15,7 @@ mod vendor;
 use std::sync::LazyLock;
 
 pub(crate) use amx::{Amx, Sums, Unit};
-pub(crate) use math::{exp, sigmoid, sum_lanes, tanh};
+pub(crate) use math::{erfc, exp, sigmoid, sum_lanes, tanh};
 
 /// Lanes of a vector; also the rows of a weight tile.
 pub(crate) const LANES: usize = 16;
@@ -182,6 +182,18 @@ impl Isa {
         [Isa::Amx, Isa::Avx512Bf16, Isa::Avx512, Isa::Avx2, Isa::Neon, Isa::Portable]
             .into_iter()
             .filter(|isa| isa.is_available())
+    }
+
+    /// Its name in settings, such as `avx512`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Isa::Amx => "amx",
+            Isa::Avx512Bf16 => "avx512-bf16",
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Neon => "neon",
+            Isa::Portable => "portable",
+        }
     }
 
     /// The best that this machine has.

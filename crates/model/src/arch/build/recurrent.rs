@@ -57,7 +57,7 @@ impl Builder<'_> {
         let &DeltaSpec { heads, key_heads, order, .. } = d;
         let y = self.push(Op::GatedDelta(GatedDelta { layer, heads, key_heads, order }), &[q, k, v, decay, rate])?;
         let weight = self.weights.plain_norm(i, "ssm_norm", d.value_dim)?;
-        self.push(Op::RmsNorm { weight, eps: self.spec.eps, quantize: false }, &[y])
+        self.push(Op::RmsNorm { weight, eps: self.spec.norm.eps, quantize: false }, &[y])
     }
 
     /// Kimi Delta Attention (2025): a decay for each row of the state, and a gate, both by projections of low rank.
@@ -172,7 +172,7 @@ impl Builder<'_> {
     /// Each group normalized alone, with elements of its own.
     fn normed_groups(&mut self, i: usize, m: &ScanSpec, x: ValueId) -> Value {
         let inner = m.heads * m.head_dim;
-        let y = self.push(Op::UnitNorm { span: inner / m.groups, eps: self.spec.eps }, &[x])?;
+        let y = self.push(Op::UnitNorm { span: inner / m.groups, eps: self.spec.norm.eps }, &[x])?;
         let weight = self.weights.plain_norm(i, "ssm_norm", inner)?;
         self.push(Op::ScaleBy { weight }, &[y])
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::models::{Key, retire};
 use crate::wire::fields::{self, Fields, wrong_type};
-use crate::wire::ollama;
+use crate::wire::{known, ollama};
 use crate::{App, KeepAlive, Kind, Problem};
 
 /// Aliases of a model at most.
@@ -32,7 +32,7 @@ enum Meaning {
 impl Change {
     pub(super) fn read(body: &[u8]) -> Result<Change, Problem> {
         let map = fields::object(body)?;
-        let fields = Fields::new(&map);
+        let fields = Fields::of(&known::CHANGE, &map)?;
         let pinned = match map.get("pinned") {
             None => None,
             Some(Value::Null) => Some(Meaning::Newest),

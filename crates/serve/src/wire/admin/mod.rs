@@ -3,6 +3,12 @@
 
 mod change;
 mod described;
+mod faults;
+mod memory;
+mod plan;
+mod plans;
+mod releases;
+mod routes;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,8 +22,9 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use self::change::Change;
+pub(crate) use self::faults::all as lasting_faults;
 use super::fields::{self, Fields};
-use super::{ollama, openai};
+use super::{known, ollama, openai};
 use crate::http::{Caller, body, is_local};
 use crate::models::{Key, retire};
 use crate::{App, Kind, LoadOrder, Problem};
@@ -32,6 +39,11 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/admin/models", get(list).post(load))
         .route("/admin/models/{*name}", patch(change).delete(remove))
+        .merge(faults::routes())
+        .merge(routes::routes())
+        .merge(releases::routes())
+        .merge(plans::routes())
+        .merge(memory::routes())
 }
 
 async fn list(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -52,8 +64,9 @@ async fn try_load(app: Arc<App>, request: Request) -> Result<Value, Problem> {
     let (head, body) = request.into_parts();
     let body = body::read(&head, body).await?;
     let map = fields::object(&body)?;
-    let order = order(&app, Fields::new(&map))?;
-    if Fields::new(&map).bool("load")? == Some(false) {
+    let fields = Fields::of(&known::LOAD, &map)?;
+    let order = order(&app, fields)?;
+    if fields.bool("load")? == Some(false) {
         let name = order.name.clone().unwrap_or_else(|| order.source.clone());
         app.know(order)?;
         return Ok(json!({ "object": "model", "model": described::named(&app, &name), "replaced": false }));
@@ -157,13 +170,19 @@ fn check(app: &App, extensions: &Extensions) -> Result<(), Problem> {
             "Models are fixed: start whinchat serve with --admin to change them.",
         ));
     }
+    check_local(extensions)?;
+    app.check_open()
+}
+
+/// Whether who asks may change what the server does.
+fn check_local(extensions: &Extensions) -> Result<(), Problem> {
     // With keys, the one that was shown is an administrator's: it has been looked at before.
     if !is_local(extensions) && Caller::of(extensions).name().is_none() {
         let message = "/admin answers on loopback addresses and unix sockets alone: ask on the server's own machine, or with a \
                        key of the role admin (--api-keys).";
         return Err(Problem::new(Kind::NotLocal, message));
     }
-    app.check_open()
+    Ok(())
 }
 
 /// A model could not be loaded; what was there is as it was.

@@ -34,8 +34,12 @@ impl Dialect for Messages {
         Ok(Call { model: model(fields)?, ask: Some(ask), keep_alive: None, stream, dialect })
     }
 
-    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
-        self.message.model.clone_from(&model.info.name);
+    fn answered_by(&mut self, name: &str, _: &LoadedModel, _: usize) {
+        self.message.model = name.to_owned();
+    }
+
+    fn id(&self) -> Option<&str> {
+        Some(&self.message.id)
     }
 
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {

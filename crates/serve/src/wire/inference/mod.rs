@@ -1,6 +1,7 @@
 //! Text to tokens and back, and what the chat template makes of a conversation: the endpoints that vLLM and llama.cpp have
 //! beside OpenAI's, in the shapes of both; who is served when; and sessions. Errors are OpenAI's.
 
+mod alone;
 mod rank;
 mod scheduler;
 mod sessions;
@@ -40,6 +41,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/score", post(rank::score))
         .route("/score", post(rank::score))
         .route("/v1/scheduler", get(scheduler::scheduler))
+        .route("/examples", get(alone::examples))
+        .route("/try", get(alone::page))
+        .route("/debug", get(alone::debug))
         .merge(sessions::routes())
 }
 

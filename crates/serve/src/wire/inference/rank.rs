@@ -30,10 +30,14 @@ struct Asks {
 
 /// What came of it: a score for each pair.
 struct Judged {
-    model: Lease,
+    _model: Lease,
+    /// What clients call the model.
+    name: String,
     asks: Asks,
     scores: Vec<f32>,
     tokens: usize,
+    /// Pairs that were too long, and are cut.
+    cut: Vec<usize>,
 }
 
 pub(super) async fn rerank(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -58,7 +62,7 @@ async fn judged(
     app.check_open()?;
     let (head, body) = request.into_parts();
     let body = Arc::new(body::read(&head, body).await?);
-    let (model, asks, prompts) = with_model(app, move |app| {
+    let (model, name, asks, prompts) = with_model(app, move |app| {
         let map = fields::object(&body)?;
         let asks = read(Fields::of(known, &map)?)?;
         let model = app.model(asks.model.as_deref())?;
@@ -66,17 +70,19 @@ async fn judged(
         let pairs: Vec<Pair> =
             asks.pairs.iter().map(|(query, document)| Pair { query, document, instruction }).collect();
         let prompts = model.pair_tokens(&pairs)?;
-        Ok((model, asks, prompts))
+        let name = app.public_name(asks.model.as_deref(), &model);
+        Ok((model, name, asks, prompts))
     })
     .await?;
-    let tokens = prompts.iter().map(Vec::len).sum();
+    let tokens = prompts.texts.iter().map(|text| text.ids.len()).sum();
+    let cut = prompts.cut().collect();
     crate::wire::tokens(&head).read(tokens);
     let asked = Arc::clone(model.model());
     // What judges takes its memory at the first request: not on the threads that serve everyone.
     let begun = tokio::task::spawn_blocking(move || asked.judge(prompts)).await;
     let failed = |_| Problem::new(crate::Kind::Internal, "Judging could not be started.");
     let scores = begun.map_err(failed)??.await?;
-    Ok(Judged { model, asks, scores, tokens })
+    Ok(Judged { _model: model, name, asks, scores, tokens, cut })
 }
 
 /// A query and documents.
@@ -137,7 +143,7 @@ fn some(param: &str, pairs: Vec<(String, String)>) -> Result<Vec<(String, String
 
 /// The best first; equal ones in the order in which they came.
 fn ranking(judged: &Judged) -> Value {
-    let Judged { model, asks, scores, tokens } = judged;
+    let Judged { name, asks, scores, tokens, .. } = judged;
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
     order.truncate(asks.top.unwrap_or(usize::MAX));
@@ -150,16 +156,25 @@ fn ranking(judged: &Judged) -> Value {
     };
     let results: Vec<Value> = order.into_iter().map(result).collect();
     let usage = json!({ "prompt_tokens": tokens, "total_tokens": tokens });
-    json!({ "id": unique("rerank-"), "model": model.info.name, "usage": usage, "results": results })
+    told(json!({ "id": unique("rerank-"), "model": name, "usage": usage, "results": results }), judged)
+}
+
+/// An answer that says which pairs are cut, if any are.
+fn told(mut answer: Value, judged: &Judged) -> Value {
+    if !judged.cut.is_empty() {
+        answer["truncated"] = json!(judged.cut);
+    }
+    answer
 }
 
 fn scores(judged: &Judged) -> Value {
-    let Judged { model, scores, tokens, .. } = judged;
+    let Judged { name, scores, tokens, .. } = judged;
     let one = |(index, score): (usize, &f32)| json!({ "index": index, "object": "score", "score": score });
     let data: Vec<Value> = scores.iter().enumerate().map(one).collect();
     let usage = json!({ "prompt_tokens": tokens, "completion_tokens": 0, "total_tokens": tokens });
-    json!({
-        "id": unique("score-"), "object": "list", "created": now(), "model": model.info.name, "data": data,
+    let scores = json!({
+        "id": unique("score-"), "object": "list", "created": now(), "model": name, "data": data,
         "usage": usage,
-    })
+    });
+    told(scores, judged)
 }

@@ -5,32 +5,28 @@ use std::time::Duration;
 
 use answer::Priority;
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
+use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use engine::SequenceView;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::wire::query::Query;
 use crate::wire::{blocking, openai};
 use crate::{App, Kind, Problem, scheduling};
 
 /// A step that takes longer than this is not waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-#[derive(Debug, Deserialize)]
-pub(super) struct Asked {
-    model: Option<String>,
-}
-
 /// The state of one model's scheduler.
-pub(super) async fn scheduler(State(app): State<Arc<App>>, Query(asked): Query<Asked>) -> Response {
-    match blocking(app, move |app| view(app, asked.model.as_deref())).await {
+pub(super) async fn scheduler(State(app): State<Arc<App>>, uri: Uri) -> Response {
+    match blocking(app, move |app| view(app, Query::of(&uri).get("model"))).await {
         Ok(view) => Json(view).into_response(),
         Err(problem) => openai::problem(&problem),
     }
 }
 
-fn view(app: &App, name: Option<&str>) -> Result<Value, Problem> {
+pub(super) fn view(app: &App, name: Option<&str>) -> Result<Value, Problem> {
     let model = app.model(name)?;
     let engine = model.engine();
     let late = |_| Problem::new(Kind::Internal, "The engine is at work on one step for long, or has ended. Try again.");

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use answer::Input;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Request, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::{Json, Router, routing};
 use engine::SavedPrefix;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::Caller;
@@ -24,7 +25,9 @@ pub(super) fn routes() -> Router<Arc<App>> {
         let caller = Caller::of(request.extensions());
         respond(reply(app, request, move |app, body| save(app, &caller, body)).await)
     };
-    let list = |State(app): State<Arc<App>>| async move { respond(blocking(app, list).await) };
+    let list = |State(app): State<Arc<App>>, caller: Caller| async move {
+        respond(blocking(app, move |app| list(app, &caller)).await)
+    };
     Router::new()
         .route("/v1/sessions", routing::get(list).post(save))
         .route("/v1/sessions/{name}", routing::delete(remove))
@@ -33,26 +36,63 @@ pub(super) fn routes() -> Router<Arc<App>> {
 
 type Name = Result<Path<String>, PathRejection>;
 
-async fn remove(State(app): State<Arc<App>>, name: Name) -> Response {
-    respond(blocking(app, |app| delete(app, &path(name)?)).await)
+async fn remove(State(app): State<Arc<App>>, caller: Caller, asked: Asks, name: Name) -> Response {
+    respond(blocking(app, move |app| delete(app, &Place::of(&caller, asked, path(name)?)?)).await)
 }
 
-/// The model's name may follow as `?model=`: a session fits one model alone.
-async fn restore(
-    State(app): State<Arc<App>>,
-    axum::extract::Query(asked): axum::extract::Query<Asked>,
-    name: Name,
-) -> Response {
+async fn restore(State(app): State<Arc<App>>, caller: Caller, asked: Asks, name: Name) -> Response {
     let restored = async {
-        let name = path(name)?;
-        with_model(app, move |app| put_back(app, asked.model.as_deref(), &name)).await
+        let model = asked.as_ref().ok().and_then(|Query(asked)| asked.model.clone());
+        let place = Place::of(&caller, asked, path(name)?)?;
+        with_model(app, move |app| put_back(app, model.as_deref(), &place)).await
     };
     respond(restored.await)
 }
 
-#[derive(Debug, serde::Deserialize)]
+type Asks = Result<Query<Asked>, QueryRejection>;
+
+/// What may follow behind `?`.
+#[derive(Debug, Deserialize)]
 struct Asked {
+    /// A session fits one model alone.
     model: Option<String>,
+    /// Whose it is, for who may see what all have; nobody's if it is empty.
+    owner: Option<String>,
+}
+
+/// A session by its name, and by what its file is called.
+#[derive(Clone)]
+struct Place {
+    name: String,
+    file: String,
+}
+
+impl Place {
+    /// The session of this name that a caller means.
+    ///
+    /// # Errors
+    /// If it names an owner and is not who may.
+    fn of(caller: &Caller, asked: Asks, name: String) -> Result<Place, Problem> {
+        let wrong = |rejection: QueryRejection| Problem::of(invalid(), "owner", format!("{}.", rejection.body_text()));
+        let Query(Asked { owner, .. }) = asked.map_err(wrong)?;
+        let owner = match owner {
+            None => return Ok(Place::own(caller, name)),
+            Some(_) if !caller.commands() => return Err(unknown(&name)),
+            Some(owner) => owner,
+        };
+        let letters = owner.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
+        if !letters {
+            return Err(Problem::of(invalid(), "owner", format!("{owner:?} is no name of a key.")));
+        }
+        let file = if owner.is_empty() { name.clone() } else { format!("{owner}@{name}") };
+        Ok(Place { name, file })
+    }
+
+    /// A caller's own session.
+    fn own(caller: &Caller, name: String) -> Place {
+        let file = caller.name().map_or_else(|| name.clone(), |owner| format!("{owner}@{name}"));
+        Place { name, file }
+    }
 }
 
 /// Saves what the cache has of a conversation (`messages`) or a text (`prompt`).
@@ -61,7 +101,7 @@ fn save(app: &App, caller: &Caller, body: &[u8]) -> Result<Response, Problem> {
     let map = fields::object(body)?;
     let fields = Fields::of(&known::SESSIONS, &map)?;
     fields.required("name")?;
-    let name = checked(fields.string("name")?.unwrap_or_default())?;
+    let Place { name, file } = Place::own(caller, checked(fields.string("name")?.unwrap_or_default())?);
     let input = match fields.string("prompt")? {
         Some(text) => Input::text(text),
         None => Input::Chat(openai::chat(fields)?),
@@ -70,21 +110,49 @@ fn save(app: &App, caller: &Caller, body: &[u8]) -> Result<Response, Problem> {
     let salt = caller.salt(fields.string("cache_salt")?);
     let saved = model.save_session(&input, salt.as_deref())?;
     let bytes = saved.to_bytes();
-    files.put(&name, &bytes).map_err(|error| failed("saved", &error))?;
+    room(app, caller, (&file, bytes.len() as u64))?;
+    files.put(&file, &bytes).map_err(|error| failed("saved", &error))?;
     let (tokens, size) = (saved.tokens.len(), bytes.len());
     let said = json!({ "object": "session", "name": name, "model": model.info.name, "tokens": tokens, "bytes": size });
     Ok(Json(said).into_response())
 }
 
-fn list(app: &App) -> Result<Response, Problem> {
+/// Whether the caller may keep so many bytes in this file.
+fn room(app: &App, caller: &Caller, (file, bytes): (&str, u64)) -> Result<(), Problem> {
+    let Some(owner) = caller.name().filter(|_| !caller.commands()) else { return Ok(()) };
+    let all = files(app)?.list().map_err(|error| failed("saved", &error))?;
+    let own = |session: &&SessionFile| {
+        session.name != file && session.name.rsplit_once('@').is_some_and(|(whose, _)| *whose == *owner)
+    };
+    let (kept, most) = (all.iter().filter(own).map(|session| session.bytes).sum::<u64>(), app.file_bytes() as u64);
+    if kept.saturating_add(bytes) <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "The sessions of this key have {kept} bytes, and this one {bytes} more; they may have {most} in all. Delete some first."
+    );
+    Err(Problem::new(Kind::TooLarge, message))
+}
+
+/// A caller's sessions; everybody's, and whose they are, for who may see what all have.
+fn list(app: &App, caller: &Caller) -> Result<Response, Problem> {
     let all = files(app)?.list().map_err(|error| failed("listed", &error))?;
-    let one = |SessionFile { name, bytes, saved }| json!({ "object": "session", "name": name, "bytes": bytes, "saved": saved });
-    let data: Vec<Value> = all.into_iter().map(one).collect();
+    let (own, oversees) = (caller.name(), caller.commands());
+    let one = |SessionFile { name, bytes, saved }: SessionFile| {
+        // The name of a session has no @, that of its owner may.
+        let (owner, name) = name.rsplit_once('@').map_or((None, &*name), |(owner, name)| (Some(owner), name));
+        let mut said = json!({ "object": "session", "name": name, "bytes": bytes, "saved": saved });
+        if let Some(owner) = owner.filter(|_| oversees) {
+            said["owner"] = json!(owner);
+        }
+        (oversees || owner == own.as_deref()).then_some(said)
+    };
+    let data: Vec<Value> = all.into_iter().filter_map(one).collect();
     Ok(Json(json!({ "object": "list", "data": data })).into_response())
 }
 
-fn put_back(app: &App, model: Option<&str>, name: &str) -> Result<Response, Problem> {
-    let bytes = files(app)?.get(name).map_err(|error| failed("read", &error))?.ok_or_else(|| unknown(name))?;
+fn put_back(app: &App, model: Option<&str>, Place { name, file }: &Place) -> Result<Response, Problem> {
+    let bytes = files(app)?.get(file).map_err(|error| failed("read", &error))?.ok_or_else(|| unknown(name))?;
     let refused = |why| Problem::of(invalid(), "name", format!("The session {name} cannot be restored: {why}."));
     let saved = SavedPrefix::from_bytes(&bytes).map_err(refused)?;
     let model = app.model(model)?;
@@ -93,8 +161,8 @@ fn put_back(app: &App, model: Option<&str>, name: &str) -> Result<Response, Prob
     Ok(Json(said).into_response())
 }
 
-fn delete(app: &App, name: &str) -> Result<Response, Problem> {
-    let there = files(app)?.remove(name).map_err(|error| failed("deleted", &error))?;
+fn delete(app: &App, Place { name, file }: &Place) -> Result<Response, Problem> {
+    let there = files(app)?.remove(file).map_err(|error| failed("deleted", &error))?;
     if !there {
         return Err(unknown(name));
     }

@@ -74,7 +74,7 @@ fn encoded(fields: Fields<'_>, model: &LoadedModel) -> Result<Vec<u32>, Problem>
             return Err(Refused::of(Kind::InvalidValue, "content", message).into());
         }
     };
-    Ok(model.text_tokens(&text, EncodeOptions { add_special, parse_special }))
+    Ok(model.text_tokens(&text, EncodeOptions { add_special, parse_special })?)
 }
 
 /// What a token adds to a text: a string, or bytes where they are no text by themselves. Control tokens have their name.

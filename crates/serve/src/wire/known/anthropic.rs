@@ -6,17 +6,21 @@ use super::{Field, Request, honoured, ignored, refused};
 pub(super) const ALL: &[&Request] = &[&MESSAGES, &COUNT_TOKENS];
 
 /// `POST /v1/messages`.
-pub(in crate::wire) const MESSAGES: Request = Request {
+pub(crate) const MESSAGES: Request = Request {
     api: "Anthropic",
     endpoint: "POST /v1/messages",
     groups: &[
         CONVERSATION,
         &[
-            honoured("max_tokens", "required"),
-            honoured("output_config.format", "of type `json_schema`"),
-            honoured("output_format", "what `output_config.format` was before"),
-            honoured("stop_sequences", ""),
-            honoured("stream", ""),
+            honoured("max_tokens", "integer(1..)", "required"),
+            honoured("output_config.format", "{ type: 'json_schema', schema: object }", "of type `json_schema`"),
+            honoured(
+                "output_format",
+                "{ type: 'json_schema', schema: object }",
+                "what `output_config.format` was before",
+            ),
+            honoured("stop_sequences", "string | string[]", ""),
+            honoured("stream", "boolean", ""),
             ignored("metadata", ""),
             ignored("service_tier", ""),
             ignored("inference_geo", ""),
@@ -29,7 +33,7 @@ pub(in crate::wire) const MESSAGES: Request = Request {
 };
 
 /// `POST /v1/messages/count_tokens`.
-pub(in crate::wire) const COUNT_TOKENS: Request = Request {
+pub(crate) const COUNT_TOKENS: Request = Request {
     api: "Anthropic",
     endpoint: "POST /v1/messages/count_tokens",
     groups: &[
@@ -42,17 +46,25 @@ pub(in crate::wire) const COUNT_TOKENS: Request = Request {
 };
 
 const CONVERSATION: &[Field] = &[
-    honoured("model", "absent, empty or `default`: the first one"),
-    honoured("messages", "required; blocks of text, thinking, calls of tools and their results, others are refused"),
-    honoured("system", "a string or blocks of text"),
-    honoured("tools", "tools that Anthropic runs or defines are refused"),
-    honoured("tool_choice", "`auto`, `any`, `tool` and `none`, with `disable_parallel_tool_use`"),
-    honoured("thinking", "off where nothing is said"),
-    honoured("thinking.type", "`enabled`, `adaptive` or `disabled`"),
-    honoured("thinking.display", "with `omitted` it is not shown"),
+    honoured("model", "string", "absent, empty or `default`: the first one"),
+    honoured(
+        "messages",
+        "AnthropicMessage[]",
+        "required; blocks of text, thinking, calls of tools and their results, others are refused",
+    ),
+    honoured("system", "string | { type: 'text', text: string }[]", "a string or blocks of text"),
+    honoured("tools", "AnthropicTool[]", "tools that Anthropic runs or defines are refused"),
+    honoured(
+        "tool_choice",
+        "{ type: 'auto' | 'any' | 'none' | 'tool', name?: string, disable_parallel_tool_use?: boolean | null }",
+        "`auto`, `any`, `tool` and `none`, with `disable_parallel_tool_use`",
+    ),
+    honoured("thinking", "object", "off where nothing is said"),
+    honoured("thinking.type", "'enabled' | 'adaptive' | 'disabled'", "`enabled`, `adaptive` or `disabled`"),
+    honoured("thinking.display", "string", "with `omitted` it is not shown"),
     ignored("thinking.budget_tokens", "models have no budget; `max_tokens` bounds thinking and answer together"),
-    honoured("output_config", ""),
-    honoured("output_config.effort", "the template's variable `reasoning_effort`"),
+    honoured("output_config", "object", ""),
+    honoured("output_config.effort", "string", "the template's variable `reasoning_effort`"),
     refused("compaction", ""),
     refused("container", ""),
     refused("context_management", ""),

@@ -1,27 +1,39 @@
 //! What is known of requests: each field of each endpoint, and whether it is honoured, refused or ignored. Parsers read through it:
 //! a field that is not in the table cannot be read, and one that is refused there needs no code.
 
+mod admin;
 mod anthropic;
 mod inference;
 mod ollama;
 mod openai;
 mod page;
+mod plans;
 mod shared;
+mod telemetry;
 
 use answer::Problem;
 use serde_json::{Map, Value};
 
 use super::fields::unsupported;
 
-pub(super) use self::anthropic::{COUNT_TOKENS, MESSAGES};
-pub(super) use self::inference::{APPLY_TEMPLATE, DETOKENIZE, RERANK, SCORE, SESSIONS, TOKENIZE};
-pub(super) use self::ollama::{
+pub(crate) use self::admin::{CHANGE, COMMAND, HISTORY as JOURNAL, INJECT, LOAD, RELEASE, RELEASES};
+pub(crate) use self::anthropic::{COUNT_TOKENS, MESSAGES};
+pub(crate) use self::inference::{
+    APPLY_TEMPLATE, DETOKENIZE, FEEDBACK, FORGET, RERANK, RESTORE, SCHEDULER, SCORE, SESSIONS, TOKENIZE,
+};
+pub(crate) use self::ollama::{
     CHAT as OLLAMA_CHAT, EMBED, EMBEDDINGS as OLLAMA_EMBEDDINGS, GENERATE, MESSAGE, OPTIONS, SHOW,
 };
-#[cfg(feature = "batches")]
-pub(super) use self::openai::BATCHES;
-pub(super) use self::openai::{CHAT, COMPLETIONS, EMBEDDINGS, INPUT_TOKENS, RESPONSES};
+pub(crate) use self::openai::{
+    BATCHES, CHAT, COMPLETIONS, EMBEDDINGS, FILES, INPUT_ITEMS, INPUT_TOKENS, LIST_BATCHES, LIST_FILES, RESPONSE,
+    RESPONSES,
+};
 pub use self::page::page;
+pub(crate) use self::plans::{
+    MEMORY, MEMORY_EVICT, MEMORY_FLUSH, MEMORY_PIN, MEMORY_PLAN, MEMORY_POLICY, MEMORY_USAGE, PLAN, PLAN_CHECK,
+    PLAN_COMPARE, PLAN_KERNELS, PLAN_OF, PLAN_PROFILE, PLAN_TRIAL,
+};
+pub(crate) use self::telemetry::{HISTORY, PREDICT};
 
 /// What is done with a field.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +53,8 @@ pub struct Field {
     pub name: &'static str,
     /// What is done with it.
     pub usage: Use,
+    /// Its type, in the notation of `openapi`; null beside it is as good as nothing.
+    pub shape: &'static str,
     /// What there is to say of it; often nothing.
     pub note: &'static str,
 }
@@ -58,7 +72,10 @@ pub struct Request {
 
 /// Every request, by API.
 pub fn requests() -> impl Iterator<Item = &'static Request> {
-    [openai::ALL, anthropic::ALL, ollama::ALL, inference::ALL].into_iter().flatten().copied()
+    [openai::ALL, anthropic::ALL, ollama::ALL, inference::ALL, telemetry::ALL, admin::ALL, plans::ALL]
+        .into_iter()
+        .flatten()
+        .copied()
 }
 
 impl Request {
@@ -67,9 +84,9 @@ impl Request {
         self.groups.iter().copied().flatten()
     }
 
-    /// Whether its parser may read a field.
-    pub(super) fn reads(&self, name: &str) -> bool {
-        self.fields().any(|field| field.name == name && matches!(field.usage, Use::Honoured))
+    /// Whether its parser may read a field, as one of these types.
+    pub(super) fn reads(&self, name: &str, kind: &str) -> bool {
+        self.fields().any(|field| field.name == name && matches!(field.usage, Use::Honoured) && field.may_be(kind))
     }
 
     /// Refuses the first field that asks for what the server does not do.
@@ -82,6 +99,25 @@ impl Request {
     }
 }
 
+impl Field {
+    /// Whether a request must have it.
+    pub(crate) fn is_required(&self) -> bool {
+        self.note.starts_with("required")
+    }
+
+    /// Whether it may be of a type: the first word of it, or a sign that stands for it.
+    fn may_be(&self, kind: &str) -> bool {
+        let named = || self.shape.split(" | ").any(|one| one.starts_with(|letter: char| letter.is_ascii_uppercase()));
+        match kind {
+            "any" => true,
+            "array" => self.shape.contains("[]"),
+            "object" => self.shape.contains('{') || self.shape.contains(kind) || named(),
+            "string" => self.shape.contains(kind) || self.shape.contains('\''),
+            _ => self.shape.contains(kind),
+        }
+    }
+}
+
 /// The value of a field, or of one within another.
 fn value<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     match name.split_once('.') {
@@ -90,20 +126,20 @@ fn value<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     }
 }
 
-const fn honoured(name: &'static str, note: &'static str) -> Field {
-    Field { name, usage: Use::Honoured, note }
+const fn honoured(name: &'static str, shape: &'static str, note: &'static str) -> Field {
+    Field { name, usage: Use::Honoured, shape, note }
 }
 
 const fn refused(name: &'static str, note: &'static str) -> Field {
-    Field { name, usage: Use::Refused(is_off), note }
+    refused_unless(name, is_off, note)
 }
 
 const fn refused_unless(name: &'static str, is_nothing: fn(&Value) -> bool, note: &'static str) -> Field {
-    Field { name, usage: Use::Refused(is_nothing), note }
+    Field { name, usage: Use::Refused(is_nothing), shape: "any", note }
 }
 
 const fn ignored(name: &'static str, note: &'static str) -> Field {
-    Field { name, usage: Use::Ignored, note }
+    Field { name, usage: Use::Ignored, shape: "any", note }
 }
 
 /// Values by which clients say that they do not want a thing.

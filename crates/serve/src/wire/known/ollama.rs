@@ -8,42 +8,50 @@ pub(super) const ALL: &[&Request] = &[&CHAT, &MESSAGE, &GENERATE, &OPTIONS, &EMB
 const OLLAMA: &str = "Ollama";
 
 /// `POST /api/chat`.
-pub(in crate::wire) const CHAT: Request = Request {
+pub(crate) const CHAT: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/chat",
     groups: &[
         COMMON,
-        &[honoured("messages", "without any nothing is generated"), honoured("tools", ""), refused("template", "")],
+        &[
+            honoured("messages", "OllamaMessage[]", "without any nothing is generated"),
+            honoured("tools", "any[]", ""),
+            refused("template", ""),
+        ],
     ],
 };
 
 /// What is in `messages`.
-pub(in crate::wire) const MESSAGE: Request = Request {
+pub(crate) const MESSAGE: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/chat, in `messages`",
     groups: &[&[
-        honoured("role", "required"),
-        honoured("content", ""),
-        honoured("thinking", ""),
-        honoured("tool_calls", "each a `function` with a `name` and `arguments`, an object"),
-        honoured("tool_name", "of a result"),
-        honoured("name", "what `tool_name` was before"),
-        honoured("tool_call_id", "of a result"),
+        honoured("role", "string", "required"),
+        honoured("content", "string", ""),
+        honoured("thinking", "string", ""),
+        honoured(
+            "tool_calls",
+            "{ id?: string, function: { name: string, arguments?: object } }[]",
+            "each a `function` with a `name` and `arguments`, an object",
+        ),
+        honoured("tool_name", "string", "of a result"),
+        honoured("name", "string", "what `tool_name` was before"),
+        honoured("tool_call_id", "string", "of a result"),
         refused("images", ""),
     ]],
 };
 
 /// `POST /api/generate`.
-pub(in crate::wire) const GENERATE: Request = Request {
+pub(crate) const GENERATE: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/generate",
     groups: &[
         COMMON,
         &[
-            honoured("prompt", "without it nothing is generated"),
-            honoured("suffix", "by the model's own tokens for a gap; a model without them refuses it"),
-            honoured("system", "not with `raw`"),
-            honoured("raw", ""),
+            honoured("prompt", "string", "without it nothing is generated"),
+            honoured("suffix", "string", "by the model's own tokens for a gap; a model without them refuses it"),
+            honoured("system", "string", "not with `raw`"),
+            honoured("raw", "boolean", ""),
             refused("context", "`/api/chat` goes on from messages"),
             refused("images", ""),
             refused("template", ""),
@@ -55,24 +63,27 @@ pub(in crate::wire) const GENERATE: Request = Request {
 };
 
 const COMMON: &[Field] = &[
-    honoured("model", "absent or empty: the first one"),
-    honoured("stream", "true where nothing is said"),
-    honoured("think", ""),
-    honoured("format", "`json` or a schema"),
-    honoured("logprobs", ""),
-    honoured("top_logprobs", "with `logprobs`"),
-    honoured("keep_alive", "how long the model stays in memory"),
-    honoured("options", ""),
+    honoured("model", "string", "absent or empty: the first one"),
+    honoured("stream", "boolean", "true where nothing is said"),
+    honoured("think", "boolean | string", ""),
+    honoured("format", "'json' | '' | object", "`json` or a schema"),
+    honoured("logprobs", "boolean", ""),
+    honoured("top_logprobs", "integer(0..20)", "with `logprobs`"),
+    honoured("keep_alive", "number | string", "how long the model stays in memory"),
+    honoured("options", "OllamaOptions", ""),
     ignored("truncate", "a conversation that is too long is refused"),
     ignored("shift", "a context is never shifted"),
 ];
 
 /// What is in `options`.
-pub(in crate::wire) const OPTIONS: Request = Request {
+pub(crate) const OPTIONS: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/chat and POST /api/generate, in `options`",
     groups: &[
-        &[honoured("num_predict", "−1 and −2: what the context leaves"), honoured("stop", "")],
+        &[
+            honoured("num_predict", "integer(-2..)", "−1 and −2: what the context leaves"),
+            honoured("stop", "string | string[]", ""),
+        ],
         SAMPLING,
         OTHER_SAMPLING,
         &[
@@ -97,47 +108,47 @@ pub(in crate::wire) const OPTIONS: Request = Request {
 };
 
 /// `POST /api/embed`.
-pub(in crate::wire) const EMBED: Request = Request {
+pub(crate) const EMBED: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/embed",
     groups: &[
         &[
-            honoured("model", "absent or empty: the first one"),
-            honoured("input", "required"),
-            honoured("truncate", "true where nothing is said"),
-            honoured("dimensions", ""),
+            honoured("model", "string", "absent or empty: the first one"),
+            honoured("input", "string | (string | integer(0..)[] | integer(0..))[]", "required"),
+            honoured("truncate", "boolean", "true where nothing is said"),
+            honoured("dimensions", "integer(1..)", ""),
         ],
         VECTORS,
     ],
 };
 
 /// `POST /api/embeddings`.
-pub(in crate::wire) const EMBEDDINGS: Request = Request {
+pub(crate) const EMBEDDINGS: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/embeddings",
     groups: &[
         &[
-            honoured("model", "absent or empty: the first one"),
-            honoured("prompt", "required"),
-            honoured("dimensions", ""),
+            honoured("model", "string", "absent or empty: the first one"),
+            honoured("prompt", "string | (string | integer(0..)[] | integer(0..))[]", "required"),
+            honoured("dimensions", "integer(1..)", ""),
         ],
         VECTORS,
     ],
 };
 
 const VECTORS: &[Field] = &[
-    honoured("pooling", "`mean`, `cls` or `last`; not Ollama's"),
+    honoured("pooling", "'mean' | 'cls' | 'last'", "`mean`, `cls` or `last`; not Ollama's"),
     ignored("options", "none of them changes a vector"),
-    honoured("keep_alive", "how long the model stays in memory"),
+    honoured("keep_alive", "number | string", "how long the model stays in memory"),
 ];
 
 /// `POST /api/show`.
-pub(in crate::wire) const SHOW: Request = Request {
+pub(crate) const SHOW: Request = Request {
     api: OLLAMA,
     endpoint: "POST /api/show",
     groups: &[&[
-        honoured("model", "absent or empty: the first one"),
-        honoured("name", "what `model` was before"),
+        honoured("model", "string", "absent or empty: the first one"),
+        honoured("name", "string", "what `model` was before"),
         refused("system", ""),
         refused("template", ""),
         ignored("options", ""),

@@ -36,7 +36,7 @@ pub fn page() -> String {
 /// A string takes whatever is written to it.
 fn section(page: &mut String, request: &Request) {
     let _ = write!(page, "\n### {}\n\n| field | | |\n|---|---|---|\n", request.endpoint);
-    for Field { name, usage, note } in request.fields() {
+    for Field { name, usage, note, .. } in request.fields() {
         let usage = match usage {
             Use::Honoured => "honoured",
             Use::Refused(_) => "refused",

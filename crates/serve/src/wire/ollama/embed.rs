@@ -17,8 +17,8 @@ use crate::{App, Problem};
 
 pub(super) async fn embed(State(app): State<Arc<App>>, request: Request) -> Response {
     match vectors(app, request, parse).await {
-        Ok(Vectors { model, vectors, tokens, took, .. }) => Json(json!({
-            "model": tagged(&model.info.name), "embeddings": vectors, "total_duration": took.as_nanos() as u64,
+        Ok(Vectors { name, vectors, tokens, took, .. }) => Json(json!({
+            "model": tagged(&name), "embeddings": vectors, "total_duration": took.as_nanos() as u64,
             "load_duration": 0, "prompt_eval_count": tokens,
         }))
         .into_response(),
@@ -37,7 +37,7 @@ fn parse(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
     let fields = Fields::of(&known::EMBED, &map)?;
     let mut wanted = named(fields, Wanted::new(fields, "input", ())?)?;
-    wanted.cut = fields.bool("truncate")?.unwrap_or(true);
+    wanted.cut = Some(fields.bool("truncate")?.unwrap_or(true));
     Ok(wanted)
 }
 
@@ -46,7 +46,7 @@ fn parse_one(body: &[u8]) -> Result<Wanted<()>, Problem> {
     let map = fields::object(body)?;
     let fields = Fields::of(&known::OLLAMA_EMBEDDINGS, &map)?;
     let wanted = named(fields, Wanted::new(fields, "prompt", ())?)?;
-    Ok(Wanted { cut: true, raw: true, ..wanted })
+    Ok(Wanted { cut: Some(true), raw: true, ..wanted })
 }
 
 fn named(fields: Fields<'_>, mut wanted: Wanted<()>) -> Result<Wanted<()>, Problem> {

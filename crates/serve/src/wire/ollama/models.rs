@@ -86,7 +86,21 @@ pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
             let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
             names.filter_map(one).collect::<Vec<_>>()
         };
-        catalog.entries.iter().flat_map(of).collect()
+        let routes =
+            catalog.routes.iter().map(|(name, _)| name).filter(|name| catalog.entries.iter().all(|e| e.name != **name));
+        let route = |name: &String| {
+            let created = catalog.find(name).ok()?.1.card.as_ref().map_or(0, |card| card.created);
+            let (modified_at, digest) = (moment(created), digest(name, created));
+            Some(Listed {
+                name: tagged(name),
+                model: tagged(name),
+                modified_at,
+                size: 0,
+                digest,
+                details: Details::default(),
+            })
+        };
+        catalog.entries.iter().flat_map(of).chain(routes.filter_map(route)).collect()
     })
 }
 

@@ -47,9 +47,9 @@ impl<E: Endpoint> Dialect for Ollama<E> {
         Ok(Call { model, ask, keep_alive, stream, dialect })
     }
 
-    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
+    fn answered_by(&mut self, name: &str, _: &LoadedModel, _: usize) {
         if self.model.is_empty() {
-            self.model = models::tagged(&model.info.name);
+            self.model = models::tagged(name);
         }
     }
 

@@ -42,9 +42,13 @@ impl Dialect for ChatCompletion {
         })
     }
 
-    fn answered_by(&mut self, model: &LoadedModel, choices: usize) {
-        self.head.model.clone_from(&model.info.name);
+    fn answered_by(&mut self, name: &str, _: &LoadedModel, choices: usize) {
+        self.head.model = name.to_owned();
         self.begun = vec![false; choices];
+    }
+
+    fn id(&self) -> Option<&str> {
+        Some(self.head.id())
     }
 
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {

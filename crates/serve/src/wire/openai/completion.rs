@@ -44,8 +44,12 @@ impl Dialect for Completion {
         })
     }
 
-    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
-        self.head.model.clone_from(&model.info.name);
+    fn answered_by(&mut self, name: &str, _: &LoadedModel, _: usize) {
+        self.head.model = name.to_owned();
+    }
+
+    fn id(&self) -> Option<&str> {
+        Some(self.head.id())
     }
 
     fn whole(self, answers: Vec<Answer>, tally: &Tally) -> Response {

@@ -31,6 +31,9 @@ struct Embeddings<'a> {
     data: Vec<Embedding>,
     model: &'a str,
     usage: Usage,
+    /// Which texts were too long, and are cut.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    truncated: Vec<usize>,
 }
 
 #[derive(Debug, Serialize)]
@@ -66,7 +69,7 @@ fn parse(body: &[u8]) -> Result<Wanted<Encoding>, crate::Problem> {
     let mut wanted = Wanted::new(fields, "input", encoding(fields)?)?;
     // vLLM's name: cut a text to so many tokens; -1 to the context.
     if let Some(most) = fields.integer("truncate_prompt_tokens", -1..)? {
-        wanted.cut = true;
+        wanted.cut = Some(true);
         wanted.most = usize::try_from(most).ok();
         if most == 0 {
             let message = "truncate_prompt_tokens must be at least 1, or -1 for the context, but it is 0.";
@@ -88,7 +91,7 @@ fn encoding(fields: Fields<'_>) -> Result<Encoding, Problem> {
 }
 
 fn answer(answer: Vectors<Encoding>) -> Response {
-    let Vectors { model, vectors, tokens, form, .. } = answer;
+    let Vectors { name, vectors, tokens, cut: truncated, form, .. } = answer;
     let numbers = |vector: Vec<f32>| match form {
         Encoding::Float => Numbers::Float(vector),
         Encoding::Base64 => {
@@ -99,5 +102,5 @@ fn answer(answer: Vectors<Encoding>) -> Response {
     let data = vectors.into_iter().enumerate();
     let data = data.map(|(index, v)| Embedding { object: "embedding", index, embedding: numbers(v) }).collect();
     let usage = Usage { prompt_tokens: tokens, total_tokens: tokens };
-    Json(Embeddings { object: "list", data, model: &model.info.name, usage }).into_response()
+    Json(Embeddings { object: "list", data, model: &name, usage, truncated }).into_response()
 }

@@ -30,10 +30,14 @@ fn row(kind: Kind) -> Row {
         Kind::Ask(Asked::TooLate)       => (StatusCode::SERVICE_UNAVAILABLE, OURS, "deadline_unmeetable", None),
         Kind::Ask(Asked::Draining)      => (StatusCode::SERVICE_UNAVAILABLE, OURS, "draining", Some(5)),
         Kind::Ask(Asked::Failed)        => (StatusCode::SERVICE_UNAVAILABLE, OURS, "model_failed", None),
+        Kind::Ask(Asked::Unavailable)   => (StatusCode::SERVICE_UNAVAILABLE, OURS, "service_unavailable", Some(1)),
         Kind::Ask(Asked::TimeLimit)     => (StatusCode::GATEWAY_TIMEOUT, OURS, "deadline_exceeded", None),
         Kind::Ask(Asked::Internal)      => (StatusCode::INTERNAL_SERVER_ERROR, OURS, "internal_error", None),
         Kind::InvalidJson               => (StatusCode::BAD_REQUEST, ASKED, "invalid_json", None),
         Kind::ModelNotFound             => (StatusCode::NOT_FOUND, ASKED, "model_not_found", None),
+        Kind::RouteNotFound             => (StatusCode::NOT_FOUND, ASKED, "route_not_found", None),
+        Kind::ReleaseNotFound           => (StatusCode::NOT_FOUND, ASKED, "release_not_found", None),
+        Kind::ReleaseConflict           => (StatusCode::CONFLICT, ASKED, "release_conflict", None),
         Kind::ResponseNotFound          => (StatusCode::NOT_FOUND, ASKED, "response_not_found", None),
         Kind::RequestNotFound           => (StatusCode::NOT_FOUND, ASKED, "request_not_found", None),
         Kind::FileNotFound              => (StatusCode::NOT_FOUND, ASKED, "file_not_found", None),
@@ -45,6 +49,9 @@ fn row(kind: Kind) -> Row {
         Kind::UnknownKey                => (StatusCode::UNAUTHORIZED, ASKED, "invalid_api_key", None),
         Kind::Role                      => (StatusCode::FORBIDDEN, ASKED, "role_not_allowed", None),
         Kind::KeyLimit                  => (StatusCode::TOO_MANY_REQUESTS, "rate_limit_error", "rate_limit_exceeded", Some(1)),
+        Kind::FaultsOff                 => (StatusCode::FORBIDDEN, ASKED, "faults_not_allowed", None),
+        Kind::FaultNotFound             => (StatusCode::NOT_FOUND, ASKED, "fault_not_found", None),
+        Kind::Injected(status)          => (injected(status), class(status), "injected_fault", None),
         Kind::UnknownUrl                => (StatusCode::NOT_FOUND, ASKED, "unknown_url", None),
         Kind::MethodNotAllowed          => (StatusCode::METHOD_NOT_ALLOWED, ASKED, "method_not_allowed", None),
         Kind::BodyTimeout               => (StatusCode::REQUEST_TIMEOUT, ASKED, "request_timeout", None),
@@ -59,11 +66,30 @@ fn row(kind: Kind) -> Row {
     }
 }
 
+/// The status of a fault on purpose; one that there is not is an error of the server.
+fn injected(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// OpenAI's type of a fault on purpose.
+fn class(status: u16) -> &'static str {
+    match status {
+        429 => "rate_limit_error",
+        400..500 => "invalid_request_error",
+        _ => "server_error",
+    }
+}
+
 /// The status of a problem, and after how many seconds to try again: as the problem says, else as its kind does.
 pub(crate) fn status(problem: &Problem) -> (StatusCode, Option<u16>) {
     let (status, _, _, retry) = row(problem.kind);
     let told = problem.retry_after.map(|time| time.as_secs_f64().ceil().clamp(1.0, LONGEST_RETRY) as u16);
     (status, told.or(retry))
+}
+
+/// OpenAI's code for a kind of problem, which the other dialects' answers do not have.
+pub(crate) fn code(kind: Kind) -> &'static str {
+    row(kind).2
 }
 
 /// An error as OpenAI writes it.

@@ -26,6 +26,7 @@ use crate::App;
 pub(crate) use batches::{Batches, work as work_on_batches};
 pub(super) use chat::{ChatCompletion, chat};
 pub(super) use completion::{Completion, texts};
+pub(crate) use error::code;
 pub(super) use error::{problem, status};
 pub(super) use responses::Responses;
 pub(crate) use responses::Store;

@@ -24,6 +24,9 @@ struct Model {
     loaded: bool,
     /// Which one of the name's versions answers.
     version: String,
+    /// It is a route: several models may answer. What is said here is the first one's.
+    #[serde(skip_serializing_if = "is_false")]
+    route: bool,
     #[serde(flatten)]
     more: Option<More>,
 }
@@ -63,7 +66,12 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
         let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
         names.filter_map(|name| Some(described(name, catalog.find(name).ok()?.1))).collect::<Vec<_>>()
     };
-    Json(Models { object: "list", data: catalog.entries.iter().flat_map(named).collect() }).into_response()
+    let taken = |name: &str| catalog.entries.iter().any(|entry| entry.name == name);
+    let routes = catalog.routes.iter().map(|(name, _)| name.as_str()).filter(|name| !taken(name));
+    let routes = routes.filter_map(|name| Some(described(name, catalog.find(name).ok()?.1)));
+    let mut data: Vec<Model> = catalog.entries.iter().flat_map(named).chain(routes).collect();
+    data.iter_mut().for_each(|model| model.route = catalog.is_route(&model.id));
+    Json(Models { object: "list", data }).into_response()
 }
 
 pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, PathRejection>) -> Response {
@@ -73,8 +81,9 @@ pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, Pa
         let catalog = app.models.read();
         let (entry, version) = catalog.find(&id)?;
         // `default` and names that any model answers to are told whose they are.
-        let known = entry.name == id || id.contains('@') || catalog.aliases(entry).any(|alias| alias == id);
-        Ok(described(if known { &id } else { &entry.name }, version))
+        let route = catalog.is_route(&id);
+        let known = route || entry.name == id || id.contains('@') || catalog.aliases(entry).any(|alias| alias == id);
+        Ok(Model { route, ..described(if known { &id } else { &entry.name }, version) })
     });
     found.map_or_else(|problem| error::problem(&problem), |model| Json(model).into_response())
 }
@@ -88,8 +97,13 @@ fn described(id: &str, version: &Version) -> Model {
         owned_by: "whinchat",
         loaded: version.resident().is_some(),
         version: version.id.clone(),
+        route: false,
         more: card.map(|card| More { context: card.context, chat: card.chat, sampling: defaults(&card.sampling) }),
     }
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn defaults(sampling: &Sampling) -> Defaults {

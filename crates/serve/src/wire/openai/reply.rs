@@ -3,6 +3,7 @@
 use answer::{Reason, Tally};
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use engine::Drafts;
 use serde::Serialize;
 
 use super::logprobs::PromptLogprobs;
@@ -22,6 +23,11 @@ impl Head {
     pub(super) fn new(prefix: &str, object: &'static str, model: &str) -> Head {
         let system_fingerprint = concat!("whinchat-", env!("CARGO_PKG_VERSION"));
         Head { id: unique(&format!("{prefix}-")), object, created: now(), model: model.to_owned(), system_fingerprint }
+    }
+
+    /// The answer's name.
+    pub(super) fn id(&self) -> &str {
+        &self.id
     }
 
     /// A whole answer.
@@ -59,6 +65,9 @@ pub(super) struct Usage {
     completion_tokens: usize,
     total_tokens: usize,
     prompt_tokens_details: PromptDetails,
+    /// Only where tokens were drafted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completion_tokens_details: Option<CompletionDetails>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -66,12 +75,23 @@ struct PromptDetails {
     cached_tokens: usize,
 }
 
+#[derive(Clone, Copy, Debug, Serialize)]
+struct CompletionDetails {
+    accepted_prediction_tokens: usize,
+    rejected_prediction_tokens: usize,
+}
+
 impl Usage {
     pub(super) fn of(tally: &Tally) -> Usage {
         let (prompt_tokens, completion_tokens) = (tally.prompt(), tally.generated());
         let prompt_tokens_details = PromptDetails { cached_tokens: tally.cached() };
         let total_tokens = prompt_tokens + completion_tokens;
-        Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details }
+        let Drafts { computed, accepted } = tally.drafts();
+        let completion_tokens_details = (computed > 0).then(|| CompletionDetails {
+            accepted_prediction_tokens: accepted,
+            rejected_prediction_tokens: computed.saturating_sub(accepted),
+        });
+        Usage { prompt_tokens, completion_tokens, total_tokens, prompt_tokens_details, completion_tokens_details }
     }
 }
 

@@ -63,6 +63,7 @@ pub(super) fn ask(
         logprobs,
         prompt_logprobs: prompt_logprobs(fields, delivery)?,
         service: service(fields)?,
+        prediction: prediction(fields)?,
         skip_special_tokens: fields.bool("skip_special_tokens")?.unwrap_or(true),
         pieces: delivery.streams(),
         ..Ask::new(input)
@@ -80,6 +81,23 @@ fn prompt_logprobs(fields: Fields<'_>, delivery: Delivery) -> Result<Option<usiz
     Ok(count.and_then(|count| usize::try_from(count).ok()))
 }
 
+/// The text that the answer is likely to be.
+fn prediction(fields: Fields<'_>) -> Result<Option<String>, Problem> {
+    let Some(value) = fields.get("prediction").filter(|value| !value.is_null()) else { return Ok(None) };
+    let part = |part: &Value| part["text"].as_str().filter(|_| part["type"] == "text").map(str::to_owned);
+    let text = match &value["content"] {
+        _ if value["type"] != "content" => None,
+        Value::String(text) => Some(text.clone()),
+        Value::Array(parts) => parts.iter().map(part).collect(),
+        _ => None,
+    };
+    let problem = || {
+        let message = "prediction must be { type: 'content', content: a text or parts of type 'text' }.";
+        Problem::of(Kind::InvalidValue, "prediction", message)
+    };
+    text.map(Some).ok_or_else(problem)
+}
+
 /// How it is served among others.
 pub(super) fn service(fields: Fields<'_>) -> Result<Service, Problem> {
     let limit = fields.integer("deadline_ms", 1..)?;
@@ -88,6 +106,7 @@ pub(super) fn service(fields: Fields<'_>) -> Result<Service, Problem> {
         time_limit: limit.map(|millis| Duration::from_millis(millis.unsigned_abs())),
         tenant: fields.string("user")?.map(str::to_owned),
         cache_salt: fields.string("cache_salt")?.map(str::to_owned),
+        interposed: None,
     })
 }
 

@@ -8,9 +8,11 @@ mod few_bits;
 mod iq1;
 mod iq2;
 mod iq3;
+mod sparse;
 
 use std::marker::PhantomData;
 
+pub(super) use sparse::Q4_2OF4;
 use tensor::DType;
 
 use super::unpack::Unpack;
@@ -65,6 +67,7 @@ macro_rules! for_coded {
             DType::TQ2_0 => $do::<few_bits::TQ2_0, 16, 2>($($arg),*),
             DType::Q1_0 => $do::<few_bits::Q1_0, 4, 2>($($arg),*),
             DType::Q2_0 => $do::<few_bits::Q2_0, 4, 2>($($arg),*),
+            DType::Q4_2OF4 => $do::<sparse::Q4_2OF4, 6, 2>($($arg),*),
             _ => $other,
         }
     };

@@ -78,7 +78,7 @@ impl Heads<'_> {
     /// out ← the attention of all rows.
     pub(super) fn run(&self, cpu: &mut Worker, chunks: &mut QueryChunks, out: &mut [f32]) {
         let (heads, vector, out) = (self.layer.shape.heads, cpu.vector, Shared::new(out));
-        let (chunks, partials) = chunks.cut(self, cpu.pool.threads());
+        let (chunks, partials) = chunks.cut(self, cpu.pool.threads(), cpu.kernel.inner);
         cpu.pool.run_with(cpu.scratch, chunks.len() * heads, &|scratch, i| {
             let task = |i: usize| HeadTask { all: self, chunk: &chunks[i / heads], head: i % heads, vector };
             let then = task((i + 1).min(chunks.len() * heads - 1));

@@ -8,6 +8,7 @@ use graph::{Attention, BackendError, Limits, Span};
 
 use super::{Heads, group, state_len};
 use crate::cpu::memory::{Buffer, Shared};
+use crate::cpu::named::Inner;
 use crate::cpu::ops::Memories;
 use crate::cpu::simd::Line;
 
@@ -34,8 +35,9 @@ pub(super) struct QueryChunk {
     /// The first row, in the batch.
     pub(super) row: usize,
     pub(super) len: usize,
-    /// Position of the first row.
+    /// Position of the first row, and the end of the span's positions.
     position: usize,
+    end: usize,
     /// Where the span's block table begins.
     pub(super) table: usize,
     /// The splits that they see.
@@ -59,16 +61,18 @@ pub(super) struct Split {
 impl QueryChunk {
     fn new(op: &Attention, split_len: usize, span: &Span, first: usize) -> QueryChunk {
         let (row, position) = (span.rows.start + first, span.position + first);
+        let end = span.position + span.rows.len();
         let len = ROWS.min(span.rows.len() - first);
-        let mut chunk = QueryChunk { row, len, position, table: span.table.start, splits: 0..0, only: None };
+        let mut chunk = QueryChunk { row, len, position, end, table: span.table.start, splits: 0..0, only: None };
         chunk.splits = chunk.sees(op, 0).start / split_len..chunk.sees(op, len - 1).end.div_ceil(split_len);
         chunk
     }
 
     /// The positions that a row of the chunk sees.
     pub(super) fn sees(&self, op: &Attention, row: usize) -> Range<usize> {
-        let end = self.position + row + 1;
-        end.saturating_sub(op.window.unwrap_or(end))..end
+        let (next, window) = (self.position + row + 1, op.window.unwrap_or(usize::MAX));
+        let end = if op.causal { next } else { self.end.min((next - 1).saturating_add(window)) };
+        next.saturating_sub(window)..end
     }
 
     /// The split that it computes first.
@@ -112,14 +116,18 @@ impl QueryChunks {
         })
     }
 
-    /// Cuts `heads` for a number of threads.
-    pub(super) fn cut(&mut self, heads: &Heads, threads: usize) -> (&[QueryChunk], Partials<'_>) {
+    /// Cuts `heads` for a number of threads, unless the kernel that was chosen says how. The result does not depend on it.
+    pub(super) fn cut(&mut self, heads: &Heads, threads: usize, inner: Inner) -> (&[QueryChunk], Partials<'_>) {
         let (op, kv_heads, split_len) = (heads.op, heads.layer.shape.heads, split_len(heads.layer.block_len));
         let spans = heads.batch.spans.iter();
         let chunks = spans.flat_map(|span| {
             (0..span.rows.len()).step_by(ROWS).map(move |first| QueryChunk::new(op, split_len, span, first))
         });
-        let fair = chunks.clone().map(|chunk| chunk.work()).sum::<usize>() * kv_heads / (TASKS * threads);
+        let fair = match inner {
+            Inner::Whole => usize::MAX,
+            Inner::Split => 0,
+            _ => chunks.clone().map(|chunk| chunk.work()).sum::<usize>() * kv_heads / (TASKS * threads),
+        };
         let (mut id, mut states) = (0, 0);
         self.list.clear();
         for chunk in chunks {

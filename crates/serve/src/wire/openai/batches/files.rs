@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
-use batch::{File, NewFile};
+use batch::{File, NewFile, Owned};
 use serde_json::{Map, Value, json};
 
-use super::{Page, answered, expiry, present, seconds, with};
-use crate::http::body;
+use super::{Id, Page, answered, expiry, named, present, seconds, with};
+use crate::http::{Caller, body};
 use crate::wire::unique;
 use crate::{App, Kind, Problem};
 
@@ -41,10 +41,13 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
         let message = "A file is sent as multipart/form-data with the fields purpose and file.";
         Problem::new(Kind::Ask(answer::Kind::InvalidValue), message)
     })?;
+    let caller = Caller::of(&head.extensions);
     let body = body::read(&head, body).await?;
     let Form { name, purpose, expires, content } = form(&body, boundary).await?;
     drop(body);
-    let file = with(app, move |store| {
+    let most = most(app, &caller);
+    let file = with(app, &caller, move |store| {
+        room(store, content.len(), most)?;
         let (id, created) = (unique("file-"), seconds());
         let expires = expires.map(|after| created.saturating_add(after));
         store.add_file(&NewFile { id: &id, name: &name, purpose: &purpose, created, expires, content: &content })?;
@@ -52,6 +55,25 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
     })
     .await?;
     Ok(Json(shown(&file)).into_response())
+}
+
+/// How many bytes a caller may keep; of who may see what others have, as many as the disk has.
+pub(super) fn most(app: &App, caller: &Caller) -> Option<u64> {
+    Some(app.file_bytes() as u64).filter(|_| !caller.commands())
+}
+
+/// Whether the caller may keep so many bytes more.
+pub(super) fn room(store: Owned<'_>, more: usize, most: Option<u64>) -> Result<(), Problem> {
+    let Some(most) = most else { return Ok(()) };
+    let kept = store.bytes()?;
+    if kept.saturating_add(more as u64) <= most {
+        return Ok(());
+    }
+    let message = format!(
+        "The files and open batches of this key have {kept} bytes, and this one {more} more; they may have {most} in all. \
+         Delete some files first."
+    );
+    Err(Problem::of(Kind::TooLarge, "file", message))
 }
 
 async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
@@ -86,10 +108,10 @@ async fn form(body: &[u8], boundary: String) -> Result<Form, Problem> {
     Ok(Form { name, purpose, expires, content })
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Response {
     let listed = async {
         let page = Page::of(&uri, super::MAX_LISTED)?;
-        let mut files = with(&app, move |store| {
+        let mut files = with(&app, &caller, move |store| {
             Ok(store.files(page.purpose.as_deref(), page.ascending, page.after.as_deref(), page.limit + 1)?)
         })
         .await?;
@@ -104,18 +126,21 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answered(listed.await)
 }
 
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let found = with(&app, move |store| store.file(&id)?.ok_or_else(|| absent(&id))).await;
+pub(super) async fn one(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Response {
+    let id = named(id);
+    let found = with(&app, &caller, move |store| store.file(&id)?.ok_or_else(|| absent(&id))).await;
     answered(found.map(|file| Json(shown(&file)).into_response()))
 }
 
-pub(super) async fn content(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let found = with(&app, move |store| store.content(&id)?.ok_or_else(|| absent(&id))).await;
+pub(super) async fn content(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Response {
+    let id = named(id);
+    let found = with(&app, &caller, move |store| store.content(&id)?.ok_or_else(|| absent(&id))).await;
     answered(found.map(|content| ([(header::CONTENT_TYPE, "application/octet-stream")], content).into_response()))
 }
 
-pub(super) async fn delete(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let gone = with(&app, move |store| if store.delete_file(&id)? { Ok(id) } else { Err(absent(&id)) }).await;
+pub(super) async fn delete(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Response {
+    let id = named(id);
+    let gone = with(&app, &caller, move |store| if store.delete_file(&id)? { Ok(id) } else { Err(absent(&id)) }).await;
     answered(gone.map(|id| Json(json!({ "id": id, "object": "file", "deleted": true })).into_response()))
 }
 

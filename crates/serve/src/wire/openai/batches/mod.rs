@@ -2,20 +2,25 @@
 
 mod expiry;
 mod files;
+mod line;
 mod lines;
 mod requests;
 mod work;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use axum::Router;
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::http::Uri;
 use axum::response::Response;
 use axum::routing::{get, post};
-use batch::{Store, StoreError};
+use batch::{Owned, Store, StoreError, Who};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::http::Caller;
 use crate::wire::now;
 use crate::wire::query::Query;
 use crate::{App, Kind, Problem};
@@ -28,11 +33,18 @@ pub(crate) struct Batches {
     store: Store,
     /// There may be more to do, or nothing any more.
     wake: Arc<Notify>,
+    /// Owners whose batches are worked on.
+    owners: AtomicUsize,
 }
 
 impl Batches {
     pub(crate) fn new(store: Store) -> Batches {
-        Batches { store, wake: Arc::default() }
+        Batches { store, wake: Arc::default(), owners: AtomicUsize::new(1) }
+    }
+
+    /// How many lines of one batch are answered at once, of so many in all: each owner has its share.
+    fn room(&self, all: usize) -> usize {
+        (all / self.owners.load(Ordering::Relaxed)).max(1)
     }
 
     /// What is kept.
@@ -61,16 +73,29 @@ pub(super) fn routes() -> Router<Arc<App>> {
         .route("/v1/batches/{id}/cancel", post(requests::cancel))
 }
 
-/// Works with what is kept, where it may block.
+/// What a path names.
+type Id = Result<Path<String>, PathRejection>;
+
+/// The name; what is no text names nothing.
+fn named(id: Id) -> String {
+    id.map_or_else(|_| String::new(), |Path(id)| id)
+}
+
+/// Works with what a caller has of what is kept, where it may block.
 async fn with<T: Send + 'static>(
     app: &App,
-    work: impl FnOnce(&Store) -> Result<T, Problem> + Send + 'static,
+    caller: &Caller,
+    work: impl FnOnce(Owned<'_>) -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let kept = kept(app)?;
+    let (kept, name, oversees) = (kept(app)?, caller.name(), caller.commands());
     let work = move || {
         // Nobody sees a file whose time is up.
         kept.store.expire_files(seconds())?;
-        work(&kept.store)
+        work(kept.store.of(match name.as_deref() {
+            None => Who::Anybody,
+            Some(name) if oversees => Who::Overseer(name),
+            Some(name) => Who::Owner(name),
+        }))
     };
     let worked = tokio::task::spawn_blocking(work).await;
     worked.map_err(|_| Problem::new(Kind::Internal, "The request could not be completed."))?

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use answer::Kind as Asked;
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
-use batch::{Batch, Counts, NewBatch, Status};
+use batch::{Batch, Counts, NewBatch, Owned, Status};
 use serde_json::{Value, json};
 
-use super::{Page, answered, expiry, files, kept, lines, present, seconds, with};
-use crate::http::body;
+use super::{Id, Page, answered, expiry, files, kept, lines, named, present, seconds, with};
+use crate::http::{Caller, body};
 use crate::wire::fields::{self, Fields};
 use crate::wire::{known, unique};
 use crate::{App, Kind, Problem};
@@ -41,8 +41,11 @@ async fn created(app: &App, request: Request) -> Result<Response, Problem> {
     let wake = kept(app)?;
     let (head, body) = request.into_parts();
     let asks = asks(&body::read(&head, body).await?)?;
-    let batch = with(app, move |store| {
+    let caller = Caller::of(&head.extensions);
+    let most = files::most(app, &caller);
+    let batch = with(app, &caller, move |store| {
         let content = store.content(&asks.input)?.ok_or_else(|| files::absent(&asks.input))?;
+        files::room(store, content.len(), most)?;
         let lines = lines::read(&content, &asks.endpoint).map_err(|problems| problems.to_string());
         let (id, created) = (unique("batch_"), seconds());
         store.add_batch(&NewBatch {
@@ -91,10 +94,11 @@ fn asks(body: &[u8]) -> Result<Asks, Problem> {
     Ok(Asks { endpoint, input, metadata, seconds: hours * HOUR, output_expires })
 }
 
-pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
+pub(super) async fn list(State(app): State<Arc<App>>, caller: Caller, uri: Uri) -> Response {
     let listed = async {
         let page = Page::of(&uri, 20)?;
-        let mut batches = with(&app, move |store| Ok(store.batches(page.after.as_deref(), page.limit + 1)?)).await?;
+        let listed = move |store: Owned<'_>| Ok(store.batches(page.after.as_deref(), page.limit + 1)?);
+        let mut batches = with(&app, &caller, listed).await?;
         let has_more = batches.len() > page.limit;
         batches.truncate(page.limit);
         let id = |batch: Option<&(Batch, Counts)>| batch.map_or(String::new(), |(batch, _)| batch.id.clone());
@@ -106,14 +110,16 @@ pub(super) async fn list(State(app): State<Arc<App>>, uri: Uri) -> Response {
     answered(listed.await)
 }
 
-pub(super) async fn one(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let found = with(&app, move |store| store.batch(&id)?.ok_or_else(|| absent(&id))).await;
+pub(super) async fn one(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Response {
+    let id = named(id);
+    let found = with(&app, &caller, move |store| store.batch(&id)?.ok_or_else(|| absent(&id))).await;
     answered(found.map(|batch| shown(&batch).into_response()))
 }
 
 /// A batch that has ended stays as it is.
-pub(super) async fn cancel(State(app): State<Arc<App>>, Path(id): Path<String>) -> Response {
-    let asked = with(&app, move |store| {
+pub(super) async fn cancel(State(app): State<Arc<App>>, caller: Caller, id: Id) -> Response {
+    let id = named(id);
+    let asked = with(&app, &caller, move |store| {
         store.cancel(&id, seconds())?;
         store.batch(&id)?.ok_or_else(|| absent(&id))
     })

@@ -67,9 +67,13 @@ impl Dialect for Responses {
         request::read(body, &Owned::default())
     }
 
-    fn answered_by(&mut self, model: &LoadedModel, _: usize) {
+    fn id(&self) -> Option<&str> {
+        Some(&self.id)
+    }
+
+    fn answered_by(&mut self, name: &str, model: &LoadedModel, _: usize) {
         let sampling = model.info.sampling.params(None);
-        let defaults = [("model", json!(model.info.name)), ("temperature", json!(sampling.temperature))];
+        let defaults = [("model", json!(name)), ("temperature", json!(sampling.temperature))];
         for (name, value) in defaults.into_iter().chain([("top_p", json!(sampling.top_p))]) {
             let known = self.asked.get(name).is_some_and(|known| !known.is_null());
             if !known || name == "model" {

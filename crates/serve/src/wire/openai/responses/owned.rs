@@ -1,4 +1,4 @@
-//! What one caller has of the responses that are kept: those of others are not there.
+//! What one caller has of the responses that are kept: those of others are not there, but for who may see what all have.
 
 use std::sync::Arc;
 
@@ -14,15 +14,17 @@ use crate::http::Caller;
 pub(super) struct Owned {
     store: Arc<Store>,
     owner: Option<Arc<str>>,
+    /// Whether those of others are there too.
+    oversees: bool,
 }
 
 impl Owned {
     pub(super) fn of(app: &App, caller: &Caller) -> Owned {
-        Owned { store: Arc::clone(&app.responses), owner: caller.name() }
+        Owned { store: Arc::clone(&app.responses), owner: caller.name(), oversees: caller.commands() }
     }
 
     pub(super) fn put(&self, id: &str, entry: Entry) {
-        self.store.put(&self.place(id), entry);
+        self.store.put(&self.own(id), entry);
     }
 
     pub(super) fn log(&self, id: &str) -> Option<Option<Arc<Log>>> {
@@ -49,8 +51,18 @@ impl Owned {
         self.store.cancel(&self.place(id))
     }
 
-    /// Where the store has a response: neither a key's name nor an id has a slash.
+    /// Where the store has a response that this caller may see.
     fn place(&self, id: &str) -> String {
+        let own = self.own(id);
+        let others = || self.store.place(&format!("/{id}"));
+        match self.oversees && self.store.log(&own).is_none() {
+            true => others().unwrap_or(own),
+            false => own,
+        }
+    }
+
+    /// Where the store has a response of this caller: neither a key's name nor an id has a slash.
+    fn own(&self, id: &str) -> String {
         match &self.owner {
             Some(owner) => format!("{owner}/{id}"),
             None => format!("/{id}"),

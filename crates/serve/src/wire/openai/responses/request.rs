@@ -76,8 +76,11 @@ fn input(fields: Fields<'_>) -> Result<Vec<Value>, Problem> {
     };
     let named = |(i, item): (usize, Value)| match item {
         Value::Object(mut item) => {
-            item.entry("type").or_insert_with(|| "message".into());
-            item.entry("id").or_insert_with(|| unique("item_").into());
+            let known = Fields::new(&item);
+            let inside = |e| within(&format!("input[{i}]"), e);
+            let (kind, id) = (known.string("type").map_err(inside)?, known.string("id").map_err(inside)?);
+            let (kind, id) = (kind.unwrap_or("message").to_owned(), id.map_or_else(|| unique("item_"), str::to_owned));
+            item.extend([("type".to_owned(), kind.into()), ("id".to_owned(), id.into())]);
             Ok(Value::Object(item))
         }
         other => Err(wrong_type(&format!("input[{i}]"), "an object", &other)),

@@ -71,6 +71,11 @@ impl Store {
         kept.shrink();
     }
 
+    /// The place that ends so, if there is one.
+    pub(super) fn place(&self, end: &str) -> Option<String> {
+        self.lock().by_id.keys().find(|place| place.ends_with(end)).cloned()
+    }
+
     /// A response as it is now.
     pub(super) fn response(&self, id: &str) -> Option<Value> {
         self.lock().by_id.get(id).map(|(entry, _)| entry.response.clone())

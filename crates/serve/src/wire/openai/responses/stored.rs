@@ -21,8 +21,9 @@ type Id = Result<Path<String>, PathRejection>;
 pub(super) async fn one(State(app): State<Arc<App>>, id: Id, request: Request) -> Response {
     let found = name(id).and_then(|id| {
         let query = Query::of(request.uri());
+        let after = query.maybe_count("starting_after")?;
         match query.bool("stream")? {
-            true => followed(&app, &id, &query, request.extensions()),
+            true => followed(&app, &id, after, request.extensions()),
             false => owned(&app, request.extensions())
                 .response(&id)
                 .map(|value| Json(value).into_response())
@@ -33,9 +34,8 @@ pub(super) async fn one(State(app): State<Arc<App>>, id: Id, request: Request) -
 }
 
 /// The events from the one after `starting_after` on.
-fn followed(app: &App, id: &str, query: &Query, extensions: &Extensions) -> Result<Response, Problem> {
-    let after = query.integer("starting_after", 0..=i64::MAX)?;
-    let from = after.and_then(|after| usize::try_from(after).ok()).map_or(0, |after| after.saturating_add(1));
+fn followed(app: &App, id: &str, after: Option<usize>, extensions: &Extensions) -> Result<Response, Problem> {
+    let from = after.map_or(0, |after| after.saturating_add(1));
     let log = owned(app, extensions).log(id).ok_or_else(|| absent(id))?.ok_or_else(|| {
         let message = format!("The response `{id}` was not made with background and stream: its events are not kept.");
         Problem::of(Kind::Ask(answer::Kind::InvalidValue), "stream", message)
