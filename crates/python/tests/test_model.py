@@ -206,6 +206,15 @@ def test_other_threads_run_while_one_waits(held: tuple[whinchat.Model, Held]) ->
     assert model.generate("The", max_tokens=3, ignore_eos=True).generated_tokens == 3
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Ctrl-C as Python has it. Where tests run in the background, the shell has told them to ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_a_generation(held: tuple[whinchat.Model, Held]) -> None:
     model, policy = held
     stream = model.stream("The", max_tokens=3, ignore_eos=True)
