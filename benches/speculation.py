@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Measures what drafts by n-gram lookup gain: one stream, on code that is edited and on questions, with and without, in turns.
+"""Measures what drafts gain, by n-gram lookup and by a draft model: one stream, on code that is edited and on questions, with and without, in turns.
 
-    speculation.py MODEL.gguf [--draft-tokens 8] [--rounds 3] [--receipt NAME] [--program OTHER]
+    speculation.py MODEL.gguf [--draft-model SMALL.gguf] [--draft-tokens 8] [--rounds 3] [--receipt NAME] [--program OTHER]
 
 Each prompt is asked of a server with drafts and of one without, one right after the other; decoding is timed from the first token of an
 answer to its last. Answers have to be the same to the last character. The files that are edited are this project's own.
@@ -31,10 +31,11 @@ QUESTIONS = ["Why is the sky blue?", "Write a short story about a fox and a rive
 
 
 class Server:
-    """`whinchat serve` with so many drafted tokens."""
+    """`whinchat serve` with so many drafted tokens, and a model that drafts, if there is one."""
 
-    def __init__(self, program: Path, model: Path, drafts: int):
+    def __init__(self, program: Path, model: Path, drafts: int, draft_model: Path | None = None):
         words = [program, "serve", "--model", model, "--listen", "127.0.0.1:0", "--draft-tokens", str(drafts), "--max-sequences", "4"]
+        words += ["--draft-model", draft_model] if draft_model else []
         self.process = subprocess.Popen([str(word) for word in words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         said = []
         for line in self.process.stderr:
@@ -46,6 +47,17 @@ class Server:
         else:
             raise SystemExit(f"the server ended before it was ready: {''.join(said)}")
         threading.Thread(target=self.process.stderr.read, daemon=True).start()
+
+    def drafted(self) -> dict[str, list[int]]:
+        """Tokens drafted and accepted so far, by source."""
+        connection = http.client.HTTPConnection(self.address, timeout=600)
+        connection.request("GET", "/metrics")
+        text, counts = connection.getresponse().read().decode(), {}
+        connection.close()
+        for at, name in enumerate(("draft", "accepted")):
+            for source, count in re.findall(rf'vllm:spec_decode_num_{name}_tokens_total{{.*source="(\w+)".*}} (\d+)', text):
+                counts.setdefault(source, [0, 0])[at] = int(count)
+        return counts
 
     def ask(self, question: str, tokens: int) -> "Answer":
         body = {"messages": [{"role": "user", "content": question}], "max_tokens": tokens, "temperature": 0, "stream": True,
@@ -79,6 +91,7 @@ class Answer:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path)
+    parser.add_argument("--draft-model", type=Path)
     parser.add_argument("--draft-tokens", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=300)
@@ -88,7 +101,8 @@ def main() -> None:
     if not options.program:
         run("cargo", "build", "--release", "--locked", "--package", "whinchat-cli")
         options.program = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "release/whinchat"
-    plain, drafting = [Server(options.program, options.model, drafts) for drafts in (0, options.draft_tokens)]
+    plain = Server(options.program, options.model, 0)
+    drafting = Server(options.program, options.model, options.draft_tokens, options.draft_model)
     rows, facts = [], {}
     prompts = {"code that is edited": [EDIT.format((ROOT / name).read_text()) for name in FILES], "questions": QUESTIONS}
     for kind, questions in prompts.items():
@@ -109,12 +123,14 @@ def main() -> None:
         rows.append([kind, str(len(questions)), f"{median(s[0] for s in speeds):.1f}", f"{median(s[1] for s in speeds):.1f}",
                      f"{median(ratios):.2f}", f"{min(ratios):.2f}", f"{accepted / max(drafted, 1):.0%} of {drafted}", f"{accepted / tokens:.0%}"])
         facts[kind] = {"ratios": ratios, "tokens per second": speeds, "drafted": drafted, "accepted": accepted, "tokens": tokens}
+    sources = drafting.drafted()
     for server in (plain, drafting):
         server.process.terminate()
     table = receipts.markdown(["prompts", "how many", "without, tokens/s", "with", "ratio", "least ratio", "drafts accepted", "of all tokens"], rows)
+    table += "".join(f"\n{source}: {right} of {all} drafted tokens accepted\n" for source, (all, right) in sorted(sources.items()))
     print(table)
     if options.receipt:
-        facts |= {"model": options.model.name, "draft tokens": options.draft_tokens, "rounds": options.rounds}
+        facts |= {"model": options.model.name, "draft model": options.draft_model.name if options.draft_model else None, "draft tokens": options.draft_tokens, "sources": sources, "rounds": options.rounds}
         print(f"receipt: {receipts.save(options.receipt, facts, table).relative_to(ROOT)}")
 
 

@@ -180,6 +180,38 @@ fn a_prediction_changes_no_answer() {
     }
 }
 
+/// The built-in model drafts for itself: its answers are the same, and what was drafted is counted by source.
+#[test]
+fn a_draft_model_changes_no_answer_and_is_counted() {
+    let [plain, drafting] = [&["--draft-tokens", "0"][..], &["--draft-model", "whinchat-demo"]].map(|flags| {
+        let flags = [&["--listen", "127.0.0.1:0", "--context", "512", "--threads", "2"], flags].concat();
+        Server::start_with(&flags)
+    });
+    let schema = json!({ "type": "object", "properties": { "bird": { "type": "string" } }, "required": ["bird"] });
+    let greedy = json!({ "max_tokens": 64, "temperature": 0 });
+    let drawn = json!({ "max_tokens": 64, "seed": 7, "frequency_penalty": 0.4, "n": 2 });
+    let shaped = json!({ "max_tokens": 64, "temperature": 0,
+        "response_format": { "type": "json_schema", "json_schema": { "name": "bird", "schema": schema } } });
+    for mut body in [greedy, drawn, shaped] {
+        body["messages"] = json!([{ "role": "user", "content": "Tell me about birds." }]);
+        let [without, with] = [&plain, &drafting].map(|server| server.answer("/v1/chat/completions", &body));
+        assert_eq!(with["choices"], without["choices"], "{body}");
+    }
+    let (_, metrics) = drafting.fetch("GET /metrics", &[], b"");
+    let count = |name: &str| {
+        let line = metrics.lines().find(|line| line.contains(name) && line.contains("source=\"model\""));
+        line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+            .unwrap_or_else(|| panic!("{name}: {metrics}"))
+    };
+    let [drafted, accepted] = ["num_draft_tokens_total", "num_accepted_tokens_total"].map(count);
+    assert!(accepted > 0.0 && accepted <= drafted, "{accepted} of {drafted}");
+    let (_, usage) = drafting.fetch("GET /memory/usage?by=service", &[], b"");
+    let usage: Value = serde_json::from_str(&usage).expect("JSON");
+    let services = &usage["services"];
+    assert_eq!(services["memory"]["draft_kv_cache_bytes"], 0, "{usage}");
+    assert!(services["computation"]["draft_kv_pool_bytes"].as_u64() > Some(0), "{usage}");
+}
+
 #[test]
 fn answers_do_not_depend_on_the_batch() {
     let server = Server::start();

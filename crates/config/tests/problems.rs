@@ -123,6 +123,13 @@ w.yaml:2:39: models.0.context: expected a whole number from 1 to 16777216
     |                                       ^",
     );
     check(
+        "model:\n  draft_model: 3\n",
+        "
+w.yaml:2:16: model.draft_model: expected text that is not empty
+  2 |   draft_model: 3
+    |                ^",
+    );
+    check(
         "engine: 8",
         "
 w.yaml:1:9: engine: expected a block with threads, pin, max_sequences, max_batch_tokens, max_queue, max_queue_tokens, policy, max_step_ms, draft_tokens, kernels, plan, services

@@ -111,7 +111,8 @@ fn composed(streams: usize) -> Steps {
 fn behind_traits(streams: usize) -> Steps {
     let executor: Box<dyn Executor> = Box::new(Nothing::new(streams));
     let memory = |managing: Managing| -> Box<dyn BlockManager> { Box::new(LocalBlocks::new(managing)) };
-    let setup = Setup { config: config(), policy: Some(Box::new(FirstCome)), memory: Some(Box::new(memory)) };
+    let setup =
+        Setup { config: config(), policy: Some(Box::new(FirstCome)), memory: Some(Box::new(memory)), draft: None };
     engine(executor, setup, streams)
 }
 

@@ -6,6 +6,7 @@
 mod admission;
 mod commit;
 mod delivery;
+mod drafter;
 mod driver;
 mod encoder;
 mod event;
@@ -46,6 +47,8 @@ use graph::Batch;
 pub use admission::TooLate;
 use commit::advance;
 use delivery::{Delivery, Drawn};
+pub use drafter::DraftModel;
+use drafter::Drafter;
 pub use driver::spawn;
 pub use encoder::{Encoded, Encoder, EncoderText, Pooling};
 pub use event::{Finish, FinishReason, SampledToken, SinkState, TokenEvent, TokenSink};
@@ -62,7 +65,9 @@ pub use kv::{
 };
 pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
-pub use memory::{CacheMemory, MemoryError, MemoryOrder, MemoryReport, NoKey, PrefixMemory, SequenceMemory};
+pub use memory::{
+    CacheMemory, DraftMemory, MemoryError, MemoryOrder, MemoryReport, NoKey, PrefixMemory, SequenceMemory,
+};
 pub use observer::{Drafts, Observer, RequestRecord, RequestTimes, TokenCounts};
 use panics::Guarded;
 pub use phase::{Phase, PhaseKind};
@@ -109,7 +114,8 @@ pub struct EngineConfig {
     pub prefix_states: Option<usize>,
     /// Who runs first.
     pub policy: PolicyName,
-    /// Tokens of a sequence that are drafted from its own text at most, and computed besides where that is expected to pay; 0 drafts none.
+    /// Tokens of a sequence that are drafted at most, from its own text or by a draft model, and computed besides where that is expected to
+    /// pay; 0 drafts none.
     pub max_draft: usize,
     /// How long a step may take in which somebody decodes: prompts get the rows that fit, by what the engine has learnt of
     /// its steps. `None` leaves it to the policy.
@@ -169,13 +175,14 @@ impl<E: Executor> Engine<E> {
     }
 
     /// An idle engine of these parts.
-    pub fn of(mut executor: E, setup: Setup, observer: impl Observer + 'static) -> Engine<E> {
+    pub fn of(mut executor: E, mut setup: Setup, observer: impl Observer + 'static) -> Engine<E> {
         let config = setup.config;
         let (tier, spread) = (executor.tier(), executor.spread());
+        let drafter = setup.draft.take().map(|model| Drafter::new(model, executor.limits().vocab));
         let engine = Engine {
             scheduler: setup.scheduler(executor.limits()),
             executor,
-            delivery: Delivery::new((config.seed, config.max_draft), spread),
+            delivery: Delivery::new((config.seed, config.max_draft), drafter, spread),
             observer: Guarded::new(Box::new(observer)),
             batch: Batch::default(),
             drawn: Vec::new(),
@@ -193,19 +200,19 @@ impl<E: Executor> Engine<E> {
     }
 
     /// One step: schedule, execute, sample, commit. `clock` gives the time since any fixed moment; it is asked at the
-    /// beginning and at the end. Waits for nothing but the executor; with nothing to compute it only looks after receivers
+    /// beginning, at the end, and where something else than the batch takes time. Waits for nothing but the executor; with nothing to compute it only looks after receivers
     /// that are gone.
     pub fn step(&mut self, clock: &dyn Fn() -> Duration) -> StepReport {
         let started = clock();
         self.fetch(clock);
-        self.schedule(started);
+        let drafting = self.schedule(started, clock);
         let Engine { executor, scheduler, delivery, batch, drawn, faults, .. } = self;
         let work = scheduler.work();
         let logits = faults.interposed.call(scheduler, delivery).and_then(|()| execute(executor, batch));
         let outcome = logits.map(|logits| {
             delivery.sample(scheduler, logits, drawn);
             let ended = clock();
-            scheduler.learn(ended.saturating_sub(started));
+            scheduler.learn(ended.saturating_sub(started + drafting));
             delivery.computed(started, ended, scheduler);
             advance(scheduler, delivery, drawn.drain(..), (logits, ended));
             ended
@@ -322,15 +329,18 @@ impl<E: Executor> Engine<E> {
         self.delivery.check(&self.scheduler)
     }
 
-    /// Decides what the step computes, and fills the batch with it.
-    fn schedule(&mut self, now: Duration) {
+    /// Decides what the step computes, and fills the batch with it; gives the time that a draft model took.
+    fn schedule(&mut self, now: Duration, clock: &dyn Fn() -> Duration) -> Duration {
         self.expire(now);
         self.delivery.poll(now, &mut self.scheduler);
         self.scheduler.share_threads(self.executor.is_shared());
         self.scheduler.schedule(now, &self.delivery);
+        let drafting = self.delivery.draft_by_model(&self.scheduler, clock);
+        self.scheduler.speculate(&self.delivery);
         self.end_if_undecided();
         self.let_go_of_fetched();
         self.spill();
         self.delivery.fill(now, &self.scheduler, &mut self.batch);
+        drafting
     }
 }

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use graph::MemoryPart;
 
+use crate::drafter::Drafter;
 use crate::tier::Second;
 use crate::{Engine, Eviction, Executor, Level, LevelOrder, RequestId, Scheduler, Sequence, TierKey};
 
@@ -68,6 +69,8 @@ pub struct MemoryReport {
     pub levels: Vec<Level>,
     /// Sequences that hold blocks, in the order of service.
     pub sequences: Vec<SequenceMemory>,
+    /// What a draft model keeps of sequences, if there is one.
+    pub draft: Option<DraftMemory>,
     /// Prefixes that can be found: one for each block that no other follows, and those that are pinned.
     pub prefixes: Vec<PrefixMemory>,
 }
@@ -93,6 +96,19 @@ pub struct CacheMemory {
     pub rule: &'static str,
     /// Blocks that were evicted by advice so far, and by the rule.
     pub evicted: (u64, u64),
+}
+
+/// The KV cache of a draft model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DraftMemory {
+    /// All blocks.
+    pub blocks: usize,
+    /// Positions in a block.
+    pub block_len: usize,
+    /// Bytes of a block over all layers, if the executor can tell.
+    pub block_bytes: Option<usize>,
+    /// Blocks that hold what it has read of sequences.
+    pub used: usize,
 }
 
 /// What a sequence holds.
@@ -149,7 +165,8 @@ impl<E: Executor> Engine<E> {
         self.spill();
         let bytes = self.block_bytes();
         let levels = self.levels();
-        Ok(self.scheduler.memory_report(done, bytes, levels))
+        let report = self.scheduler.memory_report(done, bytes, levels);
+        Ok(MemoryReport { draft: self.delivery.drafter.as_mut().map(Drafter::memory), ..report })
     }
 
     fn follow(&mut self, order: &MemoryOrder) -> Result<usize, MemoryError> {
@@ -215,6 +232,7 @@ impl Scheduler {
                 evicted: blocks.evicted(),
             },
             levels,
+            draft: None,
             sequences: self.running().iter().map(sequence).collect(),
             prefixes: blocks.prefixes(&|key| pins.contains_key(key)),
         }

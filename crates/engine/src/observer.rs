@@ -97,6 +97,8 @@ pub struct TokenCounts {
     pub generated: usize,
     /// Tokens that were drafted.
     pub drafts: Drafts,
+    /// Of these, those by a draft model.
+    pub model_drafts: Drafts,
 }
 
 /// Tokens that were drafted and computed before they were chosen.

@@ -1,5 +1,6 @@
 //! Memory goes back to the system when a burst is over.
 
+use crate::drafter::Drafter;
 use crate::panics::catch;
 use crate::{Engine, Executor};
 
@@ -49,6 +50,7 @@ impl<E: Executor> Engine<E> {
     /// A step has ended: gives back what no recent step has needed, or, if there is nothing left to do, all but a reserve.
     pub(crate) fn give_back(&mut self) {
         let (idle, blocks) = (self.is_idle(), self.scheduler.cache().blocks());
+        self.delivery.drafter.iter_mut().filter(|_| idle).for_each(Drafter::give_back);
         let many = self.spare.blocks.too_many(blocks.warm(), RESERVE.min(blocks.total() / 8), idle);
         let blocks = blocks.cool(many);
         let states = self.scheduler.states();

@@ -31,6 +31,7 @@ struct About {
     context: Option<usize>,
     chat_template: Option<PathBuf>,
     sampling_defaults: Option<String>,
+    draft_model: Option<PathBuf>,
 }
 
 /// What computes, and in which order.
@@ -129,10 +130,11 @@ impl Loading {
             max_batch_tokens: engine.max_batch_tokens,
             cache: CacheOptions {
                 kv_tokens: cache.kv_tokens,
+                kv_type: kv_type.unwrap_or_default(),
                 weights: cache.weights_cache.clone().map_or_else(WeightsCache::default, WeightsCache::from),
                 ..CacheOptions::default()
             },
-            kv_type: kv_type.unwrap_or_default(),
+            draft_model: model.draft_model.clone(),
             plan: PlanOptions::default(),
             engine: self.engine_config()?,
         })

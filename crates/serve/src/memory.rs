@@ -171,10 +171,11 @@ fn victims(policy: &Policy, model: &str, candidates: &[&PrefixMemory]) -> Result
 pub(crate) fn services(app: &App, model: &str, report: &MemoryReport) -> Value {
     let cache = &report.cache;
     let blocks = cache.block_bytes.map(|bytes| ((cache.used + cache.kept) * bytes) as u64);
+    let drafts = report.draft.and_then(|cache| Some((cache.used * cache.block_bytes?) as u64));
     let host: u64 = report.levels.iter().filter(|level| level.name == "host").map(|level| level.used).sum();
     let computation = app.outside.plans.get().and_then(|plans| plans.answer(model, PlanAsk::Memory).ok());
     json!({
-        "memory": { "kv_cache_bytes": blocks, "host_bytes": host },
+        "memory": { "kv_cache_bytes": blocks, "draft_kv_cache_bytes": drafts, "host_bytes": host },
         "computation": computation,
         "elsewhere": crate::services::memory(app),
     })

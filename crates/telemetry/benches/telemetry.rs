@@ -32,6 +32,7 @@ fn ended(engine: &EngineTelemetry, at: u64) {
         prompt,
         generated,
         drafts: (0, 0),
+        model_drafts: (0, 0),
         answers,
         reason,
         repetition,

@@ -31,6 +31,7 @@ fn main() {
         prompt,
         generated,
         drafts: (4, 3),
+        model_drafts: (2, 2),
         answers,
         reason,
         repetition,

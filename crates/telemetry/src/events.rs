@@ -70,6 +70,8 @@ pub struct Request {
     pub generated: usize,
     /// Tokens that were drafted and computed, and of these accepted.
     pub drafts: (usize, usize),
+    /// Of these, those by a draft model.
+    pub model_drafts: (usize, usize),
     /// Answers to it.
     pub answers: usize,
     /// Why it ended: `stop`, `length`, `abort`, `timeout` or `error`.

@@ -36,6 +36,13 @@ pub(crate) struct Build {
     pub(crate) version: String,
 }
 
+/// Of which model, and where drafts are from: `lookup`, or a draft `model`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct Drafted {
+    pub(crate) model_name: String,
+    pub(crate) source: String,
+}
+
 /// Of which model, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(crate) struct Because {
@@ -84,8 +91,8 @@ pub(crate) struct Counts {
     pub(crate) generation_tokens: Family<Of, Counter>,
     pub(crate) prefix_queries: Family<Of, Counter>,
     pub(crate) prefix_hits: Family<Of, Counter>,
-    pub(crate) draft_tokens: Family<Of, Counter>,
-    pub(crate) accepted_tokens: Family<Of, Counter>,
+    pub(crate) draft_tokens: Family<Drafted, Counter>,
+    pub(crate) accepted_tokens: Family<Drafted, Counter>,
     pub(crate) preemptions: Family<Of, Counter>,
     pub(crate) success: Family<Ended, Counter>,
     pub(crate) predictions: Family<Bounds, Counter>,
@@ -164,8 +171,8 @@ impl Families {
         add(registry, "generation_tokens", "Tokens generated", &self.counts.generation_tokens);
         add(registry, "prefix_cache_queries", "Tokens of prompts that were looked for in the KV cache", &self.counts.prefix_queries);
         add(registry, "prefix_cache_hits", "Of these, tokens that were found", &self.counts.prefix_hits);
-        add(registry, "spec_decode_num_draft_tokens", "Tokens that were drafted and computed before they were chosen", &self.counts.draft_tokens);
-        add(registry, "spec_decode_num_accepted_tokens", "Of these, tokens that were then chosen", &self.counts.accepted_tokens);
+        add(registry, "spec_decode_num_draft_tokens", "Tokens that were drafted and computed before they were chosen, by source (`lookup` or a draft `model`)", &self.counts.draft_tokens);
+        add(registry, "spec_decode_num_accepted_tokens", "Of these, tokens that were then chosen, by source", &self.counts.accepted_tokens);
         add(registry, "num_preemptions", "Times that a sequence lost its blocks to others", &self.counts.preemptions);
         add(registry, "request_success", "Requests that ended, by reason", &self.counts.success);
         add(registry, "time_to_first_token_seconds", "From a request's coming to its first token", &self.spread.first_token);

@@ -9,7 +9,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::families::{Because, Bounds, Build, CacheConfig, Ended, Families, Gauges, Histograms, Of, Times};
+use crate::families::{Because, Bounds, Build, CacheConfig, Drafted, Ended, Families, Gauges, Histograms, Of, Times};
 use crate::{Algorithms, Foretold, Injected, ReleaseMetrics, Reloads, Request, Step};
 
 /// The metrics of a process. Names and meanings are those of vLLM, so that its dashboards and gateways work.
@@ -171,8 +171,14 @@ impl ModelMetrics {
         let ended = Ended { model_name: self.labels.model_name.clone(), finished_reason: request.reason.to_owned() };
         let counts = &self.families.counts;
         counts.success.get_or_create(&ended).inc();
-        counts.draft_tokens.get_or_create(&self.labels).inc_by(request.drafts.0 as u64);
-        counts.accepted_tokens.get_or_create(&self.labels).inc_by(request.drafts.1 as u64);
+        let ((all, accepted), model) = (request.drafts, request.model_drafts);
+        for (source, [drafted, accepted]) in
+            [("lookup", [all - model.0, accepted - model.1]), ("model", [model.0, model.1])]
+        {
+            let labels = Drafted { model_name: self.labels.model_name.clone(), source: source.to_owned() };
+            counts.draft_tokens.get_or_create(&labels).inc_by(drafted as u64);
+            counts.accepted_tokens.get_or_create(&labels).inc_by(accepted as u64);
+        }
         let observe = |family: &Times, time: Option<Duration>| {
             if let Some(time) = time {
                 family.get_or_create(&self.labels).observe(time.as_secs_f64());

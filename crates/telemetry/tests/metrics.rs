@@ -25,6 +25,7 @@ fn what_happened_is_told() {
         answers: 1,
         reason: "stop",
         drafts: (0, 0),
+        model_drafts: (0, 0),
         repetition: None,
         foretold: Some(Foretold {
             least: Duration::from_millis(500),
@@ -119,6 +120,7 @@ fn the_page_names_every_metric() {
         answers: 1,
         reason,
         drafts: (0, 0),
+        model_drafts: (0, 0),
         repetition: None,
         foretold,
     });

@@ -41,6 +41,7 @@ fn usual() -> Minutes {
             answers: 1,
             reason: "stop",
             drafts: (0, 0),
+            model_drafts: (0, 0),
             repetition: None,
             foretold: None,
         },

@@ -27,6 +27,7 @@ fn request(reason: &'static str, generated: usize) -> Request {
         answers: 1,
         reason,
         drafts: (0, 0),
+        model_drafts: (0, 0),
         repetition: (generated >= 24).then_some(0.2),
         foretold: None,
     }

@@ -8,7 +8,7 @@ use answer::{
     Ask, Blocking, Cancel, Chat, Ending, Generation, InferBatch, InferRequest, Inference, Input, LoadedModel,
     ModelInfo, Pooling, PromptText, Sampling,
 };
-use engine::{EngineConfig, Observer, Policy, SavedPrefix};
+use engine::{EngineConfig, Observer, Policy, SavedPrefix, Setup};
 use model::GenerationConfig;
 use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
@@ -134,11 +134,13 @@ impl Model {
         // A vocabulary of 150,000 pieces takes as long as a gigabyte of weights that are mapped: both at once.
         let (tokenizer, parts) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| vocab::tokenizer(checkpoint));
+            let draft = prepared.draft_on(&cpu, progress);
             let parts = elsewhere.is_none().then(|| prepared.parts_on(cpu, progress)).transpose();
-            (tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), parts)
+            let tokenizer = tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            (tokenizer, draft.and_then(|draft| Ok((parts?, draft))))
         });
         let tokenizer = Arc::new(tokenizer?.with_config(beside_an_engine()));
-        let parts = parts?;
+        let (parts, draft) = parts?;
         let (info, origin) = known(prepared, tokenizer)?;
         let config = EngineConfig {
             max_batch_tokens: prepared.limits.max_tokens,
@@ -147,7 +149,7 @@ impl Model {
             ..prepared.engine
         };
         let encoder = stages.encoder(&info)?;
-        let (start, setup) = (Instant::now(), stages.setup(config));
+        let (start, setup) = (Instant::now(), Setup { draft, ..stages.setup(config) });
         let clock = move || start.elapsed();
         let failed = |source| Error::Io { what: "starting the engine's thread".into(), source };
         let (loaded, weights, tuning) = match (parts, elsewhere) {
@@ -329,9 +331,10 @@ impl Model {
 fn known(prepared: &Prepared, tokenizer: Arc<Tokenizer>) -> Result<(ModelInfo, Option<TemplateOrigin>), Error> {
     let checkpoint = &prepared.checkpoint;
     let own = checkpoint.chat_template()?;
-    let Resolved { template, origin } = template::resolve(prepared.chat_template.as_ref(), own.as_deref(), &tokenizer);
+    let Resolved { template, origin } =
+        template::resolve(prepared.options.chat_template.as_ref(), own.as_deref(), &tokenizer);
     let generation = checkpoint.generation()?;
-    let defaults = prepared.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
+    let defaults = prepared.options.sampling_defaults.unwrap_or(SamplingDefaults::of(checkpoint.format()));
     let info = ModelInfo {
         name: prepared.model_name(),
         dialect: template.as_ref().map_or(Dialect::of_template(""), ChatTemplate::dialect),

@@ -48,6 +48,7 @@
 pub mod bounds;
 mod builtin;
 mod device;
+mod draft;
 mod error;
 mod fingerprint;
 mod generate;

@@ -12,6 +12,7 @@ use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
 use crate::device::Device;
+use crate::draft::Drafting;
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
 use crate::memory::{Memory, Room, kept_states};
@@ -22,6 +23,9 @@ use crate::{Error, SamplingDefaults, Spill, TemplateChoice, TemplateOrigin, boun
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
+
+/// Sequences that run at once, where nothing is said.
+pub(crate) const SEQUENCES: usize = 32;
 
 /// Rows of a step that may have logits, if no more sequences run at once: prompts that are scored take so many rows a step. What
 /// no step uses takes no memory.
@@ -49,8 +53,9 @@ pub struct LoadOptions {
     pub max_batch_tokens: Option<usize>,
     /// What is kept of sequences and of weights, and where.
     pub cache: CacheOptions,
-    /// How the KV cache is stored (default: F16).
-    pub kv_type: KvType,
+    /// A smaller model with the same vocabulary that drafts for it: a file, a folder or a hub id (default: none). What is drafted is computed
+    /// where that is faster; answers are the same.
+    pub draft_model: Option<PathBuf>,
     /// What of its execution plan is not made by default.
     pub plan: PlanOptions,
     /// Settings of the engine. Its sizes and its seed are those of the fields above.
@@ -64,6 +69,8 @@ pub struct CacheOptions {
     /// use a part of it, within half of the memory that the weights leave free). At least `context`, which is not longer by
     /// default.
     pub kv_tokens: Option<usize>,
+    /// How the KV cache is stored (default: F16).
+    pub kv_type: KvType,
     /// Memory for states of recurrent layers that are kept for later requests, in bytes (default: a state for each sequence
     /// that can run at once, within a sixteenth of the memory that is left).
     pub state_bytes: Option<u64>,
@@ -96,12 +103,8 @@ pub(crate) struct Graphs {
 
 /// A checkpoint, bound and measured, not yet in memory.
 pub struct Prepared {
-    /// What the model is called, if not as its files say.
-    pub name: Option<String>,
-    /// Whose sampling settings hold where neither a request nor the model says anything.
-    pub sampling_defaults: Option<SamplingDefaults>,
-    /// The chat template, if not the model's own.
-    pub chat_template: Option<TemplateChoice>,
+    /// What was asked for.
+    pub options: LoadOptions,
     /// The files.
     pub checkpoint: Arc<Checkpoint>,
     /// The model.
@@ -114,8 +117,8 @@ pub struct Prepared {
     pub memory: Memory,
     pub(crate) graphs: Graphs,
     pub(crate) cpu: CpuOptions,
-    pub(crate) cache: CacheOptions,
     pub(crate) engine: EngineConfig,
+    pub(crate) draft: Option<Box<Prepared>>,
 }
 
 /// Where a model's files are: a path as given, else a hub id, downloaded if need be.
@@ -160,14 +163,16 @@ pub fn open(source: impl AsRef<Path>, progress: Progress) -> Result<Arc<Checkpoi
 pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Error> {
     bounds::check(options)?;
     let available = machine::memory_available();
-    let max_sequences = options.max_sequences.unwrap_or(32);
+    let (max_sequences, kv_type) = (options.max_sequences.unwrap_or(SEQUENCES), options.cache.kv_type);
+    let draft = Drafting::open(options, &checkpoint)?;
+    let beside = draft.as_ref().map(|draft| draft.beside(kv_type)).unwrap_or_default();
     let context = match options.context {
         Some(context) => context,
         None => {
             let model = checkpoint.bind(None)?;
             let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
             let shared = shared_bytes(&checkpoint, &model, model.graph());
-            let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, (available, shared));
+            let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
             model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
@@ -186,7 +191,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         None => 0,
     };
     let shared = shared_bytes(&checkpoint, &model, &graphs.logits);
-    let room = Room::new(model.graph(), options.kv_type, max_sequences + kept, (available, shared));
+    let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
     let kv_tokens = options.cache.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
     let limits = Limits {
@@ -194,14 +199,13 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         max_outputs: max_sequences.max(OUTPUTS).min(max_tokens),
         kv_blocks,
         block_len: BLOCK_LEN,
-        kv_type: options.kv_type,
+        kv_type,
         state_slots: if graphs.logits.state_len() > 0 { max_sequences + kept } else { 0 },
     };
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
-        name: options.name.clone(),
-        sampling_defaults: options.sampling_defaults,
-        chat_template: options.chat_template.clone(),
+        draft: draft.map(|draft| draft.prepare(options, context, &limits)).transpose()?,
+        options: options.clone(),
         checkpoint,
         model,
         context,
@@ -209,20 +213,19 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         memory,
         graphs,
         cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: options.plan.isa },
-        cache: options.cache.clone(),
         engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
     })
 }
 
 /// Bytes of the weights that another model of this process has in memory.
-fn shared_bytes(checkpoint: &Checkpoint, model: &model::Model, graph: &Graph) -> u64 {
+pub(crate) fn shared_bytes(checkpoint: &Checkpoint, model: &model::Model, graph: &Graph) -> u64 {
     Wanted { checkpoint, model, graph, cache: &WeightsCache::Off, available: None }.shared_bytes()
 }
 
 impl Prepared {
     /// What the model will be called.
     pub fn model_name(&self) -> String {
-        self.name.clone().unwrap_or_else(|| self.checkpoint.name())
+        self.options.name.clone().unwrap_or_else(|| self.checkpoint.name())
     }
 
     /// Bytes of the values between operators, for the largest step.
@@ -237,7 +240,7 @@ impl Prepared {
     /// If its files cannot be read, or the template cannot be used: then it answers no chats.
     pub fn template_origin(&self, tokenizer: &Tokenizer) -> Result<Option<TemplateOrigin>, Error> {
         let own = self.checkpoint.chat_template()?;
-        let resolved = template::resolve(self.chat_template.as_ref(), own.as_deref(), tokenizer);
+        let resolved = template::resolve(self.options.chat_template.as_ref(), own.as_deref(), tokenizer);
         match (resolved.origin, resolved.template) {
             (Some(_), Err(why)) => Err(Error::Request(why)),
             (origin, _) => Ok(origin),
@@ -350,7 +353,7 @@ impl Prepared {
 
     /// The file that has its packed weights, if there is one, and its size; it may be out of date.
     pub fn packed_weights(&self) -> Option<(PathBuf, u64)> {
-        weights::path_of(&self.cache.weights, &self.checkpoint)
+        weights::path_of(&self.options.cache.weights, &self.checkpoint)
     }
 
     /// Brings the weights to the device; gives the model's fingerprint too, and where they come from.
@@ -360,12 +363,18 @@ impl Prepared {
         progress: Progress,
     ) -> Result<(Weights, [u8; 32], WeightsOrigin), Error> {
         let graph = &self.graphs.logits;
-        let (checkpoint, model, cache) = (&*self.checkpoint, &self.model, &self.cache.weights);
+        let (checkpoint, model, cache) = (&*self.checkpoint, &self.model, &self.options.cache.weights);
         let wanted = Wanted { checkpoint, model, graph, cache, available: self.memory.available };
         let Brought { all, origin } = wanted.bring(backend, progress)?;
         let mut seen = Fingerprint::new(graph, &self.limits);
         all.iter().for_each(|held| seen.weight(&held.sample));
         Ok((all.into_iter().map(|held| held.weight).collect(), seen.finish(), origin))
+    }
+
+    /// What computes the model on a CPU that others use too; it keeps nothing that its KV cache evicts.
+    pub(crate) fn executor_on(&self, backend: &Cpu, progress: Progress) -> Result<BackendExecutor<Cpu>, Error> {
+        let (weights, ..) = self.weights(backend, progress)?;
+        Ok(self.executor_of(backend.clone(), weights)?.0)
     }
 
     /// What computes the model, with its kernels chosen.
@@ -391,8 +400,8 @@ impl Prepared {
         let open = |spill: &Spill| {
             spill.open().map_err(|source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source })
         };
-        let file = self.cache.spill.as_ref().map(open).transpose()?;
-        Ok(match (self.cache.host, file) {
+        let file = self.options.cache.spill.as_ref().map(open).transpose()?;
+        Ok(match (self.options.cache.host, file) {
             (Some(host), file) => Some(Box::new(Hierarchy::new(host, file))),
             (None, Some(file)) => Some(Box::new(file)),
             (None, None) => None,

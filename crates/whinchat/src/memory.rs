@@ -13,6 +13,10 @@ pub struct Memory {
     pub shared_weights: u64,
     /// The KV cache, when all of it is in use.
     pub kv_pool: u64,
+    /// The weights of the model that drafts for it, as far as they are not in memory already.
+    pub draft_weights: u64,
+    /// The KV cache of that model, when all of it is in use.
+    pub draft_kv_pool: u64,
     /// The states of recurrent layers: of all sequences that run at once, and those that are kept for later ones.
     pub states: u64,
     /// What was left of the machine's or the container's memory before loading, where the system says.
@@ -22,9 +26,13 @@ pub struct Memory {
 impl Memory {
     /// Whether more may be taken than is left.
     pub fn is_short(&self) -> bool {
-        let more =
-            self.weights.saturating_sub(self.shared_weights).saturating_add(self.kv_pool).saturating_add(self.states);
-        self.available.is_some_and(|available| more > available)
+        self.available.is_some_and(|available| self.total().saturating_sub(self.shared_weights) > available)
+    }
+
+    /// All of it, the model that drafts included.
+    pub fn total(&self) -> u64 {
+        let draft = self.draft_weights.saturating_add(self.draft_kv_pool);
+        [self.kv_pool, self.states, draft].into_iter().fold(self.weights, u64::saturating_add)
     }
 }
 
@@ -62,12 +70,23 @@ const MOST_STATES: usize = 1 << 16;
 const REST: u64 = 64 << 20;
 
 /// What weights and states leave of the memory, for a KV cache.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     weights: u64,
     shared_weights: u64,
     states: u64,
     per_position: u64,
     available: Option<u64>,
+    draft: Beside,
+}
+
+/// What a model that drafts takes beside another one, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Beside {
+    /// Weights that are not in memory already.
+    pub(crate) weights: u64,
+    /// Each position of its KV cache, which has as many as the other model's.
+    pub(crate) per_position: u64,
 }
 
 impl Room {
@@ -79,7 +98,13 @@ impl Room {
             states: ((graph.state_len() * size_of::<f32>()) as u64).saturating_mul(states as u64),
             per_position: kv_bytes_per_token(graph, kv_type),
             available,
+            draft: Beside::default(),
         }
+    }
+
+    /// With another model beside it.
+    pub(crate) fn with_draft(self, draft: Beside) -> Room {
+        Room { draft, ..self }
     }
 
     /// The longest default context: it takes three quarters of the room at most.
@@ -94,18 +119,21 @@ impl Room {
 
     /// What is taken with so many positions.
     pub(crate) fn taken(&self, positions: usize) -> Memory {
-        let kv_pool = (positions as u64).saturating_mul(self.per_position);
-        let Room { weights, shared_weights, states, available, .. } = *self;
-        Memory { weights, shared_weights, kv_pool, states, available }
+        let pool = |per_position: u64| (positions as u64).saturating_mul(per_position);
+        let (kv_pool, draft_kv_pool) = (pool(self.per_position), pool(self.draft.per_position));
+        let Room { weights, shared_weights, states, available, draft: Beside { weights: draft_weights, .. }, .. } =
+            *self;
+        Memory { weights, shared_weights, kv_pool, draft_weights, draft_kv_pool, states, available }
     }
 
     /// Whole blocks of positions in a part of the room.
     fn positions(&self, numerator: u64, denominator: u64) -> usize {
         let Some(available) = self.available else { return usize::MAX };
         // Packed, weights take a little more than in their file.
-        let weights = self.weights.saturating_sub(self.shared_weights);
+        let weights = self.weights.saturating_sub(self.shared_weights).saturating_add(self.draft.weights);
         let others = weights + weights / 16 + self.states + REST;
-        let positions = available.saturating_sub(others) / denominator * numerator / self.per_position.max(1);
+        let positions = available.saturating_sub(others) / denominator * numerator;
+        let positions = positions / self.per_position.saturating_add(self.draft.per_position).max(1);
         positions as usize / BLOCK_LEN * BLOCK_LEN
     }
 }
@@ -137,14 +165,25 @@ mod tests {
         const MIB: u64 = 1 << 20;
         let check = |available: Option<u64>, longest: usize, pool: usize| {
             let available = available.map(|mib| mib * MIB);
-            let room =
-                Room { weights: 160 * MIB, shared_weights: 0, states: 22 * MIB, per_position: 64 << 10, available };
+            let room = Room {
+                weights: 160 * MIB,
+                shared_weights: 0,
+                states: 22 * MIB,
+                per_position: 64 << 10,
+                available,
+                draft: Beside::default(),
+            };
             assert_eq!((room.longest(), room.pool()), (longest, pool), "{available:?}");
             assert!(!room.taken(pool.min(1 << 30)).is_short() || available.is_some_and(|bytes| bytes < 256 * MIB));
             // What is in memory already is not counted again.
             let available = available.map(|bytes| bytes.saturating_sub(170 * MIB));
             let shared = Room { shared_weights: 160 * MIB, available, ..room };
             assert_eq!((shared.longest(), shared.pool()), (longest, pool), "{available:?}");
+            // It makes no difference whose weights and whose cache they are.
+            let draft = Beside { weights: 100 * MIB, per_position: 16 << 10 };
+            let both = Room { weights: 60 * MIB, per_position: 48 << 10, ..room }.with_draft(draft);
+            assert_eq!((both.longest(), both.pool()), (longest, pool), "{available:?}");
+            assert_eq!(both.taken(1000).total(), room.taken(1000).total());
         };
         check(None, usize::MAX, usize::MAX);
         check(Some(512), 3072, 2048);

@@ -35,7 +35,7 @@ impl Stages {
 
     /// What an engine with these settings is made of.
     pub(crate) fn setup(self, config: EngineConfig) -> Setup {
-        Setup { config, policy: self.policy, memory: self.memory }
+        Setup { config, policy: self.policy, memory: self.memory, draft: None }
     }
 }
 

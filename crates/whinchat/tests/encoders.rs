@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 
 use answer::{Pair, PromptText};
 use serde_json::Value;
-use whinchat::{GenerateOptions, KvType, LoadOptions, Model};
+use whinchat::{CacheOptions, GenerateOptions, KvType, LoadOptions, Model};
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data").join(name)
 }
 
 fn model(name: &str) -> Model {
-    let options = LoadOptions { kv_type: KvType::F32, ..LoadOptions::default() };
+    let cache = CacheOptions { kv_type: KvType::F32, ..CacheOptions::default() };
+    let options = LoadOptions { cache, ..LoadOptions::default() };
     Model::load_with(folder(name), &options, &|_, _, _| {}).expect("the fixture loads")
 }
 

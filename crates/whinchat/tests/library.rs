@@ -1,11 +1,12 @@
 //! The library as people `cargo add` it, on the small model in tests/data.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 use whinchat::{
-    Cancel, Ending, Error, Event, GenerateOptions, Generation, InferRequest, Inference, Input, KvType, LoadOptions,
-    Model, Pooling, Reason, Sampling, SavedPrefix,
+    CacheOptions, Cancel, Ending, Error, Event, GenerateOptions, Generation, InferRequest, Inference, Input, KvType,
+    LoadOptions, Model, Observer, Pooling, Reason, Sampling, SavedPrefix,
 };
 
 fn folder() -> String {
@@ -101,7 +102,8 @@ fn texts_have_the_vectors_of_transformers() {
     let text = std::fs::read_to_string(Path::new(&folder()).join("embeddings.json")).expect("the fixture");
     let cases: Vec<Value> = serde_json::from_str(&text).expect("JSON");
     let texts: Vec<&str> = cases.iter().map(|case| case["text"].as_str().expect("a text")).collect();
-    let options = LoadOptions { kv_type: KvType::F32, ..LoadOptions::default() };
+    let cache = CacheOptions { kv_type: KvType::F32, ..CacheOptions::default() };
+    let options = LoadOptions { cache, ..LoadOptions::default() };
     let model = Model::load_with(folder(), &options, &|_, _, _| {}).expect("the fixture loads");
     for (name, pooling) in [("mean", Pooling::Mean), ("cls", Pooling::First), ("last", Pooling::Last)] {
         let vectors = model.embed(&texts, Some(pooling)).expect("vectors");
@@ -136,4 +138,71 @@ fn a_session_is_restored_elsewhere() {
     let tokens = saved.tokens.len();
     assert_eq!(new.restore_session(saved).expect("the same weights"), tokens);
     assert_eq!(infer(&new), (answer, tokens));
+}
+
+/// Hears how many tokens a draft model's drafts had, and how many were right.
+#[derive(Clone, Default)]
+struct Heard(Arc<Mutex<[usize; 2]>>);
+
+impl Observer for Heard {
+    fn step(&mut self, _: &engine::StepReport) {}
+
+    fn ended(&mut self, record: &engine::RequestRecord) {
+        let engine::Drafts { computed, accepted } = record.tokens.model_drafts;
+        let mut sum = self.0.lock().expect("nobody panics");
+        *sum = [sum[0] + computed, sum[1] + accepted];
+    }
+}
+
+/// The model in this program drafts for itself: what it drafts is right, and its answers are the same, greedy or drawn.
+#[test]
+fn a_model_that_drafts_for_itself_is_right() {
+    let heard = Heard::default();
+    let [without, with] = [None, Some("whinchat-demo".into())].map(|draft_model| {
+        let options = LoadOptions { draft_model, threads: Some(2), context: Some(256), ..LoadOptions::default() };
+        let prepared = whinchat::prepare(whinchat::builtin().expect("it is in here"), &options).expect("it fits");
+        assert_eq!(prepared.draft().is_some(), options.draft_model.is_some());
+        assert_eq!(prepared.memory.draft_kv_pool > 0, options.draft_model.is_some());
+        let model = Model::start_on(prepared.cpu(), &prepared, heard.clone(), &|_, _, _| {}).expect("it starts");
+        let drawn = |seed| {
+            let sampling = Sampling { seed: Some(seed), temperature: Some(0.8), ..Sampling::default() };
+            GenerateOptions { sampling, ..GenerateOptions::max_tokens(48) }
+        };
+        let all = [greedy(48), drawn(1), drawn(2)];
+        all.map(|options| model.answer("Tell me about birds.", &options).expect("an answer"))
+    });
+    assert_eq!(with, without);
+    let [computed, accepted] = *heard.0.lock().expect("nobody panics");
+    assert!(computed > 0 && accepted <= computed && 2 * accepted > computed, "{accepted} of {computed}");
+}
+
+#[test]
+fn a_draft_model_has_the_same_vocabulary_and_writes_texts() {
+    let refused = |draft: &Path, part: &str| {
+        let options = LoadOptions { draft_model: Some(draft.into()), ..LoadOptions::default() };
+        let checkpoint = whinchat::open(folder(), &|_, _, _| {}).expect("the fixture opens");
+        let why = whinchat::prepare(checkpoint, &options).err().expect("it is refused").to_string();
+        assert!(why.starts_with("--draft-model ") && why.contains(part), "{why}");
+    };
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data");
+    refused(&data.join("encoder"), "it cannot draft: it is an encoder");
+    refused(Path::new("whinchat-demo"), " tokens, not 331; a draft model has the same tokenizer");
+    // One that differs in one token.
+    let copy = tempfile::tempdir().expect("a folder");
+    for file in std::fs::read_dir(folder()).expect("the fixture").map(|file| file.expect("a file").path()) {
+        std::fs::copy(&file, copy.path().join(file.file_name().expect("it has a name"))).expect("it is copied");
+    }
+    let path = copy.path().join("tokenizer.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(&path).expect("it is there")).expect("JSON");
+    let vocab = tokenizer["model"]["vocab"].as_object_mut().expect("a vocabulary");
+    let (piece, id) =
+        vocab.iter().max_by_key(|(_, id)| id.as_u64()).map(|(p, id)| (p.clone(), id.clone())).expect("one");
+    vocab.remove(&piece);
+    vocab.insert("qqqqq".into(), id.clone());
+    let merges = tokenizer["model"]["merges"].as_array_mut().expect("merges");
+    merges.retain(|merge| {
+        !serde_json::to_string(merge).expect("text").replace(['"', ',', ' ', '[', ']'], "").contains(&piece)
+    });
+    std::fs::write(&path, tokenizer.to_string()).expect("it is written");
+    refused(copy.path(), &format!("its token {id} is \"qqqqq\", not {piece:?}"));
 }

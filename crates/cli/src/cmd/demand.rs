@@ -29,6 +29,7 @@ pub(super) fn order(further: Further) -> LoadOrder {
         context: further.context,
         kv_tokens: further.kv_tokens,
         max_sequences: further.max_sequences,
+        draft_model: further.draft_model,
         ..LoadOrder::default()
     }
 }

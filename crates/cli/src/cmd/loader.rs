@@ -25,22 +25,30 @@ pub(super) struct Further {
 
 /// A model's weights and its KV cache take more memory than is left.
 #[derive(Debug, thiserror::Error)]
-#[error("its weights take {weights} and its KV cache up to {pool}, but {left} of memory are left")]
+#[error("its weights take {weights} and its KV cache up to {pool}{}, but {left} of memory are left", beside(.draft))]
 struct Short {
     weights: indicatif::HumanBytes,
     pool: indicatif::HumanBytes,
+    /// What its draft model takes of both, if it has one.
+    draft: Option<indicatif::HumanBytes>,
     left: indicatif::HumanBytes,
+}
+
+fn beside(draft: &Option<indicatif::HumanBytes>) -> String {
+    draft.as_ref().map_or(String::new(), |bytes| format!(", its draft model up to {bytes}"))
 }
 
 impl Further {
     /// Loads what `order` names; what it does not say is as for the first model.
     pub(super) fn start(&self, order: &LoadOrder) -> anyhow::Result<LoadedModel> {
         let source: &OsStr = order.source.as_ref();
-        let prepared = whinchat::prepare(super::open(source)?, &options_of(&self.options, order))?;
+        let prepared = whinchat::prepare(super::open(source)?, &super::with_draft(options_of(&self.options, order))?)?;
         if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
-            let [weights, pool, left] =
-                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
-            return Err(Short { weights, pool, left }.into());
+            let memory = &prepared.memory;
+            let [weights, pool, draft, left] =
+                [memory.weights, memory.kv_pool, memory.draft_weights + memory.draft_kv_pool, available]
+                    .map(indicatif::HumanBytes);
+            return Err(Short { weights, pool, draft: prepared.draft().map(|_| draft), left }.into());
         }
         let app = self.app.upgrade().context("the server is going down")?;
         let observer = app.observer(&prepared.model_name());
@@ -68,6 +76,8 @@ pub(super) fn options_of(first: &LoadOptions, order: &LoadOrder) -> LoadOptions 
         context: order.context.or(first.context),
         cache: CacheOptions { kv_tokens: order.kv_tokens.or(cache.kv_tokens), spill, ..cache.clone() },
         max_sequences: order.max_sequences.or(first.max_sequences),
+        // The first model's has another vocabulary, or may have.
+        draft_model: order.draft_model.as_ref().map(Into::into),
         ..first.clone()
     }
 }

@@ -213,6 +213,16 @@ fn open(source: &OsStr) -> anyhow::Result<Arc<Checkpoint>> {
     Ok(whinchat::open(source, &|stage, done, total| bars.show(stage, done, total))?)
 }
 
+/// The options with a draft model that is on this machine, downloaded if need be.
+fn with_draft(options: LoadOptions) -> anyhow::Result<LoadOptions> {
+    let bars = Bars::new();
+    let found = |source: &PathBuf| match source.to_str() {
+        Some(BUILTIN) => Ok(source.clone()),
+        _ => whinchat::locate(source, &|stage, done, total| bars.show(stage, done, total)),
+    };
+    Ok(LoadOptions { draft_model: options.draft_model.as_ref().map(found).transpose()?, ..options })
+}
+
 /// A text of the command line; `-` reads it from stdin.
 fn text_or_stdin(text: String) -> anyhow::Result<String> {
     if text == "-" { std::io::read_to_string(std::io::stdin().lock()).context("reading stdin") } else { Ok(text) }
@@ -261,6 +271,10 @@ struct AnswerArgs {
     /// min-p 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[arg(long, value_name = "WHOSE", value_parser = sampling_defaults())]
     sampling_defaults: Option<SamplingDefaults>,
+    /// A smaller model with the same vocabulary that drafts what may come next, where that is faster; answers are the same:
+    /// docs/speculation.md
+    #[arg(long, value_name = "MODEL")]
+    draft_model: Option<PathBuf>,
     #[command(flatten)]
     template: TemplateArg,
 }
@@ -270,7 +284,8 @@ impl AnswerArgs {
     /// If there is no such chat template.
     fn options(&self, load: &LoadArgs) -> anyhow::Result<LoadOptions> {
         let chat_template = self.template.choice()?;
-        Ok(LoadOptions { sampling_defaults: self.sampling_defaults, chat_template, ..load.options() })
+        let (sampling_defaults, draft_model) = (self.sampling_defaults, self.draft_model.clone());
+        Ok(LoadOptions { sampling_defaults, chat_template, draft_model, ..load.options() })
     }
 }
 
@@ -310,10 +325,10 @@ fn kv_types() -> impl TypedValueParser<Value = KvType> {
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
         let LoadArgs { context, threads, pin, kv_type, .. } = *self;
-        let cache = CacheOptions { weights: self.weights_cache.clone(), ..CacheOptions::default() };
+        let cache = CacheOptions { kv_type, weights: self.weights_cache.clone(), ..CacheOptions::default() };
         let plan =
             PlanOptions { file: self.plan.clone(), device: self.device, ..PlanOptions::default() }.with(&self.kernels);
-        LoadOptions { context, threads, pin, kv_type, cache, plan, ..LoadOptions::default() }
+        LoadOptions { context, threads, pin, cache, plan, ..LoadOptions::default() }
     }
 
     /// The kernels that were given, as they were.
@@ -370,14 +385,16 @@ impl LoadArgs {
 
     /// Resolves the options against the opened model.
     fn resolve(&self, checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> anyhow::Result<Prepared> {
-        let prepared = whinchat::prepare(checkpoint, options)?;
+        let prepared = whinchat::prepare(checkpoint, &with_draft(options.clone())?)?;
         let own = prepared.model.spec().context;
         if prepared.context > own {
             eprintln!("warning: a context of {}, but the model was made for {own} positions", prepared.context);
         }
         if let (true, Some(available)) = (prepared.memory.is_short(), prepared.memory.available) {
+            let memory = &prepared.memory;
             let [weights, pool, left] =
-                [prepared.memory.weights, prepared.memory.kv_pool, available].map(indicatif::HumanBytes);
+                [memory.weights + memory.draft_weights, memory.kv_pool + memory.draft_kv_pool, available]
+                    .map(indicatif::HumanBytes);
             eprintln!("warning: weights take {weights} and the KV cache up to {pool}, but {left} of memory are left");
         }
         Ok(prepared)

@@ -121,6 +121,9 @@ struct How {
     /// Sequences that run at once.
     #[arg(long, value_name = "N")]
     max_sequences: Option<usize>,
+    /// A smaller model that drafts for it: docs/speculation.md
+    #[arg(long, value_name = "MODEL")]
+    draft_model: Option<String>,
 }
 
 impl Models {
@@ -177,7 +180,12 @@ impl Server {
     fn load(&self, model: &str, name: Option<&str>, how: &How) -> anyhow::Result<Done> {
         let mut order = Map::from_iter([("model".to_owned(), json!(model))]);
         let keep_alive = how.keep_alive.map(|keep_alive| keep_alive.to_string());
-        let texts = [("name", name), ("version", how.version.as_deref()), ("keep_alive", keep_alive.as_deref())];
+        let texts = [
+            ("name", name),
+            ("version", how.version.as_deref()),
+            ("keep_alive", keep_alive.as_deref()),
+            ("draft_model", how.draft_model.as_deref()),
+        ];
         order.extend(texts.into_iter().filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
         let counts = [("context", how.context), ("kv_tokens", how.kv_tokens), ("max_sequences", how.max_sequences)];
         order.extend(counts.into_iter().filter_map(|(field, count)| Some((field.to_owned(), json!(count?)))));

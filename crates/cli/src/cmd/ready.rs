@@ -23,6 +23,8 @@ pub(super) struct Ready {
     pub(super) template: Option<TemplateOrigin>,
     /// Whether its model gives vectors and scores of texts, and writes none.
     pub(super) encoder: bool,
+    /// The model that drafts for it, if one does, and its size.
+    pub(super) draft: Option<String>,
     /// Whether its model was not chosen.
     pub(super) builtin: bool,
 }
@@ -32,6 +34,9 @@ impl fmt::Display for Ready {
         writeln!(f, "\n  model   {}: {}", self.name, self.size)?;
         if self.builtin {
             writeln!(f, "          (built in, small, to try things out; --model takes {})", super::MODELS)?;
+        }
+        if let Some(draft) = &self.draft {
+            writeln!(f, "  drafts  by {draft}")?;
         }
         writeln!(f, "  memory  {}", self.memory)?;
         match &self.template {
@@ -119,7 +124,10 @@ pub(super) fn size(prepared: &Prepared) -> String {
 
 /// What a model may take of the memory, in words, and where its weights are.
 pub(super) fn memory(prepared: &Prepared, origin: &WeightsOrigin) -> String {
-    let [weights, pool] = [prepared.memory.weights, prepared.memory.kv_pool].map(indicatif::HumanBytes);
+    let memory = &prepared.memory;
+    let [weights, pool, draft_weights, draft_pool] =
+        [memory.weights, memory.kv_pool, memory.draft_weights, memory.draft_kv_pool].map(indicatif::HumanBytes);
+    let draft = prepared.draft().map_or(String::new(), |_| format!("; {draft_weights} and {draft_pool} for drafts"));
     let tokens = prepared.limits.kv_blocks * prepared.limits.block_len;
     let left = prepared.memory.available.map(|bytes| format!("; {} were left", indicatif::HumanBytes(bytes)));
     let kept = match origin {
@@ -134,7 +142,7 @@ pub(super) fn memory(prepared: &Prepared, origin: &WeightsOrigin) -> String {
         WeightsOrigin::NotKept(why) => format!("\n          (packed weights are not kept: {why})"),
         WeightsOrigin::Packed | WeightsOrigin::Shared => String::new(),
     };
-    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){}{kept}", left.unwrap_or_default())
+    format!("weights {weights}, KV cache up to {pool} ({tokens} tokens){draft}{}{kept}", left.unwrap_or_default())
 }
 
 /// Three digits and a letter for the thousands.
@@ -163,6 +171,7 @@ mod tests {
             memory: "little".into(),
             template: Some(TemplateOrigin::Model),
             encoder: false,
+            draft: None,
             builtin: false,
         }
     }

@@ -9,6 +9,7 @@ use whinchat::{CacheOptions, Device, EngineConfig, HostMemory, KernelSetting, Sp
 pub(super) fn cache(cache: &config::Cache) -> CacheOptions {
     CacheOptions {
         kv_tokens: cache.kv_tokens,
+        kv_type: cache.kv_type.0,
         state_bytes: cache.prefix_states.map(|size| size.0),
         spill: cache.spill.clone().map(|path| Spill { path, bytes: cache.spill_size.0 }),
         host: cache.host.map(|size| HostMemory {

@@ -9,7 +9,7 @@ use config::{Config, Whose};
 use serve::http::{Live, Tls};
 use serve::{App, LoadOrder};
 use tokio::task::JoinHandle;
-use whinchat::{Cpu, LoadOptions, LoadedModel, SamplingDefaults};
+use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, SamplingDefaults};
 
 use super::entrance::Entrance;
 use super::listen::Place;
@@ -200,6 +200,7 @@ impl Server {
             memory: ready::memory(&prepared, model.weights()),
             template: model.template().cloned(),
             encoder: !prepared.model.graph().causal(),
+            draft: prepared.draft().map(|draft| format!("{}: {}", draft.checkpoint.name(), ready::size(draft))),
             builtin: self.load.model.model.is_none(),
         };
         if let Some(tuning) = model.tuning() {
@@ -220,13 +221,15 @@ pub(super) fn load_options(config: &Config, load: &LoadArgs) -> anyhow::Result<L
         Whose::LlamaCpp => SamplingDefaults::LlamaCpp,
         Whose::OpenAi => SamplingDefaults::OpenAi,
     });
+    let draft_model = model.draft_model.as_ref().map(Into::into);
     Ok(LoadOptions {
         name: model.name.clone(),
         max_sequences: Some(config.engine.max_sequences),
         max_batch_tokens: Some(config.engine.max_batch_tokens),
-        cache: scheduling::cache(&config.cache),
+        // What the command line says goes before a setting that is silent.
+        cache: CacheOptions { kv_type: load.kv_type, ..scheduling::cache(&config.cache) },
         engine: scheduling::engine(config),
-        ..AnswerArgs { sampling_defaults, template }.options(load)?
+        ..AnswerArgs { sampling_defaults, draft_model, template }.options(load)?
     })
 }
 

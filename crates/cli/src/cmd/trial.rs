@@ -87,7 +87,7 @@ impl TrialArgs {
         let gains = compare([&before.model, &after.model], &load, self.rounds, &mut heard)?;
         drop(bars);
         let mut out = std::io::stdout().lock();
-        let memory = [&before, &after].map(|side| side.memory.weights + side.memory.kv_pool + side.memory.states);
+        let memory = [&before, &after].map(|side| side.memory.total());
         if json { self.say_json(&mut out, &gains, memory) } else { say(&mut out, &gains, memory) }
     }
 

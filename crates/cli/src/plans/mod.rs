@@ -167,7 +167,8 @@ fn memory(known: &Known) -> Value {
     let memory = &known.prepared.memory;
     json!({
         "weight_bytes": memory.weights, "shared_weight_bytes": memory.shared_weights, "scratch_bytes": known.prepared.scratch_bytes(),
-        "kv_pool_bytes": memory.kv_pool, "state_bytes": memory.states, "process_resident_bytes": resident(),
+        "kv_pool_bytes": memory.kv_pool, "state_bytes": memory.states, "draft_weight_bytes": memory.draft_weights,
+        "draft_kv_pool_bytes": memory.draft_kv_pool, "process_resident_bytes": resident(),
     })
 }
 

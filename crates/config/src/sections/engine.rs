@@ -43,8 +43,8 @@ pub struct Engine {
     #[garde(range(min = 1, max = 3_600_000))]
     #[schemars(extend("x-value" = "MS"))]
     pub max_step_ms: Option<u64>,
-    /// Tokens of an answer that are drafted at most from what came before in it and in its prompt, and computed together where that is
-    /// expected to be faster; answers are the same. 0 drafts none.
+    /// Tokens of an answer that are drafted at most, from what came before in it and in its prompt or by --draft-model, and computed
+    /// together where that is expected to be faster; answers are the same. 0 drafts none.
     #[garde(range(max = 64))]
     #[schemars(extend("x-value" = "TOKENS"))]
     pub draft_tokens: usize,

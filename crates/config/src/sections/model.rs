@@ -30,6 +30,11 @@ pub struct Model {
     /// devices`); GPUs are in builds with the feature gpu: docs/gpu.md [default: cpu]
     #[schemars(extend("x-value" = "DEVICE"))]
     pub device: Option<String>,
+    /// A smaller model with the same vocabulary that drafts what may come next: a file, a folder or a Hugging Face id. What it drafts is
+    /// computed where that is expected to be faster; answers are the same: docs/speculation.md [default: none]
+    #[garde(length(min = 1))]
+    #[schemars(extend("x-value" = "MODEL"))]
+    pub draft_model: Option<String>,
     /// How tokens are chosen where neither a request nor the model says: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p
     /// 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[schemars(extend("x-value" = "WHOSE"))]
@@ -66,6 +71,10 @@ pub struct Further {
     #[serde(default)]
     #[garde(range(min = 1, max = 1 << 12))]
     pub max_sequences: Option<usize>,
+    /// A smaller model that drafts for it [default: none]
+    #[serde(default)]
+    #[garde(length(min = 1))]
+    pub draft_model: Option<String>,
     /// How long it stays in memory after its last answer [default: as demand.keep_alive says]
     #[serde(default)]
     pub keep_alive: Option<Stay>,

@@ -104,11 +104,13 @@ impl Ledger {
         });
     }
 
-    /// Drafted tokens were computed for it, or accepted.
-    pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts) {
+    /// Drafted tokens were computed for it, or accepted; the draft model's or others.
+    pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts, by_model: bool) {
         self.change(key, |record| {
-            let drafts = &mut record.tokens.drafts;
-            (drafts.computed, drafts.accepted) = (drafts.computed + more.computed, drafts.accepted + more.accepted);
+            let TokenCounts { drafts, model_drafts, .. } = &mut record.tokens;
+            for drafts in [Some(drafts), by_model.then_some(model_drafts)].into_iter().flatten() {
+                (drafts.computed, drafts.accepted) = (drafts.computed + more.computed, drafts.accepted + more.accepted);
+            }
         });
     }
 

@@ -3,6 +3,7 @@
 //! The scheduler knows a sequence by its name and its numbers; this is the rest of it. Before each step the receivers are
 //! asked what they want, and the scheduler is told who is stalled or gone; after it they get their tokens.
 
+mod drafts;
 mod ledger;
 mod lookup;
 mod sampling;
@@ -19,6 +20,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use sampling::Hands;
 use stream::{Output, Spec, Stream};
 
+use crate::drafter::Drafter;
 use crate::executor::Spread;
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
@@ -40,7 +42,7 @@ impl Contents for Delivery {
     }
 
     fn draft(&self, id: SequenceId) -> Option<Draft> {
-        self.streams.get(&id)?.lookup.offer()
+        self.streams.get(&id)?.drafts.offer()
     }
 }
 
@@ -58,12 +60,14 @@ pub(crate) struct Delivery {
     spread: Arc<dyn Spread>,
     /// Tokens of a sequence to draft at most.
     most: usize,
+    /// Drafts where a sequence's own text says little.
+    pub(crate) drafter: Option<Drafter>,
     /// Sequences that got more tokens in this step than the one that was chosen, how many, and how many of all are computed.
     pub(crate) longer: Vec<(SequenceId, usize, usize)>,
 }
 
 impl Delivery {
-    pub(crate) fn new((seed, most): (u64, usize), spread: Arc<dyn Spread>) -> Delivery {
+    pub(crate) fn new((seed, most): (u64, usize), drafter: Option<Drafter>, spread: Arc<dyn Spread>) -> Delivery {
         Delivery {
             streams: BTreeMap::new(),
             ledger: Ledger::default(),
@@ -72,6 +76,7 @@ impl Delivery {
             hands: Hands::default(),
             spread,
             most,
+            drafter,
             longer: Vec::new(),
         }
     }
@@ -116,11 +121,11 @@ impl Delivery {
         outputs.for_each(|output| _ = output.sink.call(TokenSink::admitted));
     }
 
-    /// Asks all receivers what they want, and tells the scheduler what changed. Drafts what may follow.
+    /// Asks all receivers what they want, and tells the scheduler what changed. Looks up what may follow.
     pub(crate) fn poll(&mut self, now: Duration, scheduler: &mut Scheduler) {
         let Delivery { streams, ledger, most, .. } = self;
         streams.retain(|&id, stream| {
-            stream.draft(*most);
+            stream.look_up(*most);
             if stream.poll(now, ledger) {
                 scheduler.stall(id, stream.stalled_since);
                 scheduler.narrow(id, stream.outputs.len());
@@ -149,7 +154,7 @@ impl Delivery {
             if sequence.completes() {
                 let chosen = rows.end - 1 - sequence.drafts();
                 batch.outputs.extend(chosen as u32..rows.end as u32);
-                stream.lookup.rows = batch.outputs.len() - sequence.drafts()..batch.outputs.len();
+                stream.drafts.rows = batch.outputs.len() - sequence.drafts()..batch.outputs.len();
             }
         }
     }
@@ -226,6 +231,7 @@ impl Delivery {
             let planned = (sequence.tokens(), sequence.continuations(), sequence.stalled_since());
             ensure(held == Some(planned), || format!("{:?}: {planned:?}, but {held:?}", sequence.id()))?;
         }
+        self.check_drafts()?;
         self.ledger.check(self.streams.values().map(|stream| (stream.spec.key, stream.outputs.len())))
     }
 
@@ -239,7 +245,7 @@ impl Delivery {
     ) -> Option<SequenceId> {
         let drawn = drawn.next().expect("a token was drawn for each continuation");
         let stream = self.streams.get_mut(&id)?;
-        let (before, drafted) = (stream.tokens.len(), stream.lookup.rows.len());
+        let (before, drafted) = (stream.tokens.len(), stream.drafts.rows.len());
         if drafted > 0 {
             stream.drafted(Drafts { computed: drafted, accepted: 0 }, &mut self.ledger);
         }
@@ -249,7 +255,8 @@ impl Delivery {
             let drawn = self.hands.choose(stream, &logits[row * vocab..(row + 1) * vocab]);
             goes_on = stream.take(drawn, now, &mut self.ledger);
         }
-        let computed = stream.compare(before);
+        let (computed, by_model) = stream.compare(before);
+        self.drafter.iter_mut().for_each(|model| model.learn(by_model));
         if !goes_on {
             self.streams.remove(&id);
             return None;

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Drawn;
+use super::drafts::Drafts;
 use super::ledger::Ledger;
-use super::lookup::Lookup;
 use crate::panics::Guarded;
 use crate::{
-    Drafts, Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams, SequenceId,
-    SinkState, StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
+    Drafts as DraftCounts, Draw, Finish, FinishReason, MaskState, RequestId, SampledToken, Sampler, SamplingParams,
+    SequenceId, SinkState, StopRules, TokenEvent, TokenMask, TokenSet, TokenSink,
 };
 
 /// A prompt, the tokens after it, and their receivers. Until the prompt is computed it stands for several continuations of
@@ -22,7 +22,7 @@ pub(super) struct Stream {
     pub(super) stalled_since: Option<Duration>,
     /// Tokens of the prompt that were found in the cache.
     pub(super) cached: usize,
-    pub(super) lookup: Lookup,
+    pub(super) drafts: Drafts,
     scores: Scores,
     /// No token could be chosen: what was computed for it may be wrong, and is not for others.
     spoiled: bool,
@@ -64,8 +64,8 @@ pub(super) struct Output {
 
 impl Stream {
     pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
-        let (tokens, scores, lookup) = (prompt.to_vec(), Scores::default(), Lookup::default());
-        Stream { spec, tokens, outputs, stalled_since: None, cached: 0, lookup, scores, spoiled: false }
+        let (tokens, scores, drafts) = (prompt.to_vec(), Scores::default(), Drafts::default());
+        Stream { spec, tokens, outputs, stalled_since: None, cached: 0, drafts, scores, spoiled: false }
     }
 
     /// Its tokens, if what is computed of them may be used by others.
@@ -90,10 +90,10 @@ impl Stream {
         self.tokens.len() < self.spec.longest
     }
 
-    /// Drafts `most` tokens at most that may follow what was generated.
-    pub(super) fn draft(&mut self, most: usize) {
+    /// Looks up `most` tokens at most that may follow what was generated.
+    pub(super) fn look_up(&mut self, most: usize) {
         if most > 0 && self.generated() > 0 && self.stalled_since.is_none() {
-            self.lookup.draft((&self.tokens, self.spec.prompt), &self.spec.expected, most);
+            self.drafts.look_up((&self.tokens, self.spec.prompt), &self.spec.expected, most);
         }
     }
 
@@ -101,7 +101,7 @@ impl Stream {
     pub(super) fn with_draft(&mut self, positions: Range<usize>, drafts: usize) -> &[u32] {
         let end = positions.end + drafts;
         if drafts > 0 {
-            self.tokens.extend_from_slice(self.lookup.first(drafts));
+            self.tokens.extend_from_slice(self.drafts.first(drafts));
         }
         &self.tokens[positions.start..end]
     }
@@ -115,28 +115,27 @@ impl Stream {
     /// its receiver has room.
     pub(super) fn next_row(&mut self, before: usize) -> Option<usize> {
         let came = &self.tokens[before..];
-        let is_as_drafted = came.len() <= self.lookup.rows.len() && self.lookup.right(came) == came.len();
-        let row = self.lookup.rows.start + came.len() - 1;
+        let is_as_drafted = came.len() <= self.drafts.rows.len() && self.drafts.right(came) == came.len();
+        let row = self.drafts.rows.start + came.len() - 1;
         let mut output = self.outputs.first_mut().filter(|_| is_as_drafted);
         output.as_mut().is_some_and(|output| output.state() == SinkState::Ready).then_some(row)
     }
 
     /// Tells that drafted tokens were computed, or accepted.
-    pub(super) fn drafted(&mut self, drafts: Drafts, ledger: &mut Ledger) {
-        ledger.drafted(self.spec.key, drafts);
+    pub(super) fn drafted(&mut self, drafts: DraftCounts, ledger: &mut Ledger) {
+        ledger.drafted(self.spec.key, drafts, self.drafts.is_by_model());
         // One that panics is found to be gone before the next step.
         self.outputs.iter_mut().for_each(|output| _ = output.sink.call(|sink| sink.drafted(drafts)));
     }
 
     /// Takes note of whether the draft was right that followed the first `before` tokens; gives how many of the tokens from there on are
-    /// computed.
-    pub(super) fn compare(&mut self, before: usize) -> usize {
+    /// computed, and what became of the draft model's.
+    pub(super) fn compare(&mut self, before: usize) -> (usize, (usize, usize)) {
         let came = &self.tokens[before..];
-        let drafted = std::mem::take(&mut self.lookup.rows).len();
+        let drafted = std::mem::take(&mut self.drafts.rows).len();
         // The last token is always to be computed.
-        let computed = self.lookup.right(came).min(drafted).min(came.len().saturating_sub(1));
-        self.lookup.learn(came);
-        computed
+        let computed = self.drafts.right(came).min(drafted).min(came.len().saturating_sub(1));
+        (computed, self.drafts.compare(before, came))
     }
 
     /// Looks after its receivers; says whether anything changed.
@@ -215,8 +214,8 @@ impl Stream {
         let fork = |output: Output| {
             let (spec, tokens, id) = (Arc::clone(&self.spec), self.tokens.clone(), output.id);
             let (cached, scores, spoiled) = (self.cached, self.scores.clone(), self.spoiled);
-            let (outputs, lookup) = (vec![output], Lookup::default());
-            (id, Stream { spec, tokens, outputs, stalled_since: None, cached, lookup, scores, spoiled })
+            let (outputs, drafts) = (vec![output], Drafts::default());
+            (id, Stream { spec, tokens, outputs, stalled_since: None, cached, drafts, scores, spoiled })
         };
         outputs.map(fork).collect()
     }

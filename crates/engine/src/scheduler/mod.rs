@@ -60,7 +60,7 @@ impl Contents for () {
 
 /// The queue, the running sequences and their memory.
 ///
-/// A step: [`Scheduler::schedule`]; compute what [`Scheduler::batch`] names; then [`Scheduler::share`] and
+/// A step: [`Scheduler::schedule`], and [`Scheduler::speculate`] if there are drafts; compute what [`Scheduler::batch`] names; then [`Scheduler::share`] and
 /// [`Scheduler::advance`], or
 /// [`Scheduler::abandon`] if it could not be computed.
 pub struct Scheduler {
@@ -244,7 +244,6 @@ impl Scheduler {
         let chunk = self.chunk(now);
         let budget = self.prefill(chunk, contents);
         self.admit(now, decoding, budget, contents);
-        self.speculate(contents);
         self.collect();
         self.keep_states();
     }

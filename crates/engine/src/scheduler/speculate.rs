@@ -28,9 +28,8 @@ struct Offer {
 impl Scheduler {
     /// Gives drafted tokens rows in a step that only decodes, as long as each is expected to be worth its time: the step then chooses
     /// more tokens a second. Nobody loses blocks for them. States of recurrent layers cannot be taken back, and so have no drafts.
-    pub(super) fn speculate(&mut self, contents: &impl Contents) {
-        let only_decodes = self.running.iter().all(|sequence| sequence.rows == 0 || sequence.decodes());
-        if self.states.total() > 0 || !only_decodes {
+    pub fn speculate(&mut self, contents: &impl Contents) {
+        if !self.speculates() {
             return;
         }
         let planned = || self.running.iter().enumerate().filter(|(_, sequence)| sequence.rows > 0);
@@ -64,6 +63,11 @@ impl Scheduler {
                 offers.swap_remove(best);
             }
         }
+    }
+
+    /// Whether drafted tokens can have rows in the step that was decided.
+    pub(crate) fn speculates(&self) -> bool {
+        self.states.total() == 0 && !self.step.batch.is_empty() && self.batch().all(Sequence::decodes)
     }
 
     /// A sequence has `tokens` more than the one that was chosen for it, as they were drafted or forced. `computed` of the tokens from

@@ -3,6 +3,7 @@
 mod admission;
 mod behaviour;
 mod channel;
+mod drafter;
 mod driver;
 mod encoder;
 mod executor;

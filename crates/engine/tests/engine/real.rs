@@ -4,11 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    BackendExecutor, Continuation, Engine, EngineConfig, Eviction, Observer, Prompt, Request, RequestId, RequestRecord,
-    SampledToken, SamplingParams, SinkState, StepReport, StopRules, TokenEvent, TokenSink,
+    BackendExecutor, Continuation, DraftModel, Drafts, Engine, EngineConfig, Eviction, Observer, Prompt, Request,
+    RequestId, RequestRecord, SampledToken, SamplingParams, Setup, SinkState, StepReport, StopRules, TokenEvent,
+    TokenSink,
 };
 use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
 use graph::{Backend, Graph, Interpreter, KvType, Limits};
+
+use crate::drafter::Timed;
 
 /// Keeps tokens with their log-probabilities, which tell more than the tokens do.
 #[derive(Clone, Default)]
@@ -50,9 +53,6 @@ fn drafting(
     prefix_cache: Option<Eviction>,
     (max_draft, records): (usize, Arc<Mutex<Vec<RequestRecord>>>),
 ) -> Engine<BackendExecutor<Interpreter>> {
-    let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
-    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
-    let program = Interpreter.compile(graph, weights, limits).unwrap();
     let (max_batch_tokens, max_sequences) = (16, 8);
     let config = EngineConfig {
         max_batch_tokens,
@@ -62,8 +62,15 @@ fn drafting(
         max_draft,
         ..EngineConfig::default()
     };
-    let executor = BackendExecutor::new(Interpreter, program, limits, graph.output_width());
-    Engine::new(executor, config, Recorder(records))
+    Engine::new(executor(graph, weights, kv_blocks), config, Recorder(records))
+}
+
+/// Computes a graph, with so many blocks of four positions.
+fn executor(graph: &Graph, weights: Vec<Arc<Vec<f32>>>, kv_blocks: usize) -> BackendExecutor<Interpreter> {
+    let state_slots = if graph.state_len() > 0 { 8 } else { 0 };
+    let limits = Limits { max_tokens: 16, max_outputs: 8, kv_blocks, block_len: 4, kv_type: KvType::F32, state_slots };
+    let program = Interpreter.compile(graph, weights, limits).unwrap();
+    BackendExecutor::new(Interpreter, program, limits, graph.output_width())
 }
 
 /// A request for `n` continuations; where their tokens will be.
@@ -155,6 +162,49 @@ fn drafts_change_nothing_but_how_many_steps_there_are() {
         assert_eq!(with, without, "{toy:?}");
         assert!(without.iter().all(|tokens| tokens.len() == 14));
         assert_eq!((none, accepted > 0, fewer < more), (0, drafts, drafts), "{toy:?}: {accepted} accepted");
+    }
+}
+
+/// A model drafts for itself, and another one of as many tokens does.
+#[test]
+fn a_draft_model_changes_nothing_but_how_many_steps_there_are() {
+    let plain = ToyConfig::default();
+    let other = ToyConfig { layers: plain.layers + 1, ..plain.clone() };
+    let toys = [
+        ToyConfig { window: Some(6), softcap: Some(5.0), sinks: true, ..plain.clone() },
+        ToyConfig { experts: Some((5, 2)), ..plain.clone() },
+        plain,
+    ];
+    for toy in toys {
+        let answers = [None, Some(&toy), Some(&other)].map(|draft| {
+            let (graph, weights) = toy_model(&toy);
+            let (weights, records) = (upload(&Interpreter, &graph, &weights), Arc::default());
+            let target = executor(&graph, weights, 24);
+            let draft = draft.map(|toy| {
+                let (graph, weights) = toy_model(toy);
+                let weights = upload(&Interpreter, &graph, &weights);
+                let sure = Timed::new(executor(&graph, weights, 40), &Arc::default(), (0, 0), 0);
+                DraftModel { executor: Box::new(sure), context: 40 }
+            });
+            let config = EngineConfig { max_sequences: 8, context: 40, max_draft: 6, ..EngineConfig::default() };
+            let mut engine = Engine::of(target, Setup { draft, ..config.into() }, Recorder(Arc::clone(&records)));
+            let greedy = |params: &mut SamplingParams| params.temperature = 0.0;
+            let mut sinks: Vec<Tokens> =
+                (0..3).map(|id| ask_with(&mut engine, id, vec![3, 1, 4, 1 + id as u32, 5], greedy)).collect();
+            sinks.extend((3..5).map(|id| ask_with(&mut engine, id, vec![9, 2, 6], |_| {})));
+            finish(&mut engine);
+            let drafts = records.lock().unwrap().iter().fold([0; 2], |[all, right], record: &RequestRecord| {
+                let Drafts { computed, accepted } = record.tokens.model_drafts;
+                [all + computed, right + accepted]
+            });
+            (sinks.iter().map(|sink| taken(sink).0).collect::<Vec<_>>(), drafts)
+        });
+        let [(without, none), (by_itself, own), (by_other, others)] = answers;
+        assert!(without == by_itself && without == by_other, "{toy:?}");
+        assert!(
+            none == [0; 2] && own[1] > 15 && others[0] > 0 && others[1] < others[0],
+            "{toy:?}: {own:?}, {others:?}"
+        );
     }
 }
 

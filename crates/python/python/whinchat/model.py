@@ -50,6 +50,7 @@ class Model:
         context: int | None = None,
         chat_template: str | os.PathLike[str] | None = None,
         sampling_defaults: str | None = None,
+        draft_model: str | os.PathLike[str] | None = None,
         threads: int | None = None,
         pin: bool = False,
         max_sequences: int | None = None,
@@ -69,7 +70,8 @@ class Model:
 
         `policy` is a name (`first-come`, `priority`, `deadline`, `shortest-prefill`, `fair-share`) or an object with a method `rank`:
         see `whinchat.Policy`. `eviction` is `lru`, `lfu`, `s3-fifo`, `cost` or `none`.
-        `draft_tokens` are drafted at most from what an answer and its prompt have said before; answers are the same. `progress` hears a stage, bytes done and bytes in
+        `draft_tokens` are drafted at most from what an answer and its prompt have said before, or by `draft_model`, a smaller model with
+        the same vocabulary; answers are the same. `progress` hears a stage, bytes done and bytes in
         all. What is None follows from the model and the machine.
 
         Raises `ModelError`, `HubError`, `DeviceError` or `InvalidRequestError`.
@@ -81,6 +83,7 @@ class Model:
                 "context": context,
                 "chat_template": None if chat_template is None else os.fspath(chat_template),
                 "sampling_defaults": sampling_defaults,
+                "draft_model": None if draft_model is None else os.fspath(draft_model),
             },
             "engine": {
                 "threads": threads,

@@ -21,6 +21,8 @@ pub struct LoadOrder {
     pub kv_tokens: Option<usize>,
     /// Sequences that run at once.
     pub max_sequences: Option<usize>,
+    /// A model that drafts for it; `None`: none does.
+    pub draft_model: Option<String>,
 }
 
 /// Why a model was not loaded, in words for who asked.

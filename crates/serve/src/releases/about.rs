@@ -52,6 +52,8 @@ pub(crate) struct Order {
     pub(crate) kv_tokens: Option<usize>,
     #[serde(default)]
     pub(crate) max_sequences: Option<usize>,
+    #[serde(default)]
+    pub(crate) draft_model: Option<String>,
 }
 
 impl About {
@@ -63,15 +65,15 @@ impl About {
 
 impl Order {
     pub(super) fn of(order: &LoadOrder) -> Order {
-        let LoadOrder { source, context, kv_tokens, max_sequences, .. } = order.clone();
-        Order { source, context, kv_tokens, max_sequences }
+        let LoadOrder { source, context, kv_tokens, max_sequences, draft_model, .. } = order.clone();
+        Order { source, context, kv_tokens, max_sequences, draft_model }
     }
 
     /// As the order of this model.
     pub(super) fn for_model(&self, key: &Key) -> LoadOrder {
-        let Order { source, context, kv_tokens, max_sequences } = self.clone();
+        let Order { source, context, kv_tokens, max_sequences, draft_model } = self.clone();
         let (name, version) = (Some(key.name.clone()), Some(key.version.clone()));
-        LoadOrder { source, name, version, context, kv_tokens, max_sequences, keep_alive: None }
+        LoadOrder { source, name, version, context, kv_tokens, max_sequences, draft_model, keep_alive: None }
     }
 }
 

@@ -203,7 +203,8 @@ impl App {
 /// What of an order differs from the server's settings.
 fn settings(order: &LoadOrder) -> BTreeMap<String, String> {
     let given = [("context", order.context), ("kv_tokens", order.kv_tokens), ("max_sequences", order.max_sequences)];
-    given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string()))).collect()
+    let numbers = given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_string())));
+    numbers.chain(order.draft_model.iter().map(|model| ("draft_model".to_owned(), model.clone()))).collect()
 }
 
 impl Trial {

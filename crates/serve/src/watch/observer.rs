@@ -75,6 +75,7 @@ fn request(record: &RequestRecord) -> Request {
         prompt: record.tokens.prompt,
         generated: record.tokens.generated,
         drafts: (record.tokens.drafts.computed, record.tokens.drafts.accepted),
+        model_drafts: (record.tokens.model_drafts.computed, record.tokens.model_drafts.accepted),
         answers: record.continuations(),
         reason: reason(record.reason()),
         repetition: record.repetition.share(),

@@ -445,6 +445,7 @@ impl Sequence {
                 answers: 1,
                 reason: self.reason,
                 drafts: (0, 0),
+                model_drafts: (0, 0),
                 repetition: (self.generated >= 24).then_some(self.repetition),
                 foretold: None,
             },

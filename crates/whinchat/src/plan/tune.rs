@@ -93,7 +93,7 @@ impl Prepared {
 
     /// Where what tuning finds is kept: the first place that can be written; none where no packed weights are kept.
     pub fn tuned_paths(&self) -> Vec<PathBuf> {
-        crate::weights::tuned_paths(&self.cache.weights, &self.checkpoint, self.isa())
+        crate::weights::tuned_paths(&self.options.cache.weights, &self.checkpoint, self.isa())
     }
 
     /// Keeps what was found, for every later start with the same instruction set and as many threads.

@@ -22,8 +22,13 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
     let taken = patient.candidates.iter().filter_map(|one| {
         let prepared = one.prepared.as_ref().ok()?;
         let (memory, values) = (&prepared.memory, prepared.scratch_bytes());
-        let fixed = memory.weights.saturating_add(memory.states).saturating_add(values);
-        Some(Taken { name: one.name.clone(), lazy: one.lazy, fixed, pool: memory.kv_pool })
+        let fixed = [memory.draft_weights, memory.states, values].into_iter().fold(memory.weights, u64::saturating_add);
+        Some(Taken {
+            name: one.name.clone(),
+            lazy: one.lazy,
+            fixed,
+            pool: memory.kv_pool.saturating_add(memory.draft_kv_pool),
+        })
     });
     judge(&taken.collect::<Vec<_>>(), memory_left())
 }

@@ -1,7 +1,7 @@
 //! The models: whether their files are there and can be used.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use config::Config;
@@ -26,8 +26,8 @@ pub(super) struct Candidate {
 /// Why a model cannot be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unready {
-    /// It has to be downloaded first.
-    Absent,
+    /// A model of this name has to be downloaded first.
+    Absent(String),
     Broken(String),
 }
 
@@ -64,23 +64,29 @@ pub(super) fn candidates(config: &Config, options: &LoadOptions) -> Vec<Candidat
 }
 
 fn prepared(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Unready> {
-    whinchat::prepare(checkpoint, options).map_err(|e| Unready::Broken(e.to_string()))
+    let draft_model = options.draft_model.as_ref().map(|source| found(source.as_os_str())).transpose()?;
+    let options = LoadOptions { draft_model, ..options.clone() };
+    whinchat::prepare(checkpoint, &options).map_err(|e| Unready::Broken(e.to_string()))
 }
 
 /// Opens what is on this machine.
 fn opened(source: Option<&OsStr>) -> Result<Arc<Checkpoint>, Unready> {
-    let broken = |e: &dyn std::fmt::Display| Unready::Broken(e.to_string());
-    let Some(source) = source else { return whinchat::builtin().map_err(|e| broken(&e)) };
+    let opened = match source {
+        Some(source) => whinchat::open(found(source)?, &|_, _, _| {}),
+        None => whinchat::builtin(),
+    };
+    opened.map_err(|e| Unready::Broken(e.to_string()))
+}
+
+/// Where a model is on this machine.
+fn found(source: &OsStr) -> Result<PathBuf, Unready> {
     let hub = Hub::from_env();
     let id = source.to_str().filter(|name| *name != BUILTIN && !Path::new(name).exists());
-    let Some(id) = id.and_then(|name| hub.parse(name)) else {
-        return whinchat::open(source, &|_, _, _| {}).map_err(|e| broken(&e));
-    };
-    match (Hub { offline: true, ..hub.clone() }).fetch(&id, &|_, _, _| {}) {
-        Ok(path) => Checkpoint::open(&path).map_err(|e| broken(&e)),
-        Err(HubError::Offline { .. }) if !hub.offline => Err(Unready::Absent),
-        Err(e) => Err(broken(&e)),
-    }
+    let Some(id) = id.and_then(|name| hub.parse(name)) else { return Ok(source.into()) };
+    (Hub { offline: true, ..hub.clone() }).fetch(&id, &|_, _, _| {}).map_err(|e| match e {
+        HubError::Offline { .. } if !hub.offline => Unready::Absent(source.to_string_lossy().into_owned()),
+        e => Unready::Broken(e.to_string()),
+    })
 }
 
 pub(super) fn check(patient: &Patient) -> Vec<Finding> {
@@ -110,7 +116,7 @@ pub(super) fn judge(name: &str, lazy: bool, seen: Result<Seen, Unready>) -> Vec<
     let bad = if lazy { Finding::warning } else { Finding::fails };
     let seen = match seen {
         Ok(seen) => seen,
-        Err(Unready::Absent) => {
+        Err(Unready::Absent(name)) => {
             let what =
                 format!("{name}: is not on this machine; it is downloaded first, with network and room on the disk");
             return vec![Finding::warning(CHECK, what, format!("whinchat pull {name} downloads it now"))];

@@ -56,7 +56,7 @@ pub(super) fn check(patient: &Patient) -> Vec<Finding> {
         WeightsCache::Folder(path) => Some(kept("packed weights", path, false, packed(patient))),
         _ => None,
     };
-    let absent = patient.candidates.iter().any(|one| matches!(one.prepared, Err(Unready::Absent)));
+    let absent = patient.candidates.iter().any(|one| matches!(one.prepared, Err(Unready::Absent(_))));
     let hub = absent.then(|| kept("downloaded models", &Hub::from_env().cache, true, SOME));
     data.chain(sessions).chain(spill).chain(weights).chain(hub).map(|kept| judge(&kept)).collect()
 }

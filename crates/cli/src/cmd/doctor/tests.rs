@@ -51,7 +51,7 @@ fn models() {
     );
     said(Seen { context: 9, ..good.clone() }, &["?a context of 9, but it was made for 8"]);
     said(Seen { builtin: true, ..good }, &["?to try things out"]);
-    check("absent", &model::judge("org/m", false, Err(Unready::Absent)), &["?whinchat pull org/m"]);
+    check("absent", &model::judge("org/m", false, Err(Unready::Absent("org/m".into()))), &["?whinchat pull org/m"]);
     let broken = || Err(Unready::Broken("no architecture `x`".to_owned()));
     check("broken", &model::judge("m", false, broken()), &["!no architecture `x`"]);
     check("lazy", &model::judge("m", true, broken()), &["?no architecture `x`"]);

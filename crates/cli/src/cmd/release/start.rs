@@ -60,6 +60,9 @@ struct Settings {
     /// Sequences that the candidate runs at once [default: the server's]
     #[arg(long, value_name = "N", conflicts_with = "candidate")]
     max_sequences: Option<usize>,
+    /// A smaller model that drafts for the candidate: docs/speculation.md
+    #[arg(long, value_name = "MODEL", conflicts_with = "candidate")]
+    draft_model: Option<String>,
 }
 
 impl Start {
@@ -87,9 +90,10 @@ impl Start {
             order.extend(variant.known());
         }
         let texts = [("candidate", self.candidate.clone()), ("source", source), ("version", version)];
-        let texts = texts.into_iter().chain([("name", self.name.clone())]);
+        let draft_model = self.settings.draft_model.as_deref().map(found);
+        let texts = texts.into_iter().chain([("name", self.name.clone()), ("draft_model", draft_model)]);
         order.extend(texts.filter_map(|(field, text)| Some((field.to_owned(), json!(text?)))));
-        let Settings { context, kv_tokens, max_sequences } = self.settings;
+        let Settings { context, kv_tokens, max_sequences, .. } = self.settings;
         let settings = [("context", context), ("kv_tokens", kv_tokens), ("max_sequences", max_sequences)];
         order.extend(settings.into_iter().filter_map(|(field, value)| Some((field.to_owned(), json!(value?)))));
         order.extend(self.plan.plan()?.map(|plan| ("plan".to_owned(), plan)));

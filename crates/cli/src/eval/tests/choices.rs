@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use serde_json::Value;
-use whinchat::{KvType, LoadOptions, Model};
+use whinchat::{CacheOptions, KvType, LoadOptions, Model};
 
 use super::cases::tiny;
 use super::folder;
@@ -15,8 +15,8 @@ fn data(name: &str) -> std::path::PathBuf {
 
 /// The small model with keys and values in F32, as transformers has them.
 fn model() -> Model {
-    let kv_type = KvType::F32;
-    let options = LoadOptions { max_sequences: Some(8), threads: Some(2), kv_type, ..LoadOptions::default() };
+    let cache = CacheOptions { kv_type: KvType::F32, ..CacheOptions::default() };
+    let options = LoadOptions { max_sequences: Some(8), threads: Some(2), cache, ..LoadOptions::default() };
     Model::load_with(tiny(), &options, &|_, _, _| {}).expect("the fixture loads")
 }
 

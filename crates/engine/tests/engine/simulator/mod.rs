@@ -6,17 +6,19 @@
 
 mod dice;
 mod order;
+mod seen;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dice::Dice;
 use engine::{
-    Ageing, Continuation, Drafts, EarliestDeadline, Engine, EngineConfig, Eviction, FairShare, FinishReason, FirstCome,
-    MemoryOrder, Observer, Policy, Prompt, Request, RequestId, RequestRecord, SequenceId, ShortestPrefill, SinkState,
+    Ageing, Continuation, EarliestDeadline, Engine, EngineConfig, Eviction, FairShare, FinishReason, FirstCome,
+    MemoryOrder, Policy, Prompt, Request, RequestId, RequestRecord, SequenceId, Setup, ShortestPrefill, SinkState,
     StepReport, TierKey, TokenMask,
 };
 use order::Order;
+use seen::Seen;
 
 use crate::executor::{Fake, Fault, VOCAB};
 use crate::inbox::Inbox;
@@ -59,6 +61,7 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         total.overdue,
         total.drafts.computed,
         total.drafts.accepted,
+        total.drafts.by_model,
     ];
     let enough = often.iter().all(|count| *count > 100) && total.faults.gave_up > 3;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
@@ -92,6 +95,15 @@ struct Faults {
     gave_up: usize,
 }
 
+/// What became of drafts in all runs.
+#[derive(Debug, Default)]
+struct Drafts {
+    computed: usize,
+    accepted: usize,
+    /// Of these, those of draft models.
+    by_model: usize,
+}
+
 /// What became of blocks in all runs.
 #[derive(Debug, Default)]
 struct Memory {
@@ -114,7 +126,7 @@ struct World {
     dice: Dice,
     config: EngineConfig,
     engine: Engine<Fake>,
-    records: Arc<Mutex<Vec<RequestRecord>>>,
+    seen: Seen,
     /// Longest sequence: the context, or what all blocks hold.
     longest: usize,
     /// First come, no full receivers and no faults: then the oldest request must advance in every step.
@@ -180,18 +192,22 @@ impl World {
             max_draft: if dice.chance(0.5) { dice.upto(9) } else { 0 },
             ..EngineConfig::default()
         };
-        let records = Arc::default();
+        let mut seen = Seen::default();
         let fair = dice.chance(0.3);
+        let draft = seen.drafting(&config, &mut dice);
         let (policy, bound) = if fair { by_name(0) } else { by_name(dice.upto(POLICIES)) };
         let faulty = if dice.chance(0.1) { 0.4 } else { 0.006 };
         World {
             fair,
             faulty: if fair { 0.0 } else { faulty },
             bound,
-            engine: tiered(Engine::with_policy(executor, config, Recorder(Arc::clone(&records)), policy), &mut dice),
+            engine: {
+                let setup = Setup { policy: Some(policy), draft, ..config.into() };
+                tiered(Engine::of(executor, setup, seen.clone()), &mut dice)
+            },
             dice,
             config,
-            records,
+            seen,
             longest: config.context.min(blocks * block_len),
             clients: Vec::new(),
             requests: 0,
@@ -230,9 +246,10 @@ impl World {
         total.memory.restored += stats.tier.restored as usize;
         total.faults.gave_up += usize::from(self.engine.failure().is_some());
         self.clients.iter().try_for_each(|client| self.judge(client, total))?;
-        for record in self.records.lock().unwrap().iter() {
+        for record in self.seen.records.lock().unwrap().iter() {
             total.drafts.computed += record.tokens.drafts.computed;
             total.drafts.accepted += record.tokens.drafts.accepted;
+            total.drafts.by_model += record.tokens.model_drafts.accepted;
         }
         self.audit()
     }
@@ -346,6 +363,8 @@ impl World {
         }
         let bench = self.engine.executor().bench.lock().unwrap();
         ensure(bench.broken.is_none(), || format!("batch: {:?}", bench.broken))?;
+        let draft = self.seen.broken();
+        ensure(draft.is_none(), || format!("batch of the draft model: {draft:?}"))?;
         if let Some(prompt) = oldest.filter(|_| self.fair) {
             ensure(bench.seen.iter().any(|seen| prompt.starts_with(seen)), || {
                 format!("{prompt:?} is passed over: {report:?} {:?}", bench.seen)
@@ -432,7 +451,7 @@ impl World {
 
     /// Every request must have one record, and it must say what its clients saw.
     fn audit(&self) -> Result<(), String> {
-        let records = self.records.lock().unwrap();
+        let records = self.seen.records.lock().unwrap();
         ensure(records.len() as u64 == self.requests, || format!("{} records", records.len()))?;
         let preempted: usize = records.iter().map(|record| record.preemptions).sum();
         ensure(preempted == self.preempted, || format!("{preempted} preemptions, not {}", self.preempted))?;
@@ -471,17 +490,6 @@ impl Client {
     fn live(&self) -> bool {
         let inbox = self.inbox.lock().unwrap();
         inbox.finish.is_none() && !matches!(inbox.state, SinkState::Gone | SinkState::Done)
-    }
-}
-
-/// Keeps the records of requests.
-struct Recorder(Arc<Mutex<Vec<RequestRecord>>>);
-
-impl Observer for Recorder {
-    fn step(&mut self, _: &StepReport) {}
-
-    fn ended(&mut self, record: &RequestRecord) {
-        self.0.lock().unwrap().push(record.clone());
     }
 }
 

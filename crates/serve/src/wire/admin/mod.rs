@@ -100,6 +100,7 @@ fn order(app: &App, fields: Fields<'_>) -> Result<LoadOrder, Problem> {
         context: fields.count("context", 1)?,
         kv_tokens: fields.count("kv_tokens", 1)?,
         max_sequences: fields.count("max_sequences", 1)?,
+        draft_model: fields.string("draft_model")?.map(str::to_owned),
     })
 }
 

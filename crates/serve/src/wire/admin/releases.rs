@@ -72,7 +72,7 @@ async fn try_start(app: Arc<App>, request: Request) -> Result<Value, Problem> {
 }
 
 /// What a body may have: all, and what goes with a source alone.
-const FIELDS: [&str; 12] = [
+const FIELDS: [&str; 13] = [
     "route",
     "candidate",
     "source",
@@ -80,13 +80,14 @@ const FIELDS: [&str; 12] = [
     "context",
     "kv_tokens",
     "max_sequences",
+    "draft_model",
     "name",
     "weight_type",
     "bytes",
     "quality",
     "plan",
 ];
-const OF_SOURCES: [&str; 4] = ["version", "context", "kv_tokens", "max_sequences"];
+const OF_SOURCES: [&str; 5] = ["version", "context", "kv_tokens", "max_sequences", "draft_model"];
 
 /// What a body asks for.
 fn wanted(app: &App, body: &[u8]) -> Result<Wanted, Problem> {
@@ -119,6 +120,7 @@ fn candidate(fields: Fields<'_>, map: &Map<String, Value>) -> Result<Candidate, 
             context: fields.count("context", 1)?,
             kv_tokens: fields.count("kv_tokens", 1)?,
             max_sequences: fields.count("max_sequences", 1)?,
+            draft_model: fields.string("draft_model")?.map(str::to_owned),
             ..LoadOrder::default()
         })),
         (Some(_), Some(_)) => Err(refused("source", "candidate and source exclude each other.".to_owned())),

@@ -19,6 +19,7 @@ pub(crate) const LOAD: Request = Request {
         honoured("context", "integer(1..)", ""),
         honoured("kv_tokens", "integer(1..)", ""),
         honoured("max_sequences", "integer(1..)", ""),
+        honoured("draft_model", "string", "a smaller model that drafts for it; absent: none"),
     ]],
 };
 
@@ -78,6 +79,7 @@ pub(crate) const RELEASE: Request = Request {
         honoured("context", "integer(1..)", "with `source`"),
         honoured("kv_tokens", "integer(1..)", "with `source`"),
         honoured("max_sequences", "integer(1..)", "with `source`"),
+        honoured("draft_model", "string", "with `source`"),
         honoured("name", "string", "of the release"),
         honoured("weight_type", "string", "of the candidate, for who looks"),
         honoured("bytes", "integer(0..)", "of the candidate's weights, for who looks"),

@@ -1,0 +1,171 @@
+//! A draft model: a smaller model with the same vocabulary says what may follow sequences, token by token, of all that it drafts for in one
+//! batch.
+//!
+//! It has a KV cache of its own. Of a sequence it has read what it was asked to read; how far that goes is kept with the sequence
+//! ([`Reading`]), and freed with it. Nothing that it says is part of an answer: it decides how long answers take.
+
+mod acceptance;
+mod plan;
+mod text;
+
+use std::time::Duration;
+
+pub(crate) use acceptance::Acceptance;
+use graph::{Batch, MemoryPart};
+pub(crate) use text::{Reading, Text, in_a_row};
+
+use crate::faults::execute;
+use crate::memory::DraftMemory;
+use crate::panics::catch;
+use crate::{Executor, ExecutorError, ExecutorLimits, KvCache, LatencyModel, Work};
+
+/// Tokens that are read with the first draft. A sequence of which more are unread has fallen behind, and reads them as a prompt.
+const FEW: usize = 8;
+
+/// What an older comparison counts beside the next newer one, of all sequences.
+const KEPT: f64 = 0.98;
+
+/// A model that drafts for another one with the same vocabulary.
+pub struct DraftModel {
+    /// Computes it; its output is logits. It has no recurrent layers, whose states could not be taken back.
+    pub executor: Box<dyn Executor>,
+    /// The longest sequence that it can read, in tokens.
+    pub context: usize,
+}
+
+/// A draft model at work.
+pub(crate) struct Drafter {
+    executor: Box<dyn Executor>,
+    limits: ExecutorLimits,
+    context: usize,
+    /// Tokens that may be drafted: the vocabulary of the model that it drafts for.
+    vocab: usize,
+    cache: KvCache,
+    /// How long its own batches take.
+    latency: LatencyModel,
+    batch: Batch,
+    /// What it drafted of late for whatever sequence: what is expected of a new one.
+    yields: Acceptance,
+    /// Blocks were short the last time.
+    is_short: bool,
+}
+
+impl Drafter {
+    /// With an empty cache, for a model that chooses from so many tokens.
+    pub(crate) fn new(DraftModel { executor, context }: DraftModel, vocab: usize) -> Drafter {
+        let limits = executor.limits();
+        Drafter {
+            executor,
+            context,
+            vocab: vocab.min(limits.vocab),
+            cache: KvCache::new(limits.kv_blocks, limits.block_len, None),
+            limits,
+            latency: LatencyModel::default(),
+            batch: Batch::default(),
+            yields: Acceptance::default(),
+            is_short: false,
+        }
+    }
+
+    /// The longest sequence that it can read.
+    pub(crate) fn context(&self) -> usize {
+        self.context.min(self.cache.positions())
+    }
+
+    /// How much of what it looks for is expected to be right.
+    pub(crate) fn yields(&self) -> Acceptance {
+        Acceptance::expected(self.yields.share())
+    }
+
+    /// Takes note of what became of a draft: how many tokens were right, and how many were looked for.
+    pub(crate) fn learn(&mut self, compared: (usize, usize)) {
+        self.yields.learn(compared, KEPT);
+    }
+
+    /// Drafts for the texts for which that is expected to pay beside what the step computes anyway.
+    ///
+    /// # Errors
+    /// If a batch could not be computed. What was drafted before may be used.
+    pub(crate) fn draft(
+        &mut self,
+        texts: &mut [Text<'_>],
+        step: (Work, &LatencyModel),
+        clock: &dyn Fn() -> Duration,
+    ) -> Result<(), ExecutorError> {
+        self.choose(texts, step);
+        if std::mem::take(&mut self.is_short) {
+            texts.iter_mut().filter(|text| !text.is_open()).for_each(|text| text.reading.let_go());
+        }
+        // Those that have fallen far behind get the rows that others leave.
+        texts.sort_by_key(Text::unread);
+        loop {
+            let work = self.fill(texts);
+            if self.batch.tokens.is_empty() {
+                return Ok(());
+            }
+            let started = clock();
+            let (logits, width) = execute(&mut self.executor, &self.batch)?;
+            let due = texts.iter_mut().filter(|text| text.is_due());
+            due.zip(logits.chunks_exact(width)).for_each(|(text, row)| text.take(&row[..self.vocab]));
+            self.latency.learn(work, clock().saturating_sub(started));
+        }
+    }
+
+    /// Nobody is drafted for now: gives memory back to the system.
+    pub(crate) fn give_back(&mut self) {
+        let blocks = self.cache.blocks().cool(self.cache.blocks().warm());
+        // An executor that panics here computes nothing wrong.
+        if !blocks.is_empty() {
+            let _ = catch(|| self.executor.forget(&blocks));
+        }
+    }
+
+    /// What its cache holds.
+    pub(crate) fn memory(&mut self) -> DraftMemory {
+        let mut bytes = Vec::new();
+        let block_bytes = self.executor.save(MemoryPart::Block(0), &mut bytes).then_some(bytes.len());
+        let blocks = self.cache.blocks();
+        DraftMemory { blocks: blocks.total(), block_len: self.cache.block_len(), block_bytes, used: blocks.used() }
+    }
+
+    /// Fills the batch with what the open texts read next; says what that is.
+    fn fill(&mut self, texts: &mut [Text<'_>]) -> Work {
+        self.batch.clear();
+        let mut work = Work::default();
+        for text in texts.iter_mut().filter(|text| text.is_open()) {
+            let (position, room) = (text.reading.tokens(), self.limits.max_tokens - self.batch.tokens.len());
+            let rows = text.next(room).len();
+            let fits = rows > 0 && self.batch.outputs.len() < self.limits.max_outputs;
+            if !fits || !self.reserve(text.reading, position + rows) {
+                text.close();
+                continue;
+            }
+            let all = self.batch.push(text.next(rows), position, text.reading.table());
+            if text.has_read(rows) {
+                self.batch.outputs.push(all.end as u32 - 1);
+            }
+            *if rows > FEW { &mut work.prefill_rows } else { &mut work.decode_rows } += rows;
+            work = work.reading(rows, position);
+        }
+        work
+    }
+
+    /// Makes room for so many positions; a text for which there is none is read from the beginning another time.
+    fn reserve(&mut self, reading: &mut Reading, positions: usize) -> bool {
+        let Reading { blocks, tokens, .. } = reading;
+        // Without those of drafts that were wrong.
+        blocks.truncate(self.cache.blocks_for(*tokens));
+        let is_there = self.cache.reserve(blocks, *tokens, positions, &mut self.batch.copies);
+        if !is_there {
+            reading.let_go();
+            self.is_short = true;
+        }
+        is_there
+    }
+
+    /// Checks that the blocks in use are those of the readings, which are given by their numbers.
+    pub(crate) fn check(&self, held: usize) -> Result<(), String> {
+        let used = self.cache.blocks().used();
+        crate::scheduler::ensure(used == held, || format!("{used} blocks of the draft model used, {held} held"))
+    }
+}

@@ -1,0 +1,242 @@
+//! Draft models: whatever they say, answers are the same; what they cost is little where they are wrong, and what they gain is much where
+//! they are right.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use engine::{
+    Continuation, DraftModel, Drafts, Engine, EngineConfig, Executor, ExecutorError, ExecutorLimits, MemoryOrder,
+    Observer, Prompt, Request, RequestId, RequestRecord, SamplingParams, Setup, StepReport, StopRules,
+};
+use graph::{Batch, MemoryPart};
+
+use crate::executor::{Bench, Fake, Fault, VOCAB};
+use crate::inbox::Inbox;
+
+/// An executor that takes time on a clock which only moves so, and whose logits are far apart.
+pub(crate) struct Timed<E> {
+    inner: E,
+    clock: Arc<AtomicU64>,
+    /// Microseconds for a batch, and for each of its rows.
+    takes: (u64, u64),
+    /// Whose token it takes for the likeliest: this many after the right one.
+    off: usize,
+    logits: Vec<f32>,
+}
+
+impl<E: Executor> Timed<E> {
+    pub(crate) fn new(inner: E, clock: &Arc<AtomicU64>, takes: (u64, u64), off: usize) -> Timed<E> {
+        Timed { inner, clock: Arc::clone(clock), takes, off, logits: Vec::new() }
+    }
+}
+
+impl<E: Executor> Executor for Timed<E> {
+    fn limits(&self) -> ExecutorLimits {
+        self.inner.limits()
+    }
+
+    fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
+        let vocab = self.limits().vocab;
+        self.clock.fetch_add(self.takes.0 + self.takes.1 * batch.tokens.len() as u64, Ordering::Relaxed);
+        self.logits.clear();
+        self.logits.extend(self.inner.forward(batch)?.iter().map(|logit| 8.0 * logit));
+        self.logits.chunks_mut(vocab).for_each(|row| row.rotate_right(self.off));
+        Ok(&self.logits)
+    }
+
+    fn forget(&mut self, blocks: &[u32]) {
+        self.inner.forget(blocks);
+    }
+
+    fn save(&mut self, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
+        self.inner.save(part, bytes)
+    }
+}
+
+/// A draft model of the same hashes.
+#[derive(Clone, Copy, Debug)]
+struct Model {
+    takes: (u64, u64),
+    off: usize,
+    blocks: usize,
+    context: usize,
+    /// It fails so at its tenth batch.
+    fault: Option<Fault>,
+}
+
+const RIGHT: Model = Model { takes: (1000, 50), off: 0, blocks: 400, context: 1000, fault: None };
+
+/// What became of some requests.
+#[derive(Debug, PartialEq)]
+struct Outcome {
+    answers: Vec<Vec<u32>>,
+    micros: u64,
+    drafts: Drafts,
+    by_model: Drafts,
+    /// Batches of the draft model.
+    batches: usize,
+}
+
+struct Recorder(Arc<Mutex<Vec<RequestRecord>>>);
+
+impl Observer for Recorder {
+    fn step(&mut self, _: &StepReport) {}
+
+    fn ended(&mut self, record: &RequestRecord) {
+        self.0.lock().unwrap().push(record.clone());
+    }
+}
+
+/// An engine whose step takes 10 ms and 0.1 ms for each row, and its draft model.
+struct Stage {
+    engine: Engine<Timed<Fake>>,
+    clock: Arc<AtomicU64>,
+    model: Option<Model>,
+    /// What the draft model saw.
+    bench: Arc<Mutex<Bench>>,
+    records: Arc<Mutex<Vec<RequestRecord>>>,
+    inboxes: Vec<Arc<Mutex<Inbox>>>,
+}
+
+impl Stage {
+    fn new(model: Option<Model>) -> Stage {
+        let (clock, records, mut bench) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::default());
+        let target = Timed::new(Fake::new(64, 64, 400, 4), &clock, (10_000, 100), 0);
+        let config = EngineConfig { max_sequences: 8, max_batch_tokens: 64, context: 800, ..EngineConfig::default() };
+        let draft = model.map(|Model { takes, off, blocks, context, .. }| {
+            let fake = Fake::new(32, 8, blocks, 3);
+            bench = Arc::clone(&fake.bench);
+            DraftModel { executor: Box::new(Timed::new(fake, &clock, takes, off)), context }
+        });
+        let setup = Setup { draft, ..config.into() };
+        let engine = Engine::of(target, setup, Recorder(Arc::clone(&records)));
+        Stage { engine, clock, model, bench, records, inboxes: Vec::new() }
+    }
+
+    /// Asks for so many tokens after a prompt of so many.
+    fn ask(&mut self, (prompt, tokens): (usize, usize), temperature: f32) {
+        let (id, (sink, inbox)) = (self.inboxes.len() as u64, Inbox::open());
+        self.inboxes.push(inbox);
+        let prompt: Vec<u32> = (0..prompt).map(|i| ((i * i + 7 * i + 5 * id as usize) % VOCAB) as u32).collect();
+        let request = Request::new(RequestId(id), Prompt::new(prompt).unwrap(), vec![Continuation::new(sink)]);
+        let params = SamplingParams { temperature, seed: Some(id), ..SamplingParams::default() };
+        let stop = StopRules { max_tokens: tokens, ..StopRules::default() };
+        self.engine.submit(Request { params, stop, ..request }, Duration::ZERO);
+    }
+
+    fn finish(&mut self) {
+        let fault = self.model.and_then(|model| model.fault);
+        while !self.engine.is_idle() {
+            self.engine.step(&|| Duration::from_micros(self.clock.load(Ordering::Relaxed)));
+            self.engine.check().unwrap();
+            let mut bench = self.bench.lock().unwrap();
+            assert_eq!(bench.broken, None);
+            bench.fault = fault.filter(|_| bench.log.len() > 8);
+        }
+        // What it held is free, if it is still there.
+        let memory = self.engine.memory(&MemoryOrder::Report).unwrap().draft;
+        let is_there = self.model.is_some() && fault.is_none();
+        assert_eq!(memory.map(|memory| memory.used), is_there.then_some(0));
+    }
+
+    /// Rows that the draft model has computed.
+    fn rows(&self) -> usize {
+        self.bench.lock().unwrap().log.iter().map(|(rows, ..)| rows).sum()
+    }
+
+    fn outcome(&self) -> Outcome {
+        let sum = |of: fn(&RequestRecord) -> Drafts| {
+            self.records.lock().unwrap().iter().map(of).fold(Drafts::default(), |sum, one| Drafts {
+                computed: sum.computed + one.computed,
+                accepted: sum.accepted + one.accepted,
+            })
+        };
+        Outcome {
+            answers: self.inboxes.iter().map(|inbox| inbox.lock().unwrap().tokens.clone()).collect(),
+            micros: self.clock.load(Ordering::Relaxed),
+            drafts: sum(|record| record.tokens.drafts),
+            by_model: sum(|record| record.tokens.model_drafts),
+            batches: self.bench.lock().unwrap().log.len(),
+        }
+    }
+}
+
+/// So many streams of so many tokens at a temperature, with a draft model or without.
+fn run(model: Option<Model>, (streams, tokens): (usize, usize), temperature: f32) -> Outcome {
+    let mut stage = Stage::new(model);
+    (0..streams).for_each(|_| stage.ask((20, tokens), temperature));
+    stage.finish();
+    stage.outcome()
+}
+
+/// With this draft model the streams say what they say without; it takes this share of the time at most, and at least so many of what it
+/// drafted are accepted.
+fn check(model: Model, streams: (usize, usize), temperature: f32, (most, accepted): (f64, f64)) -> Outcome {
+    let [without, with] = [None, Some(model)].map(|model| run(model, streams, temperature));
+    let what = format!("{model:?}, {streams:?}, {temperature}: {with:?}, not {without:?}");
+    assert_eq!(with.answers, without.answers, "{what}");
+    assert!(with.answers.iter().all(|answer| answer.len() == streams.1), "{what}");
+    assert!(with.micros as f64 <= most * without.micros as f64, "{what}");
+    assert!(with.by_model.accepted as f64 >= accepted * with.by_model.computed as f64, "{what}");
+    assert!(with.by_model.computed <= with.drafts.computed, "{what}");
+    assert_eq!(without.by_model, Drafts::default());
+    with
+}
+
+#[test]
+fn a_model_that_is_right_makes_answers_fast() {
+    for (streams, most) in [((1, 300), 0.5), ((4, 200), 0.5), ((8, 100), 0.6)] {
+        let outcome = check(RIGHT, streams, 0.0, (most, 1.0));
+        assert!(outcome.by_model.accepted > outcome.answers.concat().len() / 2, "{outcome:?}");
+    }
+    // What is drawn is seldom what is likeliest, and still the same.
+    check(RIGHT, (3, 200), 1.0, (1.0, 0.3));
+    check(RIGHT, (2, 300), 20.0, (1.05, 0.0));
+}
+
+#[test]
+fn a_model_that_is_wrong_or_slow_is_left_alone() {
+    let wrong = Model { off: 1, ..RIGHT };
+    for streams in [(1, 700), (4, 500)] {
+        let outcome = check(wrong, streams, 0.0, (1.04, 0.0));
+        assert_eq!(outcome.by_model.accepted, 0, "{outcome:?}");
+        // It is tried again now and then.
+        let later = run(Some(wrong), (streams.0, streams.1 - 300), 0.0);
+        assert!(outcome.batches > later.batches, "{outcome:?}, {later:?}");
+    }
+    // As slow as the other one.
+    check(Model { takes: (10_000, 100), ..RIGHT }, (1, 700), 0.0, (1.06, 1.0));
+}
+
+#[test]
+fn a_model_with_little_room_drafts_for_fewer() {
+    check(Model { blocks: 60, ..RIGHT }, (8, 60), 0.0, (1.0, 1.0));
+    check(Model { blocks: 2, ..RIGHT }, (2, 60), 0.0, (1.1, 0.0));
+    // Longer sequences are not drafted for.
+    let outcome = check(Model { context: 60, ..RIGHT }, (1, 200), 0.0, (1.0, 1.0));
+    assert!((10..=40).contains(&outcome.by_model.accepted), "{outcome:?}");
+}
+
+#[test]
+fn a_model_that_fails_is_not_asked_again() {
+    for fault in [Fault::Error, Fault::Broken, Fault::Panic, Fault::Short] {
+        let outcome = check(Model { fault: Some(fault), ..RIGHT }, (3, 60), 0.0, (1.1, 0.0));
+        assert!((9..12).contains(&outcome.batches), "{fault:?}: {outcome:?}");
+    }
+}
+
+/// A long prompt is read in pieces, and only once that is expected to pay.
+#[test]
+fn prompts_are_read_when_that_pays() {
+    // To read 400 tokens takes 0.8 s; drafts save some 40 ms a step.
+    let mut stage = Stage::new(Some(Model { takes: (2000, 2000), ..RIGHT }));
+    stage.ask((20, 300), 0.0);
+    stage.finish();
+    for (tokens, reads) in [(8, false), (200, true)] {
+        let before = stage.rows();
+        stage.ask((400, tokens), 0.0);
+        stage.finish();
+        assert_eq!(stage.rows() - before > 400, reads, "{tokens}: {} rows", stage.rows() - before);
+    }
+}

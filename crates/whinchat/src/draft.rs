@@ -1,0 +1,133 @@
+//! A second, smaller model that drafts for the first: whether it can, and what it takes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use engine::{DraftModel, EngineConfig, Executor};
+use graph::{Graph, KvType, Limits, WeightInfo};
+use kernels::Cpu;
+use model::{Checkpoint, Model};
+use text::{TokenKind, Tokenizer};
+
+use crate::memory::Beside;
+use crate::{CacheOptions, Device, Error, LoadOptions, PlanOptions, Prepared, Progress, gpu, kv_bytes_per_token, load};
+use crate::{prepare, vocab};
+
+/// Tokens that it reads in a batch at most, beside those of sequences that it has read.
+const READ: usize = 128;
+
+/// An opened draft model, which has the vocabulary of the model that it drafts for.
+pub(crate) struct Drafting {
+    source: PathBuf,
+    checkpoint: Arc<Checkpoint>,
+    model: Model,
+}
+
+impl Drafting {
+    /// Opens the model that `options` name, if they name one, as one that drafts for `target`.
+    ///
+    /// # Errors
+    /// If there is no such model, or it or the other one is not made for that.
+    pub(crate) fn open(options: &LoadOptions, target: &Arc<Checkpoint>) -> Result<Option<Drafting>, Error> {
+        let Some(source) = &options.draft_model else { return Ok(None) };
+        let refused = |why: String| Error::Request(format!("--draft-model {}: {why}", source.display()));
+        if options.engine.max_draft == 0 {
+            return Err(refused("--draft-tokens 0 drafts nothing; leave one of them out".into()));
+        }
+        writes(&target.bind(None)?).map_err(|why| refused(format!("{} takes no drafts: {why}", target.name())))?;
+        let checkpoint = load::open(source, &|_, _, _| {})?;
+        let model = checkpoint.bind(None)?;
+        writes(&model).map_err(|why| refused(format!("it cannot draft: {why}")))?;
+        if let Some(how) = difference(&vocab::tokenizer(target)?, &vocab::tokenizer(&checkpoint)?) {
+            let needs = "a draft model has the same tokenizer, such as a smaller model of the same family";
+            return Err(refused(format!("its vocabulary is not that of {}: {how}; {needs}", target.name())));
+        }
+        Ok(Some(Drafting { source: source.clone(), checkpoint, model }))
+    }
+
+    /// What it takes of the memory beside the other model.
+    pub(crate) fn beside(&self, kv_type: KvType) -> Beside {
+        let graph = self.model.graph();
+        let weights: u64 = graph.weights().iter().filter_map(WeightInfo::bytes).map(|bytes| bytes as u64).sum();
+        let shared = load::shared_bytes(&self.checkpoint, &self.model, graph);
+        Beside { weights: weights.saturating_sub(shared), per_position: kv_bytes_per_token(graph, kv_type) }
+    }
+
+    /// Resolves how it is loaded beside a model of these limits, whose longest sequence has so many positions. It has a KV cache of as
+    /// many positions, so that it can read whatever that model runs.
+    ///
+    /// # Errors
+    /// As [`prepare`].
+    pub(crate) fn prepare(
+        self,
+        options: &LoadOptions,
+        context: usize,
+        limits: &Limits,
+    ) -> Result<Box<Prepared>, Error> {
+        let Drafting { source, checkpoint, model } = self;
+        let sequences = options.max_sequences.unwrap_or(load::SEQUENCES);
+        let own = LoadOptions {
+            name: Some(source.display().to_string()),
+            context: Some(context.min(model.spec().context)),
+            threads: options.threads,
+            pin: options.pin,
+            max_sequences: Some(sequences),
+            max_batch_tokens: Some(READ.max(sequences)),
+            cache: CacheOptions {
+                kv_tokens: Some(limits.kv_blocks * limits.block_len),
+                kv_type: options.cache.kv_type,
+                weights: options.cache.weights.clone(),
+                ..CacheOptions::default()
+            },
+            plan: PlanOptions { device: options.plan.device, isa: options.plan.isa, ..PlanOptions::default() },
+            engine: EngineConfig { prefix_cache: None, ..EngineConfig::default() },
+            ..LoadOptions::default()
+        };
+        Ok(Box::new(prepare(checkpoint, &own)?))
+    }
+}
+
+impl Prepared {
+    /// The model that drafts for it, if there is one.
+    pub fn draft(&self) -> Option<&Prepared> {
+        self.draft.as_deref()
+    }
+
+    /// Brings the draft model into memory, if there is one: onto the same CPU, or its GPU.
+    ///
+    /// # Errors
+    /// As [`Prepared::executor`].
+    pub(crate) fn draft_on(&self, backend: &Cpu, progress: Progress) -> Result<Option<DraftModel>, Error> {
+        let Some(draft) = self.draft() else { return Ok(None) };
+        let executor: Box<dyn Executor> = match draft.device() {
+            Device::Gpu(number) => gpu::executor(draft, number, progress)?,
+            Device::Cpu | Device::Auto => Box::new(draft.executor_on(backend, progress)?),
+        };
+        Ok(Some(DraftModel { executor, context: draft.context }))
+    }
+}
+
+/// Whether a model writes texts whose last tokens can be taken back.
+fn writes(model: &Model) -> Result<(), &'static str> {
+    let (spec, graph): (_, &Graph) = (model.spec(), model.graph());
+    match () {
+        () if spec.encoder.is_some() => Err("it is an encoder and writes no texts"),
+        () if spec.output.head.is_some() => Err("it judges texts and writes none"),
+        () if graph.state_len() > 0 => Err("it has recurrent layers, whose states cannot be taken back"),
+        () => Ok(()),
+    }
+}
+
+/// How the vocabulary of `draft` differs from that of `own`; what is unused at the end of either does not count.
+fn difference(own: &Tokenizer, draft: &Tokenizer) -> Option<String> {
+    let used = |tokenizer: &Tokenizer| {
+        (0..tokenizer.vocab() as u32).rev().find(|id| tokenizer.kind(*id) != TokenKind::Unused).map_or(0, |id| id + 1)
+    };
+    let (own_used, draft_used) = (used(own), used(draft));
+    if own_used != draft_used {
+        return Some(format!("it has {draft_used} tokens, not {own_used}"));
+    }
+    let first = (0..own_used).find(|id| own.piece(*id) != draft.piece(*id))?;
+    let [other, piece] = [draft, own].map(|tokenizer| tokenizer.piece(first).unwrap_or_default());
+    Some(format!("its token {first} is {other:?}, not {piece:?}"))
+}
