@@ -36,6 +36,7 @@ pub(crate) enum KvKey {
     F32,
     F16,
     Q8,
+    Q4,
 }
 
 impl From<KvType> for KvKey {
@@ -44,6 +45,7 @@ impl From<KvType> for KvKey {
             KvType::F32 => KvKey::F32,
             KvType::F16 => KvKey::F16,
             KvType::Q8_0 => KvKey::Q8,
+            KvType::Q4_0 => KvKey::Q4,
         }
     }
 }
@@ -141,12 +143,14 @@ impl Kernel {
                     KvKey::F32 => include_str!("wgsl/kv/write_f32.wgsl"),
                     KvKey::F16 => include_str!("wgsl/kv/write_f16.wgsl"),
                     KvKey::Q8 => include_str!("wgsl/kv/write_q8_0.wgsl"),
+                    KvKey::Q4 => include_str!("wgsl/kv/write_q4_0.wgsl"),
                 }));
             }
             Family::Attention | Family::Positions => parts.extend(self.kv_type.map(|kv_type| match kv_type {
                 KvKey::F32 => include_str!("wgsl/kv/f32.wgsl"),
                 KvKey::F16 => include_str!("wgsl/kv/f16.wgsl"),
                 KvKey::Q8 => include_str!("wgsl/kv/q8_0.wgsl"),
+                KvKey::Q4 => include_str!("wgsl/kv/q4_0.wgsl"),
             })),
             _ => {}
         }

@@ -16,8 +16,9 @@ pub(crate) fn head_words(shape: KvShape, kv_type: KvType) -> usize {
     match kv_type {
         KvType::F32 => shape.head_dim.next_multiple_of(2),
         KvType::F16 => shape.head_dim.div_ceil(2),
-        // 8 words and their scale.
+        // 8 words (or 4) and their scale.
         KvType::Q8_0 => 9 * shape.head_dim.div_ceil(32),
+        KvType::Q4_0 => 5 * shape.head_dim.div_ceil(32),
     }
 }
 

@@ -82,6 +82,7 @@ fn numbers_are_those_of_the_interpreter() {
                 KvType::F32 => 5e-5,
                 KvType::F16 => 5e-3,
                 KvType::Q8_0 => 5e-2,
+                KvType::Q4_0 => 0.5,
             };
             let mut wanted = fused(Interpreter, &toy, limits, disabled);
             let mut model = fused(gpu(), &toy, limits, disabled);

@@ -38,22 +38,25 @@ pub enum KvType {
     /// 2 bytes, rounded to half precision.
     #[default]
     F16,
-    /// A byte, and a scale in half precision for every 32 elements of a head.
+    /// A byte, and a scale in half precision for every 32 elements of a head. A device may round queries to a byte too.
     Q8_0,
+    /// Half a byte, and a scale in half precision for every 32 elements of a head. A device may round queries to a byte.
+    Q4_0,
 }
 
 impl KvType {
     /// All of them.
     pub fn all() -> impl Iterator<Item = KvType> {
-        [KvType::F32, KvType::F16, KvType::Q8_0].into_iter()
+        [KvType::F32, KvType::F16, KvType::Q8_0, KvType::Q4_0].into_iter()
     }
 
-    /// Its name: `f32`, `f16`, `q8_0`.
+    /// Its name: `f32`, `f16`, `q8_0`, `q4_0`.
     pub fn name(self) -> &'static str {
         match self {
             KvType::F32 => "f32",
             KvType::F16 => "f16",
             KvType::Q8_0 => "q8_0",
+            KvType::Q4_0 => "q4_0",
         }
     }
 
@@ -63,17 +66,13 @@ impl KvType {
             KvType::F32 => DType::F32,
             KvType::F16 => DType::F16,
             KvType::Q8_0 => DType::Q8_0,
+            KvType::Q4_0 => DType::Q4_0,
         }
     }
 
     /// Bytes that the keys and values of one position take in a layer. A device may add padding.
     pub fn position_bytes(self, shape: KvShape) -> usize {
-        let scales = if self == KvType::Q8_0 { 2 * shape.head_dim.div_ceil(32) } else { 0 };
-        let element = match self {
-            KvType::F32 => 4,
-            KvType::F16 => 2,
-            KvType::Q8_0 => 1,
-        };
-        2 * shape.heads * (shape.head_dim * element + scales)
+        let layout = self.dtype().layout();
+        2 * shape.heads * shape.head_dim.div_ceil(layout.block_len) * layout.block_bytes
     }
 }

@@ -151,21 +151,38 @@ fn rounded(kv: KvType, head: &[f32]) -> Vec<f64> {
     padded[..head.len()].iter().map(|&x| f64::from(x)).collect()
 }
 
+/// A query as it is multiplied with keys of such a type, scaled: keys with scales are integers, and so it is rounded to bytes.
+fn multiplied(kv: KvType, query: &[f32], scale: f32, fused: bool) -> Vec<f64> {
+    let (before, after) = if fused { (scale, 1.0) } else { (1.0, f64::from(scale)) };
+    let round = |run: &[f32]| {
+        let run: Vec<f32> = run.iter().map(|x| x * before).collect();
+        let largest = run.iter().map(|x| x.abs()).fold(0.0, f32::max);
+        let by = if largest > 0.0 { 127.0 / largest } else { 0.0 };
+        let step = f64::from(largest / 127.0);
+        let rounded = |x: f32| {
+            if kv.dtype().layout().block_len > 1 { f64::from((x * by).round_ties_even()) * step } else { x.into() }
+        };
+        run.into_iter().map(|x| rounded(x) * after).collect::<Vec<_>>()
+    };
+    query.chunks(32).flat_map(round).collect()
+}
+
 /// The attention of one row, in double precision.
-fn plain(case: &Case, kv: KvType, numbers: &Numbers, tokens: &[u32], row: usize) -> Vec<f64> {
+fn plain(case: &Case, (kv, fused): (KvType, bool), numbers: &Numbers, tokens: &[u32], row: usize) -> Vec<f64> {
     let op = case.op();
     let window = case.window.unwrap_or(tokens.len());
     let end = if case.causal { row + 1 } else { tokens.len().min(row + window) };
     let seen = &tokens[(row + 1).saturating_sub(window)..end];
     let query = numbers.row(0, tokens[row]);
     let heads = query.chunks(case.head_dim).enumerate().map(|(head, query)| {
+        let query = multiplied(kv, query, op.scale, fused);
         let stored = |table: usize, token: u32| {
             rounded(kv, &numbers.row(table, token)[head / case.group * case.head_dim..][..case.head_dim])
         };
         let table = |i: usize| (0..POISON).map(|token| stored(i, token)).collect::<Vec<_>>();
         let (keys, values) = (table(1), table(2));
         let score = |key: &Vec<f64>| {
-            let score = key.iter().zip(query).map(|(k, &q)| k * f64::from(q)).sum::<f64>() * f64::from(op.scale);
+            let score = key.iter().zip(&query).map(|(k, q)| k * q).sum::<f64>();
             case.softcap.map_or(score, |cap| f64::from(cap) * (score / f64::from(cap)).tanh()).exp()
         };
         let shares: Vec<f64> = keys.iter().map(score).collect();
@@ -191,7 +208,7 @@ fn check(case: &Case) {
         let mut model = Model::new(case, &numbers, options(1), fused);
         let whole = model.step(&[(0, 0, &tokens)]);
         for row in [0, tokens.len() / 3, tokens.len() - 1] {
-            let wanted = plain(case, kv, &numbers, &tokens, row);
+            let wanted = plain(case, (kv, fused), &numbers, &tokens, row);
             let got = whole[row * width..][..width].iter().map(|&x| f64::from(x));
             let worst =
                 got.zip(&wanted).map(|(got, wanted)| (got - wanted).abs()).max_by(f64::total_cmp).expect("a row");

@@ -94,6 +94,7 @@ fn numbers_are_those_of_the_interpreter() {
                     KvType::F32 => 3e-5,
                     KvType::F16 => 5e-3,
                     KvType::Q8_0 => 5e-2,
+                    KvType::Q4_0 => 0.5,
                 };
             let limits = Limits { block_len, kv_type, ..LIMITS };
             let mut model = toy(cpu(2, isa), config, limits, disabled);

@@ -242,7 +242,7 @@ struct LoadArgs {
     /// Bind each thread that computes to a core of its own: steadier on cores that nothing else uses, slower on others.
     #[arg(long)]
     pin: bool,
-    /// How the KV cache is stored: q8_0 takes half the memory of f16, f32 twice.
+    /// How the KV cache is stored: q8_0 takes half the memory of f16, q4_0 a bit more than a quarter, f32 twice.
     #[arg(long, value_name = "TYPE", default_value = KvType::default().name(), value_parser = kv_types())]
     kv_type: KvType,
     /// Where packed weights are kept for the next start, which maps them instead of packing anew and shares them with every process

@@ -167,6 +167,6 @@ fn seen(window: Option<usize>) -> u32 {
 
 /// Threads that write a head of keys or values.
 fn threads(shape: KvShape, kv_type: graph::KvType) -> u32 {
-    let words = head_words(shape, kv_type);
-    (if kv_type == graph::KvType::Q8_0 { words / 9 } else { words }) as u32
+    let scaled = matches!(kv_type, graph::KvType::Q8_0 | graph::KvType::Q4_0);
+    (if scaled { shape.head_dim.div_ceil(32) } else { head_words(shape, kv_type) }) as u32
 }

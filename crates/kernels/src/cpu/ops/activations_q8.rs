@@ -162,27 +162,32 @@ impl Kernel for Quantize<'_> {
     fn run<S: Simd>(self, s: S) {
         let x = self.x.as_chunks::<LANES>().0.as_chunks::<2>().0;
         for (x, out) in x.iter().zip(self.out) {
-            let x = [s.load(&x[0]), s.load(&x[1])];
-            let largest = s.largest(s.max(magnitude(s, x[0]), magnitude(s, x[1])));
-            let scale = largest / 127.0;
-            let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
-            out[SCALE] = scale;
-            let mut sums = [0; 3];
-            for (half, x) in x.into_iter().enumerate() {
-                let bytes = s.narrow(s.round(s.mul(x, by)));
-                for (quad, &bytes) in out[4 * half..].iter_mut().zip(bytes.as_chunks::<4>().0) {
-                    *quad = f32::from_le_bytes(bytes);
-                }
-                sums[1 + half] = s.sum(bytes);
-            }
-            sums[0] = sums[1] + sums[2];
-            for (i, sum) in sums.into_iter().enumerate() {
-                out[STARTS + i] = f32::from_bits((-128 * sum).cast_unsigned());
-                out[SUMS + i] = -(scale * sum as f32);
-            }
-            out[START_OF_Q4] = f32::from_bits((-8 * sums[0]).cast_unsigned());
+            round(s, [s.load(&x[0]), s.load(&x[1])], out);
         }
     }
+}
+
+/// Rounds a block's columns.
+#[inline(always)]
+pub(super) fn round<S: Simd>(s: S, x: [S::F; 2], out: &mut Block) {
+    let largest = s.largest(s.max(magnitude(s, x[0]), magnitude(s, x[1])));
+    let scale = largest / 127.0;
+    let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
+    out[SCALE] = scale;
+    let mut sums = [0; 3];
+    for (half, x) in x.into_iter().enumerate() {
+        let bytes = s.narrow(s.round(s.mul(x, by)));
+        for (quad, &bytes) in out[4 * half..].iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *quad = f32::from_le_bytes(bytes);
+        }
+        sums[1 + half] = s.sum(bytes);
+    }
+    sums[0] = sums[1] + sums[2];
+    for (i, sum) in sums.into_iter().enumerate() {
+        out[STARTS + i] = f32::from_bits((-128 * sum).cast_unsigned());
+        out[SUMS + i] = -(scale * sum as f32);
+    }
+    out[START_OF_Q4] = f32::from_bits((-8 * sums[0]).cast_unsigned());
 }
 
 #[inline(always)]

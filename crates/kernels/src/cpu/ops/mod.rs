@@ -64,7 +64,9 @@ impl ThreadScratch {
         cols: usize,
         heads: usize,
     ) -> Result<ThreadScratch, BackendError> {
-        let group = |layer: &Layer| heads.div_ceil(layer.shape.heads).max(1) * layer.strips() * LANES;
+        let group = |layer: &Layer| {
+            heads.div_ceil(layer.shape.heads).max(1) * (layer.strips() * LANES).max(layer.query_words())
+        };
         let widest = memories.layers().iter().map(group).fold(cols, usize::max);
         Ok(ThreadScratch {
             product: linear::ProductScratch::new()?,

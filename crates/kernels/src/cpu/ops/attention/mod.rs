@@ -2,6 +2,7 @@
 //! and are merged in their order, whichever thread computes them. So a row's result depends on its own position and cache alone.
 
 mod products;
+mod queries;
 mod query_chunks;
 mod softmax;
 pub(super) mod unfused;
@@ -18,6 +19,7 @@ use super::{Memories, Worker};
 use crate::cpu::memory::{Buffer, Shared};
 use crate::cpu::simd::{Line, Vector};
 use products::{Pages, Scores, Values};
+use queries::Queries;
 use query_chunks::{Partials, QueryChunk, ROWS, split_blocks, split_len};
 use softmax::{Finish, Merge, Softmax};
 
@@ -42,7 +44,7 @@ impl AttentionScratch {
             layers.map(|(op, layer)| ROWS * group(op, layer) * f(layer)).max().unwrap_or(0)
         };
         Ok(AttentionScratch {
-            queries: Buffer::zeroed(most(&|layer| layer.shape.head_dim), "scratch")?,
+            queries: Buffer::zeroed(most(&Layer::query_words), "scratch")?,
             scores: Buffer::zeroed(most(&split_tiles), "scratch")?,
             split: Buffer::zeroed(most(&state_len), "scratch")?,
             states: Buffer::zeroed(most(&state_len), "scratch")?,
@@ -154,11 +156,10 @@ impl HeadTask<'_> {
 
     /// The queries, scaled.
     fn scale_queries(&self, scratch: &mut [f32]) {
-        for row in 0..self.chunk.len {
+        let words = self.group() * self.all.layer.query_words();
+        for (row, out) in (0..self.chunk.len).zip(scratch.chunks_exact_mut(words)) {
             let queries = &self.all.queries[self.place(row)];
-            for (to, from) in scratch[row * queries.len()..].iter_mut().zip(queries) {
-                *to = from * self.all.op.scale;
-            }
+            self.vector.run(Queries { layer: self.all.layer, queries, scale: self.all.op.scale, out });
         }
     }
 
@@ -199,7 +200,7 @@ impl HeadTask<'_> {
         let seen = self.seen(split, rows.start).start..self.seen(split, rows.end - 1).end;
         let tiles = seen.start / block_len * layer.tiles()..seen.end.div_ceil(block_len) * layer.tiles();
         let scores = &mut scores[..scratch_rows.len() * stride];
-        let queries = &queries[scratch_rows.start * layer.shape.head_dim..];
+        let queries = &queries[scratch_rows.start * layer.query_words()..];
         let states = &mut states[scratch_rows.start * state_len..scratch_rows.end * state_len];
         let (head, first) = (self.head, tiles.start);
         self.vector.run(Scores { layer, head, blocks: table, tiles: tiles.clone(), queries, scores, stride });

@@ -4,6 +4,7 @@
 use graph::{Batch, Op};
 
 use super::products::{Pages, Scores, Values};
+use super::queries::Queries;
 use super::softmax::{self, Merge, Normalize, REST, Softmax};
 use crate::cpu::memory::{Shared, as_numbers, as_numbers_mut, in_lines, in_lines_mut};
 use crate::cpu::ops::cache::Layer;
@@ -64,9 +65,12 @@ struct RowHeads<'a> {
 impl Positions<'_> {
     fn scores(&self, cpu: &mut Worker, layer: &Layer, (queries, by): (&[f32], f32), out: &mut [f32]) {
         let (vector, stride) = (cpu.vector, self.stride);
-        self.each(cpu, out, |_, heads, scores| {
+        self.each(cpu, out, |scratch, heads, scores| {
             let (head, blocks, tiles) = (heads.number, heads.blocks, 0..heads.tiles);
-            let queries = &queries[heads.first * layer.shape.head_dim..];
+            let head_dim = layer.shape.head_dim;
+            let read = &queries[heads.first * head_dim..][..heads.group * head_dim];
+            let queries = &mut scratch.row[..heads.group * layer.query_words()];
+            vector.run(Queries { layer, queries: read, scale: 1.0, out: &mut *queries });
             vector.run(Scores { layer, head, blocks, tiles, queries, scores, stride });
             for scores in scores.chunks_exact_mut(stride) {
                 vector.run(rows::Scale { x: as_numbers_mut(&mut scores[..heads.tiles]), by });
