@@ -235,7 +235,7 @@ impl Gpu {
     pub(crate) fn sound(&self) -> Result<(), BackendError> {
         let fault = self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
         fault.as_ref().map_or(Ok(()), |why| {
-            Err(BackendError::Batch(format!("the GPU {} failed: {why}", self.shared.adapter.name)))
+            Err(BackendError::Lost(format!("the GPU {} failed: {why}", self.shared.adapter.name)))
         })
     }
 }
