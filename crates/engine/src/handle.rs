@@ -90,6 +90,13 @@ pub enum Liveness {
     Failed(Arc<str>),
 }
 
+impl Liveness {
+    /// Whether its thread computes what it has.
+    fn is_alive(&self) -> bool {
+        matches!(self, Liveness::Running | Liveness::Draining)
+    }
+}
+
 /// Speaks to an engine from any thread; never blocks. When all handles are gone the engine drains.
 #[derive(Clone)]
 pub struct EngineHandle {
@@ -195,13 +202,14 @@ impl EngineHandle {
     /// Who takes what is submitted, if this engine has failed and others live that go on with what it had: who has the least to do.
     fn heir(&self) -> Option<EngineHandle> {
         let failed = matches!(self.shared.lock().liveness, Liveness::Failed(_));
-        if failed { self.shared.heirs().into_iter().next() } else { None }
+        let running = |heir: &EngineHandle| heir.liveness() == Liveness::Running;
+        if failed { self.shared.heirs().into_iter().find(running) } else { None }
     }
 
     /// Gives an engine that goes on with another's work some of it, whatever room there is; gives it back if this one has ended too.
     pub(crate) fn inherit(&self, command: Command, demand: Demand) -> Result<(), Command> {
         let mut state = self.shared.lock();
-        if state.liveness != Liveness::Running {
+        if !state.liveness.is_alive() {
             return Err(command);
         }
         state.sent = state.sent.and(demand);
@@ -376,14 +384,15 @@ impl Shared {
         Shared { room, block_len, clock, state, waking, instruments, heirs }
     }
 
-    /// The engines that live of those that go on with what this one has, who has the least to do first.
+    /// The engines that live of those that go on with what this one has: who takes requests and has the least to do first. Those that drain
+    /// come last.
     pub(crate) fn heirs(&self) -> Vec<EngineHandle> {
         let heirs = self.heirs.lock().unwrap_or_else(PoisonError::into_inner);
         let living = |heir: &Heir| Some(EngineHandle::new(heir.commands.clone(), heir.shared.upgrade()?));
         let mut living: Vec<EngineHandle> = heirs.iter().filter_map(living).collect();
         drop(heirs);
-        living.retain(|heir| heir.liveness() == Liveness::Running);
-        living.sort_by_key(EngineHandle::load);
+        living.retain(|heir| heir.liveness().is_alive());
+        living.sort_by_key(|heir| (heir.liveness() != Liveness::Running, heir.load()));
         living
     }
 

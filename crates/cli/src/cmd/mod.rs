@@ -247,7 +247,7 @@ struct LoadArgs {
     device: Device,
     /// Layers that GPUs compute, the CPU the others: a number, or auto (as many as there is memory for) [default: of a GPU alone all,
     /// else auto]
-    #[arg(long, value_name = "N|auto", env = "WHINCHAT_GPU_LAYERS")]
+    #[arg(long, value_name = "N|auto")]
     gpu_layers: Option<GpuLayers>,
     /// Compute operators by this kernel, such as product=held or product@64+=held/4 (`whinchat plan` lists operators), or everything by
     /// an instruction set, such as isa=avx2; once or several times [default: what `whinchat tune` found, else each operator's own choice]

@@ -27,7 +27,8 @@ pub struct Model {
     #[schemars(extend("x-short" = "c", "x-value" = "TOKENS"))]
     pub context: Option<usize>,
     /// What computes: auto (a GPU as far as its memory goes, and the CPU the rest), cpu, gpu, gpu:1 where there are several (`whinchat
-    /// devices`), or some layers each: cpu+gpu, gpu:0+gpu:1; GPUs are in builds with the feature gpu: docs/gpu.md [default: cpu]
+    /// devices`), some layers each (cpu+gpu, gpu:0+gpu:1), or replicas (gpu:0,gpu:1); GPUs are in builds with the feature gpu:
+    /// docs/gpu.md [default: cpu]
     #[schemars(extend("x-value" = "DEVICE"))]
     pub device: Option<String>,
     /// Layers that GPUs compute, the CPU the others: a number, or auto (as many as there is memory for) [default: of a GPU alone all,
