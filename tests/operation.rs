@@ -206,3 +206,54 @@ fn the_service_manager_hears_what_happens() {
     hears("STOPPING=1");
     ends(server);
 }
+
+/// Two replicas on the CPU: the device of one is lost in the midst of answers, and no answer shows it.
+#[test]
+fn a_lost_device_takes_no_answer_with_it() {
+    let prompts = ["Once", "A bird", "The fox said", "1, 2,", "Why?", "In the end"];
+    let ask = |server: &Server, prompt: &str, user: &str| {
+        let body = serde_json::json!({
+            "prompt": prompt, "user": user, "max_tokens": 60, "ignore_eos": true, "temperature": 0, "stream": true,
+        });
+        let (status, events) = server.fetch("POST /v1/completions", &[], body.to_string().as_bytes());
+        assert_eq!(status, 200, "{events}");
+        let data = events.lines().filter_map(|line| line.strip_prefix("data: ")).filter(|data| *data != "[DONE]");
+        let text = |data: &str| {
+            let event: serde_json::Value = serde_json::from_str(data).expect("JSON");
+            assert!(event.get("error").is_none(), "{event}");
+            event["choices"][0]["text"].as_str().unwrap_or_default().to_owned()
+        };
+        data.map(text).collect::<String>()
+    };
+    let alone = Server::tiny(&[]);
+    let wanted = prompts.map(|prompt| ask(&alone, prompt, ""));
+    drop(alone);
+
+    let mut server = Server::tiny(&["--device", "cpu,cpu", "--allow-faults"]);
+    server.line_with("a replica of tiny is ready on cpu");
+    let loss = br#"{"kind": "device_loss", "seconds": 600, "times": 1, "match": {"user": "unlucky"}}"#;
+    assert_eq!(server.fetch("POST /admin/faults", &[], loss).0, 200);
+    let users = ["", "", "", "", "", "unlucky"];
+    let answers: Vec<String> = std::thread::scope(|scope| {
+        let (server, ask) = (&server, &ask);
+        let asked = prompts.iter().zip(users).map(|(prompt, user)| scope.spawn(move || ask(server, prompt, user)));
+        let asked: Vec<_> = asked.collect();
+        asked.into_iter().map(|answer| answer.join().expect("an answer")).collect()
+    });
+    assert_eq!(answers, wanted);
+    let (status, health) = server.fetch("GET /health", &[], b"");
+    let models = serde_json::from_str::<serde_json::Value>(&health).expect("JSON")["models"].clone();
+    let words = ["tiny", "tiny@replica-2"].map(|name| models[name].as_str().unwrap_or_default().to_owned());
+    let failed = words.iter().filter(|word| word.starts_with("failed: ") && word.contains("injected fault")).count();
+    assert!(status == 200 && failed == 1 && words.contains(&"ready".to_owned()), "{health}");
+    let (status, ready) = server.fetch("GET /health/ready", &[], b"");
+    assert!(status == 200 && ready.contains("degraded"), "{ready}");
+    let metrics = server.fetch("GET /metrics", &[], b"").1;
+    for (name, count) in [("engines", 1), ("engines_failed", 1)] {
+        assert!(metrics.contains(&format!("whinchat_{name}{{model_name=\"tiny\"}} {count}\n")), "{metrics}");
+    }
+    // Whoever asks later is answered, whichever replica is chosen.
+    for (prompt, wanted) in prompts.iter().zip(&wanted) {
+        assert_eq!(ask(&server, prompt, ""), *wanted);
+    }
+}

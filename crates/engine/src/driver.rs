@@ -69,6 +69,9 @@ impl<E: Executor> Driver<E> {
             Err(message) => Some(format!("the engine panicked: {message}").into()),
         };
         self.shared.end(failure.clone().map_or(Liveness::Ended, Liveness::Failed));
+        for (migrant, turn) in self.engine.take_leaving().into_iter().zip(0..) {
+            self.hand_over(Command::Adopt(Box::new(migrant)), Demand::default(), turn);
+        }
         if let Some(why) = failure {
             self.engine.give_up(why);
         }
@@ -85,6 +88,7 @@ impl<E: Executor> Driver<E> {
             if self.stopping || self.ending && self.engine.is_idle() {
                 return;
             }
+            self.engine.has_heirs(!self.shared.heirs().is_empty());
             let report = self.engine.step(&|| self.shared.now());
             self.pace.learn(&report);
             computed = report.rows() > 0;
@@ -123,9 +127,11 @@ impl<E: Executor> Driver<E> {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Submit(requests, arrived) => {
-                self.taken = self.taken.and(Demand::of(&requests));
-                self.engine.submit_all(requests, arrived);
+                let demand = Demand::of(&requests);
+                self.taken = self.taken.and(demand);
+                self.hand_over(Command::Submit(requests, arrived), demand, 0);
             }
+            Command::Adopt(migrant) => self.hand_over(Command::Adopt(migrant), Demand::default(), 0),
             Command::Abort(id) => self.engine.abort(id),
             // Who asked may be gone.
             Command::View(asked) => _ = asked.send(self.engine.view(self.shared.now())),
@@ -136,6 +142,27 @@ impl<E: Executor> Driver<E> {
             Command::Wake => self.shared.waking.store(false, Ordering::SeqCst),
             Command::Drain => self.ending = true,
             Command::Stop => self.stopping = true,
+        }
+    }
+
+    /// Begins what was submitted, or goes on with it; an engine that has failed lets others do that, if there are any: the first of those who
+    /// have the least to do, or the next, by whose turn it is.
+    fn hand_over(&mut self, mut command: Command, demand: Demand, turn: usize) {
+        if self.engine.failure().is_some() {
+            let mut heirs = self.shared.heirs();
+            let first = turn % heirs.len().max(1);
+            heirs.rotate_left(first);
+            for heir in heirs {
+                match heir.inherit(command, demand) {
+                    Ok(()) => return,
+                    Err(refused) => command = refused,
+                }
+            }
+        }
+        match command {
+            Command::Submit(requests, arrived) => self.engine.submit_all(requests, arrived),
+            Command::Adopt(migrant) => self.engine.adopt(*migrant),
+            other => self.obey(other),
         }
     }
 

@@ -207,7 +207,10 @@ where
     }
 
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
-        self.backend.run(&mut self.program, batch).map_err(|e: BackendError| ExecutorError::Batch(e.to_string()))?;
+        self.backend.run(&mut self.program, batch).map_err(|error| match error {
+            BackendError::Lost(why) => ExecutorError::Broken(why),
+            other => ExecutorError::Batch(other.to_string()),
+        })?;
         Ok(self.backend.download(&self.program))
     }
 

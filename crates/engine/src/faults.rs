@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use graph::Batch;
 
+use crate::handover::Migrant;
 use crate::interposed::Interpositions;
 use crate::panics::catch;
 use crate::{Engine, Executor, ExecutorError, FinishReason};
@@ -13,11 +14,15 @@ use crate::{Engine, Executor, ExecutorError, FinishReason};
 pub const FAILURES_IN_A_ROW: usize = 5;
 
 /// How the executor fared.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Faults {
     in_a_row: usize,
     failure: Option<Arc<str>>,
     pub(crate) interposed: Interpositions,
+    /// Others go on with what there is if the executor is broken.
+    pub(crate) has_heirs: bool,
+    /// That.
+    pub(crate) leaving: Vec<Migrant>,
 }
 
 impl Faults {
@@ -45,9 +50,10 @@ impl Faults {
 }
 
 impl<E: Executor> Engine<E> {
-    /// Ends the sequences of a batch that was not computed, and everything else if there is no hope for it.
+    /// Ends the sequences of a batch that was not computed, and everything else if there is no hope for it and nobody goes on with it.
     pub(crate) fn fail(&mut self, error: &ExecutorError) {
         self.totals.failed_batches += 1;
+        self.leave(error);
         let reason = match error {
             ExecutorError::Lost(why) => FinishReason::Unavailable(why.as_str().into()),
             ExecutorError::Batch(_) | ExecutorError::Broken(_) => FinishReason::Failed(error.to_string().into()),

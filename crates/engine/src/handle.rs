@@ -1,11 +1,12 @@
 //! How other threads speak to an engine: a channel of commands, and a queue that is counted before it is joined.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
+use crate::handover::Migrant;
 use crate::memory::MemoryAnswer;
 use crate::pace::Pace;
 use crate::{EngineStats, EngineView, Instruments, MemoryOrder, Request, RequestId, RestoreError, SavedPrefix};
@@ -20,6 +21,8 @@ pub(crate) enum Command {
     View(Sender<EngineView>),
     /// Say what the cache has of these tokens, shared by who has this salt.
     Save(Vec<u32>, Option<Arc<str>>, Sender<Option<SavedPrefix>>),
+    /// Go on with a request that another engine has begun.
+    Adopt(Box<Migrant>),
     /// Put a prefix back into the cache.
     Restore(Box<SavedPrefix>, Sender<Result<usize, RestoreError>>),
     /// Look at the memory, or change it.
@@ -87,6 +90,13 @@ pub enum Liveness {
     Failed(Arc<str>),
 }
 
+impl Liveness {
+    /// Whether its thread computes what it has.
+    fn is_alive(&self) -> bool {
+        matches!(self, Liveness::Running | Liveness::Draining)
+    }
+}
+
 /// Speaks to an engine from any thread; never blocks. When all handles are gone the engine drains.
 #[derive(Clone)]
 pub struct EngineHandle {
@@ -137,6 +147,14 @@ pub(crate) struct Shared {
     pub(crate) waking: AtomicBool,
     /// What the engine's parts count of their own.
     pub(crate) instruments: Instruments,
+    /// Who goes on with what it has when its executor is lost.
+    heirs: Mutex<Vec<Heir>>,
+}
+
+/// An engine that goes on with what another one has. It lives no longer for that.
+struct Heir {
+    commands: Sender<Command>,
+    shared: Weak<Shared>,
 }
 
 /// What changes. The queue is counted here, not by the channel's bound, so that a full queue never loses an abort.
@@ -170,6 +188,9 @@ impl EngineHandle {
     /// # Errors
     /// As [`EngineHandle::submit`], for all of them together.
     pub fn submit_all(&self, requests: Vec<Request>) -> Result<(), SubmitError> {
+        if let Some(heir) = self.heir() {
+            return heir.submit_all(requests);
+        }
         let (demand, arrived) = (Demand::of(&requests), self.now());
         let mut state = self.shared.lock();
         self.shared.admit(&state, demand)?;
@@ -178,12 +199,42 @@ impl EngineHandle {
         Ok(())
     }
 
+    /// Who takes what is submitted, if this engine has failed and others live that go on with what it had: who has the least to do.
+    fn heir(&self) -> Option<EngineHandle> {
+        let failed = matches!(self.shared.lock().liveness, Liveness::Failed(_));
+        let running = |heir: &EngineHandle| heir.liveness() == Liveness::Running;
+        if failed { self.shared.heirs().into_iter().find(running) } else { None }
+    }
+
+    /// Gives an engine that goes on with another's work some of it, whatever room there is; gives it back if this one has ended too.
+    pub(crate) fn inherit(&self, command: Command, demand: Demand) -> Result<(), Command> {
+        let mut state = self.shared.lock();
+        if !state.liveness.is_alive() {
+            return Err(command);
+        }
+        state.sent = state.sent.and(demand);
+        self.send(command);
+        Ok(())
+    }
+
+    /// Lets these engines go on with what this one has when its executor is [broken](crate::ExecutorError::Broken): requests are computed
+    /// again from their tokens, and their receivers see nothing of it but the time that it takes. What is submitted later goes to them too.
+    /// All compute the same model, and their clocks show the same time.
+    pub fn succeeded_by(&self, others: &[EngineHandle]) {
+        let heir =
+            |other: &EngineHandle| Heir { commands: other.commands.clone(), shared: Arc::downgrade(&other.shared) };
+        *self.shared.heirs.lock().unwrap_or_else(PoisonError::into_inner) = others.iter().map(heir).collect();
+    }
+
     /// Whether a request of so many continuations would be taken now, were its prompt short. It costs next to nothing: ask
     /// before a request's text is read.
     ///
     /// # Errors
     /// As [`EngineHandle::submit`].
     pub fn check_room(&self, continuations: usize) -> Result<(), SubmitError> {
+        if let Some(heir) = self.heir() {
+            return heir.check_room(continuations);
+        }
         self.shared.admit(&self.shared.lock(), Demand { continuations, tokens: 0 })
     }
 
@@ -280,6 +331,8 @@ impl EngineHandle {
     /// Ends a request (dropping its receivers does the same within a step).
     pub fn abort(&self, id: RequestId) {
         self.send(Command::Abort(id));
+        // It may have gone on elsewhere.
+        self.shared.heirs().iter().for_each(|heir| heir.send(Command::Abort(id)));
     }
 
     /// Says that a receiver that was full has room again.
@@ -306,6 +359,12 @@ impl EngineHandle {
         self.shared.lock().stats
     }
 
+    /// Continuations that it has or was sent.
+    fn load(&self) -> usize {
+        let state = self.shared.lock();
+        state.sent.continuations + state.stats.waiting + state.stats.running
+    }
+
     fn send(&self, command: Command) {
         // It fails only when the engine's thread has ended, and then there is nothing to command.
         let _ = self.commands.send(command);
@@ -321,7 +380,20 @@ impl Shared {
         let (sent, queued) = (Demand::default(), Demand::default());
         let state = State { liveness: Liveness::Running, sent, queued, stats, pace };
         let (clock, state, waking) = (Box::new(clock), Mutex::new(state), AtomicBool::new(false));
-        Shared { room, block_len, clock, state, waking, instruments: Instruments::default() }
+        let (instruments, heirs) = (Instruments::default(), Mutex::default());
+        Shared { room, block_len, clock, state, waking, instruments, heirs }
+    }
+
+    /// The engines that live of those that go on with what this one has: who takes requests and has the least to do first. Those that drain
+    /// come last.
+    pub(crate) fn heirs(&self) -> Vec<EngineHandle> {
+        let heirs = self.heirs.lock().unwrap_or_else(PoisonError::into_inner);
+        let living = |heir: &Heir| Some(EngineHandle::new(heir.commands.clone(), heir.shared.upgrade()?));
+        let mut living: Vec<EngineHandle> = heirs.iter().filter_map(living).collect();
+        drop(heirs);
+        living.retain(|heir| heir.liveness().is_alive());
+        living.sort_by_key(|heir| (heir.liveness() != Liveness::Running, heir.load()));
+        living
     }
 
     pub(crate) fn now(&self) -> Duration {

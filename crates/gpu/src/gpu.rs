@@ -235,7 +235,7 @@ impl Gpu {
     pub(crate) fn sound(&self) -> Result<(), BackendError> {
         let fault = self.shared.fault.lock().unwrap_or_else(PoisonError::into_inner);
         fault.as_ref().map_or(Ok(()), |why| {
-            Err(BackendError::Batch(format!("the GPU {} failed: {why}", self.shared.adapter.name)))
+            Err(BackendError::Lost(format!("the GPU {} failed: {why}", self.shared.adapter.name)))
         })
     }
 }
@@ -274,5 +274,21 @@ impl Backend for Gpu {
 
     fn load(&self, program: &mut Program, part: MemoryPart, bytes: &[u8]) -> bool {
         program.load(self, part, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_on_which_something_went_wrong_is_lost() {
+        let gpu = Gpu::open(0).expect("a GPU, or Debian's mesa-vulkan-drivers and libvulkan1");
+        assert!(gpu.sound().is_ok());
+        note(&gpu.shared.fault, "the device is lost: unplugged".into());
+        note(&gpu.shared.fault, "and what follows from that".into());
+        let lost = gpu.sound().expect_err("it is lost");
+        let says = |why: &str| why.contains(&gpu.adapter().name) && why.ends_with("the device is lost: unplugged");
+        assert!(matches!(&lost, BackendError::Lost(why) if says(why)), "{lost}");
     }
 }

@@ -85,6 +85,8 @@ impl Lower<'_> {
             | Op::CausalConv { .. }
             | Op::GatedDelta(_)
             | Op::Scan(_) => self.layers(node),
+            // Written by the host, where its first reader finds it.
+            Op::Input { .. } => {}
             Op::SoftCap { cap } if self.info(node.inputs[0]).elem == Elem::Positions => self.cap(node, *cap),
             _ => self.rowwise(node),
         }

@@ -20,6 +20,8 @@ pub struct Program {
     ropes: Vec<Rope>,
     calls: Vec<Ready>,
     bound: Bound,
+    /// Where what the graph is given goes in the arena, in bytes, if it is given anything.
+    input_at: Option<u64>,
     /// Where the graph's output is in the arena, in bytes.
     output_at: u64,
     /// Of the last batch.
@@ -78,6 +80,9 @@ impl Program {
         check_sizes(graph, &limits, &plan, gpu.pool().binding())?;
         let given: Vec<&Weight> = weights.iter().map(|weight| &**weight).collect();
         let lowered = lower::lower(graph, &plan, &limits, &given);
+        let is_input = |node: &graph::Node| matches!(node.op, graph::Op::Input { .. });
+        let input = plan.steps.iter().find(|step| is_input(&graph.nodes()[step.node]));
+        let input_at = input.map(|step| 4 * step.outputs[0] as u64);
         let layers = memories::new(gpu.pool(), graph, &limits)?;
         let arena = gpu.pool().take(Kind::Work, 4 * plan.words as u64, "the values of a step")?;
         let nothing = [Kind::Weights, Kind::Work].map(|kind| gpu.pool().take(kind, 4, "nothing"));
@@ -101,6 +106,7 @@ impl Program {
             ropes: lowered.ropes,
             calls,
             bound,
+            input_at,
             output_at: 4 * plan.output as u64,
             output: vec![],
             words: vec![],
@@ -134,6 +140,10 @@ impl Program {
         let counts = batch::fill(&mut self.words, batch, &self.limits, &self.ropes);
         self.grow(gpu)?;
         gpu.queue().write_buffer(&self.bound.batch, 0, bytemuck::cast_slice(&self.words));
+        if let Some(at) = self.input_at.filter(|_| !batch.inputs.is_empty()) {
+            let at = self.bound.arena.offset() + at;
+            gpu.queue().write_buffer(self.bound.arena.buffer(), at, bytemuck::cast_slice(&batch.inputs));
+        }
         let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
         let dispatches = encode(&mut encoder, &self.calls, &counts);
         let bytes = 4 * u64::from(counts.outputs) * self.graph.output_width() as u64;
@@ -144,13 +154,15 @@ impl Program {
         }
         gpu.queue().submit([encoder.finish()]);
         self.took = Took { dispatches, host: start.elapsed() };
+        let mut done = Ok(());
         if bytes > 0 {
             let output = &mut self.output;
-            read(gpu, &self.bound.readback, bytes, |bytes| {
+            done = read(gpu, &self.bound.readback, bytes, |bytes| {
                 output.extend(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)));
-            })?;
+            });
         }
-        gpu.sound()
+        // What cannot be read because the device is lost says so.
+        gpu.sound().and(done)
     }
 
     /// Makes room for a batch with more words than any before: many tables may name the same blocks.

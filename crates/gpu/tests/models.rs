@@ -176,6 +176,127 @@ fn logits_are_those_of_transformers() {
     }
 }
 
+/// A stage of a model on a backend.
+trait Stage {
+    fn run(&mut self, batch: &Batch) -> Vec<f32>;
+}
+
+struct On<B: Backend>(B, B::Program);
+
+impl<B: Backend> Stage for On<B> {
+    fn run(&mut self, batch: &Batch) -> Vec<f32> {
+        self.0.run(&mut self.1, batch).expect("a batch within limits");
+        self.0.download(&self.1).to_vec()
+    }
+}
+
+/// A part of a graph, fused by the backend's rules.
+fn stage<B: Backend + 'static>(backend: B, part: &graph::Stage, weights: &[Vec<u8>]) -> Box<dyn Stage> {
+    let graph = graph::fuse(&part.graph, backend.device().rules, &[]).expect("no rule is disabled").graph;
+    let own: Vec<Vec<u8>> = part.weights.iter().map(|id| weights[id.index()].clone()).collect();
+    let program = backend.compile(&graph, upload(&backend, &graph, &own), LIMITS).expect("memory");
+    Box::new(On(backend, program))
+}
+
+/// The outputs of a prompt, of more of it, and of a token after it.
+fn outputs(stages: &mut [Box<dyn Stage>], a: &[u32]) -> Vec<f32> {
+    let (mut given, last) = (vec![], stages.len() - 1);
+    for rows in [0..a.len() - 6, a.len() - 6..a.len() - 1, a.len() - 1..a.len()] {
+        let mut batch = Batch::default();
+        batch.push_with_state(&a[rows.clone()], rows.start, 0..rows.end.div_ceil(16) as u32, Some(0));
+        for (i, stage) in stages.iter_mut().enumerate() {
+            let first = if i == last { rows.len() as u32 - 1 } else { 0 };
+            batch.outputs = (first..rows.len() as u32).collect();
+            batch.inputs = stage.run(&batch);
+        }
+        given.extend_from_slice(&batch.inputs);
+    }
+    given
+}
+
+#[test]
+fn stages_on_it_give_the_bits_of_the_whole() {
+    let a = tokens(3, 40);
+    for config in configs() {
+        let (graph, weights) = toy_model(&config);
+        let Some(&cut) = graph.layers().get(1) else { continue };
+        let run = |cuts: &[usize]| {
+            let parts = graph::split(&graph, cuts).expect("layers can be parted");
+            let mut stages: Vec<_> = parts.iter().map(|part| stage(gpu(), part, &weights)).collect();
+            bits(&outputs(&mut stages, &a))
+        };
+        assert!(run(&[cut]) == run(&[]), "{config:?}");
+    }
+}
+
+/// Each architecture, a part of it on the GPU and the other computed by the reference interpreter.
+#[test]
+fn architectures_are_divided_between_devices() {
+    let mut divided = 0;
+    for name in golden::names() {
+        let (model, _) = golden::load(&name);
+        let graph = model.graph();
+        let cut = graph.layers().into_iter().skip(1).find(|&at| graph.can_split(at));
+        let Some(cut) = cut.filter(|_| graph.causal()) else { continue };
+        let weights: Vec<Vec<u8>> =
+            graph.weight_ids().map(|id| model.read(id).expect("the fixture is whole").to_vec()).collect();
+        let parts = graph::split(graph, &[cut]).expect("it can be cut there");
+        let whole = graph::split(graph, &[]).expect("nothing is cut");
+        let a: Vec<u32> = tokens(5, 20).iter().map(|token| token % graph.tokens() as u32).collect();
+        let wanted = outputs(&mut [stage(Plain, &whole[0], &weights)], &a);
+        let kept = graph.weights().iter().all(|info| gpu::supported_types().contains(&info.dtype));
+        let tolerance = if kept { 5e-4 } else { 5e-3 };
+        let (first, second) = (&parts[0], &parts[1]);
+        let ends = [stage(Plain, first, &weights), stage(gpu(), second, &weights)];
+        close(&outputs(&mut { ends }, &a), &wanted, tolerance, &format!("{name}, its end on the GPU"));
+        let begins = [stage(gpu(), first, &weights), stage(Plain, second, &weights)];
+        close(&outputs(&mut { begins }, &a), &wanted, tolerance, &format!("{name}, its beginning on the GPU"));
+        divided += 1;
+    }
+    assert!(divided > 30, "only {divided} architectures were divided");
+}
+
+/// The interpreter with the GPU's rules of fusion: neither rounds rows to 8 bits.
+#[derive(Clone, Copy)]
+struct Plain;
+
+impl Backend for Plain {
+    type Weight = Vec<f32>;
+    type Program = <Interpreter as Backend>::Program;
+
+    fn device(&self) -> graph::Device {
+        Gpu::DEVICE
+    }
+
+    fn upload(&self, info: &graph::WeightInfo, bytes: &[u8]) -> Result<Vec<f32>, graph::BackendError> {
+        Interpreter.upload(info, bytes)
+    }
+
+    fn compile(
+        &self,
+        graph: &Graph,
+        weights: Vec<std::sync::Arc<Vec<f32>>>,
+        limits: Limits,
+    ) -> Result<Self::Program, graph::BackendError> {
+        Interpreter.compile(graph, weights, limits)
+    }
+
+    fn run(&self, program: &mut Self::Program, batch: &Batch) -> Result<(), graph::BackendError> {
+        Interpreter.run(program, batch)
+    }
+
+    fn download<'p>(&self, program: &'p Self::Program) -> &'p [f32] {
+        Interpreter.download(program)
+    }
+}
+
+#[test]
+fn it_is_measured() {
+    let speed = gpu().measure().expect("memory for some matrices");
+    assert!(speed.read_gb_s > 0.0 && speed.read_gb_s.is_finite(), "{speed:?}");
+    assert!(speed.f32_gflop_s > 0.0 && speed.f32_gflop_s.is_finite(), "{speed:?}");
+}
+
 #[test]
 fn bad_calls_are_refused() {
     let (graph, weights) = toy_model(&ToyConfig::default());

@@ -132,4 +132,7 @@ pub enum BackendError {
     /// The batch breaks the program's limits.
     #[error("batch refused: {0}")]
     Batch(String),
+    /// The device computes nothing any more: all that it had is gone.
+    #[error("{0}")]
+    Lost(String),
 }

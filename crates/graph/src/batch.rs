@@ -18,7 +18,7 @@ pub struct Span {
 }
 
 /// The work of one step. Cleared and filled again, so that a step allocates nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Token ids, a row each.
     pub tokens: Vec<u32>,
@@ -34,6 +34,8 @@ pub struct Batch {
     pub copies: Vec<(u32, u32)>,
     /// Slots (from, to) whose states are copied in every layer, likewise: a sequence that forks.
     pub state_copies: Vec<(u32, u32)>,
+    /// What an [`Op::Input`](crate::Op::Input) gives: its rows, one after the other. Empty for whole models.
+    pub inputs: Vec<f32>,
 }
 
 impl Batch {
@@ -46,6 +48,7 @@ impl Batch {
         self.outputs.clear();
         self.copies.clear();
         self.state_copies.clear();
+        self.inputs.clear();
     }
 
     /// Adds `tokens` of a sequence without recurrent state, the first at `position`, with its block table. Its rows are returned;
@@ -90,6 +93,8 @@ impl Batch {
         let unknown = self.tokens.iter().find(|&&token| token as usize >= vocab);
         require(unknown.is_none(), || format!("token {} of a vocabulary of {vocab}", unknown.unwrap_or(&0)))?;
         self.check_types(graph.types())?;
+        let (inputs, wanted) = (self.inputs.len(), rows * graph.input_width());
+        require(inputs == wanted, || format!("{inputs} numbers are given for {rows} rows, the graph takes {wanted}"))?;
         require(self.outputs.is_sorted_by(|a, b| a < b), || "outputs are not ascending".into())?;
         let last = self.outputs.last();
         require(last.is_none_or(|&row| (row as usize) < rows), || format!("output past the last of {rows} rows"))

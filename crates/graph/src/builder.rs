@@ -142,6 +142,9 @@ impl GraphBuilder {
     fn check(&self, op: &Op, inputs: &[ValueId]) -> Result<Vec<Typed>, GraphError> {
         let typed: Option<Vec<Typed>> = inputs.iter().map(|id| self.values.get(id.index()).copied()).collect();
         let typed = typed.ok_or_else(|| self.error(op, "an input is not a value of this graph".into()))?;
+        if matches!(op, Op::Input { .. }) && !self.nodes.is_empty() {
+            return Err(self.error(op, "is not the first".into()));
+        }
         let shapes = Shapes { weights: &self.weights, layers: &self.layers };
         shapes.outputs(op, &typed).map_err(|reason| self.error(op, reason))
     }

@@ -229,6 +229,11 @@ impl Graph {
         }
     }
 
+    /// Numbers of a row that it is given; 0 if it begins with tokens.
+    pub fn input_width(&self) -> usize {
+        self.nodes.iter().map(|node| if let Op::Input { width } = node.op { width } else { 0 }).sum()
+    }
+
     /// Whether every row sees only what is before it in its sequence: then a sequence may be computed in pieces.
     pub fn causal(&self) -> bool {
         !self.nodes.iter().any(|node| matches!(&node.op, Op::Attention(attention) if !attention.causal))

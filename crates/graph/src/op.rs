@@ -25,6 +25,11 @@ pub enum Op {
         /// `[types, width]`.
         table: WeightId,
     },
+    /// (none; reads the batch's [inputs](crate::Batch::inputs)) → `[n, width]`: what the stage before has given. It is the first node.
+    Input {
+        /// Numbers of a row.
+        width: usize,
+    },
     /// x `[n, cols]` → `[n, rows]`: x · weightᵀ. If the weight is quantized, x may be Q8.
     Linear {
         /// `[rows, cols]`.
@@ -222,6 +227,7 @@ impl Op {
             Op::Embed { .. } => "embed",
             Op::EmbedPositions { .. } => "embed_positions",
             Op::EmbedTypes { .. } => "embed_types",
+            Op::Input { .. } => "input",
             Op::Linear { .. } => "linear",
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
@@ -266,7 +272,7 @@ impl Op {
     /// How many inputs it takes.
     pub(crate) fn arity(&self) -> usize {
         match self {
-            Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } => 0,
+            Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } | Op::Input { .. } => 0,
             Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
             Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
             Op::Scan(_) => 4,

@@ -60,6 +60,7 @@ impl Shapes<'_> {
             (Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table }, []) => {
                 floats(Rows::Tokens, self.matrix(*table)?.1)
             }
+            (Op::Input { width }, []) => require(*width > 0, || "it is empty".into()).and(floats(Rows::Tokens, *width)),
             (Op::Linear { weight }, [x]) => self.linear(*weight, x),
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),

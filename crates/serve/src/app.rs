@@ -140,7 +140,7 @@ impl App {
         self.models.read().residents().map(|resident| Arc::clone(resident.model())).collect()
     }
 
-    /// Every name with what becomes of who asks for it, in a word, or the reason why nobody is answered.
+    /// Every name with what becomes of who asks for it, in a word, or the reason why nobody is answered; and the further replicas of each.
     pub(crate) fn health(&self) -> Vec<(String, String)> {
         let word = |version: &Version| match version.model().map(|model| failure(model)) {
             None => "not loaded".to_owned(),
@@ -148,8 +148,22 @@ impl App {
             Some(Some(why)) => format!("failed: {why}"),
         };
         let catalog = self.models.read();
-        let words = catalog.entries.iter().filter_map(|entry| Some((entry.name.clone(), word(entry.current()?))));
-        words.collect()
+        let mut words = Vec::new();
+        for entry in &catalog.entries {
+            words.extend(entry.current().map(|version| (entry.name.clone(), word(version))));
+            let replicas = self.routes.replicas(&entry.name);
+            let others = entry.versions.iter().filter(|version| replicas.contains(&version.id));
+            words.extend(others.map(|version| (format!("{}@{}", entry.name, version.id), word(version))));
+        }
+        words
+    }
+
+    /// Engines of a model, of all versions in memory: those that compute, and those that have failed.
+    pub(crate) fn engines(&self, name: &str) -> [usize; 2] {
+        let all = self.loaded();
+        let own = || all.iter().filter(|model| model.info.name == name);
+        let failed = own().filter(|model| failure(model).is_some()).count();
+        [own().count() - failed, failed]
     }
 
     /// Ends every answer now.

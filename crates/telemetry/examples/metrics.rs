@@ -11,7 +11,7 @@ fn main() {
     metrics.reloads().ended("applied", false, 0);
     metrics.anomalies([("a model", "device_slow")].into_iter());
     model.cache(4096, 16);
-    model.now(Now { running: 3, waiting: 1, kv_usage: 0.25, states: [0, 0] });
+    model.now(Now { running: 3, waiting: 1, kv_usage: 0.25, states: [0, 0], engines: [1, 0] });
     model.step(&Step {
         prefill_rows: 64,
         decode_rows: 3,

@@ -80,6 +80,8 @@ pub(crate) struct Gauges {
     pub(crate) kv_usage: Family<Of, Share>,
     pub(crate) states_used: Family<Of, Gauge>,
     pub(crate) states_kept: Family<Of, Gauge>,
+    pub(crate) engines: Family<Of, Gauge>,
+    pub(crate) engines_failed: Family<Of, Gauge>,
     pub(crate) cache: Family<CacheConfig, Gauge>,
     pub(crate) anomalies: Family<Because, Gauge>,
 }
@@ -190,6 +192,8 @@ impl Families {
         add(registry, "first_token_prediction_error", "By which share of it first tokens were foretold wrongly (not vLLM's)", &self.spread.prediction_error);
         add(registry, "first_token_predictions", "First tokens inside and outside the bounds that nine in ten keep (not vLLM's)", &self.counts.predictions);
         registry.register("whinchat_build_info", "The version, as a label", self.build.clone());
+        registry.register("whinchat_engines", "Engines that compute the model: more than one where it has replicas", self.now.engines.clone());
+        registry.register("whinchat_engines_failed", "Engines of the model that have failed, such as replicas whose device is lost", self.now.engines_failed.clone());
         registry.register("whinchat_anomalies", "What is unusual now, by its cause", self.now.anomalies.clone());
     }
 }

@@ -53,6 +53,8 @@ pub struct Now {
     pub kv_usage: f64,
     /// States of recurrent layers: of sequences, and kept for later ones.
     pub states: [usize; 2],
+    /// Its engines that compute, and those that have failed.
+    pub engines: [usize; 2],
 }
 
 impl Default for Metrics {
@@ -110,8 +112,9 @@ impl Metrics {
     /// Forgets what a model does now: it is gone. Its counts stay.
     pub fn gone(&self, name: &str) {
         let labels = Of { model_name: name.to_owned() };
-        let Gauges { running, waiting, kv_usage, states_used, states_kept, .. } = &self.families.now;
-        for gauge in [running, waiting, states_used, states_kept] {
+        let Gauges { running, waiting, kv_usage, states_used, states_kept, engines, engines_failed, .. } =
+            &self.families.now;
+        for gauge in [running, waiting, states_used, states_kept, engines, engines_failed] {
             gauge.remove(&labels);
         }
         kv_usage.remove(&labels);
@@ -210,10 +213,12 @@ impl ModelMetrics {
 
     /// What it does now.
     pub fn now(&self, now: Now) {
-        let Gauges { running, waiting, kv_usage, states_used, states_kept, .. } = &self.families.now;
-        let [used, kept] = now.states;
-        for (gauge, count) in [(running, now.running), (waiting, now.waiting), (states_used, used), (states_kept, kept)]
-        {
+        let Gauges { running, waiting, kv_usage, states_used, states_kept, engines, engines_failed, .. } =
+            &self.families.now;
+        let ([used, kept], [up, failed]) = (now.states, now.engines);
+        let states = [(states_used, used), (states_kept, kept)];
+        let of_engines = [(running, now.running), (waiting, now.waiting), (engines, up), (engines_failed, failed)];
+        for (gauge, count) in states.into_iter().chain(of_engines) {
             gauge.get_or_create(&self.labels).set(count as i64);
         }
         let gauge: Gauge<f64, _> = kv_usage.get_or_create(&self.labels).clone();

@@ -36,13 +36,16 @@ fn what_happened_is_told() {
     model.ended(&request);
     let never = Request { queued: None, first_token: None, last_token: None, generated: 0, reason: "abort", ..request };
     metrics.model("a \"b\"").ended(&never);
-    model.now(Now { running: 3, waiting: 4, kv_usage: 0.25, states: [2, 7] });
+    model.now(Now { running: 3, waiting: 4, kv_usage: 0.25, states: [2, 7], engines: [1, 1] });
     let text = metrics.render();
     let value = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(&format!("vllm:{name} ")));
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse::<f64>().expect("a number")
     };
     let of = r#"{model_name="a \"b\""}"#;
+    for name in ["engines", "engines_failed"] {
+        assert!(text.contains(&format!("whinchat_{name}{of} 1\n")), "{text}");
+    }
     for (name, wanted) in [
         ("prompt_tokens_total", 45.0),
         ("generation_tokens_total", 3.0),

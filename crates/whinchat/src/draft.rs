@@ -10,7 +10,7 @@ use model::{Checkpoint, Model};
 use text::{TokenKind, Tokenizer};
 
 use crate::memory::Beside;
-use crate::{CacheOptions, Device, Error, LoadOptions, PlanOptions, Prepared, Progress, gpu, kv_bytes_per_token, load};
+use crate::{CacheOptions, Error, LoadOptions, PlanOptions, Prepared, Progress, kv_bytes_per_token, load};
 use crate::{prepare, vocab};
 
 /// Tokens that it reads in a batch at most, beside those of sequences that it has read.
@@ -79,7 +79,7 @@ impl Drafting {
                 weights: options.cache.weights.clone(),
                 ..CacheOptions::default()
             },
-            plan: PlanOptions { device: options.plan.device, isa: options.plan.isa, ..PlanOptions::default() },
+            plan: PlanOptions { device: options.plan.device.clone(), isa: options.plan.isa, ..PlanOptions::default() },
             engine: EngineConfig { prefix_cache: None, ..EngineConfig::default() },
             ..LoadOptions::default()
         };
@@ -99,9 +99,9 @@ impl Prepared {
     /// As [`Prepared::executor`].
     pub(crate) fn draft_on(&self, backend: &Cpu, progress: Progress) -> Result<Option<DraftModel>, Error> {
         let Some(draft) = self.draft() else { return Ok(None) };
-        let executor: Box<dyn Executor> = match draft.device() {
-            Device::Gpu(number) => gpu::executor(draft, number, progress)?,
-            Device::Cpu | Device::Auto => Box::new(draft.executor_on(backend, progress)?),
+        let executor: Box<dyn Executor> = match draft.graphs.placement.is_cpu() {
+            true => Box::new(draft.executor_on(backend, progress)?),
+            false => draft.pipeline(backend.clone(), progress)?,
         };
         Ok(Some(DraftModel { executor, context: draft.context }))
     }

@@ -1,7 +1,7 @@
 //! A model in memory, and the ways to have text from it.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use answer::{
@@ -149,8 +149,7 @@ impl Model {
             ..prepared.engine
         };
         let encoder = stages.encoder(&info)?;
-        let (start, setup) = (Instant::now(), Setup { draft, ..stages.setup(config) });
-        let clock = move || start.elapsed();
+        let setup = Setup { draft, ..stages.setup(config) };
         let failed = |source| Error::Io { what: "starting the engine's thread".into(), source };
         let (loaded, weights, tuning) = match (parts, elsewhere) {
             (Some(Parts { executor, embedder, judge, reading, origin, tuning }), _) => {
@@ -345,6 +344,12 @@ fn known(prepared: &Prepared, tokenizer: Arc<Tokenizer>) -> Result<(ModelInfo, O
         created: since_1970().as_secs(),
     };
     Ok((info, origin))
+}
+
+/// The time since the first model of this process was started: engines of one model that succeed each other have the same clock.
+fn clock() -> std::time::Duration {
+    static BEGAN: OnceLock<Instant> = OnceLock::new();
+    BEGAN.get_or_init(Instant::now).elapsed()
 }
 
 fn since_1970() -> std::time::Duration {

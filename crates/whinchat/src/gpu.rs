@@ -1,54 +1,74 @@
-//! Models on GPUs.
+//! GPUs, as models are computed there.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
-use engine::Executor;
-use gpu::{Adapter, Gpu, Weight};
-use graph::{Backend, Graph, Limits, Rule};
+use gpu::{Adapter, Gpu, Speed};
+use graph::{Graph, Limits, WeightInfo, WeightRole};
+use kernels::Machine;
 
-use crate::device::{Device, DeviceInfo};
-use crate::fingerprint::{Fingerprint, sample};
-use crate::load::{Bound, Parts};
-use crate::{Error, Prepared, Progress, WeightsOrigin};
+use crate::Error;
+use crate::device::{DeviceInfo, Unit};
+use crate::pipeline::{Holder, Holds};
 
 /// The GPUs of this machine.
 pub(crate) fn devices() -> Vec<DeviceInfo> {
     let info = |(number, adapter): (usize, Adapter)| DeviceInfo {
-        device: Device::Gpu(number),
-        about: format!("{}, {}, {}{}", adapter.kind, adapter.api, adapter.driver, memory(&adapter)),
+        device: Unit::Gpu(number),
+        about: format!("{}, {}, {}", adapter.kind, adapter.api, adapter.driver),
+        memory: adapter.memory,
+        types: Some(gpu::supported_types().into_iter().map(|dtype| dtype.name()).collect()),
         name: adapter.name,
     };
     gpu::adapters().into_iter().enumerate().map(info).collect()
 }
 
-/// Its own memory, in words, where the driver says.
-fn memory(adapter: &Adapter) -> String {
-    adapter.memory.map_or(String::new(), |bytes| format!(", {} of memory", mebibytes(bytes)))
-}
-
 /// The first GPU that is no software, if it computes the graph.
 pub(crate) fn best(graph: &Graph) -> Option<usize> {
-    let fused = graph::fuse(graph, rules(), &[]).ok()?.graph;
     let real = gpu::adapters().first().is_some_and(|adapter| adapter.kind != "software");
-    (real && Gpu::check(&fused).is_ok()).then_some(0)
+    (real && Gpu::check(&fused(graph)).is_ok()).then_some(0)
 }
 
 /// Refuses a graph that the GPU does not compute, before anything is brought to it, and a number that is none of a GPU.
 pub(crate) fn check(number: usize, graph: &Graph) -> Result<(), Error> {
-    let named = |why: &dyn std::fmt::Display| Error::Request(format!("--device gpu:{number}: {why}"));
-    let fused = graph::fuse(graph, rules(), &[]).map_err(|why| named(&why))?.graph;
-    Gpu::check(&fused).map_err(|why| named(&why))?;
-    opened(number).map(|_| ()).map_err(|why| named(&why))
+    Gpu::check(&fused(graph)).map_err(|why| Error::Request(format!("--device gpu:{number}: {why}")))?;
+    opened(number).map(|_| ())
 }
 
-/// The rules of fusion whose results it computes.
-pub(crate) fn rules() -> &'static [Rule] {
-    Gpu::DEVICE.rules
+/// Bytes that a graph, as it is built, takes there: its weights, its memories, and the values of a step.
+pub(crate) fn needs(graph: &Graph, limits: &Limits) -> [u64; 3] {
+    Gpu::needs(&fused(graph), limits)
+}
+
+/// Bytes that are left there for models.
+pub(crate) fn room(number: usize) -> Result<u64, Error> {
+    let [taken, _, budget] = opened(number)?.usage();
+    Ok(budget.saturating_sub(taken))
+}
+
+/// What it can do.
+pub(crate) fn measure(number: usize) -> Result<Machine, Error> {
+    let Speed { read_gb_s, f32_gflop_s } = opened(number)?.measure()?;
+    Ok(Machine { read_gb_s, f32_gflop_s, int8_gop_s: f64::NAN })
+}
+
+/// Whether a GPU keeps a weight as F16 that has another type.
+pub(crate) fn converts(weight: &WeightInfo) -> bool {
+    weight.role == WeightRole::Matrix && !gpu::supported_types().contains(&weight.dtype)
+}
+
+/// The device, for weights.
+pub(crate) fn holder(number: usize) -> Result<Box<dyn Holds>, Error> {
+    Ok(Box::new(Holder::new(opened(number)?)))
+}
+
+/// A graph as it is computed there.
+fn fused(graph: &Graph) -> Graph {
+    graph::fuse(graph, Gpu::DEVICE.rules, &[]).map_or_else(|_| graph.clone(), |fused| fused.graph)
 }
 
 /// The GPU with this number: models share it.
-fn opened(number: usize) -> Result<Gpu, gpu::OpenError> {
+fn opened(number: usize) -> Result<Gpu, Error> {
     static OPENED: Mutex<Option<HashMap<usize, Gpu>>> = Mutex::new(None);
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let opened = opened.get_or_insert_default();
@@ -56,67 +76,8 @@ fn opened(number: usize) -> Result<Gpu, gpu::OpenError> {
         return Ok(gpu.clone());
     }
     // Kernels are compiled by the first start on a machine.
-    let gpu = Gpu::open_keeping(number, crate::weights::users_folder("kernels").as_deref())?;
+    let gpu = Gpu::open_keeping(number, crate::weights::users_folder("kernels").as_deref())
+        .map_err(|why| Error::Request(format!("--device gpu:{number}: {why}")))?;
     opened.insert(number, gpu.clone());
     Ok(gpu)
-}
-
-/// What generates.
-pub(crate) fn executor(prepared: &Prepared, number: usize, progress: Progress) -> Result<Box<dyn Executor>, Error> {
-    let (gpu, weights, fingerprint) = brought(prepared, number, progress)?;
-    prepared.generating(Bound { backend: gpu, weights }, fingerprint)
-}
-
-/// What generates, and what turns texts into vectors and judges them.
-pub(crate) fn parts(prepared: &Prepared, number: usize, progress: Progress) -> Result<Parts, Error> {
-    let (gpu, weights, fingerprint) = brought(prepared, number, progress)?;
-    let bound = Bound { backend: gpu, weights };
-    let (embedder, judge) = prepared.readers(&bound)?;
-    let executor = prepared.generating(bound, fingerprint)?;
-    let reading = prepared.reading()?;
-    Ok(Parts { executor, embedder, judge, reading, origin: WeightsOrigin::Packed, tuning: None })
-}
-
-/// Refuses what the GPU has no memory for, before anything is brought there.
-fn fits(gpu: &Gpu, number: usize, graph: &Graph, limits: &Limits) -> Result<(), Error> {
-    let [taken, _, budget] = gpu.usage();
-    let needs = Gpu::needs(graph, limits);
-    if needs.iter().fold(taken, |sum, &bytes| sum.saturating_add(bytes)) <= budget {
-        return Ok(());
-    }
-    let [weights, memories, values] = needs.map(mebibytes);
-    let [taken, budget] = [taken, budget].map(mebibytes);
-    Err(Error::Request(format!(
-        "--device gpu:{number}: {} has {budget} for models, {taken} of it taken; the weights take {weights}, the KV cache \
-         {memories} and the values of a step {values}; a smaller --context, --max-sequences or --kv-type, a model of smaller weights or \
-         --device cpu fits",
-        gpu.adapter().name
-    )))
-}
-
-fn mebibytes(bytes: u64) -> String {
-    format!("{} MiB", bytes.div_ceil(1 << 20))
-}
-
-/// The GPU with the model's weights in its memory, and the model's fingerprint.
-fn brought(prepared: &Prepared, number: usize, progress: Progress) -> Result<(Gpu, Vec<Arc<Weight>>, [u8; 32]), Error> {
-    let gpu = opened(number).map_err(|why| Error::Request(format!("--device gpu:{number}: {why}")))?;
-    let graph = &prepared.graphs.logits;
-    fits(&gpu, number, graph, &prepared.limits)?;
-    let mut seen = Fingerprint::new(graph, &prepared.limits);
-    // The blocks of a CPU's cache lie in another order.
-    seen.weight(&sample(b"gpu"));
-    let size = |id| graph.weight(id).bytes().unwrap_or_default() as u64;
-    let (mut done, total) = (0, graph.weight_ids().map(size).sum());
-    let mut weights = vec![];
-    for id in graph.weight_ids() {
-        let bytes = prepared.model.read(id)?;
-        seen.weight(&sample(&bytes));
-        weights.push(Arc::new(gpu.upload(graph.weight(id), &bytes)?));
-        drop(bytes);
-        prepared.checkpoint.release();
-        done += size(id);
-        progress("loading", done, total);
-    }
-    Ok((gpu, weights, seen.finish()))
 }

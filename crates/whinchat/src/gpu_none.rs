@@ -1,10 +1,11 @@
 //! GPUs, where the build has none.
 
-use graph::{Graph, Rule};
+use graph::{Graph, Limits, WeightInfo};
+use kernels::Machine;
 
+use crate::Error;
 use crate::device::DeviceInfo;
-use crate::load::Parts;
-use crate::{Error, Prepared, Progress};
+use crate::pipeline::Holds;
 
 pub(crate) fn devices() -> Vec<DeviceInfo> {
     vec![]
@@ -15,19 +16,31 @@ pub(crate) fn best(_: &Graph) -> Option<usize> {
 }
 
 pub(crate) fn check(number: usize, _: &Graph) -> Result<(), Error> {
+    none(number)
+}
+
+pub(crate) fn needs(_: &Graph, _: &Limits) -> [u64; 3] {
+    [0; 3]
+}
+
+pub(crate) fn room(number: usize) -> Result<u64, Error> {
+    none(number)
+}
+
+pub(crate) fn measure(number: usize) -> Result<Machine, Error> {
+    none(number)
+}
+
+pub(crate) fn converts(_: &WeightInfo) -> bool {
+    false
+}
+
+pub(crate) fn holder(number: usize) -> Result<Box<dyn Holds>, Error> {
+    none(number)
+}
+
+fn none<T>(number: usize) -> Result<T, Error> {
     Err(Error::Request(format!(
         "--device gpu:{number}: this build uses no GPU; build it with --features gpu, or use --device cpu"
     )))
-}
-
-pub(crate) fn rules() -> &'static [Rule] {
-    &[]
-}
-
-pub(crate) fn executor(_: &Prepared, number: usize, _: Progress) -> Result<Box<dyn engine::Executor>, Error> {
-    Err(Error::Request(format!("there is no gpu:{number} in this build")))
-}
-
-pub(crate) fn parts(_: &Prepared, number: usize, _: Progress) -> Result<Parts, Error> {
-    Err(Error::Request(format!("there is no gpu:{number} in this build")))
 }

@@ -58,6 +58,8 @@ pub mod hub;
 mod load;
 pub mod machine;
 mod memory;
+mod pipeline;
+mod place;
 mod plan;
 mod sampling;
 mod spill;
@@ -73,7 +75,7 @@ pub use answer::{
     ToolDelta, Usage,
 };
 pub use builtin::{BUILTIN, builtin};
-pub use device::{Device, DeviceInfo, HAS_GPU, UnknownDevice, devices};
+pub use device::{Device, DeviceInfo, GpuLayers, HAS_GPU, Unit, UnknownDevice, devices, gpu_conversions};
 pub use engine::{
     EngineConfig, Eviction, LevelRule, Observer, Policy, PolicyName, Promotion, RestoreError, SavedPrefix,
 };
@@ -83,6 +85,7 @@ pub use graph::KvType;
 pub use kernels::{Cpu, Machine, Tuning};
 pub use load::{BLOCK_LEN, CacheOptions, LoadOptions, Prepared, Progress, locate, open, prepare};
 pub use memory::{Memory, kv_bytes_per_token};
+pub use place::Placed;
 pub use plan::{
     Cost, Found, KernelRule, KernelSetting, PlanOptions, PlanQuery, ProfileOptions, Shape, Tuned, Workbench,
     machine_json,

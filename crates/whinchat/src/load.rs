@@ -11,15 +11,15 @@ use model::{Checkpoint, PoolingType};
 use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
-use crate::device::Device;
 use crate::draft::Drafting;
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
 use crate::memory::{Memory, Room, kept_states};
+use crate::place::{Placed, Placement, place};
 use crate::plan::{self, KernelRule, PlanOptions};
 use crate::tiers::{Hierarchy, HostMemory};
 use crate::weights::{Brought, Wanted, WeightsCache, WeightsOrigin};
-use crate::{Error, SamplingDefaults, Spill, TemplateChoice, TemplateOrigin, bounds, gpu, machine, template, weights};
+use crate::{Error, SamplingDefaults, Spill, TemplateChoice, TemplateOrigin, bounds, machine, template, weights};
 
 /// Positions in a block of the KV cache.
 pub const BLOCK_LEN: usize = 16;
@@ -97,8 +97,10 @@ pub(crate) struct Graphs {
     pub(crate) file: Option<PathBuf>,
     /// Kernels that were given for it.
     pub(crate) kernels: Vec<KernelRule>,
-    /// What computes them: the CPU or a GPU.
-    pub(crate) device: Device,
+    /// Rules that are not applied.
+    pub(crate) disabled: Vec<String>,
+    /// What computes them. The graphs are those of the CPU alone; others fuse their own parts of the graph as it is built.
+    pub(crate) placement: Placement,
 }
 
 /// A checkpoint, bound and measured, not yet in memory.
@@ -177,8 +179,6 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         }
     };
     let model = checkpoint.bind(Some(context))?;
-    let device = options.plan.device.resolve(model.graph())?;
-    let graphs = graphs(&model, &options.plan, device)?;
     let whole = model.spec().encoder.is_some();
     // What is read whole is in one step.
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences).max(if whole { context } else { 0 });
@@ -190,7 +190,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         Some(_) => kept_states(model.graph(), options.cache.state_bytes, max_sequences, available),
         None => 0,
     };
-    let shared = shared_bytes(&checkpoint, &model, &graphs.logits);
+    let shared = shared_bytes(&checkpoint, &model, model.graph());
     let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
     let kv_tokens = options.cache.kv_tokens.unwrap_or(fair.min(room.pool())).max(context);
     let kv_blocks = kv_tokens.div_ceil(BLOCK_LEN);
@@ -200,8 +200,10 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         kv_blocks,
         block_len: BLOCK_LEN,
         kv_type,
-        state_slots: if graphs.logits.state_len() > 0 { max_sequences + kept } else { 0 },
+        state_slots: if model.graph().state_len() > 0 { max_sequences + kept } else { 0 },
     };
+    let placement = place(&options.plan.device, options.plan.gpu_layers, model.graph(), &limits)?;
+    let graphs = graphs(&model, &options.plan, placement)?;
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
         draft: draft.map(|draft| draft.prepare(options, context, &limits)).transpose()?,
@@ -257,20 +259,20 @@ impl Prepared {
         self.cpu.threads.unwrap_or_else(machine::cores)
     }
 
-    /// What computes it: the CPU or a GPU.
-    pub fn device(&self) -> Device {
-        self.graphs.device
+    /// What computes it: devices in the order in which they compute, with their layers.
+    pub fn placed(&self) -> &[Placed] {
+        &self.graphs.placement.stages
     }
 
-    /// Brings the weights into memory and compiles the graph, on threads of its own or on its GPU.
+    /// Brings the weights into memory and compiles the graph, on threads of its own or on its other devices.
     ///
     /// # Errors
     /// If the memory is short or the files give wrong data.
     pub fn executor(&self, progress: Progress) -> Result<Box<dyn Executor>, Error> {
-        if let Device::Gpu(number) = self.graphs.device {
-            return gpu::executor(self, number, progress);
-        }
         let backend = self.cpu();
+        if !self.graphs.placement.is_cpu() {
+            return self.pipeline(backend, progress);
+        }
         let (weights, fingerprint, _) = self.weights(&backend, progress)?;
         let (executor, _) = self.executor_of(backend, weights)?;
         Ok(Box::new(self.keeping(executor, fingerprint)?))
@@ -287,20 +289,24 @@ impl Prepared {
     /// # Errors
     /// As [`Prepared::executor`].
     pub(crate) fn parts_on(&self, backend: Cpu, progress: Progress) -> Result<Parts, Error> {
-        if let Device::Gpu(number) = self.graphs.device {
-            return gpu::parts(self, number, progress);
+        if !self.graphs.placement.is_cpu() {
+            return self.pipeline_parts(backend, progress);
         }
         let (weights, fingerprint, origin) = self.weights(&backend, progress)?;
         let bound = Bound { backend, weights };
-        let (embedder, judge) = self.readers(&bound)?;
+        let Graphs { logits, hidden, .. } = &self.graphs;
+        let (embedder, judge) = self
+            .readers(|whole, limits, pooling| later(&bound, (if whole { logits } else { hidden }, limits), pooling))?;
         let (executor, tuning) = self.executor_of(bound.backend, bound.weights)?;
         let executor = Box::new(self.keeping(executor, fingerprint)?);
         Ok(Parts { embedder, judge, reading: self.reading()?, executor, origin, tuning: Some(tuning) })
     }
 
-    /// What turns texts into vectors, and what judges them.
-    pub(crate) fn readers<B: Shareable>(&self, bound: &Bound<B>) -> Result<(Embedder, Embedder), Error> {
-        let Graphs { logits, hidden, .. } = &self.graphs;
+    /// What turns texts into vectors, and what judges them; `make` makes either of the whole graph, or of what is before its head.
+    pub(crate) fn readers(
+        &self,
+        make: impl Fn(bool, Limits, Pooling) -> Embedder,
+    ) -> Result<(Embedder, Embedder), Error> {
         let many = self.encoder_limits();
         let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
         let encoder = self.model.spec().encoder.is_some();
@@ -312,18 +318,7 @@ impl Prepared {
             Some(PoolingType::Last) | None => Pooling::Last,
         };
         let judged = if encoder { Pooling::First } else { Pooling::Last };
-        Ok((later(bound, (hidden, many), pooling), later(bound, (logits, few), judged)))
-    }
-
-    /// What generates, where kernels are not chosen by name.
-    #[cfg(feature = "gpu")]
-    pub(crate) fn generating<B: Shareable>(
-        &self,
-        bound: Bound<B>,
-        fingerprint: [u8; 32],
-    ) -> Result<Box<dyn Executor>, Error> {
-        let executor = compiled(bound, &self.graphs.logits, self.limits)?;
-        Ok(Box::new(self.keeping(executor, fingerprint)?))
+        Ok((make(false, many, pooling), make(true, few, judged)))
     }
 
     /// How it takes texts that become vectors or scores.
@@ -396,7 +391,7 @@ impl Prepared {
     }
 
     /// Where evicted blocks go.
-    fn tier(&self) -> Result<Option<Box<dyn Tier>>, Error> {
+    pub(crate) fn tier(&self) -> Result<Option<Box<dyn Tier>>, Error> {
         let open = |spill: &Spill| {
             spill.open().map_err(|source| Error::Io { what: format!("--kv-spill {}", spill.path.display()), source })
         };
@@ -421,9 +416,9 @@ pub(crate) struct Parts {
 }
 
 /// A device with a model's weights, in the order of the graph's.
-pub(crate) struct Bound<B: Backend> {
-    pub(crate) backend: B,
-    pub(crate) weights: Vec<Arc<B::Weight>>,
+struct Bound<B: Backend> {
+    backend: B,
+    weights: Vec<Arc<B::Weight>>,
 }
 
 /// A backend whose programs any thread may run.
@@ -442,12 +437,14 @@ fn later<B: Shareable>(bound: &Bound<B>, (graph, limits): (&Graph, Limits), pool
     Embedder::new(pooling, width, Box::new(make)).of_whole_texts(whole)
 }
 
-/// A model's graphs in the form in which the device computes them.
-fn graphs(model: &model::Model, options: &PlanOptions, device: Device) -> Result<Graphs, Error> {
-    if let (Device::Gpu(_), Some(what)) = (device, chosen(options)) {
-        return Err(Error::Request(format!("{what} says how the CPU computes; leave it out, or use --device cpu")));
+/// A model's graphs in the form in which the CPU computes them.
+fn graphs(model: &model::Model, options: &PlanOptions, placement: Placement) -> Result<Graphs, Error> {
+    if let (false, Some(what)) = (placement.is_cpu(), chosen(options)) {
+        return Err(Error::Request(format!(
+            "{what} says how the CPU alone computes; leave it out, or use --device cpu"
+        )));
     }
-    let rules = if let Device::Gpu(_) = device { gpu::rules() } else { Cpu::DEVICE.rules };
+    let rules = Cpu::DEVICE.rules;
     let disabled: Vec<&str> = options.disabled_rules.iter().map(String::as_str).collect();
     let fused = |graph: &Graph| graph::fuse(graph, rules, &disabled).map_err(|why| Error::Request(why.to_string()));
     let Fused { graph, fired } = fused(model.graph())?;
@@ -456,7 +453,8 @@ fn graphs(model: &model::Model, options: &PlanOptions, device: Device) -> Result
         None => graph,
     };
     let (file, kernels) = (options.file.clone(), options.kernels.clone());
-    Ok(Graphs { logits, hidden: fused(&model.hidden_states()?)?.graph, fired, file, kernels, device })
+    let (hidden, disabled) = (fused(&model.hidden_states()?)?.graph, options.disabled_rules.clone());
+    Ok(Graphs { logits, hidden, fired, file, kernels, disabled, placement })
 }
 
 /// What was said of the CPU's plan, if anything was.

@@ -167,6 +167,9 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let total = parts.values().map(|(_, bytes)| bytes).sum();
     writeln!(out, "  {:<24} {:>5} weights {:>12}", "all", graph.weights().len(), size_text(total))?;
     unused(out, &prepared.model)?;
+    for (name, count, bytes) in whinchat::gpu_conversions(graph) {
+        writeln!(out, "  {:<24} {count:>5} weights {:>12}", format!("{name}, as F16 on a GPU"), size_text(bytes))?;
+    }
     KvType::all().try_for_each(|kv_type| {
         let what = format!("KV cache, a position, {}", kv_type.name());
         writeln!(out, "  {what:<38} {:>12}", size_text(whinchat::kv_bytes_per_token(graph, kv_type)))

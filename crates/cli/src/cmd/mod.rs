@@ -28,6 +28,7 @@ mod ready;
 mod release;
 mod reload;
 mod remote;
+mod replicas;
 mod routes;
 mod run;
 mod sampling;
@@ -61,8 +62,8 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions, Prepared,
-    SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
+    BUILTIN, CacheOptions, Cpu, Device, GpuLayers, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions,
+    Prepared, SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, Unit, WeightsCache, WeightsOrigin, bounds,
 };
 
 use self::bench::peak_rss_bytes;
@@ -250,10 +251,14 @@ struct LoadArgs {
     #[arg(long, value_name = "auto|on|off|DIR", env = "WHINCHAT_WEIGHTS_CACHE", default_value = "auto",
           value_parser = PathBufValueParser::new().map(WeightsCache::from))]
     weights_cache: WeightsCache,
-    /// What computes: auto (a GPU if there is one that can, else the CPU), cpu, gpu, or gpu:1 where there are several (`whinchat
-    /// devices`); GPUs are in builds with the feature gpu: docs/gpu.md
+    /// What computes: auto (a GPU as far as its memory goes, and the CPU the rest), cpu, gpu, gpu:1 where there are several (`whinchat
+    /// devices`), or some layers each: cpu+gpu, gpu:0+gpu:1; GPUs are in builds with the feature gpu: docs/gpu.md
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     device: Device,
+    /// Layers that GPUs compute, the CPU the others: a number, or auto (as many as there is memory for) [default: of a GPU alone all,
+    /// else auto]
+    #[arg(long, value_name = "N|auto")]
+    gpu_layers: Option<GpuLayers>,
     /// Compute operators by this kernel, such as product=held or product@64+=held/4 (`whinchat plan` lists operators), or everything by
     /// an instruction set, such as isa=avx2; once or several times [default: what `whinchat tune` found, else each operator's own choice]
     #[arg(long = "kernel", value_name = "OP=KERNEL", value_parser = |text: &str| text.parse::<KernelSetting>())]
@@ -305,6 +310,13 @@ impl TemplateArg {
     }
 }
 
+/// Which device computes which layers, in words, where that is not the CPU alone.
+fn placed(prepared: &Prepared) -> Option<String> {
+    let placed = prepared.placed();
+    let is_cpu = placed.iter().all(|stage| stage.unit == Unit::Cpu) && placed.len() == 1;
+    (!is_cpu).then(|| placed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}
+
 /// A whole number within a range.
 fn within(range: RangeInclusive<u64>) -> impl TypedValueParser<Value = usize> {
     clap::value_parser!(u64).range(range).map(|number| number as usize)
@@ -324,10 +336,10 @@ fn kv_types() -> impl TypedValueParser<Value = KvType> {
 
 impl LoadArgs {
     fn options(&self) -> LoadOptions {
-        let LoadArgs { context, threads, pin, kv_type, .. } = *self;
+        let LoadArgs { context, threads, pin, kv_type, gpu_layers, .. } = *self;
         let cache = CacheOptions { kv_type, weights: self.weights_cache.clone(), ..CacheOptions::default() };
-        let plan =
-            PlanOptions { file: self.plan.clone(), device: self.device, ..PlanOptions::default() }.with(&self.kernels);
+        let (file, device) = (self.plan.clone(), self.device.clone());
+        let plan = PlanOptions { file, device, gpu_layers, ..PlanOptions::default() }.with(&self.kernels);
         LoadOptions { context, threads, pin, cache, plan, ..LoadOptions::default() }
     }
 
@@ -386,6 +398,9 @@ impl LoadArgs {
     /// Resolves the options against the opened model.
     fn resolve(&self, checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> anyhow::Result<Prepared> {
         let prepared = whinchat::prepare(checkpoint, &with_draft(options.clone())?)?;
+        if let Some(placed) = placed(&prepared) {
+            eprintln!("note: {placed}");
+        }
         let own = prepared.model.spec().context;
         if prepared.context > own {
             eprintln!("warning: a context of {}, but the model was made for {own} positions", prepared.context);

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::replicas;
 use config::Config;
-use whinchat::{CacheOptions, Device, EngineConfig, HostMemory, KernelSetting, Spill};
+use whinchat::{CacheOptions, EngineConfig, GpuLayers, HostMemory, KernelSetting, Spill};
 
 /// What is kept of sequences and of weights.
 pub(super) fn cache(cache: &config::Cache) -> CacheOptions {
@@ -23,8 +24,11 @@ pub(super) fn cache(cache: &config::Cache) -> CacheOptions {
 
 /// What is wrong with a setting here: which, and why.
 pub(super) fn problem(config: &Config) -> Option<(&'static str, String)> {
-    if let Some(Err(why)) = config.model.device.as_deref().map(str::parse::<Device>) {
+    if let Err(why) = replicas::devices(config) {
         return Some(("model.device", why.to_string()));
+    }
+    if let Some(Err(why)) = config.model.gpu_layers.as_deref().map(str::parse::<GpuLayers>) {
+        return Some(("model.gpu_layers", why));
     }
     let why = config.engine.kernels.iter().find_map(|text| text.parse::<KernelSetting>().err())?;
     Some(("engine.kernels", why))

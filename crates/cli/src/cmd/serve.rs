@@ -20,7 +20,7 @@ use super::security::{self, Secured};
 use super::services::Asked;
 use super::settings::{Elsewhere, Given, variables};
 use super::sockets::Sockets;
-use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, scheduling, service};
+use super::{AnswerArgs, LoadArgs, ModelArg, TemplateArg, demand, logging, network, replicas, scheduling, service};
 use crate::plans::{Book, Store};
 use crate::sessions::Folder;
 
@@ -158,6 +158,8 @@ impl Server {
     /// Loads every model; the first answers while the others are loaded.
     fn load_all(mut self, app: &Arc<App>, places: Vec<Place>, options: LoadOptions) -> anyhow::Result<Ready> {
         let first = self.load.model.name().into_owned();
+        let source = self.load.model.model.clone().unwrap_or_else(|| whinchat::BUILTIN.into());
+        let devices = replicas::devices(&self.config)?;
         let (also, admin) = (std::mem::take(&mut self.config.models), self.config.network.admin);
         let demand = std::mem::take(&mut self.config.demand);
         let book = Arc::new(Book::new(Store::in_folder(self.config.storage.data_dir.as_deref())));
@@ -166,7 +168,9 @@ impl Server {
         for config::Further { name, .. } in &also {
             anyhow::ensure!(*name != model.info.name, "--also {name}=…: another model has this name");
         }
+        let name = model.info.name.clone();
         add(app, model, LoadOrder { source: first, ..LoadOrder::default() });
+        replicas::add(app, (&name, source.as_os_str()), &devices, (&options, &cpu))?;
         let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled, book };
         for further in also {
             let order = demand::order(further);
@@ -252,7 +256,8 @@ pub(super) fn load_args(config: &Config) -> LoadArgs {
         kv_type: config.cache.kv_type.0,
         weights_cache: config.cache.weights.clone().into(),
         // What is wrong with one was said when the settings were read.
-        device: config.model.device.as_deref().and_then(|text| text.parse().ok()).unwrap_or_default(),
+        device: replicas::devices(config).map(|mut devices| devices.swap_remove(0)).unwrap_or_default(),
+        gpu_layers: config.model.gpu_layers.as_deref().and_then(|text| text.parse().ok()),
         kernels: config.engine.kernels.iter().filter_map(|text| text.parse().ok()).collect(),
         plan: config.engine.plan.clone(),
     }

@@ -135,7 +135,8 @@ fn beside(load: &LoadArgs, config: &Config, said: impl Fn(&str) -> bool) -> Load
         kv_type: if said("cache.kv_type") { own.kv_type } else { load.kv_type },
         weights_cache: if said("cache.weights") { own.weights_cache } else { load.weights_cache.clone() },
         kernels: if said("engine.kernels") { own.kernels } else { load.kernels.clone() },
-        device: if said("model.device") { own.device } else { load.device },
+        device: if said("model.device") { own.device } else { load.device.clone() },
+        gpu_layers: own.gpu_layers.or(load.gpu_layers),
         plan: own.plan.or_else(|| load.plan.clone()),
     }
 }

@@ -26,8 +26,9 @@ pub struct Model {
     #[garde(range(min = 1, max = 1 << 24))]
     #[schemars(extend("x-short" = "c", "x-value" = "TOKENS"))]
     pub context: Option<usize>,
-    /// What computes: auto (a GPU if there is one that can, else the CPU), cpu, gpu, or gpu:1 where there are several (`whinchat
-    /// devices`); GPUs are in builds with the feature gpu: docs/gpu.md [default: cpu]
+    /// What computes: auto (a GPU as far as its memory goes, and the CPU the rest), cpu, gpu, gpu:1 where there are several (`whinchat
+    /// devices`), some layers each (cpu+gpu, gpu:0+gpu:1), or replicas (gpu:0,gpu:1); GPUs are in builds with the feature gpu:
+    /// docs/gpu.md [default: cpu]
     #[schemars(extend("x-value" = "DEVICE"))]
     pub device: Option<String>,
     /// A smaller model with the same vocabulary that drafts what may come next: a file, a folder or a Hugging Face id. What it drafts is
@@ -35,6 +36,10 @@ pub struct Model {
     #[garde(length(min = 1))]
     #[schemars(extend("x-value" = "MODEL"))]
     pub draft_model: Option<String>,
+    /// Layers that GPUs compute, the CPU the others: a number, or auto (as many as there is memory for) [default: of a GPU alone all,
+    /// else auto]
+    #[schemars(extend("x-value" = "N|auto"))]
+    pub gpu_layers: Option<String>,
     /// How tokens are chosen where neither a request nor the model says: llama.cpp (temperature 0.8, top-k 40, top-p 0.95, min-p
     /// 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[schemars(extend("x-value" = "WHOSE"))]

@@ -31,7 +31,8 @@ pub(crate) struct Counts {
     pub(crate) cancelled: usize,
 }
 
-struct Open {
+/// The record of a request under way.
+pub(crate) struct Open {
     record: RequestRecord,
     /// Continuations that have not ended.
     left: usize,
@@ -58,6 +59,21 @@ impl Ledger {
         if left > 0 {
             self.open.insert(key, Open { record, left });
         }
+    }
+
+    /// Takes out the record of a request that goes on elsewhere.
+    pub(super) fn leave(&mut self, key: SequenceId) -> Option<Open> {
+        self.open.remove(&key)
+    }
+
+    /// Goes on with the record of a request that was begun elsewhere, and waits to be computed again. What was expected of its first
+    /// token was expected there.
+    pub(super) fn adopt(&mut self, key: SequenceId, mut open: Open) {
+        if open.record.tokens.generated == 0 {
+            open.record.predicted = None;
+        }
+        self.open.insert(key, open);
+        self.preempted(key);
     }
 
     /// What is expected of a request.

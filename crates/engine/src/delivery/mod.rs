@@ -15,13 +15,16 @@ use std::time::Duration;
 
 use graph::Batch;
 use ledger::Ledger;
+pub(crate) use ledger::Open;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use sampling::Hands;
+pub(crate) use stream::Stream as Left;
 use stream::{Output, Spec, Stream};
 
 use crate::drafter::Drafter;
 use crate::executor::Spread;
+use crate::handover::Migrant;
 use crate::panics::Guarded;
 use crate::scheduler::ensure;
 use crate::{
@@ -107,6 +110,33 @@ impl Delivery {
             self.streams.insert(name, Stream::new(Arc::clone(&spec), prompt, group));
         }
         sequences
+    }
+
+    /// Takes everything out, for others to go on with; gives each request with its sequences, in the order in which they came.
+    pub(crate) fn leave(&mut self, arrivals: Vec<(SequenceId, Arrival)>) -> Vec<Migrant> {
+        let mut requests: BTreeMap<SequenceId, Vec<(Arrival, Stream)>> = BTreeMap::new();
+        for (id, arrival) in arrivals {
+            let Some(stream) = self.streams.remove(&id) else { continue };
+            let continuations = stream.outputs.len();
+            requests.entry(stream.spec.key).or_default().push((Arrival { continuations, ..arrival }, stream));
+        }
+        let migrant = |(key, sequences)| Some(Migrant { record: self.ledger.leave(key)?, sequences });
+        requests.into_iter().filter_map(migrant).collect()
+    }
+
+    /// Takes in a request that was begun elsewhere; gives its sequences for the scheduler, with how many tokens each has.
+    pub(crate) fn adopt(&mut self, migrant: Migrant) -> Vec<(SequenceId, Arrival, usize)> {
+        let Migrant { record, sequences } = migrant;
+        let key = SequenceId(self.arrivals);
+        let mut adopted = Vec::new();
+        for (arrival, stream) in sequences {
+            let (first, tokens) = (self.arrivals, stream.tokens.len());
+            self.arrivals += stream.outputs.len() as u64;
+            self.streams.insert(SequenceId(first), stream.moved(key, first));
+            adopted.push((SequenceId(first), arrival, tokens));
+        }
+        self.ledger.adopt(key, record);
+        adopted
     }
 
     /// What was expected of a sequence's request, and when that came.

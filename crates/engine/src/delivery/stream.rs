@@ -15,7 +15,7 @@ use crate::{
 
 /// A prompt, the tokens after it, and their receivers. Until the prompt is computed it stands for several continuations of
 /// a request; then it is forked.
-pub(super) struct Stream {
+pub(crate) struct Stream {
     pub(super) spec: Arc<Spec>,
     pub(super) tokens: Vec<u32>,
     pub(super) outputs: Vec<Output>,
@@ -39,6 +39,7 @@ struct Scores {
 }
 
 /// What all continuations of a request have in common.
+#[derive(Clone)]
 pub(super) struct Spec {
     pub(super) request: RequestId,
     /// The request's name in the ledger.
@@ -66,6 +67,19 @@ impl Stream {
     pub(super) fn new(spec: Arc<Spec>, prompt: &[u32], outputs: Vec<Output>) -> Stream {
         let (tokens, scores, drafts) = (prompt.to_vec(), Scores::default(), Drafts::default());
         Stream { spec, tokens, outputs, stalled_since: None, cached: 0, drafts, scores, spoiled: false }
+    }
+
+    /// As it goes on in another engine, where its request has this name, and its continuations have names from `first` on. What was drafted
+    /// was drafted for a batch that was not computed; a prompt that was not computed whole is scored anew.
+    pub(super) fn moved(mut self, key: SequenceId, first: u64) -> Stream {
+        self.spec = Arc::new(Spec { key, ..(*self.spec).clone() });
+        self.outputs.iter_mut().zip(first..).for_each(|(output, id)| output.id = SequenceId(id));
+        self.lookup.rows = 0..0;
+        self.stalled_since = None;
+        if self.generated() == 0 {
+            self.scores = Scores::default();
+        }
+        self
     }
 
     /// Its tokens, if what is computed of them may be used by others.

@@ -180,6 +180,14 @@ impl Scheduler {
         insert(&mut self.waiting, sequence);
     }
 
+    /// As [`Scheduler::add`], of a sequence that another engine has brought to so many tokens.
+    pub(crate) fn adopt(&mut self, id: SequenceId, arrival: Arrival, tokens: usize) {
+        let now = arrival.time;
+        let mut sequence = Sequence::begun(id, arrival, tokens);
+        sequence.rank.0 = self.policy.rank(&sequence, now);
+        insert(&mut self.waiting, sequence);
+    }
+
     /// Takes note of what the cache has of a sequence in the queue, for what is expected of it and of others.
     pub fn foresee(&mut self, id: SequenceId, contents: &impl Contents) {
         let Some(sequence) = self.waiting.iter().find(|sequence| sequence.id == id) else { return };

@@ -141,6 +141,16 @@ impl Sequence {
         }
     }
 
+    /// One that another engine has brought to so many tokens, and that is computed again.
+    pub(super) fn begun(id: SequenceId, arrival: Arrival, tokens: usize) -> Sequence {
+        let mut sequence = Sequence::new(id, arrival);
+        if tokens > sequence.tokens {
+            sequence.prefix.scored = sequence.arrival.prompt;
+            (sequence.tokens, sequence.stage) = (tokens, Stage::Preempted);
+        }
+        sequence
+    }
+
     /// Its name.
     pub fn id(&self) -> SequenceId {
         self.id

@@ -32,10 +32,10 @@ fn selection(view: &View, id: ValueId) -> Option<usize> {
 
 /// Whether each row of the result depends on the same row of the inputs alone, and nothing else happens.
 fn row_wise(op: &Op) -> bool {
-    use Op::{Attention, Embed, EmbedPositions, EmbedTypes, Grow, Rope, Scores, SelectOutputs, Softmax, Weigh};
+    use Op::{Attention, Embed, EmbedPositions, EmbedTypes, Grow, Input, Rope, Scores, SelectOutputs, Softmax, Weigh};
     let looks_at_positions =
         matches!(op, Attention(_) | Scores { .. } | Softmax { .. } | Weigh { .. } | Rope(_) | Grow(_));
     !looks_at_positions
         && op.writes().is_none()
-        && !matches!(op, Embed { .. } | EmbedPositions { .. } | EmbedTypes { .. } | SelectOutputs)
+        && !matches!(op, Embed { .. } | EmbedPositions { .. } | EmbedTypes { .. } | Input { .. } | SelectOutputs)
 }

@@ -129,6 +129,7 @@ impl Step<'_> {
             Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
                 rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &embedded(&node.op, batch))
             }
+            Op::Input { .. } => batch.inputs.clone(),
             Op::Linear { weight: id } => rowwise::linear(x(0), weight(*id), shape(*id).cols),
             Op::AddBias { bias } => rowwise::add_bias(x(0), weight(*bias)),
             Op::RmsNorm { weight: id, eps, quantize } => {

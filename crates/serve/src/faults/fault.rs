@@ -23,6 +23,8 @@ pub(crate) enum Harm {
     Panic,
     /// The executor fails in a batch with the request.
     ExecutorFailure(Option<String>),
+    /// The model's device is lost in a batch with the request: its engine ends.
+    DeviceLoss(Option<String>),
     /// Each batch with the request takes so much longer.
     SlowExecutor(Duration),
     /// This share of the blocks of the KV cache is taken away.
@@ -91,6 +93,7 @@ impl Harm {
             Harm::Error { .. } => "error",
             Harm::Panic => "panic",
             Harm::ExecutorFailure(_) => "executor_failure",
+            Harm::DeviceLoss(_) => "device_loss",
             Harm::SlowExecutor(_) => "slow_executor",
             Harm::MemoryShortage(_) => "memory_shortage",
             Harm::SlowStream(_) => "slow_stream",

@@ -37,7 +37,12 @@ impl Struck {
                 return Err(Problem { retry_after: *retry_after, ..Problem::new(Kind::Injected(*status), message) });
             }
             Harm::Panic => self.before.push(panics(fault, over)),
-            Harm::ExecutorFailure(message) => self.before.push(fails(words(message.as_deref(), fault), over)),
+            Harm::ExecutorFailure(message) => {
+                self.before.push(fails(ExecutorError::Batch(words(message.as_deref(), fault)), over));
+            }
+            Harm::DeviceLoss(message) => {
+                self.before.push(fails(ExecutorError::Broken(words(message.as_deref(), fault)), over));
+            }
             Harm::SlowExecutor(time) => self.before.push(waits(*time, over)),
             Harm::SlowStream(time) => self.paces.push((*time, over)),
             // Only the first counts.
@@ -79,8 +84,8 @@ fn panics(fault: &Fault, over: Arc<Over>) -> Before {
     Box::new(move || if over.is_over() { Ok(()) } else { std::panic::panic_any(message.clone()) })
 }
 
-fn fails(message: String, over: Arc<Over>) -> Before {
-    Box::new(move || if over.is_over() { Ok(()) } else { Err(ExecutorError::Batch(message.clone())) })
+fn fails(error: ExecutorError, over: Arc<Over>) -> Before {
+    Box::new(move || if over.is_over() { Ok(()) } else { Err(error.clone()) })
 }
 
 fn waits(time: Duration, over: Arc<Over>) -> Before {

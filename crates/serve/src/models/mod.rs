@@ -6,6 +6,7 @@ mod demand;
 mod keep_alive;
 mod lease;
 mod order;
+mod replicas;
 #[cfg(test)]
 mod tests;
 

@@ -57,6 +57,8 @@ pub(crate) struct Routes {
     all: RwLock<Vec<Arc<Named>>>,
     /// As an operator described them last.
     setups: RwLock<Vec<RouteSetup>>,
+    /// Over replicas of one model each.
+    replicated: RwLock<Vec<RouteSetup>>,
     pub(crate) releases: Releases,
     mirrors: Mirrors,
     marks: Marks,
@@ -116,8 +118,28 @@ impl Routes {
         setups.iter().find(|setup| setup.name == name)?.variants.first().map(|variant| variant.model.clone())
     }
 
+    /// As an operator described them, and those over replicas whose names none of these has.
     fn setups(&self) -> Vec<RouteSetup> {
-        self.setups.read().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut setups = self.setups.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let replicated = self.replicated.read().unwrap_or_else(PoisonError::into_inner);
+        let others = replicated.iter().filter(|own| setups.iter().all(|setup| setup.name != own.name)).cloned();
+        let others: Vec<RouteSetup> = others.collect();
+        setups.extend(others);
+        setups
+    }
+
+    /// Adds a route over replicas of one model.
+    pub(crate) fn replicate(&self, setup: RouteSetup) {
+        let mut replicated = self.replicated.write().unwrap_or_else(PoisonError::into_inner);
+        replicated.retain(|known| known.name != setup.name);
+        replicated.push(setup);
+    }
+
+    /// The ids of the further replicas of a model.
+    pub(crate) fn replicas(&self, name: &str) -> Vec<String> {
+        let replicated = self.replicated.read().unwrap_or_else(PoisonError::into_inner);
+        let of = replicated.iter().filter(|setup| setup.name == name);
+        of.flat_map(|setup| setup.variants.iter().skip(1)).map(|variant| variant.id.clone()).collect()
     }
 
     fn are_none(&self) -> bool {

@@ -15,9 +15,10 @@ use crate::{App, services};
 /// Answers Prometheus: in the form of OpenMetrics if it asks for that, else in the older one, as vLLM does.
 pub(super) async fn metrics(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     for (name, (pulse, states)) in pulses(&app) {
+        let engines = app.engines(&name);
         let metrics = app.watch.metrics.model(&name);
         let kv_usage = pulse.kv.used as f64 / pulse.kv.blocks.max(1) as f64;
-        metrics.now(Now { running: pulse.running, waiting: pulse.waiting, kv_usage, states });
+        metrics.now(Now { running: pulse.running, waiting: pulse.waiting, kv_usage, states, engines });
         metrics.cache(pulse.kv.blocks, pulse.kv.block_len);
     }
     app.watch.metrics.algorithms().show(algorithms(&app));

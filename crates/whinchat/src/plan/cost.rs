@@ -203,7 +203,7 @@ fn elements(graph: &Graph, node: &Node, shape: &Shape) -> u64 {
 /// Operations for each number, about.
 fn each(op: &Op) -> u64 {
     match op {
-        Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } => 0,
+        Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } | Op::Input { .. } => 0,
         Op::Slice { .. } | Op::Concat { .. } | Op::SelectOutputs | Op::KvWrite { .. } => 0,
         Op::RmsNorm { .. } | Op::LayerNorm { .. } | Op::UnitNorm { .. } => 5,
         Op::Glu { .. } | Op::Activate { .. } | Op::SoftCap { .. } | Op::Softmax { .. } => 10,

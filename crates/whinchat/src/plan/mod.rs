@@ -24,7 +24,7 @@ pub use rules::{KernelRule, KernelSetting};
 pub use tune::{Found, Tuned};
 pub use workbench::Workbench;
 
-use crate::{Device, Error, Prepared};
+use crate::{Device, Error, GpuLayers, Prepared};
 
 /// How a model's plan differs from the one that is made of it by default.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,6 +37,8 @@ pub struct PlanOptions {
     pub kernels: Vec<KernelRule>,
     /// What computes it (default: the CPU).
     pub device: Device,
+    /// Layers that GPUs compute (default: of a GPU alone all, else as many as there is memory for).
+    pub gpu_layers: Option<GpuLayers>,
     /// The instruction set of all kernels (default: the best of this machine).
     pub isa: Option<Isa>,
 }

@@ -16,6 +16,7 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
             json!({ "table": name(table) })
         }
+        Op::Input { width } => json!({ "width": width }),
         Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } | Op::ScaleBy { weight } => {
             json!({ "weight": name(weight) })
         }
@@ -140,6 +141,7 @@ pub(super) fn from_json(value: &Value, weights: &Graph) -> Result<Op, String> {
         "embed" => Op::Embed { table: r.weight("table")? },
         "embed_positions" => Op::EmbedPositions { table: r.weight("table")? },
         "embed_types" => Op::EmbedTypes { table: r.weight("table")? },
+        "input" => Op::Input { width: r.count("width")? },
         "linear" => Op::Linear { weight: r.weight("weight")? },
         "head_linear" => Op::HeadLinear { weight: r.weight("weight")? },
         "expert_linear" => Op::ExpertLinear { weight: r.weight("weight")? },

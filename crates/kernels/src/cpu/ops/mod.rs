@@ -170,6 +170,7 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
         Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
             linear::embed(cpu, step.weights[table.index()].tiles(), |row| embedded(op, step.batch, row), out);
         }
+        Op::Input { .. } => out.copy_from_slice(&step.batch.inputs),
         Op::AddBias { bias } => {
             let y = step.weights[bias.index()].values();
             each_row(cpu.pool, out, width, |_, x| vector.run(rows::Add { x, y }));

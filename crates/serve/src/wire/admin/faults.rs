@@ -38,11 +38,12 @@ const COMMON: [&str; 6] = ["kind", "seconds", "share", "salt", "times", "match"]
 const WHOM: [&str; 5] = ["model", "path", "key", "user", "header"];
 
 /// Every kind, and the fields that it has besides.
-const KINDS: [(&str, &[&str]); 8] = [
+const KINDS: [(&str, &[&str]); 9] = [
     ("delay", &["milliseconds"]),
     ("error", &["status", "message", "retry_after"]),
     ("panic", &[]),
     ("executor_failure", &["message"]),
+    ("device_loss", &["message"]),
     ("slow_executor", &["milliseconds"]),
     ("memory_shortage", &["memory_share"]),
     ("slow_stream", &["milliseconds"]),
@@ -164,6 +165,7 @@ fn harm(kind: &str, fields: Fields<'_>) -> Result<Harm, Problem> {
         },
         "panic" => Harm::Panic,
         "executor_failure" => Harm::ExecutorFailure(message(fields)?),
+        "device_loss" => Harm::DeviceLoss(message(fields)?),
         "slow_executor" => Harm::SlowExecutor(time(SLOWEST_BATCH)?),
         "memory_shortage" => {
             fields.required("memory_share")?;
@@ -267,7 +269,7 @@ fn described_harm(harm: &Harm) -> Value {
         Harm::Error { status, message, retry_after } => {
             json!({ "status": status, "message": message, "retry_after": retry_after.map(|time| time.as_secs()) })
         }
-        Harm::ExecutorFailure(message) => json!({ "message": message }),
+        Harm::ExecutorFailure(message) | Harm::DeviceLoss(message) => json!({ "message": message }),
         Harm::MemoryShortage(share) => json!({ "memory_share": share }),
         Harm::CutStream(after) => json!({ "after": after }),
         Harm::Panic => json!({}),

@@ -44,7 +44,7 @@ pub(crate) const INJECT: Request = Request {
         honoured(
             "kind",
             "string",
-            "required: delay, error, panic, executor_failure, slow_executor, memory_shortage, slow_stream, cut_stream",
+            "required: delay, error, panic, executor_failure, device_loss, slow_executor, memory_shortage, slow_stream, cut_stream",
         ),
         honoured("seconds", "integer(1..86400)", "required: after that it ends"),
         honoured("share", "number(0..1)", "1 where nothing is said"),
@@ -53,7 +53,7 @@ pub(crate) const INJECT: Request = Request {
         honoured("match", "object", "whom it hits: model, path, key, user, header"),
         honoured("milliseconds", "integer(1..600000)", "of delay, slow_executor and slow_stream"),
         honoured("status", "integer(400..599)", "of error"),
-        honoured("message", "string", "of error and executor_failure"),
+        honoured("message", "string", "of error, executor_failure and device_loss"),
         honoured("retry_after", "integer(1..600)", "of error"),
         honoured("memory_share", "number(0..1)", "of memory_shortage"),
         honoured("after", "integer(0..)", "of cut_stream"),
