@@ -56,10 +56,8 @@ pub use forecast::{Accuracy, Expected, Forecast, Prediction};
 pub use handle::{EngineHandle, Liveness, SubmitError};
 pub use instruments::{Count, Gauge, Histogram, Instruments, Reading, Value as ReadingValue};
 pub use interposed::Interposed;
-pub use kv::{
-    BlockAllocator, BlockId, BlockManager, Eviction, Found, KvCache, LocalBlocks, Managing, Rule, StateManager,
-    TierKey, Usage,
-};
+pub use graph::Adapter;
+pub use kv::{BlockAllocator, BlockId, BlockManager, Eviction, Found, KvCache, LocalBlocks, Managing, Rule, StateManager, TierKey, Usage, prefix_salt};
 pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};
 pub use memory::{CacheMemory, MemoryError, MemoryOrder, MemoryReport, NoKey, PrefixMemory, SequenceMemory};

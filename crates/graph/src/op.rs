@@ -30,6 +30,12 @@ pub enum Op {
         /// `[rows, cols]`.
         weight: WeightId,
     },
+    /// y `[n, rows]`, x `[n, cols]` → y + x · (b · a)ᵀ in each row whose adapter in the batch changes the weight by b · a; other rows
+    /// are as they are. If the weight is quantized, x may be Q8. [`crate::adapted`] puts it behind products.
+    Adapt {
+        /// `[rows, cols]`; it is not read.
+        weight: WeightId,
+    },
     /// x → x + bias, the same for every row.
     AddBias {
         /// `[width]`.
@@ -223,6 +229,7 @@ impl Op {
             Op::EmbedPositions { .. } => "embed_positions",
             Op::EmbedTypes { .. } => "embed_types",
             Op::Linear { .. } => "linear",
+            Op::Adapt { .. } => "adapt",
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
             Op::LayerNorm { .. } => "layer_norm",
@@ -268,6 +275,7 @@ impl Op {
         match self {
             Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } => 0,
             Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
+            Op::Adapt { .. } => 2,
             Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
             Op::Scan(_) => 4,
             Op::GatedDelta(_) => 5,
@@ -309,12 +317,13 @@ impl Op {
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
         use Op::{
-            Activate, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax,
+            Activate, Adapt, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax,
             UnitNorm,
         };
         match self {
             Add | AddBias { .. } | Mul | Glu { .. } | Rope(_) | RopeKvWrite { .. } | UnitNorm { .. } => true,
             Activate { .. }
+            | Adapt { .. }
             | GaussianTopK { .. }
             | Grow(_)
             | Scale { .. }

@@ -53,7 +53,7 @@ mod welcome;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -61,7 +61,7 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions, Prepared,
+    Adapter, BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions, Prepared,
     SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
 };
 
@@ -211,6 +211,14 @@ const MODELS: &str = "a .gguf file, a folder or org/name from Hugging Face";
 fn open(source: &OsStr) -> anyhow::Result<Arc<Checkpoint>> {
     let bars = Bars::new();
     Ok(whinchat::open(source, &|stage, done, total| bars.show(stage, done, total))?)
+}
+
+/// The adapter at a path, for a model that is in memory.
+fn adapter(model: &Model, path: Option<&Path>) -> anyhow::Result<Option<Arc<Adapter>>> {
+    let Some(path) = path else { return Ok(None) };
+    // Its name is nobody's business here.
+    model.change_adapters(&[("lora".to_owned(), Some(path.to_string_lossy().into_owned()))]).context("--lora")?;
+    Ok(model.adapter("lora"))
 }
 
 /// A text of the command line; `-` reads it from stdin.

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::Batch;
+use graph::{Adapted, Batch};
 use ledger::Ledger;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
@@ -87,11 +87,11 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived, limits.context);
-        let Request { id, prompt, params, stop, prompt_logprobs, expected, continuations, .. } = request;
+        let Request { id, prompt, params, stop, prompt_logprobs, expected, adapter, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = arrival.longest;
         let (request, prompt_len) = (id, prompt.len());
-        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected };
+        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected, adapter };
         let spec = Arc::new(spec);
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
@@ -144,6 +144,8 @@ impl Delivery {
             let (table, state) = (scheduler.table(sequence), sequence.state());
             let tokens = stream.with_draft(positions, sequence.drafts());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
+            let adapted = stream.spec.adapter.iter().map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) });
+            batch.adapters.extend(adapted);
             stream.shorten(sequence.tokens());
             batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));
             if sequence.completes() {

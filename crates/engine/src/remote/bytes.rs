@@ -158,6 +158,8 @@ impl<'a> Reader<'a> {
             outputs: self.numbers("the outputs")?,
             copies: self.pairs("the copies")?,
             state_copies: self.pairs("the copies of states")?,
+            // Requests with adapters are refused before they are scheduled here.
+            adapters: Vec::new(),
         };
         if self.0.is_empty() { Ok(batch) } else { Err(Malformed(format!("{} bytes are left over", self.0.len()))) }
     }

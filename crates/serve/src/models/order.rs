@@ -21,6 +21,8 @@ pub struct LoadOrder {
     pub kv_tokens: Option<usize>,
     /// Sequences that run at once.
     pub max_sequences: Option<usize>,
+    /// LoRA adapters that are loaded with it: names, and folders or files.
+    pub adapters: Vec<(String, String)>,
 }
 
 /// Why a model was not loaded, in words for who asked.

@@ -16,7 +16,8 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
             json!({ "table": name(table) })
         }
-        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } | Op::ScaleBy { weight } => {
+        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } => json!({ "weight": name(weight) }),
+        Op::ScaleBy { weight } | Op::Adapt { weight } => {
             json!({ "weight": name(weight) })
         }
         Op::AddBias { bias } | Op::ExpertBias { bias } => json!({ "bias": name(bias) }),
