@@ -24,7 +24,9 @@ fn adapter(folder: &Path, name: &str, rank: usize) -> PathBuf {
         header.insert(name, json!({ "dtype": "F32", "shape": dims, "data_offsets": [start, data.len()] }));
     };
     for layer in 0..2 {
-        for (module, rows, cols) in [("self_attn.q_proj", 96, 48), ("self_attn.v_proj", 32, 48), ("mlp.down_proj", 48, 80)] {
+        for (module, rows, cols) in
+            [("self_attn.q_proj", 96, 48), ("self_attn.v_proj", 32, 48), ("mlp.down_proj", 48, 80)]
+        {
             let stem = format!("base_model.model.model.layers.{layer}.{module}");
             tensor(format!("{stem}.lora_A.weight"), [rank, cols], 0.2);
             tensor(format!("{stem}.lora_B.weight"), [rows, rank], 0.3);
@@ -68,11 +70,15 @@ fn the_command_line_answers_with_an_adapter() {
     let adapted = says(&["--model", &tiny(), "--lora", &path]).expect("it runs");
     assert_eq!(adapted, merged(folder.path(), &tone));
     assert_ne!(adapted, plain);
-    let bench = ["bench", "--model", &tiny(), "--prompt", "8", "--generate", "2", "--batch", "3", "--json", "--lora", &path];
+    let bench =
+        ["bench", "--model", &tiny(), "--prompt", "8", "--generate", "2", "--batch", "3", "--json", "--lora", &path];
     let bench: Value = serde_json::from_str(&run(&bench).expect("it runs")).expect("JSON");
     assert!(bench["decode_tok_s"].as_f64().is_some_and(|rate| rate > 0.0), "{bench}");
     for (args, expected) in [
-        (["--model", &tiny(), "--lora", "/nowhere"], "/nowhere: file: does not exist; give the folder of a PEFT adapter or a GGUF file"),
+        (
+            ["--model", &tiny(), "--lora", "/nowhere"],
+            "/nowhere: file: does not exist; give the folder of a PEFT adapter or a GGUF file",
+        ),
         (["--model", "whinchat-demo", "--lora", &path], "take the adapter's own base model"),
     ] {
         let error = says(&args).expect_err(expected);

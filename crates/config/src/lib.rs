@@ -21,7 +21,9 @@ pub use page::markdown;
 pub use problem::{File, Origin, Problem, Problems};
 pub use resolve::{Resolved, Sources, resolve};
 pub use sections::{
-    Alias, AssignedBy, BalanceBy, Cache, Config, Demand, Engine, Eviction, Further, HostEviction, KvType, Limits, Log, Lora, Model, Network, Policy, Profile, Promotion, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy, Security, Services, Storage, Telemetry, Variant, Whose,
+    Alias, AssignedBy, BalanceBy, Cache, Config, Demand, Engine, Eviction, Further, HostEviction, KvType, Limits, Log,
+    Lora, Model, Network, Policy, Profile, Promotion, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy,
+    Security, Services, Storage, Telemetry, Variant, Whose,
 };
 pub use setting::{Setting, schema, settings};
 pub use show::{json, yaml};

@@ -108,5 +108,9 @@ fn check(graph: &Graph, weight: WeightId, Change { rank, a, b }: &Change) -> Res
     let info = graph.weight(weight);
     let (rows, cols) = (info.shape.rows, info.shape.cols);
     let fits = *rank > 0 && info.shape.outer == 1 && a.len() == rank * cols && b.len() == rank * rows;
-    if fits { Ok(()) } else { Err(format!("{} is {}, the adapter changes a matrix of another shape", info.name, info.shape)) }
+    if fits {
+        Ok(())
+    } else {
+        Err(format!("{} is {}, the adapter changes a matrix of another shape", info.name, info.shape))
+    }
 }

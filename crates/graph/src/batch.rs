@@ -110,7 +110,10 @@ impl Batch {
         let mut next = 0;
         for Adapted { rows, adapter } in &self.adapters {
             require(rows.start >= next && rows.end > rows.start && rows.end <= self.tokens.len(), || {
-                format!("an adapter for rows {rows:?} does not follow row {next}, or ends after row {}", self.tokens.len())
+                format!(
+                    "an adapter for rows {rows:?} does not follow row {next}, or ends after row {}",
+                    self.tokens.len()
+                )
             })?;
             require(adapter.fits(graph), || "an adapter is of another model".into())?;
             next = rows.end;

@@ -317,8 +317,8 @@ impl Op {
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
         use Op::{
-            Activate, Adapt, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax,
-            UnitNorm,
+            Activate, Adapt, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap,
+            Softmax, UnitNorm,
         };
         match self {
             Add | AddBias { .. } | Mul | Glu { .. } | Rope(_) | RopeKvWrite { .. } | UnitNorm { .. } => true,

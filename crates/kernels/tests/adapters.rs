@@ -24,7 +24,8 @@ fn cpu(threads: usize, isa: Isa) -> Cpu {
 #[test]
 fn logits_are_those_of_peft() {
     for isa in Isa::available() {
-        let rounds = |weight: &graph::WeightInfo| matches!(isa, Isa::Amx | Isa::Avx512Bf16) && weight.dtype == DType::BF16;
+        let rounds =
+            |weight: &graph::WeightInfo| matches!(isa, Isa::Amx | Isa::Avx512Bf16) && weight.dtype == DType::BF16;
         adapters::ALL.iter().for_each(|name| Fixture::check(name, &cpu(2, isa), rounds));
     }
 }
@@ -32,7 +33,8 @@ fn logits_are_those_of_peft() {
 /// An adapter of every matrix that is multiplied with, or of every second one.
 fn adapter(graph: &Graph, rank: usize, step: usize) -> Arc<Adapter> {
     let mut seed = rank as u64;
-    let matrices = graph.nodes().iter().filter_map(|node| if let Op::Linear { weight } = node.op { Some(weight) } else { None });
+    let matrices =
+        graph.nodes().iter().filter_map(|node| if let Op::Linear { weight } = node.op { Some(weight) } else { None });
     let changes = matrices.step_by(step).map(|weight| {
         let shape = graph.weight(weight).shape;
         let mut random = |count: usize, size: f32| (0..count).map(|_| size * uniform(&mut seed)).collect::<Vec<f32>>();
@@ -156,13 +158,19 @@ fn what_does_not_fit_is_refused() {
         let error = program.backend.run(&mut program.program, &given).expect_err(expected).to_string();
         assert!(error.contains(expected), "{error}\n does not say\n{expected}");
     };
-    let rows = |rows: Range<usize>, adapter: Arc<Adapter>| move |batch: &mut Batch| {
-        batch.adapters.push(Adapted { rows: rows.clone(), adapter: Arc::clone(&adapter) });
+    let rows = |rows: Range<usize>, adapter: Arc<Adapter>| {
+        move |batch: &mut Batch| {
+            batch.adapters.push(Adapted { rows: rows.clone(), adapter: Arc::clone(&adapter) });
+        }
     };
     refused(&rows(0..4, adapter(&other.0, 2, 1)), "an adapter is of another model");
     refused(&rows(2..5, adapter(&toy.0, 2, 1)), "ends after row 4");
     refused(&rows(2..2, adapter(&toy.0, 2, 1)), "an adapter for rows 2..2");
-    let experts = toy.0.nodes().iter().find_map(|node| if let Op::ExpertLinear { weight } = node.op { Some(weight) } else { None });
+    let experts = toy
+        .0
+        .nodes()
+        .iter()
+        .find_map(|node| if let Op::ExpertLinear { weight } = node.op { Some(weight) } else { None });
     let change = Change { rank: 1, a: vec![0.0; 64], b: vec![0.0; 96] };
     let error = Adapter::new(&toy.0, [0; 32], [(experts.expect("there are some"), change)]).expect_err("experts");
     assert!(error.contains("is read by expert_linear, where adapters are not computed"), "{error}");

@@ -160,7 +160,12 @@ fn what_is_no_plain_lora_is_refused() {
 #[test]
 fn matrices_that_are_no_plain_products_are_refused_beside_a_model() {
     for (base, module, stored, expected) in [
-        ("mixtral", "model.layers.0.block_sparse_moe.experts.0.w1", "weight", "is read by expert_linear, where adapters are not computed"),
+        (
+            "mixtral",
+            "model.layers.0.block_sparse_moe.experts.0.w1",
+            "weight",
+            "is read by expert_linear, where adapters are not computed",
+        ),
         ("quantized-nvfp4", "model.layers.0.self_attn.q_proj", "weight", "is stored with a factor beside it"),
     ] {
         let mut fixture = Fixture::new("llama-gguf");
@@ -173,11 +178,15 @@ fn matrices_that_are_no_plain_products_are_refused_beside_a_model() {
         let factor = |which: &str, dims: [usize; 2]| {
             (format!("base_model.model.{module}.lora_{which}.weight"), json!(["F32", dims, 0, -9]))
         };
-        fixture.recipe["tensors"] = Value::Object([factor("A", [2, cols]), factor("B", [rows, 2])].into_iter().collect());
+        fixture.recipe["tensors"] =
+            Value::Object([factor("A", [2, cols]), factor("B", [rows, 2])].into_iter().collect());
         fixture.save();
         let model = fixture.base.bind(Some(40)).expect("sound");
         let error = fixture.adapter().and_then(|adapter| adapter.bind(&model)).expect_err(expected).to_string();
-        assert!(error.contains(expected) && error.contains("whinchat convert --lora"), "{error}\n does not say\n{expected}");
+        assert!(
+            error.contains(expected) && error.contains("whinchat convert --lora"),
+            "{error}\n does not say\n{expected}"
+        );
     }
 }
 

@@ -25,9 +25,11 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
     let device = prepared.device();
     Box::new(move |source| {
         if is_elsewhere {
-            return Err("this model is computed by another service (--compute), which takes no adapters; serve it without, or \
+            return Err(
+                "this model is computed by another service (--compute), which takes no adapters; serve it without, or \
                         merge the adapter (whinchat convert --lora)"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         if let Device::Gpu(_) = device {
             return Err(format!(

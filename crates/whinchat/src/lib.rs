@@ -68,9 +68,9 @@ mod vocab;
 mod weights;
 
 pub use answer::{
-    Adapter, Answer, Ask, Blocking, Cancel, Chat, Constrained, Ending, Event, Generation, InferBatch, InferRequest, Inference,
-    Inferred, Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service, ToolCall,
-    ToolDelta, Usage,
+    Adapter, Answer, Ask, Blocking, Cancel, Chat, Constrained, Ending, Event, Generation, InferBatch, InferRequest,
+    Inference, Inferred, Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service,
+    ToolCall, ToolDelta, Usage,
 };
 pub use builtin::{BUILTIN, builtin};
 pub use device::{Device, DeviceInfo, HAS_GPU, UnknownDevice, devices};

@@ -61,8 +61,8 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    Adapter, BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions, Prepared,
-    SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
+    Adapter, BUILTIN, CacheOptions, Cpu, Device, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions,
+    Prepared, SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, WeightsCache, WeightsOrigin, bounds,
 };
 
 use self::bench::peak_rss_bytes;

@@ -144,7 +144,8 @@ impl Delivery {
             let (table, state) = (scheduler.table(sequence), sequence.state());
             let tokens = stream.with_draft(positions, sequence.drafts());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
-            let adapted = stream.spec.adapter.iter().map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) });
+            let adapted =
+                stream.spec.adapter.iter().map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) });
             batch.adapters.extend(adapted);
             stream.shorten(sequence.tokens());
             batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));

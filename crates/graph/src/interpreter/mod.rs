@@ -21,8 +21,11 @@ pub struct Interpreter;
 
 impl Interpreter {
     /// It computes every operator, and wastes no memory.
-    pub const DEVICE: Device =
-        Device { rules: rules(), layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 }, adapts: true };
+    pub const DEVICE: Device = Device {
+        rules: rules(),
+        layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 },
+        adapts: true,
+    };
 }
 
 /// A graph bound to decoded weights. Every value keeps its own memory, so that no mistake of a [`crate::Plan`] is shared.

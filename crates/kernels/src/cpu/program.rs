@@ -138,8 +138,7 @@ impl Program {
         if adapts && self.adapted.is_none() {
             self.adapted = Some(Box::new(Planned::new(graph::adapted(&self.plain.graph), &self.limits)?));
         }
-        let Planned { graph, plan, arena } =
-            self.adapted.as_deref_mut().filter(|_| adapts).unwrap_or(&mut self.plain);
+        let Planned { graph, plan, arena } = self.adapted.as_deref_mut().filter(|_| adapts).unwrap_or(&mut self.plain);
         self.memories.copy(batch);
         self.last = Last { adapted: adapts, outputs: batch.outputs.len() };
         let Scratch { tables, threads: scratch, activations, low, grouping, chunks } = &mut self.scratch;

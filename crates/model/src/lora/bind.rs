@@ -13,9 +13,13 @@ impl Adapter {
     /// If it is for another model, or changes what is no matrix of a product, such as experts.
     pub fn bind(&self, model: &Model) -> Result<graph::Adapter, ModelError> {
         let (weights, graph) = (self.weights(model)?, model.graph());
-        let scaled = graph.weight_ids().filter(|id| weights.contains_key(&id.index())).find(|id| has_factor(graph, *id));
+        let scaled =
+            graph.weight_ids().filter(|id| weights.contains_key(&id.index())).find(|id| has_factor(graph, *id));
         if let Some(id) = scaled {
-            let problem = format!("{} is stored with a factor beside it, which would count for the adapter too", graph.weight(id).name);
+            let problem = format!(
+                "{} is stored with a factor beside it, which would count for the adapter too",
+                graph.weight(id).name
+            );
             return Err(self.refused(&problem));
         }
         let change = |id: WeightId| {
@@ -46,7 +50,8 @@ impl Adapter {
 /// Whether what the weight gives is multiplied with a factor that belongs to the weight, as NVFP4 has it.
 fn has_factor(graph: &Graph, id: WeightId) -> bool {
     let sums = graph.nodes().iter().filter(|node| node.op == Op::Linear { weight: id }).map(|node| node.outputs[0]);
-    let factor = |node: &Node| matches!(node.op, Op::ScaleBy { weight } if graph.weight(weight).name.ends_with(".scale"));
+    let factor =
+        |node: &Node| matches!(node.op, Op::ScaleBy { weight } if graph.weight(weight).name.ends_with(".scale"));
     sums.into_iter().any(|sum| graph.nodes().iter().any(|node| node.inputs.first() == Some(&sum) && factor(node)))
 }
 

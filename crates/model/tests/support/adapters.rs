@@ -41,7 +41,8 @@ impl Fixture {
     pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -> bool) {
         let fixture = Fixture::new(name);
         let model = fixture.base.bind(Some(40)).expect("sound");
-        let adapter = fixture.adapter().and_then(|adapter| adapter.bind(&model)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let adapter =
+            fixture.adapter().and_then(|adapter| adapter.bind(&model)).unwrap_or_else(|e| panic!("{name}: {e}"));
         let base = fixture.recipe["base"].as_str().expect("a name");
         crate::golden::check_adapted((name, base), backend, &model, Arc::new(adapter), rounds);
     }

@@ -115,7 +115,9 @@ impl Catalog {
         for (at, _) in name.rmatch_indices(':') {
             let (base, adapter) = (&name[..at], &name[at + 1..]);
             match self.known(base) {
-                Some(Ok((entry, version))) if version.has_adapter(adapter) => return Ok((entry, version, Some(adapter))),
+                Some(Ok((entry, version))) if version.has_adapter(adapter) => {
+                    return Ok((entry, version, Some(adapter)));
+                }
                 Some(Ok((entry, version))) => lacking = Some((entry, version, adapter)),
                 Some(Err(_)) | None => {}
             }

@@ -140,12 +140,7 @@ impl Reader {
     }
 
     /// Lets a model read an answer behind its prompt. It stops for who comes meanwhile, and begins anew, as long as its patience lasts.
-    async fn read(
-        &mut self,
-        app: &Arc<App>,
-        lease: &Lease,
-        mirrored: &Arc<Mirrored>,
-    ) -> Result<Option<Read>, Problem> {
+    async fn read(&mut self, app: &Arc<App>, lease: &Lease, mirrored: &Arc<Mirrored>) -> Result<Option<Read>, Problem> {
         let (own, seen) = (Arc::clone(lease.model()), Arc::clone(mirrored));
         let (prompt, answer) = blocking(Arc::clone(app), move |_| tokens(&own, &seen)).await?;
         if prompt.is_empty() || answer.is_empty() {

@@ -69,11 +69,27 @@ async fn requests_choose_an_adapter_by_name() {
     let chat_of = |more| with(json!({ "model": one, "messages": message }), more);
     // After the line break come every second letter.
     let cases = [
-        ("/v1/chat/completions", chat_of(json!({ "max_tokens": 4 })), json!({ "model": one, "choices": [{ "message": { "content": "QSUW" } }] })),
-        ("/v1/responses", json!({ "model": one, "input": "hi", "max_output_tokens": 4 }), json!({ "model": one, "output": [{ "content": [{ "text": "QSUW" }] }] })),
+        (
+            "/v1/chat/completions",
+            chat_of(json!({ "max_tokens": 4 })),
+            json!({ "model": one, "choices": [{ "message": { "content": "QSUW" } }] }),
+        ),
+        (
+            "/v1/responses",
+            json!({ "model": one, "input": "hi", "max_output_tokens": 4 }),
+            json!({ "model": one, "output": [{ "content": [{ "text": "QSUW" }] }] }),
+        ),
         ("/v1/messages", chat_of(json!({ "max_tokens": 4 })), json!({ "model": one, "content": [{ "text": "QSUW" }] })),
-        ("/api/chat", chat_of(json!({ "stream": false, "options": { "num_predict": 4 } })), json!({ "model": one, "message": { "content": "QSUW" } })),
-        ("/api/generate", json!({ "model": one, "prompt": "a", "raw": true, "stream": false, "options": { "num_predict": 4 } }), json!({ "model": one, "response": "cegi" })),
+        (
+            "/api/chat",
+            chat_of(json!({ "stream": false, "options": { "num_predict": 4 } })),
+            json!({ "model": one, "message": { "content": "QSUW" } }),
+        ),
+        (
+            "/api/generate",
+            json!({ "model": one, "prompt": "a", "raw": true, "stream": false, "options": { "num_predict": 4 } }),
+            json!({ "model": one, "response": "cegi" }),
+        ),
     ];
     for (path, body, expected) in &cases {
         server.check(path, body, 200, expected).await;
@@ -84,7 +100,8 @@ async fn requests_choose_an_adapter_by_name() {
         assert_eq!(answer.head.status, 404, "{path}: {said}");
         assert!(said.contains("The model `tiny` has no adapter `three`. There is: one, two."), "{path}: {said}");
     }
-    let embedding = json!({ "error": { "code": "unsupported_value", "message": "~Adapters count for what is generated alone" } });
+    let embedding =
+        json!({ "error": { "code": "unsupported_value", "message": "~Adapters count for what is generated alone" } });
     let answer = server.post("/v1/embeddings", &json!({ "model": one, "input": "a" })).await;
     assert_eq!(answer.head.status, 400, "{answer:?}");
     assert!(matches(&json!({ "error": { "message": embedding["error"]["message"] } }), &answer.json()), "{answer:?}");
@@ -163,7 +180,10 @@ async fn adapters_come_and_go_while_the_model_answers() {
     server.check(TEXT, &ask("tiny:two"), 404, &json!({ "error": { "code": "model_not_found" } })).await;
     // What cannot be done changes nothing.
     for (adapters, expected) in [
-        (json!({ "five": "5", "six": "nothing" }), "The adapter six was not loaded: nothing: does not exist; give the folder"),
+        (
+            json!({ "five": "5", "six": "nothing" }),
+            "The adapter six was not loaded: nothing: does not exist; give the folder",
+        ),
         (json!({ "five": "5", "two": null }), "The model tiny has no adapter two. There is: four, one."),
         (json!({ "a:b": "5" }), "must not be empty and have no : or @"),
         (json!({ "five": 5 }), "adapters.five must be a folder or a file, or null"),
@@ -195,7 +215,9 @@ async fn adapters_come_and_go_by_vllms_names() {
         assert_eq!(server.post(unload, &json!({ "lora_name": name })).await.head.status, 200, "{name}");
         server.check(unload, &json!({ "lora_name": name }), 404, &json!({})).await;
     }
-    server.check(unload, &json!({ "lora_name": "tiny" }), 404, &json!({ "error": { "message": "~is no adapter" } })).await;
+    server
+        .check(unload, &json!({ "lora_name": "tiny" }), 404, &json!({ "error": { "message": "~is no adapter" } }))
+        .await;
     server.check(load, &json!({ "lora_name": "x" }), 400, &json!({ "error": { "param": "lora_path" } })).await;
     server.check(load, &json!({ "lora_name": "x", "lora_path": "none" }), 400, &json!({})).await;
 }

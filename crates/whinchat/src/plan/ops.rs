@@ -16,7 +16,9 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
             json!({ "table": name(table) })
         }
-        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } => json!({ "weight": name(weight) }),
+        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } => {
+            json!({ "weight": name(weight) })
+        }
         Op::ScaleBy { weight } | Op::Adapt { weight } => {
             json!({ "weight": name(weight) })
         }

@@ -76,8 +76,17 @@ impl Chat {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let timings = terminal && !self.no_timings;
         let sampling = self.sampling;
-        let mut session =
-            Session { model, adapter, sampling, variables, conversation, input, runtime, timings, files: HashSet::new() };
+        let mut session = Session {
+            model,
+            adapter,
+            sampling,
+            variables,
+            conversation,
+            input,
+            runtime,
+            timings,
+            files: HashSet::new(),
+        };
         // A model that cannot chat says so before anyone types.
         session.check(&session.conversation)?;
         match message {

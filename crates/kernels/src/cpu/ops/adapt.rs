@@ -94,7 +94,12 @@ impl Kernel for Dots<'_> {
     fn run<S: Simd>(self, s: S) {
         let whole = self.out.len() / AT_ONCE * AT_ONCE;
         for j in (0..whole).step_by(AT_ONCE) {
-            self.out[j..j + AT_ONCE].copy_from_slice(&dots::<S, AT_ONCE>(s, self.x, &self.a[j * self.cols..], self.cols));
+            self.out[j..j + AT_ONCE].copy_from_slice(&dots::<S, AT_ONCE>(
+                s,
+                self.x,
+                &self.a[j * self.cols..],
+                self.cols,
+            ));
         }
         for j in whole..self.out.len() {
             [self.out[j]] = dots(s, self.x, &self.a[j * self.cols..], self.cols);

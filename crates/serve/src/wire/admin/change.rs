@@ -91,7 +91,8 @@ impl Change {
 pub(super) fn adapters(fields: Fields<'_>) -> Result<Adapters, Problem> {
     let Some(given) = fields.get("adapters") else { return Ok(Vec::new()) };
     let wrong = |at: &str, value: &Value| wrong_type(at, "a folder or a file, or null", value);
-    let map = given.as_object().ok_or_else(|| wrong_type("adapters", "an object of names and folders or files", given))?;
+    let map =
+        given.as_object().ok_or_else(|| wrong_type("adapters", "an object of names and folders or files", given))?;
     let one = |(name, value): (&String, &Value)| match value {
         Value::String(source) => Ok((name.clone(), Some(source.clone()))),
         Value::Null => Ok((name.clone(), None)),

@@ -156,7 +156,9 @@ async fn remove(State(app): State<Arc<App>>, name: Name, request: Request) -> Re
 }
 
 /// Who asked may go away: what was begun is done.
-async fn done<T: Send + 'static>(work: impl Future<Output = Result<T, Problem>> + Send + 'static) -> Result<T, Problem> {
+async fn done<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
     tokio::spawn(work).await.map_err(|_| failed("changing it panicked; the server's log says why"))?
 }
 

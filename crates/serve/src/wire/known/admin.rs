@@ -2,7 +2,8 @@
 
 use super::{Request, honoured, ignored};
 
-pub(super) const ALL: &[&Request] = &[&LOAD, &CHANGE, &LOAD_ADAPTER, &UNLOAD_ADAPTER, &INJECT, &RELEASES, &RELEASE, &COMMAND, &HISTORY];
+pub(super) const ALL: &[&Request] =
+    &[&LOAD, &CHANGE, &LOAD_ADAPTER, &UNLOAD_ADAPTER, &INJECT, &RELEASES, &RELEASE, &COMMAND, &HISTORY];
 
 const ADMIN: &str = "Administration";
 
