@@ -1,8 +1,9 @@
 //! What is asked of a model, whoever asks.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Interposed, Priority};
+use engine::{Adapter, Interposed, Priority};
 use serde_json::{Map, Value};
 
 use crate::{Constrained, Sampling, ToolChoice};
@@ -27,6 +28,8 @@ pub struct Ask {
     pub prompt_logprobs: Option<usize>,
     /// How it is served among others.
     pub service: Service,
+    /// The adapter of the model that it is answered with.
+    pub adapter: Option<Arc<Adapter>>,
     /// What the answer is likely to be: where it is, it comes faster.
     pub prediction: Option<String>,
     /// Leave control tokens out of the text.
@@ -48,6 +51,7 @@ impl Ask {
             logprobs: None,
             prompt_logprobs: None,
             service: Service::default(),
+            adapter: None,
             prediction: None,
             skip_special_tokens: true,
             pieces: false,

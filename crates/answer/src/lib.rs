@@ -5,6 +5,7 @@
 //!
 //! Architecture invariant: this crate knows nothing of HTTP, of any API's JSON, of async runtimes or of weight files.
 
+mod adapters;
 mod ask;
 mod choice;
 mod constraint;
@@ -24,10 +25,11 @@ mod session;
 mod steering;
 mod whole;
 
+pub use adapters::{NamedAdapter, OpenAdapter};
 pub use ask::{Ask, Chat, Ending, Input, PromptText, Service};
 pub use constraint::{Constrained, ToolChoice};
 pub use embed::{Embedder, MakeEncoder, normalized};
-pub use engine::{Pooling, Priority, Xtc};
+pub use engine::{Adapter, Pooling, Priority, Xtc};
 pub use generation::{Event, Generation, Reason, Relay, Tally, Usage};
 pub use infer::{Blocking, Cancel, InferBatch, InferRequest, Inference, Inferred};
 pub use judge::{Pair, PairTokens};

@@ -8,6 +8,7 @@ use std::time::Duration;
 use engine::{EngineHandle, Executor, Observer, RequestId, Setup};
 use text::{ChatTemplate, Constrainer, ConstraintError, Dialect, Encode, EncodeOptions, Tokenizer};
 
+use crate::adapters::Adapters;
 use crate::mask::MaskMaker;
 use crate::steering::KnownBreakers;
 use crate::{Embedder, Reading, Sampling};
@@ -43,6 +44,15 @@ pub(crate) struct Rows {
     pub(crate) reading: Reading,
 }
 
+/// What an engine was started for.
+#[derive(Clone, Copy)]
+struct Sizes {
+    /// Longest sequence.
+    context: usize,
+    /// Sequences that run at once.
+    streams: usize,
+}
+
 /// A model in memory, run by an engine on a thread of its own. Dropping it stops the engine and waits for its thread.
 pub struct LoadedModel {
     /// What is known of it.
@@ -57,8 +67,8 @@ pub struct LoadedModel {
     /// Started when it is first needed.
     pub(crate) masks: OnceLock<MaskMaker>,
     pub(crate) breakers: KnownBreakers,
-    context: usize,
-    streams: usize,
+    pub(crate) adapters: Adapters,
+    sizes: Sizes,
     engine: EngineHandle,
     pub(crate) clock: Clock,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -77,7 +87,7 @@ impl LoadedModel {
         observer: impl Observer + 'static,
     ) -> std::io::Result<LoadedModel> {
         let setup = setup.into();
-        let (context, streams) = (setup.config.context, setup.config.max_sequences);
+        let sizes = Sizes { context: setup.config.context, streams: setup.config.max_sequences };
         let clock: Clock = Arc::new(clock);
         let engines = Arc::clone(&clock);
         let (engine, thread) = engine::spawn(executor, setup, move || engines(), observer)?;
@@ -90,8 +100,8 @@ impl LoadedModel {
             breakers: KnownBreakers::default(),
             info,
             rows: Rows::default(),
-            context,
-            streams,
+            adapters: Adapters::default(),
+            sizes,
             engine,
             clock,
             thread,
@@ -112,12 +122,12 @@ impl LoadedModel {
 
     /// Longest sequence, prompt and answer.
     pub fn context(&self) -> usize {
-        self.context
+        self.sizes.context
     }
 
     /// Sequences that run at once.
     pub fn streams(&self) -> usize {
-        self.streams
+        self.sizes.streams
     }
 
     /// Waits until the engine's thread has ended: after [`EngineHandle::drain`], when the last answer has.

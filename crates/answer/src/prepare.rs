@@ -293,6 +293,7 @@ impl<'a> Starter<'a> {
             deadline: time_limit.map(|limit| self.model.engine().now().saturating_add(limit)),
             tenant: tenant.as_deref().map(Arc::from),
             cache_salt: cache_salt.as_deref().map(Arc::from),
+            adapter: self.ask.adapter.clone(),
             prompt_logprobs: self.prompt_logprobs(),
             expected: Arc::clone(&self.expected),
             interposed: interposed.clone(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use engine::SavedPrefix;
+use engine::{Adapter, SavedPrefix};
 
 use crate::{Input, Kind, LoadedModel, Problem};
 
@@ -10,14 +10,20 @@ use crate::{Input, Kind, LoadedModel, Problem};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 impl LoadedModel {
-    /// What the KV cache has of the first prompt of `input`, shared by who has this salt. Waits for the step that is computed
-    /// now.
+    /// What the KV cache has of the first prompt of `input`, shared by who has this salt and is answered with this adapter. Waits
+    /// for the step that is computed now.
     ///
     /// # Errors
     /// If the prompt cannot be made, nothing of it is in the cache, or the engine has ended.
-    pub fn save_session(&self, input: &Input, salt: Option<&str>) -> Result<SavedPrefix, Problem> {
+    pub fn save_session(
+        &self,
+        input: &Input,
+        salt: Option<&str>,
+        adapter: Option<&Adapter>,
+    ) -> Result<SavedPrefix, Problem> {
         let tokens = self.first_prompt(input)?;
-        let saved = self.engine().save_prefix(tokens, salt.map(Into::into)).recv_timeout(PATIENCE);
+        let salt = engine::prefix_salt(adapter, salt.map(Into::into));
+        let saved = self.engine().save_prefix(tokens, salt).recv_timeout(PATIENCE);
         saved.map_err(|_| busy())?.ok_or_else(|| {
             let message = "The KV cache has no whole block of this prompt: it is too short, was not asked yet, or was forgotten. \
                            Ask it first.";

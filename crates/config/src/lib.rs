@@ -22,7 +22,7 @@ pub use problem::{File, Origin, Problem, Problems};
 pub use resolve::{Resolved, Sources, resolve};
 pub use sections::{
     Alias, AssignedBy, BalanceBy, Cache, Config, Demand, Engine, Eviction, Further, HostEviction, KvType, Limits, Log,
-    Model, Network, Policy, Profile, Promotion, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy,
+    Lora, Model, Network, Policy, Profile, Promotion, ReleaseMargins, ReleasePlan, ReleaseStage, Route, RoutePolicy,
     Security, Services, Storage, Telemetry, Variant, Whose,
 };
 pub use setting::{Setting, schema, settings};

@@ -130,6 +130,20 @@ w.yaml:2:16: model.draft_model: expected text that is not empty
     |                ^",
     );
     check(
+        "model:\n  lora:\n    - {name: \"a:b\", path: adapters/a}\n",
+        "
+w.yaml:3:14: model.lora.0.name: expected a name without : and @
+  3 |     - {name: \"a:b\", path: adapters/a}
+    |              ^^^^^",
+    );
+    check(
+        "models:\n  - {name: b, source: org/b, lora: [{name: tone}]}\n",
+        "
+w.yaml:2:39: models.0.lora.0: it needs path
+  2 |   - {name: b, source: org/b, lora: [{name: tone}]}
+    |                                      ^",
+    );
+    check(
         "engine: 8",
         "
 w.yaml:1:9: engine: expected a block with threads, pin, max_sequences, max_batch_tokens, max_queue, max_queue_tokens, policy, max_step_ms, draft_tokens, kernels, plan, services

@@ -68,6 +68,11 @@ pub trait Executor: Send {
         false
     }
 
+    /// Whether rows of a batch may have adapters.
+    fn adapts(&self) -> bool {
+        false
+    }
+
     /// Names the model and the form in which blocks and states are saved: only equal ones can load each other's.
     fn fingerprint(&self) -> [u8; 32] {
         [0; 32]
@@ -115,6 +120,10 @@ impl<E: Executor + ?Sized> Executor for Box<E> {
 
     fn is_shared(&self) -> bool {
         (**self).is_shared()
+    }
+
+    fn adapts(&self) -> bool {
+        (**self).adapts()
     }
 
     fn register(&mut self, instruments: &Instruments) {
@@ -228,6 +237,10 @@ where
 
     fn is_shared(&self) -> bool {
         self.backend.is_shared()
+    }
+
+    fn adapts(&self) -> bool {
+        self.backend.device().adapts
     }
 
     fn fingerprint(&self) -> [u8; 32] {

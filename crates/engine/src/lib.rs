@@ -58,12 +58,13 @@ pub use executor::{BackendExecutor, Executor, ExecutorError, ExecutorLimits, Spr
 pub use faults::FAILURES_IN_A_ROW;
 use faults::{Faults, execute};
 pub use forecast::{Accuracy, Expected, Forecast, Prediction};
+pub use graph::Adapter;
 pub use handle::{EngineHandle, Liveness, SubmitError};
 pub use instruments::{Count, Gauge, Histogram, Instruments, Reading, Value as ReadingValue};
 pub use interposed::Interposed;
 pub use kv::{
     BlockAllocator, BlockId, BlockManager, Eviction, Found, KvCache, LocalBlocks, Managing, Rule, StateManager,
-    TierKey, Usage,
+    TierKey, Usage, prefix_salt,
 };
 pub use latency::LatencyModel;
 pub use mask::{MaskError, MaskState, TokenMask, TokenSet};

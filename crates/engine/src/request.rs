@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use graph::Adapter;
+
 use crate::{Dry, Interposed, TokenMask, TokenSet, TokenSink};
 
 /// Names a request; given by the caller, unique while the request lives.
@@ -46,6 +48,8 @@ pub struct Request {
     /// Only requests with the same salt find each other's prefixes in the cache: without it, who measures times could find
     /// out what others have asked.
     pub cache_salt: Option<Arc<str>>,
+    /// The adapter that its rows are computed with. Only requests with equal ones find each other's prefixes.
+    pub adapter: Option<Arc<Adapter>>,
     /// Report the log-probability of each token of the prompt but the first, and of this many most likely ones in its place
     /// ([`crate::TokenEvent::Prompt`]). Such a prompt is computed whole: what the cache holds of it has no logits.
     pub prompt_logprobs: Option<usize>,
@@ -59,7 +63,7 @@ pub struct Request {
 
 impl Request {
     /// A request with the default settings: sampled from the model's own distribution, of normal priority, without
-    /// deadline, tenant or salt, the prompt not scored, no answer expected, nothing interposed. It generates nothing until [`StopRules::max_tokens`] is set.
+    /// deadline, tenant, salt or adapter, the prompt not scored, no answer expected, nothing interposed. It generates nothing until [`StopRules::max_tokens`] is set.
     pub fn new(id: RequestId, prompt: Prompt, continuations: Vec<Continuation>) -> Request {
         Request {
             id,
@@ -70,6 +74,7 @@ impl Request {
             deadline: None,
             tenant: None,
             cache_salt: None,
+            adapter: None,
             prompt_logprobs: None,
             expected: Arc::default(),
             interposed: None,

@@ -125,6 +125,7 @@ impl Gpu {
     pub const DEVICE: Device = Device {
         rules: &[Rule::SELECT_EARLY, Rule::BIAS, Rule::RESIDUAL, Rule::ATTENTION, Rule::ROPE_KV],
         layout: Layout { align: 4, q8_words: |columns| columns, block_align: 1 },
+        adapts: false,
     };
 
     /// Opens the GPU with this number, in the order of [`adapters`].
@@ -261,7 +262,10 @@ impl Backend for Gpu {
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
-        program.run(self, batch)
+        match batch.adapters.is_empty() {
+            true => program.run(self, batch),
+            false => Err(BackendError::Batch("rows have adapters, which this GPU does not compute".into())),
+        }
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {

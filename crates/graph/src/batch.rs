@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::{BackendError, Graph, Limits};
+use crate::{Adapted, Adapter, BackendError, Graph, Limits};
 
 /// A run of consecutive tokens of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Batch {
     pub state_copies: Vec<(u32, u32)>,
     /// What an [`Op::Input`](crate::Op::Input) gives: its rows, one after the other. Empty for whole models.
     pub inputs: Vec<f32>,
+    /// Rows with an adapter, ascending; the others have none. Only for devices that adapt ([`crate::Device::adapts`]).
+    pub adapters: Vec<Adapted>,
 }
 
 impl Batch {
@@ -49,6 +51,7 @@ impl Batch {
         self.copies.clear();
         self.state_copies.clear();
         self.inputs.clear();
+        self.adapters.clear();
     }
 
     /// Adds `tokens` of a sequence without recurrent state, the first at `position`, with its block table. Its rows are returned;
@@ -78,10 +81,11 @@ impl Batch {
     /// # Errors
     /// [`BackendError::Batch`] if it is over a limit, a token, type, position, block or slot does not exist, the spans do not cover the rows in
     /// order, a block table is too short for its span's positions, a span of a graph with recurrent layers has no slot, two
-    /// spans have the same, or the outputs are not ascending rows.
+    /// spans have the same, the outputs are not ascending rows, or an adapter is of another graph.
     pub fn check(&self, limits: &Limits, graph: &Graph) -> Result<(), BackendError> {
         let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits, graph.positions()));
         let checked = checked.and_then(|()| self.check_blocks(limits)).and_then(|()| self.check_states(limits, graph));
+        let checked = checked.and_then(|()| self.check_adapters(graph));
         checked.map_err(BackendError::Batch)
     }
 
@@ -105,6 +109,29 @@ impl Batch {
         require(given == 0 || given == rows, || format!("{given} token types for {rows} rows"))?;
         let unknown = self.types.iter().find(|&&kind| kind as usize >= types);
         require(unknown.is_none(), || format!("token type {} of {types}", unknown.unwrap_or(&0)))
+    }
+
+    fn check_adapters(&self, graph: &Graph) -> Result<(), String> {
+        let mut next = 0;
+        for Adapted { rows, adapter } in &self.adapters {
+            require(rows.start >= next && rows.end > rows.start && rows.end <= self.tokens.len(), || {
+                format!(
+                    "an adapter for rows {rows:?} does not follow row {next}, or ends after row {}",
+                    self.tokens.len()
+                )
+            })?;
+            require(adapter.fits(graph), || "an adapter is of another model".into())?;
+            next = rows.end;
+        }
+        Ok(())
+    }
+
+    /// The adapter of a row of a value with `count` rows: one for each token, or for each output.
+    pub fn adapter(&self, row: usize, count: usize) -> Option<&Adapter> {
+        // If all rows are outputs they are the same ones.
+        let row = if count == self.tokens.len() { row } else { self.outputs[row] as usize };
+        let at = self.adapters.partition_point(|of| of.rows.end <= row);
+        self.adapters.get(at).filter(|of| of.rows.start <= row).map(|of| &*of.adapter)
     }
 
     /// The type of a row's token.

@@ -9,6 +9,8 @@ pub struct Device {
     pub rules: &'static [Rule],
     /// How it lays out values.
     pub layout: Layout,
+    /// Whether rows of a batch may have adapters ([`crate::Batch::adapters`]).
+    pub adapts: bool,
 }
 
 /// How a device lays out the values of a step, in words of 4 bytes.

@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate knows nothing of model names, file formats, the cache lines or layouts of a device,
 //! requests or the policy by which a batch is put together.
 
+mod adapter;
 mod backend;
 mod batch;
 mod builder;
@@ -22,11 +23,12 @@ pub mod testing;
 mod traffic;
 mod validate;
 
+pub use adapter::{Adapted, Adapter, Change};
 pub use backend::{Backend, BackendError, Limits, MemoryPart};
 pub use batch::{Batch, Span};
 pub use builder::GraphBuilder;
 pub use device::{Device, Layout};
-pub use fuse::{Fused, Rule, UnknownRule, fuse, rules};
+pub use fuse::{Fused, Rule, UnknownRule, adapted, fuse, rules};
 pub use graph::{Elem, Graph, GraphError, Node, Output, Rows, ValueId, ValueInfo, WeightId, WeightInfo, WeightRole};
 pub use interpreter::Interpreter;
 pub use memory::{KvShape, KvType, Memory};

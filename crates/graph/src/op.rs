@@ -35,6 +35,12 @@ pub enum Op {
         /// `[rows, cols]`.
         weight: WeightId,
     },
+    /// y `[n, rows]`, x `[n, cols]` → y + x · (b · a)ᵀ in each row whose adapter in the batch changes the weight by b · a; other rows
+    /// are as they are. If the weight is quantized, x may be Q8. [`crate::adapted`] puts it behind products.
+    Adapt {
+        /// `[rows, cols]`; it is not read.
+        weight: WeightId,
+    },
     /// x → x + bias, the same for every row.
     AddBias {
         /// `[width]`.
@@ -229,6 +235,7 @@ impl Op {
             Op::EmbedTypes { .. } => "embed_types",
             Op::Input { .. } => "input",
             Op::Linear { .. } => "linear",
+            Op::Adapt { .. } => "adapt",
             Op::AddBias { .. } => "add_bias",
             Op::RmsNorm { .. } => "rms_norm",
             Op::LayerNorm { .. } => "layer_norm",
@@ -274,6 +281,7 @@ impl Op {
         match self {
             Op::Embed { .. } | Op::EmbedPositions { .. } | Op::EmbedTypes { .. } | Op::Input { .. } => 0,
             Op::Add | Op::Mul | Op::Glu { .. } | Op::KvWrite { .. } | Op::GateWeights { .. } | Op::Concat { .. } => 2,
+            Op::Adapt { .. } => 2,
             Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => 2,
             Op::Scan(_) => 4,
             Op::GatedDelta(_) => 5,
@@ -315,12 +323,13 @@ impl Op {
     /// input's). A backend must cope with that for these operators, and only these.
     pub fn in_place(&self) -> bool {
         use Op::{
-            Activate, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap, Softmax,
-            UnitNorm,
+            Activate, Adapt, Add, AddBias, GaussianTopK, Glu, Grow, Mul, Rope, RopeKvWrite, Scale, ScaleBy, SoftCap,
+            Softmax, UnitNorm,
         };
         match self {
             Add | AddBias { .. } | Mul | Glu { .. } | Rope(_) | RopeKvWrite { .. } | UnitNorm { .. } => true,
             Activate { .. }
+            | Adapt { .. }
             | GaussianTopK { .. }
             | Grow(_)
             | Scale { .. }

@@ -62,6 +62,7 @@ impl Shapes<'_> {
             }
             (Op::Input { width }, []) => require(*width > 0, || "it is empty".into()).and(floats(Rows::Tokens, *width)),
             (Op::Linear { weight }, [x]) => self.linear(*weight, x),
+            (Op::Adapt { weight }, [y, x]) => self.adapt(*weight, y, x),
             (Op::AddBias { bias }, [x]) => self.add_bias(*bias, x),
             (Op::RmsNorm { weight, eps, quantize }, [x]) => self.rms_norm(*weight, *eps, *quantize, x),
             (Op::UnitNorm { span, eps }, [x]) => unit_norm(*span, *eps, x),
@@ -110,6 +111,11 @@ impl Shapes<'_> {
         let info = self.operand(weight, x)?;
         require(info.width == cols, || format!("input is {} wide, the weight has {cols} columns", info.width))?;
         floats(info.rows, rows)
+    }
+
+    fn adapt(&self, weight: WeightId, y: &Typed, x: &Typed) -> Checked {
+        let sums = self.linear(weight, x)?;
+        same(y, &sums)
     }
 
     fn product(&self, op: &Product, residual: Option<&Typed>, x: &Typed) -> Result<Vec<Typed>, String> {

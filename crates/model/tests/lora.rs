@@ -1,43 +1,18 @@
 //! LoRA adapters: models that they are merged into have the logits that PEFT gives; what is no plain LoRA is refused.
 
+#[path = "support/adapters.rs"]
+mod adapters;
 #[path = "support/golden.rs"]
 mod golden;
 
 use std::path::Path;
 use std::sync::Arc;
 
+use adapters::Fixture;
 use graph::Interpreter;
 use model::{Adapter, Checkpoint, Export, ModelError, WeightType};
 use serde_json::{Value, json};
 use tensor::DType;
-
-/// A fixture: its base model, and its adapter as PEFT saves it.
-struct Fixture {
-    base: Arc<Checkpoint>,
-    recipe: Value,
-    folder: tempfile::TempDir,
-}
-
-impl Fixture {
-    fn new(name: &str) -> Fixture {
-        let recipe = golden::recipe(&format!("lora/{name}"));
-        let base = golden::recipe(recipe["base"].as_str().expect("a name"));
-        let base = Checkpoint::from_safetensors_bytes(golden::safetensors(&base), &base["config"].to_string());
-        let fixture = Fixture { base: base.expect("sound"), recipe, folder: tempfile::tempdir().expect("a folder") };
-        fixture.save();
-        fixture
-    }
-
-    fn save(&self) {
-        let write = |name: &str, bytes: &[u8]| std::fs::write(self.folder.path().join(name), bytes).expect("written");
-        write("adapter_config.json", self.recipe["config"].to_string().as_bytes());
-        write("adapter_model.safetensors", &golden::safetensors(&self.recipe));
-    }
-
-    fn adapter(&self) -> Result<Adapter, ModelError> {
-        Adapter::open(self.folder.path())
-    }
-}
 
 fn merged(base: &Arc<Checkpoint>, adapters: &[(&Adapter, f32)], wanted: DType) -> Result<Arc<Checkpoint>, ModelError> {
     let mut export = Export::new(base)?;
@@ -58,7 +33,7 @@ fn check_logits(name: &str, merged: &Arc<Checkpoint>) {
 
 #[test]
 fn merged_models_have_the_logits_of_peft() {
-    for name in ["llama", "llama-gguf", "phi3", "qwen2", "gptneox"] {
+    for name in adapters::ALL {
         let fixture = Fixture::new(name);
         let adapter = fixture.adapter().unwrap_or_else(|e| panic!("{name}: {e}"));
         check_logits(
@@ -71,6 +46,22 @@ fn merged_models_have_the_logits_of_peft() {
 }
 
 #[test]
+fn models_with_an_adapter_beside_them_have_the_logits_of_peft() {
+    adapters::ALL.iter().for_each(|name| Fixture::check(name, &Interpreter, |_| false));
+}
+
+#[test]
+fn adapters_are_known_by_what_is_in_them() {
+    let id = |name: &str| {
+        let fixture = Fixture::new(name);
+        let model = fixture.base.bind(Some(40)).expect("sound");
+        fixture.adapter().and_then(|adapter| adapter.bind(&model)).expect("sound").id()
+    };
+    assert_eq!(id("llama"), id("llama"));
+    assert_ne!(id("llama"), id("llama-gguf"));
+}
+
+#[test]
 fn model_and_adapter_may_be_of_either_format() {
     let fixture = Fixture::new("llama-gguf");
     let [peft, llama_cpp] = [
@@ -80,6 +71,9 @@ fn model_and_adapter_may_be_of_either_format() {
     let gguf = written(Export::new(&fixture.base).expect("known"), DType::F32).expect("written");
     for (base, adapter) in [(&fixture.base, &llama_cpp), (&gguf, &peft), (&gguf, &llama_cpp)] {
         check_logits("llama-gguf", &merged(base, &[(adapter, 1.0)], DType::F32).expect("merged"));
+        let model = base.bind(Some(40)).expect("sound");
+        let beside = adapter.bind(&model).expect("of this model");
+        golden::check_adapted(("llama-gguf", "llama"), &Interpreter, &model, Arc::new(beside), |_| false);
     }
     let phi = Fixture::new("qwen2");
     let gguf = written(Export::new(&phi.base).expect("known"), DType::F32).expect("written");
@@ -110,9 +104,14 @@ fn what_is_no_plain_lora_is_refused() {
         let mut fixture = Fixture::new("llama-gguf");
         change(&mut fixture.recipe);
         fixture.save();
-        let error = fixture.adapter().and_then(|adapter| merged(&fixture.base, &[(&adapter, 1.0)], DType::F32));
-        let error = error.expect_err(expected).to_string();
-        assert!(error.contains(expected), "{error}\n does not say\n{expected}");
+        let adapter = || fixture.adapter();
+        let into = adapter().and_then(|adapter| merged(&fixture.base, &[(&adapter, 1.0)], DType::F32).map(drop));
+        let model = fixture.base.bind(Some(40)).expect("sound");
+        let beside = adapter().and_then(|adapter| adapter.bind(&model).map(drop));
+        for refused in [into, beside] {
+            let error = refused.expect_err(expected).to_string();
+            assert!(error.contains(expected), "{error}\n does not say\n{expected}");
+        }
     };
     for (key, value, expected) in [
         ("use_dora", json!(true), "use_dora: is DoRA"),
@@ -156,6 +155,39 @@ fn what_is_no_plain_lora_is_refused() {
         },
         "has no such matrix; take the adapter's own base model",
     );
+}
+
+#[test]
+fn matrices_that_are_no_plain_products_are_refused_beside_a_model() {
+    for (base, module, stored, expected) in [
+        (
+            "mixtral",
+            "model.layers.0.block_sparse_moe.experts.0.w1",
+            "weight",
+            "is read by expert_linear, where adapters are not computed",
+        ),
+        ("quantized-nvfp4", "model.layers.0.self_attn.q_proj", "weight", "is stored with a factor beside it"),
+    ] {
+        let mut fixture = Fixture::new("llama-gguf");
+        let recipe = golden::recipe(base);
+        let found = Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+        fixture.base = found.expect("sound");
+        let name = format!("{module}.{stored}");
+        let tensor = fixture.base.tensors().iter().find(|tensor| tensor.name == name).expect("the matrix");
+        let (rows, cols) = (tensor.dims[0], tensor.dims[1]);
+        let factor = |which: &str, dims: [usize; 2]| {
+            (format!("base_model.model.{module}.lora_{which}.weight"), json!(["F32", dims, 0, -9]))
+        };
+        fixture.recipe["tensors"] =
+            Value::Object([factor("A", [2, cols]), factor("B", [rows, 2])].into_iter().collect());
+        fixture.save();
+        let model = fixture.base.bind(Some(40)).expect("sound");
+        let error = fixture.adapter().and_then(|adapter| adapter.bind(&model)).expect_err(expected).to_string();
+        assert!(
+            error.contains(expected) && error.contains("whinchat convert --lora"),
+            "{error}\n does not say\n{expected}"
+        );
+    }
 }
 
 #[test]

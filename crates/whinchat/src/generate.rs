@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use answer::{
-    Ask, Blocking, Cancel, Chat, Ending, Generation, InferBatch, InferRequest, Inference, Input, LoadedModel,
+    Adapter, Ask, Blocking, Cancel, Chat, Ending, Generation, InferBatch, InferRequest, Inference, Input, LoadedModel,
     ModelInfo, Pooling, PromptText, Sampling,
 };
 use engine::{EngineConfig, Observer, Policy, SavedPrefix, Setup};
@@ -14,6 +14,7 @@ use text::{ChatPrompt, ChatTemplate, Dialect, Tokenizer, TokenizerConfig};
 
 use kernels::{Cpu, Tuning};
 
+use crate::adapters;
 use crate::load::Parts;
 use crate::sampling::suggested;
 use crate::template::{self, Resolved};
@@ -131,6 +132,7 @@ impl Model {
     ) -> Result<Model, Error> {
         let checkpoint = &prepared.checkpoint;
         let elsewhere = stages.executor.take();
+        let is_elsewhere = elsewhere.is_some();
         // A vocabulary of 150,000 pieces takes as long as a gigabyte of weights that are mapped: both at once.
         let (tokenizer, parts) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| vocab::tokenizer(checkpoint));
@@ -164,7 +166,22 @@ impl Model {
             (None, None) => return Err(Error::Request("nothing computes the model".to_owned())),
         };
         let loaded = encoder.into_iter().fold(loaded, LoadedModel::with_encoder);
+        let loaded = loaded.with_adapters(adapters::opener(prepared, is_elsewhere));
         Ok(Model { loaded, template: origin, weights, tuning })
+    }
+
+    /// Loads LoRA adapters beside the model, each as (name, folder of PEFT or GGUF file), and takes away those without one: see
+    /// [`LoadedModel::change_adapters`].
+    ///
+    /// # Errors
+    /// If one cannot be read, is for another model, or there is none to be taken away. All is as it was then.
+    pub fn change_adapters(&self, changes: &[(String, Option<String>)]) -> Result<(), Error> {
+        Ok(self.loaded.change_adapters(changes)?)
+    }
+
+    /// An adapter that was loaded, for [`Ask::adapter`].
+    pub fn adapter(&self, name: &str) -> Option<Arc<Adapter>> {
+        self.loaded.adapter(name).map(|named| Arc::clone(&named.adapter))
     }
 
     /// Starts what `ask` asks for: iterate over the generation to block for its events, or await them. Dropping it cancels.
@@ -201,7 +218,7 @@ impl Model {
     /// # Errors
     /// If the prompt cannot be made, nothing of it is in the cache, or the engine has ended.
     pub fn save_session(&self, input: &Input, salt: Option<&str>) -> Result<SavedPrefix, Error> {
-        Ok(self.loaded.save_session(input, salt)?)
+        Ok(self.loaded.save_session(input, salt, None)?)
     }
 
     /// Puts a saved session back into the KV cache, as if it had just been computed; gives its tokens.

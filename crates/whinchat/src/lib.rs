@@ -45,6 +45,7 @@
 //! Architecture invariant: the only place where model files, a backend and an engine meet. No command line, no
 //! terminal and no server are in it.
 
+mod adapters;
 pub mod bounds;
 mod builtin;
 mod device;
@@ -70,9 +71,9 @@ mod vocab;
 mod weights;
 
 pub use answer::{
-    Answer, Ask, Blocking, Cancel, Chat, Constrained, Ending, Event, Generation, InferBatch, InferRequest, Inference,
-    Inferred, Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service, ToolCall,
-    ToolDelta, Usage,
+    Adapter, Answer, Ask, Blocking, Cancel, Chat, Constrained, Ending, Event, Generation, InferBatch, InferRequest,
+    Inference, Inferred, Input, Kind, LoadedModel, Pooling, Priority, Problem, PromptText, Reason, Sampling, Service,
+    ToolCall, ToolDelta, Usage,
 };
 pub use builtin::{BUILTIN, builtin};
 pub use device::{Device, DeviceInfo, GpuLayers, HAS_GPU, Unit, UnknownDevice, devices, gpu_conversions};

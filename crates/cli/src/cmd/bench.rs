@@ -1,14 +1,17 @@
 //! `whinchat bench`: how fast prefill and decode are, on the executor alone.
 
 use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use engine::Executor;
-use graph::Batch;
+use graph::{Adapted, Batch};
 use serde_json::json;
-use whinchat::{BLOCK_LEN, CacheOptions, LoadOptions, PlanOptions, bounds};
+use whinchat::{Adapter, BLOCK_LEN, CacheOptions, LoadOptions, PlanOptions, bounds};
 
 use super::trial::TrialArgs;
 use super::{LoadArgs, within};
@@ -38,6 +41,9 @@ pub(crate) struct Bench {
     /// Numbers of streams.
     #[arg(long, value_name = "N,…", value_delimiter = ',', default_value = "1,8,32", value_parser = clap::value_parser!(u32).range(1..=1024))]
     batch: Vec<u32>,
+    /// Compute streams with this LoRA adapter, or in turn with each of several (docs/lora.md).
+    #[arg(long, value_name = "PATH")]
+    lora: Vec<PathBuf>,
     /// Compute the graph as it is built, without any rule of fusion.
     #[arg(long, conflicts_with = "disable_rule")]
     no_fusion: bool,
@@ -62,6 +68,12 @@ struct Figures {
     decode: f64,
 }
 
+/// What is measured.
+struct Rig {
+    executor: Box<dyn Executor>,
+    adapters: Vec<Arc<Adapter>>,
+}
+
 impl Bench {
     pub(crate) fn run(self) -> anyhow::Result<()> {
         if self.trial.is_asked() {
@@ -82,14 +94,17 @@ impl Bench {
         };
         let bars = Bars::new();
         let prepared = self.load.prepare(&options)?;
-        let mut executor = prepared.executor(&|stage, done, total| bars.show(stage, done, total))?;
-        self.measure(&mut executor, 1)?;
+        let adapter = |path: &PathBuf| prepared.adapter(path).map(Arc::new).context("--lora");
+        let adapters = self.lora.iter().map(adapter).collect::<anyhow::Result<_>>()?;
+        let executor = prepared.executor(&|stage, done, total| bars.show(stage, done, total))?;
+        let mut rig = Rig { executor, adapters };
+        self.measure(&mut rig, 1)?;
         let mut out = std::io::stdout().lock();
         if !self.json {
             writeln!(out, "{:>7} {:>14} {:>14}", "streams", "prefill tok/s", "decode tok/s")?;
         }
         for &streams in &self.batch {
-            let figures = self.measure(&mut executor, streams as usize)?;
+            let figures = self.measure(&mut rig, streams as usize)?;
             self.report(&mut out, streams, &figures, prepared.threads())?;
         }
         Ok(())
@@ -126,40 +141,40 @@ impl Bench {
         self.prompt + self.generate
     }
 
-    fn measure(&self, executor: &mut impl Executor, streams: usize) -> anyhow::Result<Figures> {
+    fn measure(&self, rig: &mut Rig, streams: usize) -> anyhow::Result<Figures> {
         let (prompt, generate) = (self.prompt, self.generate);
-        let prefill = self.prefill(executor, streams, prompt)?;
+        let prefill = self.prefill(rig, streams, prompt)?;
         let started = Instant::now();
         let mut batch = Batch::default();
         for position in prompt..prompt + generate {
             batch.clear();
             for stream in 0..streams {
-                self.push(&mut batch, executor, stream, position..position + 1);
+                self.push(&mut batch, rig, stream, position..position + 1);
                 batch.outputs.push(stream as u32);
             }
-            executor.forward(&batch)?;
+            rig.executor.forward(&batch)?;
         }
         let rate = |tokens: usize, time: Duration| (streams * tokens) as f64 / time.as_secs_f64();
         Ok(Figures { prefill: rate(prompt, prefill), decode: rate(generate, started.elapsed()) })
     }
 
     /// Prefills every stream in batches as large as the executor takes.
-    fn prefill(&self, executor: &mut impl Executor, streams: usize, prompt: usize) -> anyhow::Result<Duration> {
-        let limits = executor.limits();
+    fn prefill(&self, rig: &mut Rig, streams: usize, prompt: usize) -> anyhow::Result<Duration> {
+        let limits = rig.executor.limits();
         let started = Instant::now();
         let mut batch = Batch::default();
         for stream in 0..streams {
             let mut position = 0;
             while position < prompt {
                 let end = prompt.min(position + limits.max_tokens - batch.tokens.len());
-                self.push(&mut batch, executor, stream, position..end);
+                self.push(&mut batch, rig, stream, position..end);
                 position = end;
                 if position == prompt {
                     batch.outputs.push(batch.tokens.len() as u32 - 1);
                 }
                 let last = stream + 1 == streams && position == prompt;
                 if last || batch.tokens.len() == limits.max_tokens || batch.outputs.len() == limits.max_outputs {
-                    executor.forward(&batch)?;
+                    rig.executor.forward(&batch)?;
                     batch.clear();
                 }
             }
@@ -167,15 +182,17 @@ impl Bench {
         Ok(started.elapsed())
     }
 
-    fn push(&self, batch: &mut Batch, executor: &impl Executor, stream: usize, positions: std::ops::Range<usize>) {
-        let limits = executor.limits();
+    fn push(&self, batch: &mut Batch, rig: &Rig, stream: usize, positions: std::ops::Range<usize>) {
+        let limits = rig.executor.limits();
         let blocks = self.length().div_ceil(limits.block_len) as u32;
         let first = stream as u32 * blocks;
         let token = |position: usize| ((stream * 7919 + position * 104_729) % limits.vocab) as u32;
         let start = positions.start;
         let tokens: Vec<u32> = positions.map(token).collect();
         let state = (limits.state_slots > 0).then_some(stream as u32);
-        batch.push_with_state(&tokens, start, first..first + blocks, state);
+        let rows = batch.push_with_state(&tokens, start, first..first + blocks, state);
+        let adapter = rig.adapters.get(stream % rig.adapters.len().max(1));
+        batch.adapters.extend(adapter.map(|adapter| Adapted { rows, adapter: Arc::clone(adapter) }));
     }
 }
 

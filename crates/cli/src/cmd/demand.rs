@@ -30,8 +30,14 @@ pub(super) fn order(further: Further) -> LoadOrder {
         kv_tokens: further.kv_tokens,
         max_sequences: further.max_sequences,
         draft_model: further.draft_model,
+        adapters: adapters(further.lora),
         ..LoadOrder::default()
     }
+}
+
+/// Names of adapters, and where they are.
+pub(super) fn adapters(lora: Vec<config::Lora>) -> Vec<(String, String)> {
+    lora.into_iter().map(|config::Lora { name, path }| (name, path)).collect()
 }
 
 /// Tells the server what it does not have in memory, and other names for what it has.

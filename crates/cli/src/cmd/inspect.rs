@@ -213,7 +213,7 @@ fn part_of(name: &str) -> String {
 
 /// The graph as the model's table builds it and as it is fused, and what the rules of fusion did.
 fn graphs(out: &mut impl Write, built: &Graph, whole: bool) -> anyhow::Result<()> {
-    let Device { rules, layout } = Cpu::DEVICE;
+    let Device { rules, layout, .. } = Cpu::DEVICE;
     let fused = graph::fuse(built, rules, &[])?;
     graph(out, "graph", built, whole)?;
     graph(out, "graph, fused", &fused.graph, whole)?;

@@ -54,11 +54,18 @@ impl Further {
         let observer = app.observer(&prepared.model_name());
         let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
         let model = model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?;
+        load_adapters(&model, &order.adapters)?;
         if let Some(tuning) = model.tuning() {
             self.book.add(Arc::new(prepared), self.cpu.clone(), tuning);
         }
         Ok(model.into_loaded())
     }
+}
+
+/// Loads the adapters that come with a model.
+pub(super) fn load_adapters(model: &Model, adapters: &[(String, String)]) -> anyhow::Result<()> {
+    let changes: Vec<_> = adapters.iter().map(|(name, source)| (name.clone(), Some(source.clone()))).collect();
+    Ok(model.change_adapters(&changes)?)
 }
 
 /// The options of a further model: where its order says nothing, those of the first.

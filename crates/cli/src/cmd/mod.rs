@@ -54,7 +54,7 @@ mod welcome;
 use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -62,8 +62,9 @@ use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use model::Checkpoint;
 use whinchat::{
-    BUILTIN, CacheOptions, Cpu, Device, GpuLayers, KernelSetting, KvType, LoadOptions, Model, Observer, PlanOptions,
-    Prepared, SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, Unit, WeightsCache, WeightsOrigin, bounds,
+    Adapter, BUILTIN, CacheOptions, Cpu, Device, GpuLayers, KernelSetting, KvType, LoadOptions, Model, Observer,
+    PlanOptions, Prepared, SamplingDefaults, Stages, TemplateChoice, TemplateOrigin, Unit, WeightsCache, WeightsOrigin,
+    bounds,
 };
 
 use self::bench::peak_rss_bytes;
@@ -222,6 +223,14 @@ fn with_draft(options: LoadOptions) -> anyhow::Result<LoadOptions> {
         _ => whinchat::locate(source, &|stage, done, total| bars.show(stage, done, total)),
     };
     Ok(LoadOptions { draft_model: options.draft_model.as_ref().map(found).transpose()?, ..options })
+}
+
+/// The adapter at a path, for a model that is in memory.
+fn adapter(model: &Model, path: Option<&Path>) -> anyhow::Result<Option<Arc<Adapter>>> {
+    let Some(path) = path else { return Ok(None) };
+    // Its name is nobody's business here.
+    model.change_adapters(&[("lora".to_owned(), Some(path.to_string_lossy().into_owned()))]).context("--lora")?;
+    Ok(model.adapter("lora"))
 }
 
 /// A text of the command line; `-` reads it from stdin.

@@ -18,6 +18,7 @@ use super::remote::{Remote, RemoteArgs, escaped};
   whinchat models load org/name:Q4_K_M --name small
   whinchat models swap small org/other --version 2026-11
   whinchat models rollback small
+  whinchat models lora small tone=adapters/tone old=
   whinchat models --server http://127.0.0.1:8080 unload small
 
 The server must have been started with --admin, and is asked on its own machine or with a key that may do so.")]
@@ -60,6 +61,14 @@ enum What {
         /// Other names.
         #[arg(value_name = "ALIAS")]
         aliases: Vec<String>,
+    },
+    /// Load LoRA adapters beside a model, each as NAME=PATH, or take them away, as NAME=
+    Lora {
+        #[command(flatten)]
+        model: Named,
+        /// The adapter's name, and a folder of PEFT or a GGUF file on the server's machine; none takes it away.
+        #[arg(value_name = "NAME=[PATH]", required = true, value_parser = adapter)]
+        adapters: Vec<(String, Option<String>)>,
     },
     /// Set how long a model stays in memory when nobody uses it
     KeepAlive {
@@ -156,6 +165,10 @@ impl Models {
             What::Alias { model, aliases } => {
                 server.change(&model.name, json!({ "aliases": aliases }), "has its names")?
             }
+            What::Lora { model, adapters } => {
+                let adapters: Map<_, _> = adapters.into_iter().map(|(name, path)| (name, json!(path))).collect();
+                server.change(&model.name, json!({ "adapters": adapters }), "has its adapters")?
+            }
             What::KeepAlive { model, keep_alive } => {
                 let keep_alive = keep_alive.to_string();
                 server.change(&model.name, json!({ "keep_alive": keep_alive }), "stays as long as it shall")?
@@ -164,6 +177,12 @@ impl Models {
         let text = if self.json { serde_json::to_string_pretty(&answer)? } else { said };
         Ok(writeln!(std::io::stdout().lock(), "{}", text.trim_end())?)
     }
+}
+
+/// An adapter's name and where it is, if it shall be there.
+fn adapter(text: &str) -> Result<(String, Option<String>), String> {
+    let (name, path) = text.split_once('=').ok_or("give NAME=PATH, or NAME= to take it away")?;
+    Ok((name.to_owned(), Some(path.to_owned()).filter(|path| !path.is_empty())))
 }
 
 /// The models of a server that runs.

@@ -1,14 +1,15 @@
 //! `whinchat run`: one answer, or the continuation of a text.
 
 use std::io::IsTerminal;
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::json;
-use whinchat::{Answer, Chat, Event, Input, LoadOptions, Model, PromptText};
+use whinchat::{Answer, Ask, Chat, Event, Input, LoadOptions, Model, PromptText};
 
 use super::sampling::SamplingArgs;
-use super::{AnswerArgs, LoadArgs, text_or_stdin};
+use super::{AnswerArgs, LoadArgs, adapter, text_or_stdin};
 use crate::terminal::Screen;
 
 /// Answer a message, or continue a text, and print what comes
@@ -24,6 +25,9 @@ pub(crate) struct Run {
     load: LoadArgs,
     #[command(flatten)]
     answer: AnswerArgs,
+    /// Answer with this LoRA adapter: a folder of PEFT, or a GGUF file (docs/lora.md).
+    #[arg(long, value_name = "PATH")]
+    lora: Option<PathBuf>,
     /// Continue the text as it is, without the model's chat template.
     #[arg(long, conflicts_with = "chat_template")]
     raw: bool,
@@ -45,6 +49,7 @@ impl Run {
         let text = self.text()?;
         let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load)? };
         let model = self.load.load_with(&options)?;
+        let adapter = adapter(&model, self.lora.as_deref())?;
         self.sampling.check(&model)?;
         let input = self.input(&model, text)?;
         let mut screen = Screen::plain();
@@ -52,7 +57,7 @@ impl Run {
             screen.text(&prompt(&model, &input)?)?;
         }
         let mut answer = Answer::default();
-        for event in model.begin(&self.sampling.options().ask(input))? {
+        for event in model.begin(&Ask { adapter, ..self.sampling.options().ask(input) })? {
             let event = event.with_context(|| format!("running {}", self.load.model.name()))?;
             match &event {
                 Event::Text { text, .. } => screen.text(text)?,

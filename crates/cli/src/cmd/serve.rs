@@ -13,7 +13,7 @@ use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, SamplingDefaults};
 
 use super::entrance::Entrance;
 use super::listen::Place;
-use super::loader::Further;
+use super::loader::{Further, load_adapters};
 use super::ready::{self, Ready};
 use super::reload::{self, Reload};
 use super::security::{self, Secured};
@@ -164,12 +164,13 @@ impl Server {
         let demand = std::mem::take(&mut self.config.demand);
         let book = Arc::new(Book::new(Store::in_folder(self.config.storage.data_dir.as_deref())));
         app.know_plans(Arc::clone(&book) as Arc<dyn serve::Plans>);
-        let Loaded { model, ready, cpu } = self.load_model(app, places, (&options, &book))?;
+        let adapters = demand::adapters(std::mem::take(&mut self.config.model.lora));
+        let Loaded { model, ready, cpu } = self.load_model(app, places, (&options, &adapters, &book))?;
         for config::Further { name, .. } in &also {
             anyhow::ensure!(*name != model.info.name, "--also {name}=…: another model has this name");
         }
         let name = model.info.name.clone();
-        add(app, model, LoadOrder { source: first, ..LoadOrder::default() });
+        add(app, model, LoadOrder { source: first, adapters, ..LoadOrder::default() });
         replicas::add(app, (&name, source.as_os_str()), &devices, (&options, &cpu))?;
         let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled, book };
         for further in also {
@@ -188,7 +189,7 @@ impl Server {
         self,
         app: &App,
         places: Vec<Place>,
-        (options, book): (&LoadOptions, &Book),
+        (options, adapters, book): (&LoadOptions, &[(String, String)], &Book),
     ) -> anyhow::Result<Loaded> {
         // What is said when it is ready says too if the model was not chosen.
         let prepared = self.load.resolve(self.load.model.open_silently()?, options)?;
@@ -197,6 +198,7 @@ impl Server {
         app.asks_services(asked.elsewhere());
         let (stages, observer) = (asked.stages(&prepared, &cpu)?, app.observer(&prepared.model_name()));
         let model = self.load.start_on(cpu.clone(), &prepared, stages, observer)?;
+        load_adapters(&model, adapters)?;
         let ready = Ready {
             places,
             name: model.name().to_owned(),

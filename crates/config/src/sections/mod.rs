@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use engine::{Cache, Engine};
 pub use limits::Limits;
-pub use model::{Alias, Demand, Further, Model, Whose};
+pub use model::{Alias, Demand, Further, Lora, Model, Whose};
 pub use names::{Eviction, HostEviction, KvType, Policy, Promotion};
 pub use network::{Log, Network, Storage};
 pub use profile::Profile;

@@ -48,9 +48,35 @@ pub struct Model {
     /// mistral-v7, phi3, vicuna, zephyr) [default: the model's own, else chatml where its vocabulary has the marks]
     #[schemars(extend("x-value" = "NAME|FILE"))]
     pub chat_template: Option<PathBuf>,
+    /// A LoRA adapter beside the model, which answers as MODEL:NAME or NAME, once or several times: a folder of PEFT, or a GGUF file.
+    /// docs/lora.md
+    #[garde(dive)]
+    #[schemars(extend("x-flag" = "lora", "x-value" = "NAME=PATH"))]
+    pub lora: Vec<Lora>,
     /// Answer to any model name, not only to its own.
     #[schemars(extend("x-reload" = "live"))]
     pub any_model_name: bool,
+}
+
+/// A LoRA adapter of a model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema, Validate)]
+#[serde(deny_unknown_fields)]
+#[garde(allow_unvalidated)]
+pub struct Lora {
+    /// What clients call it, alone or behind the model's name and a colon.
+    #[garde(custom(adapter_name))]
+    pub name: String,
+    /// A folder of PEFT, or a GGUF file.
+    #[garde(length(min = 1))]
+    pub path: String,
+}
+
+/// A name that may stand behind a model's and a colon.
+fn adapter_name(name: &str, (): &()) -> garde::Result {
+    match name.is_empty() || name.contains([':', '@']) {
+        true => Err(garde::Error::new("expected a name without : and @")),
+        false => Ok(()),
+    }
 }
 
 /// A model beside the first.
@@ -83,6 +109,10 @@ pub struct Further {
     /// How long it stays in memory after its last answer [default: as demand.keep_alive says]
     #[serde(default)]
     pub keep_alive: Option<Stay>,
+    /// LoRA adapters beside it.
+    #[serde(default)]
+    #[garde(dive)]
+    pub lora: Vec<Lora>,
 }
 
 /// Models that come into memory when they are asked for, and how long they stay.

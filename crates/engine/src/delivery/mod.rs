@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::Batch;
+use graph::{Adapted, Batch};
 use ledger::Ledger;
 pub(crate) use ledger::Open;
 use rand_chacha::ChaCha8Rng;
@@ -95,11 +95,11 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived, limits.context);
-        let Request { id, prompt, params, stop, prompt_logprobs, expected, continuations, .. } = request;
+        let Request { id, prompt, params, stop, prompt_logprobs, expected, adapter, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = arrival.longest;
         let (request, prompt_len) = (id, prompt.len());
-        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected };
+        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected, adapter };
         let spec = Arc::new(spec);
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();
@@ -179,6 +179,9 @@ impl Delivery {
             let (table, state) = (scheduler.table(sequence), sequence.state());
             let tokens = stream.with_draft(positions, sequence.drafts());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
+            let adapted =
+                stream.spec.adapter.iter().map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) });
+            batch.adapters.extend(adapted);
             stream.shorten(sequence.tokens());
             batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));
             if sequence.completes() {

@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use graph::Adapter;
+
 use super::Drawn;
 use super::drafts::Drafts;
 use super::ledger::Ledger;
@@ -52,6 +54,7 @@ pub(super) struct Spec {
     pub(super) longest: usize,
     /// What the answer is likely to be.
     pub(super) expected: Arc<[u32]>,
+    pub(super) adapter: Option<Arc<Adapter>>,
 }
 
 /// A continuation.

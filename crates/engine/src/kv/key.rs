@@ -1,6 +1,26 @@
 //! Names of prefixes that hold outside a process too: a hash of all tokens from the first on, and of whose they are.
 
+use std::fmt::Write;
+use std::sync::Arc;
+
+use graph::Adapter;
 use sha2::{Digest, Sha256};
+
+/// What separates the prefixes of a request in the cache from those of others: its salt, and the adapter that computes them. No
+/// salt of a request is that of one with an adapter.
+pub fn prefix_salt(adapter: Option<&Adapter>, salt: Option<Arc<str>>) -> Option<Arc<str>> {
+    let Some(adapter) = adapter else {
+        // What begins as an adapter's gets a beginning that none of these has.
+        return salt.map(|salt| if salt.starts_with('\0') { format!("\0\0{salt}").into() } else { salt });
+    };
+    let mut all = String::from("\0lora ");
+    adapter.id().iter().for_each(|byte| _ = write!(all, "{byte:02x}"));
+    if let Some(salt) = salt {
+        all.push('/');
+        all.push_str(&salt);
+    }
+    Some(all.into())
+}
 
 /// Names what is kept of a prefix outside the cache: the keys and values of its last block, or the state after it. Different
 /// prefixes, salts and kinds have different names (SHA-256).

@@ -11,7 +11,7 @@ mod prefix;
 
 pub use blocks::{BlockAllocator, BlockId};
 pub use evict::{Eviction, Rule, Usage};
-pub use key::TierKey;
+pub use key::{TierKey, prefix_salt};
 pub use local::LocalBlocks;
 pub use manager::{BlockManager, Managing, StateManager};
 

@@ -160,6 +160,8 @@ impl<'a> Reader<'a> {
             state_copies: self.pairs("the copies of states")?,
             // Whole models are computed elsewhere.
             inputs: Vec::new(),
+            // Requests with adapters are refused before they are scheduled here.
+            adapters: Vec::new(),
         };
         if self.0.is_empty() { Ok(batch) } else { Err(Malformed(format!("{} bytes are left over", self.0.len()))) }
     }

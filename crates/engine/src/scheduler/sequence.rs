@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Contents;
-use crate::{BlockId, KvCache, Priority, Request, RequestId, StateSlot};
+use crate::{BlockId, KvCache, Priority, Request, RequestId, StateSlot, prefix_salt};
 
 /// Names a sequence. Numbers grow in the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,7 +24,7 @@ pub struct Arrival {
     pub tenant: Option<Arc<str>>,
     /// When it came.
     pub time: Duration,
-    /// With whom it shares prefixes.
+    /// With whom it shares prefixes ([`prefix_salt`]).
     pub cache_salt: Option<Arc<str>>,
     /// Tokens of its prompt, at least one.
     pub prompt: usize,
@@ -46,7 +46,7 @@ impl Arrival {
             deadline: request.deadline,
             tenant: request.tenant.clone(),
             time,
-            cache_salt: request.cache_salt.clone(),
+            cache_salt: prefix_salt(request.adapter.as_deref(), request.cache_salt.clone()),
             prompt,
             longest: prompt.saturating_add(request.stop.max_tokens).min(context),
             scored: request.prompt_logprobs.is_some(),

@@ -8,8 +8,8 @@ use engine::{
     RequestId, RequestRecord, SampledToken, SamplingParams, Setup, SinkState, StepReport, StopRules, TokenEvent,
     TokenSink,
 };
-use graph::testing::{ToyConfig, ToyRecurrence, toy_model, upload};
-use graph::{Backend, Graph, Interpreter, KvType, Limits};
+use graph::testing::{ToyConfig, ToyRecurrence, toy_model, uniform, upload};
+use graph::{Adapter, Backend, Change, Graph, Interpreter, KvType, Limits, Op};
 
 use crate::drafter::Timed;
 
@@ -205,6 +205,60 @@ fn a_draft_model_changes_nothing_but_how_many_steps_there_are() {
             none == [0; 2] && own[1] > 15 && others[0] > 0 && others[1] < others[0],
             "{toy:?}: {own:?}, {others:?}"
         );
+    }
+}
+
+/// An adapter of every matrix that is multiplied with.
+fn adapter(graph: &Graph, seed: u8) -> Arc<Adapter> {
+    let mut state = u64::from(seed);
+    let linear = |op: &Op| if let Op::Linear { weight } = op { Some(*weight) } else { None };
+    let change = |weight| {
+        let (shape, rank) = (graph.weight(weight).shape, 2);
+        let mut random = |count: usize, size: f32| (0..count).map(|_| size * uniform(&mut state)).collect();
+        (weight, Change { rank, a: random(rank * shape.cols, 0.2), b: random(rank * shape.rows, 0.4) })
+    };
+    let changes: Vec<_> = graph.nodes().iter().filter_map(|node| linear(&node.op)).map(change).collect();
+    Arc::new(Adapter::new(graph, [seed; 32], changes).unwrap())
+}
+
+#[test]
+fn sequences_with_adapters_say_what_they_say_alone() {
+    let (graph, weights) = toy_model(&ToyConfig::default());
+    let adapters = [None, Some(adapter(&graph, 1)), Some(adapter(&graph, 2))];
+    let prompt: Vec<u32> = (0..13).map(|i| [5, 9, 11][i % 3]).collect();
+    let submit = |engine: &mut Engine<_>, id: u64, adapter: &Option<Arc<Adapter>>| {
+        let sink = Tokens::default();
+        let continuations = vec![Continuation::new(Box::new(sink.clone()))];
+        let mut request = Request::new(RequestId(id), Prompt::new(prompt.clone()).unwrap(), continuations);
+        request.params = SamplingParams { seed: Some(7), logprobs: Some(4), ..SamplingParams::default() };
+        request.params.logit_bias = [5, 9, 11].map(|token| (token, 20.0)).into();
+        request.stop.max_tokens = 14;
+        request.adapter = adapter.clone();
+        engine.submit(request, Duration::ZERO);
+        sink
+    };
+    let new = |blocks, prefixes, max_draft| {
+        drafting((&graph, upload(&Interpreter, &graph, &weights)), blocks, prefixes, (max_draft, Arc::default()))
+    };
+    let alone = adapters.each_ref().map(|adapter| {
+        let mut engine = new(24, None, 0);
+        let sink = submit(&mut engine, 0, adapter);
+        finish(&mut engine);
+        taken(&sink).0
+    });
+    assert!(alone[0] != alone[1] && alone[1] != alone[2] && alone.iter().all(|tokens| tokens.len() == 14));
+    // Together, where drafts are computed, prefixes are found, and some give way.
+    let mut engine = new(16, Some(Eviction::Lru), 6);
+    let mut sinks = Vec::new();
+    for id in 0..9 {
+        sinks.push((id % 3, submit(&mut engine, id as u64, &adapters[id % 3])));
+        engine.step(&|| Duration::ZERO);
+    }
+    finish(&mut engine);
+    sinks.extend((9..12).map(|id| (id % 3, submit(&mut engine, id as u64, &adapters[id % 3]))));
+    finish(&mut engine);
+    for (i, sink) in &sinks {
+        assert_eq!(taken(sink).0, alone[*i], "adapter {i}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Fusion: a graph rewritten into one that gives the same numbers with fewer passes over memory. What may be done is a
 //! table of rules; with all of them off the graph is as it was built.
 
+mod adapt;
 mod attention;
 mod products;
 mod rewrite;
@@ -8,6 +9,7 @@ mod rounding;
 mod rows;
 
 use crate::Graph;
+pub use adapt::adapted;
 use rewrite::{Rewrite, View, rebuild};
 
 /// A way to make a graph faster.

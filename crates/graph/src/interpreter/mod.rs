@@ -9,7 +9,7 @@ mod rowwise;
 use std::sync::Arc;
 
 use crate::{
-    Backend, BackendError, Batch, Device, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product, WeightId,
+    Backend, BackendError, Batch, Change, Device, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product, WeightId,
     WeightInfo, rules,
 };
 use attention::{Cache, Ragged};
@@ -21,20 +21,27 @@ pub struct Interpreter;
 
 impl Interpreter {
     /// It computes every operator, and wastes no memory.
-    pub const DEVICE: Device =
-        Device { rules: rules(), layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 } };
+    pub const DEVICE: Device = Device {
+        rules: rules(),
+        layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 },
+        adapts: true,
+    };
 }
 
 /// A graph bound to decoded weights. Every value keeps its own memory, so that no mistake of a [`crate::Plan`] is shared.
 #[derive(Debug)]
 pub struct Program {
     graph: Graph,
+    /// The same for batches with adapters; made for the first of them.
+    adapted: Option<Graph>,
     weights: Vec<Arc<Vec<f32>>>,
     limits: Limits,
     cache: Cache,
     states: States,
     /// By [`crate::ValueId::index`]; indices are kept as the bits of a number.
     values: Vec<Vec<f32>>,
+    /// Which of them the last batch has given.
+    output: usize,
 }
 
 impl Backend for Interpreter {
@@ -61,14 +68,21 @@ impl Backend for Interpreter {
             }
         }
         let (cache, states) = (Cache::new(graph, &limits)?, States::new(graph, &limits)?);
-        Ok(Program { graph: graph.clone(), weights, limits, cache, states, values: vec![vec![]; graph.values().len()] })
+        let (graph, values, output) = (graph.clone(), vec![], 0);
+        Ok(Program { graph, adapted: None, weights, limits, cache, states, values, output })
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
         batch.check(&program.limits, &program.graph)?;
         program.cache.copy(&batch.copies);
         program.states.copy(&batch.state_copies);
-        let Program { graph, weights, cache, states, values, .. } = program;
+        let Program { graph, adapted, weights, cache, states, values, output, .. } = program;
+        let graph = match batch.adapters.is_empty() {
+            true => &*graph,
+            false => &*adapted.get_or_insert_with(|| crate::adapted(graph)),
+        };
+        values.resize(graph.values().len(), vec![]);
+        *output = graph.output().value.index();
         for node in graph.nodes() {
             let made = Step { graph, weights, cache, states, values, batch }.compute(node);
             for (id, value) in node.outputs.iter().zip(made) {
@@ -79,7 +93,7 @@ impl Backend for Interpreter {
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
-        &program.values[program.graph.output().value.index()]
+        program.values.get(program.output).map_or(&[], Vec::as_slice)
     }
 
     fn save(&self, program: &Program, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {
@@ -131,6 +145,7 @@ impl Step<'_> {
             }
             Op::Input { .. } => batch.inputs.clone(),
             Op::Linear { weight: id } => rowwise::linear(x(0), weight(*id), shape(*id).cols),
+            Op::Adapt { weight: id } => adapt(*id, matrix(0), matrix(1), batch),
             Op::AddBias { bias } => rowwise::add_bias(x(0), weight(*bias)),
             Op::RmsNorm { weight: id, eps, quantize } => {
                 let normed = rowwise::rms_norm(x(0), weight(*id), *eps);
@@ -189,6 +204,21 @@ fn embedded(op: &Op, batch: &Batch) -> Vec<u32> {
         Op::EmbedTypes { .. } => (0..batch.tokens.len()).map(|row| batch.kind(row)).collect(),
         _ => batch.tokens.clone(),
     }
+}
+
+/// y, with what the rows' adapters add to products with a weight.
+fn adapt(weight: WeightId, y: Matrix, x: Matrix, batch: &Batch) -> Vec<f32> {
+    let (mut sums, count) = (y.data.to_vec(), y.rows().count());
+    for (row, (sums, x)) in sums.chunks_exact_mut(y.width).zip(x.rows()).enumerate() {
+        let Some(Change { a, b, .. }) = batch.adapter(row, count).and_then(|adapter| adapter.change(weight)) else {
+            continue;
+        };
+        let low: Vec<f32> = a.chunks_exact(x.len()).map(|a| dot(a, x)).collect();
+        for (i, sum) in sums.iter_mut().enumerate() {
+            *sum += low.iter().zip(b.chunks_exact(y.width)).map(|(low, b)| low * b[i]).sum::<f32>();
+        }
+    }
+    sums
 }
 
 /// What a product gives; only one that ends with an addition looks at `residual`.

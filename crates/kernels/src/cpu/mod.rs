@@ -78,6 +78,7 @@ impl Cpu {
     pub const DEVICE: Device = Device {
         rules: graph::rules(),
         layout: Layout { align: LANES, q8_words: activations_q8::words, block_align: LANES },
+        adapts: true,
     };
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.

@@ -18,15 +18,30 @@ use super::weight::Weight;
 /// A graph with its weights, scratch memory, KV cache and recurrent states.
 #[derive(Debug)]
 pub struct Program {
-    graph: Graph,
-    plan: Plan,
+    plain: Planned,
+    /// For batches with adapters; made for the first of them.
+    adapted: Option<Box<Planned>>,
     limits: Limits,
     weights: Vec<Arc<Weight>>,
-    arena: Buffer<f32>,
     memories: Memories,
     scratch: Scratch,
-    outputs: usize,
+    last: Last,
     kernels: Tuned,
+}
+
+/// A graph with a place for each of its values.
+#[derive(Debug)]
+struct Planned {
+    graph: Graph,
+    plan: Plan,
+    arena: Buffer<f32>,
+}
+
+/// What the last batch was.
+#[derive(Clone, Copy, Debug, Default)]
+struct Last {
+    adapted: bool,
+    outputs: usize,
 }
 
 /// What is allocated once so that a step allocates nothing.
@@ -35,8 +50,19 @@ struct Scratch {
     tables: Vec<Table>,
     threads: Vec<ThreadScratch>,
     activations: Buffer<f32>,
+    /// Rows between the two factors of adapters; it grows with the largest batch of them.
+    low: Vec<f32>,
     grouping: Grouping,
     chunks: QueryChunks,
+}
+
+impl Planned {
+    fn new(graph: Graph, limits: &Limits) -> Result<Planned, BackendError> {
+        check_sizes(&graph, limits)?;
+        let plan = Plan::new(&graph, &Cpu::DEVICE.layout, limits);
+        let arena = Buffer::zeroed(plan.words, "the values of a step")?.on_large_pages();
+        Ok(Planned { graph, plan, arena })
+    }
 }
 
 impl Program {
@@ -49,13 +75,12 @@ impl Program {
         for (i, info) in graph.weights().iter().enumerate() {
             Weight::check(weights.get(i).map(|weight| &**weight), info)?;
         }
-        check_sizes(graph, &limits)?;
-        let plan = Plan::new(graph, &Cpu::DEVICE.layout, &limits);
+        let plain = Planned::new(graph.clone(), &limits)?;
         let memories = Memories::new(graph, &limits)?;
         let scratch = Scratch::new(graph, &limits, &memories, threads)?;
-        let arena = Buffer::zeroed(plan.words, "the values of a step")?.on_large_pages();
         let kernels = Tuned::new(Tuning::new(named::ways(graph, &weights, vector)));
-        Ok(Program { graph: graph.clone(), plan, limits, weights, arena, memories, scratch, outputs: 0, kernels })
+        let last = Last::default();
+        Ok(Program { plain, adapted: None, limits, weights, memories, scratch, last, kernels })
     }
 
     /// Chooses its kernels and says how long they take, from any thread.
@@ -80,7 +105,7 @@ impl Program {
 
     /// Memory of the values between operators, in bytes.
     pub fn arena_bytes(&self) -> usize {
-        self.arena.bytes()
+        self.plain.arena.bytes() + self.adapted.as_ref().map_or(0, |adapted| adapted.arena.bytes())
     }
 
     pub(crate) fn forget(&mut self, blocks: &[u32]) {
@@ -103,16 +128,22 @@ impl Program {
     }
 
     pub(crate) fn output(&self) -> &[f32] {
-        &self.arena[self.plan.output..][..self.outputs * self.graph.output_width()]
+        let planned = self.adapted.as_deref().filter(|_| self.last.adapted).unwrap_or(&self.plain);
+        &planned.arena[planned.plan.output..][..self.last.outputs * planned.graph.output_width()]
     }
 
     pub(crate) fn run(&mut self, pool: &Pool, vector: Vector, batch: &Batch) -> Result<(), BackendError> {
-        batch.check(&self.limits, &self.graph)?;
+        batch.check(&self.limits, &self.plain.graph)?;
+        let adapts = !batch.adapters.is_empty();
+        if adapts && self.adapted.is_none() {
+            self.adapted = Some(Box::new(Planned::new(graph::adapted(&self.plain.graph), &self.limits)?));
+        }
+        let Planned { graph, plan, arena } = self.adapted.as_deref_mut().filter(|_| adapts).unwrap_or(&mut self.plain);
         self.memories.copy(batch);
-        self.outputs = batch.outputs.len();
-        let Scratch { tables, threads: scratch, activations, grouping, chunks } = &mut self.scratch;
+        self.last = Last { adapted: adapts, outputs: batch.outputs.len() };
+        let Scratch { tables, threads: scratch, activations, low, grouping, chunks } = &mut self.scratch;
         tables.iter_mut().for_each(|table| table.fill(pool, batch));
-        let mut worker = Worker { pool, vector, kernel: Default::default(), scratch, activations, grouping };
+        let mut worker = Worker { pool, vector, kernel: Default::default(), scratch, activations, low, grouping };
         let mut step = ops::Step {
             batch,
             chunks,
@@ -122,14 +153,19 @@ impl Program {
             block_len: self.limits.block_len,
         };
         let limits = Limits { kv_blocks: longest(batch, self.limits.block_len), ..self.limits };
-        let mut values = Arena { graph: &self.graph, batch, limits, words: Shared::new(&mut self.arena) };
+        let mut values = Arena { graph, batch, limits, words: Shared::new(arena) };
         let (count, mut watched) = ((batch.tokens.len(), batch.outputs.len()), self.kernels.begin());
-        for planned in &self.plan.steps {
-            let node = &self.graph.nodes()[planned.node];
-            watched.node(planned.node, named::rows(&self.graph, node, count), |kernel| {
+        for planned in &plan.steps {
+            let node = &graph.nodes()[planned.node];
+            let mut compute = |kernel| {
                 worker.kernel = kernel;
                 ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
-            });
+            };
+            // Kernels are chosen for the nodes of the plain graph.
+            match adapts {
+                true => compute(Default::default()),
+                false => watched.node(planned.node, named::rows(graph, node, count), compute),
+            }
         }
         let took = watched.took(count, seen(batch));
         self.kernels.end(took);
@@ -160,7 +196,7 @@ impl Scratch {
         let grouping = Grouping::new(slots, experts.unwrap_or(0));
         let activations = Buffer::zeroed(rounded_words(graph, limits), "rounded rows")?;
         let chunks = QueryChunks::new(attentions, memories, limits)?;
-        Ok(Scratch { tables, threads, activations, grouping, chunks })
+        Ok(Scratch { tables, threads, activations, low: Vec::new(), grouping, chunks })
     }
 }
 

@@ -1,5 +1,6 @@
 //! LoRA adapters (Hu et al. 2021): changes of low rank to a model's matrices, as PEFT and llama.cpp keep them in files.
 
+mod bind;
 mod gguf;
 mod names;
 mod peft;

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use graph::{Backend, Batch, Graph, KvType, Limits, WeightInfo};
+use graph::{Adapted, Backend, Batch, Graph, KvType, Limits, WeightInfo};
 use model::{Checkpoint, Model};
 use serde_json::Value;
 use tensor::DType;
@@ -43,7 +43,9 @@ pub fn check<B: Backend>(name: &str, backend: &B, rounds: impl Fn(&WeightInfo) -
     for graph in [model.graph(), &fused] {
         let rounded = any(&rounds) || std::ptr::eq(graph, &fused) && any(&WeightInfo::quantized);
         let tolerance = if rounded { ROUNDED } else { EXACT };
-        let check = |batches: &[&[(usize, usize)]]| run((name, tolerance), backend, (&model, graph), &logits, batches);
+        let check = |batches: &[&[(usize, usize)]]| {
+            run((name, tolerance), backend, (&model, graph), &Wanted::plain(&logits), batches);
+        };
         check(&[&[(0, LENGTH)]]);
         if !graph.causal() {
             check(&[&[(0, LENGTH), (1, LENGTH)]]);
@@ -63,12 +65,35 @@ pub fn check_fused<B: Backend>(name: &str, backend: &B, kept: &[DType]) {
     let batches = [&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]];
     let is_kept = graph.weight_ids().all(|id| kept.contains(&graph.weight(id).dtype));
     let tolerance = if is_kept { EXACT } else { HALVES };
-    run((name, tolerance), backend, (&model, &graph), &logits, &batches);
+    run((name, tolerance), backend, (&model, &graph), &Wanted::plain(&logits), &batches);
 }
 
 /// The logits of a model that was made from the fixture are those of the fixture.
 pub fn check_model<B: Backend>(name: &str, backend: &B, model: &Model) {
-    run((name, EXACT), backend, (model, model.graph()), &npy(&data().join(format!("{name}.npy"))), &[&[(0, LENGTH)]]);
+    let logits = npy(&data().join(format!("{name}.npy")));
+    run((name, EXACT), backend, (model, model.graph()), &Wanted::plain(&logits), &[&[(0, LENGTH)]]);
+}
+
+/// With an adapter the logits of a model are those of PEFT, and beside them in the same batches those without one are its own.
+/// `rounds` is as in [`check`].
+pub fn check_adapted<B: Backend>(
+    (name, base): (&str, &str),
+    backend: &B,
+    model: &Model,
+    adapter: Arc<graph::Adapter>,
+    rounds: impl Fn(&WeightInfo) -> bool,
+) {
+    let fused = graph::fuse(model.graph(), backend.device().rules, &[]).expect("no rule is disabled").graph;
+    let [own, plain] = [format!("lora/{name}"), base.to_owned()].map(|name| npy(&data().join(format!("{name}.npy"))));
+    let wanted = Wanted { logits: [&own, &plain], adapter: Some(adapter) };
+    let mixed = [(0, 13), (0, 1), (1, 17), (1, 1), (0, 9), (1, 6), (0, 1), (0, 16), (1, 16)];
+    for graph in [model.graph(), &fused] {
+        let tolerance = if graph.weights().iter().any(&rounds) { ROUNDED } else { EXACT };
+        let check = |batches: &[&[(usize, usize)]]| run((name, tolerance), backend, (model, graph), &wanted, batches);
+        check(&[&[(0, LENGTH)]]);
+        check(&[&[(1, LENGTH), (0, LENGTH)]]);
+        check(&[&mixed[..1], &mixed[1..3], &mixed[3..5], &mixed[5..7], &mixed[7..]]);
+    }
 }
 
 /// The model and its logits, a row for each token.
@@ -152,12 +177,24 @@ fn top_byte(z: u64) -> i8 {
     ((z ^ (z >> 31)) >> 56) as u8 as i8
 }
 
+/// The logits of both sequences, and the adapter of the first.
+struct Wanted<'a> {
+    logits: [&'a [f32]; 2],
+    adapter: Option<Arc<graph::Adapter>>,
+}
+
+impl Wanted<'_> {
+    fn plain(logits: &[f32]) -> Wanted<'_> {
+        Wanted { logits: [logits; 2], adapter: None }
+    }
+}
+
 /// Runs batches of (sequence, tokens of it) and compares every row.
 fn run<B: Backend>(
     (name, tolerance): (&str, f32),
     backend: &B,
     (model, graph): (&Model, &Graph),
-    logits: &[f32],
+    wanted: &Wanted<'_>,
     batches: &[&[(usize, usize)]],
 ) {
     let (width, vocab) = (graph.output_width(), model.spec().vocab);
@@ -175,7 +212,7 @@ fn run<B: Backend>(
     };
     let weights = graph.weight_ids().map(upload).collect();
     let mut program = backend.compile(graph, weights, limits).unwrap_or_else(|e| panic!("{name}: {e}"));
-    let largest = logits.iter().map(|l| l.abs()).max_by(f32::total_cmp).expect("logits");
+    let largest = wanted.logits.iter().copied().flatten().map(|l| l.abs()).max_by(f32::total_cmp).expect("logits");
     assert!(largest.is_finite(), "{name}: {largest} among the logits");
     let (mut batch, mut done) = (Batch::default(), [0; 2]);
     for spans in batches {
@@ -187,18 +224,20 @@ fn run<B: Backend>(
             let table = (0..to.div_ceil(BLOCK)).map(|b| (2 * b + sequence) as u32);
             let tokens: Vec<u32> = (from..to).map(|i| ((7 * i * i + 13 * i + 5) % vocab) as u32).collect();
             let rows = batch.push_with_state(&tokens, from, table, Some(sequence as u32));
-            batch.outputs.extend(rows.map(|r| r as u32));
+            batch.outputs.extend(rows.clone().map(|r| r as u32));
+            let adapter = wanted.adapter.iter().filter(|_| sequence == 0);
+            batch.adapters.extend(adapter.map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) }));
             batch.types.extend((from..to).map(|i| u32::from(i >= SECOND && graph.types() > 1)));
-            positions.extend(from..to);
+            positions.extend((from..to).map(|position| (sequence, position)));
             done[sequence] = to;
         }
         backend.run(&mut program, &batch).unwrap_or_else(|e| panic!("{name}: {e}"));
-        for (row, &position) in backend.download(&program).chunks(width).zip(&positions) {
-            let wanted = &logits[position * width..(position + 1) * width];
+        for (row, &(sequence, position)) in backend.download(&program).chunks(width).zip(&positions) {
+            let wanted = &wanted.logits[sequence][position * width..(position + 1) * width];
             let worst = row.iter().zip(wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("logits");
             assert!(
                 worst <= tolerance * largest,
-                "{name}, position {position}: off by {worst}, largest {largest}, {tolerance} of it is allowed"
+                "{name}, sequence {sequence}, position {position}: off by {worst}, largest {largest}, {tolerance} of it is allowed"
             );
         }
     }

@@ -50,6 +50,7 @@ impl Need {
             _ if below("/health") || below("/assets") => Need::Nothing,
             "/metrics" | "/v1/scheduler" | "/debug" => Need::Metrics,
             _ if below("/dashboard") || below("/v1/requests") || below("/v1/telemetry") => Need::Metrics,
+            "/v1/load_lora_adapter" | "/v1/unload_lora_adapter" => Need::Admin,
             _ if below("/admin") || below("/plan") || below("/memory") => Need::Admin,
             _ => Need::Use,
         }

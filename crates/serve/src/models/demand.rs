@@ -31,10 +31,10 @@ impl App {
         let name = name.unwrap_or_default();
         let absent = |problem| Problem { absent: Some(name.to_owned()), ..problem };
         let catalog = self.models.read();
-        match catalog.find(name) {
-            Ok((entry, version)) => {
-                let lease = version.resident().map(Resident::lease);
-                lease.ok_or_else(|| absent(not_loaded(&entry.name, "it is not in memory now")))
+        match catalog.find_adapted(name) {
+            Ok((entry, version, adapter)) => {
+                let none = || absent(not_loaded(&entry.name, "it is not in memory now"));
+                version.resident().ok_or_else(none).and_then(|resident| leased(&entry.name, resident, adapter))
             }
             Err(problem) if self.loads() => Err(absent(problem)),
             Err(problem) => Err(problem),
@@ -73,24 +73,35 @@ impl App {
                 Sought::Here(lease) => return Ok(lease),
                 Sought::Coming(mut coming) => {
                     let came = coming.wait_for(Option::is_some).await.ok().and_then(|came| came.clone());
-                    return came.unwrap_or_else(|| Err(not_loaded(name, PANICKED)));
+                    let lease = came.unwrap_or_else(|| Err(not_loaded(name, PANICKED)))?;
+                    return self.adapted(name, lease);
                 }
                 Sought::Unknown(problem) => self.look_up(name, problem).await?,
             }
         }
     }
 
+    /// A lease of a model that was loaded for `name`, with the adapter that this names.
+    fn adapted(&self, name: &str, lease: Lease) -> Result<Lease, Problem> {
+        let catalog = self.models.read();
+        let Ok((entry, _, Some(adapter))) = catalog.find_adapted(name) else { return Ok(lease) };
+        let named = lease.model().adapter(adapter).ok_or_else(|| taken_away(&entry.name, adapter))?;
+        Ok(lease.adapted(Some(named)))
+    }
+
     /// Finds a model, and begins to load it if nobody has.
     fn seek(self: &Arc<Self>, name: &str) -> Result<Sought, Problem> {
         self.check_open()?;
         let mut catalog = self.models.write();
-        let key = match catalog.key(name) {
-            Ok(key) => key,
+        let (key, adapter) = match catalog.find_adapted(name) {
+            Ok((entry, version, adapter)) => {
+                (Key { name: entry.name.clone(), version: version.id.clone() }, adapter.map(str::to_owned))
+            }
             Err(problem) => return Ok(Sought::Unknown(problem)),
         };
         let Some(version) = catalog.version_mut(&key) else { return Err(not_loaded(name, "it was taken away")) };
         match &version.place {
-            Place::Memory(resident) => return Ok(Sought::Here(resident.lease())),
+            Place::Memory(resident) => return leased(&key.name, resident, adapter.as_deref()).map(Sought::Here),
             // Nobody works at it whose end is gone.
             Place::Coming(coming) if coming.has_changed().is_ok() => return Ok(Sought::Coming(coming.clone())),
             Place::Coming(_) | Place::Absent => {}
@@ -222,6 +233,17 @@ pub(crate) async fn reap(app: Weak<App>) {
             None => idle.notified().await,
         }
     }
+}
+
+/// A lease of a model in memory, with one of its adapters.
+fn leased(name: &str, resident: &Resident, adapter: Option<&str>) -> Result<Lease, Problem> {
+    let Some(adapter) = adapter else { return Ok(resident.lease()) };
+    let named = resident.model().adapter(adapter).ok_or_else(|| taken_away(name, adapter))?;
+    Ok(resident.lease().adapted(Some(named)))
+}
+
+fn taken_away(name: &str, adapter: &str) -> Problem {
+    Problem::of(Kind::ModelNotFound, "model", format!("The adapter {adapter} of {name} was taken away just now."))
 }
 
 fn not_loaded(name: &str, why: &str) -> Problem {

@@ -1,14 +1,16 @@
 //! Who uses a model that is in memory, and since when nobody does.
 
+use std::borrow::Cow;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use answer::LoadedModel;
+use answer::{Adapter, Ask, LoadedModel, NamedAdapter};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::KeepAlive;
+use crate::{Kind, Problem};
 
 /// An engine that has something to do is asked again after this time.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -17,6 +19,8 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) struct Lease {
     model: Arc<LoadedModel>,
     usage: Arc<Usage>,
+    /// What its answers are computed with, if its name was that of an adapter.
+    adapter: Option<Arc<NamedAdapter>>,
 }
 
 /// A model in memory.
@@ -58,7 +62,7 @@ impl Resident {
 
     pub(crate) fn lease(&self) -> Lease {
         self.usage.state().leases += 1;
-        Lease { model: Arc::clone(&self.model), usage: Arc::clone(&self.usage) }
+        Lease { model: Arc::clone(&self.model), usage: Arc::clone(&self.usage), adapter: None }
     }
 
     pub(crate) fn model(&self) -> &Arc<LoadedModel> {
@@ -107,6 +111,44 @@ impl Resident {
 }
 
 impl Lease {
+    /// With an adapter of the model.
+    pub(super) fn adapted(mut self, adapter: Option<Arc<NamedAdapter>>) -> Lease {
+        self.adapter = adapter;
+        self
+    }
+
+    pub(crate) fn adapter(&self) -> Option<&Arc<Adapter>> {
+        self.adapter.as_ref().map(|named| &named.adapter)
+    }
+
+    /// The name of who answers: the model's, with the adapter's behind it.
+    pub(crate) fn name(&self) -> Cow<'_, str> {
+        let model = &self.model.info.name;
+        self.adapter.as_ref().map_or(Cow::Borrowed(model.as_str()), |named| format!("{model}:{}", named.name).into())
+    }
+
+    /// A request as it is asked of the model.
+    pub(crate) fn asking<'a>(&self, ask: Cow<'a, Ask>) -> Cow<'a, Ask> {
+        match self.adapter() {
+            None => ask,
+            Some(adapter) => Cow::Owned(Ask { adapter: Some(Arc::clone(adapter)), ..ask.into_owned() }),
+        }
+    }
+
+    /// Whether the model is asked without an adapter, as for what is not generated.
+    ///
+    /// # Errors
+    /// If not.
+    pub(crate) fn check_plain(&self) -> Result<(), Problem> {
+        let Some(adapter) = &self.adapter else { return Ok(()) };
+        let message = format!(
+            "Adapters count for what is generated alone: ask {} without {}, or serve a model that it is merged into (whinchat \
+             convert --lora).",
+            self.model.info.name, adapter.name
+        );
+        Err(Problem::of(Kind::Ask(answer::Kind::Unsupported), "model", message))
+    }
+
     /// Sets how long the model stays when nobody uses it any more.
     pub(crate) fn keep(&self, keep_alive: KeepAlive) {
         self.usage.keep(keep_alive);
@@ -149,7 +191,7 @@ impl Deref for Lease {
 impl Clone for Lease {
     fn clone(&self) -> Lease {
         self.usage.state().leases += 1;
-        Lease { model: Arc::clone(&self.model), usage: Arc::clone(&self.usage) }
+        Lease { model: Arc::clone(&self.model), usage: Arc::clone(&self.usage), adapter: self.adapter.clone() }
     }
 }
 

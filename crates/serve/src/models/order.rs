@@ -23,6 +23,8 @@ pub struct LoadOrder {
     pub max_sequences: Option<usize>,
     /// A model that drafts for it; `None`: none does.
     pub draft_model: Option<String>,
+    /// LoRA adapters that are loaded with it: names, and folders or files.
+    pub adapters: Vec<(String, String)>,
 }
 
 /// Why a model was not loaded, in words for who asked.

@@ -73,7 +73,7 @@ impl Order {
     pub(super) fn for_model(&self, key: &Key) -> LoadOrder {
         let Order { source, context, kv_tokens, max_sequences, draft_model } = self.clone();
         let (name, version) = (Some(key.name.clone()), Some(key.version.clone()));
-        LoadOrder { source, name, version, context, kv_tokens, max_sequences, draft_model, keep_alive: None }
+        LoadOrder { source, name, version, context, kv_tokens, max_sequences, draft_model, ..LoadOrder::default() }
     }
 }
 

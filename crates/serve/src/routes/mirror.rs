@@ -4,6 +4,7 @@
 //! and which one it would have taken. So nothing is sampled, and a candidate is compared on every token and not until the first that
 //! differs. Where answers take the most likely token, they are the same if and only if the models agree everywhere.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, interval};
 
 use super::Named;
+use crate::models::Lease;
 use crate::releases::Told;
 use crate::wire::blocking;
 use crate::{App, Problem};
@@ -132,30 +134,25 @@ impl Reader {
         let names = [0, 1].map(|variant| mirrored.named.model(variant).to_owned());
         let stable = app.bring(&names[0], None).await?;
         let candidate = app.bring(&names[1], None).await?;
-        let models = [stable.model(), candidate.model()].map(Arc::clone);
-        let Some(first) = self.read(app, &models[0], mirrored).await? else { return Ok(None) };
-        let Some(second) = self.read(app, &models[1], mirrored).await? else { return Ok(None) };
+        let Some(first) = self.read(app, &stable, mirrored).await? else { return Ok(None) };
+        let Some(second) = self.read(app, &candidate, mirrored).await? else { return Ok(None) };
         Ok(Some(compare(&first, &second)))
     }
 
     /// Lets a model read an answer behind its prompt. It stops for who comes meanwhile, and begins anew, as long as its patience lasts.
-    async fn read(
-        &mut self,
-        app: &Arc<App>,
-        model: &Arc<LoadedModel>,
-        mirrored: &Arc<Mirrored>,
-    ) -> Result<Option<Read>, Problem> {
-        let (own, seen) = (Arc::clone(model), Arc::clone(mirrored));
+    async fn read(&mut self, app: &Arc<App>, lease: &Lease, mirrored: &Arc<Mirrored>) -> Result<Option<Read>, Problem> {
+        let (own, seen) = (Arc::clone(lease.model()), Arc::clone(mirrored));
         let (prompt, answer) = blocking(Arc::clone(app), move |_| tokens(&own, &seen)).await?;
         if prompt.is_empty() || answer.is_empty() {
             return Ok(None);
         }
         let (behind, ask) = (answer.len(), scoring([prompt, answer].concat(), &mirrored.ask.service));
+        let ask = lease.asking(Cow::Owned(ask));
         let until = Instant::now() + self.takes.min(LONG_READ) * PATIENCE;
         loop {
             quiet(app, until).await;
             let began = Instant::now();
-            let mut generation = model.begin(&ask)?;
+            let mut generation = lease.begin(&ask)?;
             let scored = tokio::select! {
                 scored = scored(&mut generation) => scored?,
                 () = others(app, until) => continue,

@@ -57,7 +57,7 @@ fn start(app: &App, subject: Option<&Subject>, name: Option<&str>, ask: &Ask) ->
     loop {
         let model = app.model(name)?;
         let mut struck = app.strike(subject, &model)?;
-        match model.begin(&struck.ask(ask)) {
+        match model.begin(&model.asking(struck.ask(ask))) {
             Ok(generation) => return Ok((model, struck.answer(generation))),
             Err(problem) if problem.kind == answer::Kind::Draining => {
                 let now = app.model(name)?;

@@ -75,7 +75,7 @@ fn attempt<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
     let model = app.model_or_none(wanted.model.as_deref(), wanted.unload)?;
     let (Some(lease), Some(ask)) = (&model, &wanted.ask) else { return Ok((model, None)) };
     let mut struck = app.strike(wanted.subject.as_ref(), lease)?;
-    let mailbox = app.scheduling.mailbox(lease.model(), &struck.ask(ask), wanted.key.clone())?;
+    let mailbox = app.scheduling.mailbox(lease.model(), &lease.asking(struck.ask(ask)), wanted.key.clone())?;
     Ok((model, Some((mailbox, struck))))
 }
 
@@ -84,7 +84,7 @@ fn submit<T>(app: &App, wanted: &Wanted<T>) -> Result<Attempt, Problem> {
     let model = app.model(wanted.model.as_deref())?;
     let Some(ask) = &wanted.ask else { return Ok((Some(model), None)) };
     let mut struck = app.strike(wanted.subject.as_ref(), &model)?;
-    let mailbox = app.scheduling.submitted(model.model(), &struck.ask(ask), wanted.key.clone())?;
+    let mailbox = app.scheduling.submitted(model.model(), &model.asking(struck.ask(ask)), wanted.key.clone())?;
     Ok((Some(model), Some((mailbox, struck))))
 }
 

@@ -255,8 +255,8 @@ async fn begin<D: Dialect>(
     });
     let routed::Begun { rest: (mut dialect, stream, keep_alive), lease, generation, way, answered } = begun.await?;
     if let Some(lease) = &lease {
-        let name = way.as_ref().map_or(lease.info.name.as_str(), |way| &way.route);
-        dialect.answered_by(name, lease, generation.as_ref().map_or(0, Generation::choices));
+        let name = way.as_ref().map_or_else(|| lease.name(), |way| way.route.as_str().into());
+        dialect.answered_by(&name, lease, generation.as_ref().map_or(0, Generation::choices));
         keep_alive.filter(|_| !fixed).into_iter().for_each(|keep_alive| lease.keep(keep_alive));
         let names = dialect.id().into_iter().chain([request.as_str()]);
         kept.remember(names, Answered { model: lease.info.name.clone(), key: key_name, ..answered });

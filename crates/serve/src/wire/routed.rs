@@ -68,7 +68,7 @@ pub(super) async fn begin<T: Send + 'static>(
     };
     match pass {
         None => begun.map(|(lease, generation)| {
-            let public = lease.as_ref().map(|lease| lease.info.name.clone()).unwrap_or_default();
+            let public = lease.as_ref().map(|lease| lease.name().into_owned()).unwrap_or_default();
             let answered = Answered { public, ..Answered::default() };
             Begun { rest, lease, generation, way: None, answered }
         }),

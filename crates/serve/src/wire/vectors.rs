@@ -83,6 +83,7 @@ pub(super) async fn vectors<F: Send + 'static>(
     let (model, name, wanted, texts) = with_model(app, move |app| {
         let wanted = parse(&body)?;
         let model = app.model(wanted.model.as_deref())?;
+        model.check_plain()?;
         check_dimensions(&model, wanted.dimensions)?;
         let texts = model.embedding_tokens(wanted.param, &wanted.texts, (wanted.most, wanted.cut))?;
         Ok((model.clone(), app.public_name(wanted.model.as_deref(), &model), wanted, texts))

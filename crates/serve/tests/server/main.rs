@@ -1,6 +1,7 @@
 //! The server as clients see it: over HTTP on port 0, with a real engine and tokenizer and a made-up model.
 
 mod access;
+mod adapters;
 mod answers;
 mod anthropic;
 #[cfg(feature = "batches")]

@@ -17,7 +17,10 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
             json!({ "table": name(table) })
         }
         Op::Input { width } => json!({ "width": width }),
-        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } | Op::ScaleBy { weight } => {
+        Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } => {
+            json!({ "weight": name(weight) })
+        }
+        Op::ScaleBy { weight } | Op::Adapt { weight } => {
             json!({ "weight": name(weight) })
         }
         Op::AddBias { bias } | Op::ExpertBias { bias } => json!({ "bias": name(bias) }),

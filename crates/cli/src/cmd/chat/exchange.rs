@@ -2,7 +2,7 @@
 
 use std::io;
 
-use whinchat::{Input, ToolCall};
+use whinchat::{Ask, Input, ToolCall};
 
 use super::answer::Said;
 use super::conversation::Conversation;
@@ -57,7 +57,8 @@ impl Session {
             let exchanges = if fitted.left_out == 1 { "exchange is" } else { "exchanges are" };
             self.note(&format!("the context is full: the first {} {exchanges} left out", fitted.left_out));
         }
-        let generation = self.model.begin(&options.ask(Input::Chat(fitted.chat)))?;
+        let ask = Ask { adapter: self.adapter.clone(), ..options.ask(Input::Chat(fitted.chat)) };
+        let generation = self.model.begin(&ask)?;
         let said = Said::receive(generation, &self.runtime, self.input.is_person())?;
         self.close(&said);
         if said.is_nothing() {

@@ -22,7 +22,7 @@ use self::conversation::Conversation;
 use self::input::Input;
 use self::session::Session;
 use super::sampling::SamplingArgs;
-use super::{AnswerArgs, LoadArgs, text_or_stdin};
+use super::{AnswerArgs, LoadArgs, adapter, text_or_stdin};
 
 /// Chat in the terminal
 ///
@@ -39,6 +39,9 @@ pub(crate) struct Chat {
     load: LoadArgs,
     #[command(flatten)]
     answer: AnswerArgs,
+    /// Answer with this LoRA adapter: a folder of PEFT, or a GGUF file (docs/lora.md).
+    #[arg(long, value_name = "PATH")]
+    lora: Option<PathBuf>,
     /// What the model is told before the conversation.
     #[arg(long, short, value_name = "TEXT")]
     system: Option<String>,
@@ -64,6 +67,7 @@ impl Chat {
         let message = self.message.map(text_or_stdin).transpose()?;
         let options = LoadOptions { max_sequences: Some(1), ..self.answer.options(&self.load)? };
         let model = self.load.load_with(&options)?;
+        let adapter = adapter(&model, self.lora.as_deref())?;
         self.sampling.check(&model)?;
         let conversation = Conversation::new(self.system, tools, Vec::new());
         let variables = self.chat_template_kwargs.unwrap_or_default();
@@ -72,8 +76,17 @@ impl Chat {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let timings = terminal && !self.no_timings;
         let sampling = self.sampling;
-        let mut session =
-            Session { model, sampling, variables, conversation, input, runtime, timings, files: HashSet::new() };
+        let mut session = Session {
+            model,
+            adapter,
+            sampling,
+            variables,
+            conversation,
+            input,
+            runtime,
+            timings,
+            files: HashSet::new(),
+        };
         // A model that cannot chat says so before anyone types.
         session.check(&session.conversation)?;
         match message {

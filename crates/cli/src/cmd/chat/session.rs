@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
-use whinchat::Model;
+use whinchat::{Adapter, Model};
 
 use super::conversation::Conversation;
 use super::input::{Input, Read};
@@ -19,6 +20,7 @@ use crate::terminal::{BOLD, DIM, colours, is_broken_pipe, styled, whole_message}
 /// A conversation and what it runs on.
 pub(super) struct Session {
     pub(super) model: Model,
+    pub(super) adapter: Option<Arc<Adapter>>,
     pub(super) sampling: SamplingArgs,
     /// For the model's template.
     pub(super) variables: Map<String, Value>,

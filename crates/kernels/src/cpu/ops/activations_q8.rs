@@ -113,6 +113,16 @@ impl<'a, const LINES: usize> Factor<'a, LINES> {
     }
 }
 
+/// Half of a block's columns as the numbers that they stand for.
+#[inline(always)]
+pub(crate) fn numbers<S: Simd>(s: S, block: &Block, half: usize) -> S::F {
+    let mut bytes = [0; LANES];
+    for (bytes, quad) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(&block[4 * half..]) {
+        *bytes = quad.to_le_bytes();
+    }
+    s.mul(s.splat(block[SCALE]), s.float(s.signed(&bytes)))
+}
+
 /// Rows that are rounded in one task.
 const GRAIN: usize = 4;
 

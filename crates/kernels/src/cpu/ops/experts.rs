@@ -99,7 +99,7 @@ pub(super) fn compute(cpu: &mut Worker, weights: &[Arc<Weight>], op: &Op, values
 
 /// Slot j of a row of out = x · weight\[ids\[j\]\]ᵀ; x has a row for each slot or for each `share` of them.
 fn expert_linear(cpu: &mut Worker, tiles: &Tiles, input: Input, ids: &[u32], out: &mut [f32]) {
-    let Worker { pool, vector, kernel, scratch, activations, grouping } = cpu;
+    let Worker { pool, vector, kernel, scratch, activations, grouping, .. } = cpu;
     let kernel = *kernel;
     grouping.group(ids, tiles.shape.outer);
     let (grouping, out, rows) = (&**grouping, Shared::new(out), input.rows.max(1));

@@ -2,6 +2,7 @@
 
 pub(super) mod activations_bf16;
 pub(super) mod activations_q8;
+mod adapt;
 mod attention;
 mod cache;
 mod experts;
@@ -44,6 +45,8 @@ pub(crate) struct Worker<'a> {
     pub(crate) scratch: &'a mut [ThreadScratch],
     /// Rounded rows of x.
     pub(crate) activations: &'a mut [f32],
+    /// Rows between the two factors of adapters.
+    pub(crate) low: &'a mut Vec<f32>,
     pub(crate) grouping: &'a mut Grouping,
 }
 
@@ -136,6 +139,7 @@ pub(crate) fn compute(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values
     let fused = |matrices, biases, end, quantize| Fused { weights, matrices, biases, end, quantize, values: &values };
     match op {
         Op::Linear { weight } => fused(slice::from_ref(weight), &[None], &End::Store, false).run(cpu),
+        &Op::Adapt { weight } => adapt::compute(cpu, step.batch, weight, &values),
         Op::Product(p) => fused(&p.weights, &p.biases, &p.end, p.quantize).run(cpu),
         Op::Squash(_) | Op::KeepGroups(_) | Op::TopK { .. } | Op::GateWeights { .. } => experts::route(op, values),
         Op::ExpertLinear { .. } | Op::ExpertBias { .. } | Op::ExpertScale { .. } | Op::ExpertSum => {

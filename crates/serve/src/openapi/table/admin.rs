@@ -3,7 +3,7 @@
 use super::Group;
 use crate::Kind;
 use crate::known;
-use crate::openapi::operation::{CLOSED, delete, events, get, json, patch, post};
+use crate::openapi::operation::{Answer, CLOSED, delete, events, get, json, patch, post};
 
 /// Why administration is not done: it is off, asked from elsewhere, or fails.
 const ADMIN: &[Kind] = &[Kind::UnknownUrl, Kind::NotLocal, Kind::Internal];
@@ -33,6 +33,14 @@ pub(super) const GROUP: Group = Group {
             .refuses(&[ADMIN, CLOSED, MODEL]),
         delete("/admin/models/{*name}", "Takes a model away, or a version of it")
             .gives(&[json("Deleted")])
+            .refuses(&[ADMIN, CLOSED, MODEL]),
+        post("/v1/load_lora_adapter", "Loads a LoRA adapter beside a model, as vLLM's API has it")
+            .takes(&known::LOAD_ADAPTER, r#"{ "lora_name": "tone", "lora_path": "adapters/tone" }"#)
+            .gives(&[Answer(200, "text/plain", "")])
+            .refuses(&[ADMIN, CLOSED, MODEL]),
+        post("/v1/unload_lora_adapter", "Takes a LoRA adapter away; what runs on it finishes")
+            .takes(&known::UNLOAD_ADAPTER, r#"{ "lora_name": "tone" }"#)
+            .gives(&[Answer(200, "text/plain", "")])
             .refuses(&[ADMIN, CLOSED, MODEL]),
         get("/admin/faults", "Lists the faults on purpose that last, with --allow-faults")
             .gives(&[json("{ object: 'list', data: Fault[] }")])
@@ -110,7 +118,7 @@ pub(super) const GROUP: Group = Group {
         ),
         (
             "AdminVersion",
-            "{ version: string, source: string | null, loaded: boolean, loading: boolean, keep_alive: number | null, \
+            "{ version: string, source: string | null, adapters: { [name]: string }, loaded: boolean, loading: boolean, keep_alive: number | null, \
              expires_in: number | null, created?: integer, context?: integer(0..), max_sequences?: integer(0..), \
              running?: integer(0..), waiting?: integer(0..) }",
         ),

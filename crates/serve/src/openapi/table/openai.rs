@@ -144,7 +144,7 @@ pub(super) const GROUP: Group = Group {
         (
             "Model",
             "{ id: string, object: 'model', created: integer, owned_by: string, loaded: boolean, version: string, \
-             route?: boolean, context?: integer(0..), chat?: boolean, sampling?: { temperature: number, top_k: integer, top_p: number, min_p: number, \
+             parent?: string, route?: boolean, context?: integer(0..), chat?: boolean, sampling?: { temperature: number, top_k: integer, top_p: number, min_p: number, \
              repetition_penalty: number } }",
         ),
         // What conversations of requests are made of.

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::models::{Key, retire};
 use crate::wire::fields::{self, Fields, wrong_type};
-use crate::wire::{known, ollama};
+use crate::wire::{blocking, known, ollama};
 use crate::{App, KeepAlive, Kind, Problem};
 
 /// Aliases of a model at most.
@@ -18,7 +18,11 @@ pub(super) struct Change {
     aliases: Option<Vec<String>>,
     keep_alive: Option<KeepAlive>,
     loaded: Option<bool>,
+    adapters: Adapters,
 }
+
+/// Names of adapters, and the folders or files to load them from; without one they are taken away.
+pub(in crate::wire) type Adapters = Vec<(String, Option<String>)>;
 
 /// Which version a name is to mean.
 enum Meaning {
@@ -49,10 +53,11 @@ impl Change {
             aliases,
             keep_alive: ollama::keep_alive(fields)?,
             loaded: fields.bool("loaded")?,
+            adapters: adapters(fields)?,
         };
-        let nothing = change.meaning.is_none() && change.aliases.is_none();
+        let nothing = change.meaning.is_none() && change.aliases.is_none() && change.adapters.is_empty();
         if nothing && change.keep_alive.is_none() && change.loaded.is_none() {
-            let message = "Nothing is to be changed: write pinned, roll_back, aliases, keep_alive or loaded.";
+            let message = "Nothing is to be changed: write pinned, roll_back, aliases, keep_alive, loaded or adapters.";
             return Err(Problem::new(Kind::Ask(answer::Kind::Missing), message));
         }
         Ok(change)
@@ -75,8 +80,40 @@ impl Change {
             Some(false) => unload(app, &key)?,
             None => {}
         }
+        if !self.adapters.is_empty() {
+            change_adapters(app, name, self.adapters).await?;
+        }
         Ok(key)
     }
+}
+
+/// The adapters in a body.
+pub(super) fn adapters(fields: Fields<'_>) -> Result<Adapters, Problem> {
+    let Some(given) = fields.get("adapters") else { return Ok(Vec::new()) };
+    let wrong = |at: &str, value: &Value| wrong_type(at, "a folder or a file, or null", value);
+    let map =
+        given.as_object().ok_or_else(|| wrong_type("adapters", "an object of names and folders or files", given))?;
+    let one = |(name, value): (&String, &Value)| match value {
+        Value::String(source) => Ok((name.clone(), Some(source.clone()))),
+        Value::Null => Ok((name.clone(), None)),
+        other => Err(wrong(&format!("adapters.{name}"), other).into()),
+    };
+    map.iter().map(one).collect()
+}
+
+/// Loads adapters of a model and takes others away. A model that is not in memory comes first.
+pub(in crate::wire) async fn change_adapters(app: &Arc<App>, name: &str, changes: Adapters) -> Result<(), Problem> {
+    let lease = app.bring(name, None).await?;
+    let (model, key) = (Arc::clone(lease.model()), app.models.read().key(name)?);
+    // Files are read: not on the threads that serve everyone.
+    blocking(Arc::clone(app), move |app| {
+        model.change_adapters(&changes)?;
+        app.models.write().keep_adapters(&key);
+        let names: Vec<&str> = changes.iter().map(|(name, _)| name.as_str()).collect();
+        tracing::info!(model = key.name, adapters = names.join(", "), "adapters changed");
+        Ok(())
+    })
+    .await
 }
 
 /// Lets a name mean another version, which is loaded before; then the one that it meant leaves memory.

@@ -41,6 +41,7 @@ fn version(version: &Version) -> Value {
     let mut said = json!({
         "version": version.id,
         "source": version.order.as_ref().map(|order| &order.source),
+        "adapters": version.adapters().into_iter().map(|(name, path)| (name, path.into())).collect::<Map<_, _>>(),
         "loaded": resident.is_some(),
         "loading": version.is_coming(),
         "keep_alive": resident.map(Resident::keep_alive).map(seconds),

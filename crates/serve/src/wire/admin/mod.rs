@@ -1,6 +1,7 @@
 //! `/admin/models`: models are listed, loaded, put in each other's place and taken away while the server answers. Errors are
 //! OpenAI's.
 
+mod adapters;
 mod change;
 mod described;
 mod faults;
@@ -39,6 +40,7 @@ pub(super) fn routes() -> Router<Arc<App>> {
     Router::new()
         .route("/admin/models", get(list).post(load))
         .route("/admin/models/{*name}", patch(change).delete(remove))
+        .merge(adapters::routes())
         .merge(faults::routes())
         .merge(routes::routes())
         .merge(releases::routes())
@@ -101,6 +103,7 @@ fn order(app: &App, fields: Fields<'_>) -> Result<LoadOrder, Problem> {
         kv_tokens: fields.count("kv_tokens", 1)?,
         max_sequences: fields.count("max_sequences", 1)?,
         draft_model: fields.string("draft_model")?.map(str::to_owned),
+        adapters: change::adapters(fields)?.into_iter().filter_map(|(name, source)| Some((name, source?))).collect(),
     })
 }
 
@@ -154,7 +157,9 @@ async fn remove(State(app): State<Arc<App>>, name: Name, request: Request) -> Re
 }
 
 /// Who asked may go away: what was begun is done.
-async fn done(work: impl Future<Output = Result<Value, Problem>> + Send + 'static) -> Result<Value, Problem> {
+async fn done<T: Send + 'static>(
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
     tokio::spawn(work).await.map_err(|_| failed("changing it panicked; the server's log says why"))?
 }
 

@@ -66,6 +66,7 @@ async fn judged(
         let map = fields::object(&body)?;
         let asks = read(Fields::of(known, &map)?)?;
         let model = app.model(asks.model.as_deref())?;
+        model.check_plain()?;
         let instruction = asks.instruction.as_deref();
         let pairs: Vec<Pair> =
             asks.pairs.iter().map(|(query, document)| Pair { query, document, instruction }).collect();

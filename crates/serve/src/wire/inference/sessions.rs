@@ -108,12 +108,12 @@ fn save(app: &App, caller: &Caller, body: &[u8]) -> Result<Response, Problem> {
     };
     let model = app.model(fields.string("model")?)?;
     let salt = caller.salt(fields.string("cache_salt")?);
-    let saved = model.save_session(&input, salt.as_deref())?;
+    let saved = model.save_session(&input, salt.as_deref(), model.adapter().map(|adapter| &**adapter))?;
     let bytes = saved.to_bytes();
     room(app, caller, (&file, bytes.len() as u64))?;
     files.put(&file, &bytes).map_err(|error| failed("saved", &error))?;
     let (tokens, size) = (saved.tokens.len(), bytes.len());
-    let said = json!({ "object": "session", "name": name, "model": model.info.name, "tokens": tokens, "bytes": size });
+    let said = json!({ "object": "session", "name": name, "model": model.name(), "tokens": tokens, "bytes": size });
     Ok(Json(said).into_response())
 }
 

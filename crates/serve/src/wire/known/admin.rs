@@ -1,8 +1,9 @@
 //! The requests of `/admin`.
 
-use super::{Request, honoured};
+use super::{Request, honoured, ignored};
 
-pub(super) const ALL: &[&Request] = &[&LOAD, &CHANGE, &INJECT, &RELEASES, &RELEASE, &COMMAND, &HISTORY];
+pub(super) const ALL: &[&Request] =
+    &[&LOAD, &CHANGE, &LOAD_ADAPTER, &UNLOAD_ADAPTER, &INJECT, &RELEASES, &RELEASE, &COMMAND, &HISTORY];
 
 const ADMIN: &str = "Administration";
 
@@ -20,6 +21,30 @@ pub(crate) const LOAD: Request = Request {
         honoured("kv_tokens", "integer(1..)", ""),
         honoured("max_sequences", "integer(1..)", ""),
         honoured("draft_model", "string", "a smaller model that drafts for it; absent: none"),
+        honoured("adapters", "object", "LoRA adapters that come with it: names, and folders or files"),
+    ]],
+};
+
+/// `POST /v1/load_lora_adapter`.
+pub(crate) const LOAD_ADAPTER: Request = Request {
+    api: ADMIN,
+    endpoint: "POST /v1/load_lora_adapter",
+    groups: &[&[
+        honoured("lora_name", "string", "required: what clients call it"),
+        honoured("lora_path", "string", "required: a folder or a file on the server's machine"),
+        honoured("load_inplace", "boolean", "whether it may take the place of one of this name"),
+        honoured("base_model_name", "string", "absent: the first model"),
+        ignored("is_3d_lora_weight", "experts are not adapted"),
+    ]],
+};
+
+/// `POST /v1/unload_lora_adapter`.
+pub(crate) const UNLOAD_ADAPTER: Request = Request {
+    api: ADMIN,
+    endpoint: "POST /v1/unload_lora_adapter",
+    groups: &[&[
+        honoured("lora_name", "string", "required: `ADAPTER`, or `MODEL:ADAPTER`"),
+        ignored("lora_int_id", "adapters go by their names"),
     ]],
 };
 
@@ -33,6 +58,7 @@ pub(crate) const CHANGE: Request = Request {
         honoured("aliases", "string | string[]", "all of them"),
         honoured("keep_alive", "number | string", ""),
         honoured("loaded", "boolean", "whether it is in memory"),
+        honoured("adapters", "object", "LoRA adapters: a folder or a file loads one, null takes one away, others stay"),
     ]],
 };
 

@@ -16,7 +16,8 @@ use serde_json::{Map, Value};
 
 use super::fields::unsupported;
 
-pub(crate) use self::admin::{CHANGE, COMMAND, HISTORY as JOURNAL, INJECT, LOAD, RELEASE, RELEASES};
+pub(crate) use self::admin::UNLOAD_ADAPTER;
+pub(crate) use self::admin::{CHANGE, COMMAND, HISTORY as JOURNAL, INJECT, LOAD, LOAD_ADAPTER, RELEASE, RELEASES};
 pub(crate) use self::anthropic::{COUNT_TOKENS, MESSAGES};
 pub(crate) use self::inference::{
     APPLY_TEMPLATE, DETOKENIZE, FEEDBACK, FORGET, RERANK, RESTORE, SCHEDULER, SCORE, SESSIONS, TOKENIZE,

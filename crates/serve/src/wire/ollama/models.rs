@@ -83,8 +83,8 @@ pub(super) async fn tags(State(app): State<Arc<App>>) -> Response {
                 let (modified_at, digest) = (moment(created), digest(&entry.name, created));
                 Some(Listed { name, model, modified_at, size: 0, digest, details: Details::default() })
             };
-            let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
-            names.filter_map(one).collect::<Vec<_>>()
+            let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry)).map(str::to_owned);
+            names.chain(entry.adapted()).filter_map(|name| one(&name)).collect::<Vec<_>>()
         };
         let routes =
             catalog.routes.iter().map(|(name, _)| name).filter(|name| catalog.entries.iter().all(|e| e.name != **name));
@@ -169,7 +169,7 @@ fn shown(app: &App, body: &[u8]) -> Result<Response, Problem> {
     let fields = Fields::of(&known::SHOW, &map)?;
     let name = fields.string(fields.alias("model", "name"))?.map(untagged);
     let catalog = app.models.read();
-    let (entry, version) = catalog.find(name.unwrap_or_default())?;
+    let (entry, version, _) = catalog.find_adapted(name.unwrap_or_default())?;
     let card = version.card.as_ref();
     Ok(Json(Shown {
         modelfile: format!("FROM {}\n", entry.name),

@@ -24,6 +24,9 @@ struct Model {
     loaded: bool,
     /// Which one of the name's versions answers.
     version: String,
+    /// It is an adapter of this model. What is said here is the model's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
     /// It is a route: several models may answer. What is said here is the first one's.
     #[serde(skip_serializing_if = "is_false")]
     route: bool,
@@ -64,7 +67,9 @@ pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
     let catalog = app.models.read();
     let named = |entry: &Entry| {
         let names = std::iter::once(entry.name.as_str()).chain(catalog.aliases(entry));
-        names.filter_map(|name| Some(described(name, catalog.find(name).ok()?.1))).collect::<Vec<_>>()
+        let names = names.filter_map(|name| Some(described(name, catalog.find(name).ok()?.1)));
+        let adapted = entry.current().into_iter().flat_map(|version| adapted(entry, version));
+        names.chain(adapted).collect::<Vec<_>>()
     };
     let taken = |name: &str| catalog.entries.iter().any(|entry| entry.name == name);
     let routes = catalog.routes.iter().map(|(name, _)| name.as_str()).filter(|name| !taken(name));
@@ -79,13 +84,25 @@ pub(super) async fn one(State(app): State<Arc<App>>, id: Result<Path<String>, Pa
     let found = id.and_then(|Path(id)| {
         app.check_open()?;
         let catalog = app.models.read();
-        let (entry, version) = catalog.find(&id)?;
+        let (entry, version, adapter) = catalog.find_adapted(&id)?;
+        if let Some(adapter) = adapter {
+            return Ok(adapter_of(entry, version, adapter));
+        }
         // `default` and names that any model answers to are told whose they are.
         let route = catalog.is_route(&id);
         let known = route || entry.name == id || id.contains('@') || catalog.aliases(entry).any(|alias| alias == id);
         Ok(Model { route, ..described(if known { &id } else { &entry.name }, version) })
     });
     found.map_or_else(|problem| error::problem(&problem), |model| Json(model).into_response())
+}
+
+/// The adapters of a model.
+fn adapted(entry: &Entry, version: &Version) -> Vec<Model> {
+    version.adapters().iter().map(|(adapter, _)| adapter_of(entry, version, adapter)).collect()
+}
+
+fn adapter_of(entry: &Entry, version: &Version, adapter: &str) -> Model {
+    Model { parent: Some(entry.name.clone()), ..described(&format!("{}:{adapter}", entry.name), version) }
 }
 
 fn described(id: &str, version: &Version) -> Model {
@@ -97,6 +114,7 @@ fn described(id: &str, version: &Version) -> Model {
         owned_by: "whinchat",
         loaded: version.resident().is_some(),
         version: version.id.clone(),
+        parent: None,
         route: false,
         more: card.map(|card| More { context: card.context, chat: card.chat, sampling: defaults(&card.sampling) }),
     }

@@ -1,0 +1,45 @@
+//! LoRA adapters of a model that is in memory.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use answer::{Adapter, OpenAdapter};
+use model::ModelError;
+
+use crate::{Device, Error, Prepared};
+
+impl Prepared {
+    /// A LoRA adapter of the model: a folder of PEFT, or a GGUF file.
+    ///
+    /// # Errors
+    /// If it cannot be read, is for another model, or the model's device computes no adapters.
+    pub fn adapter(&self, source: impl AsRef<Path>) -> Result<Adapter, Error> {
+        opener(self, false)(source.as_ref()).map_err(Error::Request)
+    }
+}
+
+/// What reads adapters for a model. It keeps nothing of the model: its numbers are bound again for each adapter, which takes
+/// milliseconds.
+pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
+    let (checkpoint, context) = (Arc::clone(&prepared.checkpoint), prepared.context);
+    let device = prepared.device();
+    Box::new(move |source| {
+        if is_elsewhere {
+            return Err(
+                "this model is computed by another service (--compute), which takes no adapters; serve it without, or \
+                        merge the adapter (whinchat convert --lora)"
+                    .to_owned(),
+            );
+        }
+        if let Device::Gpu(_) = device {
+            return Err(format!(
+                "this model is computed by {device}, where adapters are not; use --device cpu, or merge the adapter (whinchat \
+                 convert --lora)"
+            ));
+        }
+        let open = |source: &Path| -> Result<_, ModelError> {
+            model::Adapter::open(source)?.bind(&checkpoint.bind(Some(context))?)
+        };
+        open(source).map_err(|error| error.to_string())
+    })
+}
