@@ -22,7 +22,9 @@ impl Prepared {
 /// milliseconds.
 pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
     let (checkpoint, context) = (Arc::clone(&prepared.checkpoint), prepared.context);
-    let device = prepared.device();
+    // Parts of a model on several devices are computed without adapters, whatever the devices are.
+    let apart = (!prepared.graphs.placement.is_cpu())
+        .then(|| Device::On(prepared.placed().iter().map(|placed| placed.unit).collect()));
     Box::new(move |source| {
         if is_elsewhere {
             return Err(
@@ -31,7 +33,7 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
                     .to_owned(),
             );
         }
-        if let Device::Gpu(_) = device {
+        if let Some(device) = &apart {
             return Err(format!(
                 "this model is computed by {device}, where adapters are not; use --device cpu, or merge the adapter (whinchat \
                  convert --lora)"

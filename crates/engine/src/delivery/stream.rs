@@ -73,11 +73,11 @@ impl Stream {
     }
 
     /// As it goes on in another engine, where its request has this name, and its continuations have names from `first` on. What was drafted
-    /// was drafted for a batch that was not computed; a prompt that was not computed whole is scored anew.
+    /// was drafted there; a prompt that was not computed whole is scored anew.
     pub(super) fn moved(mut self, key: SequenceId, first: u64) -> Stream {
         self.spec = Arc::new(Spec { key, ..(*self.spec).clone() });
         self.outputs.iter_mut().zip(first..).for_each(|(output, id)| output.id = SequenceId(id));
-        self.lookup.rows = 0..0;
+        self.drafts = Drafts::default();
         self.stalled_since = None;
         if self.generated() == 0 {
             self.scores = Scores::default();

@@ -199,17 +199,17 @@ mod tests {
     fn drafts_end_where_the_model_is_not_sure() {
         let (mut draft, mut reading) = (vec![9], Reading::default());
         let mut text = Text::new((&[1, 2, 3], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
-        assert_eq!((text.next(2), text.has_read(2), text.is_open()), (&[1, 2][..], false, false));
+        assert_eq!((text.next(2).to_vec(), text.has_read(2), text.is_open()), (vec![1, 2], false, false));
         text.stage = Stage::Open;
-        assert_eq!((text.next(9), text.has_read(1), text.is_due()), (&[3][..], true, true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1), text.is_due()), (vec![3], true, true));
         text.take(&[0.0, 5.0]);
-        assert_eq!((text.next(9), text.has_read(1)), (&[1][..], true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1)), (vec![1], true));
         text.take(&[5.0, 0.0]);
         assert!(!text.is_open() && *text.draft == [1, 0]);
         // The first was right: it is read, and the second never was.
         assert_eq!((reading.compare(3, [2, 2, 1], 0.9), reading.tokens), ((1, 2), 4));
         let mut text = Text::new((&[1, 2, 3, 1, 1], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
-        assert_eq!((text.next(9), text.has_read(1)), (&[1][..], true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1)), (vec![1], true));
         text.take(&[0.0, 0.0, 0.0]);
         assert!(!text.is_open() && text.draft.is_empty());
         // It was looked for in vain, once.

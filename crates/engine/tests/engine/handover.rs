@@ -109,7 +109,7 @@ fn others_go_on_with_what_a_lost_engine_had() {
             let records = Records::default();
             let ([(lost, first), (other, second)], what) =
                 ([(); 2].map(|()| start(&toy, &records)), format!("{toy:?} {at}"));
-            lost.succeeded_by(&[other.clone()]);
+            lost.succeeded_by(std::slice::from_ref(&other));
             let (requests, events) = requests(Some(breaks(at)));
             lost.submit_all(requests).unwrap();
             first.join().unwrap();
@@ -164,7 +164,7 @@ fn one_after_the_other_is_lost() {
 fn with_nobody_left_everything_fails() {
     let toy = ToyConfig::default();
     let [(lost, first), (other, second)] = [(); 2].map(|()| start(&toy, &Records::default()));
-    lost.succeeded_by(&[other.clone()]);
+    lost.succeeded_by(std::slice::from_ref(&other));
     other.drain();
     second.join().unwrap();
     let (requests, events) = requests(Some(breaks(3)));

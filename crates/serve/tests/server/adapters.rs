@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use serve::{LoadError, LoadOrder, Loader};
 
 use crate::client::Client;
-use crate::support::{CONTEXT, Server, Setup, chat, completion, gate, matches, served, with};
+use crate::support::{CONTEXT, Server, Setup, completion, gate, matches, served, with};
 
 const TEXT: &str = "/v1/completions";
 
