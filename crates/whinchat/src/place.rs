@@ -108,7 +108,10 @@ fn resolve(device: &Device, gpu_layers: Option<GpuLayers>, graph: &Graph) -> Res
 fn costs(parts: &[Stage], layers: impl Iterator<Item = usize>, limits: &Limits, gpus: bool) -> (Vec<Group>, u64) {
     let needs: Vec<[u64; 3]> =
         parts.iter().map(|part| if gpus { gpu::needs(&part.graph, limits) } else { [0; 3] }).collect();
-    let group = |([weights, memories, _], layers): (&[u64; 3], usize)| Group { layers, bytes: weights + memories };
+    let group = |([weights, memories, _], layers): (&[u64; 3], usize)| Group {
+        layers,
+        bytes: weights.saturating_add(*memories),
+    };
     (needs.iter().zip(layers).map(group).collect(), needs.iter().map(|needs| needs[2]).max().unwrap_or(0))
 }
 

@@ -27,8 +27,8 @@ pub(super) fn add(
     let order = LoadOrder { name: Some(name.to_owned()), ..LoadOrder::default() };
     let load = |device: &Device| -> anyhow::Result<(LoadedModel, String)> {
         let plan = PlanOptions { device: device.clone(), ..first.plan.clone() };
-        let options = LoadOptions { plan, ..options_of(first, &order) };
-        let prepared = whinchat::prepare(super::open(source)?, &options)?;
+        let options = LoadOptions { plan, draft_model: first.draft_model.clone(), ..options_of(first, &order) };
+        let prepared = whinchat::prepare(super::open(source)?, &super::with_draft(options)?)?;
         let labels = Labels { device: device.to_string(), ..Labels::model(name) };
         let model = Model::start_on(cpu.clone(), &prepared, app.observer_of(labels), &|_, _, _| {})?;
         tracing::info!("a replica of {name} is ready on {device}");
