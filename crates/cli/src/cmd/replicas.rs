@@ -31,11 +31,11 @@ pub(super) fn add(
         let prepared = whinchat::prepare(super::open(source)?, &super::with_draft(options)?)?;
         let labels = Labels { device: device.to_string(), ..Labels::model(name) };
         let model = Model::start_on(cpu.clone(), &prepared, app.observer_of(labels), &|_, _, _| {})?;
-        tracing::info!("a replica of {name} is ready on {device}");
         Ok((model.into_loaded(), device.to_string()))
     };
     let named = |device: &Device| load(device).with_context(|| format!("cannot load a replica on {device}"));
     let replicas = others.iter().map(named).collect::<anyhow::Result<_>>()?;
     app.replicate(name, &own.to_string(), replicas);
+    others.iter().for_each(|device| tracing::info!("a replica of {name} is ready on {device}"));
     Ok(())
 }
