@@ -144,7 +144,8 @@ impl Executor for Pipeline {
 
 /// Copies a batch, all of whose rows are wanted; what the memory of `to` holds already is used again.
 fn copy(from: &Batch, to: &mut Batch) {
-    let Batch { tokens, types, spans, blocks, outputs: _, copies, state_copies, inputs } = from;
+    // Stages take no adapters: `Executor::adapts`.
+    let Batch { tokens, types, spans, blocks, outputs: _, copies, state_copies, inputs, adapters: _ } = from;
     to.tokens.clone_from(tokens);
     to.types.clone_from(types);
     to.spans.clone_from(spans);

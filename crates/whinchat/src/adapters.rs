@@ -22,7 +22,8 @@ impl Prepared {
 /// milliseconds.
 pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
     let (checkpoint, context) = (Arc::clone(&prepared.checkpoint), prepared.context);
-    let device = prepared.device();
+    let units = prepared.placed().iter().map(|placed| placed.unit).collect();
+    let device = Some(Device::On(units)).filter(|device| *device != Device::default());
     Box::new(move |source| {
         if is_elsewhere {
             return Err(
@@ -31,7 +32,7 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
                     .to_owned(),
             );
         }
-        if let Device::Gpu(_) = device {
+        if let Some(device) = &device {
             return Err(format!(
                 "this model is computed by {device}, where adapters are not; use --device cpu, or merge the adapter (whinchat \
                  convert --lora)"
