@@ -11,7 +11,6 @@ use model::{Checkpoint, PoolingType};
 use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
-use crate::device::Device;
 use crate::draft::Drafting;
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
@@ -204,15 +203,11 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         state_slots: if model.graph().state_len() > 0 { max_sequences + kept } else { 0 },
     };
     let placement = place(&options.plan.device, options.plan.gpu_layers, model.graph(), &limits)?;
+    let beside = placement.beside();
     let graphs = graphs(&model, &options.plan, placement)?;
     let memory = room.taken(kv_blocks * BLOCK_LEN);
-    // Where a model is divided, its memory on GPUs is taken; what drafts for it is on the CPU.
-    let draft_device = match &graphs.placement.stages[..] {
-        [one] => Device::On(vec![one.unit]),
-        _ => Device::default(),
-    };
     Ok(Prepared {
-        draft: draft.map(|draft| draft.prepare(options, context, &limits, draft_device)).transpose()?,
+        draft: draft.map(|draft| draft.prepare(options, context, &limits, beside)).transpose()?,
         options: options.clone(),
         checkpoint,
         model,

@@ -41,6 +41,14 @@ impl Placement {
     pub(crate) fn is_cpu(&self) -> bool {
         matches!(&self.stages[..], [Placed { unit: Unit::Cpu, .. }])
     }
+
+    /// Where what drafts for the model is: beside it, or on the CPU where it is divided, as it has taken the memory of GPUs.
+    pub(crate) fn beside(&self) -> Device {
+        match &self.stages[..] {
+            [one] => Device::On(vec![one.unit]),
+            _ => Device::default(),
+        }
+    }
 }
 
 /// Layers that cannot be on different devices, and what they take of a GPU.
