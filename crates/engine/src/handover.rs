@@ -51,7 +51,8 @@ impl<E: Executor> Engine<E> {
     /// Why a sequence cannot go on here.
     fn too_long(&self, arrival: &Arrival, tokens: usize) -> Option<Arc<str>> {
         let limits = self.scheduler.limits();
-        let fits = tokens < limits.context && arrival.continuations <= limits.sequences;
+        let more = usize::from(arrival.longest > arrival.prompt);
+        let fits = tokens + more <= limits.context && arrival.continuations <= limits.sequences;
         let why = || format!("its device is lost, and no other has room for {tokens} tokens of a sequence");
         (!fits).then(|| why().into())
     }

@@ -144,7 +144,7 @@ impl Executor for Pipeline {
 
 /// Copies a batch, all of whose rows are wanted; what the memory of `to` holds already is used again.
 fn copy(from: &Batch, to: &mut Batch) {
-    // No pipeline adapts.
+    // Stages take no adapters: `Executor::adapts`.
     let Batch { tokens, types, spans, blocks, outputs: _, copies, state_copies, inputs, adapters: _ } = from;
     to.tokens.clone_from(tokens);
     to.types.clone_from(types);

@@ -22,9 +22,8 @@ impl Prepared {
 /// milliseconds.
 pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
     let (checkpoint, context) = (Arc::clone(&prepared.checkpoint), prepared.context);
-    // Parts of a model on several devices are computed without adapters, whatever the devices are.
-    let apart = (!prepared.graphs.placement.is_cpu())
-        .then(|| Device::On(prepared.placed().iter().map(|placed| placed.unit).collect()));
+    let units = prepared.placed().iter().map(|placed| placed.unit).collect();
+    let device = Some(Device::On(units)).filter(|device| *device != Device::default());
     Box::new(move |source| {
         if is_elsewhere {
             return Err(
@@ -33,7 +32,7 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
                     .to_owned(),
             );
         }
-        if let Some(device) = &apart {
+        if let Some(device) = &device {
             return Err(format!(
                 "this model is computed by {device}, where adapters are not; use --device cpu, or merge the adapter (whinchat \
                  convert --lora)"

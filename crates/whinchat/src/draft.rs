@@ -10,7 +10,7 @@ use model::{Checkpoint, Model};
 use text::{TokenKind, Tokenizer};
 
 use crate::memory::Beside;
-use crate::{CacheOptions, Error, LoadOptions, PlanOptions, Prepared, Progress, kv_bytes_per_token, load};
+use crate::{CacheOptions, Device, Error, LoadOptions, PlanOptions, Prepared, Progress, kv_bytes_per_token, load};
 use crate::{prepare, vocab};
 
 /// Tokens that it reads in a batch at most, beside those of sequences that it has read.
@@ -54,7 +54,7 @@ impl Drafting {
     }
 
     /// Resolves how it is loaded beside a model of these limits, whose longest sequence has so many positions. It has a KV cache of as
-    /// many positions, so that it can read whatever that model runs.
+    /// many positions, so that it can read whatever that model runs. It is on `device`.
     ///
     /// # Errors
     /// As [`prepare`].
@@ -63,6 +63,7 @@ impl Drafting {
         options: &LoadOptions,
         context: usize,
         limits: &Limits,
+        device: Device,
     ) -> Result<Box<Prepared>, Error> {
         let Drafting { source, checkpoint, model } = self;
         let sequences = options.max_sequences.unwrap_or(load::SEQUENCES);
@@ -79,7 +80,7 @@ impl Drafting {
                 weights: options.cache.weights.clone(),
                 ..CacheOptions::default()
             },
-            plan: PlanOptions { device: options.plan.device.clone(), isa: options.plan.isa, ..PlanOptions::default() },
+            plan: PlanOptions { device, isa: options.plan.isa, ..PlanOptions::default() },
             engine: EngineConfig { prefix_cache: None, ..EngineConfig::default() },
             ..LoadOptions::default()
         };

@@ -203,10 +203,11 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         state_slots: if model.graph().state_len() > 0 { max_sequences + kept } else { 0 },
     };
     let placement = place(&options.plan.device, options.plan.gpu_layers, model.graph(), &limits)?;
+    let beside = placement.beside();
     let graphs = graphs(&model, &options.plan, placement)?;
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
-        draft: draft.map(|draft| draft.prepare(options, context, &limits)).transpose()?,
+        draft: draft.map(|draft| draft.prepare(options, context, &limits, beside)).transpose()?,
         options: options.clone(),
         checkpoint,
         model,

@@ -41,6 +41,14 @@ impl Placement {
     pub(crate) fn is_cpu(&self) -> bool {
         matches!(&self.stages[..], [Placed { unit: Unit::Cpu, .. }])
     }
+
+    /// Where what drafts for the model is: beside it, or on the CPU where it is divided, as it has taken the memory of GPUs.
+    pub(crate) fn beside(&self) -> Device {
+        match &self.stages[..] {
+            [one] => Device::On(vec![one.unit]),
+            _ => Device::default(),
+        }
+    }
 }
 
 /// Layers that cannot be on different devices, and what they take of a GPU.
@@ -108,7 +116,10 @@ fn resolve(device: &Device, gpu_layers: Option<GpuLayers>, graph: &Graph) -> Res
 fn costs(parts: &[Stage], layers: impl Iterator<Item = usize>, limits: &Limits, gpus: bool) -> (Vec<Group>, u64) {
     let needs: Vec<[u64; 3]> =
         parts.iter().map(|part| if gpus { gpu::needs(&part.graph, limits) } else { [0; 3] }).collect();
-    let group = |([weights, memories, _], layers): (&[u64; 3], usize)| Group { layers, bytes: weights + memories };
+    let group = |([weights, memories, _], layers): (&[u64; 3], usize)| Group {
+        layers,
+        bytes: weights.saturating_add(*memories),
+    };
     (needs.iter().zip(layers).map(group).collect(), needs.iter().map(|needs| needs[2]).max().unwrap_or(0))
 }
 
@@ -136,27 +147,41 @@ fn mebibytes(bytes: u64) -> String {
     format!("{} MiB", bytes.div_ceil(1 << 20))
 }
 
-/// Steps in which a GPU's room is filled.
-const FILLS: u64 = 64;
+/// All of a GPU's room; less of it is told in parts of this.
+const FULL: u64 = 1 << 32;
 
-/// How many groups each of the stages computes. GPUs are filled alike; what they leave is divided among the CPUs. As many layers are on GPUs as are
-/// `wanted`, else as many as they have room for.
+/// How many groups each of the stages computes. GPUs are filled alike; what they leave is divided among the CPUs. As many layers are on
+/// GPUs as are `wanted`, else as many as they have room for.
 fn share(groups: &[Group], rooms: &[Option<u64>], wanted: Option<usize>) -> Result<Vec<usize>, String> {
-    let (all, cpus) =
-        (groups.iter().map(|group| group.layers).sum::<usize>(), rooms.iter().filter(|room| room.is_none()).count());
+    let all = groups.iter().map(|group| group.layers).sum::<usize>();
+    let cpus = rooms.iter().filter(|room| room.is_none()).count();
     let most = if cpus == rooms.len() { 0 } else { groups.len() };
-    let counts = if cpus == 0 { most..=most } else { 0..=most };
+    let least = if cpus == 0 { most } else { 0 };
     let wanted = wanted.map(|wanted| wanted.min(all));
-    let filled = |on_gpus: usize| (1..=FILLS).find_map(|fill| fills(groups, rooms, on_gpus, fill));
     let fits = |counts: &Vec<usize>| wanted.is_none_or(|wanted| on_gpus(groups, rooms, counts) == wanted);
-    counts.rev().find_map(|on_gpus| filled(on_gpus).filter(fits)).ok_or_else(|| match wanted {
+    let found = (least..=most).rev().find_map(|on_gpus| evenly(groups, rooms, on_gpus).filter(fits));
+    found.ok_or_else(|| match wanted {
         Some(wanted) if cpus > 0 => format!("--gpu-layers {wanted} cannot be had"),
         _ => "there is not enough memory on the GPUs".into(),
     })
 }
 
-/// The groups of each stage if so many are on GPUs, of whose room so many parts are used; `None` if they do not fit.
-fn fills(groups: &[Group], rooms: &[Option<u64>], mut on_gpus: usize, fill: u64) -> Option<Vec<usize>> {
+/// The groups of each stage if so many are on GPUs, of whose rooms the least part is used that is enough; `None` if they do not fit.
+fn evenly(groups: &[Group], rooms: &[Option<u64>], on_gpus: usize) -> Option<Vec<usize>> {
+    let (mut too_little, mut enough) = (0, FULL);
+    let mut counts = fill(groups, rooms, on_gpus, FULL)?;
+    while enough - too_little > 1 {
+        let between = too_little.midpoint(enough);
+        match fill(groups, rooms, on_gpus, between) {
+            Some(found) => (enough, counts) = (between, found),
+            None => too_little = between,
+        }
+    }
+    Some(counts)
+}
+
+/// The groups of each stage if so many are on GPUs, of whose rooms this part is used; `None` if they do not fit.
+fn fill(groups: &[Group], rooms: &[Option<u64>], mut on_gpus: usize, part: u64) -> Option<Vec<usize>> {
     let mut cpus = rooms.iter().filter(|room| room.is_none()).count();
     let (mut on_cpus, mut at, mut counts) = (groups.len() - on_gpus, 0, vec![]);
     for room in rooms {
@@ -167,7 +192,7 @@ fn fills(groups: &[Group], rooms: &[Option<u64>], mut on_gpus: usize, fill: u64)
                 count
             }
             Some(room) => {
-                let most = (u128::from(*room) * u128::from(fill) / u128::from(FILLS)) as u64;
+                let most = (u128::from(*room) * u128::from(part) / u128::from(FULL)) as u64;
                 let mut taken = 0u64;
                 let fits = |group: &&Group| {
                     taken = taken.saturating_add(group.bytes);

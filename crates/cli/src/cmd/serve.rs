@@ -170,8 +170,8 @@ impl Server {
             anyhow::ensure!(*name != model.info.name, "--also {name}=…: another model has this name");
         }
         let name = model.info.name.clone();
-        add(app, model, LoadOrder { source: first, adapters, ..LoadOrder::default() });
-        replicas::add(app, (&name, source.as_os_str()), &devices, (&options, &cpu))?;
+        add(app, model, LoadOrder { source: first, adapters: adapters.clone(), ..LoadOrder::default() });
+        replicas::add(app, (&name, &source), &devices, (&options, &adapters, &cpu))?;
         let loader = Further { options, cpu, app: Arc::downgrade(app), pulled: demand.pulled, book };
         for further in also {
             let order = demand::order(further);

@@ -72,8 +72,8 @@ impl Stream {
         Stream { spec, tokens, outputs, stalled_since: None, cached: 0, drafts, scores, spoiled: false }
     }
 
-    /// As it goes on in another engine, where its request has this name, and its continuations have names from `first` on. What was drafted
-    /// was drafted there; a prompt that was not computed whole is scored anew.
+    /// As it goes on in another engine, where its request has this name, and its continuations have names from `first` on. Drafts
+    /// begin anew, and so does scoring a prompt that was not computed whole.
     pub(super) fn moved(mut self, key: SequenceId, first: u64) -> Stream {
         self.spec = Arc::new(Spec { key, ..(*self.spec).clone() });
         self.outputs.iter_mut().zip(first..).for_each(|(output, id)| output.id = SequenceId(id));

@@ -204,13 +204,6 @@ impl Catalog {
         (key, replaced.or(left))
     }
 
-    /// Adds a version of a name in memory, which means what it meant before.
-    pub(super) fn put_beside(&mut self, name: &str, id: String, resident: Resident) {
-        let card = Some(Card::of(resident.model()));
-        let entry = self.entry_or_new(name);
-        entry.versions.insert(0, Version { id, order: None, card, place: Place::Memory(resident) });
-    }
-
     /// Adds a model that is loaded when it is first asked for.
     ///
     /// # Errors

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use answer::LoadedModel;
 use release::{Balance, Plan, Policy, Variant};
 
-use super::{KeepAlive, Resident};
+use super::catalog::{Place, Version};
+use super::{Card, Catalog, KeepAlive, Resident};
 use crate::{App, RouteSetup};
 
 impl App {
@@ -38,6 +39,18 @@ impl App {
         let policy = Policy::Balance(Balance::LeastTokens);
         self.routes.replicate(RouteSetup { name: name.to_owned(), policy, variants, plan: Plan::default() });
         self.rebuild_routes();
+    }
+}
+
+impl Catalog {
+    /// Adds a version of a name that has one, in memory. The name means what it meant before.
+    fn put_beside(&mut self, name: &str, id: String, resident: Resident) {
+        let card = Some(Card::of(resident.model()));
+        let version = Version { id, order: None, card, place: Place::Memory(resident) };
+        if let Some(entry) = self.entries.iter_mut().find(|entry| entry.name == name) {
+            // The last one is what the name means.
+            entry.versions.insert(0, version);
+        }
     }
 }
 
