@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use engine::{Continuation, Prompt, Request, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink};
+use engine::{
+    Continuation, Prompt, Request, RequestRows, SamplingParams, StopRules, SubmitError, TokenMask, TokenSink,
+};
 use text::{
     CallOptions, ChatPrompt, ConstraintMatcher, Conversation, EncodeOptions, MessageError, MessageErrorKind, Parser,
     StopStrings, TemplateError,
@@ -293,10 +295,9 @@ impl<'a> Starter<'a> {
             deadline: time_limit.map(|limit| self.model.engine().now().saturating_add(limit)),
             tenant: tenant.as_deref().map(Arc::from),
             cache_salt: cache_salt.as_deref().map(Arc::from),
-            adapter: self.ask.adapter.clone(),
             prompt_logprobs: self.prompt_logprobs(),
             expected: Arc::clone(&self.expected),
-            interposed: interposed.clone(),
+            rows: RequestRows { adapter: self.ask.adapter.clone(), interposed: interposed.clone() },
             ..Request::new(id, prompt, continuations)
         })
     }

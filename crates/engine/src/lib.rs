@@ -80,7 +80,7 @@ pub use remote::{Answer, Courier, ExecutorHost, LastSpan, Malformed, RemoteExecu
 pub use repetition::Repetition;
 pub use report::{EngineStats, StateCounts, StepReport, TierCounts, Work};
 pub use request::{
-    Continuation, Penalties, Priority, Prompt, Request, RequestId, SamplingParams, StopRules, Words, Xtc,
+    Continuation, Penalties, Priority, Prompt, Request, RequestId, RequestRows, SamplingParams, StopRules, Words, Xtc,
 };
 pub use sampler::{Breakers, Draw, Dry, SampleError, Sampler};
 pub use scheduler::{Arrival, Contents, Draft, Progress, Scheduler, SchedulerLimits, Sequence, SequenceId};
@@ -236,7 +236,7 @@ impl<E: Executor> Engine<E> {
         let late = requests.iter().find_map(|request| self.lateness(request, arrived));
         let late = late.map(|late| FinishReason::TooLate(Box::new(late)));
         for mut request in requests {
-            let interposed = request.interposed.take().map(|interposed| (request.id, interposed));
+            let interposed = request.rows.interposed.take().map(|interposed| (request.id, interposed));
             let end = self.immediate_end(&request).or_else(|| late.clone());
             let (sequences, mut first) = (self.delivery.open(request, arrived, &self.scheduler), true);
             for (id, arrival) in sequences {

@@ -20,7 +20,7 @@ impl<E: Executor> Engine<E> {
             let last = vocab.saturating_sub(1);
             return Some(format!("the prompt has token {token}, but the vocabulary ends at {last}"));
         }
-        if request.adapter.is_some() && !self.executor.adapts() {
+        if request.rows.adapter.is_some() && !self.executor.adapts() {
             return Some("what computes this model does not compute adapters; ask the model itself".to_owned());
         }
         let only_scored = request.stop.max_tokens == 0 && request.prompt_logprobs.is_some();

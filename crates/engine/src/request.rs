@@ -48,15 +48,13 @@ pub struct Request {
     /// Only requests with the same salt find each other's prefixes in the cache: without it, who measures times could find
     /// out what others have asked.
     pub cache_salt: Option<Arc<str>>,
-    /// The adapter that its rows are computed with. Only requests with equal ones find each other's prefixes.
-    pub adapter: Option<Arc<Adapter>>,
     /// Report the log-probability of each token of the prompt but the first, and of this many most likely ones in its place
     /// ([`crate::TokenEvent::Prompt`]). Such a prompt is computed whole: what the cache holds of it has no logits.
     pub prompt_logprobs: Option<usize>,
     /// What the answer is likely to be: drafts are taken from it too. May be empty.
     pub expected: Arc<[u32]>,
-    /// What is called before each batch with rows of it.
-    pub interposed: Option<Interposed>,
+    /// How its rows are computed.
+    pub rows: RequestRows,
     /// The n continuations, at least one. Continuation i samples with seed + i.
     pub continuations: Vec<Continuation>,
 }
@@ -74,13 +72,21 @@ impl Request {
             deadline: None,
             tenant: None,
             cache_salt: None,
-            adapter: None,
             prompt_logprobs: None,
             expected: Arc::default(),
-            interposed: None,
+            rows: RequestRows::default(),
             continuations,
         }
     }
+}
+
+/// How the rows of a request are computed.
+#[derive(Clone, Debug, Default)]
+pub struct RequestRows {
+    /// With this adapter. Only requests with equal ones find each other's prefixes.
+    pub adapter: Option<Arc<Adapter>>,
+    /// What is called before each batch with any of them.
+    pub interposed: Option<Interposed>,
 }
 
 /// How urgent a request is; the most urgent first.

@@ -112,11 +112,12 @@ fn bits_are_the_same_alone_and_beside_others() {
         program.step(&[(2, 0..4, who[2]), (0, 0..9, who[0]), (1, 0..9, who[1])], 1);
         let rows = program.step(&[(1, 9..10, who[1]), (2, 4..9, who[2]), (0, 9..10, who[0])], 1);
         assert!(same(&rows[0], &alone[1][1]) && same(&rows[1], &alone[2][0]) && same(&rows[2], &alone[0][1]), "{what}");
-        // Others say something else.
-        assert!([1, 2].iter().all(|&i| difference(&alone[i][0], &alone[3][0]) > 0.01), "{what}");
         // Those without an adapter have the bits of a program that has never seen one.
         let mut never = Program::new(cpu(2, isa), &toy);
         assert!(same(&never.step(&[(0, 0..9, None), (3, 0..9, None)], 1)[0], &alone[0][0]), "{what}");
+        // The others would have said something else.
+        let plain = never.step(&[(1, 0..9, None), (2, 0..9, None)], 1);
+        assert!((0..2).all(|i| difference(&alone[1 + i][0], &plain[i]) > 0.01), "{what}");
     }
 }
 
@@ -132,9 +133,9 @@ fn numbers_are_those_of_the_interpreter() {
         let (small, large) = (adapter(&toy.0, 3, 2), adapter(&toy.0, 17, 1));
         let spans = [(0, 0..20, Some(&large)), (1, 0..7, None), (2, 0..9, Some(&small))];
         let rounding = match config.dtype {
-            dtype if dtype.layout().block_len > 1 => 3e-2,
-            DType::BF16 => 1e-2,
-            _ => 6e-3,
+            dtype if dtype.layout().block_len > 1 => 4e-2,
+            DType::BF16 => 2e-2,
+            _ => 8e-3,
         };
         for outputs in [1, 5] {
             let wanted = Program::new(Interpreter, &toy).step(&spans, outputs);

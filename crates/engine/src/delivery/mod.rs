@@ -95,11 +95,21 @@ impl Delivery {
         let (limits, key) = (scheduler.limits(), SequenceId(self.arrivals));
         self.ledger.open(key, &request, arrived);
         let arrival = Arrival::of(&request, arrived, limits.context);
-        let Request { id, prompt, params, stop, prompt_logprobs, expected, adapter, continuations, .. } = request;
+        let Request { id, prompt, params, stop, prompt_logprobs, expected, rows, continuations, .. } = request;
         let (prompt, seed) = (prompt.tokens(), params.seed);
         let longest = arrival.longest;
         let (request, prompt_len) = (id, prompt.len());
-        let spec = Spec { request, key, prompt: prompt_len, params, stop, prompt_logprobs, longest, expected, adapter };
+        let spec = Spec {
+            request,
+            key,
+            prompt: prompt_len,
+            params,
+            stop,
+            prompt_logprobs,
+            longest,
+            expected,
+            adapter: rows.adapter,
+        };
         let spec = Arc::new(spec);
         let mut outputs = self.outputs(seed, continuations);
         let mut sequences = Vec::new();

@@ -46,7 +46,7 @@ impl Arrival {
             deadline: request.deadline,
             tenant: request.tenant.clone(),
             time,
-            cache_salt: prefix_salt(request.adapter.as_deref(), request.cache_salt.clone()),
+            cache_salt: prefix_salt(request.rows.adapter.as_deref(), request.cache_salt.clone()),
             prompt,
             longest: prompt.saturating_add(request.stop.max_tokens).min(context),
             scored: request.prompt_logprobs.is_some(),

@@ -76,7 +76,7 @@ fn requests(interposed: Option<Interposed>) -> (Vec<Request>, Vec<Events>) {
         requests.push(Request { params, stop, prompt_logprobs: scored, ..request });
         all.extend(events);
     }
-    requests[0].interposed = interposed;
+    requests[0].rows.interposed = interposed;
     (requests, all)
 }
 

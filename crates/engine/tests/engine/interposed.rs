@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use engine::{ExecutorError, FAILURES_IN_A_ROW, FinishReason, Interposed, Request, StopRules};
+use engine::{ExecutorError, FAILURES_IN_A_ROW, FinishReason, Interposed, Request, RequestRows, StopRules};
 
 use crate::scene::Scene;
 
 /// A request for so many tokens with something interposed.
 fn interposing(interposed: &Interposed, max_tokens: usize) -> impl FnOnce(Request) -> Request {
-    let (stop, interposed) = (StopRules { max_tokens, ..StopRules::default() }, Some(interposed.clone()));
-    move |request| Request { stop, interposed, ..request }
+    let stop = StopRules { max_tokens, ..StopRules::default() };
+    let rows = RequestRows { interposed: Some(interposed.clone()), ..RequestRows::default() };
+    move |request| Request { stop, rows, ..request }
 }
 
 fn fails() -> Interposed {

@@ -233,7 +233,7 @@ fn sequences_with_adapters_say_what_they_say_alone() {
         request.params = SamplingParams { seed: Some(7), logprobs: Some(4), ..SamplingParams::default() };
         request.params.logit_bias = [5, 9, 11].map(|token| (token, 20.0)).into();
         request.stop.max_tokens = 14;
-        request.adapter = adapter.clone();
+        request.rows.adapter = adapter.clone();
         engine.submit(request, Duration::ZERO);
         sink
     };

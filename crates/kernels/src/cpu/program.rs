@@ -154,21 +154,23 @@ impl Program {
         };
         let limits = Limits { kv_blocks: longest(batch, self.limits.block_len), ..self.limits };
         let mut values = Arena { graph, batch, limits, words: Shared::new(arena) };
-        let (count, mut watched) = ((batch.tokens.len(), batch.outputs.len()), self.kernels.begin());
+        // Kernels are chosen, and timed, for the nodes of the plain graph.
+        let (count, mut watched) = ((batch.tokens.len(), batch.outputs.len()), (!adapts).then(|| self.kernels.begin()));
         for planned in &plan.steps {
             let node = &graph.nodes()[planned.node];
             let mut compute = |kernel| {
                 worker.kernel = kernel;
                 ops::compute(&mut worker, &mut step, &node.op, values.of(node, planned));
             };
-            // Kernels are chosen for the nodes of the plain graph.
-            match adapts {
-                true => compute(Default::default()),
-                false => watched.node(planned.node, named::rows(graph, node, count), compute),
+            match &mut watched {
+                Some(watched) => watched.node(planned.node, named::rows(graph, node, count), compute),
+                None => compute(Default::default()),
             }
         }
-        let took = watched.took(count, seen(batch));
-        self.kernels.end(took);
+        if let Some(watched) = watched {
+            let took = watched.took(count, seen(batch));
+            self.kernels.end(took);
+        }
         Ok(())
     }
 }

@@ -1,5 +1,6 @@
 //! The models of a server: which there are, which are in memory, and who brings them there.
 
+mod adapted;
 mod card;
 mod catalog;
 mod demand;

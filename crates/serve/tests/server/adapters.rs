@@ -1,7 +1,6 @@
 //! Adapters beside a model: chosen by each request in every API, loaded and taken away while it answers.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use answer::{Adapter, LoadedModel};
 use graph::testing::{ToyConfig, toy_model};
@@ -264,5 +263,4 @@ fn an_engine_that_computes_no_adapters_says_so() {
     let plain = served(None, 8, CONTEXT).1;
     let error = plain.change_adapters(&[("one".to_owned(), Some("1".to_owned()))]).expect_err("nobody reads them");
     assert!(error.message.contains("what computes this model takes no adapters"), "{error}");
-    drop(Arc::new(model));
 }
