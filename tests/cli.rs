@@ -227,53 +227,6 @@ fn logits_are_a_numpy_file_with_a_row_for_each_token() {
     assert_eq!(best, expected()["cases"][0]["greedy"][0].as_u64().map(|id| id as usize));
 }
 
-/// The CPU twice is two devices: each computes a layer, and keeps what that remembers.
-#[test]
-fn layers_that_are_divided_give_the_same_logits() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let logits = |device: &str, says: &str| {
-        let out = folder.path().join(device);
-        let path = out.display().to_string();
-        let tokens = "1,2,3,300,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20";
-        let output = whinchat(&["logits", "--model", &tiny(), "--device", device, "--tokens", tokens, "--out", &path]);
-        let error = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.success() && error.contains(says), "{device}: {error}");
-        std::fs::read(out).expect("logits")
-    };
-    let whole = logits("cpu", "");
-    for (device, says) in [
-        ("cpu+cpu", "note: layer 0 on cpu, layer 1 on cpu"),
-        // There are two layers: the third device has none.
-        ("cpu+cpu+cpu", "note: layer 0 on cpu, layer 1 on cpu"),
-    ] {
-        assert!(logits(device, says) == whole, "{device}");
-    }
-    let base = ["run", "--model", &tiny(), "Once"];
-    check_error(&[&base[..], &["--gpu-layers", "1"]].concat(), &["--gpu-layers", "--device cpu+gpu"]);
-    check_error(&[&base[..], &["--device", "cpu+tpu"]].concat(), &["\"cpu+tpu\" is no device", "cpu+gpu"]);
-    check_error(
-        &[&base[..], &["--device", "cpu+cpu", "--kernel", "isa=portable"]].concat(),
-        &["--kernel", "--device cpu"],
-    );
-    check_error(&["serve", "--device", "cpu,tpu"], &["model.device", "\"tpu\" is no device"]);
-    check_error(&["serve", "--gpu-layers", "few"], &["model.gpu_layers", "\"few\" is no number of layers"]);
-    if !whinchat::HAS_GPU {
-        check_error(&[&base[..], &["--device", "cpu+gpu"]].concat(), &["this build uses no GPU", "--features gpu"]);
-    }
-}
-
-#[test]
-fn devices_say_what_they_can_do() {
-    let listed = stdout(&["devices", "--json", "--no-measure"]);
-    let cpu: Value = serde_json::from_str(listed.lines().next().expect("the CPU")).expect("JSON");
-    assert_eq!((&cpu["device"], &cpu["speed"], &cpu["types"]), (&"cpu".into(), &Value::Null, &Value::Null));
-    let measured = stdout(&["devices"]);
-    let reads = measured.lines().find_map(|line| line.trim().strip_prefix("reads ")).expect("what the CPU reads");
-    let figure: f64 = reads.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
-    assert!(figure > 0.0, "{measured}");
-    assert!(measured.contains("weights of every type as they are"), "{measured}");
-}
-
 #[test]
 fn recurrent_models_are_measured_and_scored() {
     let folder = tempfile::tempdir().expect("a folder");

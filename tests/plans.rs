@@ -1,4 +1,4 @@
-//! Execution plans of the program: shown, given back, refused; kernels by name; profiles; the levels of memory of a server.
+//! Execution plans of the program: shown, given back, refused; kernels by name; devices; profiles; the levels of memory of a server.
 
 mod support;
 
@@ -270,4 +270,56 @@ fn what_has_no_room_in_the_cache_goes_from_level_to_level() {
         "{metrics}"
     );
     assert!(metrics.contains("whinchat_algorithm_tier_entry_bytes_bucket{"), "{metrics}");
+}
+
+/// The CPU twice is two devices: each computes a layer, and keeps what that remembers.
+#[test]
+fn layers_that_are_divided_give_the_same_logits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let logits = |device: &str, says: &str| {
+        let out = folder.path().join(device);
+        let path = out.display().to_string();
+        let tokens = "1,2,3,300,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20";
+        let output = whinchat(
+            folder.path(),
+            &["logits", "--model", &tiny(), "--device", device, "--tokens", tokens, "--out", &path],
+        );
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && error.contains(says), "{device}: {error}");
+        std::fs::read(out).expect("logits")
+    };
+    let whole = logits("cpu", "");
+    for (device, says) in [
+        ("cpu+cpu", "note: layer 0 on cpu, layer 1 on cpu"),
+        // There are two layers: the third device has none.
+        ("cpu+cpu+cpu", "note: layer 0 on cpu, layer 1 on cpu"),
+    ] {
+        assert!(logits(device, says) == whole, "{device}");
+    }
+    let check = |args: &[&str], parts: &[&str]| {
+        let said = refusal(folder.path(), args);
+        assert!(parts.iter().all(|part| said.contains(part)), "{args:?}: {said}");
+    };
+    let base = ["run", "--model", &tiny(), "Once"];
+    check(&[&base[..], &["--gpu-layers", "1"]].concat(), &["--gpu-layers", "--device cpu+gpu"]);
+    check(&[&base[..], &["--device", "cpu+tpu"]].concat(), &["\"cpu+tpu\" is no device", "cpu+gpu"]);
+    check(&[&base[..], &["--device", "cpu+cpu", "--kernel", "isa=portable"]].concat(), &["--kernel", "--device cpu"]);
+    check(&["serve", "--device", "cpu,tpu"], &["model.device", "\"tpu\" is no device"]);
+    check(&["serve", "--gpu-layers", "few"], &["model.gpu_layers", "\"few\" is no number of layers"]);
+    if !whinchat::HAS_GPU {
+        check(&[&base[..], &["--device", "cpu+gpu"]].concat(), &["this build uses no GPU", "--features gpu"]);
+    }
+}
+
+#[test]
+fn devices_say_what_they_can_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let listed = stdout(folder.path(), &["devices", "--json", "--no-measure"]);
+    let cpu: Value = serde_json::from_str(listed.lines().next().expect("the CPU")).expect("JSON");
+    assert_eq!((&cpu["device"], &cpu["speed"], &cpu["types"]), (&"cpu".into(), &Value::Null, &Value::Null));
+    let measured = stdout(folder.path(), &["devices"]);
+    let reads = measured.lines().find_map(|line| line.trim().strip_prefix("reads ")).expect("what the CPU reads");
+    let figure: f64 = reads.split(' ').next().and_then(|number| number.parse().ok()).expect("a number");
+    assert!(figure > 0.0, "{measured}");
+    assert!(measured.contains("weights of every type as they are"), "{measured}");
 }

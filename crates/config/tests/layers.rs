@@ -42,7 +42,7 @@ fn the_strongest_says_the_last_word() {
         &[],
         &[("models", "b=org/b")],
         "models",
-        serde_json::json!([{ "name": "b", "source": "org/b", "context": null, "kv_tokens": null, "max_sequences": null, "draft_model": null, "keep_alive": null }]),
+        serde_json::json!([{ "name": "b", "source": "org/b", "context": null, "kv_tokens": null, "max_sequences": null, "draft_model": null, "keep_alive": null, "lora": [] }]),
         "--also",
     );
 }

@@ -139,9 +139,9 @@ w.yaml:3:14: model.lora.0.name: expected a name without : and @
     check(
         "models:\n  - {name: b, source: org/b, lora: [{name: tone}]}\n",
         "
-w.yaml:2:39: models.0.lora.0: it needs path
+w.yaml:2:37: models.0.lora.0: it needs path
   2 |   - {name: b, source: org/b, lora: [{name: tone}]}
-    |                                      ^",
+    |                                     ^",
     );
     check(
         "engine: 8",

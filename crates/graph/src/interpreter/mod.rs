@@ -139,6 +139,7 @@ impl Step<'_> {
         let matrix = |i| Matrix { data: x(i), width: graph.value(node.inputs[i]).width };
         let weight = |id: WeightId| weights[id.index()].as_slice();
         let shape = |id: WeightId| graph.weight(id).shape;
+        let ragged = |heads| Ragged { batch, heads, causal: true };
         let one = match &node.op {
             Op::Embed { table } | Op::EmbedPositions { table } | Op::EmbedTypes { table } => {
                 rowwise::select(Matrix { data: weight(*table), width: shape(*table).cols }, &embedded(&node.op, batch))
@@ -179,14 +180,11 @@ impl Step<'_> {
                 rowwise::rope(rope, matrix(0), batch)
             }
             Op::Attention(op) => cache.attend(op, x(0), op.sinks.map(weight), batch),
-            Op::Scores { layer, heads, scale } => {
-                cache.scores(*layer, *scale, x(0), &Ragged { batch, heads: *heads, causal: true })
-            }
+            Op::Scores { layer, heads, scale } => cache.scores(*layer, *scale, x(0), &ragged(*heads)),
             Op::Softmax { window, sinks } => {
-                let of = Ragged { batch, heads: matrix(0).width, causal: true };
-                attention::softmax_weights(*window, sinks.map(weight), x(0), &of)
+                attention::softmax_weights(*window, sinks.map(weight), x(0), &ragged(matrix(0).width))
             }
-            Op::Weigh { layer } => cache.weigh(*layer, x(0), &Ragged { batch, heads: matrix(0).width, causal: true }),
+            Op::Weigh { layer } => cache.weigh(*layer, x(0), &ragged(matrix(0).width)),
             Op::CausalConv { layer, weight: id } => states.causal_conv(*layer, matrix(0), weight(*id), batch),
             Op::GatedDelta(op) => states.gated_delta(op, [0, 1, 2, 3, 4].map(matrix), batch),
             Op::Scan(op) => states.scan(op, [0, 1, 2, 3].map(matrix), [op.decay, op.skip].map(weight), batch),

@@ -20,9 +20,7 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::Linear { weight } | Op::HeadLinear { weight } | Op::ExpertLinear { weight } => {
             json!({ "weight": name(weight) })
         }
-        Op::ScaleBy { weight } | Op::Adapt { weight } => {
-            json!({ "weight": name(weight) })
-        }
+        Op::ScaleBy { weight } | Op::Adapt { weight } => json!({ "weight": name(weight) }),
         Op::AddBias { bias } | Op::ExpertBias { bias } => json!({ "bias": name(bias) }),
         Op::RmsNorm { weight, eps, quantize } => {
             json!({ "weight": name(weight), "eps": real(*eps), "quantize": quantize })

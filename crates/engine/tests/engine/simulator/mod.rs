@@ -18,7 +18,7 @@ use engine::{
     StepReport, TierKey, TokenMask,
 };
 use order::Order;
-use seen::Seen;
+use seen::{Seen, is_fault};
 
 use crate::executor::{Fake, Fault, VOCAB};
 use crate::inbox::Inbox;
@@ -491,11 +491,6 @@ impl Client {
         let inbox = self.inbox.lock().unwrap();
         inbox.finish.is_none() && !matches!(inbox.state, SinkState::Gone | SinkState::Done)
     }
-}
-
-/// Whether an error tells of a fault of the executor.
-fn is_fault(text: &str) -> bool {
-    ["on fire", "out of cheese", "burnt down", "logits where", "NaN"].iter().any(|fault| text.contains(fault))
 }
 
 fn ensure(holds: bool, broken: impl FnOnce() -> String) -> Result<(), String> {

@@ -42,3 +42,8 @@ impl Observer for Seen {
         self.records.lock().unwrap().push(record.clone());
     }
 }
+
+/// Whether an error tells of a fault of the executor.
+pub(super) fn is_fault(text: &str) -> bool {
+    ["on fire", "out of cheese", "burnt down", "logits where", "NaN"].iter().any(|fault| text.contains(fault))
+}
