@@ -15,8 +15,9 @@ impl Catalog {
         if self.is_route(name) || matches!(name, "" | "default") {
             return self.find(name).map(plain);
         }
-        if let Some(found) = self.known(name) {
-            return found.map(plain);
+        // What is no version may be one with an adapter.
+        if let Some(Ok(found)) = self.known(name) {
+            return Ok(plain(found));
         }
         let mut lacking = None;
         for (at, _) in name.rmatch_indices(':') {
@@ -33,9 +34,10 @@ impl Catalog {
         let owners: Vec<_> = current.filter(|(_, version)| version.has_adapter(name)).collect();
         match (&owners[..], lacking) {
             (&[(entry, version)], _) => Ok((entry, version, Some(name))),
-            ([], _) if self.rules.any_name => self.find(name).map(plain),
-            ([], Some((entry, version, adapter))) => Err(version.lacks_adapter(&entry.name, adapter)),
-            ([], None) => Err(self.unknown(name)),
+            ([], Some((entry, version, adapter))) if !self.rules.any_name => {
+                Err(version.lacks_adapter(&entry.name, adapter))
+            }
+            ([], _) => self.find(name).map(plain),
             (several, _) => {
                 let names: Vec<_> = several.iter().map(|(entry, _)| format!("{}:{name}", entry.name)).collect();
                 let message = format!("Several models have an adapter {name}. Write one of: {}.", names.join(", "));

@@ -47,6 +47,8 @@ fn base(endpoint: &str) -> Option<(Value, &'static str)> {
         "POST /v1/batches"
         | "POST /admin/models"
         | "PATCH /admin/models/NAME"
+        | "POST /v1/load_lora_adapter"
+        | "POST /v1/unload_lora_adapter"
         | "POST /admin/faults"
         | "POST /admin/releases"
         | "POST /admin/releases/ID/COMMAND"
