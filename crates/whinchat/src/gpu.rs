@@ -17,7 +17,7 @@ pub(crate) fn devices() -> Vec<DeviceInfo> {
         device: Unit::Gpu(number),
         about: format!("{}, {}, {}", adapter.kind, adapter.api, adapter.driver),
         memory: adapter.memory,
-        types: Some(gpu::supported_types().into_iter().map(|dtype| dtype.name()).collect()),
+        types: Some(gpu::supported_types().into_iter().map(|dtype| dtype.layout().name).collect()),
         name: adapter.name,
     };
     gpu::adapters().into_iter().enumerate().map(info).collect()
