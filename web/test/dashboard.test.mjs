@@ -157,7 +157,7 @@ onDashboard('a change is on the page within 100 ms', snapshot(), async (page, se
   assert.ok(median(took) < 100, `${took} ms`);
 });
 
-onDashboard('a frame with a day of data takes a moment', snapshot(), async (page, server, t) => {
+onDashboard('a frame with a day of data takes little of the machine', snapshot(), async (page, server, t) => {
   await eventually(() => server.asked.length, 1);
   await page.getByRole('button', { name: '24 h' }).click();
   // The time that the page's thread works, whatever else the machine does.
@@ -182,9 +182,21 @@ onDashboard('a frame with a day of data takes a moment', snapshot(), async (page
     await frames();
     took.push((await worked()) - start - idle);
   }
-  t.diagnostic(`all work of one change: median ${median(took).toFixed(1)} ms, most ${Math.max(...took).toFixed(1)} ms`);
-  // It is to be below 50 ms; how fast a machine is differs more than what this is to find, work that grows with the data.
-  assert.ok(median(took) > 1 && median(took) < 250, `${took} ms`);
+  // Machines differ by more than what this is to find: so time is counted in that of work which is always the same.
+  const yardsticks = [];
+  for (let round = 1; round <= 5; round++) {
+    const start = await worked();
+    await page.evaluate(() => {
+      const nodes = Array.from({ length: 20000 }, (_, i) => document.createElementNS('http://www.w3.org/2000/svg', i % 2 ? 'path' : 'text'));
+      nodes.forEach((node, i) => node.setAttribute('d', `M${i},${i * 0.37}L${i + 1},${Math.sqrt(i)}`));
+    });
+    yardsticks.push((await worked()) - start);
+  }
+  const yardstick = median(yardsticks);
+  const share = median(took) / yardstick;
+  t.diagnostic(`all work of one change: median ${median(took).toFixed(1)} ms, most ${Math.max(...took).toFixed(1)} ms, ${share.toFixed(2)} of ${yardstick.toFixed(1)} ms`);
+  // Where a frame took 34 ms, 50 were allowed; the yardstick took about as long as a frame.
+  assert.ok(median(took) > 1 && share < 1.6, `${took} ms, ${yardstick} ms`);
 });
 
 for (const [colorScheme, viewport] of [['light', desk], ['dark', desk], ['light', phone], ['dark', phone]]) {
