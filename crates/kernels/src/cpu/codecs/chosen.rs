@@ -51,7 +51,8 @@ impl Kernel for Chosen<'_> {
                 match rows {
                     1 => self.rows::<S, 1>(s, row, tile),
                     2 => self.rows::<S, 2>(s, row, tile),
-                    _ => self.rows::<S, 4>(s, row, tile),
+                    _ if const { S::QUANT_TILES > 1 } => self.rows::<S, 4>(s, row, tile),
+                    _ => unreachable!("as many as registers take"),
                 }
                 row += rows;
             }

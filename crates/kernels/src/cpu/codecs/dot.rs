@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::rounded::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, QUAD, Quads, Quant};
 use crate::cpu::ops::activations_q8::Factor;
-use crate::cpu::simd::{Ahead, AheadOf, Bytes, Simd};
+use crate::cpu::simd::{Ahead, AheadOf, Bytes, Kernel, Simd};
 
 impl<'a> RoundedProduct<'a> {
     /// The first fields of `n` tiles; those of the first tile again where there are fewer than N.
@@ -39,14 +39,22 @@ where
                 // Groups of even size: 9 rows as 5 and 4, not as 7 and 2.
                 let rows = row..row + (count - row).div_ceil(turns - turn);
                 row = rows.end;
+                macro_rules! part {
+                    ($r:literal, $n:literal) => {
+                        s.apart(Rows::<_, $r, $n> {
+                            product: self,
+                            row: rows.start,
+                            tiles: &tiles,
+                            turn: (turn, turns),
+                        })
+                    };
+                }
                 macro_rules! rows {
                     ($($n:literal)*) => {
                         match rows.len() {
-                            1 => self.rows::<S, 1, 1>(s, rows.start, &tiles, (turn, turns)),
-                            $($n if $n <= S::QUANT_ROWS && S::QUANT_TILES == 1 => {
-                                self.rows::<S, $n, 1>(s, rows.start, &tiles, (turn, turns));
-                            }
-                            $n if $n <= S::QUANT_ROWS => self.rows::<S, $n, 2>(s, rows.start, &tiles, (turn, turns)),)*
+                            1 => part!(1, 1),
+                            $($n if const { $n <= S::QUANT_ROWS && S::QUANT_TILES == 1 } => part!($n, 1),
+                            $n if const { $n <= S::QUANT_ROWS && S::QUANT_TILES == 2 } => part!($n, 2),)*
                             _ => unreachable!("as many rows as registers take"),
                         }
                     };
@@ -94,7 +102,7 @@ where
                 for group in 0..groups {
                     macro_rules! parts {
                         ($($i:literal)*) => {$(
-                            if $i < parts {
+                            if const { $i < T::PARTS } {
                                 let p = 8 * group + $i;
                                 let mut w = [Part::<T, QUANTS, SIDE>::new(now[0], p); N];
                                 for (w, now) in w.iter_mut().zip(now) {
@@ -116,6 +124,27 @@ where
                 }
             }
         }
+    }
+}
+
+/// R rows from `row` on times some tiles, N at a time.
+struct Rows<'r, P, const R: usize, const N: usize> {
+    product: &'r mut P,
+    row: usize,
+    tiles: &'r Range<usize>,
+    turn: (usize, usize),
+}
+
+impl<T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize, const R: usize, const N: usize>
+    Kernel for Rows<'_, Typed<'_, T, HELD, LINES, QUANTS, SIDE>, R, N>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.product.rows::<S, R, N>(s, self.row, self.tiles, self.turn);
     }
 }
 

@@ -1,5 +1,6 @@
 //! Floats, alone or in pairs: decoding tiles, and their products with few rows.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use tensor::DType;
@@ -132,9 +133,12 @@ impl Kernel for DotFloats<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
+        // Only BF16 is multiplied in pairs.
+        if const { S::PAIRS } {
+            return self.all::<S, Pairs, 1>(s);
+        }
         match self.dtype {
             DType::F16 => self.all::<S, F16, 2>(s),
-            DType::BF16 if S::PAIRS => self.all::<S, Pairs, 1>(s),
             DType::BF16 => self.all::<S, BF16, 2>(s),
             _ => self.all::<S, F32, 1>(s),
         }
@@ -158,7 +162,9 @@ impl DotFloats<'_> {
                 macro_rules! rows {
                     ($($n:literal)*) => {
                         match rows.len() {
-                            $($n if $n <= S::ROWS => self.rows::<S, C, N, $n>(s, rows.start, &tiles, (turn, turns)),)*
+                            $($n if const { $n <= S::ROWS } => {
+                                s.apart(Rows::<C, N, $n> { product: self, row: rows.start, tiles: &tiles, turn: (turn, turns), of: PhantomData });
+                            })*
                             _ => unreachable!("as many rows as registers take"),
                         }
                     };
@@ -177,9 +183,9 @@ impl DotFloats<'_> {
         tiles: &Range<usize>,
         turn: (usize, usize),
     ) {
-        let at_once = if 2 * R <= S::ROWS * S::TILES { 2 } else { 1 };
+        let at_once = if const { 2 * R <= S::ROWS * S::TILES } { 2 } else { 1 };
         for first in tiles.clone().step_by(at_once) {
-            if at_once == 2 && first + 1 < tiles.end {
+            if const { 2 * R <= S::ROWS * S::TILES } && first + 1 < tiles.end {
                 self.tiles::<S, C, N, R, 2>(s, row, first, turn);
             } else {
                 self.tiles::<S, C, N, R, 1>(s, row, first, turn);
@@ -228,6 +234,24 @@ impl DotFloats<'_> {
                 s.store(&mut self.sums[(row + r) * self.sums_stride + first + t].0, total);
             }
         }
+    }
+}
+
+/// R rows from `row` on times some tiles.
+struct Rows<'r, 'a, C, const N: usize, const R: usize> {
+    product: &'r mut DotFloats<'a>,
+    row: usize,
+    tiles: &'r Range<usize>,
+    turn: (usize, usize),
+    of: PhantomData<C>,
+}
+
+impl<C: Columns<N>, const N: usize, const R: usize> Kernel for Rows<'_, '_, C, N, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.product.rows::<S, C, N, R>(s, self.row, self.tiles, self.turn);
     }
 }
 

@@ -34,7 +34,7 @@ where
                 row = rows.end;
                 let mut tile = 0;
                 while tile < tiles {
-                    if S::QUANT_TILES == 2 && tile + 1 < tiles {
+                    if const { S::QUANT_TILES == 2 } && tile + 1 < tiles {
                         self.tiles::<S, 2>(s, tile, &columns, &rows);
                         tile += 2;
                     } else {
@@ -83,7 +83,7 @@ where
                 macro_rules! parts {
                     ($($i:literal)*) => {$(
                         // A short part is held together with the one before it.
-                        if $i < parts && (LINES == 8 || $i % 2 == 0) {
+                        if const { $i < T::PARTS && (LINES == 8 || $i % 2 == 0) } {
                             let p = 8 * group + $i;
                             let step = 8 / LINES;
                             for now in now {
@@ -94,10 +94,12 @@ where
                                 }
                             }
                             pass.part = block * T::PARTS + p;
-                            pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &now, p), &match step {
-                                1 => None,
-                                _ => Some(Held::all::<T, N, QUANTS, SIDE>(s, &now, p + 1)),
-                            });
+                            let next = if const { LINES == 8 } {
+                                None
+                            } else {
+                                Some(Held::all::<T, N, QUANTS, SIDE>(s, &now, p + 1))
+                            };
+                            pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &now, p), &next);
                         }
                     )*};
                 }

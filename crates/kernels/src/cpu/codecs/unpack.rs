@@ -75,7 +75,7 @@ fn unpack<S: Simd, T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUAN
         for group in 0..T::PARTS.div_ceil(8) {
             macro_rules! parts {
                 ($($i:literal)*) => {$(
-                    if $i < T::PARTS {
+                    if const { $i < T::PARTS } {
                         let p = 8 * group + $i;
                         for (i, to) in bytes[p].iter_mut().enumerate() {
                             let quants = T::line(s, &block, p, i);

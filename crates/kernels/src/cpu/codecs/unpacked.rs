@@ -54,10 +54,12 @@ impl UnpackedProduct<'_> {
                 match (rows, tiles) {
                     (1, 1) => self.part::<S, 1, 1, LINES>(s, row, tile),
                     (2, 1) => self.part::<S, 2, 1, LINES>(s, row, tile),
-                    (4, 1) if S::QUANT_ROWS >= 4 => self.part::<S, 4, 1, LINES>(s, row, tile),
-                    (1, _) if S::QUANT_TILES == 2 => self.part::<S, 1, 2, LINES>(s, row, tile),
-                    (2, _) if S::QUANT_TILES == 2 => self.part::<S, 2, 2, LINES>(s, row, tile),
-                    (4, _) if S::QUANT_TILES == 2 => self.part::<S, 4, 2, LINES>(s, row, tile),
+                    (4, 1) if const { S::QUANT_ROWS >= 4 } => self.part::<S, 4, 1, LINES>(s, row, tile),
+                    (1, _) if const { S::QUANT_TILES == 2 } => self.part::<S, 1, 2, LINES>(s, row, tile),
+                    (2, _) if const { S::QUANT_TILES == 2 } => self.part::<S, 2, 2, LINES>(s, row, tile),
+                    (4, _) if const { S::QUANT_TILES == 2 && S::QUANT_ROWS >= 4 } => {
+                        self.part::<S, 4, 2, LINES>(s, row, tile)
+                    }
                     _ => unreachable!("as many as registers take"),
                 }
                 tile += tiles;

@@ -42,13 +42,29 @@ impl Kernel for Gemm<'_> {
                 let rows = left.div_ceil(groups);
                 self.ask(s, groups);
                 match tiles {
-                    2 => self.rows::<S, 2>(s, (row, rows), tile),
+                    2 if const { S::TILES >= 2 } => self.rows::<S, 2>(s, (row, rows), tile),
                     _ => self.rows::<S, 1>(s, (row, rows), tile),
                 }
                 row += rows;
             }
             tile += tiles;
         }
+    }
+}
+
+/// R rows from `row` on times T tiles from `tile` on.
+struct Part<'g, 'a, const R: usize, const T: usize> {
+    gemm: &'g mut Gemm<'a>,
+    row: usize,
+    tile: usize,
+}
+
+impl<const R: usize, const T: usize> Kernel for Part<'_, '_, R, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.gemm.product::<S, R, T>(s, self.row, self.tile);
     }
 }
 
@@ -80,7 +96,7 @@ impl Gemm<'_> {
         macro_rules! case {
             ($($n:literal)*) => {
                 match rows {
-                    $($n if S::ROWS >= $n && S::TILES >= T => self.product::<S, $n, T>(s, row, tile),)*
+                    $($n if const { S::ROWS >= $n } => s.apart(Part::<$n, T> { gemm: self, row, tile }),)*
                     _ => unreachable!("at most S::ROWS rows"),
                 }
             };

@@ -17,6 +17,7 @@ impl Avx2 {
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
         #[target_feature(enable = "avx2,fma,f16c")]
         fn run<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
             kernel.run(s)
@@ -60,6 +61,11 @@ impl Simd for Avx2 {
     const QUANT_ROWS: usize = 4;
     const QUANT_TILES: usize = 1;
     const WIDE_IS_FREE: bool = false;
+
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
+    }
 
     methods! {
         fn splat(x: f32) -> [__m256; 2] { [_mm256_set1_ps(x); 2] }

@@ -26,10 +26,12 @@ impl<const BF16: bool> Avx512<BF16> {
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
         fn run<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
             kernel.run(s)
         }
+        #[inline(never)]
         #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
         fn run_bf16<K: Kernel>(s: Avx512<true>, kernel: K) -> K::Output {
             kernel.run(s)
@@ -59,6 +61,11 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     const QUANT_TILES: usize = 2;
     const WIDE_IS_FREE: bool = true;
     const PAIRS: bool = BF16;
+
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
+    }
 
     methods! {
         fn splat(x: f32) -> __m512 { _mm512_set1_ps(x) }

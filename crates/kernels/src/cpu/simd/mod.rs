@@ -48,6 +48,9 @@ pub(crate) trait Simd: Copy {
     /// Whether there are [`Simd::pairs`] and [`Simd::dot_pairs`].
     const PAIRS: bool = false;
 
+    /// Runs a kernel as a function of its own. One large function takes the compiler more time than its parts do.
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output;
+
     fn splat(self, x: f32) -> Self::F;
     fn load(self, from: &[f32; LANES]) -> Self::F;
     fn store(self, to: &mut [f32; LANES], x: Self::F);

@@ -22,6 +22,7 @@ impl Neon {
     }
 
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        #[inline(never)]
         #[target_feature(enable = "neon,dotprod")]
         fn run<K: Kernel>(s: Neon, kernel: K) -> K::Output {
             kernel.run(s)
@@ -84,6 +85,11 @@ impl Simd for Neon {
     const QUANT_ROWS: usize = 4;
     const QUANT_TILES: usize = 1;
     const WIDE_IS_FREE: bool = false;
+
+    #[inline(always)]
+    fn apart<K: Kernel>(self, kernel: K) -> K::Output {
+        self.run(kernel)
+    }
 
     methods! {
         fn splat(x: f32) -> F { [vdupq_n_f32(x); 4] }

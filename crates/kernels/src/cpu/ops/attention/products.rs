@@ -139,10 +139,32 @@ impl Quads<2> for Q4_0 {
 struct Floats<F, const PARTS: usize>(PhantomData<F>);
 struct Integers<Q, const QUADS: usize>(PhantomData<Q>);
 
+/// Rows and tiles that registers hold beside each other.
+const fn most<S: Simd>(integers: bool) -> (usize, usize) {
+    if integers { (S::QUANT_ROWS, S::QUANT_TILES) } else { (S::ROWS, S::TILES) }
+}
+
+/// R rows from `row` on times T tiles from `tile` on.
+struct Part<'p, P, F, const R: usize, const T: usize> {
+    product: &'p mut P,
+    row: usize,
+    tile: usize,
+    of: PhantomData<F>,
+}
+
+impl<P: Product<F>, F, const R: usize, const T: usize> Kernel for Part<'_, P, F, R, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        self.product.product::<S, R, T>(s, self.row, self.tile);
+    }
+}
+
 /// What products have in common: some rows times some tiles at a time.
-trait Product<F> {
-    /// Rows and tiles that registers hold beside each other.
-    fn most<S: Simd>() -> (usize, usize);
+trait Product<F>: Sized {
+    /// Whether integers are multiplied.
+    const INTEGERS: bool = false;
 
     /// R rows times T tiles (or strips), all sums in registers. They stay there only if the loops over R and T are
     /// unrolled, which a check of bounds in them prevents.
@@ -150,7 +172,7 @@ trait Product<F> {
 
     #[inline(always)]
     fn all<S: Simd>(&mut self, s: S, rows: usize, tiles: Range<usize>) {
-        let (most_rows, most_tiles) = Self::most::<S>();
+        let (most_rows, most_tiles) = const { most::<S>(Self::INTEGERS) };
         let mut tile = tiles.start;
         while tile < tiles.end {
             let at_once = (tiles.end - tile).min(most_tiles);
@@ -160,7 +182,7 @@ trait Product<F> {
                 let left = rows - row;
                 let some = left.div_ceil(left.div_ceil(most_rows));
                 match at_once {
-                    2 => self.rows::<S, 2>(s, (row, some), tile),
+                    2 if const { most::<S>(Self::INTEGERS).1 >= 2 } => self.rows::<S, 2>(s, (row, some), tile),
                     _ => self.rows::<S, 1>(s, (row, some), tile),
                 }
                 row += some;
@@ -171,11 +193,12 @@ trait Product<F> {
 
     #[inline(always)]
     fn rows<S: Simd, const T: usize>(&mut self, s: S, (row, rows): (usize, usize), tile: usize) {
-        let (most_rows, most_tiles) = Self::most::<S>();
         macro_rules! case {
             ($($n:literal)*) => {
                 match rows {
-                    $($n if most_rows >= $n && most_tiles >= T => self.product::<S, $n, T>(s, row, tile),)*
+                    $($n if const { most::<S>(Self::INTEGERS).0 >= $n } => {
+                        s.apart(Part::<_, F, $n, T> { product: self, row, tile, of: PhantomData });
+                    })*
                     _ => unreachable!("at most as many rows as there is room for"),
                 }
             };
@@ -202,11 +225,6 @@ impl Kernel for Scores<'_> {
 }
 
 impl<F: Format<PARTS>, const PARTS: usize> Product<Floats<F, PARTS>> for Scores<'_> {
-    #[inline(always)]
-    fn most<S: Simd>() -> (usize, usize) {
-        (S::ROWS, S::TILES)
-    }
-
     #[inline(always)]
     fn product<S: Simd, const R: usize, const T: usize>(&mut self, s: S, row: usize, tile: usize) {
         let head_dim = self.layer.shape.head_dim;
@@ -243,10 +261,7 @@ impl<F: Format<PARTS>, const PARTS: usize> Product<Floats<F, PARTS>> for Scores<
 }
 
 impl<Q: Quads<QUADS>, const QUADS: usize> Product<Integers<Q, QUADS>> for Scores<'_> {
-    #[inline(always)]
-    fn most<S: Simd>() -> (usize, usize) {
-        (S::QUANT_ROWS, S::QUANT_TILES)
-    }
+    const INTEGERS: bool = true;
 
     #[inline(always)]
     fn product<S: Simd, const R: usize, const T: usize>(&mut self, s: S, row: usize, tile: usize) {
@@ -341,11 +356,6 @@ impl Kernel for Values<'_> {
 }
 
 impl<F: Format<PARTS>, const PARTS: usize> Product<Floats<F, PARTS>> for Values<'_> {
-    #[inline(always)]
-    fn most<S: Simd>() -> (usize, usize) {
-        (S::ROWS, S::TILES)
-    }
-
     #[inline(always)]
     fn product<S: Simd, const R: usize, const T: usize>(&mut self, s: S, row: usize, strip: usize) {
         let mut sums: [[S::F; T]; R] = self.load(s, row, strip);
