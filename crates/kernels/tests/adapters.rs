@@ -4,6 +4,8 @@
 mod adapters;
 #[path = "../../model/tests/support/golden.rs"]
 mod golden;
+#[path = "support/tested.rs"]
+mod tested;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use graph::testing::{ToyConfig, difference, toy_model, uniform, upload};
 use graph::{Adapted, Adapter, Backend, Batch, Change, Graph, Interpreter, KvType, Limits, Op};
 use kernels::{Cpu, CpuOptions, Isa};
 use tensor::DType;
+use tested::is_tested;
 
 const LIMITS: Limits =
     Limits { max_tokens: 64, max_outputs: 64, kv_blocks: 64, block_len: 16, kv_type: KvType::F16, state_slots: 8 };
@@ -23,7 +26,7 @@ fn cpu(threads: usize, isa: Isa) -> Cpu {
 
 #[test]
 fn logits_are_those_of_peft() {
-    for isa in Isa::available() {
+    for isa in Isa::available().filter(is_tested) {
         let rounds =
             |weight: &graph::WeightInfo| matches!(isa, Isa::Amx | Isa::Avx512Bf16) && weight.dtype == DType::BF16;
         adapters::ALL.iter().for_each(|name| Fixture::check(name, &cpu(2, isa), rounds));
@@ -88,7 +91,9 @@ fn configs() -> Vec<ToyConfig> {
 
 #[test]
 fn bits_are_the_same_alone_and_beside_others() {
-    for (config, isa) in configs().iter().flat_map(|config| Isa::available().map(move |isa| (config, isa))) {
+    for (config, isa) in
+        configs().iter().flat_map(|config| Isa::available().filter(is_tested).map(move |isa| (config, isa)))
+    {
         let what = format!("{isa:?} {config:?}");
         let toy = toy_model(config);
         let (small, large) = (adapter(&toy.0, 3, 2), adapter(&toy.0, 17, 1));
@@ -128,7 +133,9 @@ fn same(one: &[f32], other: &[f32]) -> bool {
 
 #[test]
 fn numbers_are_those_of_the_interpreter() {
-    for (config, isa) in configs().iter().flat_map(|config| Isa::available().map(move |isa| (config, isa))) {
+    for (config, isa) in
+        configs().iter().flat_map(|config| Isa::available().filter(is_tested).map(move |isa| (config, isa)))
+    {
         let toy = toy_model(config);
         let (small, large) = (adapter(&toy.0, 3, 2), adapter(&toy.0, 17, 1));
         let spans = [(0, 0..20, Some(&large)), (1, 0..7, None), (2, 0..9, Some(&small))];

@@ -1,9 +1,13 @@
 //! Named kernels: every way of every operator gives the same bits, and a program says how long they take.
 
+#[path = "support/tested.rs"]
+mod tested;
+
 use graph::testing::{ToyConfig, toy_model, upload};
 use graph::{Backend, Batch, KvType, Limits};
 use kernels::{Choice, Cpu, CpuOptions, Isa, Kernel, Program, RowClass};
 use tensor::DType;
+use tested::is_tested;
 
 const LIMITS: Limits =
     Limits { max_tokens: 128, max_outputs: 128, kv_blocks: 64, block_len: 16, kv_type: KvType::F16, state_slots: 0 };
@@ -51,7 +55,7 @@ fn every_kernel_gives_the_same_bits() {
     let types =
         [(DType::F32, None), (DType::F16, None), (DType::BF16, None), (DType::Q8_0, None), (DType::Q8_0, Some((4, 2)))];
     for (dtype, experts) in types.into_iter().chain([DType::Q4_0, DType::Q5_1].map(|dtype| (dtype, None))) {
-        for isa in Isa::available() {
+        for isa in Isa::available().filter(is_tested) {
             let (cpu, mut program) = compiled(isa, dtype, experts);
             let wanted = logits(&cpu, &mut program);
             let names = names(&program);

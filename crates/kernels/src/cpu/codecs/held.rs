@@ -1,12 +1,13 @@
 //! Products of many 8-bit rows with packed tiles: 32 columns of one or two tiles are unpacked into registers and stay there for all
 //! rows. The sums are in memory meanwhile.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::rounded::{Lines, RoundedProduct, Typed, multiply};
 use super::{Block, COLUMNS, QUAD, Quads, Quant};
 use crate::cpu::ops::activations_q8::{Block as Rounded, Factor};
-use crate::cpu::simd::{Bytes, LANES, Line, Simd};
+use crate::cpu::simd::{Bytes, Kernel, LANES, Line, Simd};
 
 /// Rows that are multiplied before the next tiles: [`COLUMNS`] of them, and their sums, stay in the first-level cache.
 const ROWS: usize = 32;
@@ -62,7 +63,7 @@ where
             true => N * job.stride,
             false => fields.len().wrapping_sub(first * job.stride),
         };
-        let (asks, ahead) = (rows.start == 0, ahead.wrapping_mul(size_of::<Bytes>()));
+        let ahead = (rows.start == 0).then(|| ahead.wrapping_mul(size_of::<Bytes>()));
         let mut pass = Pass {
             x: job.x,
             rows: &job.rows[rows.clone()],
@@ -71,41 +72,64 @@ where
             stride: job.sums_stride,
             form: (T::ZERO, T::WIDE),
         };
-        // Parts with the same remainder by 8 are alike, so only the remainder is a compile-time constant.
-        let (groups, parts) = (T::PARTS.div_ceil(8), T::PARTS.min(8));
-        let lines = len.div_ceil(groups * QUAD);
+        let len = Block::<QUANTS, SIDE>::LEN;
         for (b, block) in blocks.enumerate() {
             let mut now = [&w[0][b * len..][..len]; N];
             for (now, w) in now.iter_mut().zip(w) {
                 *now = &w[b * len..][..len];
             }
-            for group in 0..groups {
+            for group in 0..T::PARTS.div_ceil(8) {
                 macro_rules! parts {
                     ($($i:literal)*) => {$(
                         // A short part is held together with the one before it.
                         if const { $i < T::PARTS && (LINES == 8 || $i % 2 == 0) } {
-                            let p = 8 * group + $i;
-                            let step = 8 / LINES;
-                            for now in now {
-                                let lines = if asks { $i * lines / parts..($i + step) * lines / parts } else { 0..0 };
-                                for line in lines {
-                                    let ahead = ahead.wrapping_add(line * size_of::<Quads>());
-                                    s.prefetch(&now[group * len / groups], ahead);
-                                }
-                            }
-                            pass.part = block * T::PARTS + p;
-                            let next = if const { LINES == 8 } {
-                                None
-                            } else {
-                                Some(Held::all::<T, N, QUANTS, SIDE>(s, &now, p + 1))
-                            };
-                            pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &now, p), &next);
+                            pass.part = block * T::PARTS + 8 * group + $i;
+                            let (pass, of) = (&mut pass, PhantomData);
+                            s.apart(Part::<T, $i, N, LINES, QUANTS, SIDE> { pass, now, group, ahead, of });
                         }
                     )*};
                 }
                 parts!(0 1 2 3 4 5 6 7);
             }
         }
+    }
+}
+
+/// Part 8 · `group` + I of blocks of N tiles, for some rows. Parts with the same remainder by 8 are alike, so only the remainder is a
+/// compile-time constant.
+struct Part<'p, 'a, T, const I: usize, const N: usize, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+    pass: &'p mut Pass<'a>,
+    now: [&'a [Bytes]; N],
+    group: usize,
+    /// How far ahead memory is prefetched, if it is.
+    ahead: Option<usize>,
+    of: PhantomData<T>,
+}
+
+impl<T, const I: usize, const N: usize, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel
+    for Part<'_, '_, T, I, N, LINES, QUANTS, SIDE>
+where
+    T: Quant<LINES, QUANTS, SIDE>,
+{
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (groups, parts) = const { (T::PARTS.div_ceil(8), if T::PARTS < 8 { T::PARTS } else { 8 }) };
+        let (len, part) = (Block::<QUANTS, SIDE>::LEN, 8 * self.group + I);
+        if let Some(ahead) = self.ahead {
+            let lines = len.div_ceil(groups * QUAD);
+            for now in self.now {
+                for line in I * lines / parts..(I + 8 / LINES) * lines / parts {
+                    s.prefetch(&now[self.group * len / groups], ahead.wrapping_add(line * size_of::<Quads>()));
+                }
+            }
+        }
+        let next = match const { LINES == 8 } {
+            true => None,
+            false => Some(Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part + 1)),
+        };
+        self.pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part), &next);
     }
 }
 
