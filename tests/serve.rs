@@ -1,6 +1,8 @@
 //! `whinchat serve` as people run it: a process, a port, signals.
 #![cfg(unix)]
 
+#[path = "support/predicting.rs"]
+mod predicting;
 mod support;
 
 use std::io::{BufReader, Read, Write};
@@ -9,6 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use predicting::predicting;
 use serde_json::{Value, json};
 use support::{DEADLINE, root};
 
@@ -183,8 +186,20 @@ fn a_prediction_changes_no_answer() {
 /// The built-in model drafts for itself: its answers are the same, and what was drafted is counted by source.
 #[test]
 fn a_draft_model_changes_no_answer_and_is_counted() {
-    let [plain, drafting] = [&["--draft-tokens", "0"][..], &["--draft-model", "whinchat-demo"]].map(|flags| {
-        let flags = [&["--listen", "127.0.0.1:0", "--context", "512", "--threads", "2"], flags].concat();
+    check_drafts(&[], "whinchat-demo", "model");
+}
+
+/// So does the layer of a model that has one for that.
+#[test]
+fn multi_token_prediction_changes_no_answer_and_is_counted() {
+    let files = predicting(&root().join("tests/data/tiny"), true);
+    check_drafts(&["--model", files.path().to_str().expect("a name")], "mtp", "mtp");
+}
+
+/// Answers of a server are the same with what drafts for its model and without; its drafts are counted with this source.
+fn check_drafts(model: &[&str], draft_model: &str, source: &str) {
+    let [plain, drafting] = [["--draft-tokens", "0"], ["--draft-model", draft_model]].map(|flags| {
+        let flags = [model, &["--listen", "127.0.0.1:0", "--context", "256", "--threads", "2"], &flags].concat();
         Server::start_with(&flags)
     });
     let schema = json!({ "type": "object", "properties": { "bird": { "type": "string" } }, "required": ["bird"] });
@@ -198,8 +213,9 @@ fn a_draft_model_changes_no_answer_and_is_counted() {
         assert_eq!(with["choices"], without["choices"], "{body}");
     }
     let (_, metrics) = drafting.fetch("GET /metrics", &[], b"");
+    let label = format!("source=\"{source}\"");
     let count = |name: &str| {
-        let line = metrics.lines().find(|line| line.contains(name) && line.contains("source=\"model\""));
+        let line = metrics.lines().find(|line| line.contains(name) && line.contains(&label));
         line.and_then(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
             .unwrap_or_else(|| panic!("{name}: {metrics}"))
     };

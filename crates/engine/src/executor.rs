@@ -50,6 +50,12 @@ pub trait Executor: Send {
     /// If the batch could not be computed.
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError>;
 
+    /// Of the last batch, the hidden states of every row that its head made the output of: `[rows, width]`; empty if it does not give them
+    /// ([`Pipeline`](crate::Pipeline) does).
+    fn hidden(&self) -> &[f32] {
+        &[]
+    }
+
     /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): nobody needs them for now, and their
     /// memory may go back to the system until they are written again.
     fn forget(&mut self, _blocks: &[u32]) {}
@@ -104,6 +110,10 @@ impl<E: Executor + ?Sized> Executor for Box<E> {
 
     fn forward(&mut self, batch: &Batch) -> Result<&[f32], ExecutorError> {
         (**self).forward(batch)
+    }
+
+    fn hidden(&self) -> &[f32] {
+        (**self).hidden()
     }
 
     fn forget(&mut self, blocks: &[u32]) {

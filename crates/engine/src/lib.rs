@@ -221,6 +221,7 @@ impl<E: Executor> Engine<E> {
             advance(scheduler, delivery, drawn.drain(..), (logits, ended));
             ended
         });
+        delivery.keep_up(if outcome.is_ok() { executor.hidden() } else { &[] }, clock);
         let ended = outcome.as_ref().map_or_else(|_| clock(), |ended| *ended);
         self.commit(outcome.map(|_| ()), work, (started, ended))
     }

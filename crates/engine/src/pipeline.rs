@@ -95,6 +95,11 @@ impl Executor for Pipeline {
         stages[last].executor.forward(passed)
     }
 
+    /// What the last stage was given: where it is a model's head alone, that is what this reads.
+    fn hidden(&self) -> &[f32] {
+        &self.batch.inputs
+    }
+
     fn forget(&mut self, blocks: &[u32]) {
         self.stages.iter_mut().for_each(|stage| stage.executor.forget(blocks));
     }

@@ -192,4 +192,14 @@ impl Checkpoint {
         }
         Model::bind(self, context)
     }
+
+    /// Binds the layer that predicts the token after the next, with its embedding and its head (multi-token prediction); `None` if the
+    /// files have none, or one that is built otherwise than DeepSeek's and Qwen's. Its graph takes a row of the model's hidden states
+    /// ([`Model::head`]) beside each token: that of the token before.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bind`].
+    pub fn bind_mtp(self: &Arc<Self>, context: Option<usize>) -> Result<Option<Model>, ModelError> {
+        Model::bind_mtp(self, context)
+    }
 }

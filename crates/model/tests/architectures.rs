@@ -81,6 +81,70 @@ fn what_running_does_not_need_is_named() {
 }
 
 #[test]
+fn layers_that_predict_ahead_give_what_the_paper_says() {
+    let all = ["glm4moe", "deepseek3", "qwen35", "qwen3next", "gguf-glm4moe"];
+    all.iter().for_each(|name| golden::check_mtp(name, &Interpreter));
+    // An embedding and an output matrix that are the model's over again are not another weight.
+    let names = |name: &str| {
+        let layer = golden::mtp(name).bind_mtp(None).expect("sound").expect("there is one");
+        let all = layer.graph().weights().iter().map(|weight| weight.name.clone());
+        all.filter(|name| !name.starts_with("blk.") || name.contains("embed") || name.contains("head_head"))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(names("gguf-glm4moe"), ["token_embd.weight", "output.weight"]);
+    assert_eq!(names("deepseek3"), ["token_embd.weight", "output.weight"]);
+    assert_eq!(names("glm4moe"), ["blk.3.nextn.embed_tokens.weight", "blk.3.nextn.shared_head_head.weight"]);
+}
+
+#[test]
+fn layers_that_predict_ahead_are_whole() {
+    let bound = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut recipe = golden::recipe("mtp/glm4moe");
+        change(recipe["tensors"].as_object_mut().expect("an object"));
+        let checkpoint =
+            Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &recipe["config"].to_string());
+        let checkpoint = checkpoint.expect("sound");
+        // What is wrong there does not matter to the model.
+        checkpoint.bind(None).expect("sound");
+        checkpoint.bind_mtp(None).map(|layer| layer.is_some()).map_err(|e| e.to_string())
+    };
+    let without = |name: &str| bound(&|tensors| _ = tensors.remove(&format!("model.layers.3.{name}.weight")));
+    assert_eq!(bound(&|_| ()), Ok(true));
+    // It is known by its projection; norm, embedding and head of its own may be missing.
+    assert_eq!(without("eh_proj"), Ok(false));
+    for name in ["embed_tokens", "shared_head.head", "shared_head.norm"] {
+        assert_eq!(without(name), Ok(true), "{name}");
+    }
+    for name in ["hnorm", "enorm", "self_attn.k_proj", "mlp.experts.2.up_proj"] {
+        let why = without(name).expect_err("it is needed");
+        assert!(why.contains(name) && why.contains("missing"), "{why}");
+    }
+    let strange = bound(&|tensors| {
+        let like = tensors["model.layers.3.hnorm.weight"].clone();
+        tensors.insert("model.layers.3.gate_norm.weight".into(), like);
+    });
+    let why = strange.expect_err("it would change the numbers");
+    // Qwen's have names of their own.
+    let qwen = |change: &dyn Fn(&mut serde_json::Map<String, Value>)| {
+        let mut recipe = golden::recipe("mtp/qwen35");
+        change(recipe["tensors"].as_object_mut().expect("an object"));
+        let config = recipe["config"].to_string();
+        let checkpoint = Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &config).expect("sound");
+        checkpoint.bind_mtp(None).map(|layer| layer.is_some()).map_err(|e| e.to_string())
+    };
+    assert_eq!(qwen(&|tensors| _ = tensors.remove("mtp.fc.weight")), Ok(false));
+    let missing = qwen(&|tensors| _ = tensors.remove("mtp.pre_fc_norm_hidden.weight")).expect_err("it is needed");
+    assert!(missing.contains("mtp.pre_fc_norm_hidden.weight"), "{missing}");
+    let second = qwen(&|tensors| {
+        let like = tensors["mtp.norm.weight"].clone();
+        tensors.insert("mtp.layers.1.input_layernorm.weight".into(), like);
+    });
+    assert!(second.expect_err("it has one layer").contains("mtp.layers.1.input_layernorm.weight"));
+    assert!(why.contains("model.layers.3.gate_norm.weight") && why.contains("has no place"), "{why}");
+    assert!(golden::load("glm4moe").0.unused().is_empty());
+}
+
+#[test]
 fn limits_of_time_steps() {
     let check = |limit: &str, refused: bool| {
         let recipe = golden::recipe("mamba2");

@@ -29,8 +29,8 @@ of texts that are computed whole; they answer `/v1/embeddings` and `/v1/rerank` 
 
 const TYPES: &str = "
 Models that see or hear run as the text models that they contain. Tensors that running does not need are left out, and
-`whinchat inspect` names them: towers for images and sound, layers that guess tokens ahead (`nextn`), keys and values of layers that
-use those of others.
+`whinchat inspect` names them: towers for images and sound, layers that predict tokens ahead (`nextn`), which draft for
+the model if asked ([speculation.md](speculation.md)), keys and values of layers that use those of others.
 
 ## Weight types
 

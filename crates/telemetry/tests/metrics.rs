@@ -24,8 +24,9 @@ fn what_happened_is_told() {
         generated: 5,
         answers: 1,
         reason: "stop",
-        drafts: (0, 0),
-        model_drafts: (0, 0),
+        drafts: (9, 6),
+        model_drafts: (3, 2),
+        mtp_drafts: (4, 3),
         repetition: None,
         foretold: Some(Foretold {
             least: Duration::from_millis(500),
@@ -34,7 +35,17 @@ fn what_happened_is_told() {
         }),
     };
     model.ended(&request);
-    let never = Request { queued: None, first_token: None, last_token: None, generated: 0, reason: "abort", ..request };
+    let never = Request {
+        queued: None,
+        first_token: None,
+        last_token: None,
+        generated: 0,
+        drafts: (0, 0),
+        model_drafts: (0, 0),
+        mtp_drafts: (0, 0),
+        reason: "abort",
+        ..request
+    };
     metrics.model("a \"b\"").ended(&never);
     model.now(Now { running: 3, waiting: 4, kv_usage: 0.25, states: [2, 7], engines: [1, 1] });
     let text = metrics.render();
@@ -43,6 +54,12 @@ fn what_happened_is_told() {
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse::<f64>().expect("a number")
     };
     let of = r#"{model_name="a \"b\""}"#;
+    for (source, drafted, accepted) in [("lookup", 2, 1), ("model", 3, 2), ("mtp", 4, 3)] {
+        for (what, count) in [("draft", drafted), ("accepted", accepted)] {
+            let labels = format!(r#"{{model_name="a \"b\"",source="{source}"}}"#);
+            assert!(text.contains(&format!("spec_decode_num_{what}_tokens_total{labels} {count}\n")), "{text}");
+        }
+    }
     for name in ["engines", "engines_failed"] {
         assert!(text.contains(&format!("whinchat_{name}{of} 1\n")), "{text}");
     }
@@ -124,6 +141,7 @@ fn the_page_names_every_metric() {
         reason,
         drafts: (0, 0),
         model_drafts: (0, 0),
+        mtp_drafts: (0, 0),
         repetition: None,
         foretold,
     });

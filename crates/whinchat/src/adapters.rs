@@ -24,6 +24,7 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
     let (checkpoint, context) = (Arc::clone(&prepared.checkpoint), prepared.context);
     let units = prepared.placed().iter().map(|placed| placed.unit).collect();
     let device = Some(Device::On(units)).filter(|device| *device != Device::default());
+    let hands_over = prepared.hands_over();
     Box::new(move |source| {
         if is_elsewhere {
             return Err(
@@ -37,6 +38,11 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
                 "this model is computed by {device}, where adapters are not; use --device cpu, or merge the adapter (whinchat \
                  convert --lora)"
             ));
+        }
+        if hands_over {
+            return Err("this model has --draft-model mtp, beside which there are no adapters; leave one of them out, or merge the \
+                        adapter (whinchat convert --lora)"
+                .to_owned());
         }
         let open = |source: &Path| -> Result<_, ModelError> {
             model::Adapter::open(source)?.bind(&checkpoint.bind(Some(context))?)

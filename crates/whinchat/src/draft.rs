@@ -1,26 +1,59 @@
-//! A second, smaller model that drafts for the first: whether it can, and what it takes.
+//! What drafts for a model, a smaller one or a head of its own: whether it can, and what it takes.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{DraftModel, EngineConfig, Executor};
-use graph::{Graph, KvType, Limits, WeightInfo};
+use graph::{Graph, KvType, Limits, WeightId, WeightInfo};
 use kernels::Cpu;
 use model::{Checkpoint, Model};
 use text::{TokenKind, Tokenizer};
 
 use crate::memory::Beside;
-use crate::{CacheOptions, Device, Error, LoadOptions, PlanOptions, Prepared, Progress, kv_bytes_per_token, load};
-use crate::{prepare, vocab};
+use crate::{CacheOptions, Device, Error, LoadOptions, PlanOptions, Prepared, Progress, WeightsCache};
+use crate::{kv_bytes_per_token, load, vocab};
 
 /// Tokens that it reads in a batch at most, beside those of sequences that it has read.
 const READ: usize = 128;
+
+/// The draft model that is the model's own layer for that (multi-token prediction), unless there is a file of this name.
+pub const MTP: &str = "mtp";
+
+/// What of a checkpoint is a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The model itself.
+    Model,
+    /// The layer that predicts the token after the next.
+    Mtp,
+}
+
+impl Part {
+    /// # Errors
+    /// If it is not there or cannot be used.
+    pub(crate) fn bind(self, checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, Error> {
+        match self {
+            Part::Model => Ok(checkpoint.bind(context)?),
+            Part::Mtp => checkpoint.bind_mtp(context)?.ok_or_else(|| {
+                Error::Request(format!(
+                    "{} has no layer that predicts ahead (`nextn`, `eh_proj` or `mtp.` in the names of its tensors): take files that have kept it, \
+                     or give a smaller model with the same vocabulary",
+                    checkpoint.name()
+                ))
+            }),
+        }
+    }
+}
 
 /// An opened draft model, which has the vocabulary of the model that it drafts for.
 pub(crate) struct Drafting {
     source: PathBuf,
     checkpoint: Arc<Checkpoint>,
     model: Model,
+    part: Part,
+    /// Bytes of weights that are the other model's too.
+    shared: u64,
 }
 
 impl Drafting {
@@ -34,23 +67,42 @@ impl Drafting {
         if options.engine.max_draft == 0 {
             return Err(refused("--draft-tokens 0 drafts nothing; leave one of them out".into()));
         }
-        writes(&target.bind(None)?).map_err(|why| refused(format!("{} takes no drafts: {why}", target.name())))?;
+        let own = target.bind(None)?;
+        writes(&own, true).map_err(|why| refused(format!("{} takes no drafts: {why}", target.name())))?;
+        if is_mtp(source) {
+            return Drafting::by_head(options, target, &own).map(Some).map_err(|why| refused(why.to_string()));
+        }
         let checkpoint = load::open(source, &|_, _, _| {})?;
         let model = checkpoint.bind(None)?;
-        writes(&model).map_err(|why| refused(format!("it cannot draft: {why}")))?;
+        writes(&model, false).map_err(|why| refused(format!("it cannot draft: {why}")))?;
         if let Some(how) = difference(&vocab::tokenizer(target)?, &vocab::tokenizer(&checkpoint)?) {
             let needs = "a draft model has the same tokenizer, such as a smaller model of the same family";
             return Err(refused(format!("its vocabulary is not that of {}: {how}; {needs}", target.name())));
         }
-        Ok(Some(Drafting { source: source.clone(), checkpoint, model }))
+        let shared = load::shared_bytes(&checkpoint, &model, model.graph());
+        Ok(Some(Drafting { source: source.clone(), checkpoint, model, part: Part::Model, shared }))
+    }
+
+    /// The layer of the model's own files.
+    fn by_head(options: &LoadOptions, target: &Arc<Checkpoint>, own: &Model) -> Result<Drafting, Error> {
+        if let Some(what) = load::chosen(&options.plan) {
+            let why = "says how the model's kernels are chosen, which is not possible while its hidden states go to two heads";
+            return Err(Error::Request(format!("{what} {why}; leave one of them out")));
+        }
+        let model = Part::Mtp.bind(target, None)?;
+        let origins: HashSet<String> = own.graph().weight_ids().map(|id| own.origin(id)).collect();
+        let graph = model.graph();
+        let is_shared = |id: &WeightId| origins.contains(&model.origin(*id));
+        let shared = graph.weight_ids().filter(is_shared).filter_map(|id| graph.weight(id).bytes());
+        let shared = shared.map(|bytes| bytes as u64).sum();
+        Ok(Drafting { source: MTP.into(), checkpoint: Arc::clone(target), model, part: Part::Mtp, shared })
     }
 
     /// What it takes of the memory beside the other model.
     pub(crate) fn beside(&self, kv_type: KvType) -> Beside {
         let graph = self.model.graph();
         let weights: u64 = graph.weights().iter().filter_map(WeightInfo::bytes).map(|bytes| bytes as u64).sum();
-        let shared = load::shared_bytes(&self.checkpoint, &self.model, graph);
-        Beside { weights: weights.saturating_sub(shared), per_position: kv_bytes_per_token(graph, kv_type) }
+        Beside { weights: weights.saturating_sub(self.shared), per_position: kv_bytes_per_token(graph, kv_type) }
     }
 
     /// Resolves how it is loaded beside a model of these limits, whose longest sequence has so many positions. It has a KV cache of as
@@ -65,7 +117,7 @@ impl Drafting {
         limits: &Limits,
         device: Device,
     ) -> Result<Box<Prepared>, Error> {
-        let Drafting { source, checkpoint, model } = self;
+        let Drafting { source, checkpoint, model, part, .. } = self;
         let sequences = options.max_sequences.unwrap_or(load::SEQUENCES);
         let own = LoadOptions {
             name: Some(source.display().to_string()),
@@ -77,14 +129,18 @@ impl Drafting {
             cache: CacheOptions {
                 kv_tokens: Some(limits.kv_blocks * limits.block_len),
                 kv_type: options.cache.kv_type,
-                weights: options.cache.weights.clone(),
+                weights: match part {
+                    Part::Model => options.cache.weights.clone(),
+                    // The file of its checkpoint has the other model's.
+                    Part::Mtp => WeightsCache::Off,
+                },
                 ..CacheOptions::default()
             },
             plan: PlanOptions { device, isa: options.plan.isa, ..PlanOptions::default() },
             engine: EngineConfig { prefix_cache: None, ..EngineConfig::default() },
             ..LoadOptions::default()
         };
-        Ok(Box::new(prepare(checkpoint, &own)?))
+        Ok(Box::new(load::prepare_part(checkpoint, part, &own)?))
     }
 }
 
@@ -100,21 +156,38 @@ impl Prepared {
     /// As [`Prepared::executor`].
     pub(crate) fn draft_on(&self, backend: &Cpu, progress: Progress) -> Result<Option<DraftModel>, Error> {
         let Some(draft) = self.draft() else { return Ok(None) };
-        let executor: Box<dyn Executor> = match draft.graphs.placement.is_cpu() {
-            true => Box::new(draft.executor_on(backend, progress)?),
-            false => draft.pipeline(backend.clone(), progress)?,
+        let executor: Box<dyn Executor> = match (draft.graphs.placement.is_cpu(), draft.part) {
+            (true, Part::Model) => Box::new(draft.executor_on(backend, progress)?),
+            (true, Part::Mtp) => {
+                let (weights, ..) = draft.weights(backend, progress)?;
+                Box::new(draft.handing_over(backend.clone(), weights)?)
+            }
+            (false, _) => draft.pipeline(backend.clone(), progress)?,
         };
-        Ok(Some(DraftModel { executor, context: draft.context }))
+        let hidden = (draft.part == Part::Mtp).then(|| draft.model.spec().width);
+        Ok(Some(DraftModel { executor, context: draft.context, hidden }))
+    }
+
+    /// Whether a layer of its own files drafts for it ([`MTP`]).
+    pub fn drafts_itself(&self) -> bool {
+        self.draft().is_some_and(|draft| draft.part == Part::Mtp)
     }
 }
 
-/// Whether a model writes texts whose last tokens can be taken back.
-fn writes(model: &Model) -> Result<(), &'static str> {
+/// Whether this names the model's own layer, and no file.
+fn is_mtp(source: &Path) -> bool {
+    source == Path::new(MTP) && !source.exists()
+}
+
+/// Whether a model writes texts, whose last tokens can be taken back: of recurrent layers only where states are kept for that.
+fn writes(model: &Model, keeps_states: bool) -> Result<(), &'static str> {
     let (spec, graph): (_, &Graph) = (model.spec(), model.graph());
     match () {
         () if spec.encoder.is_some() => Err("it is an encoder and writes no texts"),
         () if spec.output.head.is_some() => Err("it judges texts and writes none"),
-        () if graph.state_len() > 0 => Err("it has recurrent layers, whose states cannot be taken back"),
+        () if graph.state_len() > 0 && !keeps_states => {
+            Err("it has recurrent layers, whose states cannot be taken back")
+        }
         () => Ok(()),
     }
 }

@@ -136,8 +136,9 @@ impl Model {
         // A vocabulary of 150,000 pieces takes as long as a gigabyte of weights that are mapped: both at once.
         let (tokenizer, parts) = std::thread::scope(|scope| {
             let tokenizer = scope.spawn(|| vocab::tokenizer(checkpoint));
-            let draft = prepared.draft_on(&cpu, progress);
-            let parts = elsewhere.is_none().then(|| prepared.parts_on(cpu, progress)).transpose();
+            let parts = elsewhere.is_none().then(|| prepared.parts_on(cpu.clone(), progress)).transpose();
+            // A head finds in memory what it shares with the model.
+            let draft = parts.as_ref().map_or(Ok(None), |_| prepared.draft_on(&cpu, progress));
             let tokenizer = tokenizer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             (tokenizer, draft.and_then(|draft| Ok((parts?, draft))))
         });

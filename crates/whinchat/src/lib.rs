@@ -77,6 +77,7 @@ pub use answer::{
 };
 pub use builtin::{BUILTIN, builtin};
 pub use device::{Device, DeviceInfo, GpuLayers, HAS_GPU, Unit, UnknownDevice, devices, gpu_conversions};
+pub use draft::MTP;
 pub use engine::{
     EngineConfig, Eviction, LevelRule, Observer, Policy, PolicyName, Promotion, RestoreError, SavedPrefix,
 };

@@ -11,7 +11,7 @@ use model::{Checkpoint, PoolingType};
 use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
-use crate::draft::Drafting;
+use crate::draft::{Drafting, Part};
 use crate::fingerprint::Fingerprint;
 use crate::hub::Hub;
 use crate::memory::{Memory, Room, kept_states};
@@ -53,8 +53,9 @@ pub struct LoadOptions {
     pub max_batch_tokens: Option<usize>,
     /// What is kept of sequences and of weights, and where.
     pub cache: CacheOptions,
-    /// A smaller model with the same vocabulary that drafts for it: a file, a folder or a hub id (default: none). What is drafted is computed
-    /// where that is faster; answers are the same.
+    /// A smaller model with the same vocabulary that drafts for it: a file, a folder or a hub id; or [`MTP`](crate::MTP), the layer of its
+    /// own files that predicts the token after the next (default: none). What is drafted is computed where that is faster; answers are
+    /// the same.
     pub draft_model: Option<PathBuf>,
     /// What of its execution plan is not made by default.
     pub plan: PlanOptions,
@@ -121,6 +122,8 @@ pub struct Prepared {
     pub(crate) cpu: CpuOptions,
     pub(crate) engine: EngineConfig,
     pub(crate) draft: Option<Box<Prepared>>,
+    /// What of the files it is.
+    pub(crate) part: Part,
 }
 
 /// Where a model's files are: a path as given, else a hub id, downloaded if need be.
@@ -163,6 +166,11 @@ pub fn open(source: impl AsRef<Path>, progress: Progress) -> Result<Arc<Checkpoi
 /// # Errors
 /// If the files cannot be used or an option contradicts the model.
 pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Prepared, Error> {
+    prepare_part(checkpoint, Part::Model, options)
+}
+
+/// As [`prepare`], of a part of the files.
+pub(crate) fn prepare_part(checkpoint: Arc<Checkpoint>, part: Part, options: &LoadOptions) -> Result<Prepared, Error> {
     bounds::check(options)?;
     let available = machine::memory_available();
     let (max_sequences, kv_type) = (options.max_sequences.unwrap_or(SEQUENCES), options.cache.kv_type);
@@ -171,14 +179,14 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
     let context = match options.context {
         Some(context) => context,
         None => {
-            let model = checkpoint.bind(None)?;
+            let model = part.bind(&checkpoint, None)?;
             let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
             let shared = shared_bytes(&checkpoint, &model, model.graph());
             let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
             model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
-    let model = checkpoint.bind(Some(context))?;
+    let model = part.bind(&checkpoint, Some(context))?;
     let whole = model.spec().encoder.is_some();
     // What is read whole is in one step.
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences).max(if whole { context } else { 0 });
@@ -217,6 +225,7 @@ pub fn prepare(checkpoint: Arc<Checkpoint>, options: &LoadOptions) -> Result<Pre
         graphs,
         cpu: CpuOptions { threads: options.threads, pin: options.pin, isa: options.plan.isa },
         engine: EngineConfig { max_sequences, prefix_states: Some(kept), ..options.engine },
+        part,
     })
 }
 
@@ -298,9 +307,15 @@ impl Prepared {
         let Graphs { logits, hidden, .. } = &self.graphs;
         let (embedder, judge) = self
             .readers(|whole, limits, pooling| later(&bound, (if whole { logits } else { hidden }, limits), pooling))?;
+        let reading = self.reading()?;
+        if self.hands_over() {
+            let pipeline = self.handing_over(bound.backend, bound.weights)?;
+            let executor = Box::new(pipeline.keeping(self.tier()?, fingerprint));
+            return Ok(Parts { embedder, judge, reading, executor, origin, tuning: None });
+        }
         let (executor, tuning) = self.executor_of(bound.backend, bound.weights)?;
         let executor = Box::new(self.keeping(executor, fingerprint)?);
-        Ok(Parts { embedder, judge, reading: self.reading()?, executor, origin, tuning: Some(tuning) })
+        Ok(Parts { embedder, judge, reading, executor, origin, tuning: Some(tuning) })
     }
 
     /// What turns texts into vectors, and what judges them; `make` makes either of the whole graph, or of what is before its head.
@@ -459,7 +474,7 @@ fn graphs(model: &model::Model, options: &PlanOptions, placement: Placement) -> 
 }
 
 /// What was said of the CPU's plan, if anything was.
-fn chosen(options: &PlanOptions) -> Option<&'static str> {
+pub(crate) fn chosen(options: &PlanOptions) -> Option<&'static str> {
     let kernels = !options.kernels.is_empty() || options.isa.is_some();
     options.file.as_ref().map(|_| "--plan").or(kernels.then_some("--kernel"))
 }

@@ -8,8 +8,9 @@ use engine::{BackendExecutor, Executor, Pipeline, PipelineStage};
 use graph::{Backend, BackendError, Graph, Limits, Stage, WeightId, WeightInfo, split};
 
 use crate::device::Unit;
+use crate::draft::Part;
 use crate::fingerprint::{Fingerprint, sample};
-use crate::load::{Parts, Shareable};
+use crate::load::{Parts, Shareable, Weights};
 use crate::place::Placement;
 use crate::{Cpu, Error, Prepared, Progress, WeightsOrigin, gpu};
 
@@ -31,6 +32,11 @@ pub(crate) struct Holder<B: Backend> {
 impl<B: Backend> Holder<B> {
     pub(crate) fn new(backend: B) -> Holder<B> {
         Holder { backend, weights: HashMap::new() }
+    }
+
+    /// With weights of a graph that are there already.
+    fn with(backend: B, weights: impl Iterator<Item = (WeightId, Arc<B::Weight>)>) -> Holder<B> {
+        Holder { backend, weights: weights.collect() }
     }
 }
 
@@ -57,20 +63,31 @@ struct Held {
 }
 
 impl Held {
-    /// What computes a graph of the model, as it is built.
-    fn compile(&self, graph: &Graph, limits: Limits) -> Result<Pipeline, Error> {
-        let stages = split(graph, &self.placement.cuts).map_err(|why| Error::Request(why.to_string()))?;
+    /// What computes a graph of the model, as it is built; where there is a head of its own it is a stage too.
+    fn compile(&self, graph: &Graph, head: Option<usize>, limits: Limits) -> Result<Pipeline, Error> {
+        let cuts: Vec<usize> = self.placement.cuts.iter().copied().chain(head).collect();
         let disabled: Vec<&str> = self.disabled.iter().map(String::as_str).collect();
-        let last = stages.len() - 1;
-        let compile = |(i, stage): (usize, &Stage)| {
-            let device = &self.devices[&self.placement.stages[i].unit];
-            // Every row is handed over.
-            let max_outputs = if i == last { limits.max_outputs } else { limits.max_tokens };
-            let executor = device.compile(stage, Limits { max_outputs, ..limits }, &disabled)?;
-            Ok(PipelineStage::new(executor, &stage.graph))
-        };
-        Ok(Pipeline::new(stages.iter().enumerate().map(compile).collect::<Result<_, Error>>()?))
+        let last = self.placement.stages.len() - 1;
+        joined((graph, &cuts), limits, |i, stage, limits| {
+            self.devices[&self.placement.stages[i.min(last)].unit].compile(stage, limits, &disabled)
+        })
     }
+}
+
+/// What computes a graph that is cut at these nodes; `compile` makes what computes a stage.
+fn joined(
+    (graph, cuts): (&Graph, &[usize]),
+    limits: Limits,
+    compile: impl Fn(usize, &Stage, Limits) -> Result<Box<dyn Executor>, Error>,
+) -> Result<Pipeline, Error> {
+    let stages = split(graph, cuts).map_err(|why| Error::Request(why.to_string()))?;
+    let compile = |(i, stage): (usize, &Stage)| {
+        // Every row is handed over.
+        let max_outputs = if i == cuts.len() { limits.max_outputs } else { limits.max_tokens };
+        let executor = compile(i, stage, Limits { max_outputs, ..limits })?;
+        Ok(PipelineStage::new(executor, &stage.graph))
+    };
+    Ok(Pipeline::new(stages.iter().enumerate().map(compile).collect::<Result<_, Error>>()?))
 }
 
 impl Prepared {
@@ -93,8 +110,22 @@ impl Prepared {
         Ok(Parts { executor, embedder, judge, reading: self.reading()?, origin: WeightsOrigin::Packed, tuning: None })
     }
 
+    /// Whether its hidden states are handed to its head, so that another head reads them too: that of itself, or one that drafts for it.
+    pub(crate) fn hands_over(&self) -> bool {
+        self.part == Part::Mtp || self.drafts_itself()
+    }
+
+    /// What computes the model in two stages on the CPU, the second of which is its head.
+    pub(crate) fn handing_over(&self, backend: Cpu, weights: Weights) -> Result<Pipeline, Error> {
+        let graph = self.model.graph();
+        let disabled: Vec<&str> = self.graphs.disabled.iter().map(String::as_str).collect();
+        let holder = Holder::with(backend, graph.weight_ids().zip(weights));
+        joined((graph, &[self.model.head()]), self.limits, |_, stage, limits| holder.compile(stage, limits, &disabled))
+    }
+
     fn generating(&self, held: &Held, fingerprint: [u8; 32]) -> Result<Box<dyn Executor>, Error> {
-        let pipeline = held.compile(self.model.graph(), self.limits)?;
+        let head = self.hands_over().then(|| self.model.head());
+        let pipeline = held.compile(self.model.graph(), head, self.limits)?;
         Ok(Box::new(pipeline.keeping(self.tier()?, fingerprint)))
     }
 
@@ -140,7 +171,7 @@ impl Prepared {
 fn later(held: Arc<Held>, (graph, limits): (&Graph, Limits), pooling: Pooling) -> Embedder {
     let (graph, width, whole) = (graph.clone(), graph.output_width(), !graph.causal());
     let make = move || {
-        let pipeline = held.compile(&graph, limits).map_err(|e| e.to_string())?;
+        let pipeline = held.compile(&graph, None, limits).map_err(|e| e.to_string())?;
         Ok(Box::new(pipeline) as Box<dyn Executor>)
     };
     Embedder::new(pooling, width, Box::new(make)).of_whole_texts(whole)

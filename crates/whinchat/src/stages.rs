@@ -45,6 +45,10 @@ impl Prepared {
     /// # Errors
     /// If another model is computed there.
     pub(crate) fn fitting(&self, executor: &dyn Executor, setup: Setup) -> Result<Setup, Error> {
+        if self.hands_over() {
+            let why = "--draft-model mtp: the model is computed elsewhere, and its hidden states stay there; leave one of them out";
+            return Err(Error::Request(why.into()));
+        }
         let limits = executor.limits();
         let (theirs, own) = (limits.vocab, self.vocab());
         if theirs == own {

@@ -1,8 +1,12 @@
 //! The library as people `cargo add` it, on the small model in tests/data.
 
+#[path = "../../../tests/support/predicting.rs"]
+mod predicting;
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use predicting::predicting;
 use serde_json::Value;
 use whinchat::{
     CacheOptions, Cancel, Ending, Error, Event, GenerateOptions, Generation, InferRequest, Inference, Input, KvType,
@@ -140,7 +144,7 @@ fn a_session_is_restored_elsewhere() {
     assert_eq!(infer(&new), (answer, tokens));
 }
 
-/// Hears how many tokens a draft model's drafts had, and how many were right.
+/// Hears how many tokens the drafts of a draft model or of the model's own layer had, and how many were right.
 #[derive(Clone, Default)]
 struct Heard(Arc<Mutex<[usize; 2]>>);
 
@@ -148,9 +152,10 @@ impl Observer for Heard {
     fn step(&mut self, _: &engine::StepReport) {}
 
     fn ended(&mut self, record: &engine::RequestRecord) {
-        let engine::Drafts { computed, accepted } = record.tokens.model_drafts;
         let mut sum = self.0.lock().expect("nobody panics");
-        *sum = [sum[0] + computed, sum[1] + accepted];
+        for engine::Drafts { computed, accepted } in [record.tokens.model_drafts, record.tokens.mtp_drafts] {
+            *sum = [sum[0] + computed, sum[1] + accepted];
+        }
     }
 }
 
@@ -205,4 +210,62 @@ fn a_draft_model_has_the_same_vocabulary_and_writes_texts() {
     });
     std::fs::write(&path, tokenizer.to_string()).expect("it is written");
     refused(copy.path(), &format!("its token {id} is \"qqqqq\", not {piece:?}"));
+}
+
+/// A layer of the model's own drafts for it: its answers are the same, greedy or drawn, alone and at once.
+#[test]
+fn a_layer_that_predicts_ahead_changes_no_answer() {
+    let prompts =
+        ["Tell me about birds.", "The whinchat sits on a fence and sings", "One", "Two and more words than before."];
+    for is_simple in [true, false] {
+        let (files, heard) = (predicting(Path::new(&folder()), is_simple), Heard::default());
+        let [without, with] = [None, Some(whinchat::MTP.into())].map(|draft_model: Option<std::path::PathBuf>| {
+            let own = draft_model.is_some();
+            let options = LoadOptions { draft_model, threads: Some(2), context: Some(256), ..LoadOptions::default() };
+            let checkpoint = whinchat::open(files.path(), &|_, _, _| {}).expect("it opens");
+            let prepared = whinchat::prepare(checkpoint, &options).expect("it fits");
+            assert_eq!((prepared.drafts_itself(), prepared.memory.draft_kv_pool > 0), (own, own));
+            // Its embedding and its head are the model's.
+            assert!(prepared.memory.draft_weights < prepared.memory.weights / 2, "{:?}", prepared.memory);
+            let model = Model::start_on(prepared.cpu(), &prepared, heard.clone(), &|_, _, _| {}).expect("it starts");
+            let options = |seed| {
+                let sampling = Sampling { seed: Some(seed), temperature: Some(0.8), ..Sampling::default() };
+                if seed == 0 { greedy(60) } else { GenerateOptions { sampling, ..GenerateOptions::max_tokens(60) } }
+            };
+            let one = |prompt: &&str, seed| model.generate(prompt, &options(seed)).expect("an answer");
+            let alone: Vec<String> = prompts.iter().map(|prompt| one(prompt, 0)).collect();
+            let at_once = std::thread::scope(|scope| {
+                let asked = prompts.iter().zip(0..).map(|(prompt, seed)| scope.spawn(move || one(prompt, seed)));
+                asked.collect::<Vec<_>>().into_iter().map(|one| one.join().expect("an answer")).collect::<Vec<_>>()
+            });
+            (alone, at_once)
+        });
+        assert_eq!(with, without);
+        let [computed, accepted] = *heard.0.lock().expect("nobody panics");
+        let enough = if is_simple { computed > 40 && 10 * accepted > 9 * computed } else { accepted <= computed };
+        assert!(enough, "{is_simple}: {accepted} of {computed}");
+    }
+}
+
+#[test]
+fn a_layer_that_predicts_ahead_is_refused_where_it_cannot_be() {
+    let refused = |folder: &Path, change: fn(&mut LoadOptions), part: &str| {
+        let mut options = LoadOptions { draft_model: Some(whinchat::MTP.into()), ..LoadOptions::default() };
+        change(&mut options);
+        let checkpoint = whinchat::open(folder, &|_, _, _| {}).expect("the fixture opens");
+        let why = whinchat::prepare(checkpoint, &options).err().expect("it is refused").to_string();
+        assert!(why.starts_with("--draft-model mtp: ") && why.contains(part), "{why}");
+    };
+    let files = predicting(Path::new(&folder()), true);
+    let why =
+        "has no layer that predicts ahead (`nextn`, `eh_proj` or `mtp.` in the names of its tensors): take files that";
+    refused(Path::new(&folder()), |_| (), why);
+    refused(&Path::new(&folder()).join("../encoder"), |_| (), "takes no drafts: it is an encoder");
+    refused(files.path(), |options| options.engine.max_draft = 0, "--draft-tokens 0 drafts nothing");
+    let kernel = |options: &mut LoadOptions| options.plan.isa = Some(kernels::Isa::Portable);
+    refused(files.path(), kernel, "--kernel says how the model's kernels are chosen");
+    let options = LoadOptions { draft_model: Some(whinchat::MTP.into()), ..LoadOptions::default() };
+    let model = Model::load_with(files.path(), &options, &|_, _, _| {}).expect("it loads");
+    let why = model.change_adapters(&[("a".into(), Some("adapter".into()))]).expect_err("it is refused").to_string();
+    assert!(why.contains("--draft-model mtp, beside which there are no adapters"), "{why}");
 }

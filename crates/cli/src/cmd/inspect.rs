@@ -5,9 +5,9 @@ use std::ffi::OsString;
 use std::io::{self, Write};
 
 use clap::Args;
-use graph::{Device, Graph, Traffic};
+use graph::{Device, Graph, Traffic, WeightInfo};
 use kernels::Cpu;
-use model::{Checkpoint, Fidelity, List, Metadata, Model, Value};
+use model::{Checkpoint, Fidelity, List, Metadata, Value};
 use whinchat::{KvType, LoadOptions, Prepared};
 
 use super::ModelArg;
@@ -166,7 +166,7 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     }
     let total = parts.values().map(|(_, bytes)| bytes).sum();
     writeln!(out, "  {:<24} {:>5} weights {:>12}", "all", graph.weights().len(), size_text(total))?;
-    unused(out, &prepared.model)?;
+    unused(out, prepared)?;
     for (name, count, bytes) in whinchat::gpu_conversions(graph) {
         writeln!(out, "  {:<24} {count:>5} weights {:>12}", format!("{name}, as F16 on a GPU"), size_text(bytes))?;
     }
@@ -187,10 +187,10 @@ fn memory(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     writeln!(out, "  {:<38} {:>12}", "left of the memory now", size_text(available))
 }
 
-/// What running leaves out of the files, such as towers for images and layers that guess tokens ahead.
-fn unused(out: &mut impl Write, model: &Model) -> io::Result<()> {
+/// What running leaves out of the files, such as towers for images; and layers that predict ahead, which may draft.
+fn unused(out: &mut impl Write, prepared: &Prepared) -> io::Result<()> {
     let mut parts: BTreeMap<String, (usize, u64)> = BTreeMap::new();
-    for tensor in model.unused() {
+    for tensor in prepared.model.unused() {
         let name = one_line(&tensor.name);
         let first = name.strip_prefix("model.").unwrap_or(&name).split('.').next().unwrap_or_default().to_owned();
         let part = parts.entry(first).or_default();
@@ -198,7 +198,11 @@ fn unused(out: &mut impl Write, model: &Model) -> io::Result<()> {
     }
     parts.iter().try_for_each(|(name, (count, bytes))| {
         writeln!(out, "  {:<24} {count:>5} tensors {:>12}", format!("not used: {name}"), size_text(*bytes))
-    })
+    })?;
+    let Ok(Some(ahead)) = prepared.checkpoint.bind_mtp(None) else { return Ok(()) };
+    let own = ahead.graph().weights().iter().filter(|weight| weight.name.starts_with("blk."));
+    let bytes = own.filter_map(WeightInfo::bytes).map(|bytes| bytes as u64).sum();
+    writeln!(out, "  {:<38} {:>12}", "of these, drafts by --draft-model mtp", size_text(bytes))
 }
 
 /// `blk.3.attn_q.weight` → `blk.*.attn_q`.

@@ -206,7 +206,10 @@ impl Server {
             memory: ready::memory(&prepared, model.weights()),
             template: model.template().cloned(),
             encoder: !prepared.model.graph().causal(),
-            draft: prepared.draft().map(|draft| format!("{}: {}", draft.checkpoint.name(), ready::size(draft))),
+            draft: prepared.draft().map(|draft| match prepared.drafts_itself() {
+                true => "its own multi-token prediction".to_owned(),
+                false => format!("{}: {}", draft.checkpoint.name(), ready::size(draft)),
+            }),
             builtin: self.load.model.model.is_none(),
         };
         if let Some(tuning) = model.tuning() {

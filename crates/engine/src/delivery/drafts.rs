@@ -34,6 +34,17 @@ impl Guess {
     }
 }
 
+/// Where a draft comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The sequence's own text, or what its request expects.
+    Text,
+    /// A draft model.
+    Model,
+    /// A head of the model itself.
+    Head,
+}
+
 /// What may follow a sequence, and what was computed of it.
 #[derive(Debug, Default)]
 pub(super) struct Drafts {
@@ -41,7 +52,7 @@ pub(super) struct Drafts {
     by_lookup: Guess,
     by_model: Guess,
     /// How far the draft model has read the sequence.
-    reading: Reading,
+    pub(super) reading: Reading,
     /// The rows of output that the batch has for drafted tokens.
     pub(super) rows: Range<usize>,
 }
@@ -60,6 +71,9 @@ impl Drafts {
         if most == 0 || has > 0 && by_lookup.share() >= by_model.share() {
             return None;
         }
+        if !model.can_read(reading, tokens.len()) {
+            return None;
+        }
         let offered = in_a_row(by_lookup.share(), has);
         Some(Text::new((tokens, &mut by_model.tokens), reading, (most, offered), model.yields()))
     }
@@ -70,8 +84,17 @@ impl Drafts {
     }
 
     /// Whether the draft is the model's.
-    pub(super) fn is_by_model(&self) -> bool {
+    fn is_by_model(&self) -> bool {
         !self.by_model.tokens.is_empty()
+    }
+
+    /// Where the draft that is used comes from.
+    pub(super) fn source(&self) -> Source {
+        match (self.is_by_model(), self.reading.is_by_head()) {
+            (false, _) => Source::Text,
+            (true, false) => Source::Model,
+            (true, true) => Source::Head,
+        }
     }
 
     /// What there is for the next step; `None` if nothing.
@@ -90,9 +113,10 @@ impl Drafts {
         same(&self.used().tokens, tokens)
     }
 
-    /// Takes note of what came after the first `before` tokens, whether drafts of it were computed or not. Gives of the draft model how many
-    /// tokens were right, and how many were looked for.
-    pub(super) fn compare(&mut self, before: usize, came: &[u32]) -> (usize, usize) {
+    /// Takes note of what came after the first `before` tokens, of which so many are computed, whether drafts of it were computed or not.
+    /// Gives of the draft model how many tokens were right, and how many were looked for.
+    pub(super) fn compare(&mut self, before: usize, came: &[u32], computed: usize) -> (usize, usize) {
+        self.reading.confirm(before + computed);
         self.by_lookup.compare(came);
         self.reading.compare(before, self.by_model.compare(came), KEPT)
     }
@@ -107,7 +131,7 @@ impl Delivery {
         };
         let started = clock();
         let left: HashMap<SequenceId, usize> =
-            scheduler.batch().map(|sequence| (sequence.id(), (sequence.tokens_left() - 1).min(*most))).collect();
+            scheduler.batch().map(|sequence| (sequence.id(), scheduler.draftable(sequence).min(*most))).collect();
         let texts = streams
             .iter_mut()
             .filter_map(|(id, Stream { drafts, tokens, .. })| drafts.text(tokens, *left.get(id)?, model));
@@ -118,6 +142,20 @@ impl Delivery {
             *drafter = None;
         }
         clock().saturating_sub(started)
+    }
+
+    /// Keeps the hidden states of what the last batch computed for a head that reads them, and lets it read what waits for it.
+    pub(crate) fn keep_up(&mut self, hidden: &[f32], clock: &dyn Fn() -> Duration) {
+        let Delivery { streams, drafter, most, .. } = self;
+        let head = drafter.as_mut().filter(|_| *most > 0);
+        let Some((head, width)) = head.and_then(|head| head.hidden().map(|width| (head, width))) else { return };
+        let waiting = streams.values_mut().filter_map(|Stream { tokens, drafts, .. }| {
+            drafts.reading.keep(hidden, width).then_some((&tokens[..], &mut drafts.reading))
+        });
+        let mut waiting: Vec<(&[u32], &mut Reading)> = waiting.collect();
+        if head.keep_up(&mut waiting, clock).is_err() {
+            *drafter = None;
+        }
     }
 
     /// Checks that what the draft model holds is held for somebody.
@@ -142,7 +180,7 @@ mod tests {
             let (mut drafts, tokens) = (Drafts::default(), [1, 2, 3, 4, 5, 6, 1, 2, 3]);
             for _ in 0..times {
                 drafts.look_up((&tokens, 6), &[], 3);
-                drafts.compare(9, came);
+                drafts.compare(9, came, 0);
             }
             drafts.look_up((&tokens, 6), &[], 3);
             drafts.offer().map(|draft| draft.acceptance)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::drafts::Source;
 use crate::phase;
 use crate::scheduler::ensure;
 use crate::{
@@ -120,11 +121,16 @@ impl Ledger {
         });
     }
 
-    /// Drafted tokens were computed for it, or accepted; the draft model's or others.
-    pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts, by_model: bool) {
+    /// Drafted tokens of this source were computed for it, or accepted.
+    pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts, source: Source) {
         self.change(key, |record| {
-            let TokenCounts { drafts, model_drafts, .. } = &mut record.tokens;
-            for drafts in [Some(drafts), by_model.then_some(model_drafts)].into_iter().flatten() {
+            let TokenCounts { drafts, model_drafts, mtp_drafts, .. } = &mut record.tokens;
+            let of_source = match source {
+                Source::Text => None,
+                Source::Model => Some(model_drafts),
+                Source::Head => Some(mtp_drafts),
+            };
+            for drafts in std::iter::once(drafts).chain(of_source) {
                 (drafts.computed, drafts.accepted) = (drafts.computed + more.computed, drafts.accepted + more.accepted);
             }
         });

@@ -189,6 +189,7 @@ impl Delivery {
             let (table, state) = (scheduler.table(sequence), sequence.state());
             let tokens = stream.with_draft(positions, sequence.drafts());
             let rows = batch.push_with_state(tokens, sequence.cached(), table, state);
+            stream.drafts.reading.computes(sequence.cached(), rows.clone());
             let adapted =
                 stream.spec.adapter.iter().map(|adapter| Adapted { rows: rows.clone(), adapter: Arc::clone(adapter) });
             batch.adapters.extend(adapted);

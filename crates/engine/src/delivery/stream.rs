@@ -140,7 +140,7 @@ impl Stream {
 
     /// Tells that drafted tokens were computed, or accepted.
     pub(super) fn drafted(&mut self, drafts: DraftCounts, ledger: &mut Ledger) {
-        ledger.drafted(self.spec.key, drafts, self.drafts.is_by_model());
+        ledger.drafted(self.spec.key, drafts, self.drafts.source());
         // One that panics is found to be gone before the next step.
         self.outputs.iter_mut().for_each(|output| _ = output.sink.call(|sink| sink.drafted(drafts)));
     }
@@ -152,7 +152,7 @@ impl Stream {
         let drafted = std::mem::take(&mut self.drafts.rows).len();
         // The last token is always to be computed.
         let computed = self.drafts.right(came).min(drafted).min(came.len().saturating_sub(1));
-        (computed, self.drafts.compare(before, came))
+        (computed, self.drafts.compare(before, came, computed))
     }
 
     /// Looks after its receivers; says whether anything changed.

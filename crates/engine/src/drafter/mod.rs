@@ -1,10 +1,11 @@
 //! A draft model: a smaller model with the same vocabulary says what may follow sequences, token by token, of all that it drafts for in one
-//! batch.
+//! batch. Or a head of the model itself (multi-token prediction), which reads the model's hidden states beside tokens.
 //!
 //! It has a KV cache of its own. Of a sequence it has read what it was asked to read; how far that goes is kept with the sequence
 //! ([`Reading`]), and freed with it. Nothing that it says is part of an answer: it decides how long answers take.
 
 mod acceptance;
+mod hidden;
 mod plan;
 mod text;
 
@@ -31,6 +32,9 @@ pub struct DraftModel {
     pub executor: Box<dyn Executor>,
     /// The longest sequence that it can read, in tokens.
     pub context: usize,
+    /// If it is a head of the other model: the width of the hidden states ([`Executor::hidden`]) that it reads, in a batch's inputs, those
+    /// of each token beside the next one. It gives some of its own for tokens that it drafts.
+    pub hidden: Option<usize>,
 }
 
 /// A draft model at work.
@@ -38,6 +42,7 @@ pub(crate) struct Drafter {
     executor: Box<dyn Executor>,
     limits: ExecutorLimits,
     context: usize,
+    hidden: Option<usize>,
     /// Tokens that may be drafted: the vocabulary of the model that it drafts for.
     vocab: usize,
     cache: KvCache,
@@ -52,11 +57,12 @@ pub(crate) struct Drafter {
 
 impl Drafter {
     /// With an empty cache, for a model that chooses from so many tokens.
-    pub(crate) fn new(DraftModel { executor, context }: DraftModel, vocab: usize) -> Drafter {
+    pub(crate) fn new(DraftModel { executor, context, hidden }: DraftModel, vocab: usize) -> Drafter {
         let limits = executor.limits();
         Drafter {
             executor,
             context,
+            hidden,
             vocab: vocab.min(limits.vocab),
             cache: KvCache::new(limits.kv_blocks, limits.block_len, None),
             limits,
@@ -70,6 +76,71 @@ impl Drafter {
     /// The longest sequence that it can read.
     pub(crate) fn context(&self) -> usize {
         self.context.min(self.cache.positions())
+    }
+
+    /// The width of the hidden states that it reads, if it is a head.
+    pub(crate) fn hidden(&self) -> Option<usize> {
+        self.hidden
+    }
+
+    /// Whether it can read a sequence to its end, so that it can draft for it.
+    pub(crate) fn can_read(&self, reading: &mut Reading, tokens: usize) -> bool {
+        // Drafts of a step that was not computed were not compared.
+        if self.hidden.is_none() {
+            reading.tokens = reading.tokens.min(tokens - 1);
+            return true;
+        }
+        if reading.tokens >= tokens {
+            reading.let_go();
+        }
+        reading.catch_up();
+        reading.tokens < tokens && reading.readable() >= tokens
+    }
+
+    /// Reads of sequences what there are rows for, but for the last token: a head keeps up with its model, so that few rows wait for it.
+    ///
+    /// # Errors
+    /// If a batch could not be computed.
+    pub(crate) fn keep_up(
+        &mut self,
+        waiting: &mut [(&[u32], &mut Reading)],
+        clock: &dyn Fn() -> Duration,
+    ) -> Result<(), ExecutorError> {
+        waiting.iter_mut().for_each(|(_, reading)| reading.catch_up());
+        loop {
+            let work = self.fill_with_prompts(waiting);
+            if self.batch.tokens.is_empty() {
+                return Ok(());
+            }
+            let started = clock();
+            execute(&mut self.executor, &self.batch)?;
+            self.latency.learn(work, clock().saturating_sub(started));
+        }
+    }
+
+    /// Fills the batch with what can be read; says what that is.
+    fn fill_with_prompts(&mut self, waiting: &mut [(&[u32], &mut Reading)]) -> Work {
+        self.batch.clear();
+        let mut work = Work::default();
+        for (tokens, reading) in waiting {
+            let (next, position, room) =
+                (reading.tokens, reading.positions(), self.limits.max_tokens - self.batch.tokens.len());
+            // The last token is read when one is drafted.
+            let rows = reading.readable().min(tokens.len() - 1).saturating_sub(next).min(room);
+            if rows == 0 {
+                continue;
+            }
+            if !self.reserve(reading, position + rows) {
+                reading.skip();
+                continue;
+            }
+            self.batch.push(&tokens[next..next + rows], position, reading.table());
+            self.batch.inputs.extend_from_slice(reading.hidden(rows));
+            reading.tokens += rows;
+            work.prefill_rows += rows;
+            work = work.reading(rows, position);
+        }
+        work
     }
 
     /// How much of what it looks for is expected to be right.
@@ -107,6 +178,10 @@ impl Drafter {
             let (logits, width) = execute(&mut self.executor, &self.batch)?;
             let due = texts.iter_mut().filter(|text| text.is_due());
             due.zip(logits.chunks_exact(width)).for_each(|(text, row)| text.take(&row[..self.vocab]));
+            if let Some(width) = self.hidden {
+                let hidden = self.executor.hidden();
+                texts.iter_mut().for_each(|text| text.follow(hidden, width));
+            }
             self.latency.learn(work, clock().saturating_sub(started));
         }
     }
@@ -133,7 +208,7 @@ impl Drafter {
         self.batch.clear();
         let mut work = Work::default();
         for text in texts.iter_mut().filter(|text| text.is_open()) {
-            let (position, room) = (text.reading.tokens(), self.limits.max_tokens - self.batch.tokens.len());
+            let (position, room) = (text.reading.positions(), self.limits.max_tokens - self.batch.tokens.len());
             let rows = text.next(room).len();
             let fits = rows > 0 && self.batch.outputs.len() < self.limits.max_outputs;
             if !fits || !self.reserve(text.reading, position + rows) {
@@ -141,7 +216,10 @@ impl Drafter {
                 continue;
             }
             let all = self.batch.push(text.next(rows), position, text.reading.table());
-            if text.has_read(rows) {
+            if self.hidden.is_some() {
+                self.batch.inputs.extend_from_slice(text.hidden(rows));
+            }
+            if text.has_read(rows, all.end) {
                 self.batch.outputs.push(all.end as u32 - 1);
             }
             *if rows > FEW { &mut work.prefill_rows } else { &mut work.decode_rows } += rows;
@@ -152,10 +230,10 @@ impl Drafter {
 
     /// Makes room for so many positions; a text for which there is none is read from the beginning another time.
     fn reserve(&mut self, reading: &mut Reading, positions: usize) -> bool {
-        let Reading { blocks, tokens, .. } = reading;
+        let held = reading.positions();
         // Without those of drafts that were wrong.
-        blocks.truncate(self.cache.blocks_for(*tokens));
-        let is_there = self.cache.reserve(blocks, *tokens, positions, &mut self.batch.copies);
+        reading.blocks.truncate(self.cache.blocks_for(held));
+        let is_there = self.cache.reserve(&mut reading.blocks, held, positions, &mut self.batch.copies);
         if !is_there {
             reading.let_go();
             self.is_short = true;

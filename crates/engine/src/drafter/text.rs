@@ -1,6 +1,9 @@
 //! What a draft model reads of a sequence, and what it drafts.
 
-use super::Acceptance;
+use std::ops::Range;
+
+use super::hidden::HiddenRows;
+use super::{Acceptance, FEW};
 use crate::BlockId;
 
 /// A token that is less likely than this is not drafted, nor what would follow it.
@@ -13,8 +16,17 @@ const FAR: f32 = 16.0;
 #[derive(Debug, Default)]
 pub(crate) struct Reading {
     pub(super) blocks: Vec<BlockId>,
-    /// Tokens from the front that `blocks` hold; drafted ones are among them until they are compared.
+    /// Tokens from the front that are read; drafted ones are among them until they are compared.
     pub(super) tokens: usize,
+    /// Tokens from the front that are not in `blocks`: a head has no row for the first one, nor for those before it that were found in
+    /// the cache. Positions are relative, so those of its own begin after them.
+    base: usize,
+    /// Whether a head of the model itself reads it.
+    by_head: bool,
+    /// What a head reads beside tokens: each with the row of the one before it.
+    rows: HiddenRows,
+    /// The position of the first row that the current batch has of the sequence, and which rows these are.
+    computed: Option<(usize, Range<usize>)>,
     /// The draft ended before a token that was not likely enough.
     withheld: bool,
     /// Seconds that drafting was expected to save, or may take for a trial, since the last draft.
@@ -24,9 +36,60 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
-    /// Tokens from the front that are read.
-    pub(super) fn tokens(&self) -> usize {
-        self.tokens
+    /// Positions that are held.
+    pub(super) fn positions(&self) -> usize {
+        self.tokens - self.base
+    }
+
+    /// The current batch has these rows, from a position of the sequence on.
+    pub(crate) fn computes(&mut self, position: usize, rows: Range<usize>) {
+        self.computed = Some((position, rows));
+    }
+
+    /// Keeps the hidden states of what the last batch computed of the sequence; says whether there are enough for the head to read them
+    /// now.
+    pub(crate) fn keep(&mut self, hidden: &[f32], width: usize) -> bool {
+        let Some((position, rows)) = self.computed.take() else { return false };
+        let Some(hidden) = hidden.get(rows.start * width..rows.end * width) else { return false };
+        self.rows.take(position, hidden, width, self.tokens.saturating_sub(1));
+        self.rows.end() - self.rows.first() > FEW
+    }
+
+    /// Only so many tokens of the sequence are computed: rows of the current batch after them are of drafts that were wrong.
+    pub(crate) fn confirm(&mut self, tokens: usize) {
+        if let Some((position, rows)) = &mut self.computed {
+            rows.end = rows.end.min(rows.start + tokens.saturating_sub(*position));
+        }
+    }
+
+    /// Whether a head of the model itself reads it.
+    pub(crate) fn is_by_head(&self) -> bool {
+        self.by_head
+    }
+
+    /// Begins where rows begin, if what was read does not reach up to them.
+    pub(super) fn catch_up(&mut self) {
+        self.by_head = true;
+        if self.tokens <= self.rows.first() {
+            self.blocks.clear();
+            (self.tokens, self.base) = (self.rows.first() + 1, self.rows.first() + 1);
+        }
+    }
+
+    /// Tokens of which a head could read one more, as far as there are rows.
+    pub(super) fn readable(&self) -> usize {
+        self.rows.end() + 1
+    }
+
+    /// What a head reads beside the next tokens of the sequence.
+    pub(super) fn hidden(&self, tokens: usize) -> &[f32] {
+        self.rows.of(self.tokens - 1..self.tokens - 1 + tokens)
+    }
+
+    /// Gives up rows that cannot be read for now.
+    pub(super) fn skip(&mut self) {
+        self.rows.forget_before(self.rows.end());
+        self.catch_up();
     }
 
     /// Blocks that are held.
@@ -37,7 +100,7 @@ impl Reading {
     /// Forgets all that was read.
     pub(super) fn let_go(&mut self) {
         self.blocks.clear();
-        self.tokens = 0;
+        (self.tokens, self.base) = (0, 0);
     }
 
     pub(super) fn table(&self) -> impl Iterator<Item = u32> {
@@ -45,9 +108,10 @@ impl Reading {
     }
 
     /// Takes note of what followed the first `before` tokens: of so many drafted tokens, and so many that came, so many from the front are
-    /// the same. What was drafted wrongly is not read. Gives how many tokens were right, and how many were looked for.
+    /// the same. What was drafted wrongly is not read, nor by a head what was right, as it read that with rows of its own. Gives how many
+    /// tokens were right, and how many were looked for.
     pub(crate) fn compare(&mut self, before: usize, [drafted, came, right]: [usize; 3], kept: f64) -> (usize, usize) {
-        self.tokens = self.tokens.min(before + right);
+        self.tokens = self.tokens.min(before + if self.by_head { 0 } else { right });
         let looked_for = std::mem::take(&mut self.withheld) || right < drafted;
         let compared = (right, right + usize::from(looked_for && right < came));
         self.yields.iter_mut().for_each(|yields| yields.learn(compared, kept));
@@ -65,6 +129,10 @@ pub(crate) struct Text<'s> {
     /// Tokens that are expected to be right without a draft model.
     offered: f64,
     stage: Stage,
+    /// The row of the current batch that its last token has.
+    row: usize,
+    /// What a head reads beside the last drafted token: its own row of the one before.
+    own: Vec<f32>,
 }
 
 /// Where the drafting of a text is.
@@ -90,7 +158,7 @@ impl<'s> Text<'s> {
         draft.clear();
         reading.withheld = false;
         reading.yields.get_or_insert(expected);
-        Text { tokens, draft, reading, most, offered, stage: Stage::Open }
+        Text { tokens, draft, reading, most, offered, stage: Stage::Open, row: 0, own: Vec::new() }
     }
 
     /// Tokens that are not read.
@@ -144,9 +212,27 @@ impl<'s> Text<'s> {
         &unread[..unread.len().min(room)]
     }
 
-    /// So many tokens more are in the current batch; says whether these are all.
-    pub(super) fn has_read(&mut self, rows: usize) -> bool {
+    /// What a head reads beside the next `rows` tokens.
+    pub(super) fn hidden(&self, rows: usize) -> &[f32] {
+        if self.draft.is_empty() { self.reading.hidden(rows) } else { &self.own }
+    }
+
+    /// If it drafts a token more, a head reads that with the row that it has made of the last one.
+    pub(super) fn follow(&mut self, hidden: &[f32], width: usize) {
+        if self.stage != Stage::Open {
+            return;
+        }
+        self.own.clear();
+        match hidden.get(self.row * width..(self.row + 1) * width) {
+            Some(row) => self.own.extend_from_slice(row),
+            None => self.close(),
+        }
+    }
+
+    /// So many tokens more are in the current batch, up to the row before `end`; says whether these are all.
+    pub(super) fn has_read(&mut self, rows: usize, end: usize) -> bool {
         self.reading.tokens += rows;
+        self.row = end - 1;
         let whole = self.unread() == 0;
         self.stage = if whole { Stage::Due } else { Stage::Closed };
         whole
@@ -199,17 +285,17 @@ mod tests {
     fn drafts_end_where_the_model_is_not_sure() {
         let (mut draft, mut reading) = (vec![9], Reading::default());
         let mut text = Text::new((&[1, 2, 3], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
-        assert_eq!((text.next(2).to_vec(), text.has_read(2), text.is_open()), (vec![1, 2], false, false));
+        assert_eq!((text.next(2).to_vec(), text.has_read(2, 2), text.is_open()), (vec![1, 2], false, false));
         text.stage = Stage::Open;
-        assert_eq!((text.next(9).to_vec(), text.has_read(1), text.is_due()), (vec![3], true, true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1, 1), text.is_due()), (vec![3], true, true));
         text.take(&[0.0, 5.0]);
-        assert_eq!((text.next(9).to_vec(), text.has_read(1)), (vec![1], true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
         text.take(&[5.0, 0.0]);
         assert!(!text.is_open() && *text.draft == [1, 0]);
         // The first was right: it is read, and the second never was.
         assert_eq!((reading.compare(3, [2, 2, 1], 0.9), reading.tokens), ((1, 2), 4));
         let mut text = Text::new((&[1, 2, 3, 1, 1], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
-        assert_eq!((text.next(9).to_vec(), text.has_read(1)), (vec![1], true));
+        assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
         text.take(&[0.0, 0.0, 0.0]);
         assert!(!text.is_open() && text.draft.is_empty());
         // It was looked for in vain, once.

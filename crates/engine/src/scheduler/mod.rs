@@ -25,6 +25,7 @@ use sequence::Stage;
 pub use sequence::{Arrival, Sequence, SequenceId};
 use shortage::Shortage;
 pub use speculate::Draft;
+use speculate::Undo;
 pub use told::Progress;
 
 use crate::forecast::Answers;
@@ -114,6 +115,8 @@ struct Step {
     state_copies: Vec<(u32, u32)>,
     /// Sequences of the batch, by their index into `running`, whose states before it are copied into these slots to be kept.
     checkpoints: Vec<(usize, StateSlot)>,
+    /// Of models with recurrent layers, what becomes of sequences with drafted rows if these are wrong.
+    undo: Vec<Undo>,
     started: Vec<SequenceId>,
     preempted: Vec<SequenceId>,
 }
@@ -341,6 +344,7 @@ impl Scheduler {
     /// Takes note that the batch could not be computed: its sequences end. Gives their names.
     pub fn abandon(&mut self) -> Vec<SequenceId> {
         self.step.checkpoints.clear();
+        self.step.undo.clear();
         let end = |at: usize| {
             // What its slot holds is not its state any more.
             self.running[at].slots.clear();
@@ -361,6 +365,7 @@ impl Scheduler {
     fn sweep(&mut self) {
         self.leave_states();
         self.running.retain(|sequence| !sequence.ended());
+        self.step.undo.retain(|undo| self.running.iter().any(|sequence| sequence.id == undo.id));
         self.waiting.retain(|sequence| !sequence.ended());
     }
 }
@@ -371,6 +376,7 @@ impl Step {
         self.found = 0;
         self.copies.clear();
         self.checkpoints.clear();
+        self.undo.clear();
         self.started.clear();
         self.preempted.clear();
     }

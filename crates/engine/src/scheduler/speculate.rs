@@ -4,8 +4,8 @@
 //! bits; so speculation changes how long answers take, and nothing else. What binds the speed of decoding is reading the weights, which
 //! some more rows do not make longer; how long steps take with them is learnt ([`LatencyModel`](crate::LatencyModel)).
 
-use super::{Contents, Scheduler, Sequence};
-use crate::Work;
+use super::{Contents, Scheduler, Sequence, SequenceId, Step};
+use crate::{StateSlot, StateSlots, Work};
 
 /// Tokens that may follow a sequence.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,6 +14,17 @@ pub struct Draft {
     pub tokens: usize,
     /// The probability that one is right if those before it are.
     pub acceptance: f64,
+}
+
+/// A sequence of recurrent layers before the drafted rows of a step.
+#[derive(Debug)]
+pub(super) struct Undo {
+    pub(super) id: SequenceId,
+    cached: usize,
+    /// Drafted rows: if all are right, nothing is taken back.
+    drafts: usize,
+    /// Has its state then.
+    slot: StateSlot,
 }
 
 /// The draft of a sequence, by its index into the running ones, as far as it is not planned.
@@ -27,13 +38,17 @@ struct Offer {
 
 impl Scheduler {
     /// Gives drafted tokens rows in a step that only decodes, as long as each is expected to be worth its time: the step then chooses
-    /// more tokens a second. Nobody loses blocks for them. States of recurrent layers cannot be taken back, and so have no drafts.
+    /// more tokens a second. Nobody loses blocks for them.
     pub fn speculate(&mut self, contents: &impl Contents) {
         if !self.speculates() {
             return;
         }
         let planned = || self.running.iter().enumerate().filter(|(_, sequence)| sequence.rows > 0);
-        let mut offers: Vec<Offer> = planned().filter_map(|(at, sequence)| offer(at, sequence, contents)).collect();
+        let offer =
+            |(at, sequence): (usize, &Sequence)| offer(at, contents.draft(sequence.id)?, self.draftable(sequence));
+        let mut offers: Vec<Offer> = planned().filter_map(offer).collect();
+        // Of states a row that was wrong is taken back by computing those before it again.
+        let times = if self.states.total() > 0 { 2 } else { 1 };
         let mut work = planned().map(|(_, sequence)| sequence).fold(Work::default(), Work::and);
         let mut expected = work.decode_rows as f64;
         while self.step.outputs > 0 && work.decode_rows < self.limits.rows {
@@ -41,17 +56,21 @@ impl Scheduler {
             let best = best.0;
             let Offer { at, chance, acceptance, .. } = offers[best];
             let sequence = &mut self.running[at];
-            let more = Work {
-                decode_rows: work.decode_rows + 1,
-                draft_rows: work.draft_rows + 1,
-                context: work.context + sequence.tokens,
+            let with = |rows: usize| Work {
+                decode_rows: work.decode_rows + rows,
+                draft_rows: work.draft_rows + rows,
+                context: work.context + rows * sequence.tokens,
                 ..work
             };
-            if !pays(&self.latency, (expected, work), (expected + chance, more)) {
+            if !pays(&self.latency, (expected, work), (expected + chance, with(times))) {
                 return;
             }
+            let more = with(1);
             let (cached, end) = (sequence.cached, sequence.cached + sequence.rows + 1);
-            if self.cache.reserve(&mut sequence.blocks, cached, end, &mut self.step.copies) {
+            if self.step.can_keep(&self.states, sequence)
+                && self.cache.reserve(&mut sequence.blocks, cached, end, &mut self.step.copies)
+            {
+                self.step.keep(&self.states, sequence);
                 sequence.rows += 1;
                 self.step.outputs -= 1;
                 (work, expected) = (more, expected + chance);
@@ -67,23 +86,58 @@ impl Scheduler {
 
     /// Whether drafted tokens can have rows in the step that was decided.
     pub(crate) fn speculates(&self) -> bool {
-        self.states.total() == 0 && !self.step.batch.is_empty() && self.batch().all(Sequence::decodes)
+        !self.step.batch.is_empty() && self.batch().all(Sequence::decodes)
+    }
+
+    /// How many drafted tokens of a sequence may have rows. States are kept at the ends of blocks, so that a step of plain rows ends there,
+    /// and a state that may be taken back is before.
+    pub(crate) fn draftable(&self, sequence: &Sequence) -> usize {
+        let left = sequence.tokens_left() - 1;
+        match (self.states.total(), self.states.free()) {
+            (0, _) => left,
+            (_, 0) => 0,
+            _ => left.min((self.cache.block_len() - sequence.cached % self.cache.block_len()).saturating_sub(2)),
+        }
     }
 
     /// A sequence has `tokens` more than the one that was chosen for it, as they were drafted or forced. `computed` of the tokens from
     /// the one that was chosen were drafted, and need not be computed. Blocks for drafts that were wrong are free again.
-    pub fn lengthen(&mut self, id: super::SequenceId, tokens: usize, computed: usize) {
+    pub fn lengthen(&mut self, id: SequenceId, tokens: usize, computed: usize) {
         let Some(at) = self.running.iter().position(|sequence| sequence.id == id) else { return };
         let sequence = &mut self.running[at];
         sequence.tokens += tokens;
-        sequence.cached += computed;
+        match self.step.undo.iter().position(|undo| undo.id == id).map(|at| self.step.undo.swap_remove(at)) {
+            // Its state has seen tokens that were not chosen.
+            Some(undo) if computed < undo.drafts => {
+                sequence.cached = undo.cached;
+                sequence.slots = vec![undo.slot];
+            }
+            _ => sequence.cached += computed,
+        }
         sequence.blocks.truncate(self.cache.blocks_for(sequence.tokens));
     }
 }
 
-fn offer(at: usize, sequence: &Sequence, contents: &impl Contents) -> Option<Offer> {
-    let Draft { tokens, acceptance } = contents.draft(sequence.id)?;
-    let left = tokens.min(sequence.tokens_left() - 1);
+impl Step {
+    /// Whether the state that a sequence has before its drafted rows can be kept, if it has one.
+    fn can_keep(&self, states: &StateSlots, sequence: &Sequence) -> bool {
+        sequence.state().is_none() || sequence.drafts() > 0 || states.free() > 0
+    }
+
+    /// Keeps that state, as the sequence gets one drafted row more.
+    fn keep(&mut self, states: &StateSlots, sequence: &Sequence) {
+        let Some(state) = sequence.state() else { return };
+        if let Some(undo) = self.undo.iter_mut().find(|undo| undo.id == sequence.id) {
+            undo.drafts += 1;
+        } else if let Some(slot) = states.take(1).pop() {
+            self.state_copies.push((state, slot.index()));
+            self.undo.push(Undo { id: sequence.id, cached: sequence.cached, drafts: 1, slot });
+        }
+    }
+}
+
+fn offer(at: usize, Draft { tokens, acceptance }: Draft, most: usize) -> Option<Offer> {
+    let left = tokens.min(most);
     (left > 0).then_some(Offer { at, left, acceptance, chance: acceptance })
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use engine::{
     Continuation, DraftModel, Drafts, Engine, EngineConfig, Executor, ExecutorError, ExecutorLimits, MemoryOrder,
-    Observer, Prompt, Request, RequestId, RequestRecord, SamplingParams, Setup, StepReport, StopRules,
+    Observer, Prompt, Request, RequestId, RequestRecord, SamplingParams, Setup, StepReport, StopRules, TokenCounts,
 };
 use graph::{Batch, MemoryPart};
 
@@ -45,6 +45,10 @@ impl<E: Executor> Executor for Timed<E> {
         Ok(&self.logits)
     }
 
+    fn hidden(&self) -> &[f32] {
+        self.inner.hidden()
+    }
+
     fn forget(&mut self, blocks: &[u32]) {
         self.inner.forget(blocks);
     }
@@ -63,9 +67,11 @@ struct Model {
     context: usize,
     /// It fails so at its tenth batch.
     fault: Option<Fault>,
+    /// It is a head of the other model.
+    is_head: bool,
 }
 
-const RIGHT: Model = Model { takes: (1000, 50), off: 0, blocks: 400, context: 1000, fault: None };
+const RIGHT: Model = Model { takes: (1000, 50), off: 0, blocks: 400, context: 1000, fault: None, is_head: false };
 
 /// What became of some requests.
 #[derive(Debug, PartialEq)]
@@ -93,6 +99,8 @@ struct Stage {
     engine: Engine<Timed<Fake>>,
     clock: Arc<AtomicU64>,
     model: Option<Model>,
+    /// What the model saw.
+    seen: Arc<Mutex<Bench>>,
     /// What the draft model saw.
     bench: Arc<Mutex<Bench>>,
     records: Arc<Mutex<Vec<RequestRecord>>>,
@@ -101,24 +109,36 @@ struct Stage {
 
 impl Stage {
     fn new(model: Option<Model>) -> Stage {
+        Stage::of(model, Fake::new(64, 64, 400, 4))
+    }
+
+    fn of(model: Option<Model>, target: Fake) -> Stage {
         let (clock, records, mut bench) = (Arc::new(AtomicU64::new(0)), Arc::default(), Arc::default());
-        let target = Timed::new(Fake::new(64, 64, 400, 4), &clock, (10_000, 100), 0);
+        let seen = Arc::clone(&target.bench);
+        let target = Timed::new(target, &clock, (10_000, 100), 0);
         let config = EngineConfig { max_sequences: 8, max_batch_tokens: 64, context: 800, ..EngineConfig::default() };
-        let draft = model.map(|Model { takes, off, blocks, context, .. }| {
+        let draft = model.map(|Model { takes, off, blocks, context, is_head, .. }| {
             let fake = Fake::new(32, 8, blocks, 3);
+            let fake = if is_head { fake.as_head() } else { fake };
             bench = Arc::clone(&fake.bench);
-            DraftModel { executor: Box::new(Timed::new(fake, &clock, takes, off)), context }
+            let hidden = is_head.then_some(2);
+            DraftModel { executor: Box::new(Timed::new(fake, &clock, takes, off)), context, hidden }
         });
         let setup = Setup { draft, ..config.into() };
         let engine = Engine::of(target, setup, Recorder(Arc::clone(&records)));
-        Stage { engine, clock, model, bench, records, inboxes: Vec::new() }
+        Stage { engine, clock, model, seen, bench, records, inboxes: Vec::new() }
     }
 
     /// Asks for so many tokens after a prompt of so many.
     fn ask(&mut self, (prompt, tokens): (usize, usize), temperature: f32) {
+        let id = self.inboxes.len();
+        self.ask_after((0..prompt).map(|i| ((i * i + 7 * i + 5 * id) % VOCAB) as u32).collect(), tokens, temperature);
+    }
+
+    /// Asks for so many tokens after these.
+    fn ask_after(&mut self, prompt: Vec<u32>, tokens: usize, temperature: f32) {
         let (id, (sink, inbox)) = (self.inboxes.len() as u64, Inbox::open());
         self.inboxes.push(inbox);
-        let prompt: Vec<u32> = (0..prompt).map(|i| ((i * i + 7 * i + 5 * id as usize) % VOCAB) as u32).collect();
         let request = Request::new(RequestId(id), Prompt::new(prompt).unwrap(), vec![Continuation::new(sink)]);
         let params = SamplingParams { temperature, seed: Some(id), ..SamplingParams::default() };
         let stop = StopRules { max_tokens: tokens, ..StopRules::default() };
@@ -130,6 +150,7 @@ impl Stage {
         while !self.engine.is_idle() {
             self.engine.step(&|| Duration::from_micros(self.clock.load(Ordering::Relaxed)));
             self.engine.check().unwrap();
+            assert_eq!(self.seen.lock().unwrap().broken, None);
             let mut bench = self.bench.lock().unwrap();
             assert_eq!(bench.broken, None);
             bench.fault = fault.filter(|_| bench.log.len() > 8);
@@ -156,7 +177,13 @@ impl Stage {
             answers: self.inboxes.iter().map(|inbox| inbox.lock().unwrap().tokens.clone()).collect(),
             micros: self.clock.load(Ordering::Relaxed),
             drafts: sum(|record| record.tokens.drafts),
-            by_model: sum(|record| record.tokens.model_drafts),
+            by_model: sum(|record| match record.tokens {
+                TokenCounts { model_drafts, mtp_drafts: Drafts { computed: 0, .. }, .. } => model_drafts,
+                TokenCounts { model_drafts, mtp_drafts, .. } => {
+                    assert_eq!(model_drafts, Drafts::default());
+                    mtp_drafts
+                }
+            }),
             batches: self.bench.lock().unwrap().log.len(),
         }
     }
@@ -184,45 +211,60 @@ fn check(model: Model, streams: (usize, usize), temperature: f32, (most, accepte
     with
 }
 
+/// A draft model that is right, and such a head of the model itself.
+const ALL_RIGHT: [Model; 2] = [RIGHT, Model { is_head: true, ..RIGHT }];
+
 #[test]
 fn a_model_that_is_right_makes_answers_fast() {
-    for (streams, most) in [((1, 300), 0.5), ((4, 200), 0.5), ((8, 100), 0.6)] {
-        let outcome = check(RIGHT, streams, 0.0, (most, 1.0));
-        assert!(outcome.by_model.accepted > outcome.answers.concat().len() / 2, "{outcome:?}");
+    for model in ALL_RIGHT {
+        for (streams, most) in [((1, 300), 0.5), ((4, 200), 0.5), ((8, 100), 0.6)] {
+            let outcome = check(model, streams, 0.0, (most, 1.0));
+            assert!(outcome.by_model.accepted > outcome.answers.concat().len() / 2, "{outcome:?}");
+        }
+        // What is drawn is seldom what is likeliest, and still the same.
+        check(model, (3, 200), 1.0, (1.0, 0.3));
+        check(model, (2, 300), 20.0, (1.05, 0.0));
     }
-    // What is drawn is seldom what is likeliest, and still the same.
-    check(RIGHT, (3, 200), 1.0, (1.0, 0.3));
-    check(RIGHT, (2, 300), 20.0, (1.05, 0.0));
 }
 
 #[test]
 fn a_model_that_is_wrong_or_slow_is_left_alone() {
-    let wrong = Model { off: 1, ..RIGHT };
+    ALL_RIGHT.into_iter().for_each(check_left_alone);
+}
+
+fn check_left_alone(model: Model) {
+    // A head reads along even so.
+    let [wrong_most, slow_most] = if model.is_head { [1.07, 1.2] } else { [1.04, 1.06] };
+    let wrong = Model { off: 1, ..model };
     for streams in [(1, 700), (4, 500)] {
-        let outcome = check(wrong, streams, 0.0, (1.04, 0.0));
+        let outcome = check(wrong, streams, 0.0, (wrong_most, 0.0));
         assert_eq!(outcome.by_model.accepted, 0, "{outcome:?}");
         // It is tried again now and then.
         let later = run(Some(wrong), (streams.0, streams.1 - 300), 0.0);
         assert!(outcome.batches > later.batches, "{outcome:?}, {later:?}");
     }
     // As slow as the other one.
-    check(Model { takes: (10_000, 100), ..RIGHT }, (1, 700), 0.0, (1.06, 1.0));
+    check(Model { takes: (10_000, 100), ..model }, (1, 700), 0.0, (slow_most, 1.0));
 }
 
 #[test]
 fn a_model_with_little_room_drafts_for_fewer() {
-    check(Model { blocks: 60, ..RIGHT }, (8, 60), 0.0, (1.0, 1.0));
-    check(Model { blocks: 2, ..RIGHT }, (2, 60), 0.0, (1.1, 0.0));
-    // Longer sequences are not drafted for.
-    let outcome = check(Model { context: 60, ..RIGHT }, (1, 200), 0.0, (1.0, 1.0));
-    assert!((10..=40).contains(&outcome.by_model.accepted), "{outcome:?}");
+    for model in ALL_RIGHT {
+        check(Model { blocks: 60, ..model }, (8, 60), 0.0, (1.0, 1.0));
+        check(Model { blocks: 2, ..model }, (2, 60), 0.0, (1.1, 0.0));
+        // Longer sequences are not drafted for.
+        let outcome = check(Model { context: 60, ..model }, (1, 200), 0.0, (1.0, 1.0));
+        assert!((10..=40).contains(&outcome.by_model.accepted), "{outcome:?}");
+    }
 }
 
 #[test]
 fn a_model_that_fails_is_not_asked_again() {
     for fault in [Fault::Error, Fault::Broken, Fault::Panic, Fault::Short] {
-        let outcome = check(Model { fault: Some(fault), ..RIGHT }, (3, 60), 0.0, (1.1, 0.0));
-        assert!((9..12).contains(&outcome.batches), "{fault:?}: {outcome:?}");
+        for model in ALL_RIGHT {
+            let outcome = check(Model { fault: Some(fault), ..model }, (3, 60), 0.0, (1.1, 0.0));
+            assert!((9..12).contains(&outcome.batches), "{fault:?}: {outcome:?}");
+        }
     }
 }
 
@@ -238,5 +280,45 @@ fn prompts_are_read_when_that_pays() {
         stage.ask((400, tokens), 0.0);
         stage.finish();
         assert_eq!(stage.rows() - before > 400, reads, "{tokens}: {} rows", stage.rows() - before);
+    }
+}
+
+/// A head reads prompts along with its model, but not what was found in the cache; it drafts all the same.
+#[test]
+fn a_head_reads_along_with_its_model() {
+    let mut stage = Stage::new(Some(ALL_RIGHT[1]));
+    let prompt: Vec<u32> = (0..400).map(|i| (i * i + 7 * i) % VOCAB as u32).collect();
+    for reads in [395..440, 0..40] {
+        let (before, accepted) = (stage.rows(), stage.outcome().by_model.accepted);
+        stage.ask_after(prompt.clone(), 20, 0.0);
+        stage.finish();
+        let (rows, accepted) = (stage.rows() - before, stage.outcome().by_model.accepted - accepted);
+        assert!(reads.contains(&rows) && accepted >= 8, "{rows} rows, {accepted} accepted");
+    }
+    let answers = stage.outcome().answers;
+    assert_eq!(answers[0], answers[1]);
+}
+
+/// States of recurrent layers are taken back where a draft was wrong, and drafts pay.
+#[test]
+fn models_with_states_have_drafts() {
+    for (model, states, most) in [
+        (ALL_RIGHT[0], 16, 0.85),
+        (ALL_RIGHT[1], 16, 0.85),
+        (ALL_RIGHT[1], 3, 1.1),
+        (Model { off: 1, ..RIGHT }, 16, 1.1),
+    ] {
+        let [without, with] = [None, Some(model)].map(|model| {
+            let mut stage = Stage::of(model, Fake::new(64, 64, 400, 4).with_states(states));
+            // The second one is drawn, so that many drafts are wrong.
+            let asked = [(0.0, 20), (1.0, 21), (0.0, 22)];
+            asked.into_iter().for_each(|(temperature, prompt)| stage.ask((prompt, 200), temperature));
+            stage.finish();
+            stage.outcome()
+        });
+        assert_eq!(with.answers, without.answers, "{model:?}");
+        assert!(with.micros as f64 <= most * without.micros as f64, "{model:?}: {with:?}, not {without:?}");
+        let right = model.off == 0 && states > 3;
+        assert!(!right || with.by_model.accepted > 100 && with.by_model.computed > with.by_model.accepted, "{with:?}");
     }
 }

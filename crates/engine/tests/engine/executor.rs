@@ -49,6 +49,10 @@ pub(crate) struct Fake {
     /// How many tokens each recurrent state has seen, and their hash.
     states: Vec<Option<(usize, u64)>>,
     logits: Vec<f32>,
+    /// Of each row of the last batch, the hash as two numbers.
+    hidden: Vec<f32>,
+    /// It reads the hash of the tokens before each token, and has tokens of the middle of a sequence at its first positions.
+    is_head: bool,
     pub(crate) bench: Arc<Mutex<Bench>>,
 }
 
@@ -66,7 +70,13 @@ impl Fake {
     pub(crate) fn new(max_tokens: usize, max_outputs: usize, kv_blocks: usize, block_len: usize) -> Fake {
         let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots: 0, vocab: VOCAB };
         let slots = vec![None; kv_blocks * block_len];
-        Fake { limits, slots, states: Vec::new(), logits: Vec::new(), bench: Arc::default() }
+        let (logits, hidden) = (Vec::new(), Vec::new());
+        Fake { limits, slots, states: Vec::new(), logits, hidden, is_head: false, bench: Arc::default() }
+    }
+
+    /// As a head of another one: it knows what that will say.
+    pub(crate) fn as_head(self) -> Fake {
+        Fake { is_head: true, ..self }
     }
 
     /// With slots for recurrent states.
@@ -89,6 +99,9 @@ impl Fake {
         self.check_writes(batch)?;
         self.check_states(batch)?;
         self.logits.clear();
+        self.hidden.clear();
+        let given = if self.is_head { 2 * batch.tokens.len() } else { 0 };
+        ensure(batch.inputs.len() == given, || format!("{} numbers where {given} are due", batch.inputs.len()))?;
         for span in &batch.spans {
             self.compute_span(batch, span)?;
         }
@@ -146,8 +159,11 @@ impl Fake {
         let mut prefix = 0;
         for position in 0..span.position {
             let held = self.slots[slot(position)];
-            let right = held
-                .is_some_and(|held| held == Slot { position, token: held.token, prefix: chain(prefix, held.token) });
+            let right = held.is_some_and(|held| {
+                let begins = self.is_head && position == 0;
+                let prefix = if begins { held.prefix } else { chain(prefix, held.token) };
+                held == Slot { position, token: held.token, prefix }
+            });
             ensure(right, || format!("position {position} of {span:?} holds {held:?}"))?;
             prefix = held.map_or(0, |held| held.prefix);
         }
@@ -158,8 +174,14 @@ impl Fake {
         }
         for (row, position) in span.rows.clone().zip(span.position..) {
             let token = batch.tokens[row];
+            if self.is_head {
+                let given = joined(&batch.inputs[2 * row..2 * row + 2]);
+                ensure(position == 0 || given == prefix, || format!("row {row} of {span:?} is read beside another's"))?;
+                prefix = given;
+            }
             prefix = chain(prefix, token);
             self.slots[slot(position)] = Some(Slot { position, token, prefix });
+            self.hidden.extend([prefix as u32, (prefix >> 32) as u32].map(f32::from_bits));
             if batch.outputs.contains(&(row as u32)) {
                 self.logits.extend(logits(prefix));
             }
@@ -219,6 +241,10 @@ impl Executor for Fake {
             Some(Fault::Short) => self.logits.truncate(self.logits.len().saturating_sub(1)),
         }
         Ok(&self.logits)
+    }
+
+    fn hidden(&self) -> &[f32] {
+        &self.hidden
     }
 
     fn forget(&mut self, blocks: &[u32]) {
@@ -296,6 +322,11 @@ impl Spread for Unruly {
         }
         tasks <= 6
     }
+}
+
+/// A hash from two numbers.
+fn joined(halves: &[f32]) -> u64 {
+    u64::from(halves[0].to_bits()) | u64::from(halves[1].to_bits()) << 32
 }
 
 /// The hash of a prefix that goes on with `token`.

@@ -28,12 +28,9 @@ pub(crate) struct Built {
 /// # Errors
 /// If a tensor is missing, does not fit, or has no place in the graph.
 pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'_>) -> Result<Built, ModelError> {
-    let mut builder = Builder { checkpoint, spec, weights, kv: vec![] };
+    let mut builder = Builder::new(checkpoint, spec, weights);
     let table = builder.weights.embed(spec.vocab, spec.width)?;
-    let x = builder.push(Op::Embed { table }, &[])?;
-    let x = if spec.norm.embed { builder.unit_norm(spec.width, x)? } else { x };
-    let x = spec.encoder.map_or(Ok(x), |encoder| builder.whole_embeds(encoder, x))?;
-    let mut x = builder.scale(spec.scales.embed, x)?;
+    let mut x = builder.token_embeds(table)?;
     let embeds = spec.layer_embed.map(|embed| builder.layer_embeds(embed.width, x)).transpose()?;
     x = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
         (Some(altup), Some(embeds)) => builder.streams(altup, x, embeds)?,
@@ -43,9 +40,7 @@ pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'
     let hidden = builder.densed(hidden)?;
     let (name, output) = builder.output(table, hidden)?;
     builder.weights.refuse_rest(spec)?;
-    let Builder { checkpoint, weights, .. } = builder;
-    let graph = weights.graph.finish(name, output).map_err(|e| broken(checkpoint, e))?;
-    Ok(Built { graph, bindings: weights.bindings, hidden })
+    builder.finish((name, output), hidden)
 }
 
 /// Builds a graph.
@@ -67,7 +62,18 @@ fn broken(checkpoint: &Checkpoint, e: GraphError) -> ModelError {
     checkpoint.invalid(&e.op, format!("{}; the model's numbers contradict each other", e.reason))
 }
 
-impl Builder<'_> {
+impl<'a> Builder<'a> {
+    pub(super) fn new(checkpoint: &'a Checkpoint, spec: &'a ModelSpec, weights: Binder<'a>) -> Builder<'a> {
+        Builder { checkpoint, spec, weights, kv: vec![] }
+    }
+
+    /// Ends the graph, whose output has this name.
+    pub(super) fn finish(self, (name, output): (&str, ValueId), hidden: ValueId) -> Result<Built, ModelError> {
+        let Builder { checkpoint, weights, .. } = self;
+        let graph = weights.graph.finish(name, output).map_err(|e| broken(checkpoint, e))?;
+        Ok(Built { graph, bindings: weights.bindings, hidden })
+    }
+
     fn layers(&mut self, embeds: Option<ValueId>, mut x: ValueId) -> Value {
         for layer in 0..self.spec.layers {
             x = self.layer(layer, x)?;
@@ -77,7 +83,7 @@ impl Builder<'_> {
         Ok(x)
     }
 
-    fn layer(&mut self, i: usize, x: ValueId) -> Value {
+    pub(super) fn layer(&mut self, i: usize, x: ValueId) -> Value {
         let spec = self.spec;
         if spec.norms.parallel() {
             return self.parallel(i, x);
@@ -366,7 +372,7 @@ impl Builder<'_> {
     }
 
     /// Of every row, then of those whose logits are wanted: that only these are computed is a rule of fusion.
-    fn hidden(&mut self, x: ValueId) -> Value {
+    pub(super) fn hidden(&mut self, x: ValueId) -> Value {
         let spec = self.spec;
         if spec.norms == Norms::Sum {
             return Ok(x);
@@ -388,7 +394,7 @@ impl Builder<'_> {
         }
     }
 
-    fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
+    pub(super) fn logits(&mut self, table: WeightId, x: ValueId) -> Value {
         let spec = self.spec;
         let weight = if spec.output.tied { table } else { self.weights.output(spec.vocab, spec.width)? };
         let mut logits = self.push(Op::Linear { weight }, &[x])?;
@@ -397,6 +403,12 @@ impl Builder<'_> {
         {
             logits = self.push(Op::ScaleBy { weight }, &[logits])?;
         }
+        self.finished(logits)
+    }
+
+    /// What products with the output matrix become: logits of the rows that are wanted.
+    pub(super) fn finished(&mut self, mut logits: ValueId) -> Value {
+        let spec = self.spec;
         if spec.output.bias {
             let bias = self.weights.output_bias(spec.vocab)?;
             logits = self.push(Op::AddBias { bias }, &[logits])?;

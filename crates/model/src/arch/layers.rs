@@ -41,6 +41,15 @@ impl Layers {
         Ok(Layers { windows, ropes })
     }
 
+    /// With one more after them that sees all positions, rotated as others that do.
+    pub(super) fn and_another(mut self) -> Layers {
+        let alike = self.windows.iter().zip(&self.ropes).find(|(window, _)| window.is_none());
+        let has_rope = alike.is_none_or(|(_, has_rope)| *has_rope);
+        self.windows.push(None);
+        self.ropes.push(has_rope);
+        self
+    }
+
     pub(super) fn count(&self) -> usize {
         self.ropes.len()
     }

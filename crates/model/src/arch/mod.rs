@@ -15,6 +15,7 @@ mod hybrids;
 mod kindred;
 mod latent;
 mod layers;
+mod mtp;
 mod recurrent;
 mod refused;
 mod rope;
@@ -27,7 +28,8 @@ pub(crate) use build::{Built, build};
 pub(crate) use config::Config;
 pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, Encoding, ExpertLayout, Extras, Input, LocalRope, Positions, Recurrence, Windows};
-pub(crate) use spec::{guessing, read_spec};
+pub(crate) use mtp::build_mtp;
+pub(crate) use spec::{guessing, read_mtp, read_spec};
 
 pub use family::{Family, families, refused};
 

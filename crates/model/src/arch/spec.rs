@@ -106,6 +106,22 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
     })
 }
 
+/// The spec of a checkpoint with one more layer after the last: the first of those that predict ahead; `None` if the files have none whose
+/// tensors are as DeepSeek's or Qwen's.
+///
+/// # Errors
+/// As [`read_spec`].
+pub(crate) fn read_mtp(config: &mut Config<'_>, context: Option<usize>) -> Result<Option<ModelSpec>, ModelError> {
+    let spec = read_spec(config, context)?;
+    config.names.look_ahead(spec.layers);
+    if !config.names.has(spec.layers, "nextn.eh_proj.weight") {
+        return Ok(None);
+    }
+    let layers = Layers::new(config, spec.layers)?.and_another();
+    let reader = Reader { config, layers, width: spec.width, context: context.unwrap_or(spec.context) };
+    Ok(Some(ModelSpec { blocks: reader.blocks(spec.layers + 1)?, ..spec }))
+}
+
 /// Where norms are: some families have models with both parts of a layer side by side and others.
 fn norms(config: &Config<'_>) -> Result<Norms, ModelError> {
     Ok(match (config.arch.norms, config.flag(PARALLEL)?) {

@@ -1,13 +1,14 @@
 //! Declares a graph's weights and keeps where each comes from.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use graph::{GraphBuilder, WeightId, WeightInfo, WeightRole};
 use tensor::{DType, Shape};
 
 use crate::arch::{self, Arch, Config};
 use crate::spec::{KeySource, ModelSpec, PositionSpec};
-use crate::{Checkpoint, ModelError};
+use crate::{Checkpoint, ModelError, TensorInfo};
 
 use super::experts::{self, Role};
 use super::names::{Names, bias_of};
@@ -51,7 +52,7 @@ pub(super) fn elements(name: impl Into<String>, shape: Shape) -> Declared {
 pub(crate) struct Binder<'a> {
     checkpoint: &'a Checkpoint,
     arch: &'static Arch,
-    pub(super) names: &'a Names<'a>,
+    pub(crate) names: &'a Names<'a>,
     pub(super) gguf: bool,
     /// How many layers after the last guess tokens ahead.
     guessing: usize,
@@ -304,7 +305,7 @@ impl<'a> Binder<'a> {
     /// Refuses tensors of the text model that no weight was made from: they would change the numbers.
     pub(crate) fn refuse_rest(&self, spec: &ModelSpec) -> Result<(), ModelError> {
         let used: HashSet<_> = self.bindings.iter().flat_map(|b| b.source.tensors()).collect();
-        let idle = self.idle(spec);
+        let idle = self.idle_of(spec, 0..spec.layers);
         let rest = self.checkpoint.tensors().iter().map(|t| t.name.as_str());
         match rest
             .filter(|name| self.names.matters(name, spec.layers..self.after(spec)))
@@ -316,6 +317,38 @@ impl<'a> Binder<'a> {
                 Err(self.checkpoint.unsupported(name, problem))
             }
         }
+    }
+
+    /// Refuses tensors of a layer that predicts ahead that no weight was made from, unless they are copies of what it shares with the
+    /// model.
+    pub(crate) fn refuse_rest_of_layer(&self, layer: usize, spec: &ModelSpec) -> Result<(), ModelError> {
+        let used: HashSet<_> = self.bindings.iter().flat_map(|b| b.source.tensors()).collect();
+        let copies = ["nextn.embed_tokens.weight", "nextn.shared_head_head.weight"];
+        let copies: HashSet<_> = copies.into_iter().flat_map(|name| self.names.layer(layer, name)).collect();
+        let idle = self.idle_of(spec, layer..layer + 1);
+        let matters = |name: &&str| {
+            let is_named = name.starts_with("mtp.") || self.names.matters(name, 0..0);
+            let is_of_layer = self.names.layer_of(name) == Some(layer) && is_named;
+            is_of_layer && !used.contains(*name) && !copies.contains(*name) && !idle.contains(*name)
+        };
+        let mut names = self.checkpoint.tensors().iter().map(|tensor| tensor.name.as_str());
+        names.find(|name| matters(name) && !self.is_empty_bias(name)).map_or(Ok(()), |name| {
+            Err(self.checkpoint.unsupported(name, "a layer that predicts ahead has no place for this tensor"))
+        })
+    }
+
+    /// Whether a layer that predicts ahead has a matrix of its own of that name: one that is not the tensor `shared` over again, which the
+    /// model has.
+    pub(crate) fn has_own(&self, layer: usize, name: &str, shared: &str) -> bool {
+        let names = self.names.layer(layer, &format!("{name}.weight"));
+        let own = names.iter().find_map(|name| self.checkpoint.tensor(name));
+        let is_same = |own: &TensorInfo| {
+            self.checkpoint.tensor(shared).is_some_and(|other| {
+                let plain = own.packed.is_none() && other.packed.is_none();
+                plain && own.dtype == other.dtype && self.checkpoint.bytes(own) == self.checkpoint.bytes(other)
+            })
+        };
+        own.is_some_and(|own| !is_same(own))
     }
 
     /// Whether it is a bias of zeros beside a matrix that others have quantized: GPTQ's programs write them for every matrix.
@@ -333,13 +366,13 @@ impl<'a> Binder<'a> {
 
     /// Tensors that files have from training or for other programs: for keys and values of layers that use those of others, and what
     /// latent attention has the parts of.
-    fn idle(&self, spec: &ModelSpec) -> HashSet<String> {
+    fn idle_of(&self, spec: &ModelSpec, layers: Range<usize>) -> HashSet<String> {
         let of_layer = |i: usize| match spec.layer(i).keys {
             KeySource::Layer(_) => &["attn_k.weight", "attn_v.weight", "attn_k_norm.weight"][..],
             KeySource::Latent(_) => &["attn_kv_b.weight"][..],
             _ => &[],
         };
-        let names = (0..spec.layers).flat_map(|i| of_layer(i).iter().map(move |name| (i, name)));
+        let names = layers.flat_map(|i| of_layer(i).iter().map(move |name| (i, name)));
         names.flat_map(|(i, name)| self.names.layer(i, name)).collect()
     }
 

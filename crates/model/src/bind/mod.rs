@@ -43,6 +43,14 @@ impl Model {
         Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden })
     }
 
+    /// See [`Checkpoint::bind_mtp`].
+    pub(crate) fn bind_mtp(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Option<Model>, ModelError> {
+        let mut config = Config::new(checkpoint)?;
+        let Some(spec) = arch::read_mtp(&mut config, context)? else { return Ok(None) };
+        let Built { graph, bindings, hidden } = arch::build_mtp(checkpoint, &spec, Binder::new(&config)?)?;
+        Ok(Some(Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden }))
+    }
+
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
@@ -84,6 +92,13 @@ impl Model {
             builder.finish("hidden states", selected)
         };
         graph().map_err(|e| self.checkpoint.invalid(&e.op, e.reason))
+    }
+
+    /// The node of [`Model::graph`] that comes after the normalized rows of the last layer. Cut there ([`graph::split`]), the first
+    /// stage hands these over, and the second is the head.
+    pub fn head(&self) -> usize {
+        let made = self.graph.nodes().iter().position(|node| node.outputs.contains(&self.hidden));
+        made.map_or(0, |at| at + 1)
     }
 
     /// Where a weight comes from, and its shape there.

@@ -18,6 +18,8 @@ pub(crate) struct Names<'a> {
     layers: &'static str,
     /// Whether it is an encoder.
     whole: bool,
+    /// The layer whose tensors have names of their own ([`AHEAD`]).
+    ahead: Option<usize>,
 }
 
 /// GGUF's name of a layer's tensor without its ending beside transformers' names of it. The feed-forward norm is not
@@ -100,6 +102,12 @@ const LAYER: &[(&str, &[&str])] = &[
     ("laurel_l", &["laurel.linear_left"]),
     ("laurel_r", &["laurel.linear_right"]),
     ("laurel_post_norm", &["laurel.post_laurel_norm"]),
+    ("nextn.enorm", &["enorm"]),
+    ("nextn.hnorm", &["hnorm"]),
+    ("nextn.eh_proj", &["eh_proj"]),
+    ("nextn.embed_tokens", &["embed_tokens"]),
+    ("nextn.shared_head_norm", &["shared_head.norm"]),
+    ("nextn.shared_head_head", &["shared_head.head"]),
 ];
 
 /// As [`LAYER`], of tensors whose ending differs.
@@ -115,6 +123,14 @@ const GLOBAL: &[(&str, &str)] = &[
     ("per_layer_token_embd", "embed_tokens_per_layer"),
     ("per_layer_model_proj", "per_layer_model_projection"),
     ("per_layer_proj_norm", "per_layer_projection_norm"),
+];
+
+/// Qwen's name of what a layer that predicts ahead has beside its block, which is `mtp.layers.0`, by that of others.
+const AHEAD: &[(&str, &str)] = &[
+    ("enorm", "pre_fc_norm_embedding"),
+    ("hnorm", "pre_fc_norm_hidden"),
+    ("eh_proj", "fc"),
+    ("shared_head.norm", "norm"),
 ];
 
 /// What the list of layers may be called, besides the usual name.
@@ -155,7 +171,14 @@ impl<'a> Names<'a> {
         let has =
             |layers: &&&str| checkpoint.tensors().iter().any(|t| t.name.starts_with(&format!("{prefix}{layers}.0.")));
         let layers = LISTS.iter().find(has).copied().unwrap_or("layers");
-        Ok(Names { checkpoint, norms: arch.norms, prefix, layers, whole: arch.extras.encoder().is_some() })
+        let whole = arch.extras.encoder().is_some();
+        Ok(Names { checkpoint, norms: arch.norms, prefix, layers, whole, ahead: None })
+    }
+
+    /// As names of a model that has this layer after its last, which predicts ahead.
+    pub(crate) fn look_ahead(&mut self, layer: usize) {
+        let is_apart = self.checkpoint.tensor("mtp.fc.weight").is_some();
+        self.ahead = Some(layer).filter(|_| is_apart && !self.gguf());
     }
 
     fn gguf(&self) -> bool {
@@ -296,6 +319,11 @@ impl<'a> Names<'a> {
 
     /// The full name of a tensor of a layer in safetensors files.
     pub(crate) fn module(&self, layer: usize, tensor: &str) -> String {
+        if self.ahead == Some(layer) {
+            let (stem, ending) = tensor.rsplit_once('.').unwrap_or((tensor, ""));
+            let beside = AHEAD.iter().find(|(name, _)| *name == stem);
+            return beside.map_or_else(|| format!("mtp.layers.0.{tensor}"), |(_, name)| format!("mtp.{name}.{ending}"));
+        }
         format!("{}{}.{layer}.{tensor}", self.prefix, self.layers)
     }
 
@@ -309,12 +337,19 @@ impl<'a> Names<'a> {
         self.checkpoint.tensor(tensor).map(|t| t.dims.as_slice())
     }
 
+    /// The layer that a tensor belongs to by its name.
+    pub(crate) fn layer_of(&self, tensor: &str) -> Option<usize> {
+        if tensor.starts_with("mtp.") {
+            return self.ahead;
+        }
+        let stem = if self.gguf() { "blk." } else { &format!("{}{}.", self.prefix, self.layers) };
+        tensor.strip_prefix(stem)?.split('.').next()?.parse().ok()
+    }
+
     /// Whether a tensor that no weight was made from belongs to the text model and changes its numbers. Those of the
     /// layers `guessing`, which guess tokens ahead, and of towers for images and sound do not.
     pub(crate) fn matters(&self, tensor: &str, guessing: Range<usize>) -> bool {
-        let stem = if self.gguf() { "blk." } else { &format!("{}{}.", self.prefix, self.layers) };
-        let number = tensor.strip_prefix(stem).and_then(|rest| rest.split('.').next()?.parse::<usize>().ok());
-        if number.is_some_and(|layer| guessing.contains(&layer)) {
+        if self.layer_of(tensor).is_some_and(|layer| guessing.contains(&layer)) {
             return false;
         }
         if self.gguf() {

@@ -96,6 +96,78 @@ pub fn check_adapted<B: Backend>(
     }
 }
 
+/// The layer that predicts ahead gives what the fixture says of every token but the first, whole and in pieces: its logits, and the rows
+/// that its head reads.
+pub fn check_mtp<B: Backend>(name: &str, backend: &B) {
+    let (checkpoint, wanted) = (mtp(name), npy(&data().join(format!("mtp/{name}.npy"))));
+    let bound = checkpoint.bind(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let layer = checkpoint.bind_mtp(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}")).expect("there is one");
+    let (vocab, width) = (bound.spec().vocab, bound.spec().width);
+    let tokens: Vec<u32> = (0..LENGTH).map(|i| ((7 * i * i + 13 * i + 5) % vocab) as u32).collect();
+    let hidden = stages(&bound, backend, &tokens, &[LENGTH], &[]).remove(0);
+    for pieces in [&[LENGTH - 1][..], &[13, 1, 25]] {
+        let given = stages(&layer, backend, &tokens[1..], pieces, &hidden[..(LENGTH - 1) * width]);
+        for (found, (first, width)) in given.iter().zip([(vocab, width), (0, vocab)]) {
+            let rows = wanted.chunks_exact(vocab + layer.spec().width).map(|row| &row[first..first + width]);
+            let wanted: Vec<f32> = rows.flatten().copied().collect();
+            let largest = wanted.iter().map(|x| x.abs()).max_by(f32::total_cmp).expect("numbers");
+            let worst = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("numbers");
+            assert!(
+                found.len() == wanted.len() && worst <= EXACT * largest,
+                "{name}, {pieces:?}: off by {worst} of {largest}"
+            );
+        }
+    }
+}
+
+/// The files of a model with a layer that predicts ahead.
+pub fn mtp(name: &str) -> Arc<Checkpoint> {
+    let checkpoint = match std::fs::read(data().join(format!("mtp/{name}.gguf"))) {
+        Ok(bytes) => Checkpoint::from_gguf_bytes(bytes),
+        Err(_) => {
+            let recipe = recipe(&format!("mtp/{name}"));
+            Checkpoint::from_safetensors_bytes(safetensors(&recipe), &recipe["config"].to_string())
+        }
+    };
+    checkpoint.unwrap_or_else(|e| panic!("{name}: {e}"))
+}
+
+/// What a model gives before its head and after it, for tokens that come in pieces, each beside a row of `inputs` if it takes any.
+fn stages<B: Backend>(model: &Model, backend: &B, tokens: &[u32], pieces: &[usize], inputs: &[f32]) -> Vec<Vec<f32>> {
+    let limits = Limits {
+        max_tokens: LENGTH,
+        max_outputs: LENGTH,
+        kv_blocks: LENGTH.div_ceil(BLOCK),
+        block_len: BLOCK,
+        kv_type: KvType::F32,
+        state_slots: 1,
+    };
+    let stages = graph::split(model.graph(), &[model.head()]).expect("it can be cut there");
+    let compile = |stage: &graph::Stage| {
+        let upload = |id: &graph::WeightId| {
+            let bytes = model.read(*id).expect("sound");
+            Arc::new(backend.upload(model.graph().weight(*id), &bytes).expect("memory"))
+        };
+        backend.compile(&stage.graph, stage.weights.iter().map(upload).collect(), limits).expect("memory")
+    };
+    let mut programs: Vec<B::Program> = stages.iter().map(compile).collect();
+    let (mut given, mut first) = (vec![Vec::new(); programs.len()], 0);
+    for count in pieces {
+        let (mut batch, end) = (Batch::default(), first + count);
+        let rows = batch.push_with_state(&tokens[first..end], first, 0..end.div_ceil(BLOCK) as u32, Some(0));
+        batch.outputs.extend(rows.map(|row| row as u32));
+        let width = inputs.len() / tokens.len();
+        batch.inputs.extend_from_slice(&inputs[first * width..end * width]);
+        for (program, given) in programs.iter_mut().zip(&mut given) {
+            backend.run(program, &batch).expect("a batch within limits");
+            batch.inputs = backend.download(program).to_vec();
+            given.extend_from_slice(&batch.inputs);
+        }
+        first = end;
+    }
+    given
+}
+
 /// The model and its logits, a row for each token.
 pub fn load(name: &str) -> (Model, Vec<f32>) {
     let checkpoint = match std::fs::read(data().join(format!("{name}.gguf"))) {

@@ -61,7 +61,8 @@ fn every_answer_is_the_one_its_request_gets_alone() {
         total.overdue,
         total.drafts.computed,
         total.drafts.accepted,
-        total.drafts.by_model,
+        total.drafts.by_model[0],
+        total.drafts.by_model[1],
     ];
     let enough = often.iter().all(|count| *count > 100) && total.faults.gave_up > 3;
     assert!(seeds.end - seeds.start < 100 || enough, "{total:?}");
@@ -100,8 +101,8 @@ struct Faults {
 struct Drafts {
     computed: usize,
     accepted: usize,
-    /// Of these, those of draft models.
-    by_model: usize,
+    /// Of these, those of draft models, and of heads.
+    by_model: [usize; 2],
 }
 
 /// What became of blocks in all runs.
@@ -249,7 +250,8 @@ impl World {
         for record in self.seen.records.lock().unwrap().iter() {
             total.drafts.computed += record.tokens.drafts.computed;
             total.drafts.accepted += record.tokens.drafts.accepted;
-            total.drafts.by_model += record.tokens.model_drafts.accepted;
+            total.drafts.by_model[0] += record.tokens.model_drafts.accepted;
+            total.drafts.by_model[1] += record.tokens.mtp_drafts.accepted;
         }
         self.audit()
     }

@@ -1,6 +1,6 @@
-//! What encoders have before their layers, and what judges a text after them.
+//! Embeddings of tokens, what encoders have besides before their layers, and what judges a text after them.
 
-use graph::{Op, ValueId};
+use graph::{Op, ValueId, WeightId};
 use tensor::Shape;
 
 use crate::spec::{EncoderSpec, HeadActivation, HeadSpec, NormKind};
@@ -8,6 +8,15 @@ use crate::spec::{EncoderSpec, HeadActivation, HeadSpec, NormKind};
 use super::{Builder, Value};
 
 impl Builder<'_> {
+    /// The rows of the batch's tokens.
+    pub(in crate::arch) fn token_embeds(&mut self, table: WeightId) -> Value {
+        let spec = self.spec;
+        let x = self.push(Op::Embed { table }, &[])?;
+        let x = if spec.norm.embed { self.unit_norm(spec.width, x)? } else { x };
+        let x = spec.encoder.map_or(Ok(x), |encoder| self.whole_embeds(encoder, x))?;
+        self.scale(spec.scales.embed, x)
+    }
+
     /// Embeddings of tokens with those of their positions and types, normalized.
     pub(super) fn whole_embeds(&mut self, encoder: EncoderSpec, mut x: ValueId) -> Value {
         let width = self.spec.width;

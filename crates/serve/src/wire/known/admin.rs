@@ -20,7 +20,11 @@ pub(crate) const LOAD: Request = Request {
         honoured("context", "integer(1..)", ""),
         honoured("kv_tokens", "integer(1..)", ""),
         honoured("max_sequences", "integer(1..)", ""),
-        honoured("draft_model", "string", "a smaller model that drafts for it; absent: none"),
+        honoured(
+            "draft_model",
+            "string",
+            "a smaller model that drafts for it, or `mtp`, its own layer for that; absent: none",
+        ),
         honoured("adapters", "object", "LoRA adapters that come with it: names, and folders or files"),
     ]],
 };
