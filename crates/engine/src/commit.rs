@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use graph::Outputs;
+
 use crate::delivery::{Delivery, Drawn};
 use crate::{Engine, Executor, ExecutorError, FinishReason, RequestId, Scheduler, StepReport, Work};
 
@@ -67,7 +69,7 @@ pub(crate) fn advance(
     scheduler: &mut Scheduler,
     delivery: &mut Delivery,
     mut drawn: impl Iterator<Item = Drawn>,
-    (logits, now): ((&[f32], usize), Duration),
+    (logits, now): (Outputs<'_>, Duration),
 ) {
     scheduler.share(delivery);
     scheduler.advance(|id, living| delivery.deliver(id, &mut drawn, (logits, now), living));

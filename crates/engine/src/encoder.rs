@@ -130,8 +130,8 @@ impl<E: Executor> Encoder<E> {
             return ended;
         }
         match execute(&mut self.executor, &self.batch) {
-            Ok((rows, width)) => {
-                for (row, &owner) in rows.chunks(width).zip(&self.owners) {
+            Ok(outputs) => {
+                for (row, &owner) in outputs.numbers().chunks(outputs.width()).zip(&self.owners) {
                     self.running[owner].take(row);
                 }
                 ended.extend(self.finished());

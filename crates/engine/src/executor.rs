@@ -44,7 +44,8 @@ pub trait Executor: Send {
     /// What it can take.
     fn limits(&self) -> ExecutorLimits;
 
-    /// The program's output for the batch, such as logits: `[outputs, vocab]`, valid until the next call.
+    /// The program's output for the batch, such as logits: `[outputs, vocab]`, or of some rows the greatest numbers ([`Batch::top`]). Valid
+    /// until the next call.
     ///
     /// # Errors
     /// If the batch could not be computed.
@@ -77,6 +78,11 @@ pub trait Executor: Send {
     /// Whether rows of a batch may have adapters.
     fn adapts(&self) -> bool {
         false
+    }
+
+    /// How many of the greatest numbers of an output row it can give in place of all ([`Batch::top`]); 0: it gives all.
+    fn top(&self) -> usize {
+        0
     }
 
     /// Names the model and the form in which blocks and states are saved: only equal ones can load each other's.
@@ -134,6 +140,10 @@ impl<E: Executor + ?Sized> Executor for Box<E> {
 
     fn adapts(&self) -> bool {
         (**self).adapts()
+    }
+
+    fn top(&self) -> usize {
+        (**self).top()
     }
 
     fn register(&mut self, instruments: &Instruments) {
@@ -251,6 +261,10 @@ where
 
     fn adapts(&self) -> bool {
         self.backend.device().adapts
+    }
+
+    fn top(&self) -> usize {
+        self.backend.device().top
     }
 
     fn fingerprint(&self) -> [u8; 32] {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use graph::Batch;
+use graph::{Batch, Outputs};
 
 use crate::handover::Migrant;
 use crate::interposed::Interpositions;
@@ -87,21 +87,18 @@ impl<E: Executor> Engine<E> {
     }
 }
 
-/// The logits of the batch, `[outputs, vocabulary]`, with the width of the vocabulary; an empty batch is not computed.
-pub(crate) fn execute<'e, E: Executor>(
-    executor: &'e mut E,
-    batch: &Batch,
-) -> Result<(&'e [f32], usize), ExecutorError> {
+/// The logits of the batch; an empty batch is not computed.
+pub(crate) fn execute<'e, E: Executor>(executor: &'e mut E, batch: &'e Batch) -> Result<Outputs<'e>, ExecutorError> {
     let vocab = executor.limits().vocab.max(1);
     if batch.tokens.is_empty() {
-        return Ok((&[], vocab));
+        return Ok(Outputs::new(&[], vocab, &[]));
     }
-    let wanted = batch.outputs.len() * vocab;
+    let wanted = Outputs::len(batch.outputs.len(), vocab, &batch.top);
     let panicked = |message| ExecutorError::Batch(format!("the executor panicked: {message}"));
     let logits = catch(move || executor.forward(batch)).map_err(panicked)??;
     let given = logits.len();
     let logits = logits.get(..wanted);
     logits
-        .map(|logits| (logits, vocab))
+        .map(|logits| Outputs::new(logits, vocab, &batch.top))
         .ok_or_else(|| ExecutorError::Batch(format!("the executor gave {given} logits where {wanted} are due")))
 }

@@ -345,7 +345,8 @@ impl<E: Executor> Engine<E> {
         self.end_if_undecided();
         self.let_go_of_fetched();
         self.spill();
-        self.delivery.fill(now, &self.scheduler, &mut self.batch);
+        let top = self.executor.top().min(self.executor.limits().vocab);
+        self.delivery.fill(now, &self.scheduler, &mut self.batch, top);
         drafting
     }
 }

@@ -92,6 +92,7 @@ impl Executor for Pipeline {
             passed.inputs.extend_from_slice(rows);
         }
         passed.outputs.clone_from(&batch.outputs);
+        passed.top.clone_from(&batch.top);
         stages[last].executor.forward(passed)
     }
 
@@ -114,6 +115,10 @@ impl Executor for Pipeline {
 
     fn is_shared(&self) -> bool {
         self.stages.iter().any(|stage| stage.executor.is_shared())
+    }
+
+    fn top(&self) -> usize {
+        self.last().top()
     }
 
     fn fingerprint(&self) -> [u8; 32] {
@@ -150,7 +155,7 @@ impl Executor for Pipeline {
 /// Copies a batch, all of whose rows are wanted; what the memory of `to` holds already is used again.
 fn copy(from: &Batch, to: &mut Batch) {
     // Stages take no adapters: `Executor::adapts`.
-    let Batch { tokens, types, spans, blocks, outputs: _, copies, state_copies, inputs, adapters: _ } = from;
+    let Batch { tokens, types, spans, blocks, outputs: _, copies, state_copies, inputs, adapters: _, top: _ } = from;
     to.tokens.clone_from(tokens);
     to.types.clone_from(types);
     to.spans.clone_from(spans);
@@ -160,6 +165,7 @@ fn copy(from: &Batch, to: &mut Batch) {
     to.inputs.clone_from(inputs);
     to.outputs.clear();
     to.outputs.extend(0..tokens.len() as u32);
+    to.top.clear();
 }
 
 /// The threads of the first stage that has any to spare.

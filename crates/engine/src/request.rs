@@ -196,6 +196,24 @@ impl Default for SamplingParams {
 }
 
 impl SamplingParams {
+    /// How many of the greatest logits choose a token as all of them would, if no more than `most` do; 0 if all are needed: where any
+    /// logit may be changed before it is compared, or any token may be chosen.
+    pub fn top(&self, most: usize) -> usize {
+        let Penalties { repetition, frequency, presence } = self.penalties;
+        let is_changed = self.words != Words::default()
+            || !self.logit_bias.is_empty()
+            || (repetition, frequency, presence) != (1.0, 0.0, 0.0)
+            || self.dry.is_some();
+        let chosen_from = if self.is_greedy() { 1 } else { self.top_k };
+        let top = chosen_from.max(self.logprobs.unwrap_or(0));
+        if is_changed || chosen_from == 0 || top > most { 0 } else { top }
+    }
+
+    /// Whether to take the likeliest token; vLLM draws the line here too.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.temperature.max(0.0) < 1e-5
+    }
+
     /// Whether tokens that a mask leaves no choice of may come without being chosen: nobody asks how likely they were, or
     /// rules them out.
     pub(crate) fn takes_forced_tokens(&self) -> bool {

@@ -4,9 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use gpu::Gpu;
+use gpu::{Gpu, Took};
 use graph::testing::{ToyConfig, toy_model, upload};
-use graph::{Backend, Batch, KvType, Limits};
+use graph::{Backend, Batch, Graph, KvType, Limits};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>());
@@ -14,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let streams = numbers.next().transpose()?.unwrap_or(1);
     let gpu = Gpu::open(0)?;
     println!("{:?}", gpu.adapter());
-    let (graph, weights) = toy_model(&ToyConfig { layers, ..ToyConfig::default() });
+    let (graph, weights) = toy_model(&ToyConfig { layers, vocab: 32_000, ..ToyConfig::default() });
     let graph = graph::fuse(&graph, Gpu::DEVICE.rules, &[])?.graph;
     let weights = upload(&gpu, &graph, &weights);
     let limits = Limits {
@@ -26,28 +26,42 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         state_slots: 0,
     };
     let mut program = gpu.compile(&graph, weights, limits)?;
-    let (mut host, mut whole) = (vec![], vec![]);
-    for position in 0..100 {
-        let mut batch = Batch::default();
-        for stream in 0..streams as u32 {
-            batch.push(&[stream % 67], position, 8 * stream..8 * stream + 8);
-            batch.outputs.push(stream);
+    for top in [0, 1, 40] {
+        let mut took = vec![];
+        for position in 0..100 {
+            let mut batch = Batch { top: vec![top; if top > 0 { streams } else { 0 }], ..Batch::default() };
+            for stream in 0..streams as u32 {
+                batch.push(&[stream], position, 8 * stream..8 * stream + 8);
+                batch.outputs.push(stream);
+            }
+            let start = Instant::now();
+            gpu.run(&mut program, &batch)?;
+            took.push((program.took(), start.elapsed()));
         }
-        let start = Instant::now();
-        gpu.run(&mut program, &batch)?;
-        whole.push(start.elapsed());
-        host.push(program.took().host);
+        tell(&graph, top, &took);
     }
-    let middle = |times: &mut Vec<Duration>| {
-        times.sort();
-        times[times.len() / 2].as_secs_f64() * 1e6
-    };
-    println!(
-        "{layers} layers, {streams} streams: {} operators, {} kernels a step, {:.0} µs of the host, {:.0} µs in all",
-        graph.nodes().len(),
-        program.took().dispatches,
-        middle(&mut host),
-        middle(&mut whole),
-    );
     Ok(())
+}
+
+/// Writes what steps of one form have taken.
+fn tell(graph: &Graph, top: u32, took: &[(Took, Duration)]) {
+    let (last, _) = took[took.len() - 1];
+    println!(
+        "{} operators, {} kernels a step; {} read back, {} bytes: {:.0} µs of the host ({} of {} steps were ready), {:.0} µs in all",
+        graph.nodes().len(),
+        last.dispatches,
+        if top == 0 { "all logits".to_owned() } else { format!("the {top} greatest logits") },
+        last.read,
+        middle(took.iter().map(|(took, _)| took.host)),
+        took.iter().filter(|(took, _)| took.was_ready).count(),
+        took.len(),
+        middle(took.iter().map(|(_, whole)| *whole)),
+    );
+}
+
+/// The median, in microseconds.
+fn middle(times: impl Iterator<Item = Duration>) -> f64 {
+    let mut times: Vec<Duration> = times.collect();
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1e6
 }

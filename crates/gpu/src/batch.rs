@@ -3,9 +3,10 @@
 use graph::{Batch, Limits, Rope, Span};
 
 use crate::call::Counts;
+use crate::scratch::{self, UNIT};
 
 /// Words of the header before those of the tables of angles. `common.wgsl` names them.
-const HEADER: usize = 13;
+const HEADER: usize = 17;
 
 /// Fills `words` with a batch; gives its sizes.
 pub(crate) fn fill(words: &mut Vec<u32>, batch: &Batch, limits: &Limits, ropes: &[Rope]) -> Counts {
@@ -17,11 +18,15 @@ pub(crate) fn fill(words: &mut Vec<u32>, batch: &Batch, limits: &Limits, ropes: 
         longest: ends.max().unwrap_or(0) as u32,
         copies: batch.copies.len() as u32,
         state_copies: batch.state_copies.len() as u32,
+        parts: parts(batch.positions(), limits),
+        top: batch.top.iter().filter(|&&top| top > 0).count() as u32,
+        most: batch.top.iter().copied().max().unwrap_or(0),
     };
     let Counts { rows, outputs, spans, copies, state_copies, .. } = counts;
     words.clear();
     words.extend([rows, outputs, spans, copies, state_copies]);
     words.resize(HEADER + ropes.len(), 0);
+    words[15] = counts.most;
     let mut list = |word: usize, add: &mut dyn FnMut(&mut Vec<u32>)| {
         words[word] = words.len() as u32;
         add(words);
@@ -34,6 +39,11 @@ pub(crate) fn fill(words: &mut Vec<u32>, batch: &Batch, limits: &Limits, ropes: 
     list(10, &mut |words| words.extend(batch.copies.iter().flat_map(|&(from, to)| [from, to])));
     list(11, &mut |words| words.extend(batch.state_copies.iter().flat_map(|&(from, to)| [from, to])));
     list(12, &mut |words| words.extend(batch.spans.iter().flat_map(span)));
+    if counts.parts > 0 {
+        list(13, &mut |words| words.extend(batch.positions().zip(0..).flat_map(units)));
+        list(14, &mut |words| words.extend(first_parts(batch)));
+    }
+    list(16, &mut |words| words.extend(batch.top.iter().zip(0..).filter(|(top, _)| **top > 0).map(|(_, row)| row)));
     for (i, rope) in ropes.iter().enumerate() {
         list(HEADER + i, &mut |words| angles(words, batch, rope));
     }
@@ -43,8 +53,29 @@ pub(crate) fn fill(words: &mut Vec<u32>, batch: &Batch, limits: &Limits, ropes: 
 /// Words that a batch within the limits has, if no block is in more than one table.
 pub(crate) fn usual_words(limits: &Limits, ropes: &[Rope]) -> usize {
     let angles = ropes.iter().map(|rope| 2 * rope.freqs.len()).sum::<usize>();
-    let row = 7 + angles;
-    HEADER + ropes.len() + limits.max_tokens * row + limits.max_outputs + 3 * limits.kv_blocks + 2 * limits.state_slots
+    let row = 8 + angles;
+    let copied = 3 * limits.kv_blocks + 2 * limits.state_slots;
+    HEADER + ropes.len() + limits.max_tokens * row + 2 * limits.max_outputs + copied + 2 * scratch::parts(limits)
+}
+
+/// Parts that attention of rows at these positions is split into: 0 if it is not, since there is nothing to split or there are too many.
+pub(crate) fn parts(positions: impl Iterator<Item = usize>, limits: &Limits) -> u32 {
+    let (rows, parts) = positions.fold((0, 0), |(rows, parts), at| (rows + 1, parts + at / UNIT + 1));
+    if parts == rows || parts > scratch::parts(limits) { 0 } else { parts as u32 }
+}
+
+/// The units of a row at this position, with the row.
+fn units((position, row): (usize, u32)) -> impl Iterator<Item = u32> {
+    (0..=(position / UNIT) as u32).flat_map(move |unit| [row, unit])
+}
+
+/// Where each row's parts begin.
+fn first_parts(batch: &Batch) -> impl Iterator<Item = u32> {
+    batch.positions().scan(0, |next, position| {
+        let first = *next;
+        *next += (position / UNIT + 1) as u32;
+        Some(first)
+    })
 }
 
 fn positions(span: &Span) -> std::ops::Range<usize> {

@@ -69,6 +69,14 @@ pub(crate) enum Extent {
     RowsBy(Rows, u32),
     /// One for each sequence.
     Spans,
+    /// One for each row, if attention is not split over the cache.
+    Unsplit,
+    /// One for each part that attention is split into.
+    Parts,
+    /// One for each row, if attention is split.
+    Split,
+    /// One for each output row of which the greatest numbers are wanted.
+    Top,
     /// One for so many positions of the longest sequence.
     Positions(u32),
     /// So many if blocks are copied.
@@ -78,7 +86,7 @@ pub(crate) enum Extent {
 }
 
 /// The sizes of a batch.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) rows: u32,
     pub(crate) outputs: u32,
@@ -86,6 +94,11 @@ pub(crate) struct Counts {
     pub(crate) longest: u32,
     pub(crate) copies: u32,
     pub(crate) state_copies: u32,
+    /// Parts that attention is split into, over all rows; 0 if it is not split.
+    pub(crate) parts: u32,
+    /// Output rows of which the greatest numbers are wanted, and how many of each at most.
+    pub(crate) top: u32,
+    pub(crate) most: u32,
 }
 
 impl Counts {
@@ -102,6 +115,22 @@ impl Counts {
             Extent::Rows(rows, each) => self.of(rows) * each,
             Extent::RowsBy(rows, by) => self.of(rows).div_ceil(by),
             Extent::Spans => self.spans,
+            Extent::Unsplit => {
+                if self.parts == 0 {
+                    self.rows
+                } else {
+                    0
+                }
+            }
+            Extent::Parts => self.parts,
+            Extent::Split => {
+                if self.parts == 0 {
+                    0
+                } else {
+                    self.rows
+                }
+            }
+            Extent::Top => self.top,
             Extent::Positions(by) => self.longest.div_ceil(by),
             Extent::IfCopies(n) => n * self.copies.min(1),
             Extent::IfStateCopies(n) => n * self.state_copies.min(1),

@@ -9,11 +9,12 @@ use crate::buffers::Pool;
 use crate::call::Unsupported;
 use crate::kept::Kept;
 use crate::kernel::Kernel;
+use crate::matrix::Multiplier;
 use crate::pipelines::Pipelines;
 use crate::program::Program;
 use crate::staging::Staging;
 use crate::weight::Weight;
-use crate::{budget, lower, memories, weight};
+use crate::{budget, lower, matrix, memories, scratch, weight};
 
 /// A GPU that this machine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Adapter {
     pub memory: Option<u64>,
     /// The largest buffer that a kernel reads at once, in bytes.
     pub largest_binding: u64,
+    /// Whether it reports matrix units that kernels can use.
+    pub matrix_units: bool,
 }
 
 /// Why a GPU cannot be used.
@@ -67,6 +70,7 @@ struct Shared {
     adapter: Adapter,
     device: wgpu::Device,
     queue: wgpu::Queue,
+    multiplier: Multiplier,
     pool: Pool,
     staging: Staging,
     pipelines: Pipelines,
@@ -117,6 +121,7 @@ fn describe(adapter: &wgpu::Adapter) -> Adapter {
         driver: format!("{} {}", info.driver, info.driver_info).trim().into(),
         memory: budget::memory(adapter),
         largest_binding: adapter.limits().max_storage_buffer_binding_size,
+        matrix_units: matrix::are_reported(adapter),
     }
 }
 
@@ -126,6 +131,7 @@ impl Gpu {
         rules: &[Rule::SELECT_EARLY, Rule::BIAS, Rule::RESIDUAL, Rule::ATTENTION, Rule::ROPE_KV],
         layout: Layout { align: 4, q8_words: |columns| columns, block_align: 1 },
         adapts: false,
+        top: scratch::TOP,
     };
 
     /// Opens the GPU with this number, in the order of [`adapters`].
@@ -149,12 +155,39 @@ impl Gpu {
         }
     }
 
+    /// As [`Gpu::open`], multiplying matrices as matrix units would: to test what is around them on devices that have none.
+    ///
+    /// # Errors
+    /// As [`Gpu::open`].
+    pub fn open_emulating_units(number: usize) -> Result<Gpu, OpenError> {
+        let mut all = found();
+        match all.len() {
+            0 => Err(OpenError::None),
+            count if number >= count => Err(OpenError::Missing { asked: number, count }),
+            _ => Gpu::with(&all.swap_remove(number), None, Multiplier::Emulated),
+        }
+    }
+
+    /// With matrix units, if there are any and they multiply right.
     fn on(adapter: &wgpu::Adapter, folder: Option<&Path>) -> Result<Gpu, OpenError> {
+        let with_units = || Gpu::with(adapter, folder, Multiplier::Units).ok().filter(matrix::are_right);
+        match matrix::are_reported(adapter).then(with_units).flatten() {
+            Some(gpu) => Ok(gpu),
+            None => Gpu::with(adapter, folder, Multiplier::Lanes),
+        }
+    }
+
+    fn with(adapter: &wgpu::Adapter, folder: Option<&Path>, multiplier: Multiplier) -> Result<Gpu, OpenError> {
         let described = describe(adapter);
+        let mut required_features = adapter.features() & wgpu::Features::PIPELINE_CACHE;
+        if multiplier == Multiplier::Units {
+            required_features |= matrix::FEATURES;
+        }
         let descriptor = wgpu::DeviceDescriptor {
-            required_features: adapter.features() & wgpu::Features::PIPELINE_CACHE,
+            required_features,
             required_limits: adapter.limits(),
             memory_hints: wgpu::MemoryHints::Performance,
+            experimental_features: matrix::experimental(multiplier),
             ..wgpu::DeviceDescriptor::default()
         };
         let refused =
@@ -174,7 +207,17 @@ impl Gpu {
         let pipelines = Pipelines::default();
         let staging = Staging::new(device.clone(), queue.clone());
         Ok(Gpu {
-            shared: Arc::new(Shared { adapter: described, device, queue, pool, staging, pipelines, kept, fault }),
+            shared: Arc::new(Shared {
+                adapter: described,
+                device,
+                queue,
+                multiplier,
+                pool,
+                staging,
+                pipelines,
+                kept,
+                fault,
+            }),
         })
     }
 
@@ -193,7 +236,8 @@ impl Gpu {
 
     /// Bytes of the device that a graph takes with these limits: its weights, its memories, and the values of a step.
     pub fn needs(graph: &Graph, limits: &Limits) -> [u64; 3] {
-        let values = Plan::new(graph, &Gpu::DEVICE.layout, limits).words as u64;
+        let values =
+            Plan::new(graph, &Gpu::DEVICE.layout, limits).words.saturating_add(scratch::words(graph, limits)) as u64;
         let weights = graph.weights().iter().map(weight::bytes).fold(0, u64::saturating_add);
         [weights, memories::all_bytes(graph, limits), values.saturating_mul(4)]
     }
@@ -201,6 +245,11 @@ impl Gpu {
     /// Bytes of the device that are taken, that are held, and that may be.
     pub fn usage(&self) -> [u64; 3] {
         self.shared.pool.usage()
+    }
+
+    /// What multiplies matrices.
+    pub fn multiplier(&self) -> Multiplier {
+        self.shared.multiplier
     }
 
     pub(crate) fn device(&self) -> &wgpu::Device {
@@ -262,7 +311,12 @@ impl Backend for Gpu {
     }
 
     fn run(&self, program: &mut Program, batch: &Batch) -> Result<(), BackendError> {
+        let most = batch.top.iter().copied().max().unwrap_or(0) as usize;
         match batch.adapters.is_empty() {
+            true if most > scratch::TOP => Err(BackendError::Batch(format!(
+                "the {most} greatest of a row are wanted, a GPU gives {}",
+                scratch::TOP
+            ))),
             true => program.run(self, batch),
             false => Err(BackendError::Batch("rows have adapters, which this GPU does not compute".into())),
         }

@@ -9,12 +9,15 @@ use crate::formats;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Family {
     Product,
+    /// Products by matrix units.
+    Matrix,
     Embed,
     Norm,
     Rows,
     Rope,
     KvWrite,
     Attention,
+    Top,
     Experts,
     Recurrent,
     Copies,
@@ -73,7 +76,14 @@ names! {
     experts { TOP_K, KEEP_GROUPS, SQUASH_SIGMOID, SQUASH_SOFTMAX, SOFTMAX_CHOSEN, SOFTMAX_ALL, KEPT, SHARED }
     recurrent { CONV, DELTA_GROUPED, DELTA_TILED, SCAN }
     positions { SCORES, CAP, SOFTMAX, WEIGH }
+    attention { WHOLE, PART, MERGE }
+    top { CHUNK, MERGE }
 }
+
+/// What a text with matrix units begins with.
+const UNITS: &str = "enable f16;\nenable wgpu_cooperative_matrix;\n";
+/// The constant of one without.
+const EMULATED: (&str, u32) = ("EMULATED", 1);
 
 impl Kernel {
     pub(crate) fn new(family: Family, constants: &[(&'static str, u32)]) -> Kernel {
@@ -99,7 +109,7 @@ impl Kernel {
 
     /// Its text: WGSL, with an entry `main`.
     pub fn source(&self) -> String {
-        let mut text = String::new();
+        let mut text = if self.uses_units() { UNITS.to_owned() } else { String::new() };
         let named = |names: &[&'static str]| names.iter().copied().zip(0..).collect::<Vec<_>>();
         let constants = self.constants.iter().copied().chain(match self.family {
             Family::Rows => named(rows::NAMES).into_iter().chain(named(acts::NAMES)).collect::<Vec<_>>(),
@@ -107,6 +117,8 @@ impl Kernel {
             Family::Experts => named(experts::NAMES),
             Family::Recurrent => named(recurrent::NAMES),
             Family::Positions => named(positions::NAMES),
+            Family::Attention => named(attention::NAMES),
+            Family::Top => named(top::NAMES),
             _ => vec![],
         });
         for (name, value) in constants {
@@ -116,25 +128,37 @@ impl Kernel {
         text
     }
 
+    /// Whether it needs matrix units.
+    pub fn uses_units(&self) -> bool {
+        self.family == Family::Matrix && !self.constants.contains(&EMULATED)
+    }
+
     /// The files it is made of.
     fn parts(&self) -> Vec<&'static str> {
         let mut parts = vec![include_str!("wgsl/common.wgsl")];
         parts.push(match self.family {
             Family::Product => include_str!("wgsl/product.wgsl"),
+            Family::Matrix => include_str!("wgsl/matrix/product.wgsl"),
             Family::Embed => include_str!("wgsl/embed.wgsl"),
             Family::Norm => include_str!("wgsl/norm.wgsl"),
             Family::Rows => include_str!("wgsl/rows.wgsl"),
             Family::Rope => include_str!("wgsl/rope.wgsl"),
             Family::KvWrite => include_str!("wgsl/kv_write.wgsl"),
             Family::Attention => include_str!("wgsl/attention.wgsl"),
+            Family::Top => include_str!("wgsl/top.wgsl"),
             Family::Experts => include_str!("wgsl/experts.wgsl"),
             Family::Recurrent => include_str!("wgsl/recurrent.wgsl"),
             Family::Copies => include_str!("wgsl/copies.wgsl"),
             Family::Positions => include_str!("wgsl/positions.wgsl"),
         });
         parts.extend(self.dtype.iter().flat_map(|&dtype| formats::texts(dtype)));
+        if let Family::Product | Family::Matrix = self.family {
+            parts.push(include_str!("wgsl/product_params.wgsl"));
+        }
         match self.family {
             Family::Product | Family::Rows => parts.push(include_str!("wgsl/activation.wgsl")),
+            Family::Matrix if self.uses_units() => parts.push(include_str!("wgsl/matrix/units.wgsl")),
+            Family::Matrix => parts.push(include_str!("wgsl/matrix/emulated.wgsl")),
             Family::Rope => parts.push(include_str!("wgsl/rotation.wgsl")),
             Family::KvWrite => {
                 parts.push(include_str!("wgsl/rotation.wgsl"));
@@ -170,6 +194,11 @@ pub fn all() -> Vec<Kernel> {
             let count = [("COUNT", slots % 2), ("GATED", gated), ("ACT", 0)];
             all.push(Kernel::new(Family::Product, &[&constants[..], &count].concat()).reads(dtype));
         }
+        for (tall, emulated, end) in [(1, 0, 0), (4, 0, 1), (1, 1, 1), (4, 1, 0)] {
+            let sizes = [("LANES", 32), ("TALL", tall), ("EMULATED", emulated), ("COUNT", 0)];
+            let ends = [("END", end), ("BIAS", end), ("GUARD", u32::from(dtype.layout().block_len == 1))];
+            all.push(Kernel::new(Family::Matrix, &[&sizes[..], &ends].concat()).reads(dtype));
+        }
         all.push(Kernel::new(Family::Embed, &[]).reads(dtype));
     }
     for [center, beyond, weight, bias] in [[0, 0, 1, 0], [1, 0, 1, 1], [0, 0, 0, 0], [1, 1, 0, 0]] {
@@ -184,13 +213,18 @@ pub fn all() -> Vec<Kernel> {
         for (turn, pairs) in [(0, 0), (1, 0), (1, 1)] {
             all.push(Kernel::new(Family::KvWrite, &[("TURN", turn), ("PAIRS", pairs)]).over(kv_type));
         }
-        for (cap, sinks) in [(0, 0), (1, 1)] {
-            let constants = [("LANES", 64), ("HEAD_PAIRS", 64), ("CAP", cap), ("SINKS", sinks)];
+        for (step, other) in (0..attention::NAMES.len() as u32).flat_map(|step| [(step, 0), (step, 1)]) {
+            let constants =
+                [("STEP", step), ("LANES", 64), ("UNIT", 256), ("HEAD_PAIRS", 64), ("CAP", other), ("SINKS", other)];
             all.push(Kernel::new(Family::Attention, &constants).over(kv_type));
         }
         let ops = 0..positions::NAMES.len() as u32;
         all.extend(ops.map(|op| Kernel::new(Family::Positions, &[("OP", op), ("SINKS", 1)]).over(kv_type)));
     }
+    all.extend(
+        (0..top::NAMES.len() as u32)
+            .map(|step| Kernel::new(Family::Top, &[("STEP", step), ("LANES", 256), ("CHUNK_LEN", 4096), ("LISTS", 1)])),
+    );
     let experts = 0..experts::NAMES.len() as u32;
     all.extend(experts.map(|op| Kernel::new(Family::Experts, &[("OP", op), ("COUNT", 0)])));
     all.extend((0..recurrent::NAMES.len() as u32).map(|op| Kernel::new(Family::Recurrent, &[("OP", op)])));

@@ -7,8 +7,13 @@ mod rowwise;
 use graph::{Elem, End, Graph, Limits, Node, Op, Plan, Product, Rope, RopeStyle, Rows, Step, ValueInfo, WeightId};
 
 use crate::call::{Bind, Call, Extent, Unsupported};
-use crate::kernel::{Family, Kernel};
+use crate::kernel::{Family, Kernel, top};
+use crate::matrix::Multiplier;
+use crate::scratch;
 use crate::weight::Weight;
+
+/// Lanes of a workgroup that look for the greatest numbers.
+const TOP_LANES: u32 = 256;
 
 /// All calls of a graph, and the tables of angles that they read.
 #[derive(Debug)]
@@ -39,14 +44,29 @@ fn unsupported(graph: &Graph, node: &Node) -> Option<String> {
 }
 
 /// Lowers a graph that [`check`] lets pass.
-pub(crate) fn lower(graph: &Graph, plan: &Plan, limits: &Limits, weights: &[&Weight]) -> Lowered {
-    let mut lower =
-        Lower { graph, limits, weights, places: &plan.steps, step: &plan.steps[0], calls: vec![], ropes: vec![] };
+pub(crate) fn lower(
+    (graph, plan): (&Graph, &Plan),
+    limits: &Limits,
+    weights: &[&Weight],
+    multiplier: Multiplier,
+) -> Lowered {
+    let mut lower = Lower {
+        graph,
+        limits,
+        weights,
+        places: &plan.steps,
+        scratch: plan.words as u32,
+        multiplier,
+        step: &plan.steps[0],
+        calls: vec![],
+        ropes: vec![],
+    };
     lower.copies();
     for step in &plan.steps {
         lower.step = step;
         lower.node(&graph.nodes()[step.node]);
     }
+    lower.top(plan.output as u32);
     Lowered { calls: lower.calls, ropes: lower.ropes }
 }
 
@@ -56,6 +76,9 @@ struct Lower<'a> {
     limits: &'a Limits,
     weights: &'a [&'a Weight],
     places: &'a [Step],
+    /// Where the memory behind the values begins.
+    scratch: u32,
+    multiplier: Multiplier,
     step: &'a Step,
     calls: Vec<Call>,
     ropes: Vec<Rope>,
@@ -132,6 +155,20 @@ impl Lower<'_> {
             self.ropes.push(rope.clone());
             self.ropes.len() - 1
         }) as u32
+    }
+
+    /// After everything else: the greatest numbers of output rows, which are at this place.
+    fn top(&mut self, x: u32) {
+        let width = self.graph.output_width();
+        let (chunks, [words, _]) = (width.div_ceil(scratch::CHUNK) as u32, scratch::top_words(width, self.limits));
+        let results = self.scratch + words as u32;
+        let params = vec![x, width as u32, chunks, self.scratch, results, f32::NAN.to_bits()];
+        for (step, groups) in [(top::CHUNK, chunks), (top::MERGE, 1)] {
+            let sizes = [("LANES", TOP_LANES), ("CHUNK_LEN", scratch::CHUNK as u32)];
+            let constants = [&[("STEP", step), ("LISTS", chunks.div_ceil(TOP_LANES))], &sizes[..]].concat();
+            let grid = [Extent::Fixed(groups), Extent::Top, Extent::Fixed(1)];
+            self.push(Kernel::new(Family::Top, &constants), params.clone(), vec![], grid);
+        }
     }
 
     /// Before anything else: blocks and states that a batch copies.

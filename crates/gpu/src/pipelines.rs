@@ -19,9 +19,9 @@ pub(crate) struct Pipelines {
 pub(crate) fn bindings(family: Family) -> &'static [u32] {
     match family {
         Family::Product => &[3, 4, 8],
-        Family::Norm => &[3, 4],
+        Family::Norm | Family::Matrix => &[3, 4],
         Family::Embed | Family::Rows => &[3],
-        Family::Rope | Family::Experts => &[],
+        Family::Rope | Family::Experts | Family::Top => &[],
         Family::KvWrite => &[5, 6],
         Family::Attention | Family::Positions => &[3, 5, 6],
         Family::Recurrent => &[3, 4, 7],

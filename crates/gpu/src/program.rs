@@ -7,10 +7,11 @@ use graph::{BackendError, Batch, Graph, Limits, Memory, MemoryPart, Plan, Rope};
 
 use crate::buffers::{Block, Kind};
 use crate::call::{Bind, Call, Counts};
+use crate::form::Form;
 use crate::gpu::Gpu;
 use crate::memories::{self, Layer};
 use crate::weight::Weight;
-use crate::{batch, call, lower, pipelines};
+use crate::{batch, call, lower, pipelines, scratch};
 
 /// A graph with its weights, scratch memory, KV cache and recurrent states.
 #[derive(Debug)]
@@ -20,14 +21,24 @@ pub struct Program {
     ropes: Vec<Rope>,
     calls: Vec<Ready>,
     bound: Bound,
-    /// Where what the graph is given goes in the arena, in bytes, if it is given anything.
-    input_at: Option<u64>,
-    /// Where the graph's output is in the arena, in bytes.
-    output_at: u64,
+    places: Places,
     /// Of the last batch.
     output: Vec<f32>,
     words: Vec<u32>,
+    /// What the next batch is likely to ask the device for.
+    ahead: Option<Commands>,
     took: Took,
+}
+
+/// Where things are in the arena, in bytes.
+#[derive(Debug)]
+struct Places {
+    /// What the graph is given, if it is given anything.
+    input: Option<u64>,
+    /// The graph's output.
+    output: u64,
+    /// The greatest numbers of its rows.
+    top: u64,
 }
 
 /// What the last batch took of the host.
@@ -37,6 +48,18 @@ pub struct Took {
     pub dispatches: usize,
     /// Until all of them were handed to the driver.
     pub host: Duration,
+    /// Whether they had been encoded while the batch before was computed.
+    pub was_ready: bool,
+    /// Bytes that were read back.
+    pub read: u64,
+}
+
+/// Commands that are ready to be handed to the driver.
+#[derive(Debug)]
+struct Commands {
+    form: Form,
+    buffer: wgpu::CommandBuffer,
+    dispatches: usize,
 }
 
 /// A call with its compiled kernels, in the order of [`Call::kernels`], and what they are given.
@@ -77,17 +100,23 @@ impl Program {
             Weight::check(weights.get(i).map(|weight| &**weight), info)?;
         }
         let plan = Plan::new(graph, &Gpu::DEVICE.layout, &limits);
-        check_sizes(graph, &limits, &plan, gpu.pool().binding())?;
+        let words = plan.words.saturating_add(scratch::words(graph, &limits));
+        check_sizes(graph, &limits, words, gpu.pool().binding())?;
         let given: Vec<&Weight> = weights.iter().map(|weight| &**weight).collect();
-        let lowered = lower::lower(graph, &plan, &limits, &given);
+        let lowered = lower::lower((graph, &plan), &limits, &given, gpu.multiplier());
         let is_input = |node: &graph::Node| matches!(node.op, graph::Op::Input { .. });
         let input = plan.steps.iter().find(|step| is_input(&graph.nodes()[step.node]));
-        let input_at = input.map(|step| 4 * step.outputs[0] as u64);
+        let [chunks, results] = scratch::top_words(graph.output_width(), &limits);
+        let places = Places {
+            input: input.map(|step| 4 * step.outputs[0] as u64),
+            output: 4 * plan.output as u64,
+            top: 4 * (plan.words + chunks) as u64,
+        };
         let layers = memories::new(gpu.pool(), graph, &limits)?;
-        let arena = gpu.pool().take(Kind::Work, 4 * plan.words as u64, "the values of a step")?;
+        let arena = gpu.pool().take(Kind::Work, 4 * words as u64, "the values of a step")?;
         let nothing = [Kind::Weights, Kind::Work].map(|kind| gpu.pool().take(kind, 4, "nothing"));
         let [read, written] = nothing;
-        let most = 4 * limits.max_outputs as u64 * graph.output_width() as u64;
+        let most = 4 * (limits.max_outputs as u64 * graph.output_width() as u64 + results as u64);
         let bound = Bound {
             weights,
             layers,
@@ -106,10 +135,10 @@ impl Program {
             ropes: lowered.ropes,
             calls,
             bound,
-            input_at,
-            output_at: 4 * plan.output as u64,
+            places,
             output: vec![],
             words: vec![],
+            ahead: None,
             took: Took::default(),
         })
     }
@@ -140,29 +169,78 @@ impl Program {
         let counts = batch::fill(&mut self.words, batch, &self.limits, &self.ropes);
         self.grow(gpu)?;
         gpu.queue().write_buffer(&self.bound.batch, 0, bytemuck::cast_slice(&self.words));
-        if let Some(at) = self.input_at.filter(|_| !batch.inputs.is_empty()) {
+        if let Some(at) = self.places.input.filter(|_| !batch.inputs.is_empty()) {
             let at = self.bound.arena.offset() + at;
             gpu.queue().write_buffer(self.bound.arena.buffer(), at, bytemuck::cast_slice(&batch.inputs));
         }
-        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
-        let dispatches = encode(&mut encoder, &self.calls, &counts);
-        let bytes = 4 * u64::from(counts.outputs) * self.graph.output_width() as u64;
-        self.output.clear();
-        if bytes > 0 {
-            let from = self.bound.arena.offset() + self.output_at;
-            encoder.copy_buffer_to_buffer(self.bound.arena.buffer(), from, &self.bound.readback, 0, bytes);
-        }
-        gpu.queue().submit([encoder.finish()]);
-        self.took = Took { dispatches, host: start.elapsed() };
-        let mut done = Ok(());
-        if bytes > 0 {
-            let output = &mut self.output;
-            done = read(gpu, &self.bound.readback, bytes, |bytes| {
-                output.extend(bytes.as_chunks::<4>().0.iter().map(|word| f32::from_le_bytes(*word)));
-            });
-        }
+        let form = Form { counts, top: batch.top.clone() };
+        let ready = self.ahead.take().filter(|ready| ready.form == form);
+        let was_ready = ready.is_some();
+        let Commands { form, buffer, dispatches } = ready.unwrap_or_else(|| self.encode(gpu, form));
+        gpu.queue().submit([buffer]);
+        let read = self.regions(&form).iter().map(|&(_, bytes)| bytes).sum();
+        self.took = Took { dispatches, host: start.elapsed(), was_ready, read };
+        // While the device computes.
+        self.ahead = Form::next(batch, &self.limits, &form.counts).map(|next| self.encode(gpu, next));
+        let done = self.read_output(gpu, &form, read);
         // What cannot be read because the device is lost says so.
         gpu.sound().and(done)
+    }
+
+    /// Encodes all that a batch of this form asks the device for.
+    fn encode(&self, gpu: &Gpu, form: Form) -> Commands {
+        let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor { label: None });
+        let dispatches = encode(&mut encoder, &self.calls, &form.counts);
+        let mut at = 0;
+        for (from, bytes) in self.regions(&form) {
+            let from = self.bound.arena.offset() + from;
+            encoder.copy_buffer_to_buffer(self.bound.arena.buffer(), from, &self.bound.readback, at, bytes);
+            at += bytes;
+        }
+        Commands { form, buffer: encoder.finish(), dispatches }
+    }
+
+    /// What is read back, as places in the arena and sizes in bytes: whole rows of the output, then the greatest numbers of others.
+    fn regions(&self, form: &Form) -> Vec<(u64, u64)> {
+        let row = 4 * self.graph.output_width() as u64;
+        let Counts { outputs, top, most, .. } = form.counts;
+        let mut regions = match form.top.is_empty() {
+            true => vec![(self.places.output, u64::from(outputs) * row)],
+            false => {
+                let whole = form.top.iter().zip(0..).filter(|(top, _)| **top == 0);
+                whole.map(|(_, i): (_, u64)| (self.places.output + i * row, row)).collect()
+            }
+        };
+        regions.push((self.places.top, 4 * u64::from(top) * u64::from(2 * most + 1)));
+        regions.retain(|&(_, bytes)| bytes > 0);
+        regions
+    }
+
+    /// Waits for what is read back, and puts it in the order of the rows.
+    fn read_output(&mut self, gpu: &Gpu, form: &Form, bytes: u64) -> Result<(), BackendError> {
+        let Program { graph, bound, output, .. } = self;
+        output.clear();
+        if bytes == 0 {
+            return Ok(());
+        }
+        let (width, most) = (graph.output_width(), form.counts.most as usize);
+        read(gpu, &bound.readback, bytes, |bytes| {
+            let mut put = |words: &[[u8; 4]]| output.extend(words.iter().map(|word| f32::from_le_bytes(*word)));
+            let words = bytes.as_chunks().0;
+            if form.top.is_empty() {
+                return put(words);
+            }
+            let (mut whole, mut tops) = words.split_at(words.len() - form.counts.top as usize * (2 * most + 1));
+            for &top in &form.top {
+                let (rows, len) = if top == 0 { (&mut whole, width) } else { (&mut tops, 2 * most + 1) };
+                let row;
+                (row, *rows) = rows.split_at(len);
+                match top as usize {
+                    0 => put(row),
+                    top => [&row[..=top], &row[1 + most..][..top]].map(&mut put).into_iter().for_each(drop),
+                }
+            }
+        })
     }
 
     /// Makes room for a batch with more words than any before: many tables may name the same blocks.
@@ -176,6 +254,7 @@ impl Program {
             return Err(BackendError::Memory { what: "the tables of a batch", bytes: room as usize });
         }
         self.bound.batch = buffer(gpu, room, wgpu::BufferUsages::STORAGE);
+        self.ahead = None;
         for (i, ready) in self.calls.iter_mut().enumerate() {
             ready.group = group(gpu, &self.bound, i, &ready.call);
         }
@@ -232,12 +311,12 @@ impl Program {
 }
 
 /// Refuses sizes that the device cannot count or bind.
-fn check_sizes(graph: &Graph, limits: &Limits, plan: &Plan, binding: u64) -> Result<(), BackendError> {
+fn check_sizes(graph: &Graph, limits: &Limits, words: usize, binding: u64) -> Result<(), BackendError> {
     let slots = graph.values().iter().filter(|info| info.elem == graph::Elem::U32).map(|info| info.width);
     let heads = graph.weights().iter().map(|info| info.shape.outer).filter(|&outer| outer < 1024);
     let rows = limits.max_tokens.max(limits.max_outputs).saturating_mul(slots.chain(heads).max().unwrap_or(1));
-    if rows > GROUPS || plan.words as u64 > binding / 4 {
-        return Err(BackendError::Memory { what: "the rows of a batch", bytes: plan.words.saturating_mul(4) });
+    if rows > GROUPS || words as u64 > binding / 4 {
+        return Err(BackendError::Memory { what: "the rows of a batch", bytes: words.saturating_mul(4) });
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 #[path = "../../model/tests/support/golden.rs"]
 mod golden;
 
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use gpu::Gpu;
@@ -96,14 +97,17 @@ fn numbers_are_those_of_the_interpreter() {
 #[test]
 fn bits_do_not_depend_on_the_batch_or_chunks() {
     let (a, b, c) = (tokens(3, 40), tokens(5, 40), tokens(11, 20));
-    for config in configs() {
-        let what = format!("{config:?}");
+    let emulating = Gpu::open_emulating_units(0).expect("it was opened before");
+    // With matrix units some of them.
+    let by_units = configs().into_iter().step_by(4).map(|config| (emulating.clone(), config));
+    for (gpu, config) in configs().into_iter().map(|config| (gpu(), config)).chain(by_units) {
+        let what = format!("{:?} {config:?}", gpu.multiplier());
         let limits = Limits { kv_type: KvType::F16, ..LIMITS };
-        let mut model = fused(gpu(), &toy_model(&config), limits, &[]);
+        let mut model = fused(gpu, &toy_model(&config), limits, &[]);
         let wanted = model.step(&[(0, 0, &a)]);
         assert!(wanted.iter().all(|x| x.is_finite()), "{what}");
         let width = wanted.len() / a.len();
-        let mut same = |spans: &[(u32, usize, &[u32])], rows: std::ops::Range<usize>, at: usize, how: &str| {
+        let mut same = |spans: &[(u32, usize, &[u32])], rows: Range<usize>, at: usize, how: &str| {
             let got = model.step(spans);
             let (got, n) = (&got[at * width..][..rows.len() * width], rows.len());
             assert!(bits(got) == bits(&wanted[rows.start * width..][..n * width]), "{what}: {how}");
@@ -125,7 +129,7 @@ fn sequences_longer_than_a_unit_of_attention_are_those_of_the_interpreter() {
         let (toy, a) = (toy_model(&config), tokens(3, 290));
         let mut wanted = fused(Interpreter, &toy, limits, &[]);
         let mut model = fused(gpu(), &toy, limits, &[]);
-        let step = |rows: std::ops::Range<usize>| {
+        let step = |rows: Range<usize>| {
             let mut batch = Batch { outputs: (0..4.min(rows.len() as u32)).collect(), ..Batch::default() };
             batch.push(&a[rows.clone()], rows.start, 0..rows.end.div_ceil(8) as u32);
             batch
@@ -136,6 +140,51 @@ fn sequences_longer_than_a_unit_of_attention_are_those_of_the_interpreter() {
             let (got, wanted) = (model.backend.download(&model.program), Interpreter.download(&wanted.program));
             close(got, wanted, 5e-3, &format!("{config:?}"));
         }
+    }
+}
+
+/// A step is encoded while the one before it is computed; one of another form than was expected is encoded anew.
+#[test]
+fn steps_that_go_on_are_ready_before_their_tokens_are_known() {
+    let (a, b) = (tokens(3, 40), tokens(5, 40));
+    let toy = toy_model(&ToyConfig::default());
+    let mut model = fused(gpu(), &toy, LIMITS, &[]);
+    let mut whole = fused(gpu(), &toy, LIMITS, &[]);
+    let (wanted_a, wanted_b) = (whole.step(&[(0, 0, &a)]), whole.step(&[(1, 0, &b)]));
+    let width = wanted_a.len() / a.len();
+    let of = |wanted: &[f32], row: usize| wanted[row * width..][..width].to_vec();
+    // Spans of the two sequences, and whether the step is as the one before it lets expect.
+    let steps: [(Range<usize>, Range<usize>, bool); 7] = [
+        (0..5, 0..0, false),
+        (5..6, 0..0, false),
+        (6..7, 0..0, true),
+        (7..8, 0..0, true),
+        (8..9, 0..7, false),
+        (9..10, 7..8, false),
+        (10..11, 8..9, true),
+    ];
+    for (of_a, of_b, is_expected) in steps {
+        let spans = [(0, of_a.start, &a[of_a.clone()]), (1, of_b.start, &b[of_b.clone()])];
+        let given: Vec<_> = spans.into_iter().filter(|(_, _, tokens)| !tokens.is_empty()).collect();
+        let got = model.step(&given);
+        let wanted = of_a.clone().map(|row| of(&wanted_a, row)).chain(of_b.clone().map(|row| of(&wanted_b, row)));
+        assert!(bits(&got) == bits(&wanted.collect::<Vec<_>>().concat()), "{of_a:?} {of_b:?}");
+        assert_eq!(model.program.took().was_ready, is_expected, "{of_a:?} {of_b:?}");
+    }
+    let mut batch = Batch { outputs: vec![0], top: vec![2], ..Batch::default() };
+    for (position, is_expected) in [(11, false), (12, true)] {
+        batch.spans.clear();
+        batch.tokens.clear();
+        batch.blocks.clear();
+        batch.push_with_state(&a[position..=position], position, [0], Some(0));
+        model.backend.run(&mut model.program, &batch).expect("a batch within limits");
+        let mut wanted = vec![];
+        graph::reduce(&of(&wanted_a, position), 2, &mut wanted);
+        let got = model.backend.download(&model.program);
+        assert_eq!(&got[1..], &wanted[1..], "{position}");
+        assert!((got[0] - wanted[0]).abs() < 1e-5, "{position}: {} {}", got[0], wanted[0]);
+        let took = model.program.took();
+        assert_eq!((took.was_ready, took.read), (is_expected, 20), "{position}");
     }
 }
 
@@ -306,6 +355,12 @@ fn bad_calls_are_refused() {
     let mut batch = Batch::default();
     batch.push(&[999], 0, [0]);
     assert!(model.backend.run(&mut model.program, &batch).is_err(), "a token that is not there");
+    for top in [vec![129], vec![68], vec![1, 1]] {
+        let mut batch = Batch { outputs: vec![0], top, ..Batch::default() };
+        batch.push(&[1], 0, [0]);
+        let error = model.backend.run(&mut model.program, &batch).expect_err("more than there are").to_string();
+        assert!(error.starts_with("batch refused: the ") && error.contains("greatest of"), "{error}");
+    }
     let mut weights = upload(&model.backend, &graph, &weights);
     for limits in [Limits { max_tokens: 1 << 31, ..LIMITS }, Limits { kv_blocks: usize::MAX / 2, ..LIMITS }] {
         let error = model.backend.compile(&graph, weights.clone(), limits).expect_err("too much").to_string();

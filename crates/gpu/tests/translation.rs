@@ -18,6 +18,11 @@ fn every_kernel_is_translated_for_vulkan_metal_and_dx12() {
         }
         let metal = metal(&module, &info);
         assert!(metal.contains("kernel void"), "{}: Metal has a kernel\n{metal}", kernel.label());
+        if kernel.uses_units() {
+            // DX12 reports none.
+            assert!(metal.contains("simdgroup_multiply_accumulate"), "{}: Metal has matrix units", kernel.label());
+            continue;
+        }
         let hlsl = dx12(&module, &info);
         assert!(hlsl.contains("numthreads"), "{}: HLSL has a compute shader\n{hlsl}", kernel.label());
     }
@@ -26,7 +31,8 @@ fn every_kernel_is_translated_for_vulkan_metal_and_dx12() {
 fn parsed(label: &str, source: &str) -> (naga::Module, ModuleInfo) {
     let module =
         naga::front::wgsl::parse_str(source).unwrap_or_else(|why| panic!("{label}: {}", why.emit_to_string(source)));
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+    let units = Capabilities::SHADER_FLOAT16 | Capabilities::COOPERATIVE_MATRIX;
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32 | units)
         .validate(&module)
         .unwrap_or_else(|why| panic!("{label}: {}", why.emit_to_string(source)));
     (module, info)

@@ -64,7 +64,7 @@ pub trait Backend {
     /// If the batch breaks the program's limits or names a token, block or slot that does not exist. Nothing is computed then.
     fn run(&self, program: &mut Self::Program, batch: &Batch) -> Result<(), BackendError>;
 
-    /// The graph's output for the last batch: `[outputs, width]`.
+    /// The graph's output for the last batch: `[outputs, width]`, or of some rows the greatest numbers ([`crate::Outputs`]).
     fn download<'p>(&self, program: &'p Self::Program) -> &'p [f32];
 
     /// Forgets what these blocks of the KV cache hold (in ascending order; each is one): their memory may go back to the system

@@ -38,6 +38,9 @@ pub struct Batch {
     pub inputs: Vec<f32>,
     /// Rows with an adapter, ascending; the others have none. Only for devices that adapt ([`crate::Device::adapts`]).
     pub adapters: Vec<Adapted>,
+    /// Of each output row, how many of its greatest numbers are wanted in place of all (0: all); empty if all are wanted of every row.
+    /// Only for devices that can take so many ([`crate::Device::top`]). [`crate::Outputs`] reads what they give.
+    pub top: Vec<u32>,
 }
 
 impl Batch {
@@ -52,6 +55,7 @@ impl Batch {
         self.state_copies.clear();
         self.inputs.clear();
         self.adapters.clear();
+        self.top.clear();
     }
 
     /// Adds `tokens` of a sequence without recurrent state, the first at `position`, with its block table. Its rows are returned;
@@ -81,11 +85,12 @@ impl Batch {
     /// # Errors
     /// [`BackendError::Batch`] if it is over a limit, a token, type, position, block or slot does not exist, the spans do not cover the rows in
     /// order, a block table is too short for its span's positions, a span of a graph with recurrent layers has no slot, two
-    /// spans have the same, the outputs are not ascending rows, or an adapter is of another graph.
+    /// spans have the same, the outputs are not ascending rows, more numbers of one are wanted than it has, or an adapter is of another graph.
     pub fn check(&self, limits: &Limits, graph: &Graph) -> Result<(), BackendError> {
         let checked = self.check_rows(limits, graph).and_then(|()| self.check_spans(limits, graph.positions()));
         let checked = checked.and_then(|()| self.check_blocks(limits)).and_then(|()| self.check_states(limits, graph));
-        let checked = checked.and_then(|()| self.check_adapters(graph));
+        let checked =
+            checked.and_then(|()| self.check_top(graph.output_width())).and_then(|()| self.check_adapters(graph));
         checked.map_err(BackendError::Batch)
     }
 
@@ -109,6 +114,15 @@ impl Batch {
         require(given == 0 || given == rows, || format!("{given} token types for {rows} rows"))?;
         let unknown = self.types.iter().find(|&&kind| kind as usize >= types);
         require(unknown.is_none(), || format!("token type {} of {types}", unknown.unwrap_or(&0)))
+    }
+
+    fn check_top(&self, width: usize) -> Result<(), String> {
+        let (rows, outputs) = (self.top.len(), self.outputs.len());
+        require(rows == 0 || rows == outputs, || {
+            format!("the greatest of {rows} rows are wanted of {outputs} outputs")
+        })?;
+        let most = self.top.iter().copied().max().unwrap_or(0) as usize;
+        require(most <= width, || format!("the {most} greatest of {width} numbers are wanted"))
     }
 
     fn check_adapters(&self, graph: &Graph) -> Result<(), String> {

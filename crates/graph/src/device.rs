@@ -11,6 +11,8 @@ pub struct Device {
     pub layout: Layout,
     /// Whether rows of a batch may have adapters ([`crate::Batch::adapters`]).
     pub adapts: bool,
+    /// How many of the greatest numbers of an output row it can give in place of all ([`crate::Batch::top`]); 0: it gives all.
+    pub top: usize,
 }
 
 /// How a device lays out the values of a step, in words of 4 bytes.

@@ -20,6 +20,7 @@ mod recurrent;
 mod shapes;
 mod split;
 pub mod testing;
+mod top;
 mod traffic;
 mod validate;
 
@@ -36,5 +37,6 @@ pub use op::{Activation, Attention, End, GateScoring, Groups, Growth, Op, Produc
 pub use plan::{Plan, Step};
 pub use recurrent::{GatedDelta, HeadOrder, Scan};
 pub use split::{Stage, split};
+pub use top::{OutputRow, Outputs, Top, descending, reduce};
 pub use traffic::Traffic;
 pub use validate::validate;

@@ -15,7 +15,10 @@ use crate::pipeline::{Holder, Holds};
 pub(crate) fn devices() -> Vec<DeviceInfo> {
     let info = |(number, adapter): (usize, Adapter)| DeviceInfo {
         device: Unit::Gpu(number),
-        about: format!("{}, {}, {}", adapter.kind, adapter.api, adapter.driver),
+        about: {
+            let units = if adapter.matrix_units { ", matrix units" } else { "" };
+            format!("{}, {}, {}{units}", adapter.kind, adapter.api, adapter.driver)
+        },
         memory: adapter.memory,
         types: Some(gpu::supported_types().into_iter().map(|dtype| dtype.layout().name).collect()),
         name: adapter.name,

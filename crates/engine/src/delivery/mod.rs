@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::{Adapted, Batch};
+use graph::{Adapted, Batch, Outputs};
 use ledger::Ledger;
 pub(crate) use ledger::Open;
 use rand_chacha::ChaCha8Rng;
@@ -174,8 +174,9 @@ impl Delivery {
         });
     }
 
-    /// Takes note of what the scheduler decided at the time `now`, and fills the batch with it.
-    pub(crate) fn fill(&mut self, now: Duration, scheduler: &Scheduler, batch: &mut Batch) {
+    /// Takes note of what the scheduler decided at the time `now`, and fills the batch with it. Of rows that are sampled it asks for the
+    /// greatest logits alone where `top` of them suffice.
+    pub(crate) fn fill(&mut self, now: Duration, scheduler: &Scheduler, batch: &mut Batch, top: usize) {
         for id in scheduler.started() {
             self.ledger.started(self.streams[id].spec.key, now);
         }
@@ -195,11 +196,16 @@ impl Delivery {
             batch.adapters.extend(adapted);
             stream.shorten(sequence.tokens());
             batch.outputs.extend(sequence.scored_rows().map(|row| (rows.start + row) as u32));
+            batch.top.resize(batch.outputs.len(), 0);
             if sequence.completes() {
                 let chosen = rows.end - 1 - sequence.drafts();
                 batch.outputs.extend(chosen as u32..rows.end as u32);
+                batch.top.resize(batch.outputs.len(), stream.top(top) as u32);
                 stream.drafts.rows = batch.outputs.len() - sequence.drafts()..batch.outputs.len();
             }
+        }
+        if batch.top.iter().all(|&top| top == 0) {
+            batch.top.clear();
         }
     }
 
@@ -226,7 +232,7 @@ impl Delivery {
         &mut self,
         id: SequenceId,
         drawn: &mut impl Iterator<Item = Drawn>,
-        computed: ((&[f32], usize), Duration),
+        computed: (Outputs<'_>, Duration),
         living: &mut Vec<SequenceId>,
     ) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
@@ -285,7 +291,7 @@ impl Delivery {
         &mut self,
         id: SequenceId,
         drawn: &mut impl Iterator<Item = Drawn>,
-        ((logits, vocab), now): ((&[f32], usize), Duration),
+        (logits, now): (Outputs<'_>, Duration),
     ) -> Option<SequenceId> {
         let drawn = drawn.next().expect("a token was drawn for each continuation");
         let stream = self.streams.get_mut(&id)?;
@@ -296,7 +302,7 @@ impl Delivery {
         let mut goes_on = stream.take(drawn, now, &mut self.ledger);
         while goes_on && let Some(row) = stream.next_row(before) {
             stream.drafted(Drafts { computed: 0, accepted: 1 }, &mut self.ledger);
-            let drawn = self.hands.choose(stream, &logits[row * vocab..(row + 1) * vocab]);
+            let drawn = self.hands.choose(stream, logits.row(row));
             goes_on = stream.take(drawn, now, &mut self.ledger);
         }
         let (computed, by_model) = stream.compare(before);

@@ -3,6 +3,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use graph::{OutputRow, Outputs};
+
 use super::{Delivery, Drawn, Stream};
 use crate::{Sampler, Scheduler, SequenceId, TokenSet};
 
@@ -24,13 +26,13 @@ struct Job<'l> {
     stream: Stream,
     scored: Vec<&'l [f32]>,
     /// The row after which a token is chosen, if the batch completes the sequence.
-    row: Option<&'l [f32]>,
+    row: Option<OutputRow<'l>>,
     drawn: Vec<Drawn>,
 }
 
 impl Hands {
     /// Chooses a token for a sequence with one continuation.
-    pub(super) fn choose(&self, stream: &mut Stream, logits: &[f32]) -> Drawn {
+    pub(super) fn choose(&self, stream: &mut Stream, logits: OutputRow<'_>) -> Drawn {
         let mut hand = lock(&self.0).pop().unwrap_or_default();
         let mut drawn = Vec::new();
         stream.sample(logits, &mut hand.sampler, &mut hand.allowed, &mut drawn);
@@ -41,10 +43,10 @@ impl Hands {
 
 impl Delivery {
     /// Scores the tokens of prompts for whoever wants that, and chooses a token for each continuation of each sequence that
-    /// the batch completes, in the batch's order. `logits` has a row of `vocab` numbers for each such token and sequence.
-    pub(crate) fn sample(&mut self, scheduler: &Scheduler, (logits, vocab): (&[f32], usize), drawn: &mut Vec<Drawn>) {
+    /// the batch completes, in the batch's order. `logits` has a row for each such token and sequence.
+    pub(crate) fn sample(&mut self, scheduler: &Scheduler, logits: Outputs<'_>, drawn: &mut Vec<Drawn>) {
         drawn.clear();
-        let jobs = self.jobs(scheduler, logits.chunks_exact(vocab));
+        let jobs = self.jobs(scheduler, logits.rows());
         let hands = &self.hands;
         let work = |at: usize| lock(&jobs[at]).work(hands);
         if jobs.len() < 2 || !self.spread.each(jobs.len(), &work) {
@@ -58,10 +60,16 @@ impl Delivery {
     }
 
     /// Takes out the sequences that have rows.
-    fn jobs<'l>(&mut self, scheduler: &Scheduler, mut rows: impl Iterator<Item = &'l [f32]>) -> Vec<Mutex<Job<'l>>> {
+    fn jobs<'l>(
+        &mut self,
+        scheduler: &Scheduler,
+        mut rows: impl Iterator<Item = OutputRow<'l>>,
+    ) -> Vec<Mutex<Job<'l>>> {
         let mut jobs = Vec::new();
         for sequence in scheduler.batch() {
-            let scored: Vec<_> = rows.by_ref().take(sequence.scored_rows().len()).collect();
+            let scored = rows.by_ref().take(sequence.scored_rows().len());
+            // Those are never wanted by their greatest numbers alone.
+            let scored: Vec<_> = scored.filter_map(OutputRow::whole).collect();
             let row = rows.by_ref().take(usize::from(sequence.completes())).next();
             // Rows of drafts come later, if at all.
             rows.by_ref().take(sequence.drafts()).for_each(drop);

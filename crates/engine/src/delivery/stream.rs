@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use graph::Adapter;
+use graph::{Adapter, OutputRow};
 
 use super::Drawn;
 use super::drafts::Drafts;
@@ -55,6 +55,13 @@ pub(super) struct Spec {
     /// What the answer is likely to be.
     pub(super) expected: Arc<[u32]>,
     pub(super) adapter: Option<Arc<Adapter>>,
+}
+
+impl Spec {
+    /// Stop tokens that come too early after so many tokens.
+    fn banned(&self, generated: usize) -> &[u32] {
+        if generated < self.stop.min_tokens { &self.stop.tokens } else { &[] }
+    }
 }
 
 /// A continuation.
@@ -193,10 +200,17 @@ impl Stream {
         }
     }
 
+    /// How many of the greatest logits choose the next tokens as all of them would, if no more than `most` do; 0 if all are needed.
+    pub(super) fn top(&self, most: usize) -> usize {
+        let is_masked = self.outputs.iter().any(|output| output.mask.is_some());
+        let is_restricted = is_masked || !self.spec.banned(self.generated()).is_empty();
+        if is_restricted { 0 } else { self.spec.params.top(most) }
+    }
+
     /// Chooses a token for each continuation.
     pub(super) fn sample(
         &mut self,
-        logits: &[f32],
+        logits: OutputRow<'_>,
         sampler: &mut Sampler,
         allowed: &mut TokenSet,
         drawn: &mut Vec<Drawn>,
@@ -207,16 +221,19 @@ impl Stream {
             return drawn.extend(self.outputs.iter().map(|_| drawn_for_nobody()));
         }
         let (prompt, answer) = self.tokens.split_at(self.spec.prompt);
-        let banned: &[u32] = if answer.len() < self.spec.stop.min_tokens { &self.spec.stop.tokens } else { &[] };
+        let banned = self.spec.banned(answer.len());
         for output in &mut self.outputs {
-            let allowed = match &self.scores.failure {
-                Some(why) => Err(why.clone()),
-                None => output.allowed(logits.len(), allowed),
+            let mut draw = Draw { prompt, answer, banned, allowed: None, seed: output.seed };
+            let token = match (&self.scores.failure, logits) {
+                (Some(why), _) => Err(why.clone()),
+                (None, OutputRow::Whole(logits)) => output.allowed(logits.len(), allowed).and_then(|allowed| {
+                    draw.allowed = allowed;
+                    sampler.sample(logits, &self.spec.params, &draw).map_err(|error| error.to_string())
+                }),
+                (None, OutputRow::Top(top)) => {
+                    sampler.sample_top(&top, &self.spec.params, &draw).map_err(|error| error.to_string())
+                }
             };
-            let token = allowed.and_then(|allowed| {
-                let draw = Draw { prompt, answer, banned, allowed, seed: output.seed };
-                sampler.sample(logits, &self.spec.params, &draw).map_err(|error| error.to_string())
-            });
             self.spoiled |= token.is_err();
             drawn.push(token);
         }

@@ -175,9 +175,9 @@ impl Drafter {
                 return Ok(());
             }
             let started = clock();
-            let (logits, width) = execute(&mut self.executor, &self.batch)?;
+            let logits = execute(&mut self.executor, &self.batch)?;
             let due = texts.iter_mut().filter(|text| text.is_due());
-            due.zip(logits.chunks_exact(width)).for_each(|(text, row)| text.take(&row[..self.vocab]));
+            due.zip(logits.rows()).for_each(|(text, row)| text.take(row, self.vocab));
             if let Some(width) = self.hidden {
                 let hidden = self.executor.hidden();
                 texts.iter_mut().for_each(|text| text.follow(hidden, width));
@@ -221,6 +221,8 @@ impl Drafter {
             }
             if text.has_read(rows, all.end) {
                 self.batch.outputs.push(all.end as u32 - 1);
+                // The most likely token is enough, if every token may be drafted.
+                self.batch.top.extend((self.executor.top() > 0 && self.vocab == self.limits.vocab).then_some(1));
             }
             *if rows > FEW { &mut work.prefill_rows } else { &mut work.decode_rows } += rows;
             work = work.reading(rows, position);

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use graph::OutputRow;
+
 use super::hidden::HiddenRows;
 use super::{Acceptance, FEW};
 use crate::BlockId;
@@ -238,11 +240,15 @@ impl<'s> Text<'s> {
         whole
     }
 
-    /// Takes the most likely token after its last one, if it is likely enough.
-    pub(super) fn take(&mut self, logits: &[f32]) {
-        let (token, probability) = most_likely(logits);
+    /// Takes the most likely of the first `vocab` tokens after its last one, if it is likely enough.
+    pub(super) fn take(&mut self, logits: OutputRow<'_>, vocab: usize) {
+        let (token, probability) = match logits {
+            OutputRow::Whole(logits) => most_likely(&logits[..vocab]),
+            // Of numbers that are none the probability is none either.
+            OutputRow::Top(top) => (top.columns[0] as u32, (-top.log_sum).exp()),
+        };
         self.reading.credit = 0.0;
-        self.reading.withheld = probability < LEAST_PROBABILITY;
+        self.reading.withheld = probability.is_nan() || probability < LEAST_PROBABILITY;
         if !self.reading.withheld {
             self.draft.push(token);
         }
@@ -288,15 +294,17 @@ mod tests {
         assert_eq!((text.next(2).to_vec(), text.has_read(2, 2), text.is_open()), (vec![1, 2], false, false));
         text.stage = Stage::Open;
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1), text.is_due()), (vec![3], true, true));
-        text.take(&[0.0, 5.0]);
+        text.take(OutputRow::Whole(&[0.0, 5.0]), 2);
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
-        text.take(&[5.0, 0.0]);
+        let mut row = vec![];
+        graph::reduce(&[5.0, 0.0], 1, &mut row);
+        text.take(graph::Outputs::new(&row, 2, &[1]).row(0), 2);
         assert!(!text.is_open() && *text.draft == [1, 0]);
         // The first was right: it is read, and the second never was.
         assert_eq!((reading.compare(3, [2, 2, 1], 0.9), reading.tokens), ((1, 2), 4));
         let mut text = Text::new((&[1, 2, 3, 1, 1], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
-        text.take(&[0.0, 0.0, 0.0]);
+        text.take(OutputRow::Whole(&[0.0, 0.0, 0.0]), 3);
         assert!(!text.is_open() && text.draft.is_empty());
         // It was looked for in vain, once.
         assert_eq!([(); 2].map(|()| reading.compare(5, [0, 1, 0], 0.9)), [(0, 1), (0, 0)]);

@@ -162,6 +162,8 @@ impl<'a> Reader<'a> {
             inputs: Vec::new(),
             // Requests with adapters are refused before they are scheduled here.
             adapters: Vec::new(),
+            // All logits travel.
+            top: Vec::new(),
         };
         if self.0.is_empty() { Ok(batch) } else { Err(Malformed(format!("{} bytes are left over", self.0.len()))) }
     }

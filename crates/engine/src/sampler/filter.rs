@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use graph::{Top, descending};
+
 use super::weights;
 use crate::SamplingParams;
 
@@ -29,21 +31,39 @@ impl Candidates {
 
     /// Keeps what all filters of `params` let through. `weights` sum to `total`.
     pub(super) fn select(&mut self, row: &[f32], weights: &[f32], total: f64, params: &SamplingParams) {
-        let floor = self.floor(weights, total, params);
-        let tokens = row.iter().zip(weights).zip(0..).filter(|((_, weight), _)| **weight >= floor && **weight > 0.0);
+        let floor = floor(weights, total, params);
+        // By logit as well, since different logits may have the same weight.
+        let least = if params.top_k > 0 { self.kth_maximum(row, params.top_k) } else { f32::NEG_INFINITY };
+        let may_stay = |(logit, weight): &(&f32, &f32)| **weight >= floor && **weight > 0.0 && **logit >= least;
+        let tokens = row.iter().zip(weights).zip(0..).filter(|(both, _)| may_stay(both));
         self.list.clear();
         self.list.extend(tokens.map(|((&logit, &weight), id)| Candidate { id, logit, weight }));
         if params.top_k > 0 {
             let kept = take_sorted(&mut self.list, by_logit, |_| false, params.top_k);
             self.list.truncate(kept);
         }
+        // Without another filter the floor is top-p's own, and its share is of all tokens.
+        let alone = params.top_k == 0 && params.min_p <= 0.0 && params.typical_p >= 1.0;
+        self.narrow(alone.then_some(total), params);
+    }
+
+    /// As [`Candidates::select`] where top-k is one of the filters, from the greatest logits and their weights.
+    pub(super) fn select_top(&mut self, logits: &Top<'_>, weights: &[f32], params: &SamplingParams) {
+        let floor = params.min_p.min(1.0);
+        let tokens = logits.columns.iter().zip(logits.numbers).zip(weights).take(params.top_k);
+        let tokens = tokens.filter(|(_, weight)| **weight >= floor && **weight > 0.0);
+        self.list.clear();
+        self.list.extend(tokens.map(|((&id, &logit), &weight)| Candidate { id: id as u32, logit, weight }));
+        self.narrow(None, params);
+    }
+
+    /// The filters that need no token but those that are left, which share this mass, or their own.
+    fn narrow(&mut self, total: Option<f64>, params: &SamplingParams) {
         if params.typical_p < 1.0 {
             self.typical(params);
         }
         if params.top_p < 1.0 {
-            // Without another filter the floor is top-p's own, and its share is of all tokens.
-            let alone = params.top_k == 0 && params.min_p <= 0.0 && params.typical_p >= 1.0;
-            self.top_p(if alone { total } else { self.mass() }, params.top_p);
+            self.top_p(total.unwrap_or_else(|| self.mass()), params.top_p);
         }
     }
 
@@ -85,20 +105,6 @@ impl Candidates {
         self.list.iter().map(|c| f64::from(c.weight)).sum()
     }
 
-    /// A weight below which no token can stay.
-    fn floor(&mut self, weights: &[f32], total: f64, params: &SamplingParams) -> f32 {
-        // The likeliest token has weight 1 and stays whatever was asked for.
-        let min_p = params.min_p.min(1.0);
-        if params.top_k > 0 {
-            return self.kth_maximum(weights, params.top_k).max(min_p);
-        }
-        if min_p > 0.0 || params.typical_p < 1.0 {
-            return min_p;
-        }
-        // All tokens below this share together have less than the 1 − p that may be dropped. Halved against rounding.
-        (f64::from(1.0 - params.top_p.max(0.0)) * total / weights.len() as f64 * 0.5) as f32
-    }
-
     /// At least `k` of `values` are as large as this: it is the k-th largest of the maxima of groups.
     fn kth_maximum(&mut self, values: &[f32], k: usize) -> f32 {
         self.maxima.clear();
@@ -129,9 +135,20 @@ impl Candidates {
     }
 }
 
+/// A weight below which no token can stay.
+fn floor(weights: &[f32], total: f64, params: &SamplingParams) -> f32 {
+    // The likeliest token has weight 1 and stays whatever was asked for.
+    let min_p = params.min_p.min(1.0);
+    if params.top_k > 0 || min_p > 0.0 || params.typical_p < 1.0 {
+        return min_p;
+    }
+    // All tokens below this share together have less than the 1 − p that may be dropped. Halved against rounding.
+    (f64::from(1.0 - params.top_p.max(0.0)) * total / weights.len() as f64 * 0.5) as f32
+}
+
 /// Likeliest first, the lower id of equals first. By logit, since different logits may have the same weight.
 fn by_logit(a: &Candidate, b: &Candidate) -> Ordering {
-    b.logit.total_cmp(&a.logit).then(a.id.cmp(&b.id))
+    descending(a.logit, b.logit).then(a.id.cmp(&b.id))
 }
 
 /// Sorts from the front until the weights reach `share`; returns how many it took.

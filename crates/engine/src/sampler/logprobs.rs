@@ -1,5 +1,7 @@
 //! Log-probabilities, from the logits as the model gave them.
 
+use graph::Top;
+
 use super::{SampleError, Sampler, weights};
 use crate::SampledToken;
 
@@ -20,5 +22,14 @@ impl Sampler {
         let logprob = |logit: f32| (f64::from(logit - max) - log_sum) as f32;
         let top = self.candidates.largest(logits, count).map(|(id, logit)| (id, logprob(logit))).collect();
         Ok(SampledToken { id, logprob: Some(logprob(logits[id as usize])), top })
+    }
+
+    /// As [`Sampler::explain`], where the greatest logits are known, of which `id` and the `count` likeliest are some.
+    pub(super) fn explain_top(&self, logits: &Top<'_>, id: u32, count: usize) -> SampledToken {
+        let greatest = logits.numbers[0];
+        let all = logits.columns.iter().zip(logits.numbers);
+        let mut all = all.map(|(&column, logit)| (column as u32, logit - greatest - logits.log_sum));
+        let top: Vec<(u32, f32)> = all.clone().take(count).collect();
+        SampledToken { id, logprob: all.find(|(column, _)| *column == id).map(|(_, logprob)| logprob), top }
     }
 }

@@ -16,6 +16,7 @@ mod tests;
 
 pub use dry::{Breakers, Dry};
 use filter::Candidates;
+use graph::Top;
 use std::collections::HashMap;
 
 use rand_chacha::ChaCha8Rng;
@@ -84,7 +85,7 @@ impl Sampler {
         draw: &Draw<'_>,
     ) -> Result<SampledToken, SampleError> {
         let best = self.adjust(logits, params, draw)?;
-        let id = match greedy(params) {
+        let id = match params.is_greedy() {
             true => best,
             false => self.draw(best, params, draw),
         };
@@ -92,6 +93,35 @@ impl Sampler {
             Some(count) => self.explain(logits, id, count),
             None => Ok(SampledToken { id, logprob: None, top: Vec::new() }),
         }
+    }
+
+    /// Chooses the token that [`Sampler::sample`] would from all logits, from the greatest of them: as many as [`SamplingParams::top`] says,
+    /// which is where nothing but these can be chosen. `draw` rules out nothing.
+    ///
+    /// # Errors
+    /// As [`Sampler::sample`].
+    pub fn sample_top(
+        &mut self,
+        logits: &Top<'_>,
+        params: &SamplingParams,
+        draw: &Draw<'_>,
+    ) -> Result<SampledToken, SampleError> {
+        if logits.log_sum.is_nan() {
+            return Err(SampleError::NotFinite);
+        }
+        let best = logits.numbers.first().filter(|logit| **logit > f32::NEG_INFINITY);
+        let best = *best.ok_or(SampleError::NothingAllowed)?;
+        let id = match params.is_greedy() {
+            true => logits.columns[0] as u32,
+            false => {
+                weights::fill(&mut self.weights, logits.numbers, best, params.temperature);
+                self.candidates.select_top(logits, &self.weights, params);
+                self.candidates.xtc(xtc(params, draw));
+                self.candidates.pick(chance(draw.seed, draw.answer.len()))
+            }
+        };
+        let of = |count| self.explain_top(logits, id, count);
+        Ok(params.logprobs.map_or_else(|| SampledToken { id, logprob: None, top: Vec::new() }, of))
     }
 
     /// The distribution that [`Sampler::sample`] draws from: tokens with their probabilities, in no particular order.
@@ -105,7 +135,7 @@ impl Sampler {
         draw: &Draw<'_>,
     ) -> Result<Vec<(u32, f32)>, SampleError> {
         let best = self.adjust(logits, params, draw)?;
-        if greedy(params) {
+        if params.is_greedy() {
             return Ok(vec![(best, 1.0)]);
         }
         let total = self.weigh(best, params.temperature);
@@ -136,11 +166,6 @@ impl Sampler {
         weights::fill(&mut self.weights, &self.row, self.row[best as usize], temperature);
         weights::sum(&self.weights)
     }
-}
-
-/// Whether to take the likeliest token; vLLM draws the line here too.
-fn greedy(params: &SamplingParams) -> bool {
-    params.temperature.max(0.0) < 1e-5
 }
 
 /// The threshold of XTC, if it takes part in this draw.

@@ -276,6 +276,81 @@ proptest! {
     }
 }
 
+/// Settings by which the greatest logits choose a token, or nearly so.
+fn of_the_greatest() -> impl Strategy<Value = SamplingParams> {
+    let shares = (0.01f32..1.2, prop_oneof![Just(0.0f32), 0.001f32..0.5], prop_oneof![Just(1.0f32), 0.2f32..1.0]);
+    let others = (prop_oneof![Just(0.0f32), 0.2f32..3.0], 1usize..40, prop::option::of(0usize..50), 0.0f32..1.0);
+    (shares, others).prop_map(|((top_p, min_p, typical_p), (temperature, top_k, logprobs, probability))| {
+        let xtc = Xtc { probability, threshold: 0.1 };
+        SamplingParams { temperature, top_k, top_p, min_p, typical_p, logprobs, xtc, ..SamplingParams::default() }
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    /// Few values, so that many are equal, or fine ones, so that many have the same weight; and some that are none.
+    #[test]
+    fn the_greatest_logits_choose_what_all_do(
+        coarse in prop::collection::vec((-9i32..9).prop_map(|x| x as f32 / 4.0), 40..500),
+        (fine, holes, bad) in (any::<bool>(), any::<bool>(), prop_oneof![9 => Just(0.0f32), 1 => Just(f32::NAN)]),
+        params in of_the_greatest(),
+        seed in any::<u64>(),
+    ) {
+        let scale = if fine { 1e-7 } else { 1.0 };
+        let logit = |(i, x): (usize, &f32)| if holes && i % 3 > 0 { f32::NEG_INFINITY } else { 2.0 + x * scale + bad };
+        let logits: Vec<f32> = coarse.iter().enumerate().map(logit).collect();
+        let (top, draw) = (params.top(logits.len()), Draw { seed, ..NOTHING });
+        prop_assume!(top > 0);
+        let mut reduced = vec![];
+        graph::reduce(&logits, top, &mut reduced);
+        let tops = [top as u32];
+        let graph::OutputRow::Top(row) = graph::Outputs::new(&reduced, logits.len(), &tops).row(0) else { panic!() };
+        let [all, few] = [Sampler::new().sample(&logits, &params, &draw), Sampler::new().sample_top(&row, &params, &draw)];
+        prop_assert_eq!(all.as_ref().map(|token| token.id), few.as_ref().map(|token| token.id));
+        let (Ok(all), Ok(few)) = (all, few) else { return Ok(()) };
+        prop_assert_eq!(all.top.len(), few.top.len());
+        let near = |a: f32, b: f32| a == b || (a - b).abs() < 1e-5;
+        prop_assert!(all.logprob.zip(few.logprob).is_none_or(|(a, b)| near(a, b)), "{:?} {:?}", all, few);
+        prop_assert_eq!(all.logprob.is_some(), few.logprob.is_some());
+        for (a, b) in all.top.iter().zip(&few.top) {
+            prop_assert!(a.0 == b.0 && near(a.1, b.1), "{:?} {:?}", a, b);
+        }
+    }
+}
+
+#[test]
+fn all_logits_are_asked_for_where_the_greatest_are_not_enough() {
+    let check = |params: SamplingParams, top: usize| assert_eq!(params.top(50), top, "{params:?}");
+    let greedy = SamplingParams { temperature: 0.0, ..SamplingParams::default() };
+    let few = SamplingParams { top_k: 40, top_p: 0.9, min_p: 0.05, ..SamplingParams::default() };
+    check(greedy.clone(), 1);
+    check(few.clone(), 40);
+    check(SamplingParams { logprobs: Some(0), ..greedy.clone() }, 1);
+    check(SamplingParams { logprobs: Some(5), ..greedy.clone() }, 5);
+    check(SamplingParams { logprobs: Some(50), ..few.clone() }, 50);
+    let penalized = |penalties| SamplingParams { penalties, ..greedy.clone() };
+    let neutral = SamplingParams::default().penalties;
+    let bad = [Box::from([1])].into();
+    let dry = Dry { multiplier: 1.0, base: 1.75, allowed_length: 2, last: 9, breakers: Arc::default() };
+    for all in [
+        SamplingParams::default(),
+        SamplingParams { min_p: 0.9, ..SamplingParams::default() },
+        SamplingParams { top_p: 0.1, ..SamplingParams::default() },
+        SamplingParams { top_k: 51, ..SamplingParams::default() },
+        SamplingParams { logprobs: Some(51), ..few },
+        SamplingParams { logit_bias: vec![(3, 1.0)], ..greedy.clone() },
+        SamplingParams { words: Words { bad, ..Words::default() }, ..greedy.clone() },
+        SamplingParams { words: Words { allowed: Some(Arc::default()), ..Words::default() }, ..greedy.clone() },
+        SamplingParams { dry: Some(dry), ..greedy.clone() },
+        penalized(Penalties { repetition: 1.1, ..neutral }),
+        penalized(Penalties { frequency: 0.1, ..neutral }),
+        penalized(Penalties { presence: 0.1, ..neutral }),
+    ] {
+        check(all, 0);
+    }
+}
+
 /// How many tokens the filters keep, by their definitions.
 fn plainly(logits: &[f32], params: &SamplingParams) -> usize {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use engine::{Executor, ExecutorError, ExecutorLimits, Spread};
-use graph::{Batch, MemoryPart, Span};
+use graph::{Batch, MemoryPart, Span, reduce};
 
 /// Tokens that exist.
 pub(crate) const VOCAB: usize = 32;
@@ -34,6 +34,8 @@ pub(crate) struct Bench {
     pub(crate) seen: Vec<Vec<u32>>,
     /// Rows, spans and copies of each batch so far.
     pub(crate) log: Vec<(usize, usize, usize)>,
+    /// Rows of which only the greatest logits were given.
+    pub(crate) tops: usize,
     /// Blocks whose memory went back to the system.
     pub(crate) forgotten: usize,
     /// States whose memory went back to the system.
@@ -53,6 +55,8 @@ pub(crate) struct Fake {
     hidden: Vec<f32>,
     /// It reads the hash of the tokens before each token, and has tokens of the middle of a sequence at its first positions.
     is_head: bool,
+    /// How many of the greatest logits it gives in place of all.
+    top: usize,
     pub(crate) bench: Arc<Mutex<Bench>>,
 }
 
@@ -71,12 +75,17 @@ impl Fake {
         let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots: 0, vocab: VOCAB };
         let slots = vec![None; kv_blocks * block_len];
         let (logits, hidden) = (Vec::new(), Vec::new());
-        Fake { limits, slots, states: Vec::new(), logits, hidden, is_head: false, bench: Arc::default() }
+        Fake { limits, slots, states: Vec::new(), logits, hidden, is_head: false, top: 0, bench: Arc::default() }
     }
 
     /// As a head of another one: it knows what that will say.
     pub(crate) fn as_head(self) -> Fake {
         Fake { is_head: true, ..self }
+    }
+
+    /// Gives so many of the greatest logits in place of all, where these are wanted.
+    pub(crate) fn with_top(self, top: usize) -> Fake {
+        Fake { top, ..self }
     }
 
     /// With slots for recurrent states.
@@ -104,6 +113,20 @@ impl Fake {
         ensure(batch.inputs.len() == given, || format!("{} numbers where {given} are due", batch.inputs.len()))?;
         for span in &batch.spans {
             self.compute_span(batch, span)?;
+        }
+        self.reduce(batch)
+    }
+
+    /// Leaves of rows what is wanted of them.
+    fn reduce(&mut self, batch: &Batch) -> Result<(), String> {
+        let most = batch.top.iter().copied().max().unwrap_or(0) as usize;
+        ensure(most <= self.top, || format!("the {most} greatest logits are wanted of {}", self.top))?;
+        ensure([0, batch.outputs.len()].contains(&batch.top.len()), || format!("{:?} of each row", batch.top))?;
+        if !batch.top.is_empty() {
+            let rows = std::mem::take(&mut self.logits);
+            let rows = rows.chunks(VOCAB).zip(&batch.top);
+            rows.for_each(|(row, &top)| reduce(row, top as usize, &mut self.logits));
+            self.bench.lock().unwrap().tops += batch.top.iter().filter(|top| **top > 0).count();
         }
         Ok(())
     }
@@ -257,6 +280,10 @@ impl Executor for Fake {
             let start = *block as usize * self.limits.block_len;
             self.slots[start..start + self.limits.block_len].fill(None);
         }
+    }
+
+    fn top(&self) -> usize {
+        self.top
     }
 
     fn spread(&self) -> Arc<dyn Spread> {

@@ -26,3 +26,4 @@ mod sessions;
 mod simulator;
 mod states;
 mod tiers;
+mod top;

@@ -44,7 +44,8 @@ impl Scene {
         self
     }
 
-    fn of(executor: Fake, (rows, sequences): (usize, usize), prefix_cache: Option<Eviction>) -> Scene {
+    /// On any executor.
+    pub(crate) fn of(executor: Fake, (rows, sequences): (usize, usize), prefix_cache: Option<Eviction>) -> Scene {
         let config = EngineConfig {
             max_batch_tokens: rows,
             max_sequences: sequences,

@@ -3,8 +3,9 @@
 use graph::{Attention, GatedDelta, HeadOrder, KvShape, Memory, Node, Op, Rope, Scan, WeightId};
 
 use crate::call::{Bind, Extent};
-use crate::kernel::{Family, Kernel, positions, recurrent};
+use crate::kernel::{Family, Kernel, attention, positions, recurrent};
 use crate::memories::{head_words, position_words};
+use crate::scratch;
 
 use super::{Lower, pairs};
 
@@ -64,17 +65,26 @@ impl Lower<'_> {
         let sizes = [heads, shape.heads, shape.head_dim, self.limits.block_len, words];
         let mut params = vec![q.at, out.at];
         params.extend(sizes.map(|n| n as u32));
-        params.extend([seen(window), scale.to_bits(), softcap.unwrap_or(0.0).to_bits()]);
-        let constants = [
-            ("LANES", LANES),
-            ("HEAD_PAIRS", shape.head_dim.div_ceil(2) as u32),
-            ("CAP", u32::from(softcap.is_some())),
-            ("SINKS", u32::from(sinks.is_some())),
-        ];
+        params.extend([seen(window), scale.to_bits(), softcap.unwrap_or(0.0).to_bits(), self.scratch]);
+        let constants = |step| {
+            [
+                ("STEP", step),
+                ("LANES", LANES),
+                ("UNIT", scratch::UNIT as u32),
+                ("HEAD_PAIRS", shape.head_dim.div_ceil(2) as u32),
+                ("CAP", u32::from(softcap.is_some())),
+                ("SINKS", u32::from(sinks.is_some())),
+            ]
+        };
         let mut binds = vec![Bind::Keys(layer), Bind::Values(layer)];
         binds.extend(sinks.map(|sinks| Bind::Weight(sinks.index(), 0)));
-        let kernel = Kernel::new(Family::Attention, &constants).over(self.limits.kv_type);
-        self.push(kernel, params, binds, [Extent::Fixed(heads as u32), Extent::Rows(out.rows, 1), Extent::Fixed(1)]);
+        // Either the first of them computes a batch or the others do.
+        let steps =
+            [(attention::WHOLE, Extent::Unsplit), (attention::PART, Extent::Parts), (attention::MERGE, Extent::Split)];
+        for (step, groups) in steps {
+            let kernel = Kernel::new(Family::Attention, &constants(step)).over(self.limits.kv_type);
+            self.push(kernel, params.clone(), binds.clone(), [Extent::Fixed(heads as u32), groups, Extent::Fixed(1)]);
+        }
     }
 
     /// A part of attention that gives or takes numbers by position.

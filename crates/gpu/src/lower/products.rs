@@ -5,6 +5,7 @@ use graph::{Activation, End, Node, Op, Product, Rows, WeightId};
 use crate::call::{Bind, Call, Extent};
 use crate::formats::Format;
 use crate::kernel::{Family, Kernel};
+use crate::matrix::Multiplier;
 use crate::weight::Part;
 
 use super::rowwise::{activation, parameters};
@@ -16,6 +17,10 @@ const LANES: u32 = 32;
 const ROWS: u32 = 4;
 /// Rows of the batch that a workgroup takes where there are many.
 const TILE: u32 = 8;
+
+/// Rows of a weight that matrix units take, and matrices of 8 rows of the batch: few or many.
+const UNITS_ROWS: u32 = 32;
+const TALL: [u32; 2] = [1, 4];
 
 /// Which matrix a row is multiplied with: `SLOTS` of the text.
 #[derive(Clone, Copy)]
@@ -76,6 +81,9 @@ impl Lower<'_> {
     /// Computes a gated activation together with the two products right before it, if these are of one input, stored alike and needed
     /// by nothing else; says whether it did.
     pub(super) fn gate_and_up(&mut self, node: &Node, act: Activation) -> bool {
+        if self.multiplier != Multiplier::Lanes {
+            return false;
+        }
         let at = self.step.node;
         let Some([first, second]) = at.checked_sub(2).map(|before| [before, before + 1]) else { return false };
         let of = |i: usize| match &self.graph.nodes()[i] {
@@ -128,27 +136,35 @@ impl Lower<'_> {
         params.extend(plane(part, &format, shape.cols));
         params.extend([0, ids, count, u32::from(own)]);
         params.extend(op.up.map_or([0; 3], |(_, act)| parameters(act)));
-        let kernel = |m| {
-            let constants = [
-                ("LANES", LANES),
-                ("R", ROWS),
-                ("M", m),
-                ("SLOTS", kind),
-                ("END", u32::from(op.residual.is_some())),
-                ("BIAS", u32::from(op.bias.is_some())),
-                ("GUARD", u32::from(!cols.is_multiple_of(8))),
-                ("COUNT", count_of(op.out.rows)),
-                ("GATED", u32::from(op.up.is_some())),
-                ("ACT", op.up.map_or(0, |(_, act)| activation(act))),
-            ];
+        let constants = [
+            ("LANES", LANES),
+            ("END", u32::from(op.residual.is_some())),
+            ("BIAS", u32::from(op.bias.is_some())),
+            ("GUARD", u32::from(!cols.is_multiple_of(8))),
+            ("COUNT", count_of(op.out.rows)),
+        ];
+        let of_lanes = |m| {
+            let gate = [("GATED", u32::from(op.up.is_some())), ("ACT", op.up.map_or(0, |(_, act)| activation(act)))];
+            let own = [("R", ROWS), ("M", m), ("SLOTS", kind)];
+            let constants = [&constants[..], &own, &gate].concat();
             (m, Kernel::new(Family::Product, &constants).reads(weight.stored()))
         };
-        let kernels = if kind == 0 { vec![kernel(1), kernel(TILE)] } else { vec![kernel(1)] };
+        let of_units = |tall| {
+            let own = [("TALL", tall), ("EMULATED", u32::from(self.multiplier == Multiplier::Emulated))];
+            let constants = [&constants[..], &own].concat();
+            (8 * tall, Kernel::new(Family::Matrix, &constants).reads(weight.stored()))
+        };
+        let by_units = kind == 0 && self.multiplier != Multiplier::Lanes;
+        let kernels = match kind {
+            0 if by_units => TALL.map(of_units).to_vec(),
+            0 => vec![of_lanes(1), of_lanes(TILE)],
+            _ => vec![of_lanes(1)],
+        };
         let mut binds = vec![Bind::Weight(op.weight.index(), index)];
         binds.extend(op.bias.map(|bias| Bind::Second(bias.index())));
         binds.extend(op.up.map(|(up, _)| Bind::Up(up.index())));
         let groups = match slots {
-            Slots::One => (part.count as u32).div_ceil(ROWS),
+            Slots::One => (part.count as u32).div_ceil(if by_units { UNITS_ROWS } else { ROWS }),
             _ => rows.div_ceil(ROWS),
         };
         let grid = [Extent::Fixed(groups), Extent::Rows(op.out.rows, count), Extent::Fixed(1)];

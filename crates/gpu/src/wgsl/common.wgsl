@@ -18,7 +18,13 @@ const BLOCKS_AT: u32 = 9u;
 const COPIES_AT: u32 = 10u;
 const STATE_COPIES_AT: u32 = 11u;
 const SPANS_AT: u32 = 12u;
-const ROPES_AT: u32 = 13u;
+// The units that attention is split into, a row and a unit each, and where each row's begin.
+const PARTS_AT: u32 = 13u;
+const FIRST_PARTS_AT: u32 = 14u;
+// How many of the greatest numbers of an output row are taken, and of which rows.
+const TOP: u32 = 15u;
+const TOP_AT: u32 = 16u;
+const ROPES_AT: u32 = 17u;
 
 // The position of a row in its sequence.
 fn position(row: u32) -> u32 {

@@ -1,35 +1,6 @@
 // x · weightᵀ: each workgroup takes R rows of the weight times M rows of x. A lane sums every LANES-th unit of 8 columns from left to
 // right, then the lanes' sums are added in order: the order depends on the number of columns alone, whatever R and M are.
 
-struct Params {
-    x_at: u32,
-    x_width: u32,
-    out_at: u32,
-    out_width: u32,
-    residual_at: u32,
-    cols: u32,
-    // Rows of a matrix; experts and heads have one each.
-    rows: u32,
-    // The rows of all matrices that are in this part of the weight.
-    first: u32,
-    count: u32,
-    units: u32,
-    stride: u32,
-    tail_at: u32,
-    tail_stride: u32,
-    bias_at: u32,
-    ids_at: u32,
-    slots: u32,
-    // Whether each slot has its own x.
-    own: u32,
-    // Bits of an activation's numbers.
-    x: u32,
-    y: u32,
-    z: u32,
-}
-
-@group(0) @binding(3) var<storage, read> weight: array<u32>;
-@group(0) @binding(4) var<storage, read> bias: array<f32>;
 @group(0) @binding(8) var<storage, read> up: array<u32>;
 
 // Sums of the weight, then those of a second one where the product ends with a gated activation.
@@ -43,20 +14,6 @@ fn stored(i: u32) -> u32 {
         return up[i];
     }
     return weight[i];
-}
-
-// Four columns of x from a column on; those past the end count as 0, since what is behind a row may be no number.
-fn four(at: u32, column: u32) -> vec4<f32> {
-    if (GUARD == 0u || column + 4u <= p.cols) {
-        return vec4(arena[at + column], arena[at + column + 1u], arena[at + column + 2u], arena[at + column + 3u]);
-    }
-    var x = vec4(0.0);
-    for (var i = 0u; i < 4u; i++) {
-        if (column + i < p.cols) {
-            x[i] = arena[at + column + i];
-        }
-    }
-    return x;
 }
 
 fn add(sum: f32, w: vec4<f32>, x: vec4<f32>) -> f32 {
@@ -87,7 +44,9 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let rows = batch[COUNT] * p.slots;
     let first_m = group.y * M;
     // The first of the R rows, of all matrices.
-    let first_r = matrix(min(first_m, rows - 1u)) * p.rows + group.x * R;
+    // Of one matrix each part has workgroups of its own.
+    let before = select(0u, p.first, SLOTS == 0u);
+    let first_r = matrix(min(first_m, rows - 1u)) * p.rows + before + group.x * R;
     var acc: array<f32, R * M>;
     var acc_up: array<f32, R * M * GATED + 1>;
     for (var u = lane; u < p.units; u += LANES) {
@@ -128,7 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
             sum += sums[i * (LANES + 1u) + l];
         }
         let row = first_r + i / M;
-        let inner = group.x * R + i / M;
+        let inner = before + group.x * R + i / M;
         let m = first_m + i % M;
         if (m < rows && inner < p.rows && row >= p.first && row < p.first + p.count) {
             if (BIAS == 1u) {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::{
     Backend, BackendError, Batch, Change, Device, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product, WeightId,
-    WeightInfo, rules,
+    WeightInfo, reduce, rules,
 };
 use attention::{Cache, Ragged};
 use recurrent::States;
@@ -25,6 +25,7 @@ impl Interpreter {
         rules: rules(),
         layout: Layout { align: 1, q8_words: |columns| columns, block_align: 1 },
         adapts: true,
+        top: usize::MAX,
     };
 }
 
@@ -40,8 +41,8 @@ pub struct Program {
     states: States,
     /// By [`crate::ValueId::index`]; indices are kept as the bits of a number.
     values: Vec<Vec<f32>>,
-    /// Which of them the last batch has given.
-    output: usize,
+    /// The last batch's output.
+    output: Vec<f32>,
 }
 
 impl Backend for Interpreter {
@@ -68,7 +69,7 @@ impl Backend for Interpreter {
             }
         }
         let (cache, states) = (Cache::new(graph, &limits)?, States::new(graph, &limits)?);
-        let (graph, values, output) = (graph.clone(), vec![], 0);
+        let (graph, values, output) = (graph.clone(), vec![], vec![]);
         Ok(Program { graph, adapted: None, weights, limits, cache, states, values, output })
     }
 
@@ -82,18 +83,21 @@ impl Backend for Interpreter {
             false => &*adapted.get_or_insert_with(|| crate::adapted(graph)),
         };
         values.resize(graph.values().len(), vec![]);
-        *output = graph.output().value.index();
         for node in graph.nodes() {
             let made = Step { graph, weights, cache, states, values, batch }.compute(node);
             for (id, value) in node.outputs.iter().zip(made) {
                 values[id.index()] = value;
             }
         }
+        output.clear();
+        let rows = values[graph.output().value.index()].chunks(graph.output_width().max(1));
+        let top = batch.top.iter().copied().chain(std::iter::repeat(0));
+        rows.zip(top).for_each(|(row, top)| reduce(row, top as usize, output));
         Ok(())
     }
 
     fn download<'p>(&self, program: &'p Program) -> &'p [f32] {
-        program.values.get(program.output).map_or(&[], Vec::as_slice)
+        &program.output
     }
 
     fn save(&self, program: &Program, part: MemoryPart, bytes: &mut Vec<u8>) -> bool {

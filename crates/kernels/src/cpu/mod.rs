@@ -79,6 +79,7 @@ impl Cpu {
         rules: graph::rules(),
         layout: Layout { align: LANES, q8_words: activations_q8::words, block_align: LANES },
         adapts: true,
+        top: 0,
     };
 
     /// Threads that compute, the one that calls [`Backend::run`] counted.
