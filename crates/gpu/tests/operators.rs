@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use gpu::Gpu;
-use graph::testing::{difference, random_blocks, uniform, upload};
+use graph::testing::{difference, random_rows, uniform, upload};
 use graph::{
     Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, Groups, Growth,
     HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, Product, Rope, RopeStyle, Scan, Squash, ValueId,
@@ -55,8 +55,7 @@ impl Case {
     }
 
     fn matrix(&mut self, shape: Shape, dtype: DType) -> WeightId {
-        let count = shape.elements().expect("small");
-        self.weights.push(random_blocks(dtype, &mut self.random, count, 1.0));
+        self.weights.push(random_rows(dtype, &mut self.random, (shape.outer * shape.rows, shape.cols), 1.0));
         self.graph.weight(WeightInfo::matrix("w", shape, dtype))
     }
 
