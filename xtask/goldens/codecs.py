@@ -2,7 +2,7 @@
 #
 # Writes crates/tensor/tests/data: TYPE.blocks (random blocks), TYPE.decoded (their values, little-endian f32),
 # values.f32 (inputs of the encoders) and TYPE.encoded (what they become). Q4_2OF4, which gguf does not have, is Q4_0 of the values that are
-# kept, and their places.
+# kept, and their places. Q8_ROW, which it does not have either, is written down here: rows of 64 values with a scale in front of each.
 
 import pathlib
 
@@ -36,6 +36,25 @@ def main():
     for name in ENCODED:
         (OUT / f"{name}.encoded").write_bytes(quantize(values, GGMLQuantizationType[name]).tobytes())
     sparse(np.random.default_rng(20260104), values)
+    by_row(np.random.default_rng(20260105), values)
+
+
+def by_row(rng, values):
+    """A scale in single precision, then bytes."""
+    def put(name, scales, quants):
+        rows = np.concatenate([scales.astype("<f4")[:, None].view(np.uint8), quants.view(np.uint8)], axis=1)
+        (OUT / f"Q8_ROW.{name}").write_bytes(rows.tobytes())
+
+    quants = rng.integers(-128, 128, (8, 64), dtype=np.int8)
+    scales = rng.normal(0, 0.05, 8).astype("<f4")
+    scales[:6] = [0.0, -0.0, 1e-40, -3e-5, 1e30, 2.0**-149]
+    put("blocks", scales, quants)
+    (OUT / "Q8_ROW.decoded").write_bytes((scales[:, None] * quants.astype("<f4")).tobytes())
+
+    rows = values.reshape(-1, 64)
+    scales = abs(rows).max(axis=1) / np.float32(127)
+    levels = np.rint(np.divide(rows, scales[:, None], out=np.zeros_like(rows), where=scales[:, None] > 0))
+    put("encoded", scales, np.clip(levels, -127, 127).astype(np.int8))
 
 
 def sparse(rng, values):

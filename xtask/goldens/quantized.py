@@ -125,7 +125,7 @@ def awq(group=32, same=None):
     return {"quant_method": "awq", "bits": 4, "group_size": group, "version": "gemm", "zero_point": True}, tensors, matrix
 
 
-def compressed(bits=4, group=None, symmetric=True, kind="BF16", order=False, plain=False):
+def compressed(bits=4, group=None, symmetric=True, kind="BF16", order=False, plain=False, tokens=False):
     from compressed_tensors.compressors.pack_quantized.helpers import unpack_from_int32
 
     def tensors(rows, cols):
@@ -155,8 +155,11 @@ def compressed(bits=4, group=None, symmetric=True, kind="BF16", order=False, pla
         return rounded(out, torch.bfloat16 if order or bits == 8 and not symmetric else None)
     weights = {"num_bits": bits, "type": "int", "symmetric": symmetric, "strategy": "group" if group else "channel",
                "group_size": group, "actorder": "group" if order else None}
+    module = {"targets": ["Linear"], "weights": weights}
+    if tokens:
+        module["input_activations"] = {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True}
     config = {"quant_method": "compressed-tensors", "format": "int-quantized" if plain else "pack-quantized",
-              "config_groups": {"group_0": {"targets": ["Linear"], "weights": weights}}, "ignore": ["lm_head"]}
+              "config_groups": {"group_0": module}, "ignore": ["lm_head"]}
     return config, tensors, matrix
 
 
@@ -287,6 +290,7 @@ CASES = {
     "compressed-8": (BASE, compressed(bits=8, group=32)),
     "compressed-8-asymmetric": (BASE, compressed(bits=8, symmetric=False)),
     "compressed-int8": (BASE, compressed(bits=8, plain=True)),
+    "compressed-w8a8": (BASE, compressed(bits=8, plain=True, kind="F32", tokens=True)),
     "compressed-fp8": (BASE, fp8(name="weight_scale", kind="BF16", method="compressed-tensors", shape=lambda r, c: [r, 1])),
     "fp8-blocks": (QWEN3, fp8(block=[32, 32])),
     "fp8-powers": (BASE, fp8(block=[64, 64], kind="F8_E8M0")),

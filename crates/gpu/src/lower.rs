@@ -32,7 +32,7 @@ pub(crate) fn check(graph: &Graph) -> Result<(), Unsupported> {
 
 /// What of a node has no kernel.
 fn unsupported(graph: &Graph, node: &Node) -> Option<String> {
-    let rounded = node.inputs.iter().chain(&node.outputs).any(|&id| graph.value(id).elem == Elem::Q8);
+    let rounded = node.inputs.iter().chain(&node.outputs).any(|&id| matches!(graph.value(id).elem, Elem::Q8 { .. }));
     let glu = matches!(&node.op, Op::Product(Product { end: End::Glu(_), .. }));
     match &node.op {
         op if rounded => Some(format!("{} of rows in 8 bits", op.name())),

@@ -68,7 +68,7 @@ impl Weight {
             let (heads, ends) = if self.stored == self.dtype {
                 format.pack(cols, row, rows)
             } else {
-                let converted = convert(self.dtype, self.stored, rows);
+                let converted = convert((self.dtype, self.stored), rows, self.shape.cols);
                 let row = converted.len() / (rows.len() / row);
                 format.pack(cols, row, &converted)
             };
@@ -139,9 +139,9 @@ pub(crate) fn bytes(info: &WeightInfo) -> u64 {
     formats::format(stored(info)).map_or(0, |format| format.row_bytes(cols) as u64 * rows as u64)
 }
 
-fn convert(from: DType, to: DType, bytes: &[u8]) -> Vec<u8> {
-    let layout = from.layout();
-    let mut numbers = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
+/// Rows of `cols` elements in another type.
+fn convert((from, to): (DType, DType), bytes: &[u8], cols: usize) -> Vec<u8> {
+    let mut numbers = vec![0.0; from.elements(bytes.len(), cols)];
     tensor::decode(from, bytes, &mut numbers).unwrap_or_else(|e| unreachable!("the lengths were compared: {e}"));
     let mut made = vec![0; to.row_bytes(numbers.len()).unwrap_or(0)];
     tensor::encode(to, &numbers, &mut made).unwrap_or_else(|e| unreachable!("plain types are written: {e}"));

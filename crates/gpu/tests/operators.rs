@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use gpu::{Gpu, Program};
-use graph::testing::{difference, random_blocks, uniform, upload};
+use graph::testing::{difference, random_blocks, random_rows, uniform, upload};
 use graph::{
     Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, Groups, Growth,
     HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, OutputRow, Outputs, Product, Rope, RopeStyle, Scan,
@@ -56,8 +56,7 @@ impl Case {
     }
 
     fn matrix(&mut self, shape: Shape, dtype: DType) -> WeightId {
-        let count = shape.elements().expect("small");
-        self.weights.push(random_blocks(dtype, &mut self.random, count, 1.0));
+        self.weights.push(random_rows(dtype, &mut self.random, (shape.outer * shape.rows, shape.cols), 1.0));
         self.graph.weight(WeightInfo::matrix("w", shape, dtype))
     }
 

@@ -31,7 +31,7 @@ impl Layout {
     pub fn row_words(&self, info: ValueInfo, limits: &Limits) -> usize {
         match info.elem {
             Elem::F32 | Elem::U32 => info.width,
-            Elem::Q8 => (self.q8_words)(info.width),
+            Elem::Q8 { .. } => (self.q8_words)(info.width),
             Elem::Positions => {
                 let block = limits.block_len.checked_next_multiple_of(self.block_align).unwrap_or(usize::MAX);
                 info.width.saturating_mul(limits.kv_blocks).saturating_mul(block)

@@ -66,7 +66,7 @@ impl Display for ValueInfo {
         let elem = match self.elem {
             Elem::F32 => "",
             Elem::U32 => " U32",
-            Elem::Q8 => " Q8",
+            Elem::Q8 { .. } => " Q8",
             Elem::Positions => return write!(f, "[{rows}, {}, positions]", self.width),
         };
         write!(f, "[{rows}, {}]{elem}", self.width)
@@ -76,6 +76,7 @@ impl Display for ValueInfo {
 fn parameters(op: &Op, f: &mut Formatter<'_>) -> Result {
     match op {
         Op::RmsNorm { eps, quantize, .. } => write!(f, " eps {eps}{}", if *quantize { ", to Q8" } else { "" }),
+        Op::Quantize { span } if *span != Elem::Q8_BLOCK => write!(f, " by {span}"),
         Op::Scale { by } => write!(f, " by {by}"),
         Op::Grow(Growth { rate, every }) => write!(f, " rate {rate}, every {every}"),
         Op::LayerNorm { span, eps, .. } => write!(f, " of {span}, eps {eps}"),

@@ -42,16 +42,18 @@ pub enum Elem {
     F32,
     /// An index.
     U32,
-    /// A number rounded to 8 bits, in blocks of [`Elem::Q8_BLOCK`] columns: the form in which products with quantized weights
-    /// read it. A block's scale is its largest magnitude divided by 127.
-    Q8,
+    /// A number rounded to 8 bits: the form in which products with quantized weights read it.
+    Q8 {
+        /// Columns that are rounded together, whole blocks of [`Elem::Q8_BLOCK`]. Their scale is their largest magnitude divided by 127.
+        span: usize,
+    },
     /// For each column, which is a head, a number for every position of the row's sequence up to its own. How many these are
     /// only a batch tells.
     Positions,
 }
 
 impl Elem {
-    /// Columns that are rounded together in [`Elem::Q8`].
+    /// Columns that are rounded together for weights whose scales are of blocks; spans of [`Elem::Q8`] are so many or a multiple.
     pub const Q8_BLOCK: usize = 32;
 }
 
@@ -102,6 +104,13 @@ impl WeightInfo {
     /// Whether its elements are kept in blocks, so that a product with it reads its input as [`Elem::Q8`].
     pub fn quantized(&self) -> bool {
         self.dtype.layout().block_len > 1
+    }
+
+    /// The columns of an input that are rounded together for a product with it: a block where scales of the weight are of blocks, and as
+    /// many as it has where a row has one scale, so that nothing is scaled within a sum. `None` if it is not quantized.
+    pub fn span(&self) -> Option<usize> {
+        let span = if self.dtype.layout().row_head > 0 { self.shape.cols } else { Elem::Q8_BLOCK };
+        self.quantized().then_some(span)
     }
 
     /// Whether `bytes` are as many as it takes as stored.

@@ -53,7 +53,7 @@ pub enum Op {
         weight: WeightId,
         /// Added to the mean square.
         eps: f32,
-        /// Gives the result as Q8; the span is then the whole row.
+        /// Gives the result as Q8 in blocks; the span is then the whole row.
         quantize: bool,
     },
     /// x → (x − mean(x)) / deviation(x) · weight + bias, of each span alone. Ba, Kiros and Hinton 2016.
@@ -112,8 +112,11 @@ pub enum Op {
         /// What is applied; not [`Activation::ClampedSilu`], which needs a gate.
         act: Activation,
     },
-    /// x → the same as Q8: half-way cases to even, all zeros where a block's scale is 0. x is a multiple of 32 wide.
-    Quantize,
+    /// x → the same as Q8: half-way cases to even, all zeros where a span's scale is 0.
+    Quantize {
+        /// Columns that are rounded together: a multiple of 32, and a divisor of the row's width.
+        span: usize,
+    },
     /// Products with one or several matrices, and what is done with them at once.
     Product(Product),
     /// x `[n, heads · head_dim]` → the same, each head rotated by its row's position.
@@ -249,7 +252,7 @@ impl Op {
             Op::SoftCap { .. } => "soft_cap",
             Op::Glu { .. } => "glu",
             Op::Activate { .. } => "activate",
-            Op::Quantize => "quantize",
+            Op::Quantize { .. } => "quantize",
             Op::Product(_) => "product",
             Op::Rope(_) => "rope",
             Op::RopeKvWrite { .. } => "rope_kv_write",
@@ -345,13 +348,13 @@ impl Op {
 /// x · weightᵀ + bias for each weight, and what becomes of them. If the weights are quantized, x may be Q8.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Product {
-    /// `[rows, cols]` each, of the same cols; all quantized or none.
+    /// `[rows, cols]` each, of the same cols; all quantized or none, and with the same [`crate::WeightInfo::span`].
     pub weights: Vec<WeightId>,
     /// `[rows]` for each weight that has one.
     pub biases: Vec<Option<WeightId>>,
     /// What is done with the sums.
     pub end: End,
-    /// Gives the result, which is then one, as Q8.
+    /// Gives the result, which is then one, as Q8 in blocks.
     pub quantize: bool,
 }
 

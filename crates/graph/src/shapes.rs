@@ -89,7 +89,7 @@ impl Shapes<'_> {
             (Op::Scores { layer, heads, scale }, [q]) => self.scores(*layer, *heads, *scale, q),
             (Op::Softmax { window, sinks }, [scores]) => self.softmax(*window, *sinks, scores),
             (Op::Weigh { layer }, [weights]) => self.weigh(*layer, weights),
-            (Op::Quantize, [x]) => quantize(x),
+            (Op::Quantize { span }, [x]) => quantize(*span, x),
             (Op::CausalConv { layer, weight }, [x]) => self.causal_conv(*layer, *weight, x),
             (Op::GatedDelta(delta), [q, k, v, decay, rate]) => self.gated_delta(delta, [q, k, v, decay, rate]),
             (Op::Scan(scan), [x, b, c, step]) => self.scan(scan, [x, b, c, step]),
@@ -123,8 +123,12 @@ impl Shapes<'_> {
         require(weights.len() == biases.len(), || format!("{} weights and {} biases", weights.len(), biases.len()))?;
         let sums = weights.iter().zip(biases).map(|(&weight, &bias)| self.biased(weight, bias, x));
         let sums = sums.collect::<Result<Vec<_>, _>>()?;
-        let quantized = weights.iter().filter(|id| self.weights[id.index()].quantized()).count();
+        let spans: Vec<_> = weights.iter().map(|id| self.weights[id.index()].span()).collect();
+        let quantized = spans.iter().flatten().count();
         require(quantized == 0 || quantized == weights.len(), || "some weights are quantized, some are not".into())?;
+        require(spans.windows(2).all(|two| two[0] == two[1]), || {
+            "its weights need an input that is rounded in different spans".into()
+        })?;
         let given = match (end, &sums[..], residual) {
             (End::Store, [_, ..], _) => sums,
             (End::Add, [sum], Some(residual)) => vec![same(residual, sum)?],
@@ -133,7 +137,7 @@ impl Shapes<'_> {
         };
         match given[..] {
             _ if !rounded => Ok(given),
-            [one] => quantize(&one).map(|one| vec![one]),
+            [one] => quantize(Elem::Q8_BLOCK, &one).map(|one| vec![one]),
             _ => Err("several values cannot be quantized".into()),
         }
     }
@@ -146,13 +150,12 @@ impl Shapes<'_> {
 
     /// Numbers, rounded or not, as a product with `weight` reads them.
     fn operand(&self, weight: WeightId, x: &Typed) -> Result<ValueInfo, String> {
-        if x.info.elem != Elem::Q8 {
-            return number(x);
+        let Elem::Q8 { span } = x.info.elem else { return number(x) };
+        match self.weight(weight, WeightRole::Matrix)?.span() {
+            None => Err("the input is Q8, the weight is not quantized".into()),
+            Some(own) if own != span => Err(format!("the input is rounded in spans of {span}, the weight needs {own}")),
+            Some(_) => Ok(x.info),
         }
-        require(self.weight(weight, WeightRole::Matrix)?.quantized(), || {
-            "the input is Q8, the weight is not quantized".into()
-        })?;
-        Ok(x.info)
     }
 
     fn add_bias(&self, bias: WeightId, x: &Typed) -> Checked {
@@ -166,7 +169,7 @@ impl Shapes<'_> {
         require(divides(span, width), || format!("weight of {span} elements does not divide the width {width}"))?;
         require(eps.is_finite() && eps >= 0.0, || format!("eps {eps} is not a number of at least 0"))?;
         require(!rounded || span == width, || format!("quantizes rows of {width}, the weight has {span} elements"))?;
-        if rounded { quantize(x) } else { pass(x) }
+        if rounded { quantize(Elem::Q8_BLOCK, x) } else { pass(x) }
     }
 
     fn layer_norm(&self, (weight, bias): (WeightId, Option<WeightId>), span: usize, eps: f32, x: &Typed) -> Checked {
@@ -411,16 +414,16 @@ fn divided_in(parts: usize, x: &Typed) -> Result<(), String> {
 
 fn select(x: &Typed) -> Checked {
     require(x.info.rows == Rows::Tokens, || "the outputs are already selected".into())?;
-    require(x.info.elem != Elem::Q8, || "an input is Q8; select before it is quantized".into())?;
+    require(!matches!(x.info.elem, Elem::Q8 { .. }), || "an input is Q8; select before it is quantized".into())?;
     require(!by_position(x), || "an input holds numbers by position, which stay with their row".into())?;
     Ok(Typed { info: ValueInfo { rows: Rows::Outputs, ..x.info }, ..*x })
 }
 
-fn quantize(x: &Typed) -> Checked {
-    let info = number(x)?;
-    let block = Elem::Q8_BLOCK;
-    require(divides(block, info.width), || format!("a width of {} is not whole blocks of {block}", info.width))?;
-    Ok(Typed { info: ValueInfo { elem: Elem::Q8, ..info }, ..*x })
+fn quantize(span: usize, x: &Typed) -> Checked {
+    let (info, block) = (number(x)?, Elem::Q8_BLOCK);
+    require(divides(block, span), || format!("a span of {span} is not whole blocks of {block}"))?;
+    require(divides(span, info.width), || format!("a width of {} is not whole blocks of {span}", info.width))?;
+    Ok(Typed { info: ValueInfo { elem: Elem::Q8 { span }, ..info }, ..*x })
 }
 
 fn top_k(k: usize, scores: &Typed) -> Checked {
@@ -459,7 +462,7 @@ fn number(x: &Typed) -> Result<ValueInfo, String> {
     match x.info.elem {
         Elem::F32 => Ok(x.info),
         Elem::U32 => Err("an input holds indices where numbers are needed".into()),
-        Elem::Q8 => Err("an input is Q8 where F32 is needed".into()),
+        Elem::Q8 { .. } => Err("an input is Q8 where F32 is needed".into()),
         Elem::Positions => Err("an input holds numbers by position where a row's own are needed".into()),
     }
 }

@@ -177,13 +177,24 @@ pub fn uniform(state: &mut u64) -> f32 {
     ((z ^ (z >> 31)) >> 40) as f32 / (1 << 23) as f32 - 1.0
 }
 
-/// Random blocks of any type, whose scales are between -`size` and `size`; 8-bit and power-of-two scales are of about that of 1.
-pub fn random_blocks(dtype: DType, state: &mut u64, elements: usize, size: f32) -> Vec<u8> {
+/// Random rows of any type, whose scales are between -`size` and `size`; 8-bit and power-of-two scales are of about that of 1.
+pub fn random_rows(dtype: DType, state: &mut u64, (rows, cols): (usize, usize), size: f32) -> Vec<u8> {
+    let row = dtype.row_bytes(cols).expect("columns are whole blocks of the type");
+    let mut bytes = vec![0; rows * row];
+    for row in bytes.chunks_exact_mut(row) {
+        let (scale, blocks) = row.split_at_mut(dtype.layout().row_head);
+        if !scale.is_empty() {
+            scale.copy_from_slice(&(size * uniform(state)).to_le_bytes());
+        }
+        random_blocks(dtype, state, blocks, size);
+    }
+    bytes
+}
+
+fn random_blocks(dtype: DType, state: &mut u64, blocks: &mut [u8], size: f32) {
     let layout = dtype.layout();
-    let (len, plain) = (layout.block_bytes, layout.block_len == 1);
-    let mut bytes = vec![0; elements / layout.block_len * len];
-    for block in bytes.chunks_exact_mut(len) {
-        if plain {
+    for block in blocks.chunks_exact_mut(layout.block_bytes) {
+        if layout.block_len == 1 {
             tensor::encode(dtype, &[size * uniform(state)], block).expect("plain types are written");
             continue;
         }
@@ -202,6 +213,7 @@ pub fn random_blocks(dtype: DType, state: &mut u64, elements: usize, size: f32) 
                     *byte = *byte & 15 | ((scale >> (4 * i) & 15) as u8) << 4;
                 }
             }
+            DType::Q8_ROW => {}
             _ => {
                 for &at in scales(dtype) {
                     block[at..at + 2].copy_from_slice(&half(size * uniform(state)));
@@ -209,7 +221,6 @@ pub fn random_blocks(dtype: DType, state: &mut u64, elements: usize, size: f32) 
             }
         }
     }
-    bytes
 }
 
 /// Where a block has scales in half precision.
@@ -453,7 +464,10 @@ impl Toy<'_> {
         let count = info.shape.elements().expect("toy sizes are small");
         let bytes = match tensor::encoder(info.dtype) {
             // Elements are some dozens of scales large.
-            None => random_blocks(info.dtype, &mut self.random, count, size / 32.0),
+            None => {
+                let rows = (info.shape.outer * info.shape.rows, info.shape.cols);
+                random_rows(info.dtype, &mut self.random, rows, size / 32.0)
+            }
             Some(encode) => {
                 let values: Vec<f32> = (0..count).map(|_| center + size * uniform(&mut self.random)).collect();
                 let mut bytes = vec![0; info.bytes().expect("columns are whole blocks of the type")];

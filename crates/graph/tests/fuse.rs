@@ -2,8 +2,8 @@
 
 use graph::testing::LAYOUT;
 use graph::{
-    Activation, Attention, End, Graph, GraphBuilder, KvShape, Op, Product, Rope, RopeStyle, Rows, Traffic, ValueId,
-    WeightId, WeightInfo, fuse, rules, validate,
+    Activation, Attention, Elem, End, Graph, GraphBuilder, KvShape, Op, Product, Rope, RopeStyle, Rows, Traffic,
+    ValueId, WeightId, WeightInfo, fuse, rules, validate,
 };
 use tensor::{DType, Shape};
 
@@ -281,7 +281,7 @@ fn quantize() {
 fn norm_quantize() {
     let build: Build = |s, x| {
         let h = s.norm(32, x);
-        let h = s.op(Op::Quantize, &[h]);
+        let h = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &[h]);
         s.linear("w", DType::Q8_0, h)
     };
     let before = [
@@ -294,12 +294,12 @@ fn norm_quantize() {
     check("norm-quantize", build, &before, &after, 1);
     check_stays("norm-quantize", |s, x| {
         let h = s.norm(16, x);
-        let h = s.op(Op::Quantize, &[h]);
+        let h = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &[h]);
         s.linear("w", DType::Q8_0, h)
     });
     check_stays("norm-quantize", |s, x| {
         let h = s.norm(32, x);
-        let rounded = s.op(Op::Quantize, &[h]);
+        let rounded = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &[h]);
         let y = s.linear("w", DType::Q8_0, rounded);
         s.op(Op::Add, &[h, y])
     });
@@ -309,7 +309,7 @@ fn norm_quantize() {
 fn mlp() {
     let build: Build = |s, x| {
         let h = s.product(&["gate", "up"], End::Glu(SILU), &[x]);
-        let h = s.op(Op::Quantize, &h);
+        let h = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &h);
         s.product(&["down"], End::Add, &[x, h])[0]
     };
     let before = [
@@ -324,7 +324,7 @@ fn mlp() {
     check("mlp", build, &before, &after, 1);
     check_stays("mlp", |s, x| {
         let h = s.product(&["gate", "up"], End::Glu(SILU), &[x])[0];
-        let rounded = s.op(Op::Quantize, &[h]);
+        let rounded = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &[h]);
         let y = s.linear("down", DType::Q8_0, rounded);
         s.op(Op::Add, &[h, y])
     });
@@ -483,7 +483,7 @@ fn validation_sees_what_differs() {
 #[test]
 fn traffic() {
     let build: Build = |s, x| {
-        let h = s.op(Op::Quantize, &[x]);
+        let h = s.op(Op::Quantize { span: Elem::Q8_BLOCK }, &[x]);
         s.product(&["w"], End::Add, &[x, h])[0]
     };
     // A row is 128 bytes, 64 as Q8; a row of the table 128, the matrix 32 times 34.

@@ -3,7 +3,9 @@
 mod bench;
 
 use bench::{Bench, check, run};
-use graph::{Activation, Attention, End, GateScoring, Groups, Growth, KvShape, Op, Product, Rope, RopeStyle, Squash};
+use graph::{
+    Activation, Attention, Elem, End, GateScoring, Groups, Growth, KvShape, Op, Product, Rope, RopeStyle, Squash,
+};
 use graph::{ValueId, WeightInfo};
 use tensor::{DType, Shape};
 
@@ -224,10 +226,23 @@ fn quantize() {
     };
     let plain = |b: &mut Bench| {
         let x = b.input(96, &row);
-        let x = b.push(Op::Quantize, &[x]);
+        let x = b.push(Op::Quantize { span: Elem::Q8_BLOCK }, &[x]);
         shown(b, x)
     };
     check("quantize", 1, plain, wanted);
+    // Columns of a row are rounded alike: the scale is 1, and of halves the even one is taken.
+    let whole = |b: &mut Bench| {
+        let x = b.input(96, &row);
+        let x = b.push(Op::Quantize { span: 96 }, &[x]);
+        let mut bytes = vec![0; 96 * 100];
+        tensor::encode(DType::Q8_ROW, &unit, &mut bytes).unwrap();
+        b.weights.push(bytes);
+        let weight = b.graph.weight(WeightInfo::matrix("unit", Shape::matrix(96, 96), DType::Q8_ROW));
+        b.push(Op::Linear { weight }, &[x])
+    };
+    let mut wanted_whole = wanted;
+    wanted_whole[32..35].copy_from_slice(&[-32.0, 0.0, 0.0]);
+    check("quantize by rows", 1, whole, wanted_whole);
     let norm = |b: &mut Bench| {
         let x = b.input(96, &[2.0; 96]);
         let weight = b.vector(&row);

@@ -183,7 +183,7 @@ fn rounded_values_that_do_not_fit() {
         check(wanted, |s| {
             let table = weight(&mut s.graph, "table", Shape::matrix(9, 32));
             let x = s.graph.push(Op::Embed { table }, &[])?;
-            let rounded = s.graph.push(Op::Quantize, &[x])?;
+            let rounded = s.graph.push(Op::Quantize { span: 32 }, &[x])?;
             push(s, rounded)
         });
     };
@@ -194,7 +194,7 @@ fn rounded_values_that_do_not_fit() {
         let weight = weight(&mut s.graph, "w", Shape::matrix(8, 32));
         s.graph.push(Op::Linear { weight }, &[x])
     });
-    check_plain("quantize: a width of 8 is not whole blocks of 32", Op::Quantize, |s| vec![s.x]);
+    check_plain("quantize: a width of 8 is not whole blocks of 32", Op::Quantize { span: 32 }, |s| vec![s.x]);
     check("rms_norm w: quantizes rows of 64, the weight has 32 elements", |s| {
         let table = weight(&mut s.graph, "table", Shape::matrix(9, 64));
         let x = s.graph.push(Op::Embed { table }, &[])?;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use graph::{
-    Activation, Backend, Batch, Graph, GraphBuilder, KvShape, KvType, Limits, Op, Rope, RopeStyle, Traffic, ValueId,
-    WeightInfo,
+    Activation, Backend, Batch, Elem, Graph, GraphBuilder, KvShape, KvType, Limits, Op, Rope, RopeStyle, Traffic,
+    ValueId, WeightInfo,
 };
 use kernels::{Cpu, CpuOptions, Isa, Program};
 use machine::Machine;
@@ -57,7 +57,7 @@ const OPERATORS: [(&str, Operator); 9] = [
         x
     }),
     ("quantize", |graph, x| {
-        push(graph, Op::Quantize, &[x]);
+        push(graph, Op::Quantize { span: Elem::Q8_BLOCK }, &[x]);
         x
     }),
     ("rope", |graph, x| push(graph, Op::Rope(rope()), &[x])),

@@ -84,7 +84,7 @@ fn configs() -> Vec<ToyConfig> {
         ToyConfig { heads: (4, 0), dtype: DType::Q8_0, head_dim: 64, ..plain.clone() },
         ToyConfig { experts: Some((5, 2)), softcap: Some(3.0), ..plain.clone() },
     ];
-    let types = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0];
+    let types = [DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q8_ROW];
     all.extend(types.map(|dtype| ToyConfig { dtype, ..plain.clone() }));
     all
 }

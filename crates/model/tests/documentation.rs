@@ -74,8 +74,9 @@ const FORMATS: &[(&str, &str, &str, &[&str])] = &[
     (
         "compressed-tensors, `int-quantized`",
         "compressed-tensors",
-        "Q8_0; scales of more bits than half precision has are rounded, and activations have a scale for each 32",
-        &["compressed-int8"],
+        "W8A8 (a scale for each row, activations of 8 bits by tokens): Q8_ROW, exactly; others Q8_0: scales of more bits than half \
+         precision has are rounded, and activations have a scale for each 32",
+        &["compressed-int8", "compressed-w8a8"],
     ),
     (
         "FP8 (E4M3) with a scale for the tensor, each row or each block",
@@ -154,12 +155,13 @@ fn list(names: &[&str]) -> String {
 
 fn weight_type(dtype: DType) -> String {
     let (layout, name) = (dtype.layout(), dtype.name());
-    let bits = (8 * layout.block_bytes) as f64 / layout.block_len as f64;
+    let bits = format!("{:.4}", (8 * layout.block_bytes) as f64 / layout.block_len as f64);
+    let bits = if layout.row_head == 0 { bits } else { format!("{bits}, and {} a row", 8 * layout.row_head) };
     let plain = if layout.block_len == 1 { "yes" } else { "—" };
     let safetensors = if dtype == DType::MXFP4 { "gpt-oss" } else { plain };
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../tensor/tests/data/{name}.blocks"));
     assert!(fixture.exists(), "{name}: nothing proves its codec");
-    format!("| {name} | {bits:.4} | yes | {safetensors} | `{name}.blocks` |\n")
+    format!("| {name} | {bits} | yes | {safetensors} | `{name}.blocks` |\n")
 }
 
 /// Begins the names of fixtures with quantized weights.

@@ -121,6 +121,32 @@ fn types_of_its_own_are_named_in_the_file() {
 }
 
 #[test]
+fn rows_with_one_scale_are_written_and_read_again() {
+    let (checkpoint, _) = checkpoint("quantized-compressed-w8a8");
+    let kept = exported(&checkpoint, WeightType::AsStored).expect("exported");
+    let data = |checkpoint: &Checkpoint, name: &str| {
+        let tensor = checkpoint.tensor(name).unwrap_or_else(|| panic!("{name} is there"));
+        (tensor.dtype.clone(), checkpoint.data(tensor).into_owned())
+    };
+    let own = data(&checkpoint, "model.layers.0.mlp.up_proj.weight");
+    assert_eq!(own.0, Ok(DType::Q8_ROW));
+    assert_eq!(data(&kept, "blk.0.ffn_up.weight"), own, "the same integers and scales");
+    assert!(difference(&logits(&kept), &logits(&checkpoint)) <= 1e-5);
+    let file_type = |checkpoint: &Checkpoint| checkpoint.metadata().read::<u32>("general.file_type").expect("a number");
+    assert_eq!(file_type(&kept).and_then(model::file_type_name), Some("Q8_ROW"));
+
+    let (plain, _) = self::checkpoint("quantized-fp8-tensor");
+    let made = exported(&plain, WeightType::One(DType::Q8_ROW)).expect("exported");
+    assert_eq!(data(&made, "blk.0.ffn_up.weight").0, Ok(DType::Q8_ROW));
+    for name in ["token_embd.weight", "output.weight"] {
+        assert_eq!(data(&made, name).0, Ok(DType::Q8_0), "{name}: finer, for every logit is of it");
+    }
+    let note = made.metadata().read::<&str>("whinchat.tensor_types").expect("text");
+    assert_eq!(note, Some("1464336385 is Q8_ROW, read by Whinchat alone"));
+    assert!(difference(&logits(&made), &logits(&plain)) <= 5e-2);
+}
+
+#[test]
 fn what_gguf_cannot_say_is_refused() {
     for (name, _, what) in UNSAYABLE {
         let recipe = golden::recipe(name);

@@ -31,16 +31,16 @@ fn check(name: &str, stored: &str, dtype: DType, fidelity: Fidelity) {
         let info = checkpoint.tensor(tensor).unwrap_or_else(|| panic!("{name}: {tensor} is missing"));
         assert_eq!(info.dtype, Ok(dtype), "{name}: {tensor}");
         let data = checkpoint.data(info);
-        assert_eq!(Some(data.len()), dtype.row_bytes(info.dims.iter().product()), "{name}: {tensor}");
-        let ours = format!("{:016x}", fnv1a(&decoded(dtype, &data)));
+        let [rows, cols] = info.dims[..] else { panic!("{name}: {tensor} is no matrix") };
+        assert_eq!(Some(data.len()), dtype.row_bytes(cols).map(|row| rows * row), "{name}: {tensor}");
+        let ours = format!("{:016x}", fnv1a(&decoded(dtype, &data, rows * cols)));
         // Without one, the oracle has rounded on its way, or a factor comes later.
         assert_eq!(digest.as_str().unwrap_or(&ours), ours, "{name}: {tensor}");
     }
 }
 
-fn decoded(dtype: DType, bytes: &[u8]) -> Vec<f32> {
-    let layout = dtype.layout();
-    let mut values = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
+fn decoded(dtype: DType, bytes: &[u8], elements: usize) -> Vec<f32> {
+    let mut values = vec![0.0; elements];
     tensor::decode(dtype, bytes, &mut values).expect("whole blocks");
     values
 }
@@ -53,7 +53,7 @@ fn fnv1a(values: &[f32]) -> u64 {
 
 #[test]
 fn numbers_are_those_of_the_programs_that_wrote_them() {
-    use DType::{BF16, F16, MXFP4, NVFP4, Q4_0, Q5_0, Q8_0};
+    use DType::{BF16, F16, MXFP4, NVFP4, Q4_0, Q5_0, Q8_0, Q8_ROW};
     use Fidelity::{Exact, Widened};
     check("gptq", "GPTQ of 4 bits, groups of 64", Q4_0, Exact);
     check("gptq-asymmetric", "GPTQ of 4 bits, groups of 32", Q5_0, Exact);
@@ -73,6 +73,8 @@ fn numbers_are_those_of_the_programs_that_wrote_them() {
     check("compressed-8", "compressed-tensors of 8 bits, groups of 32", Q8_0, Exact);
     check("compressed-8-asymmetric", "compressed-tensors of 8 bits, a scale for each row", BF16, Widened);
     check("compressed-int8", "compressed-tensors of 8 bits, a scale for each row", Q8_0, Exact);
+    let w8a8 = "compressed-tensors of 8 bits, a scale for each row, activations of 8 bits";
+    check("compressed-w8a8", w8a8, Q8_ROW, Exact);
     check("compressed-fp8", "FP8, a scale for each row", BF16, Widened);
     check("fp8-blocks", "FP8, blocks of 32 × 32", BF16, Widened);
     check("fp8-powers", "FP8, blocks of 64 × 64", BF16, Widened);
@@ -175,6 +177,43 @@ fn scales_that_are_rounded_are_said_to_be() {
     check(0.0078125, -22, &[("Q8_0", Fidelity::Exact), ("Q8_0", Fidelity::Scales)]);
     // Beyond what half precision has.
     check(1e6, -16, &[("BF16", Fidelity::Widened), ("Q8_0", Fidelity::Exact)]);
+}
+
+/// Only what rounds activations by tokens, when they come, and symmetrically, is a type that does; all else stays in blocks.
+#[test]
+fn what_is_not_w8a8_is_read_in_blocks() {
+    let check = |place: &str, value: Value, expected: DType| {
+        let mut recipe = golden::recipe("quantized-compressed-w8a8");
+        let (parent, key) = place.rsplit_once('/').expect("a pointer");
+        recipe.pointer_mut(parent).expect("a place")[key] = value;
+        // Scales that half precision has.
+        for (name, tensor) in recipe["tensors"].as_object_mut().expect("tensors") {
+            if name.ends_with(".weight_scale") {
+                (tensor[2], tensor[3]) = (json!(0.0078125), json!(-16));
+            }
+        }
+        let checkpoint = open(&recipe).unwrap_or_else(|e| panic!("{place}: {e}"));
+        let dtype = checkpoint.tensor(&format!("{Q}.weight")).map(|tensor| tensor.dtype.clone());
+        assert_eq!(dtype, Some(Ok(expected)), "{place}");
+    };
+    let group = "/config/quantization_config/config_groups/group_0";
+    check(&format!("{group}/targets"), json!(["Linear"]), DType::Q8_ROW);
+    check(&format!("{group}/input_activations"), Value::Null, DType::Q8_0);
+    for (key, value) in [
+        ("dynamic", json!(false)),
+        ("dynamic", json!("local")),
+        ("strategy", json!("tensor")),
+        ("num_bits", json!(4)),
+        ("symmetric", json!(false)),
+        ("type", json!("float")),
+    ] {
+        check(&format!("{group}/input_activations/{key}"), value, DType::Q8_0);
+    }
+    check(&format!("{group}/weights/strategy"), json!("group"), DType::Q8_0);
+    check(&format!("/tensors/{Q}.input_scale"), json!(["F32", [1], 1, -10]), DType::Q8_0);
+    // Another kind of module rounds otherwise: which is which, names do not say.
+    let other = json!({"weights": {"num_bits": 8, "strategy": "channel", "symmetric": true, "type": "int"}});
+    check("/config/quantization_config/config_groups/group_1", other, DType::Q8_0);
 }
 
 #[test]

@@ -33,6 +33,7 @@ pub enum DType {
     Q1_0,
     Q2_0,
     Q4_2OF4,
+    Q8_ROW,
 }
 
 /// The numbers that describe a [`DType`].
@@ -48,10 +49,12 @@ pub struct Layout {
     pub block_len: usize,
     /// Bytes in a block.
     pub block_bytes: usize,
+    /// Bytes in front of a row's blocks: what all of them share.
+    pub row_head: usize,
 }
 
 const fn row(dtype: DType, name: &'static str, ggml_id: u32, block_len: usize, block_bytes: usize) -> Layout {
-    Layout { dtype, name, ggml_id, block_len, block_bytes }
+    Layout { dtype, name, ggml_id, block_len, block_bytes, row_head: 0 }
 }
 
 /// Where the numbers of types begin that only Whinchat has, `WH` in the upper half: far from those of ggml, so that other programs refuse a
@@ -59,7 +62,7 @@ const fn row(dtype: DType, name: &'static str, ggml_id: u32, block_len: usize, b
 pub const OWN_TYPES: u32 = 0x5748_0000;
 
 /// Every type, in the order of the enum.
-const LAYOUTS: [Layout; 29] = [
+const LAYOUTS: [Layout; 30] = [
     row(DType::F32, "F32", 0, 1, 4),
     row(DType::F16, "F16", 1, 1, 2),
     row(DType::BF16, "BF16", 30, 1, 2),
@@ -89,6 +92,7 @@ const LAYOUTS: [Layout; 29] = [
     row(DType::Q1_0, "Q1_0", 41, 128, 18),
     row(DType::Q2_0, "Q2_0", 42, 64, 18),
     row(DType::Q4_2OF4, "Q4_2OF4", OWN_TYPES, 64, 26),
+    Layout { row_head: 4, ..row(DType::Q8_ROW, "Q8_ROW", OWN_TYPES + 1, 32, 32) },
 ];
 
 impl DType {
@@ -112,10 +116,30 @@ impl DType {
         LAYOUTS.iter().find(|l| l.ggml_id == id).map(|l| l.dtype)
     }
 
-    /// Bytes that `cols` elements take; `None` if they are not whole blocks or the size overflows.
+    /// Bytes that a row of `cols` elements takes; `None` if they are not whole blocks or the size overflows.
     pub fn row_bytes(self, cols: usize) -> Option<usize> {
+        let Layout { block_len, block_bytes, row_head, .. } = *self.layout();
+        let blocks = if cols.is_multiple_of(block_len) { (cols / block_len).checked_mul(block_bytes) } else { None };
+        blocks?.checked_add(row_head)
+    }
+
+    /// The elements of so many bytes, which are whole rows of `cols` elements, or whole blocks where rows have nothing in front of them.
+    pub fn elements(self, bytes: usize, cols: usize) -> usize {
+        let Layout { block_len, block_bytes, row_head, .. } = *self.layout();
+        let heads = if row_head == 0 { 0 } else { bytes / self.row_bytes(cols).unwrap_or(usize::MAX) * row_head };
+        (bytes - heads) / block_bytes * block_len
+    }
+
+    /// Rows that so many bytes and elements are; of types whose rows have nothing in front of them, one. `None` if they do not fit.
+    pub(crate) fn rows(self, bytes: usize, elements: usize) -> Option<usize> {
+        let row_head = self.layout().row_head;
+        if row_head == 0 || bytes == 0 {
+            return (self.row_bytes(elements).map(|row| row - row_head) == Some(bytes)).then_some(1);
+        }
         let Layout { block_len, block_bytes, .. } = *self.layout();
-        if cols.is_multiple_of(block_len) { (cols / block_len).checked_mul(block_bytes) } else { None }
+        let rows = bytes.checked_sub((elements / block_len).checked_mul(block_bytes)?)? / row_head;
+        let cols = elements.checked_div(rows)?;
+        (rows * cols == elements && self.row_bytes(cols)?.checked_mul(rows) == Some(bytes)).then_some(rows)
     }
 }
 
@@ -142,5 +166,29 @@ mod tests {
         assert_eq!(DType::Q4_K.row_bytes(512), Some(288));
         assert_eq!(DType::Q4_K.row_bytes(257), None);
         assert_eq!(DType::F32.row_bytes(usize::MAX), None);
+        assert_eq!(DType::Q8_ROW.row_bytes(96), Some(100));
+        assert_eq!(DType::Q8_ROW.row_bytes(33), None);
+    }
+
+    #[test]
+    fn sizes_say_how_many_rows_there_are() {
+        let check = |dtype: DType, bytes, elements, rows| {
+            assert_eq!(dtype.rows(bytes, elements), rows, "{dtype} {bytes} {elements}")
+        };
+        check(DType::Q8_0, 68, 64, Some(1));
+        check(DType::Q8_0, 68, 96, None);
+        check(DType::Q8_0, 0, 0, Some(1));
+        check(DType::Q8_ROW, 0, 0, Some(1));
+        check(DType::Q8_ROW, 68, 64, Some(1));
+        check(DType::Q8_ROW, 72, 64, Some(2));
+        check(DType::Q8_ROW, 3 * 100, 3 * 96, Some(3));
+        for (bytes, elements) in
+            [(76, 64), (64, 64), (67, 64), (68, 63), (0, 32), (32, 1), (0, usize::MAX), (usize::MAX, 32)]
+        {
+            check(DType::Q8_ROW, bytes, elements, None);
+        }
+        assert_eq!(DType::Q8_ROW.elements(3 * 100, 96), 3 * 96);
+        assert_eq!(DType::Q8_ROW.elements(300, 33), 0);
+        assert_eq!(DType::Q4_0.elements(36, 7), 64);
     }
 }

@@ -1,6 +1,6 @@
 //! The graph for batches with adapters: the sums of products come out before anything is made of them.
 
-use crate::{End, Graph, Node, Op, Product, ValueId, WeightId};
+use crate::{Elem, End, Graph, Node, Op, Product, ValueId, WeightId};
 
 use super::rewrite::rebuild;
 
@@ -47,7 +47,11 @@ impl Open {
         if product.quantize {
             let whole = self.fresh();
             nodes.push(Node { outputs: vec![whole], ..ends });
-            nodes.push(Node { op: Op::Quantize, inputs: vec![whole], outputs: outputs.clone() });
+            nodes.push(Node {
+                op: Op::Quantize { span: Elem::Q8_BLOCK },
+                inputs: vec![whole],
+                outputs: outputs.clone(),
+            });
         } else {
             nodes.push(ends);
         }

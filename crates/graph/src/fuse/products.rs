@@ -17,7 +17,7 @@ pub(super) fn bias<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
 
 /// The product takes the place of the first of them, so that all results are there before they are read.
 pub(super) fn siblings<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
-    let kind = |i| stored(view, i).map(|product| (quantized(view, &product), gated(view, i)));
+    let kind = |i| stored(view, i).map(|product| (view.graph.weight(product.weights[0]).span(), gated(view, i)));
     let (mine, x) = (kind(i)?, view.node(i).inputs[0]);
     let alike: Vec<usize> = view.readers(x).iter().copied().filter(|&at| kind(at) == Some(mine)).collect();
     if alike.len() < 2 || alike[0] != i {
@@ -73,10 +73,6 @@ fn single(view: &View, i: usize) -> Option<(Product, ValueId)> {
     let product = stored(view, i)?;
     let [sum] = view.node(i).outputs[..] else { return None };
     Some((product, sum))
-}
-
-fn quantized(view: &View, product: &Product) -> bool {
-    view.graph.weight(product.weights[0]).quantized()
 }
 
 /// The gated activation that alone reads what the node gives. Its two products stay apart from others of the same input.

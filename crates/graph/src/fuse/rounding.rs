@@ -1,12 +1,14 @@
 //! Inputs of quantized products, rounded to 8 bits: once, and where they are made.
 
-use crate::{Elem, End, Op, Product, WeightId};
+use crate::{Elem, End, Op, Product};
 
 use super::rewrite::{Rewrite, View};
 
 pub(super) fn quantize<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
-    let x = operand(view, i).map(|n| view.node(i).inputs[n])?;
-    let of_x = |&at: &usize| operand(view, at).filter(|&n| view.node(at).inputs[n] == x).map(|n| (at, n));
+    let (n, span) = operand(view, i)?;
+    let x = view.node(i).inputs[n];
+    let alike = |at: usize, n: usize, other: usize| other == span && view.node(at).inputs[n] == x;
+    let of_x = |&at: &usize| operand(view, at).filter(|&(n, other)| alike(at, n, other)).map(|(n, _)| (at, n));
     let readers: Vec<(usize, usize)> = view.readers(x).iter().filter_map(of_x).collect();
     if readers[0].0 != i {
         return None;
@@ -18,7 +20,7 @@ pub(super) fn quantize<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> 
         inputs[n] = rounded;
         rewrite.replace(at, node.op.clone(), &inputs, &node.outputs)
     };
-    Some(readers.iter().fold(Rewrite::new(view), read).derive(i, Op::Quantize, x, rounded))
+    Some(readers.iter().fold(Rewrite::new(view), read).derive(i, Op::Quantize { span }, x, rounded))
 }
 
 pub(super) fn norm_quantize<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
@@ -37,22 +39,25 @@ pub(super) fn mlp<'v>(view: &'v View<'v>, i: usize) -> Option<Rewrite<'v>> {
     }
 }
 
-/// `op` at `i` gives at once what a [`Op::Quantize`] alone makes of the node's result.
+/// `op` at `i` gives at once what a [`Op::Quantize`] alone makes of the node's result. Not of whole rows: an operator that computes parts of
+/// a row would need the largest number of all of them first.
 fn rounded<'v>(view: &'v View<'v>, i: usize, op: Op) -> Option<Rewrite<'v>> {
     let node = view.node(i);
-    let at = view.sole_reader(node.outputs[0]).filter(|&at| view.node(at).op == Op::Quantize)?;
+    let at = view.sole_reader(node.outputs[0]).filter(|&at| view.node(at).op == BLOCKS)?;
     Some(Rewrite::new(view).replace(i, op, &node.inputs, &view.node(at).outputs).remove([at]))
 }
 
-/// Which input of the node is multiplied with quantized weights, if it is not rounded yet and can be.
-fn operand(view: &View, i: usize) -> Option<usize> {
+const BLOCKS: Op = Op::Quantize { span: Elem::Q8_BLOCK };
+
+/// Which input of the node is multiplied with quantized weights, and the columns of it that are rounded together, if it is not rounded
+/// yet and can be.
+fn operand(view: &View, i: usize) -> Option<(usize, usize)> {
     let node = view.node(i);
-    let quantized = |id: &WeightId| view.graph.weight(*id).quantized();
-    let n = match &node.op {
-        Op::Linear { weight } | Op::ExpertLinear { weight } | Op::HeadLinear { weight } if quantized(weight) => 0,
-        Op::Product(product) if quantized(&product.weights[0]) => usize::from(product.end == End::Add),
+    let (n, weight) = match &node.op {
+        Op::Linear { weight } | Op::ExpertLinear { weight } | Op::HeadLinear { weight } => (0, weight),
+        Op::Product(product) => (usize::from(product.end == End::Add), &product.weights[0]),
         _ => return None,
     };
-    let x = view.graph.value(node.inputs[n]);
-    (x.elem == Elem::F32 && x.width.is_multiple_of(Elem::Q8_BLOCK)).then_some(n)
+    let (span, x) = (view.graph.weight(*weight).span()?, view.graph.value(node.inputs[n]));
+    (x.elem == Elem::F32 && x.width.is_multiple_of(span)).then_some((n, span))
 }

@@ -9,8 +9,8 @@ mod rowwise;
 use std::sync::Arc;
 
 use crate::{
-    Backend, BackendError, Batch, Change, Device, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product, WeightId,
-    WeightInfo, reduce, rules,
+    Backend, BackendError, Batch, Change, Device, Elem, End, Graph, Layout, Limits, MemoryPart, Node, Op, Product,
+    WeightId, WeightInfo, reduce, rules,
 };
 use attention::{Cache, Ragged};
 use recurrent::States;
@@ -154,7 +154,7 @@ impl Step<'_> {
             Op::AddBias { bias } => rowwise::add_bias(x(0), weight(*bias)),
             Op::RmsNorm { weight: id, eps, quantize } => {
                 let normed = rowwise::rms_norm(x(0), weight(*id), *eps);
-                if *quantize { rowwise::quantize(&normed) } else { normed }
+                if *quantize { rowwise::quantize(&normed, Elem::Q8_BLOCK) } else { normed }
             }
             Op::UnitNorm { span, eps } => rowwise::unit_norm(x(0), *span, *eps),
             Op::GaussianTopK { deviations } => rowwise::gaussian_top_k(matrix(0), *deviations),
@@ -172,7 +172,7 @@ impl Step<'_> {
             Op::Grow(growth) => rowwise::grow(*growth, matrix(0), batch),
             Op::SoftCap { cap } => rowwise::soft_cap(*cap, x(0)),
             Op::Glu { act } => rowwise::glu(*act, x(0), x(1)),
-            Op::Quantize => rowwise::quantize(x(0)),
+            Op::Quantize { span } => rowwise::quantize(x(0), *span),
             Op::Product(product) => return products(product, x(0), matrix(node.inputs.len() - 1), weight),
             Op::Rope(rope) => rowwise::rope(rope, matrix(0), batch),
             Op::KvWrite { layer } => {
@@ -235,7 +235,7 @@ fn products<'a>(op: &Product, residual: &[f32], x: Matrix, weight: impl Fn(Weigh
         End::Add => vec![rowwise::add(residual, &sums[0])],
         End::Glu(act) => vec![rowwise::glu(act, &sums[0], &sums[1])],
     };
-    if op.quantize { given.iter().map(|y| rowwise::quantize(y)).collect() } else { given }
+    if op.quantize { given.iter().map(|y| rowwise::quantize(y, Elem::Q8_BLOCK)).collect() } else { given }
 }
 
 /// Rows of numbers, or of indices as the bits of numbers.

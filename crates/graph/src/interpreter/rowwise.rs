@@ -2,7 +2,7 @@
 
 use tensor::Shape;
 
-use crate::{Activation, Batch, Elem, Growth, Rope, RopeStyle};
+use crate::{Activation, Batch, Growth, Rope, RopeStyle};
 
 use super::{Matrix, dot};
 
@@ -94,14 +94,14 @@ pub(super) fn soft_cap(cap: f32, x: &[f32]) -> Vec<f32> {
     x.iter().map(|x| cap * (x / cap).tanh()).collect()
 }
 
-/// Rounded to 8 bits in blocks.
-pub(super) fn quantize(x: &[f32]) -> Vec<f32> {
+/// Rounded to 8 bits, so many columns together.
+pub(super) fn quantize(x: &[f32], span: usize) -> Vec<f32> {
     let round = |block: &[f32]| {
         let scale = block.iter().fold(0.0, |max: f32, x| max.max(x.abs())) / 127.0;
         let rounded = |x: f32| if scale == 0.0 { 0.0 } else { (x / scale).round_ties_even() * scale };
         block.iter().map(|&x| rounded(x)).collect::<Vec<_>>()
     };
-    x.chunks_exact(Elem::Q8_BLOCK).flat_map(round).collect()
+    x.chunks_exact(span).flat_map(round).collect()
 }
 
 pub(super) fn activate(act: Activation, x: &[f32]) -> Vec<f32> {

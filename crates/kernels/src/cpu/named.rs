@@ -184,9 +184,10 @@ fn has(weight: &Weight, inner: Inner, vector: Vector) -> bool {
     let tiles = weight.tiles();
     let (quantized, pairs) = (tiles.quantized(), activations_bf16::suit(vector, tiles));
     let most = tiles.layout.effort == Effort::Most;
+    let choice = quantized && !most && !tiles.by_row();
     match inner {
-        Inner::Registers => quantized && !most || !quantized && !pairs,
-        Inner::Held => quantized && !most,
+        Inner::Registers => choice || !quantized && !pairs,
+        Inner::Held => choice,
         Inner::Amx => quantized && vector.amx().is_some() && gemm_amx::suits(tiles.layout.form, usize::MAX),
         Inner::Unpacked => quantized && most,
         Inner::Decoded => !quantized && !pairs,

@@ -299,7 +299,7 @@ impl Arena<'_> {
         #[allow(unsafe_code)]
         // SAFETY: the plan keeps a node's inputs apart from its outputs, and only read views of them are made.
         let x = unsafe { self.words.view(start, rows * self.row_words(info)) };
-        Input { x, width: info.width, rows, rounded: info.elem == Elem::Q8 }
+        Input { x, width: info.width, rows, rounded: matches!(info.elem, Elem::Q8 { .. }) }
     }
 
     fn row_words(&self, info: ValueInfo) -> usize {

@@ -37,9 +37,9 @@ fn random(seed: u64, n: usize) -> Vec<f32> {
     (0..n).map(|_| graph::testing::uniform(&mut state)).collect()
 }
 
-/// Random blocks whose scales are of moderate size.
-fn random_blocks(dtype: DType, seed: u64, elements: usize) -> Vec<u8> {
-    graph::testing::random_blocks(dtype, &mut { seed }, elements, 1.0)
+/// Random rows whose scales are of moderate size.
+fn random_rows(dtype: DType, seed: u64, shape: Shape) -> Vec<u8> {
+    graph::testing::random_rows(dtype, &mut { seed }, (shape.outer * shape.rows, shape.cols), 1.0)
 }
 
 fn close(got: &[f32], wanted: &[f32], tolerance: f32) {
@@ -54,7 +54,7 @@ fn tiles_decode_to_the_bits_of_the_scalar_codecs() {
     let pool = Pool::new(2, &[]);
     for dtype in DType::all() {
         let shape = Shape { outer: 2, rows: 21, cols: 3 * dtype.layout().block_len };
-        let bytes = random_blocks(dtype, 7, 2 * 21 * shape.cols);
+        let bytes = random_rows(dtype, 7, shape);
         let mut wanted = vec![0.0; 2 * 21 * shape.cols];
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
         let tiles = Tiles::pack((&pool, &SlabAllocator::default()), dtype, shape, &bytes).expect("memory");
@@ -76,7 +76,7 @@ fn packed_weights_come_back_from_a_file() {
     let (mut bytes, mut places) = (Vec::new(), Vec::new());
     for dtype in DType::all() {
         let shape = Shape { outer: 2, rows: 21, cols: 2 * dtype.layout().block_len };
-        let given = random_blocks(dtype, 9, 2 * 21 * shape.cols);
+        let given = random_rows(dtype, 9, shape);
         for info in [WeightInfo::matrix("a", shape, dtype), WeightInfo::elements("b", shape, dtype)] {
             let weight = cpu.upload(&info, &given).expect("memory");
             let start = bytes.len();
@@ -108,7 +108,7 @@ fn signed_bytes_times_their_scales_are_the_elements() {
     let pool = Pool::new(1, &[]);
     for dtype in DType::all() {
         let shape = Shape::matrix(16, 256);
-        let bytes = random_blocks(dtype, 8, 16 * 256);
+        let bytes = random_rows(dtype, 8, shape);
         let mut wanted = vec![0.0; 16 * 256];
         tensor::decode(dtype, &bytes, &mut wanted).expect("whole blocks");
         let tiles = Tiles::pack((&pool, &SlabAllocator::default()), dtype, shape, &bytes).expect("memory");
@@ -159,14 +159,14 @@ fn product(vector: Vector, tiles: &Tiles, x: &[f32], slots: Slots, cut: usize) -
     out
 }
 
-/// Numbers rounded to 8 bits in blocks of 32.
-fn rounded(x: &[f32]) -> Vec<f32> {
+/// Numbers rounded to 8 bits, `span` of them together.
+fn rounded(x: &[f32], span: usize) -> Vec<f32> {
     let block = |x: &[f32]| {
         let largest = x.iter().fold(0.0, |a: f32, x| a.max(x.abs()));
         let by = if largest > 0.0 { 127.0 / largest } else { 0.0 };
         x.iter().map(|x| (x * by).round_ties_even() * (largest / 127.0)).collect::<Vec<_>>()
     };
-    x.chunks(32).flat_map(block).collect()
+    x.chunks(span).flat_map(block).collect()
 }
 
 #[test]
@@ -175,8 +175,8 @@ fn rows_are_rounded_to_eight_bits() {
     x[40..44].copy_from_slice(&[127.0, 0.5, -1.5, -127.0]);
     for vector in vectors() {
         let mut words = vec![0.0; 2 * activations_q8::words(480)];
-        activations_q8::quantize(&Pool::new(2, &[]), vector, &x, 480, &mut words);
-        for (i, wanted) in rounded(&x).chunks(480).enumerate() {
+        activations_q8::quantize((&Pool::new(2, &[]), vector), &x, (480, 32), &mut words);
+        for (i, wanted) in rounded(&x, 32).chunks(480).enumerate() {
             for (k, wanted) in wanted.chunks(32).enumerate() {
                 let block = activations_q8::blocks(&words)[activations_q8::start(480, 480, i) + k];
                 let byte = |b: u8| f32::from(b as i8);
@@ -197,7 +197,7 @@ fn rows_are_rounded_to_eight_bits() {
 
 fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u64) {
     let shape = Shape { outer: 2, rows, cols: blocks * dtype.layout().block_len };
-    let bytes = random_blocks(dtype, seed, 2 * rows * shape.cols);
+    let bytes = random_rows(dtype, seed, shape);
     let mut weights = vec![0.0; 2 * rows * shape.cols];
     tensor::decode(dtype, &bytes, &mut weights).expect("whole blocks");
     let largest = weights.iter().fold(0.0, |a: f32, b| a.max(b.abs()));
@@ -207,7 +207,7 @@ fn check_product(dtype: DType, (rows, blocks, n): (usize, usize, usize), seed: u
     let dot = |x: &[f32], w: &[f32]| x.iter().zip(w).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum::<f64>() as f32;
     for vector in vectors() {
         let read = match () {
-            () if tiles.quantized() => rounded(&x),
+            () if tiles.quantized() => rounded(&x, tiles.span()),
             () if activations_bf16::suit(vector, &tiles) => x.iter().map(|&x| bf16::from_f32(x).to_f32()).collect(),
             () => x.clone(),
         };
@@ -268,6 +268,9 @@ impl Kernel for Edges {
         let shifted = [1, 4, 7, 16, 31].into_iter().flat_map(|by| [s.shl(i, by), s.sar(i, by), s.shr(i, by)]);
         let products = [(most, least, true), (most, few, true), (i, few, true), (few, least, false), (few, few, false)];
         let products = products.into_iter().map(|(u, x, wide)| s.dot(i, u, x, wide));
+        let edge = s.splat_int(i32::from_le_bytes([128; 4]));
+        let signed_products = [(i, few), (edge, least), (edge, few), (least, least), (few, least)];
+        let products = products.chain(signed_products.into_iter().map(|(w, x)| s.dot_signed(i, w, x)));
         let integers = signed
             .into_iter()
             .chain([s.lookup(&bytes[1], few), s.gather(&table, i)])
@@ -404,6 +407,70 @@ fn rows_are_right_at_every_width() {
             if act != clamped {
                 check(&|x| vector.run(Activate { act, x }), &|i| activation(act, x[i], 1.0));
             }
+        }
+    }
+}
+
+/// Sums of integers are scaled after some columns: rows of many times as many, and of a few more.
+#[test]
+fn products_by_rows_of_any_length() {
+    for (rows, blocks, n) in [(16, 16, 1), (33, 17, 2), (50, 48, 7), (37, 33, 16), (70, 40, 17), (5, 100, 300)] {
+        check_product(DType::Q8_ROW, (rows, blocks, n), 21);
+    }
+}
+
+/// The largest products that there are, all of one sign: sums of integers stay exact.
+#[test]
+fn sums_of_the_largest_products_are_exact() {
+    let (cols, pool) = (53_248, Pool::new(1, &[]));
+    let shape = Shape { outer: 2, rows: 16, cols };
+    for (weight, x) in [(-128i8, 1.0f32), (-128, -1.0), (127, 1.0), (127, -1.0)] {
+        let row = [&1f32.to_le_bytes()[..], &vec![weight.cast_unsigned(); cols]].concat();
+        let tiles =
+            Tiles::pack((&pool, &SlabAllocator::default()), DType::Q8_ROW, shape, &row.repeat(32)).expect("memory");
+        for vector in vectors() {
+            let got = product(vector, &tiles, &vec![127.0 * x; cols], Slots::All(1), 1);
+            assert_eq!(got, [f32::from(weight) * 127.0 * x * cols as f32; 16], "{:?}", vector.isa());
+        }
+    }
+}
+
+/// Whole rows become the integers and scales that numpy makes of them (`cargo xtask goldens codecs`).
+#[test]
+fn whole_rows_are_rounded_as_numpy_rounds_them() {
+    let fixture = |name: &str| {
+        let path = format!("{}/../tensor/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
+    };
+    let x: Vec<f32> = fixture("values.f32").as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let wanted = fixture("Q8_ROW.encoded");
+    for vector in vectors() {
+        let mut words = vec![0.0; x.len() / 64 * activations_q8::words(64)];
+        activations_q8::quantize((&Pool::new(2, &[]), vector), &x, (64, 64), &mut words);
+        let mut sums = vec![];
+        for (i, row) in wanted.chunks(68).enumerate() {
+            let (scale, integers) = row.split_first_chunk().expect("a scale in front of its row");
+            for (k, integers) in integers.chunks(32).enumerate() {
+                let block = activations_q8::blocks(&words)[activations_q8::start(64, 64, i) + k];
+                let got: Vec<u8> = block[..8].iter().flat_map(|quad| quad.to_le_bytes()).collect();
+                assert_eq!((&got[..], block[8].to_le_bytes()), (integers, *scale), "{:?}, row {i}", vector.isa());
+                sums.push(integers.iter().map(|q| i32::from(q.cast_signed())).sum::<i32>());
+                assert_eq!(block[9].to_bits().cast_signed(), -128 * sums[2 * i + k], "{:?}, row {i}", vector.isa());
+            }
+        }
+        assert_eq!(sums.len(), 2 * x.len() / 64);
+    }
+    for broken in [f32::NAN, f32::INFINITY] {
+        let mut x = vec![0.5; 96];
+        x[70..].fill(broken);
+        for vector in vectors() {
+            let mut words = vec![0.0; activations_q8::words(96)];
+            activations_q8::quantize((&Pool::new(1, &[]), vector), &x, (96, 96), &mut words);
+            assert!(
+                activations_q8::blocks(&words).iter().all(|block| !block[8].is_finite()),
+                "{:?} {broken}",
+                vector.isa()
+            );
         }
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! A tile is its blocks, one after the other. A block of a quantized type is lines, with four columns of each row, and then fields
 //! beside them: scales and the like. A block of floats is a line, with a field for each column or one for two. In every field the
-//! rows 0 to 15 are next to each other. A matrix's last tile and a row's last block are padded with zeros.
+//! rows 0 to 15 are next to each other. What all blocks of a row share is a field behind the tile's blocks. A matrix's last tile and a
+//! row's last block are padded with zeros.
 
 use std::ops::Range;
 
-use graph::BackendError;
+use graph::{BackendError, Elem};
 use tensor::{DType, Shape};
 
 use super::codecs::{COLUMNS, Layout, QUAD};
@@ -59,6 +60,16 @@ impl Tiles {
         self.layout.quants > 0
     }
 
+    /// Whether each row has one scale, so that sums are of integers alone.
+    pub(crate) fn by_row(&self) -> bool {
+        self.layout.head > 0
+    }
+
+    /// Columns of activations that are rounded together, as [`graph::WeightInfo::span`] says.
+    pub(crate) fn span(&self) -> usize {
+        if self.by_row() { self.shape.cols } else { Elem::Q8_BLOCK }
+    }
+
     /// Tiles of each matrix.
     pub(crate) fn count(&self) -> usize {
         self.shape.rows.div_ceil(LANES)
@@ -66,7 +77,7 @@ impl Tiles {
 
     /// Distance between tiles, in fields: whole cache lines.
     pub(crate) fn tile_len(&self) -> usize {
-        (self.blocks(self.shape.cols) * self.layout.block_len()).next_multiple_of(QUAD)
+        (self.blocks(self.shape.cols) * self.layout.block_len() + self.layout.head).next_multiple_of(QUAD)
     }
 
     /// `n` tiles of a matrix from tile `first` on.
@@ -104,8 +115,12 @@ impl Tiles {
         let quants = self.layout.quants * QUAD;
         let (mut row_quants, mut row_side) = ([0; COLUMNS], [0; 2 * LANES]);
         let (row_quants, row_side) = (&mut row_quants[..quants], &mut row_side[..self.layout.side()]);
-        let rows = rows.chunks_exact(bytes(self.shape.cols)).take(LANES);
+        let head = self.layout.head;
+        let (tile, heads) = tile.split_at_mut(self.blocks(self.shape.cols) * self.layout.block_len());
+        let rows = rows.chunks_exact(head + bytes(self.shape.cols)).take(LANES);
         for (lane, row) in rows.enumerate() {
+            let (shared, row) = row.split_at(head);
+            put(shared, head.max(1), lane, heads);
             let blocks = tile.chunks_exact_mut(self.layout.block_len());
             for (block, out) in row.chunks(bytes(self.layout.columns)).zip(blocks) {
                 (self.layout.pack)(block, row_quants, row_side);

@@ -151,7 +151,7 @@ impl Source {
         if let Some(change) = change {
             let mut out = Vec::new();
             for (dtype, bytes) in &pieces {
-                decode((*dtype, bytes), change, &mut out)
+                decode((*dtype, bytes, shape.cols), change, &mut out)
                     .map_err(|e| checkpoint.invalid(&self.tensors()[0], e.to_string()))?;
             }
             return Ok(out.into());
@@ -268,7 +268,8 @@ fn transposed(
     };
     let (mut decoded, mut bytes, mut size) = (Vec::new(), &*stored, dtype.layout().block_bytes);
     if form != Form::AsIs {
-        decode((dtype, &stored), &|x| x, &mut decoded).map_err(|e| checkpoint.invalid(name, e.to_string()))?;
+        decode((dtype, &stored, shape.rows), &|x| x, &mut decoded)
+            .map_err(|e| checkpoint.invalid(name, e.to_string()))?;
         (bytes, size) = (&decoded, 4);
     }
     let mut out = Vec::with_capacity(shape.outer * shape.rows * shape.cols * size);
@@ -300,9 +301,13 @@ fn mxfp4(checkpoint: &Checkpoint, stem: &str, shape: Shape, (first, step): (usiz
     out
 }
 
-fn decode((dtype, bytes): (DType, &[u8]), change: &dyn Fn(f32) -> f32, out: &mut Vec<u8>) -> Result<(), CodecError> {
-    let layout = dtype.layout();
-    let mut values = vec![0.0; bytes.len() / layout.block_bytes * layout.block_len];
+/// Appends rows of `cols` elements as F32, changed.
+fn decode(
+    (dtype, bytes, cols): (DType, &[u8], usize),
+    change: &dyn Fn(f32) -> f32,
+    out: &mut Vec<u8>,
+) -> Result<(), CodecError> {
+    let mut values = vec![0.0; dtype.elements(bytes.len(), cols)];
     tensor::decode(dtype, bytes, &mut values)?;
     out.extend(values.iter().flat_map(|&v| change(v).to_le_bytes()));
     Ok(())

@@ -18,7 +18,7 @@ pub enum WeightType {
 }
 
 /// `general.file_type` of files whose matrices are mostly of a type.
-const FILE_TYPES: [(DType, u32); 29] = [
+const FILE_TYPES: [(DType, u32); 30] = [
     (DType::F32, 0),
     (DType::F16, 1),
     (DType::Q4_0, 2),
@@ -48,14 +48,19 @@ const FILE_TYPES: [(DType, u32); 29] = [
     (DType::Q1_0, 40),
     (DType::Q2_0, 41),
     (DType::Q4_2OF4, OWN_TYPES),
+    (DType::Q8_ROW, OWN_TYPES + 1),
 ];
 
 /// What embeddings and the head are where all others keep two weights of four: no other weights make up for those that they would lose. Also what
 /// a matrix is whose rows do not fit.
 const WHOLE: DType = DType::Q4_0;
 
+/// What embeddings and the head are where all others have one scale for a row: a prompt needs the head for its last token alone, and what is
+/// rounded coarsely there shows in every logit.
+const FINE: DType = DType::Q8_0;
+
 /// The names of `general.file_type`'s numbers, as llama.cpp's `llama_ftype` has them: what a file's weights mostly are.
-const FILE_TYPE_NAMES: [(u32, &str); 40] = [
+const FILE_TYPE_NAMES: [(u32, &str); 41] = [
     (0, "F32"),
     (1, "F16"),
     (2, "Q4_0"),
@@ -96,6 +101,7 @@ const FILE_TYPE_NAMES: [(u32, &str); 40] = [
     (40, "Q1_0"),
     (41, "Q2_0"),
     (OWN_TYPES, "Q4_2OF4"),
+    (OWN_TYPES + 1, "Q8_ROW"),
 ];
 
 /// The name of a `general.file_type`; `None` for a number that is not known.
@@ -120,6 +126,7 @@ impl WeightType {
         let wanted = match self {
             WeightType::AsStored => return stored,
             WeightType::One(DType::Q4_2OF4) if ["token_embd", "output"].contains(&place.stem) => WHOLE,
+            WeightType::One(DType::Q8_ROW) if ["token_embd", "output"].contains(&place.stem) => FINE,
             WeightType::One(dtype) => dtype,
             WeightType::Mixed(mix) => mix.of(place),
         };

@@ -109,7 +109,10 @@ fn size(reader: &Reader<'_>, entry: &Entry) -> Result<usize, ModelError> {
         let problem = format!("has rows of {cols} elements, which are not whole blocks of {block_len}");
         return Err(reader.invalid(&entry.field(), problem + "; the file is damaged or was converted wrongly"));
     }
-    let row = (cols / block_len).checked_mul(block_bytes);
+    let row = match entry.stored.dtype {
+        Ok(dtype) => dtype.row_bytes(cols),
+        Err(_) => (cols / block_len).checked_mul(block_bytes),
+    };
     let bytes = entry.dims[..entry.dims.len() - 1].iter().fold(row, |n, &d| n?.checked_mul(d));
     bytes
         .ok_or_else(|| reader.invalid(&entry.field(), "its dimensions are larger than any memory; the file is damaged"))

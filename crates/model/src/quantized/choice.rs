@@ -20,6 +20,12 @@ pub(super) fn built(scaled: Scaled, files: &Files, plain: DType, stored: String)
     Built { dims: [scaled.rows, scaled.cols], how: How::Scaled(scaled), dtype, fidelity, stored }
 }
 
+/// The matrix with its integers and scales as they are: signed bytes, and one scale for each row.
+pub(super) fn by_row(scaled: Scaled, stored: String) -> Built {
+    let (dtype, fidelity) = (DType::Q8_ROW, Fidelity::Exact);
+    Built { dims: [scaled.rows, scaled.cols], how: How::Scaled(scaled), dtype, fidelity, stored }
+}
+
 fn choose(scaled: &Scaled, files: &Files) -> Option<(DType, Fidelity)> {
     let size = scaled.groups.size()?;
     if !scaled.cols.is_multiple_of(32) || !(size.is_multiple_of(32) || size >= scaled.cols) {

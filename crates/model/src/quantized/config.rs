@@ -22,6 +22,8 @@ pub(super) struct Config {
     pub(super) method: Method,
     /// The type that the model was trained in.
     plain: DType,
+    /// Whether integers of 8 bits are meant for activations of 8 bits with a scale for each token, found when it comes.
+    pub(super) by_token: bool,
 }
 
 /// `quant_method`s of which weights are read; a method with a layout that is not read is refused when the files are opened.
@@ -63,7 +65,7 @@ impl Config {
             "bitsandbytes" => Method::BitsAndBytes,
             _ => return Ok(None),
         };
-        Ok(Some(Config { method, plain: plain(metadata)? }))
+        Ok(Some(Config { method, plain: plain(metadata)?, by_token: by_token(quantized) }))
     }
 
     /// What a matrix is widened to whose scales have the type of that name.
@@ -156,6 +158,32 @@ fn awq(quantized: &Metadata) -> Result<Method, ModelError> {
         return Err(quantized.unsupported("version", problem));
     }
     Ok(Method::Awq)
+}
+
+/// Whether all groups of compressed-tensors whose weights are integers of 8 bits with a scale for each row round activations as Q8_ROW has
+/// them: to 8 bits, by tokens, symmetrically. What is not said in these words is something else.
+fn by_token(quantized: &Metadata) -> bool {
+    fn object<'m>(of: &'m Metadata, key: &str) -> Option<&'m Metadata> {
+        of.read::<&Metadata>(key).ok().flatten()
+    }
+    let Some(groups) = object(quantized, "config_groups") else { return false };
+    let of_rows =
+        |name| object(groups, name).filter(|group| object(group, "weights").is_some_and(|w| is_int8(w, "channel")));
+    let rounds = |group| {
+        let inputs = object(group, "input_activations");
+        inputs
+            .is_some_and(|inputs| is_int8(inputs, "token") && matches!(inputs.read::<bool>("dynamic"), Ok(Some(true))))
+    };
+    let all: Vec<bool> = groups.iter().filter_map(|(name, _)| of_rows(name)).map(rounds).collect();
+    !all.is_empty() && !all.contains(&false)
+}
+
+/// Whether numbers are symmetric integers of 8 bits whose scales are those of a strategy.
+fn is_int8(args: &Metadata, strategy: &str) -> bool {
+    matches!(args.read::<usize>("num_bits"), Ok(Some(8)))
+        && matches!(args.read::<&str>("type"), Ok(None | Some("int")))
+        && matches!(args.read::<&str>("strategy"), Ok(Some(given)) if given == strategy)
+        && matches!(args.read::<bool>("symmetric"), Ok(None | Some(true)))
 }
 
 fn compressed(quantized: &Metadata) -> Result<Method, ModelError> {

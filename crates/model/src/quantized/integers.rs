@@ -91,7 +91,8 @@ pub(super) fn packed(module: &Module<'_>, config: &Config) -> Result<Built, Mode
     Ok(choice::built(scaled, module.files, config.wide(kind(scales)), stored))
 }
 
-/// Integers of 8 bits as they are: compressed-tensors' `int-quantized`.
+/// Integers of 8 bits as they are: compressed-tensors' `int-quantized`. With a scale for each row and activations that are rounded by rows
+/// they stay as they are.
 pub(super) fn bytes(module: &Module<'_>, config: &Config) -> Result<Built, ModelError> {
     let weight = module.part(".weight", &["I8"], 2)?;
     let (rows, cols) = (weight.dims[0], weight.dims[1]);
@@ -112,9 +113,13 @@ pub(super) fn bytes(module: &Module<'_>, config: &Config) -> Result<Built, Model
         Some(_) => Zeros::Bytes(Place::of(module.sized(".weight_zero_point", &["I8"], &[rows, count])?), count),
     };
     let groups = groups(module, ".weight_g_idx", (cols, count))?;
+    let symmetric = matches!(zeros, Zeros::All(0));
     let codes = Codes::Bytes(Place::of(weight), zeros);
     let scaled = Scaled { codes, scales: scales_of(scales, line, 1), groups, rows, cols };
     let stored = format!("compressed-tensors of 8 bits, {}", spans(&scaled));
+    if symmetric && count == 1 && config.by_token && module.get(".input_scale").is_none() && cols.is_multiple_of(32) {
+        return Ok(choice::by_row(scaled, stored + ", activations of 8 bits"));
+    }
     Ok(choice::built(scaled, module.files, config.wide(kind(scales)), stored))
 }
 

@@ -111,7 +111,7 @@ impl Scales {
 }
 
 impl Scaled {
-    /// The matrix in `dtype`: a plain type, or one of blocks of 32 that has all its integers.
+    /// The matrix in `dtype`: a plain type, one of blocks of 32 that has all its integers, or one of rows.
     pub(super) fn read(&self, files: &Files, dtype: DType) -> Vec<u8> {
         let (scales, codes) = (self.scales.values(files), self.codes.open(files, self.cols));
         let row = dtype.row_bytes(self.cols).unwrap_or(0);
@@ -121,6 +121,7 @@ impl Scaled {
             let from = tile * TILE;
             match dtype.layout().block_len {
                 1 => self.plain(&codes, &scales, from, (dtype, row), out),
+                _ if dtype == DType::Q8_ROW => self.by_row(&codes, &scales, from, row, out),
                 _ => self.blocks(&codes, halves.as_chunks().0, from, (dtype, row), out),
             }
         });
@@ -151,6 +152,19 @@ impl Scaled {
                 codes.integers(r, block * 32, group, &mut integers);
                 let scale = halves[self.scales.at(r, group)];
                 blocks::put(dtype, scale, &integers, &mut out[block * size..(block + 1) * size]);
+            }
+        }
+    }
+
+    /// Rows from `from` on, each its scale and then its integers, which are signed bytes.
+    fn by_row(&self, codes: &Open<'_>, scales: &[f32], from: usize, row: usize, out: &mut [u8]) {
+        let mut integers = [0; 32];
+        for (r, out) in out.chunks_exact_mut(row).enumerate() {
+            let (scale, quants) = out.split_at_mut(size_of::<f32>());
+            scale.copy_from_slice(&scales[self.scales.at(from + r, 0)].to_le_bytes());
+            for (block, quants) in quants.chunks_exact_mut(32).enumerate() {
+                codes.integers(from + r, block * 32, 0, &mut integers);
+                quants.iter_mut().zip(integers).for_each(|(q, n)| *q = (n as i8).cast_unsigned());
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use graph::testing::{random_blocks, uniform};
+use graph::testing::{random_rows, uniform};
 use graph::{Backend, Batch, Graph, KvType, Limits, WeightInfo};
 use model::{Checkpoint, Model};
 use tensor::DType;
@@ -122,7 +122,7 @@ fn with_matrix(mut file: Gguf, (name, seed): (&str, u64), dims: [usize; 3], (rec
     // Scales for elements of about a tenth, by those for scales of 1.
     let mut size = 1.0;
     for _ in 0..2 {
-        blocks = random_blocks(dtype, &mut { seed }, elements, size);
+        blocks = random_rows(dtype, &mut { seed }, (dims[1] * dims[2], dims[0]), size);
         temper(dtype, &mut blocks);
         tensor::decode(dtype, &blocks, &mut values).expect("whole blocks");
         size *= 0.25 / values.iter().fold(0.0f32, |largest, x| largest.max(x.abs()));

@@ -7,24 +7,26 @@ mod k;
 mod k_encode;
 mod lookup;
 mod plain;
+mod rows;
 mod search;
 mod simple;
 mod sparse;
 mod ternary;
 
-use crate::DType;
+use crate::{DType, Layout};
 
-/// Decodes any number of whole blocks of one type. Bytes and values beyond the last block both sides hold are left alone.
+/// Decodes any number of whole blocks of one type, or of whole rows where a row has something in front of its blocks: the lengths say how
+/// many. Bytes and values beyond the last block both sides hold are left alone, and rows that are not whole.
 pub type Decoder = fn(&[u8], &mut [f32]);
 
-/// Encodes any number of whole blocks of one type, under the same rule as [`Decoder`].
+/// Encodes any number of whole blocks or rows of one type, under the same rule as [`Decoder`].
 pub type Encoder = fn(&[f32], &mut [u8]);
 
 /// Why bytes could not be decoded or values not encoded.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CodecError {
-    /// The lengths of the two sides do not describe the same whole blocks.
-    #[error("{dtype}: {bytes} bytes do not hold {values} values (blocks of {} values in {} bytes)", dtype.layout().block_len, dtype.layout().block_bytes)]
+    /// The lengths of the two sides do not describe the same whole blocks, or rows of them.
+    #[error("{dtype}: {bytes} bytes do not hold {values} values ({})", blocks(*dtype))]
     Length {
         /// The type asked for.
         dtype: DType,
@@ -41,17 +43,23 @@ pub enum CodecError {
     },
 }
 
-/// Decodes whole blocks of `dtype` into `out`.
+fn blocks(dtype: DType) -> String {
+    let Layout { block_len, block_bytes, row_head, .. } = dtype.layout();
+    let blocks = format!("blocks of {block_len} values in {block_bytes} bytes");
+    if *row_head == 0 { blocks } else { format!("{blocks}, {row_head} more for each row") }
+}
+
+/// Decodes whole blocks of `dtype` into `out`; whole rows, all as long, where rows have something in front of their blocks.
 ///
 /// # Errors
-/// [`CodecError::Length`] if `bytes` is not exactly `out.len()` elements in whole blocks.
+/// [`CodecError::Length`] if `bytes` is not exactly `out.len()` elements in whole blocks or rows.
 pub fn decode(dtype: DType, bytes: &[u8], out: &mut [f32]) -> Result<(), CodecError> {
     check_lengths(dtype, bytes.len(), out.len())?;
     decoder(dtype)(bytes, out);
     Ok(())
 }
 
-/// Encodes `values` to whole blocks of `dtype`.
+/// Encodes `values` to whole blocks of `dtype`; to rows, all as long, where rows have something in front of their blocks.
 ///
 /// # Errors
 /// [`CodecError::Length`] if the lengths do not agree, [`CodecError::ReadOnly`] if there is no encoder.
@@ -72,7 +80,7 @@ pub fn encoder(dtype: DType) -> Option<Encoder> {
 }
 
 fn check_lengths(dtype: DType, bytes: usize, values: usize) -> Result<(), CodecError> {
-    if dtype.row_bytes(values) == Some(bytes) { Ok(()) } else { Err(CodecError::Length { dtype, bytes, values }) }
+    dtype.rows(bytes, values).map(|_| ()).ok_or(CodecError::Length { dtype, bytes, values })
 }
 
 /// The table of codecs.
@@ -110,6 +118,7 @@ fn codec(dtype: DType) -> (Decoder, Option<Encoder>) {
         DType::Q1_0 => (ternary::decode_q1_0, None),
         DType::Q2_0 => (ternary::decode_q2_0, None),
         DType::Q4_2OF4 => both(sparse::decode_q4_2of4, sparse::encode_q4_2of4),
+        DType::Q8_ROW => both(rows::decode_q8_row, rows::encode_q8_row),
     }
 }
 

@@ -207,7 +207,7 @@ fn each(op: &Op) -> u64 {
         Op::Slice { .. } | Op::Concat { .. } | Op::SelectOutputs | Op::KvWrite { .. } => 0,
         Op::RmsNorm { .. } | Op::LayerNorm { .. } | Op::UnitNorm { .. } => 5,
         Op::Glu { .. } | Op::Activate { .. } | Op::SoftCap { .. } | Op::Softmax { .. } => 10,
-        Op::Rope(_) | Op::RopeKvWrite { .. } | Op::Quantize => 4,
+        Op::Rope(_) | Op::RopeKvWrite { .. } | Op::Quantize { .. } => 4,
         _ => 1,
     }
 }

@@ -172,7 +172,7 @@ fn elements(elem: Elem) -> &'static str {
     match elem {
         Elem::F32 => "f32",
         Elem::U32 => "u32",
-        Elem::Q8 => "q8",
+        Elem::Q8 { .. } => "q8",
         Elem::Positions => "positions",
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use graph::{
-    Activation, Attention, End, GateScoring, GatedDelta, Graph, Groups, Growth, HeadOrder, Op, Product, Rope,
+    Activation, Attention, Elem, End, GateScoring, GatedDelta, Graph, Groups, Growth, HeadOrder, Op, Product, Rope,
     RopeStyle, Scan, Squash, WeightId,
 };
 use serde_json::{Map, Value, json};
@@ -28,6 +28,7 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::LayerNorm { weight, bias, span, eps } => {
             json!({ "weight": name(weight), "bias": maybe(bias), "span": span, "eps": real(*eps) })
         }
+        Op::Quantize { span } => json!({ "span": span }),
         Op::UnitNorm { span, eps } => json!({ "span": span, "eps": real(*eps) }),
         Op::GaussianTopK { deviations } => json!({ "deviations": real(*deviations) }),
         Op::Scale { by } => json!({ "by": real(*by) }),
@@ -63,7 +64,7 @@ pub(super) fn to_json(op: &Op, graph: &Graph) -> Value {
         Op::TopK { k } => json!({ "k": k }),
         Op::GateWeights { scoring } => json!({ "scoring": scoring_name(*scoring) }),
         Op::ExpertScale { scale } => json!({ "scale": name(scale) }),
-        Op::Add | Op::Mul | Op::Quantize | Op::SelectOutputs | Op::ExpertSum => json!({}),
+        Op::Add | Op::Mul | Op::SelectOutputs | Op::ExpertSum => json!({}),
     };
     said["op"] = json!(op.name());
     said
@@ -164,7 +165,7 @@ pub(super) fn from_json(value: &Value, weights: &Graph) -> Result<Op, String> {
         "soft_cap" => Op::SoftCap { cap: r.real("cap")? },
         "glu" => Op::Glu { act: r.activation("act")? },
         "activate" => Op::Activate { act: r.activation("act")? },
-        "quantize" => Op::Quantize,
+        "quantize" => Op::Quantize { span: r.maybe_count("span")?.unwrap_or(Elem::Q8_BLOCK) },
         "product" => Op::Product(r.product()?),
         "rope" => Op::Rope(r.rope()?),
         "rope_kv_write" => Op::RopeKvWrite { rope: r.rope()?, layer: r.index("layer")? },

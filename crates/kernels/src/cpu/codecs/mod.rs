@@ -5,6 +5,7 @@
 //! scale · (byte − [`Quant::ZERO`]) − minimum, with the same bits as `tensor::decode` gives. So products with rows of signed bytes
 //! are sums of integers.
 
+mod by_row;
 mod chosen;
 mod coded;
 mod dot;
@@ -21,6 +22,7 @@ mod unpacked;
 use tensor::DType;
 
 use super::simd::{Bytes, Simd};
+pub(crate) use by_row::decode as decode_by_row;
 pub(crate) use chosen::ROWS as CHOSEN_ROWS;
 pub(crate) use float::{Column, Decode, DotFloats, F16, F32};
 pub(crate) use rounded::RoundedProduct;
@@ -102,7 +104,7 @@ macro_rules! for_quant {
             DType::Q5_K => $do::<$($s,)? k_quants::Q5K, 8, 40, 20>($($arg),*),
             DType::Q6_K => $do::<$($s,)? k_quants::Q6K, 4, 48, 18>($($arg),*),
             DType::F32 | DType::F16 | DType::BF16 => unreachable!("floats are not quantized"),
-            _ => unreachable!("a type of `coded`"),
+            _ => unreachable!("a type of `coded`, or of `by_row`"),
         }
     };
 }
@@ -138,7 +140,9 @@ pub(crate) struct Layout {
     pub(crate) quants: usize,
     /// Widths of the other fields: (bytes, how many).
     pub(crate) fields: &'static [(usize, usize)],
-    /// How parts are multiplied.
+    /// The width of the field that all blocks of a tile share, behind them; 0 if there is none.
+    pub(crate) head: usize,
+    /// How parts are multiplied; of no lines where a row has no parts.
     pub(crate) form: Form,
     /// The cost of unpacking a line.
     pub(crate) effort: Effort,
@@ -154,7 +158,7 @@ impl Layout {
                 side[block.len()..].fill(0);
                 side[..block.len()].copy_from_slice(block);
             };
-            Layout { columns, quants: 0, fields, form: Form { lines: 0, zero: 0 }, effort, pack }
+            Layout { columns, quants: 0, fields, head: 0, form: Form { lines: 0, zero: 0 }, effort, pack }
         }
         fn quant<T: Quant<LINES, QUANTS, SIDE>, const LINES: usize, const QUANTS: usize, const SIDE: usize>() -> Layout
         {
@@ -163,6 +167,7 @@ impl Layout {
                 columns: T::PARTS * LINES * QUAD,
                 quants: QUANTS,
                 fields: T::FIELDS,
+                head: 0,
                 form,
                 effort: T::EFFORT,
                 pack: T::pack,
@@ -173,6 +178,7 @@ impl Layout {
             DType::F16 => float(2, &[(2, 2)], Effort::Little),
             // Both columns of a row next to each other, as the instructions for pairs want them.
             DType::BF16 => float(2, &[(4, 1)], Effort::Little),
+            DType::Q8_ROW => by_row::LAYOUT,
             _ => coded::layout(dtype).unwrap_or_else(|| for_quant!(dtype, quant[]())),
         }
     }

@@ -1,4 +1,5 @@
-//! Activations rounded to 8 bits, in blocks of 32 columns with a scale each: integer products multiply quantized weights with them.
+//! Activations rounded to 8 bits, in blocks of 32 columns with a scale each: integer products multiply quantized weights with them. For
+//! weights with one scale for a row, all blocks of a span of columns have the same one, so that sums need no scaling.
 
 use std::ops::Range;
 
@@ -9,7 +10,7 @@ use crate::cpu::memory::Shared;
 use crate::cpu::pool::Pool;
 use crate::cpu::simd::{Kernel, LANES, Simd, Vector};
 
-/// Columns that share a scale.
+/// Columns of a block, which share a scale.
 const COLUMNS: usize = Elem::Q8_BLOCK;
 const QUADS: usize = COLUMNS / 4;
 
@@ -57,6 +58,17 @@ pub(crate) struct Factor<'a, const LINES: usize> {
     block: &'a Block,
     /// Which of the block's sums are its own.
     which: usize,
+}
+
+/// The scale of a row of which all columns were rounded together, and which starts at `row`.
+pub(crate) fn scale_of(x: &[Block], row: u32) -> f32 {
+    x[row as usize][SCALE]
+}
+
+/// -128 times the sum of the bytes of some blocks.
+#[inline(always)]
+pub(crate) fn start_of(blocks: &[Block]) -> i32 {
+    blocks.iter().map(|block| block[STARTS].to_bits().cast_signed()).sum()
 }
 
 impl Factor<'_, 0> {
@@ -126,12 +138,14 @@ pub(crate) fn numbers<S: Simd>(s: S, block: &Block, half: usize) -> S::F {
 /// Rows that are rounded in one task.
 const GRAIN: usize = 4;
 
-/// Rounds rows of `cols` columns.
-pub(crate) fn quantize(pool: &Pool, vector: Vector, x: &[f32], cols: usize, out: &mut [f32]) {
+/// Rounds rows of `cols` columns, `span` of them together.
+pub(crate) fn quantize((pool, vector): (&Pool, Vector), x: &[f32], (cols, span): (usize, usize), out: &mut [f32]) {
     let (rows, words, out) = (x.len() / cols, words(cols), Shared::new(out));
     pool.run(rows.div_ceil(GRAIN), &|_, task| {
         for i in task * GRAIN..rows.min((task + 1) * GRAIN) {
-            write(vector, out, i * words, 0, &x[i * cols..][..cols]);
+            for (part, x) in x[i * cols..][..cols].chunks_exact(span).enumerate() {
+                write_span(vector, (out, i * words, part * span), x, span);
+            }
         }
     });
 }
@@ -152,16 +166,22 @@ pub(super) fn quantize_with(cpu: &mut Worker, x: Input, out: &mut [f32], work: i
 /// Rounds some columns of a row, from `first` on, into the row that starts at `start`. No two calls at the same time may
 /// write the same columns.
 pub(crate) fn write(vector: Vector, out: Shared<f32>, start: usize, first: usize, x: &[f32]) {
-    // SAFETY: blocks of different columns are disjoint, and those of the same are written by one call, as promised.
-    #[allow(unsafe_code)]
-    let out = unsafe { out.part(start + first / COLUMNS * WORDS, x.len() / COLUMNS * WORDS) };
-    vector.run(Quantize { x, out: out.as_chunks_mut().0 });
+    write_span(vector, (out, start, first), x, COLUMNS);
 }
 
-/// Rounds whole blocks: the largest number of each becomes 127 or -127, halves go to even. If a number is not finite, neither is the
-/// scale.
+/// As [`write`], with `span` columns rounded together.
+fn write_span(vector: Vector, (out, start, first): (Shared<f32>, usize, usize), x: &[f32], span: usize) {
+    // SAFETY: blocks of different columns are disjoint, and those of the same are written by one call, as promised there.
+    #[allow(unsafe_code)]
+    let out = unsafe { out.part(start + first / COLUMNS * WORDS, x.len() / COLUMNS * WORDS) };
+    vector.run(Quantize { x, span, out: out.as_chunks_mut().0 });
+}
+
+/// Rounds spans of whole blocks: the largest number of each becomes 127 or -127, halves go to even. If a number is not finite, neither is
+/// the scale.
 struct Quantize<'a> {
     x: &'a [f32],
+    span: usize,
     out: &'a mut [Block],
 }
 
@@ -171,8 +191,23 @@ impl Kernel for Quantize<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let x = self.x.as_chunks::<LANES>().0.as_chunks::<2>().0;
-        for (x, out) in x.iter().zip(self.out) {
-            round(s, [s.load(&x[0]), s.load(&x[1])], out);
+        let blocks = self.span / COLUMNS;
+        if blocks == 1 {
+            for (x, out) in x.iter().zip(self.out) {
+                round(s, [s.load(&x[0]), s.load(&x[1])], out);
+            }
+            return;
+        }
+        for (x, out) in x.chunks_exact(blocks).zip(self.out.chunks_exact_mut(blocks)) {
+            let mut largest = 0.0;
+            for x in x {
+                let own = largest_of(s, [s.load(&x[0]), s.load(&x[1])]);
+                // One that is no number stays.
+                largest = if own > largest || own.is_nan() { own } else { largest };
+            }
+            for (x, out) in x.iter().zip(out) {
+                round_by(s, [s.load(&x[0]), s.load(&x[1])], largest, out);
+            }
         }
     }
 }
@@ -180,7 +215,18 @@ impl Kernel for Quantize<'_> {
 /// Rounds a block's columns.
 #[inline(always)]
 pub(super) fn round<S: Simd>(s: S, x: [S::F; 2], out: &mut Block) {
-    let largest = s.largest(s.max(magnitude(s, x[0]), magnitude(s, x[1])));
+    round_by(s, x, largest_of(s, x), out);
+}
+
+/// The largest magnitude of a block's columns.
+#[inline(always)]
+fn largest_of<S: Simd>(s: S, x: [S::F; 2]) -> f32 {
+    s.largest(s.max(magnitude(s, x[0]), magnitude(s, x[1])))
+}
+
+/// Rounds a block's columns, where the largest number becomes 127.
+#[inline(always)]
+fn round_by<S: Simd>(s: S, x: [S::F; 2], largest: f32, out: &mut Block) {
     let scale = largest / 127.0;
     let by = s.splat(if largest > 0.0 { 127.0 / largest } else { 0.0 });
     out[SCALE] = scale;

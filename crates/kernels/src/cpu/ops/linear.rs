@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::cpu::codecs::{CHOSEN_ROWS, COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct};
+use crate::cpu::codecs::{self, CHOSEN_ROWS, COLUMNS, Decode, DotFloats, Effort, QUAD, RoundedProduct};
 use crate::cpu::codecs::{Unpack, UnpackedProduct, Weights};
 use crate::cpu::memory::{Buffer, Shared, as_lines, as_numbers_mut};
 use crate::cpu::named::{Inner, Kernel};
@@ -121,7 +121,7 @@ impl Slots<'_> {
 pub(crate) struct Product<'a> {
     pub(crate) tiles: &'a Tiles,
     pub(crate) matrix: usize,
-    /// Rows of x: rounded to 8 bits if the weight is quantized (`activations_q8.rs`), to BF16 if it is multiplied in pairs
+    /// Rows of x: rounded to 8 bits if the weight is quantized (`activations_q8.rs`; [`Tiles::span`] columns together), to BF16 if it is multiplied in pairs
     /// (`activations_bf16.rs`).
     pub(crate) x: &'a [f32],
     /// Columns of these rows: those of the matrix, once or several times.
@@ -149,7 +149,7 @@ pub(crate) fn rounded<'x>(
         return x.x;
     }
     let scratch = &mut scratch[..x.rows * activations_q8::words(x.width)];
-    activations_q8::quantize(pool, vector, x.x, x.width, scratch);
+    activations_q8::quantize((pool, vector), x.x, (x.width, tiles.span()), scratch);
     scratch
 }
 
@@ -202,6 +202,7 @@ impl Product<'_> {
     pub(crate) fn sums(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
         match (rows.len(), self.tiles.quantized()) {
             (0, _) => {}
+            (_, true) if self.tiles.by_row() => self.product(scratch, tiles, rows).run_by_row(vector),
             (n, true) => match vector.amx().filter(|_| matches!(self.inner, Inner::Auto | Inner::Amx)) {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), scratch, tiles, rows);
@@ -471,6 +472,9 @@ impl ProductScratch {
     /// Decodes one row of a matrix: a lane of its tile.
     pub(crate) fn decode(&mut self, vector: Vector, tiles: &Tiles, (matrix, row): (usize, usize), out: &mut [f32]) {
         let (tile, lane, dtype) = (row / LANES, row % LANES, tiles.dtype);
+        if tiles.by_row() {
+            return codecs::decode_by_row(tiles.tiles(matrix, tile, 1), lane, out);
+        }
         for (i, out) in out.chunks_mut(COLUMNS).enumerate() {
             let columns = tiles.columns(matrix, tile, i * COLUMNS..(i + 1) * COLUMNS);
             if tiles.quantized() {

@@ -187,7 +187,7 @@ fn rows_of(cpu: &mut Worker, step: &mut Step, op: &Op, values: Values) {
                 true => activations_q8::quantize_with(cpu, a, out, norm),
             }
         }
-        Op::Quantize => activations_q8::quantize(cpu.pool, vector, a.x, a.width, out),
+        Op::Quantize { span } => activations_q8::quantize((cpu.pool, vector), a.x, (a.width, *span), out),
         Op::Add => each_row(cpu.pool, out, width, |i, x| vector.run(rows::Add { x, y: &b.x[i * width..][..width] })),
         Op::Scale { by } => each_row(cpu.pool, out, width, |_, x| vector.run(rows::Scale { x, by: *by })),
         Op::Grow(growth) => {

@@ -42,6 +42,14 @@ fn dot(acc: __m256i, u: __m256i, x: __m256i, wide: bool) -> __m256i {
     _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(upper, x), _mm256_set1_epi16(128)))
 }
 
+/// acc + the four products of signed bytes in each lane: of the magnitudes of `w`, as `x` has its signs then. Two of them fit in 16 bits.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_signed(acc: __m256i, w: __m256i, x: __m256i) -> __m256i {
+    let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(x, w));
+    _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+}
+
 /// Methods that are one expression of intrinsics.
 macro_rules! methods {
     ($(fn $name:ident($($arg:ident: $of:ty),*) -> $result:ty { $e:expr })*) => {
@@ -61,6 +69,7 @@ impl Simd for Avx2 {
     const QUANT_ROWS: usize = 4;
     const QUANT_TILES: usize = 1;
     const WIDE_IS_FREE: bool = false;
+    const SIGNED: bool = true;
 
     #[inline(always)]
     fn apart<K: Kernel>(self, kernel: K) -> K::Output {
@@ -152,6 +161,9 @@ impl Simd for Avx2 {
         }}
         fn dot(acc: [__m256i; 2], u: [__m256i; 2], x: [__m256i; 2], wide: bool) -> [__m256i; 2] {
             [dot(acc[0], u[0], x[0], wide), dot(acc[1], u[1], x[1], wide)]
+        }
+        fn dot_signed(acc: [__m256i; 2], w: [__m256i; 2], x: [__m256i; 2]) -> [__m256i; 2] {
+            [dot_signed(acc[0], w[0], x[0]), dot_signed(acc[1], w[1], x[1])]
         }
         fn narrow(x: [__m256i; 2]) -> Bytes {{
             let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packs_epi32(x[0], x[1]));

@@ -45,6 +45,8 @@ pub(crate) trait Simd: Copy {
     const QUANT_TILES: usize;
     /// Whether [`Simd::dot`] takes wide bytes as fast as others.
     const WIDE_IS_FREE: bool;
+    /// Whether [`Simd::dot_signed`] is faster than [`Simd::dot`] of wide bytes.
+    const SIGNED: bool = false;
     /// Whether there are [`Simd::pairs`] and [`Simd::dot_pairs`].
     const PAIRS: bool = false;
 
@@ -99,6 +101,14 @@ pub(crate) trait Simd: Copy {
     /// acc + the four products of unsigned bytes of `u` and signed bytes of `x` in each lane, exactly. `wide` says that bytes of `u`
     /// may be 128 or more. Bytes of `x` are never -128.
     fn dot(self, acc: Self::I, u: Self::I, x: Self::I, wide: bool) -> Self::I;
+    /// acc + the four products of signed bytes of `w` and `x` in each lane, exactly. Bytes of `x` are never -128.
+    #[inline(always)]
+    fn dot_signed(self, acc: Self::I, w: Self::I, x: Self::I) -> Self::I {
+        let wide = self.xor(w, self.splat_int(i32::from_le_bytes([128; 4])));
+        let sum = self.dot(self.splat_int(0), self.splat_int(i32::from_le_bytes([1; 4])), x, false);
+        let excess = self.xor(self.shl(sum, 7), self.splat_int(-1));
+        self.add_int(self.dot(acc, wide, x, true), self.add_int(excess, self.splat_int(1)))
+    }
     /// Returns x. The compiler keeps the order of the calls, and so that in which their arguments are computed.
     #[inline(always)]
     fn in_turn(self, x: Self::I) -> Self::I {

@@ -85,6 +85,7 @@ impl Simd for Neon {
     const QUANT_ROWS: usize = 4;
     const QUANT_TILES: usize = 1;
     const WIDE_IS_FREE: bool = false;
+    const SIGNED: bool = true;
 
     #[inline(always)]
     fn apart<K: Kernel>(self, kernel: K) -> K::Output {
@@ -140,6 +141,7 @@ impl Simd for Neon {
             four!(|i| vreinterpretq_s32_u8(vqtbl1q_u8(table, vreinterpretq_u8_s32(index[i]))))
         }}
         fn dot(acc: I, u: I, x: I, wide: bool) -> I { four!(|i| dot(acc[i], u[i], x[i], wide)) }
+        fn dot_signed(acc: I, w: I, x: I) -> I { four!(|i| sdot(acc[i], w[i], x[i])) }
         fn narrow(x: I) -> Bytes {{
             let low = vcombine_s16(vmovn_s32(x[0]), vmovn_s32(x[1]));
             let high = vcombine_s16(vmovn_s32(x[2]), vmovn_s32(x[3]));

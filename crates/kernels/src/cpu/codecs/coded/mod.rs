@@ -80,6 +80,7 @@ pub(super) fn layout(dtype: DType) -> Option<Layout> {
             columns: T::RUNS * RUN,
             quants: QUANTS,
             fields: T::FIELDS,
+            head: 0,
             form: Form { lines: LINES / T::PARTS, zero: ZERO },
             effort: Effort::Most,
             pack: T::pack,
