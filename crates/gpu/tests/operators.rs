@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use gpu::{Gpu, Program};
-use graph::testing::{difference, random_blocks, random_rows, uniform, upload};
+use graph::testing::{difference, random_rows, uniform, upload};
 use graph::{
     Activation, Attention, Backend, Batch, End, GateScoring, GatedDelta, Graph, GraphBuilder, Groups, Growth,
     HeadOrder, Interpreter, KvShape, KvType, Limits, Memory, Op, OutputRow, Outputs, Product, Rope, RopeStyle, Scan,

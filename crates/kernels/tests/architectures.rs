@@ -18,7 +18,7 @@ use weight_types::{Recipe, check};
 
 #[test]
 fn logits_are_those_of_transformers() {
-    for isa in Isa::available().filter(is_tested) {
+    for isa in Isa::available().filter(|isa| is_tested(isa)) {
         let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() });
         golden::names().iter().for_each(|name| golden::check(name, &cpu, |weight| rounds(isa, weight)));
     }
@@ -26,7 +26,7 @@ fn logits_are_those_of_transformers() {
 
 #[test]
 fn files_of_every_weight_type_run() {
-    for isa in Isa::available().filter(is_tested) {
+    for isa in Isa::available().filter(|isa| is_tested(isa)) {
         let cpu = Cpu::new(CpuOptions { threads: Some(2), isa: Some(isa), ..CpuOptions::default() });
         for dtype in DType::all() {
             check(Recipe { dtype, experts: 0, factors: false }, &cpu, |weight| rounds(isa, weight));

@@ -202,7 +202,7 @@ fn check(case: &Case) {
     let numbers = Numbers::new(case);
     let tokens: Vec<u32> = (0..case.len() as u32).map(|i| (i * i * 7 + i * 3) % POISON).collect();
     let width = case.heads() * case.head_dim;
-    let each = Isa::available().filter(is_tested).flat_map(|isa| KvType::all().map(move |kv| (isa, kv)));
+    let each = Isa::available().filter(|isa| is_tested(isa)).flat_map(|isa| KvType::all().map(move |kv| (isa, kv)));
     // Blocks of a few positions are mostly filling: unfused, a long sequence of them takes more memory than a test should.
     // And only the one operator looks ahead.
     let kinds = if case.causal && case.positions() < 1 << 25 { &[true, false][..] } else { &[true] };

@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn sizes_say_how_many_rows_there_are() {
         let check = |dtype: DType, bytes, elements, rows| {
-            assert_eq!(dtype.rows(bytes, elements), rows, "{dtype} {bytes} {elements}")
+            assert_eq!(dtype.rows(bytes, elements), rows, "{dtype} {bytes} {elements}");
         };
         check(DType::Q8_0, 68, 64, Some(1));
         check(DType::Q8_0, 68, 96, None);

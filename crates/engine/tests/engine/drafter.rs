@@ -119,7 +119,7 @@ impl Stage {
         let config = EngineConfig { max_sequences: 8, max_batch_tokens: 64, context: 800, ..EngineConfig::default() };
         let draft = model.map(|Model { takes, off, blocks, context, is_head, .. }| {
             let fake = Fake::new(32, 8, blocks, 3);
-            let fake = if is_head { fake.as_head() } else { fake };
+            let fake = if is_head { fake.for_heads() } else { fake };
             bench = Arc::clone(&fake.bench);
             let hidden = is_head.then_some(2);
             DraftModel { executor: Box::new(Timed::new(fake, &clock, takes, off)), context, hidden }

@@ -79,7 +79,7 @@ impl Fake {
     }
 
     /// As a head of another one: it knows what that will say.
-    pub(crate) fn as_head(self) -> Fake {
+    pub(crate) fn for_heads(self) -> Fake {
         Fake { is_head: true, ..self }
     }
 

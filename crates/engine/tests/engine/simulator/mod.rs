@@ -180,7 +180,8 @@ impl World {
         let (blocks, block_len) = (dice.upto(40) + 2, dice.upto(8) + 1);
         let (rows, outputs) = (dice.upto(40) + 1, dice.upto(9) + 1);
         // Every second one gives the greatest logits where they suffice.
-        let executor = Fake::new(rows, outputs, blocks, block_len).with_top(if seed % 2 == 0 { 0 } else { VOCAB });
+        let executor =
+            Fake::new(rows, outputs, blocks, block_len).with_top(if seed.is_multiple_of(2) { 0 } else { VOCAB });
         let executor = if dice.chance(0.4) { executor.with_states(dice.upto(9) + 1) } else { executor };
         let config = EngineConfig {
             max_batch_tokens: dice.upto(40) + 1,

@@ -24,7 +24,7 @@ impl Seen {
         let fake = Fake::new(dice.upto(40) + 1, dice.upto(9) + 1, dice.upto(60) + 2, dice.upto(8) + 1);
         self.draft = Some(Arc::clone(&fake.bench));
         let off = usize::from(dice.chance(0.2));
-        let (fake, hidden) = if dice.chance(0.5) { (fake.as_head(), Some(2)) } else { (fake, None) };
+        let (fake, hidden) = if dice.chance(0.5) { (fake.for_heads(), Some(2)) } else { (fake, None) };
         let executor = Box::new(Timed::new(fake, &Arc::default(), (0, 0), off));
         Some(DraftModel { executor, context: dice.upto(80) + 1, hidden })
     }

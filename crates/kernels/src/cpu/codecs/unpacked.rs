@@ -58,7 +58,7 @@ impl UnpackedProduct<'_> {
                     (1, _) if const { S::QUANT_TILES == 2 } => self.part::<S, 1, 2, LINES>(s, row, tile),
                     (2, _) if const { S::QUANT_TILES == 2 } => self.part::<S, 2, 2, LINES>(s, row, tile),
                     (4, _) if const { S::QUANT_TILES == 2 && S::QUANT_ROWS >= 4 } => {
-                        self.part::<S, 4, 2, LINES>(s, row, tile)
+                        self.part::<S, 4, 2, LINES>(s, row, tile);
                     }
                     _ => unreachable!("as many as registers take"),
                 }
