@@ -438,12 +438,9 @@ fn sums_of_the_largest_products_are_exact() {
 /// Whole rows become the integers and scales that numpy makes of them (`cargo xtask goldens codecs`).
 #[test]
 fn whole_rows_are_rounded_as_numpy_rounds_them() {
-    let fixture = |name: &str| {
-        let path = format!("{}/../tensor/tests/data/{name}", env!("CARGO_MANIFEST_DIR"));
-        std::fs::read(&path).unwrap_or_else(|e| panic!("{path}: {e}"))
-    };
-    let x: Vec<f32> = fixture("values.f32").as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-    let wanted = fixture("Q8_ROW.encoded");
+    let values = include_bytes!("../../../tensor/tests/data/values.f32");
+    let x: Vec<f32> = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    let wanted = include_bytes!("../../../tensor/tests/data/Q8_ROW.encoded");
     for vector in vectors() {
         let mut words = vec![0.0; x.len() / 64 * activations_q8::words(64)];
         activations_q8::quantize((&Pool::new(2, &[]), vector), &x, (64, 64), &mut words);

@@ -180,8 +180,7 @@ impl World {
         let (blocks, block_len) = (dice.upto(40) + 2, dice.upto(8) + 1);
         let (rows, outputs) = (dice.upto(40) + 1, dice.upto(9) + 1);
         // Every second one gives the greatest logits where they suffice.
-        let executor =
-            Fake::new(rows, outputs, blocks, block_len).with_top(if seed.is_multiple_of(2) { 0 } else { VOCAB });
+        let executor = Fake::new(rows, outputs, blocks, block_len).with_top((seed % 2) as usize * VOCAB);
         let executor = if dice.chance(0.4) { executor.with_states(dice.upto(9) + 1) } else { executor };
         let config = EngineConfig {
             max_batch_tokens: dice.upto(40) + 1,
@@ -200,14 +199,12 @@ impl World {
         let draft = seen.drafting(&config, &mut dice);
         let (policy, bound) = if fair { by_name(0) } else { by_name(dice.upto(POLICIES)) };
         let faulty = if dice.chance(0.1) { 0.4 } else { 0.006 };
+        let setup = Setup { policy: Some(policy), draft, ..config.into() };
         World {
             fair,
             faulty: if fair { 0.0 } else { faulty },
             bound,
-            engine: {
-                let setup = Setup { policy: Some(policy), draft, ..config.into() };
-                tiered(Engine::of(executor, setup, seen.clone()), &mut dice)
-            },
+            engine: tiered(Engine::of(executor, setup, seen.clone()), &mut dice),
             dice,
             config,
             seen,
