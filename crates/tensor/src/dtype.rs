@@ -123,11 +123,14 @@ impl DType {
         blocks?.checked_add(row_head)
     }
 
-    /// The elements of so many bytes, which are whole rows of `cols` elements, or whole blocks where rows have nothing in front of them.
+    /// The elements of so many bytes, which are whole rows of `cols` elements, or whole blocks where rows have nothing in front of them; none
+    /// if a row cannot have so many.
     pub fn elements(self, bytes: usize, cols: usize) -> usize {
         let Layout { block_len, block_bytes, row_head, .. } = *self.layout();
-        let heads = if row_head == 0 { 0 } else { bytes / self.row_bytes(cols).unwrap_or(usize::MAX) * row_head };
-        (bytes - heads) / block_bytes * block_len
+        match row_head {
+            0 => bytes / block_bytes * block_len,
+            _ => self.row_bytes(cols).map_or(0, |row| bytes / row * cols),
+        }
     }
 
     /// Rows that so many bytes and elements are; of types whose rows have nothing in front of them, one. `None` if they do not fit.
