@@ -81,23 +81,24 @@ where
             for group in 0..T::PARTS.div_ceil(8) {
                 macro_rules! parts {
                     ($($i:literal)*) => {$(
-                        // A short part is held together with the one before it.
-                        if const { $i < T::PARTS && (LINES == 8 || $i % 2 == 0) } {
+                        if const { $i < T::PARTS } {
                             pass.part = block * T::PARTS + 8 * group + $i;
                             let (pass, of) = (&mut pass, PhantomData);
-                            s.apart(Part::<T, $i, N, LINES, QUANTS, SIDE> { pass, now, group, ahead, of });
+                            let parts = Parts::<T, $i, N, LINES, QUANTS, SIDE> { pass, now, group, ahead, of };
+                            // Where a block is a part, there is no more to cut.
+                            if const { T::PARTS == 1 } { parts.run(s) } else { s.apart(parts) }
                         }
                     )*};
                 }
-                parts!(0 1 2 3 4 5 6 7);
+                parts!(0 4);
             }
         }
     }
 }
 
-/// Part 8 · `group` + I of blocks of N tiles, for some rows. Parts with the same remainder by 8 are alike, so only the remainder is a
-/// compile-time constant.
-struct Part<'p, 'a, T, const I: usize, const N: usize, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
+/// Four parts of blocks of N tiles from part 8 · `group` + I on, for some rows. Parts with the same remainder by 8 are alike, so only the
+/// remainder is a compile-time constant. What scales have in common is computed once for four of them.
+struct Parts<'p, 'a, T, const I: usize, const N: usize, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     pass: &'p mut Pass<'a>,
     now: [&'a [Bytes]; N],
     group: usize,
@@ -107,7 +108,7 @@ struct Part<'p, 'a, T, const I: usize, const N: usize, const LINES: usize, const
 }
 
 impl<T, const I: usize, const N: usize, const LINES: usize, const QUANTS: usize, const SIDE: usize> Kernel
-    for Part<'_, '_, T, I, N, LINES, QUANTS, SIDE>
+    for Parts<'_, '_, T, I, N, LINES, QUANTS, SIDE>
 where
     T: Quant<LINES, QUANTS, SIDE>,
 {
@@ -120,16 +121,25 @@ where
         if let Some(ahead) = self.ahead {
             let lines = len.div_ceil(groups * QUAD);
             for now in self.now {
-                for line in I * lines / parts..(I + 8 / LINES) * lines / parts {
+                for line in I * lines / parts..parts.min(I + 4) * lines / parts {
                     s.prefetch(&now[self.group * len / groups], ahead.wrapping_add(line * size_of::<Quads>()));
                 }
             }
         }
-        let next = match const { LINES == 8 } {
-            true => None,
-            false => Some(Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part + 1)),
-        };
-        self.pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part), &next);
+        macro_rules! parts {
+            ($($i:literal)*) => {$(
+                // A short part is held together with the one before it.
+                if const { I + $i < T::PARTS && (LINES == 8 || $i % 2 == 0) } {
+                    let next = match const { LINES == 8 } {
+                        true => None,
+                        false => Some(Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part + $i + 1)),
+                    };
+                    self.pass.run(s, &Held::all::<T, N, QUANTS, SIDE>(s, &self.now, part + $i), &next);
+                    self.pass.part += 8 / LINES;
+                }
+            )*};
+        }
+        parts!(0 1 2 3);
     }
 }
 
