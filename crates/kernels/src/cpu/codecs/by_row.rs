@@ -47,28 +47,23 @@ pub(crate) fn decode(tile: &[Bytes], lane: usize, out: &mut [f32]) {
 impl RoundedProduct<'_> {
     /// Runs it for weights with a scale for each row, and rows that were rounded so.
     pub(crate) fn run_by_row(self, vector: Vector) {
-        let ahead = vector.ahead();
-        vector.run(ByRow { job: self, ahead });
+        vector.run(ByRow(self));
     }
 }
 
-struct ByRow<'a> {
-    job: RoundedProduct<'a>,
-    /// How far ahead memory is prefetched.
-    ahead: Ahead,
-}
+struct ByRow<'a>(RoundedProduct<'a>);
 
 impl Kernel for ByRow<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let (cols, tiles) = (self.job.cols, self.job.tiles.len() / self.job.stride);
-        Factor::check(self.job.x, self.job.rows, cols);
+        let (cols, tiles) = (self.0.cols, self.0.tiles.len() / self.0.stride);
+        Factor::check(self.0.x, self.0.rows, cols);
         // One loop for both orders, so that what is in it is compiled once.
         let (parts, pairs) = (cols.div_ceil(COLUMNS), tiles.div_ceil(S::QUANT_TILES));
         for i in 0..parts * pairs {
-            let few = self.job.rows.len() <= FEW;
+            let few = self.0.rows.len() <= FEW;
             let (tile, start) = if few { (i / parts, i % parts) } else { (i % pairs, i / pairs) };
             let columns = start * COLUMNS..((start + 1) * COLUMNS).min(cols);
             self.columns(s, tile * S::QUANT_TILES, columns);
@@ -80,8 +75,8 @@ impl ByRow<'_> {
     /// Some columns of one or two tiles times all rows.
     #[inline(always)]
     fn columns<S: Simd>(&mut self, s: S, tile: usize, columns: Range<usize>) {
-        let count = self.job.rows.len();
-        let two = S::QUANT_TILES == 2 && (tile + 1) * self.job.stride < self.job.tiles.len();
+        let count = self.0.rows.len();
+        let two = S::QUANT_TILES == 2 && (tile + 1) * self.0.stride < self.0.tiles.len();
         let mut row = 0;
         while row < count {
             let rows = match count - row {
@@ -111,7 +106,7 @@ impl ByRow<'_> {
     fn part<S: Simd, const R: usize, const N: usize>(&mut self, s: S, place: (usize, usize, Range<usize>)) {
         let (row, tile, columns) = place;
         let blocks = columns.start / Elem::Q8_BLOCK..columns.end / Elem::Q8_BLOCK;
-        let (ahead, job) = (self.prefetch::<N>(row, tile, &columns), &mut self.job);
+        let (ahead, job) = (self.prefetch::<N>(row, tile, &columns), &mut self.0);
         let rows = job.rows[row..].first_chunk::<R>().expect("so many");
         let mut x = [&job.x[..0]; R];
         let mut sums = [[s.splat_int(0); N]; R];
@@ -157,13 +152,13 @@ impl ByRow<'_> {
     /// tiles' next ones.
     #[inline(always)]
     fn prefetch<const N: usize>(&self, row: usize, tile: usize, columns: &Range<usize>) -> Option<AheadOf> {
-        let RoundedProduct { stride, cols, rows, tiles, .. } = self.job;
+        let RoundedProduct { stride, cols, rows, tiles, ahead, .. } = self.0;
         let (bytes, jump) = (LEN * size_of::<Bytes>(), (N - 1) * stride * size_of::<Bytes>());
         if row > 0 {
             return None;
         }
         if rows.len() <= FEW {
-            return Some(AheadOf::new(self.ahead, (cols / Elem::Q8_BLOCK, bytes), jump));
+            return Some(AheadOf::new(ahead, (cols / Elem::Q8_BLOCK, bytes), jump));
         }
         let fields = match (tile + N) * stride < tiles.len() {
             true => N * stride,

@@ -7,7 +7,7 @@ use super::dot::ask;
 use super::rounded::RoundedProduct;
 use super::{Block, QUAD, half};
 use crate::cpu::ops::activations_q8::Factor;
-use crate::cpu::simd::{Ahead, Bytes, Kernel, Simd, Vector};
+use crate::cpu::simd::{Bytes, Kernel, Simd, Vector};
 
 /// Rows up to which activations are chosen; for more, weights are unpacked once for all of them.
 pub(crate) const ROWS: usize = 8;
@@ -21,24 +21,19 @@ const FROM: [i32; 2] = [0x0404_0000, 0x0c0c_0808];
 impl RoundedProduct<'_> {
     /// Runs it for weights of which two in four are kept, with few rows.
     pub(crate) fn run_chosen(self, vector: Vector) {
-        let ahead = vector.ahead();
-        vector.run(Chosen { job: self, ahead });
+        vector.run(Chosen(self));
     }
 }
 
-struct Chosen<'a> {
-    job: RoundedProduct<'a>,
-    /// How far ahead memory is prefetched.
-    ahead: Ahead,
-}
+struct Chosen<'a>(RoundedProduct<'a>);
 
 impl Kernel for Chosen<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        let (count, tiles) = (self.job.rows.len(), self.job.tiles.len() / self.job.stride);
-        Factor::check(self.job.x, self.job.rows, self.job.cols);
+        let (count, tiles) = (self.0.rows.len(), self.0.tiles.len() / self.0.stride);
+        Factor::check(self.0.x, self.0.rows, self.0.cols);
         for tile in 0..tiles {
             let mut row = 0;
             while row < count {
@@ -64,12 +59,12 @@ impl Chosen<'_> {
     /// R rows times a tile. The first ones prefetch.
     #[inline(always)]
     fn rows<S: Simd, const R: usize>(&mut self, s: S, row: usize, tile: usize) {
-        let job = &mut self.job;
+        let job = &mut self.0;
         let rows = job.rows[row..].first_chunk::<R>().expect("so many");
         let mut totals = [s.splat(0.0); R];
         for (b, fields) in job.tiles[tile * job.stride..][..job.cols / 64 * LEN].chunks_exact(LEN).enumerate() {
             if row == 0 {
-                ask(s, &fields[0], 0..LEN.div_ceil(QUAD), Some(self.ahead.near), self.ahead.far);
+                ask(s, &fields[0], 0..LEN.div_ceil(QUAD), Some(job.ahead.near), job.ahead.far);
             }
             let block = Block::new(fields);
             for run in 0..2 {

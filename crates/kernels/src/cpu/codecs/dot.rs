@@ -73,7 +73,8 @@ where
         tiles: &Range<usize>,
         (turn, turns): (usize, usize),
     ) {
-        let (job, ahead) = (&mut self.job, self.ahead);
+        let job = &mut self.job;
+        let ahead = job.ahead;
         let len = Block::<QUANTS, SIDE>::LEN;
         let blocks = job.cols / (T::PARTS * LINES * QUAD);
         let rows = job.rows[row..].first_chunk::<R>().expect("so many");

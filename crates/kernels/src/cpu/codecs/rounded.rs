@@ -23,6 +23,8 @@ pub(crate) struct RoundedProduct<'a> {
     pub(crate) rows: &'a [u32],
     pub(crate) sums: &'a mut [Line],
     pub(crate) sums_stride: usize,
+    /// How far ahead memory is prefetched.
+    pub(crate) ahead: Ahead,
 }
 
 impl RoundedProduct<'_> {
@@ -36,18 +38,15 @@ fn run<T, const LINES: usize, const QUANTS: usize, const SIDE: usize>(vector: Ve
 where
     T: Quant<LINES, QUANTS, SIDE>,
 {
-    let (ahead, of) = (vector.ahead(), PhantomData);
     match held {
-        true => vector.run(Typed::<T, true, LINES, QUANTS, SIDE> { job, ahead, of }),
-        false => vector.run(Typed::<T, false, LINES, QUANTS, SIDE> { job, ahead, of }),
+        true => vector.run(Typed::<T, true, LINES, QUANTS, SIDE> { job, of: PhantomData }),
+        false => vector.run(Typed::<T, false, LINES, QUANTS, SIDE> { job, of: PhantomData }),
     }
 }
 
 /// [`RoundedProduct`] of one type, in one of the two ways.
 pub(super) struct Typed<'a, T, const HELD: bool, const LINES: usize, const QUANTS: usize, const SIDE: usize> {
     pub(super) job: RoundedProduct<'a>,
-    /// How far ahead memory is prefetched.
-    pub(super) ahead: Ahead,
     of: PhantomData<T>,
 }
 

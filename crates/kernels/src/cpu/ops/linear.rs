@@ -202,13 +202,13 @@ impl Product<'_> {
     pub(crate) fn sums(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
         match (rows.len(), self.tiles.quantized()) {
             (0, _) => {}
-            (_, true) if self.tiles.by_row() => self.product(scratch, tiles, rows).run_by_row(vector),
+            (_, true) if self.tiles.by_row() => self.product(vector, scratch, tiles, rows).run_by_row(vector),
             (n, true) => match vector.amx().filter(|_| matches!(self.inner, Inner::Auto | Inner::Amx)) {
                 Some(amx) if gemm_amx::suits(self.tiles.layout.form, n) => {
                     self.rows_by_unit((vector, amx), scratch, tiles, rows);
                 }
                 _ if self.tiles.dtype == DType::Q4_2OF4 && n <= CHOSEN_ROWS && self.inner != Inner::Unpacked => {
-                    self.product(scratch, tiles, rows).run_chosen(vector);
+                    self.product(vector, scratch, tiles, rows).run_chosen(vector);
                 }
                 _ if self.tiles.layout.effort == Effort::Most => self.unpacked_rows(vector, scratch, tiles, rows),
                 _ => self.rounded_rows(vector, scratch, tiles, rows),
@@ -297,12 +297,13 @@ impl Product<'_> {
 
     /// Unpacks the tiles in registers, again for each group of rows or once for many.
     fn rounded_rows(&self, vector: Vector, scratch: &mut ProductScratch, tiles: &Range<usize>, rows: &Range<usize>) {
-        self.product(scratch, tiles, rows).run(vector, !self.unpacks_again(vector, rows.len()));
+        self.product(vector, scratch, tiles, rows).run(vector, !self.unpacks_again(vector, rows.len()));
     }
 
     /// Some tiles and 8-bit rows, whose sums go into the scratch's.
     fn product<'s>(
         &'s self,
+        vector: Vector,
         scratch: &'s mut ProductScratch,
         tiles: &Range<usize>,
         rows: &Range<usize>,
@@ -317,6 +318,7 @@ impl Product<'_> {
             rows: &scratch.starts,
             sums: &mut scratch.sums,
             sums_stride: SUMS,
+            ahead: vector.ahead(),
         }
     }
 
