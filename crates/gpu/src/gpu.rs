@@ -85,6 +85,16 @@ pub fn adapters() -> Vec<Adapter> {
     found().iter().map(describe).collect()
 }
 
+/// The adapter with this number.
+fn numbered(number: usize) -> Result<wgpu::Adapter, OpenError> {
+    let mut all = found();
+    match all.len() {
+        0 => Err(OpenError::None),
+        count if number >= count => Err(OpenError::Missing { asked: number, count }),
+        _ => Ok(all.swap_remove(number)),
+    }
+}
+
 fn found() -> Vec<wgpu::Adapter> {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends = wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12;
@@ -147,12 +157,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open`]. That nothing can be kept is none.
     pub fn open_keeping(number: usize, folder: Option<&Path>) -> Result<Gpu, OpenError> {
-        let mut all = found();
-        match all.len() {
-            0 => Err(OpenError::None),
-            count if number >= count => Err(OpenError::Missing { asked: number, count }),
-            _ => Gpu::on(&all.swap_remove(number), folder),
-        }
+        Gpu::on(&numbered(number)?, folder)
     }
 
     /// As [`Gpu::open`], multiplying matrices as matrix units would: to test what is around them on devices that have none.
@@ -160,12 +165,7 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::open`].
     pub fn open_emulating_units(number: usize) -> Result<Gpu, OpenError> {
-        let mut all = found();
-        match all.len() {
-            0 => Err(OpenError::None),
-            count if number >= count => Err(OpenError::Missing { asked: number, count }),
-            _ => Gpu::with(&all.swap_remove(number), None, Multiplier::Emulated),
-        }
+        Gpu::with(&numbered(number)?, None, Multiplier::Emulated)
     }
 
     /// With matrix units, if there are any and they multiply right.
