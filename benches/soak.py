@@ -30,8 +30,10 @@ from urllib.parse import urlsplit
 import receipts
 from programs import ROOT, run
 
+# What was computed of prompts is kept as long as there is room: with small KV caches the room is used up before memory is watched.
 CONFIGURATION = """
 model: {{name: chat, source: {first}}}
+cache: {{kv_tokens: 8192}}
 models: [{{name: side, source: {second}}}]
 storage: {{max_responses: {number}}}
 """

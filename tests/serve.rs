@@ -11,7 +11,7 @@ use std::ops::{Deref, DerefMut};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use predicting::predicting;
+use predicting::{eagle3, predicting};
 use serde_json::{Value, json};
 use support::{DEADLINE, root};
 
@@ -190,11 +190,14 @@ fn a_draft_model_changes_no_answer_and_is_counted() {
     assert!(usage["services"]["computation"]["draft_kv_pool_bytes"].as_u64() > Some(0), "{usage}");
 }
 
-/// So does the layer of a model that has one for that.
+/// So do the layer of a model that has one for that, and a head of files of its own.
 #[test]
-fn multi_token_prediction_changes_no_answer_and_is_counted() {
+fn heads_change_no_answer_and_are_counted() {
     let files = predicting(&root().join("tests/data/tiny"), true);
-    check_drafts(&["--model", files.path().to_str().expect("a name")], "mtp", "mtp");
+    let head = eagle3(files.path());
+    for draft_model in ["mtp", head.path().to_str().expect("a name")] {
+        check_drafts(&["--model", files.path().to_str().expect("a name")], draft_model, "head");
+    }
 }
 
 /// Answers of a server are the same with what drafts for its model and without; its drafts are counted with this source.

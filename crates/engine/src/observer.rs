@@ -100,7 +100,7 @@ pub struct TokenCounts {
     /// Of these, those by a draft model.
     pub model_drafts: Drafts,
     /// And those by a head of the model itself (multi-token prediction).
-    pub mtp_drafts: Drafts,
+    pub head_drafts: Drafts,
 }
 
 /// Tokens that were drafted and computed before they were chosen.

@@ -54,7 +54,7 @@ pub struct Checkpoint {
     path: PathBuf,
     /// Where the side files of safetensors are.
     folder: Option<PathBuf>,
-    files: Files,
+    pub(crate) files: Files,
 }
 
 impl Checkpoint {
@@ -140,6 +140,11 @@ impl Checkpoint {
         quantized::summary(self.tensors()).into_iter().collect()
     }
 
+    /// The same with other files.
+    pub(crate) fn with_files(&self, files: Files) -> Checkpoint {
+        Checkpoint { format: self.format, path: self.path.clone(), folder: self.folder.clone(), files }
+    }
+
     /// The first of its files with weights, where a GGUF model has its metadata.
     pub(crate) fn first_file(&self) -> Option<(&Path, &[u8])> {
         self.files.files.first().map(|(path, bytes)| (path.as_path(), &bytes[..]))
@@ -185,12 +190,37 @@ impl Checkpoint {
     /// # Errors
     /// If the architecture is not in the table, or a key or tensor is missing or does not fit.
     pub fn bind(self: &Arc<Self>, context: Option<usize>) -> Result<Model, ModelError> {
+        self.bind_read(context, &[])
+    }
+
+    /// As [`Checkpoint::bind`], of a model whose hidden states are read by a head that drafts for it: cut at its own head
+    /// ([`Model::head`]), it hands over what goes into each of these layers, then the normalized rows of the last layer. The number of
+    /// layers stands for what comes out of the last one.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bind`], or if the model has several streams of hidden states.
+    pub fn bind_read(self: &Arc<Self>, context: Option<usize>, read: &[usize]) -> Result<Model, ModelError> {
         if self.tensors().is_empty() {
             return Err(
                 self.invalid("tensors", "there are none, only a vocabulary; take a file with the model's weights")
             );
         }
-        Model::bind(self, context)
+        if self.is_eagle3() {
+            let why =
+                "is of an EAGLE-3 head, which drafts for a model: give that model, and the head as its draft model";
+            return Err(self.unsupported("fc.weight", why));
+        }
+        Model::bind(self, context, read)
+    }
+
+    /// Binds an EAGLE-3 head ([`crate::Eagle3::checkpoint`]). Its graph takes, beside each token, what the model hands over of the token
+    /// before ([`Model::handed`]), and after it the head's own row of that token; one of the two is zeros. Its rows before its output matrix
+    /// are such rows of its own.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::bind`].
+    pub fn bind_eagle3(self: &Arc<Self>, context: Option<usize>) -> Result<Model, ModelError> {
+        Model::bind_eagle3(self, context)
     }
 
     /// Binds the layer that predicts the token after the next, with its embedding and its head (multi-token prediction); `None` if the

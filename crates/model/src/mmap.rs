@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::{FileIdentity, ModelError};
 
@@ -23,7 +24,7 @@ impl Bytes {
     /// more than it protects, and whoever replaces a model does it by renaming a new file over the old one (as
     /// downloaders and package managers do), which leaves the mapped one whole. No length is ever read again after the
     /// checks at opening, so a file that *grows* changes nothing.
-    pub(crate) fn map(path: &Path) -> Result<Bytes, ModelError> {
+    pub(crate) fn map(path: &Path) -> Result<Arc<Bytes>, ModelError> {
         let io = |e| ModelError::io(path, e);
         // Asked before opening, because opening a named pipe waits for a writer.
         if !std::fs::metadata(path).map_err(io)?.is_file() {
@@ -36,7 +37,7 @@ impl Bytes {
         // length, and truncation is the case that is described above.
         #[allow(unsafe_code)]
         let map = unsafe { memmap2::Mmap::map(&file) }.map_err(io)?;
-        Ok(Bytes::Map(map, identity))
+        Ok(Arc::new(Bytes::Map(map, identity)))
     }
 
     /// Which file it is; `None` of memory that something else may take later.

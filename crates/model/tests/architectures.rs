@@ -4,7 +4,7 @@
 mod golden;
 
 use graph::Interpreter;
-use model::Checkpoint;
+use model::{Checkpoint, Eagle3};
 use serde_json::{Value, json};
 
 #[test]
@@ -142,6 +142,61 @@ fn layers_that_predict_ahead_are_whole() {
     assert!(second.expect_err("it has one layer").contains("mtp.layers.1.input_layernorm.weight"));
     assert!(why.contains("model.layers.3.gate_norm.weight") && why.contains("has no place"), "{why}");
     assert!(golden::load("glm4moe").0.unused().is_empty());
+}
+
+#[test]
+fn eagle3_heads_give_what_speculators_says() {
+    ["midlayer", "speculators", "shared"].iter().for_each(|name| golden::check_eagle3(name, &Interpreter));
+}
+
+#[test]
+fn eagle3_heads_are_whole_and_of_the_model() {
+    let opened = |change: &dyn Fn(&mut Value)| {
+        let (target, head) = golden::eagle3("midlayer", change);
+        let head = head.and_then(|head| Eagle3::new(&head, &target)).map_err(|e| e.to_string())?;
+        head.checkpoint.bind_eagle3(None).map_err(|e| e.to_string())?;
+        Ok::<_, String>((head.layers, head.tokens))
+    };
+    let (layers, tokens) = opened(&|_| ()).expect("sound");
+    let tokens = tokens.expect("they are others");
+    assert_eq!((layers, tokens.len(), tokens[19], tokens[20], tokens[39]), (vec![1, 2], 40, 19, 51, 70));
+    let refused = |change: &dyn Fn(&mut Value), parts: [&str; 2]| {
+        let why = opened(change).expect_err(parts[0]);
+        assert!(parts.iter().all(|part| why.contains(part)), "{why}");
+    };
+    let layers =
+        |ids: Value| move |recipe: &mut Value| recipe["config"]["eagle_aux_hidden_state_layer_ids"] = ids.clone();
+    refused(&layers(json!([0, 1, 2])), ["fc.weight", "3 × 48 numbers of this model; the head is of another one"]);
+    refused(&layers(json!([1, 3])), ["eagle_aux_hidden_state_layer_ids", "has 3, and this model has 2 layers"]);
+    refused(&|recipe| recipe["config"]["norm_before_fc"] = true.into(), ["input_norm.weight", "missing"]);
+    refused(&|recipe| recipe["config"]["model_type"] = "gemma".into(), ["model_type", "those of llama or qwen3"]);
+    refused(
+        &|recipe| recipe["tensors"]["d2t"][4][20] = 51.into(),
+        ["d2t", "takes 20 to a token that the model does not have"],
+    );
+    refused(&|recipe| recipe["tensors"]["d2t"][4][20] = (-21).into(), ["d2t", "does not have; it has 71"]);
+    refused(
+        &|recipe| recipe["tensors"]["d2t"] = json!(["I64", [39], 0, 0, [0]]),
+        ["d2t", "39 numbers for 40 rows of lm_head"],
+    );
+    let embedding = |rows: u64| {
+        move |recipe: &mut Value| {
+            recipe["tensors"]["embed_tokens.weight"] = json!(["F32", [rows, 48], 0, -7]);
+        }
+    };
+    refused(&embedding(70), ["embed_tokens.weight", "has rows for 70 tokens, and the model has 71"]);
+    assert!(opened(&embedding(72)).is_ok());
+    let without = |name: &'static str| {
+        move |recipe: &mut Value| _ = recipe["tensors"].as_object_mut().and_then(|all| all.remove(name))
+    };
+    refused(&without("midlayer.self_attn.k_proj.weight"), ["k_proj.weight", "missing"]);
+    refused(
+        &|recipe| recipe["tensors"]["midlayer.gate_norm.weight"] = json!(["F32", [48], 1, -8]),
+        ["gate_norm.weight", "has no place"],
+    );
+    // It is no model of its own.
+    let why = golden::eagle3("midlayer", |_| ()).1.expect("sound").bind(None).expect_err("it has a part of a model");
+    assert!(why.to_string().contains("give that model, and the head as its draft model"), "{why}");
 }
 
 #[test]

@@ -33,7 +33,7 @@ fn ended(engine: &EngineTelemetry, at: u64) {
         generated,
         drafts: (0, 0),
         model_drafts: (0, 0),
-        mtp_drafts: (0, 0),
+        head_drafts: (0, 0),
         answers,
         reason,
         repetition,

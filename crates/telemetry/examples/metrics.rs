@@ -32,7 +32,7 @@ fn main() {
         generated,
         drafts: (6, 4),
         model_drafts: (2, 2),
-        mtp_drafts: (2, 1),
+        head_drafts: (2, 1),
         answers,
         reason,
         repetition,

@@ -73,7 +73,7 @@ pub struct Request {
     /// Of these, those by a draft model.
     pub model_drafts: (usize, usize),
     /// And those by a head of the model itself.
-    pub mtp_drafts: (usize, usize),
+    pub head_drafts: (usize, usize),
     /// Answers to it.
     pub answers: usize,
     /// Why it ended: `stop`, `length`, `abort`, `timeout` or `error`.

@@ -173,7 +173,7 @@ impl Families {
         add(registry, "generation_tokens", "Tokens generated", &self.counts.generation_tokens);
         add(registry, "prefix_cache_queries", "Tokens of prompts that were looked for in the KV cache", &self.counts.prefix_queries);
         add(registry, "prefix_cache_hits", "Of these, tokens that were found", &self.counts.prefix_hits);
-        add(registry, "spec_decode_num_draft_tokens", "Tokens that were drafted and computed before they were chosen, by source (`lookup`, a draft `model`, or a head of the model, `mtp`)", &self.counts.draft_tokens);
+        add(registry, "spec_decode_num_draft_tokens", "Tokens that were drafted and computed before they were chosen, by source (`lookup`, a draft `model`, or a `head` that reads its hidden states)", &self.counts.draft_tokens);
         add(registry, "spec_decode_num_accepted_tokens", "Of these, tokens that were then chosen, by source", &self.counts.accepted_tokens);
         add(registry, "num_preemptions", "Times that a sequence lost its blocks to others", &self.counts.preemptions);
         add(registry, "request_success", "Requests that ended, by reason", &self.counts.success);

@@ -174,9 +174,9 @@ impl ModelMetrics {
         let ended = Ended { model_name: self.labels.model_name.clone(), finished_reason: request.reason.to_owned() };
         let counts = &self.families.counts;
         counts.success.get_or_create(&ended).inc();
-        let Request { drafts: (all, accepted), model_drafts: model, mtp_drafts: mtp, .. } = *request;
-        let lookup = (all - model.0 - mtp.0, accepted - model.1 - mtp.1);
-        for (source, (drafted, accepted)) in [("lookup", lookup), ("model", model), ("mtp", mtp)] {
+        let Request { drafts: (all, accepted), model_drafts: model, head_drafts: head, .. } = *request;
+        let lookup = (all - model.0 - head.0, accepted - model.1 - head.1);
+        for (source, (drafted, accepted)) in [("lookup", lookup), ("model", model), ("head", head)] {
             let labels = Drafted { model_name: self.labels.model_name.clone(), source: source.to_owned() };
             counts.draft_tokens.get_or_create(&labels).inc_by(drafted as u64);
             counts.accepted_tokens.get_or_create(&labels).inc_by(accepted as u64);

@@ -26,7 +26,7 @@ fn what_happened_is_told() {
         reason: "stop",
         drafts: (9, 6),
         model_drafts: (3, 2),
-        mtp_drafts: (4, 3),
+        head_drafts: (4, 3),
         repetition: None,
         foretold: Some(Foretold {
             least: Duration::from_millis(500),
@@ -42,7 +42,7 @@ fn what_happened_is_told() {
         generated: 0,
         drafts: (0, 0),
         model_drafts: (0, 0),
-        mtp_drafts: (0, 0),
+        head_drafts: (0, 0),
         reason: "abort",
         ..request
     };
@@ -54,7 +54,7 @@ fn what_happened_is_told() {
         line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse::<f64>().expect("a number")
     };
     let of = r#"{model_name="a \"b\""}"#;
-    for (source, drafted, accepted) in [("lookup", 2, 1), ("model", 3, 2), ("mtp", 4, 3)] {
+    for (source, drafted, accepted) in [("lookup", 2, 1), ("model", 3, 2), ("head", 4, 3)] {
         for (what, count) in [("draft", drafted), ("accepted", accepted)] {
             let labels = format!(r#"{{model_name="a \"b\"",source="{source}"}}"#);
             assert!(text.contains(&format!("spec_decode_num_{what}_tokens_total{labels} {count}\n")), "{text}");
@@ -141,7 +141,7 @@ fn the_page_names_every_metric() {
         reason,
         drafts: (0, 0),
         model_drafts: (0, 0),
-        mtp_drafts: (0, 0),
+        head_drafts: (0, 0),
         repetition: None,
         foretold,
     });

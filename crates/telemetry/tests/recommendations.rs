@@ -42,7 +42,7 @@ fn usual() -> Minutes {
             reason: "stop",
             drafts: (0, 0),
             model_drafts: (0, 0),
-            mtp_drafts: (0, 0),
+            head_drafts: (0, 0),
             repetition: None,
             foretold: None,
         },

@@ -28,7 +28,7 @@ fn request(reason: &'static str, generated: usize) -> Request {
         reason,
         drafts: (0, 0),
         model_drafts: (0, 0),
-        mtp_drafts: (0, 0),
+        head_drafts: (0, 0),
         repetition: (generated >= 24).then_some(0.2),
         foretold: None,
     }

@@ -40,8 +40,8 @@ pub(crate) fn opener(prepared: &Prepared, is_elsewhere: bool) -> OpenAdapter {
             ));
         }
         if hands_over {
-            return Err("this model has --draft-model mtp, beside which there are no adapters; leave one of them out, or merge the \
-                        adapter (whinchat convert --lora)"
+            return Err("this model has a --draft-model that reads its hidden states, beside which there are no adapters; leave one of them \
+                        out, or merge the adapter (whinchat convert --lora)"
                 .to_owned());
         }
         let open = |source: &Path| -> Result<_, ModelError> {

@@ -1,13 +1,13 @@
-//! What drafts for a model, a smaller one or a head of its own: whether it can, and what it takes.
+//! What drafts for a model, a smaller one or a head that reads its hidden states: whether it can, and what it takes.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use engine::{DraftModel, EngineConfig, Executor};
-use graph::{Graph, KvType, Limits, WeightId, WeightInfo};
+use engine::{DraftModel, EngineConfig, Executor, HiddenInputs};
+use graph::{Graph, KvType, Limits, Op, WeightId, WeightInfo};
 use kernels::Cpu;
-use model::{Checkpoint, Model};
+use model::{Checkpoint, Eagle3, Model};
 use text::{TokenKind, Tokenizer};
 
 use crate::memory::Beside;
@@ -27,14 +27,24 @@ pub(crate) enum Part {
     Model,
     /// The layer that predicts the token after the next.
     Mtp,
+    /// An EAGLE-3 head, which is all there is.
+    Eagle3,
 }
 
 impl Part {
+    /// A model whose draft reads its hidden states hands over what goes into the layers `read`.
+    ///
     /// # Errors
     /// If it is not there or cannot be used.
-    pub(crate) fn bind(self, checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, Error> {
+    pub(crate) fn bind(
+        self,
+        checkpoint: &Arc<Checkpoint>,
+        context: Option<usize>,
+        read: &[usize],
+    ) -> Result<Model, Error> {
         match self {
-            Part::Model => Ok(checkpoint.bind(context)?),
+            Part::Model => Ok(checkpoint.bind_read(context, read)?),
+            Part::Eagle3 => Ok(checkpoint.bind_eagle3(context)?),
             Part::Mtp => checkpoint.bind_mtp(context)?.ok_or_else(|| {
                 Error::Request(format!(
                     "{} has no layer that predicts ahead (`nextn`, `eh_proj` or `mtp.` in the names of its tensors): take files that have kept it, \
@@ -44,6 +54,11 @@ impl Part {
             }),
         }
     }
+
+    /// Whether it reads hidden states of a model.
+    pub(crate) fn is_head(self) -> bool {
+        self != Part::Model
+    }
 }
 
 /// An opened draft model, which has the vocabulary of the model that it drafts for.
@@ -52,6 +67,10 @@ pub(crate) struct Drafting {
     checkpoint: Arc<Checkpoint>,
     model: Model,
     part: Part,
+    /// The layers of the other model whose inputs it reads, beside what its last layer gives.
+    read: Vec<usize>,
+    /// See [`DraftModel::tokens`].
+    tokens: Option<Box<[u32]>>,
     /// Bytes of weights that are the other model's too.
     shared: u64,
 }
@@ -70,9 +89,13 @@ impl Drafting {
         let own = target.bind(None)?;
         writes(&own, true).map_err(|why| refused(format!("{} takes no drafts: {why}", target.name())))?;
         if is_mtp(source) {
-            return Drafting::by_head(options, target, &own).map(Some).map_err(|why| refused(why.to_string()));
+            return Drafting::by_layer(options, target, &own).map(Some).map_err(|why| refused(why.to_string()));
         }
         let checkpoint = load::open(source, &|_, _, _| {})?;
+        if checkpoint.is_eagle3() {
+            let head = Drafting::by_eagle3(options, &checkpoint, &own);
+            return head.map(Some).map_err(|why| refused(why.to_string()));
+        }
         let model = checkpoint.bind(None)?;
         writes(&model, false).map_err(|why| refused(format!("it cannot draft: {why}")))?;
         if let Some(how) = difference(&vocab::tokenizer(target)?, &vocab::tokenizer(&checkpoint)?) {
@@ -80,22 +103,35 @@ impl Drafting {
             return Err(refused(format!("its vocabulary is not that of {}: {how}; {needs}", target.name())));
         }
         let shared = load::shared_bytes(&checkpoint, &model, model.graph());
-        Ok(Some(Drafting { source: source.clone(), checkpoint, model, part: Part::Model, shared }))
+        let (source, read) = (source.clone(), Vec::new());
+        Ok(Some(Drafting { source, checkpoint, model, part: Part::Model, read, tokens: None, shared }))
+    }
+
+    /// A head of files of its own.
+    fn by_eagle3(options: &LoadOptions, head: &Checkpoint, own: &Model) -> Result<Drafting, Error> {
+        plan_is_free(options)?;
+        let Eagle3 { checkpoint, layers, tokens } = Eagle3::new(head, own)?;
+        let model = Part::Eagle3.bind(&checkpoint, None, &[])?;
+        let source = options.draft_model.clone().unwrap_or_default();
+        Ok(Drafting { source, checkpoint, model, part: Part::Eagle3, read: layers, tokens, shared: 0 })
     }
 
     /// The layer of the model's own files.
-    fn by_head(options: &LoadOptions, target: &Arc<Checkpoint>, own: &Model) -> Result<Drafting, Error> {
-        if let Some(what) = load::chosen(&options.plan) {
-            let why = "says how the model's kernels are chosen, which is not possible while its hidden states go to two heads";
-            return Err(Error::Request(format!("{what} {why}; leave one of them out")));
-        }
-        let model = Part::Mtp.bind(target, None)?;
+    fn by_layer(options: &LoadOptions, target: &Arc<Checkpoint>, own: &Model) -> Result<Drafting, Error> {
+        plan_is_free(options)?;
+        let model = Part::Mtp.bind(target, None, &[])?;
         let origins: HashSet<String> = own.graph().weight_ids().map(|id| own.origin(id)).collect();
         let graph = model.graph();
         let is_shared = |id: &WeightId| origins.contains(&model.origin(*id));
         let shared = graph.weight_ids().filter(is_shared).filter_map(|id| graph.weight(id).bytes());
         let shared = shared.map(|bytes| bytes as u64).sum();
-        Ok(Drafting { source: MTP.into(), checkpoint: Arc::clone(target), model, part: Part::Mtp, shared })
+        let (source, checkpoint, read) = (MTP.into(), Arc::clone(target), Vec::new());
+        Ok(Drafting { source, checkpoint, model, part: Part::Mtp, read, tokens: None, shared })
+    }
+
+    /// The layers of the other model whose inputs it reads.
+    pub(crate) fn read(&self) -> &[usize] {
+        &self.read
     }
 
     /// What it takes of the memory beside the other model.
@@ -117,7 +153,7 @@ impl Drafting {
         limits: &Limits,
         device: Device,
     ) -> Result<Box<Prepared>, Error> {
-        let Drafting { source, checkpoint, model, part, .. } = self;
+        let Drafting { source, checkpoint, model, part, tokens, .. } = self;
         let sequences = options.max_sequences.unwrap_or(load::SEQUENCES);
         let own = LoadOptions {
             name: Some(source.display().to_string()),
@@ -129,18 +165,15 @@ impl Drafting {
             cache: CacheOptions {
                 kv_tokens: Some(limits.kv_blocks * limits.block_len),
                 kv_type: options.cache.kv_type,
-                weights: match part {
-                    Part::Model => options.cache.weights.clone(),
-                    // The file of its checkpoint has the other model's.
-                    Part::Mtp => WeightsCache::Off,
-                },
+                // Of a head, the file of its checkpoint has the other model's.
+                weights: if part.is_head() { WeightsCache::Off } else { options.cache.weights.clone() },
                 ..CacheOptions::default()
             },
             plan: PlanOptions { device, isa: options.plan.isa, ..PlanOptions::default() },
             engine: EngineConfig { prefix_cache: None, ..EngineConfig::default() },
             ..LoadOptions::default()
         };
-        Ok(Box::new(load::prepare_part(checkpoint, part, &own)?))
+        Ok(Box::new(Prepared { draft_tokens: tokens, ..load::prepare_part(checkpoint, part, &own)? }))
     }
 }
 
@@ -156,22 +189,36 @@ impl Prepared {
     /// As [`Prepared::executor`].
     pub(crate) fn draft_on(&self, backend: &Cpu, progress: Progress) -> Result<Option<DraftModel>, Error> {
         let Some(draft) = self.draft() else { return Ok(None) };
-        let executor: Box<dyn Executor> = match (draft.graphs.placement.is_cpu(), draft.part) {
-            (true, Part::Model) => Box::new(draft.executor_on(backend, progress)?),
-            (true, Part::Mtp) => {
+        let executor: Box<dyn Executor> = match (draft.graphs.placement.is_cpu(), draft.part.is_head()) {
+            (true, false) => Box::new(draft.executor_on(backend, progress)?),
+            (true, true) => {
                 let (weights, ..) = draft.weights(backend, progress)?;
                 Box::new(draft.handing_over(backend.clone(), weights)?)
             }
             (false, _) => draft.pipeline(backend.clone(), progress)?,
         };
-        let hidden = (draft.part == Part::Mtp).then(|| draft.model.spec().width);
-        Ok(Some(DraftModel { executor, context: draft.context, hidden }))
+        let input = |op: &Op| if let Op::Input { width } = op { Some(*width) } else { None };
+        let input = draft.model.graph().nodes().first().and_then(|node| input(&node.op));
+        let hidden = input.map(|input| HiddenInputs { model: self.model.handed(), own: draft.model.handed(), input });
+        Ok(Some(DraftModel { executor, context: draft.context, hidden, tokens: draft.draft_tokens.clone() }))
     }
 
     /// Whether a layer of its own files drafts for it ([`MTP`]).
     pub fn drafts_itself(&self) -> bool {
         self.draft().is_some_and(|draft| draft.part == Part::Mtp)
     }
+}
+
+/// While hidden states go to two heads, the model is computed by two programs.
+///
+/// # Errors
+/// If something is said of how the one program is made.
+fn plan_is_free(options: &LoadOptions) -> Result<(), Error> {
+    load::chosen(&options.plan).map_or(Ok(()), |what| {
+        let why =
+            "says how the model's kernels are chosen, which is not possible while its hidden states go to two heads";
+        Err(Error::Request(format!("{what} {why}; leave one of them out")))
+    })
 }
 
 /// Whether this names the model's own layer, and no file.

@@ -122,6 +122,8 @@ pub struct Prepared {
     pub(crate) cpu: CpuOptions,
     pub(crate) engine: EngineConfig,
     pub(crate) draft: Option<Box<Prepared>>,
+    /// If it drafts for another one: that one's token for each of its logits, if they are not the same.
+    pub(crate) draft_tokens: Option<Box<[u32]>>,
     /// What of the files it is.
     pub(crate) part: Part,
 }
@@ -175,18 +177,19 @@ pub(crate) fn prepare_part(checkpoint: Arc<Checkpoint>, part: Part, options: &Lo
     let available = machine::memory_available();
     let (max_sequences, kv_type) = (options.max_sequences.unwrap_or(SEQUENCES), options.cache.kv_type);
     let draft = Drafting::open(options, &checkpoint)?;
+    let read = draft.as_ref().map_or(&[][..], Drafting::read).to_vec();
     let beside = draft.as_ref().map(|draft| draft.beside(kv_type)).unwrap_or_default();
     let context = match options.context {
         Some(context) => context,
         None => {
-            let model = part.bind(&checkpoint, None)?;
+            let model = part.bind(&checkpoint, None, &read)?;
             let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
             let shared = shared_bytes(&checkpoint, &model, model.graph());
             let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
             model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
-    let model = part.bind(&checkpoint, Some(context))?;
+    let model = part.bind(&checkpoint, Some(context), &read)?;
     let whole = model.spec().encoder.is_some();
     // What is read whole is in one step.
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences).max(if whole { context } else { 0 });
@@ -216,6 +219,7 @@ pub(crate) fn prepare_part(checkpoint: Arc<Checkpoint>, part: Part, options: &Lo
     let memory = room.taken(kv_blocks * BLOCK_LEN);
     Ok(Prepared {
         draft: draft.map(|draft| draft.prepare(options, context, &limits, beside)).transpose()?,
+        draft_tokens: None,
         options: options.clone(),
         checkpoint,
         model,

@@ -8,7 +8,6 @@ use engine::{BackendExecutor, Executor, Pipeline, PipelineStage};
 use graph::{Backend, BackendError, Graph, Limits, Stage, WeightId, WeightInfo, split};
 
 use crate::device::Unit;
-use crate::draft::Part;
 use crate::fingerprint::{Fingerprint, sample};
 use crate::load::{Parts, Shareable, Weights};
 use crate::place::Placement;
@@ -112,7 +111,7 @@ impl Prepared {
 
     /// Whether its hidden states are handed to its head, so that another head reads them too: that of itself, or one that drafts for it.
     pub(crate) fn hands_over(&self) -> bool {
-        self.part == Part::Mtp || self.drafts_itself()
+        self.part.is_head() || self.draft().is_some_and(|draft| draft.part.is_head())
     }
 
     /// What computes the model in two stages on the CPU, the second of which is its head.

@@ -46,7 +46,7 @@ impl Prepared {
     /// If another model is computed there.
     pub(crate) fn fitting(&self, executor: &dyn Executor, setup: Setup) -> Result<Setup, Error> {
         if self.hands_over() {
-            let why = "--draft-model mtp: the model is computed elsewhere, and its hidden states stay there; leave one of them out";
+            let why = "--draft-model reads the model's hidden states, which stay where it is computed; leave it out, or compute the model here";
             return Err(Error::Request(why.into()));
         }
         let limits = executor.limits();

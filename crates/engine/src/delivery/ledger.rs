@@ -124,11 +124,11 @@ impl Ledger {
     /// Drafted tokens of this source were computed for it, or accepted.
     pub(super) fn drafted(&mut self, key: SequenceId, more: Drafts, source: Source) {
         self.change(key, |record| {
-            let TokenCounts { drafts, model_drafts, mtp_drafts, .. } = &mut record.tokens;
+            let TokenCounts { drafts, model_drafts, head_drafts, .. } = &mut record.tokens;
             let of_source = match source {
                 Source::Text => None,
                 Source::Model => Some(model_drafts),
-                Source::Head => Some(mtp_drafts),
+                Source::Head => Some(head_drafts),
             };
             for drafts in std::iter::once(drafts).chain(of_source) {
                 (drafts.computed, drafts.accepted) = (drafts.computed + more.computed, drafts.accepted + more.accepted);

@@ -2,6 +2,15 @@
 
 use std::ops::Range;
 
+/// Rows that a head reads beside tokens, and whose they are.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum HiddenOf<'r> {
+    /// The model's.
+    Model(&'r [f32]),
+    /// Its own, of tokens that it has drafted.
+    Itself(&'r [f32]),
+}
+
 /// Rows of a sequence, of positions one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct HiddenRows {

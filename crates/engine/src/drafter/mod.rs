@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub(crate) use acceptance::Acceptance;
 use graph::{Batch, MemoryPart};
+use hidden::HiddenOf;
 pub(crate) use text::{Reading, Text, in_a_row};
 
 use crate::faults::execute;
@@ -32,9 +33,44 @@ pub struct DraftModel {
     pub executor: Box<dyn Executor>,
     /// The longest sequence that it can read, in tokens.
     pub context: usize,
-    /// If it is a head of the other model: the width of the hidden states ([`Executor::hidden`]) that it reads, in a batch's inputs, those
-    /// of each token beside the next one. It gives some of its own for tokens that it drafts.
-    pub hidden: Option<usize>,
+    /// If it is a head of the other model: how it reads its hidden states.
+    pub hidden: Option<HiddenInputs>,
+    /// The token of the other model that each of its logits is for, if they are not the same.
+    pub tokens: Option<Box<[u32]>>,
+}
+
+/// How a head reads hidden states, in a batch's inputs: beside each token a row for the one before it. That is the model's row
+/// ([`Executor::hidden`]), or, for tokens that it drafts, the row that it has made itself. A row of inputs begins with the model's numbers
+/// and ends with its own; what is not there is 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HiddenInputs {
+    /// Numbers of a row of the model's.
+    pub model: usize,
+    /// Numbers of a row of its own.
+    pub own: usize,
+    /// Numbers of a row of inputs: at least as many as either.
+    pub input: usize,
+}
+
+impl HiddenInputs {
+    /// Both kinds of rows are the same to it.
+    pub fn same(width: usize) -> HiddenInputs {
+        HiddenInputs { model: width, own: width, input: width }
+    }
+
+    /// Appends the inputs of these rows.
+    fn extend(self, inputs: &mut Vec<f32>, rows: HiddenOf<'_>) {
+        let HiddenInputs { model, own, input } = self;
+        let (rows, width, first) = match rows {
+            HiddenOf::Model(rows) => (rows, model, 0),
+            HiddenOf::Itself(rows) => (rows, own, input - own),
+        };
+        for row in rows.chunks_exact(width) {
+            let start = inputs.len();
+            inputs.resize(start + input, 0.0);
+            inputs[start + first..][..width].copy_from_slice(row);
+        }
+    }
 }
 
 /// A draft model at work.
@@ -42,9 +78,11 @@ pub(crate) struct Drafter {
     executor: Box<dyn Executor>,
     limits: ExecutorLimits,
     context: usize,
-    hidden: Option<usize>,
-    /// Tokens that may be drafted: the vocabulary of the model that it drafts for.
+    hidden: Option<HiddenInputs>,
+    /// Of its logits, so many are of tokens that may be drafted.
     vocab: usize,
+    /// See [`DraftModel::tokens`].
+    tokens: Option<Box<[u32]>>,
     cache: KvCache,
     /// How long its own batches take.
     latency: LatencyModel,
@@ -57,13 +95,15 @@ pub(crate) struct Drafter {
 
 impl Drafter {
     /// With an empty cache, for a model that chooses from so many tokens.
-    pub(crate) fn new(DraftModel { executor, context, hidden }: DraftModel, vocab: usize) -> Drafter {
+    pub(crate) fn new(DraftModel { executor, context, hidden, tokens }: DraftModel, vocab: usize) -> Drafter {
         let limits = executor.limits();
+        let vocab = if tokens.is_some() { limits.vocab } else { vocab.min(limits.vocab) };
         Drafter {
             executor,
             context,
             hidden,
-            vocab: vocab.min(limits.vocab),
+            vocab,
+            tokens,
             cache: KvCache::new(limits.kv_blocks, limits.block_len, None),
             limits,
             latency: LatencyModel::default(),
@@ -78,9 +118,9 @@ impl Drafter {
         self.context.min(self.cache.positions())
     }
 
-    /// The width of the hidden states that it reads, if it is a head.
+    /// The width of the model's hidden states that it reads, if it is a head.
     pub(crate) fn hidden(&self) -> Option<usize> {
-        self.hidden
+        self.hidden.map(|hidden| hidden.model)
     }
 
     /// Whether it can read a sequence to its end, so that it can draft for it.
@@ -135,7 +175,9 @@ impl Drafter {
                 continue;
             }
             self.batch.push(&tokens[next..next + rows], position, reading.table());
-            self.batch.inputs.extend_from_slice(reading.hidden(rows));
+            if let Some(inputs) = self.hidden {
+                inputs.extend(&mut self.batch.inputs, HiddenOf::Model(reading.hidden(rows)));
+            }
             reading.tokens += rows;
             work.prefill_rows += rows;
             work = work.reading(rows, position);
@@ -177,10 +219,10 @@ impl Drafter {
             let started = clock();
             let logits = execute(&mut self.executor, &self.batch)?;
             let due = texts.iter_mut().filter(|text| text.is_due());
-            due.zip(logits.rows()).for_each(|(text, row)| text.take(row, self.vocab));
-            if let Some(width) = self.hidden {
+            due.zip(logits.rows()).for_each(|(text, row)| text.take(row, self.vocab, self.tokens.as_deref()));
+            if let Some(HiddenInputs { own, .. }) = self.hidden {
                 let hidden = self.executor.hidden();
-                texts.iter_mut().for_each(|text| text.follow(hidden, width));
+                texts.iter_mut().for_each(|text| text.follow(hidden, own));
             }
             self.latency.learn(work, clock().saturating_sub(started));
         }
@@ -216,8 +258,8 @@ impl Drafter {
                 continue;
             }
             let all = self.batch.push(text.next(rows), position, text.reading.table());
-            if self.hidden.is_some() {
-                self.batch.inputs.extend_from_slice(text.hidden(rows));
+            if let Some(inputs) = self.hidden {
+                inputs.extend(&mut self.batch.inputs, text.hidden(rows));
             }
             if text.has_read(rows, all.end) {
                 self.batch.outputs.push(all.end as u32 - 1);

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use graph::OutputRow;
 
-use super::hidden::HiddenRows;
+use super::hidden::{HiddenOf, HiddenRows};
 use super::{Acceptance, FEW};
 use crate::BlockId;
 
@@ -215,8 +215,11 @@ impl<'s> Text<'s> {
     }
 
     /// What a head reads beside the next `rows` tokens.
-    pub(super) fn hidden(&self, rows: usize) -> &[f32] {
-        if self.draft.is_empty() { self.reading.hidden(rows) } else { &self.own }
+    pub(super) fn hidden(&self, rows: usize) -> HiddenOf<'_> {
+        match self.draft.is_empty() {
+            true => HiddenOf::Model(self.reading.hidden(rows)),
+            false => HiddenOf::Itself(&self.own),
+        }
     }
 
     /// If it drafts a token more, a head reads that with the row that it has made of the last one.
@@ -240,8 +243,9 @@ impl<'s> Text<'s> {
         whole
     }
 
-    /// Takes the most likely of the first `vocab` tokens after its last one, if it is likely enough.
-    pub(super) fn take(&mut self, logits: OutputRow<'_>, vocab: usize) {
+    /// Takes the most likely of the first `vocab` tokens after its last one, if it is likely enough. If `tokens` are given, it is the one
+    /// that stands there in its place.
+    pub(super) fn take(&mut self, logits: OutputRow<'_>, vocab: usize, tokens: Option<&[u32]>) {
         let (token, probability) = match logits {
             OutputRow::Whole(logits) => most_likely(&logits[..vocab]),
             // Of numbers that are none the probability is none either.
@@ -250,7 +254,7 @@ impl<'s> Text<'s> {
         self.reading.credit = 0.0;
         self.reading.withheld = probability.is_nan() || probability < LEAST_PROBABILITY;
         if !self.reading.withheld {
-            self.draft.push(token);
+            self.draft.push(tokens.map_or(token, |tokens| tokens[token as usize]));
         }
         let goes_on = !self.reading.withheld && self.draft.len() < self.most;
         self.stage = if goes_on { Stage::Open } else { Stage::Closed };
@@ -294,17 +298,17 @@ mod tests {
         assert_eq!((text.next(2).to_vec(), text.has_read(2, 2), text.is_open()), (vec![1, 2], false, false));
         text.stage = Stage::Open;
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1), text.is_due()), (vec![3], true, true));
-        text.take(OutputRow::Whole(&[0.0, 5.0]), 2);
+        text.take(OutputRow::Whole(&[0.0, 5.0]), 2, None);
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
         let mut row = vec![];
         graph::reduce(&[5.0, 0.0], 1, &mut row);
-        text.take(graph::Outputs::new(&row, 2, &[1]).row(0), 2);
+        text.take(graph::Outputs::new(&row, 2, &[1]).row(0), 2, Some(&[0, 7]));
         assert!(!text.is_open() && *text.draft == [1, 0]);
         // The first was right: it is read, and the second never was.
         assert_eq!((reading.compare(3, [2, 2, 1], 0.9), reading.tokens), ((1, 2), 4));
         let mut text = Text::new((&[1, 2, 3, 1, 1], &mut draft), &mut reading, (2, 0.0), Acceptance::default());
         assert_eq!((text.next(9).to_vec(), text.has_read(1, 1)), (vec![1], true));
-        text.take(OutputRow::Whole(&[0.0, 0.0, 0.0]), 3);
+        text.take(OutputRow::Whole(&[0.0, 0.0, 0.0]), 3, None);
         assert!(!text.is_open() && text.draft.is_empty());
         // It was looked for in vain, once.
         assert_eq!([(); 2].map(|()| reading.compare(5, [0, 1, 0], 0.9)), [(0, 1), (0, 0)]);

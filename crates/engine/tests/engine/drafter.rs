@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use engine::{
-    Continuation, DraftModel, Drafts, Engine, EngineConfig, Executor, ExecutorError, ExecutorLimits, MemoryOrder,
-    Observer, Prompt, Request, RequestId, RequestRecord, SamplingParams, Setup, StepReport, StopRules, TokenCounts,
+    Continuation, DraftModel, Drafts, Engine, EngineConfig, Executor, ExecutorError, ExecutorLimits, HiddenInputs,
+    MemoryOrder, Observer, Prompt, Request, RequestId, RequestRecord, SamplingParams, Setup, StepReport, StopRules,
+    TokenCounts,
 };
 use graph::{Batch, MemoryPart};
 
@@ -67,11 +68,11 @@ struct Model {
     context: usize,
     /// It fails so at its tenth batch.
     fault: Option<Fault>,
-    /// It is a head of the other model.
-    is_head: bool,
+    /// It is a head of the other model, and reads its rows so.
+    head: Option<HiddenInputs>,
 }
 
-const RIGHT: Model = Model { takes: (1000, 50), off: 0, blocks: 400, context: 1000, fault: None, is_head: false };
+const RIGHT: Model = Model { takes: (1000, 50), off: 0, blocks: 400, context: 1000, fault: None, head: None };
 
 /// What became of some requests.
 #[derive(Debug, PartialEq)]
@@ -117,12 +118,12 @@ impl Stage {
         let seen = Arc::clone(&target.bench);
         let target = Timed::new(target, &clock, (10_000, 100), 0);
         let config = EngineConfig { max_sequences: 8, max_batch_tokens: 64, context: 800, ..EngineConfig::default() };
-        let draft = model.map(|Model { takes, off, blocks, context, is_head, .. }| {
+        let draft = model.map(|Model { takes, off, blocks, context, head, .. }| {
             let fake = Fake::new(32, 8, blocks, 3);
-            let fake = if is_head { fake.for_heads() } else { fake };
+            let fake = head.into_iter().fold(fake, Fake::for_heads);
             bench = Arc::clone(&fake.bench);
-            let hidden = is_head.then_some(2);
-            DraftModel { executor: Box::new(Timed::new(fake, &clock, takes, off)), context, hidden }
+            let executor = Box::new(Timed::new(fake, &clock, takes, off));
+            DraftModel { executor, context, hidden: head, tokens: None }
         });
         let setup = Setup { draft, ..config.into() };
         let engine = Engine::of(target, setup, Recorder(Arc::clone(&records)));
@@ -178,10 +179,10 @@ impl Stage {
             micros: self.clock.load(Ordering::Relaxed),
             drafts: sum(|record| record.tokens.drafts),
             by_model: sum(|record| match record.tokens {
-                TokenCounts { model_drafts, mtp_drafts: Drafts { computed: 0, .. }, .. } => model_drafts,
-                TokenCounts { model_drafts, mtp_drafts, .. } => {
+                TokenCounts { model_drafts, head_drafts: Drafts { computed: 0, .. }, .. } => model_drafts,
+                TokenCounts { model_drafts, head_drafts, .. } => {
                     assert_eq!(model_drafts, Drafts::default());
-                    mtp_drafts
+                    head_drafts
                 }
             }),
             batches: self.bench.lock().unwrap().log.len(),
@@ -212,7 +213,10 @@ fn check(model: Model, streams: (usize, usize), temperature: f32, (most, accepte
 }
 
 /// A draft model that is right, and such a head of the model itself.
-const ALL_RIGHT: [Model; 2] = [RIGHT, Model { is_head: true, ..RIGHT }];
+const APART: HiddenInputs = HiddenInputs { model: 2, own: 2, input: 5 };
+
+const ALL_RIGHT: [Model; 3] =
+    [RIGHT, Model { head: Some(APART), ..RIGHT }, Model { head: Some(HiddenInputs { input: 2, ..APART }), ..RIGHT }];
 
 #[test]
 fn a_model_that_is_right_makes_answers_fast() {
@@ -234,7 +238,7 @@ fn a_model_that_is_wrong_or_slow_is_left_alone() {
 
 fn check_left_alone(model: Model) {
     // A head reads along even so.
-    let [wrong_most, slow_most] = if model.is_head { [1.07, 1.2] } else { [1.04, 1.06] };
+    let [wrong_most, slow_most] = if model.head.is_some() { [1.07, 1.2] } else { [1.04, 1.06] };
     let wrong = Model { off: 1, ..model };
     for streams in [(1, 700), (4, 500)] {
         let outcome = check(wrong, streams, 0.0, (wrong_most, 0.0));

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use engine::{Executor, ExecutorError, ExecutorLimits, Spread};
+use engine::{Executor, ExecutorError, ExecutorLimits, HiddenInputs, Spread};
 use graph::{Batch, MemoryPart, Span, reduce};
 
 /// Tokens that exist.
@@ -53,8 +53,8 @@ pub(crate) struct Fake {
     logits: Vec<f32>,
     /// Of each row of the last batch, the hash as two numbers.
     hidden: Vec<f32>,
-    /// It reads the hash of the tokens before each token, and has tokens of the middle of a sequence at its first positions.
-    is_head: bool,
+    /// So it reads the hash of the tokens before each token, and has tokens of the middle of a sequence at its first positions.
+    head: Option<HiddenInputs>,
     /// How many of the greatest logits it gives in place of all.
     top: usize,
     pub(crate) bench: Arc<Mutex<Bench>>,
@@ -75,12 +75,12 @@ impl Fake {
         let limits = ExecutorLimits { max_tokens, max_outputs, kv_blocks, block_len, state_slots: 0, vocab: VOCAB };
         let slots = vec![None; kv_blocks * block_len];
         let (logits, hidden) = (Vec::new(), Vec::new());
-        Fake { limits, slots, states: Vec::new(), logits, hidden, is_head: false, top: 0, bench: Arc::default() }
+        Fake { limits, slots, states: Vec::new(), logits, hidden, head: None, top: 0, bench: Arc::default() }
     }
 
     /// As a head of another one: it knows what that will say.
-    pub(crate) fn for_heads(self) -> Fake {
-        Fake { is_head: true, ..self }
+    pub(crate) fn for_heads(self, inputs: HiddenInputs) -> Fake {
+        Fake { head: Some(inputs), ..self }
     }
 
     /// Gives so many of the greatest logits in place of all, where these are wanted.
@@ -109,7 +109,7 @@ impl Fake {
         self.check_states(batch)?;
         self.logits.clear();
         self.hidden.clear();
-        let given = if self.is_head { 2 * batch.tokens.len() } else { 0 };
+        let given = self.head.map_or(0, |head| head.input * batch.tokens.len());
         ensure(batch.inputs.len() == given, || format!("{} numbers where {given} are due", batch.inputs.len()))?;
         for span in &batch.spans {
             self.compute_span(batch, span)?;
@@ -183,7 +183,7 @@ impl Fake {
         for position in 0..span.position {
             let held = self.slots[slot(position)];
             let right = held.is_some_and(|held| {
-                let begins = self.is_head && position == 0;
+                let begins = self.head.is_some() && position == 0;
                 let prefix = if begins { held.prefix } else { chain(prefix, held.token) };
                 held == Slot { position, token: held.token, prefix }
             });
@@ -197,8 +197,10 @@ impl Fake {
         }
         for (row, position) in span.rows.clone().zip(span.position..) {
             let token = batch.tokens[row];
-            if self.is_head {
-                let given = joined(&batch.inputs[2 * row..2 * row + 2]);
+            if let Some(HiddenInputs { model, own, input }) = self.head {
+                let inputs = &batch.inputs[row * input..(row + 1) * input];
+                // Where the two are apart one of them is zeros.
+                let given = joined(&inputs[..model]) | joined(&inputs[input - own..]);
                 ensure(position == 0 || given == prefix, || format!("row {row} of {span:?} is read beside another's"))?;
                 prefix = given;
             }

@@ -184,7 +184,7 @@ fn a_draft_model_changes_nothing_but_how_many_steps_there_are() {
                 let (graph, weights) = toy_model(toy);
                 let weights = upload(&Interpreter, &graph, &weights);
                 let sure = Timed::new(executor(&graph, weights, 40), &Arc::default(), (0, 0), 0);
-                DraftModel { executor: Box::new(sure), context: 40, hidden: None }
+                DraftModel { executor: Box::new(sure), context: 40, hidden: None, tokens: None }
             });
             let config = EngineConfig { max_sequences: 8, context: 40, max_draft: 6, ..EngineConfig::default() };
             let mut engine = Engine::of(target, Setup { draft, ..config.into() }, Recorder(Arc::clone(&records)));

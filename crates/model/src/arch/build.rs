@@ -21,26 +21,39 @@ pub(crate) struct Built {
     pub(crate) bindings: Vec<Binding>,
     /// What the head reads: the normalized rows of the last layer.
     pub(crate) hidden: ValueId,
+    /// What is handed over if the head is a stage of its own: these, after the rows that another head reads beside them.
+    pub(crate) handed: ValueId,
 }
 
-/// The graph of a model.
+/// The graph of a model, which hands over what goes into these layers too; the number of layers stands for what comes out of the last.
 ///
 /// # Errors
 /// If a tensor is missing, does not fit, or has no place in the graph.
-pub(crate) fn build(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Binder<'_>) -> Result<Built, ModelError> {
+pub(crate) fn build(
+    checkpoint: &Checkpoint,
+    spec: &ModelSpec,
+    weights: Binder<'_>,
+    read: &[usize],
+) -> Result<Built, ModelError> {
     let mut builder = Builder::new(checkpoint, spec, weights);
     let table = builder.weights.embed(spec.vocab, spec.width)?;
-    let mut x = builder.token_embeds(table)?;
+    let x = builder.token_embeds(table)?;
     let embeds = spec.layer_embed.map(|embed| builder.layer_embeds(embed.width, x)).transpose()?;
-    x = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
-        (Some(altup), Some(embeds)) => builder.streams(altup, x, embeds)?,
+    let states = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
+        (Some(_), _) if !read.is_empty() => {
+            let why = "has several streams of hidden states, and heads that draft for it read one";
+            return Err(checkpoint.unsupported("altup", why));
+        }
+        (Some(altup), Some(embeds)) => vec![builder.streams(altup, x, embeds)?],
         _ => builder.layers(embeds, x)?,
     };
-    let hidden = builder.hidden(x)?;
+    let hidden = builder.hidden(states[states.len() - 1])?;
     let hidden = builder.densed(hidden)?;
-    let (name, output) = builder.output(table, hidden)?;
+    let read: Vec<ValueId> = read.iter().filter_map(|&layer| states.get(layer).copied()).collect();
+    let (handed, rows) = builder.handed(&read, hidden)?;
+    let (name, output) = builder.output(table, rows)?;
     builder.weights.refuse_rest(spec)?;
-    builder.finish((name, output), hidden)
+    builder.finish((name, output), hidden, handed)
 }
 
 /// Builds a graph.
@@ -68,19 +81,36 @@ impl<'a> Builder<'a> {
     }
 
     /// Ends the graph, whose output has this name.
-    pub(super) fn finish(self, (name, output): (&str, ValueId), hidden: ValueId) -> Result<Built, ModelError> {
+    pub(super) fn finish(
+        self,
+        (name, output): (&str, ValueId),
+        hidden: ValueId,
+        handed: ValueId,
+    ) -> Result<Built, ModelError> {
         let Builder { checkpoint, weights, .. } = self;
         let graph = weights.graph.finish(name, output).map_err(|e| broken(checkpoint, e))?;
-        Ok(Built { graph, bindings: weights.bindings, hidden })
+        Ok(Built { graph, bindings: weights.bindings, hidden, handed })
     }
 
-    fn layers(&mut self, embeds: Option<ValueId>, mut x: ValueId) -> Value {
+    /// What goes into each layer, and last what comes out of the last.
+    fn layers(&mut self, embeds: Option<ValueId>, mut x: ValueId) -> Result<Vec<ValueId>, ModelError> {
+        let mut states = vec![x];
         for layer in 0..self.spec.layers {
             x = self.layer(layer, x)?;
             x = embeds.map_or(Ok(x), |embeds| self.add_layer_embed(layer, embeds, x))?;
             x = if self.spec.layer(layer).scaled { self.scaled(layer, x)? } else { x };
+            states.push(x);
         }
-        Ok(x)
+        Ok(states)
+    }
+
+    /// What is handed over to heads, and what of it the model's own head reads: all, or what stands after the others.
+    fn handed(&mut self, read: &[ValueId], hidden: ValueId) -> Result<(ValueId, ValueId), ModelError> {
+        let Some((&first, others)) = read.split_first() else { return Ok((hidden, hidden)) };
+        let all = others.iter().chain([&hidden]);
+        let handed = all.copied().try_fold(first, |a, b| self.push(Op::Concat { parts: 1 }, &[a, b]))?;
+        let [span, width] = [handed, hidden].map(|value| self.weights.graph.value(value).width);
+        Ok((handed, self.push(Op::Slice { span, first: span - width, width }, &[handed])?))
     }
 
     pub(super) fn layer(&mut self, i: usize, x: ValueId) -> Value {

@@ -7,6 +7,7 @@ mod build;
 mod classic;
 mod config;
 mod defaults;
+mod eagle3;
 mod encoders;
 mod export;
 mod family;
@@ -26,6 +27,7 @@ mod spec;
 
 pub(crate) use build::{Built, build};
 pub(crate) use config::Config;
+pub(crate) use eagle3::build_eagle3;
 pub(crate) use export::{keys, rope_factors};
 pub(crate) use family::{Arch, Attn, Encoding, ExpertLayout, Extras, Input, LocalRope, Positions, Recurrence, Windows};
 pub(crate) use mtp::build_mtp;

@@ -31,7 +31,7 @@ pub(crate) fn build_mtp(checkpoint: &Checkpoint, spec: &ModelSpec, weights: Bind
     let hidden = builder.mtp_hidden(layer, x)?;
     let output = builder.mtp_logits(layer, table, hidden)?;
     builder.weights.refuse_rest_of_layer(layer, spec)?;
-    builder.finish(("logits", output), hidden)
+    builder.finish(("logits", output), hidden, hidden)
 }
 
 impl Builder<'_> {

@@ -32,23 +32,42 @@ pub struct Model {
     bindings: Vec<Binding>,
     /// What the head reads.
     hidden: ValueId,
+    /// What is handed over to it, and to another head, if it is a stage of its own.
+    handed: ValueId,
 }
 
 impl Model {
-    /// See [`Checkpoint::bind`].
-    pub(crate) fn bind(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, ModelError> {
+    /// See [`Checkpoint::bind_read`].
+    pub(crate) fn bind(
+        checkpoint: &Arc<Checkpoint>,
+        context: Option<usize>,
+        read: &[usize],
+    ) -> Result<Model, ModelError> {
         let config = Config::new(checkpoint)?;
         let spec = arch::read_spec(&config, context)?;
-        let Built { graph, bindings, hidden } = arch::build(checkpoint, &spec, Binder::new(&config)?)?;
-        Ok(Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden })
+        let built = arch::build(checkpoint, &spec, Binder::new(&config)?, read)?;
+        Ok(Model::of(checkpoint, spec, built))
+    }
+
+    fn of(checkpoint: &Arc<Checkpoint>, spec: ModelSpec, built: Built) -> Model {
+        let Built { graph, bindings, hidden, handed } = built;
+        Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden, handed }
+    }
+
+    /// See [`Checkpoint::bind_eagle3`].
+    pub(crate) fn bind_eagle3(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Model, ModelError> {
+        let config = Config::new(checkpoint)?;
+        let spec = arch::read_spec(&config, context)?;
+        let built = arch::build_eagle3(checkpoint, &spec, Binder::new(&config)?)?;
+        Ok(Model::of(checkpoint, spec, built))
     }
 
     /// See [`Checkpoint::bind_mtp`].
     pub(crate) fn bind_mtp(checkpoint: &Arc<Checkpoint>, context: Option<usize>) -> Result<Option<Model>, ModelError> {
         let mut config = Config::new(checkpoint)?;
         let Some(spec) = arch::read_mtp(&mut config, context)? else { return Ok(None) };
-        let Built { graph, bindings, hidden } = arch::build_mtp(checkpoint, &spec, Binder::new(&config)?)?;
-        Ok(Some(Model { checkpoint: checkpoint.clone(), spec, graph, bindings, hidden }))
+        let built = arch::build_mtp(checkpoint, &spec, Binder::new(&config)?)?;
+        Ok(Some(Model::of(checkpoint, spec, built)))
     }
 
     pub(crate) fn checkpoint(&self) -> &Checkpoint {
@@ -94,11 +113,16 @@ impl Model {
         graph().map_err(|e| self.checkpoint.invalid(&e.op, e.reason))
     }
 
-    /// The node of [`Model::graph`] that comes after the normalized rows of the last layer. Cut there ([`graph::split`]), the first
-    /// stage hands these over, and the second is the head.
+    /// The node of [`Model::graph`] that comes after the normalized rows of the last layer, or after the rows that are handed over with
+    /// them ([`Checkpoint::bind_read`]). Cut there ([`graph::split`]), the first stage hands these over, and the second is the head.
     pub fn head(&self) -> usize {
-        let made = self.graph.nodes().iter().position(|node| node.outputs.contains(&self.hidden));
+        let made = self.graph.nodes().iter().position(|node| node.outputs.contains(&self.handed));
         made.map_or(0, |at| at + 1)
+    }
+
+    /// Numbers of a row that is handed over there.
+    pub fn handed(&self) -> usize {
+        self.graph.value(self.handed).width
     }
 
     /// Where a weight comes from, and its shape there.

@@ -102,6 +102,7 @@ const LAYER: &[(&str, &[&str])] = &[
     ("laurel_l", &["laurel.linear_left"]),
     ("laurel_r", &["laurel.linear_right"]),
     ("laurel_post_norm", &["laurel.post_laurel_norm"]),
+    ("hidden_norm", &["hidden_norm"]),
     ("nextn.enorm", &["enorm"]),
     ("nextn.hnorm", &["hnorm"]),
     ("nextn.eh_proj", &["eh_proj"]),
@@ -258,6 +259,10 @@ impl<'a> Names<'a> {
                 _ => &[],
             };
             return [tensor].iter().chain(others).map(|name| format!("blk.{layer}.{name}")).collect();
+        }
+        // A head of its own has these once, whatever its layers.
+        if let Some(name) = tensor.strip_prefix("eagle3.") {
+            return vec![name.to_owned()];
         }
         if let Some((_, whole)) = WHOLE.iter().find(|(gguf, _)| *gguf == tensor) {
             return vec![self.module(layer, whole)];

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::TensorInfo;
 use crate::mmap::Bytes;
@@ -13,12 +14,12 @@ pub(crate) struct Files {
     pub(crate) metadata: Metadata,
     pub(crate) tensors: Vec<TensorInfo>,
     /// In the order that [`TensorInfo::file`] counts.
-    pub(crate) files: Vec<(PathBuf, Bytes)>,
+    pub(crate) files: Vec<(PathBuf, Arc<Bytes>)>,
     by_name: HashMap<String, usize>,
 }
 
 impl Files {
-    pub(crate) fn new(metadata: Metadata, tensors: Vec<TensorInfo>, files: Vec<(PathBuf, Bytes)>) -> Files {
+    pub(crate) fn new(metadata: Metadata, tensors: Vec<TensorInfo>, files: Vec<(PathBuf, Arc<Bytes>)>) -> Files {
         Files { metadata, tensors, files, by_name: HashMap::new() }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::sniff::{self, Looks};
 use super::{Checkpoint, Files, Format};
@@ -41,7 +42,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint, ModelError> {
 pub(super) fn gguf_bytes(bytes: Cow<'static, [u8]>) -> Result<Checkpoint, ModelError> {
     let path = Path::new(MEMORY);
     let gguf = gguf::parse(path, &bytes, 0)?;
-    let files = Files::new(gguf.metadata, gguf.tensors, vec![(path.to_owned(), Bytes::Memory(bytes))]);
+    let files = Files::new(gguf.metadata, gguf.tensors, vec![(path.to_owned(), Arc::new(Bytes::Memory(bytes)))]);
     checkpoint(Format::Gguf, path, None, files)
 }
 
@@ -49,7 +50,7 @@ pub(super) fn safetensors_bytes(bytes: Cow<'static, [u8]>, config: &str) -> Resu
     let path = Path::new(MEMORY);
     let tensors = safetensors::parse(path, &bytes, 0)?;
     let metadata = safetensors::config(path, config)?;
-    let files = Files::new(metadata, tensors, vec![(path.to_owned(), Bytes::Memory(bytes))]);
+    let files = Files::new(metadata, tensors, vec![(path.to_owned(), Arc::new(Bytes::Memory(bytes)))]);
     checkpoint(Format::Safetensors, path, None, files)
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use graph::{Adapted, Backend, Batch, Graph, KvType, Limits, WeightInfo};
-use model::{Checkpoint, Model};
+use model::{Checkpoint, Eagle3, Model, ModelError};
 use serde_json::Value;
 use tensor::DType;
 
@@ -109,23 +109,69 @@ pub fn check_mtp<B: Backend>(name: &str, backend: &B) {
         let given = stages(&layer, backend, &tokens[1..], pieces, &hidden[..(LENGTH - 1) * width]);
         for (found, (first, width)) in given.iter().zip([(vocab, width), (0, vocab)]) {
             let rows = wanted.chunks_exact(vocab + layer.spec().width).map(|row| &row[first..first + width]);
-            let wanted: Vec<f32> = rows.flatten().copied().collect();
-            let largest = wanted.iter().map(|x| x.abs()).max_by(f32::total_cmp).expect("numbers");
-            let worst = found.iter().zip(&wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("numbers");
-            assert!(
-                found.len() == wanted.len() && worst <= EXACT * largest,
-                "{name}, {pieces:?}: off by {worst} of {largest}"
-            );
+            close(name, found, &rows.flatten().copied().collect::<Vec<_>>());
         }
     }
 }
 
+/// An EAGLE-3 head gives what the fixture says of every token but the first, whole and in pieces: its logits and the rows that it would
+/// read itself, beside rows of the model and then beside these.
+pub fn check_eagle3<B: Backend>(name: &str, backend: &B) {
+    let (target, head) = eagle3(name, |_| ());
+    let wanted = npy(&data().join(format!("eagle3/{name}.npy")));
+    let head = head.and_then(|head| Eagle3::new(&head, &target)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let model = head.checkpoint.bind_eagle3(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let fixture = recipe(&format!("eagle3/{name}"));
+    let reader =
+        checkpoint(fixture["target"].as_str().expect("a name")).bind_read(Some(LENGTH), &head.layers).expect("sound");
+    let (vocab, width) = (model.graph().output_width(), model.handed());
+    let tokens: Vec<u32> = (0..LENGTH).map(|i| ((7 * i * i + 13 * i + 5) % target.spec().vocab) as u32).collect();
+    let handed = stages(&reader, backend, &tokens, &[LENGTH], &[]).remove(0);
+    let row = 2 * (vocab + width);
+    let part = |first: usize, width: usize| -> Vec<f32> {
+        wanted.chunks_exact(row).flat_map(|row| row[first..first + width].to_vec()).collect()
+    };
+    let own = part(vocab, width);
+    for pieces in [&[LENGTH - 1][..], &[13, 1, 25]] {
+        let check = |inputs: &[f32], first: usize| {
+            let given = stages(&model, backend, &tokens[1..], pieces, inputs);
+            close(name, &given[1], &part(first, vocab));
+            close(name, &given[0], &part(first + vocab, width));
+        };
+        let zeros = vec![0.0; width];
+        let of_model = handed.chunks_exact(reader.handed()).take(LENGTH - 1).flat_map(|row| [row, &zeros].concat());
+        check(&of_model.collect::<Vec<_>>(), 0);
+        let zeros = vec![0.0; reader.handed()];
+        check(&own.chunks_exact(width).flat_map(|row| [&zeros, row].concat()).collect::<Vec<_>>(), vocab + width);
+    }
+}
+
+/// The largest difference is a small part of the largest number.
+fn close(name: &str, found: &[f32], wanted: &[f32]) {
+    let largest = wanted.iter().map(|x| x.abs()).max_by(f32::total_cmp).expect("numbers");
+    let worst = found.iter().zip(wanted).map(|(a, b)| (a - b).abs()).max_by(f32::total_cmp).expect("numbers");
+    assert!(found.len() == wanted.len() && worst <= EXACT * largest, "{name}: off by {worst} of {largest}");
+}
+
+/// The model that an EAGLE-3 head drafts for, and the head's files after a change of its recipe.
+pub fn eagle3(name: &str, change: impl Fn(&mut Value)) -> (Model, Result<Arc<Checkpoint>, ModelError>) {
+    let mut recipe = recipe(&format!("eagle3/{name}"));
+    change(&mut recipe);
+    let (target, _) = load(recipe["target"].as_str().expect("a name"));
+    (target, Checkpoint::from_safetensors_bytes(safetensors(&recipe), &recipe["config"].to_string()))
+}
+
 /// The files of a model with a layer that predicts ahead.
 pub fn mtp(name: &str) -> Arc<Checkpoint> {
-    let checkpoint = match std::fs::read(data().join(format!("mtp/{name}.gguf"))) {
+    checkpoint(&format!("mtp/{name}"))
+}
+
+/// The files of a fixture.
+fn checkpoint(name: &str) -> Arc<Checkpoint> {
+    let checkpoint = match std::fs::read(data().join(format!("{name}.gguf"))) {
         Ok(bytes) => Checkpoint::from_gguf_bytes(bytes),
         Err(_) => {
-            let recipe = recipe(&format!("mtp/{name}"));
+            let recipe = recipe(name);
             Checkpoint::from_safetensors_bytes(safetensors(&recipe), &recipe["config"].to_string())
         }
     };
@@ -170,15 +216,7 @@ fn stages<B: Backend>(model: &Model, backend: &B, tokens: &[u32], pieces: &[usiz
 
 /// The model and its logits, a row for each token.
 pub fn load(name: &str) -> (Model, Vec<f32>) {
-    let checkpoint = match std::fs::read(data().join(format!("{name}.gguf"))) {
-        Ok(bytes) => Checkpoint::from_gguf_bytes(bytes),
-        Err(_) => {
-            let recipe = recipe(name);
-            Checkpoint::from_safetensors_bytes(safetensors(&recipe), &recipe["config"].to_string())
-        }
-    };
-    let checkpoint: Arc<Checkpoint> = checkpoint.unwrap_or_else(|e| panic!("{name}: {e}"));
-    let model = checkpoint.bind(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let model = checkpoint(name).bind(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
     (model, npy(&data().join(format!("{name}.npy"))))
 }
 

@@ -76,7 +76,7 @@ fn request(record: &RequestRecord) -> Request {
         generated: record.tokens.generated,
         drafts: (record.tokens.drafts.computed, record.tokens.drafts.accepted),
         model_drafts: (record.tokens.model_drafts.computed, record.tokens.model_drafts.accepted),
-        mtp_drafts: (record.tokens.mtp_drafts.computed, record.tokens.mtp_drafts.accepted),
+        head_drafts: (record.tokens.head_drafts.computed, record.tokens.head_drafts.accepted),
         answers: record.continuations(),
         reason: reason(record.reason()),
         repetition: record.repetition.share(),

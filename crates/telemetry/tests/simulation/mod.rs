@@ -446,7 +446,7 @@ impl Sequence {
                 reason: self.reason,
                 drafts: (0, 0),
                 model_drafts: (0, 0),
-                mtp_drafts: (0, 0),
+                head_drafts: (0, 0),
                 repetition: (self.generated >= 24).then_some(self.repetition),
                 foretold: None,
             },

@@ -250,7 +250,7 @@ impl World {
             total.drafts.computed += record.tokens.drafts.computed;
             total.drafts.accepted += record.tokens.drafts.accepted;
             total.drafts.by_model[0] += record.tokens.model_drafts.accepted;
-            total.drafts.by_model[1] += record.tokens.mtp_drafts.accepted;
+            total.drafts.by_model[1] += record.tokens.head_drafts.accepted;
         }
         self.audit()
     }

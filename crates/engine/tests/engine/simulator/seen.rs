@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use engine::{DraftModel, EngineConfig, Observer, RequestRecord, StepReport};
+use engine::{DraftModel, EngineConfig, HiddenInputs, Observer, RequestRecord, StepReport};
 
 use super::dice::Dice;
 use crate::drafter::Timed;
@@ -24,9 +24,10 @@ impl Seen {
         let fake = Fake::new(dice.upto(40) + 1, dice.upto(9) + 1, dice.upto(60) + 2, dice.upto(8) + 1);
         self.draft = Some(Arc::clone(&fake.bench));
         let off = usize::from(dice.chance(0.2));
-        let (fake, hidden) = if dice.chance(0.5) { (fake.for_heads(), Some(2)) } else { (fake, None) };
+        let hidden = dice.chance(0.5).then(|| HiddenInputs { model: 2, own: 2, input: [2, 4, 5][dice.upto(3)] });
+        let fake = hidden.into_iter().fold(fake, Fake::for_heads);
         let executor = Box::new(Timed::new(fake, &Arc::default(), (0, 0), off));
-        Some(DraftModel { executor, context: dice.upto(80) + 1, hidden })
+        Some(DraftModel { executor, context: dice.upto(80) + 1, hidden, tokens: None })
     }
 
     /// What was wrong with a batch of the draft model, if anything was.
