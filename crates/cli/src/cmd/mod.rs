@@ -285,8 +285,8 @@ struct AnswerArgs {
     /// min-p 0.05) or openai (the model's own distribution) [default: llama.cpp for GGUF files, else openai]
     #[arg(long, value_name = "WHOSE", value_parser = sampling_defaults())]
     sampling_defaults: Option<SamplingDefaults>,
-    /// A smaller model with the same vocabulary that drafts what may come next, where that is faster; or mtp, the model's own layer for
-    /// that (multi-token prediction); answers are the same: docs/speculation.md
+    /// A smaller model with the same vocabulary, or an EAGLE-3 head, that drafts what may come next, where that is faster; or mtp, the
+    /// model's own layer for that (multi-token prediction); answers are the same: docs/speculation.md
     #[arg(long, value_name = "MODEL")]
     draft_model: Option<PathBuf>,
     #[command(flatten)]

@@ -130,7 +130,7 @@ struct How {
     /// Sequences that run at once.
     #[arg(long, value_name = "N")]
     max_sequences: Option<usize>,
-    /// A smaller model that drafts for it, or mtp, its own layer for that: docs/speculation.md
+    /// A smaller model or an EAGLE-3 head that drafts for it, or mtp, its own layer for that: docs/speculation.md
     #[arg(long, value_name = "MODEL")]
     draft_model: Option<String>,
 }

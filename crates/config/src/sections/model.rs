@@ -31,9 +31,9 @@ pub struct Model {
     /// docs/gpu.md [default: cpu]
     #[schemars(extend("x-value" = "DEVICE"))]
     pub device: Option<String>,
-    /// A smaller model with the same vocabulary that drafts what may come next: a file, a folder or a Hugging Face id; or mtp, the model's
-    /// own layer for that (multi-token prediction). What is drafted is computed where that is expected to be faster; answers are the same:
-    /// docs/speculation.md [default: none]
+    /// A smaller model with the same vocabulary, or an EAGLE-3 head, that drafts what may come next: a file, a folder or a Hugging Face id;
+    /// or mtp, the model's own layer for that (multi-token prediction). What is drafted is computed where that is expected to be faster;
+    /// answers are the same: docs/speculation.md [default: none]
     #[garde(length(min = 1))]
     #[schemars(extend("x-value" = "MODEL"))]
     pub draft_model: Option<String>,
@@ -103,7 +103,7 @@ pub struct Further {
     #[serde(default)]
     #[garde(range(min = 1, max = 1 << 12))]
     pub max_sequences: Option<usize>,
-    /// A smaller model that drafts for it, or mtp, its own layer for that [default: none]
+    /// A smaller model or an EAGLE-3 head that drafts for it, or mtp, its own layer for that [default: none]
     #[serde(default)]
     #[garde(length(min = 1))]
     pub draft_model: Option<String>,

@@ -71,8 +71,8 @@ class Model:
         `policy` is a name (`first-come`, `priority`, `deadline`, `shortest-prefill`, `fair-share`) or an object with a method `rank`:
         see `whinchat.Policy`. `eviction` is `lru`, `lfu`, `s3-fifo`, `cost` or `none`.
         `draft_tokens` are drafted at most from what an answer and its prompt have said before, or by `draft_model`, a smaller model with
-        the same vocabulary or `mtp`, the model's own layer for that; answers are the same. `progress` hears a stage, bytes done and bytes in
-        all. What is None follows from the model and the machine.
+        the same vocabulary, an EAGLE-3 head or `mtp`, the model's own layer for that; answers are the same. `progress` hears a stage, bytes
+        done and bytes in all. What is None follows from the model and the machine.
 
         Raises `ModelError`, `HubError`, `DeviceError` or `InvalidRequestError`.
         """

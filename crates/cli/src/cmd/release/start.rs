@@ -60,7 +60,7 @@ struct Settings {
     /// Sequences that the candidate runs at once [default: the server's]
     #[arg(long, value_name = "N", conflicts_with = "candidate")]
     max_sequences: Option<usize>,
-    /// A smaller model that drafts for the candidate, or mtp, its own layer for that: docs/speculation.md
+    /// A smaller model or an EAGLE-3 head that drafts for the candidate, or mtp, its own layer for that: docs/speculation.md
     #[arg(long, value_name = "MODEL", conflicts_with = "candidate")]
     draft_model: Option<String>,
 }

@@ -23,7 +23,7 @@ pub(crate) const LOAD: Request = Request {
         honoured(
             "draft_model",
             "string",
-            "a smaller model that drafts for it, or `mtp`, its own layer for that; absent: none",
+            "a smaller model or an EAGLE-3 head that drafts for it, or `mtp`, its own layer for that; absent: none",
         ),
         honoured("adapters", "object", "LoRA adapters that come with it: names, and folders or files"),
     ]],
