@@ -69,10 +69,10 @@ def words(passage: str) -> int:
 
 
 def paragraphs(path: Path, count: int, sentences: bool = False) -> list[str]:
-    """The first paragraphs that are no headings, cut to at most 100 words; or the first sentence of each."""
+    """The first paragraphs that are no headings, cut to at most 160 words; or the first sentence of each."""
     lines = (line.strip() for line in path.read_text().splitlines())
-    all = [line for line in lines if not line.startswith("=") and words(line) > 8]
-    cut = [re.split(r" [.!?] ", line)[0] if sentences else " ".join(line.split()[:100]) for line in all[:count]]
+    all = [line for line in lines if not line.startswith("=") and words(line) > 3]
+    cut = [re.split(r" [.!?] ", line)[0] if sentences else " ".join(line.split()[:160]) for line in all[:count]]
     assert len(cut) == count, f"{path} has {len(cut)} paragraphs"
     return cut
 
