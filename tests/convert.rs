@@ -1,9 +1,14 @@
 //! `whinchat convert`: the small model in tests/data as GGUF files that answer as it does, and what is refused.
 
+#[path = "support/predicting.rs"]
+#[expect(dead_code, reason = "heads of files of their own are not converted")]
+mod predicting;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use lab::ConvertOptions;
+use predicting::predicting;
 use serde_json::Value;
 use whinchat::{GenerateOptions, Model, Sampling};
 
@@ -63,6 +68,15 @@ fn converted_models_answer_as_transformers_does() {
             }
         }
     }
+}
+
+#[test]
+fn a_layer_that_is_left_out_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = predicting(&tiny(), false);
+    let said = convert(files.path(), &folder.path().join("out.gguf"), &[]);
+    let line = said.lines().next().unwrap_or_default();
+    assert!(line.starts_with("the layer that predicts ahead (--draft-model mtp) is left out: "), "{said}");
 }
 
 #[test]

@@ -196,7 +196,11 @@ fn heads_change_no_answer_and_are_counted() {
     let files = predicting(&root().join("tests/data/tiny"), true);
     let head = eagle3(files.path());
     for draft_model in ["mtp", head.path().to_str().expect("a name")] {
-        check_drafts(&["--model", files.path().to_str().expect("a name")], draft_model, "head");
+        let usage = check_drafts(&["--model", files.path().to_str().expect("a name")], draft_model, "head");
+        // Though it is computed in stages.
+        for part in ["weight_bytes", "scratch_bytes", "kv_pool_bytes", "draft_weight_bytes", "draft_kv_pool_bytes"] {
+            assert!(usage["services"]["computation"][part].as_u64() > Some(0), "{part}: {usage}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::pin::Pin;
 
 use engine::Pooling;
 use serde_json::json;
-use text::EncodeOptions;
+use text::{ChatPrompt, EncodeOptions};
 
 use crate::{Chat, Embedder, Kind, LoadedModel, Problem, PromptText, Scoring, TextTokens};
 
@@ -16,6 +16,9 @@ const SYSTEM: &str = "Judge whether the Document meets the requirements based on
 
 /// What a document is looked for where nobody says.
 const INSTRUCTION: &str = "Given a web search query, retrieve relevant passages that answer the query";
+
+/// Bytes of a prompt after which no more is put into it.
+const LONGEST: usize = 64 << 20;
 
 /// A query and a document, and what the document is to do for the query.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,13 @@ impl LoadedModel {
     #[must_use]
     pub fn with_judge(mut self, logits: Embedder) -> LoadedModel {
         self.rows.judge = Some(logits);
+        self
+    }
+
+    /// With a prompt that ranks a document, `{query}` and `{document}` in it, instead of the chat template's.
+    #[must_use]
+    pub fn with_pair_template(mut self, template: Option<String>) -> LoadedModel {
+        self.rows.pair_template = template;
         self
     }
 
@@ -60,7 +70,7 @@ impl LoadedModel {
     /// If the model does not chat and has no other way, or a prompt is longer than its context.
     pub fn pair_tokens(&self, pairs: &[Pair]) -> Result<PairTokens, Problem> {
         let texts: Vec<TextTokens> = match self.reading().scoring {
-            Scoring::Asked | Scoring::AskedHead => {
+            Scoring::Asked | Scoring::AskedHead { .. } => {
                 pairs.iter().map(|pair| self.asked(pair)).collect::<Result<_, Problem>>()?
             }
             Scoring::Head(_) => pairs.iter().map(|pair| self.joined(pair)).collect::<Result<_, Problem>>()?,
@@ -69,17 +79,43 @@ impl LoadedModel {
         Ok(PairTokens { places: (0..texts.len()).map(|i| [i, i]).collect(), texts })
     }
 
-    /// The prompt in which the model is asked about a pair.
+    /// The prompt in which the model is asked about a pair. Of one that is too long the document is cut, and then the query; what comes
+    /// after them stays.
     fn asked(&self, pair: &Pair) -> Result<TextTokens, Problem> {
-        let instruction = pair.instruction.unwrap_or(INSTRUCTION);
-        let asked = format!("<Instruct>: {instruction}\n<Query>: {}\n<Document>: {}", pair.query, pair.document);
-        let messages = json!([{ "role": "system", "content": SYSTEM }, { "role": "user", "content": asked }]);
-        let mut chat = Chat::new(messages);
+        let (mut ids, most) = (self.pair_prompt(pair)?, self.longest_text());
+        if ids.len() <= most {
+            return Ok(ids.into());
+        }
+        let short = |document| self.pair_prompt(&Pair { query: "", document, ..*pair });
+        let (none, some) = (short("")?, short("x")?);
+        let same = none.iter().rev().zip(some.iter().rev()).take_while(|(a, b)| a == b).count();
+        let after = &none[none.len() - same..];
+        if none.len() > most || !ids.ends_with(after) {
+            let message = format!(
+                "The prompt that ranks a document has {} tokens, {} of them beside query and document, and the model reads {most}. Shorten \
+                 the texts or raise --context.",
+                ids.len(),
+                none.len()
+            );
+            return Err(Problem::new(Kind::ContextLength, message));
+        }
+        ids.truncate(most - same);
+        ids.extend(after);
+        Ok(TextTokens { ids, second: None, cut: true })
+    }
+
+    /// The tokens of the prompt in which the model is asked about a pair.
+    fn pair_prompt(&self, pair: &Pair) -> Result<Vec<u32>, Problem> {
+        if let Some(template) = &self.rows.pair_template {
+            return Ok(self.encoder.encode_chat(&filled(template, pair)?)?);
+        }
+        let mut chat = match &self.info.template {
+            Ok(template) if template.ranks() => ranked(pair),
+            _ => judged(pair),
+        };
         // What is thought about would come before the answer.
         chat.variables.insert("enable_thinking".into(), json!(false));
-        let tokens = self.chat_tokens(&chat)?;
-        self.check_length(tokens.len(), false)?;
-        Ok(tokens.into())
+        self.chat_tokens(&chat)
     }
 
     /// Both texts of a pair as one.
@@ -117,43 +153,97 @@ impl LoadedModel {
         let PairTokens { texts, places } = pairs;
         let scoring = self.reading().scoring;
         let judge = || self.rows.judge.as_ref().ok_or_else(|| self.cannot_judge("judges no documents"));
-        let mut words = [0, 1];
+        let (mut yes, mut no) = (0, None);
         let rows: Rows = match scoring {
             Scoring::Alike => Box::pin(self.embed(texts, None)?),
             Scoring::Head(labels) if labels != 1 => {
                 return Err(self.cannot_judge(&format!("has {labels} labels, where a ranking needs one score")));
             }
-            Scoring::Head(_) | Scoring::AskedHead => Box::pin(judge()?.vectors(texts, None)?),
+            Scoring::Head(_) => Box::pin(judge()?.vectors(texts, None)?),
+            Scoring::AskedHead { yes: first, no: second } => {
+                (yes, no) = (first, second);
+                Box::pin(judge()?.vectors(texts, None)?)
+            }
             Scoring::Asked => {
                 let judge = judge()?;
-                words = self.words()?;
+                (yes, no) = self.words()?;
                 Box::pin(judge.vectors(texts, None)?)
             }
         };
         Ok(async move {
             let rows = rows.await?;
             let score = |[query, document]: [usize; 2]| match scoring {
-                Scoring::Asked | Scoring::AskedHead => sigmoid(rows[query][words[0]] - rows[query][words[1]]),
-                Scoring::Head(_) => sigmoid(rows[query][0]),
                 Scoring::Alike => alike(&rows[query], &rows[document]),
+                _ => sigmoid(rows[query][yes] - no.map_or(0.0, |no| rows[query][no])),
             };
             Ok(places.into_iter().map(score).collect())
         })
     }
 
-    /// The tokens of yes and no.
-    fn words(&self) -> Result<[usize; 2], Problem> {
+    /// The tokens of yes and no, or those that the model's files name instead.
+    fn words(&self) -> Result<(usize, Option<usize>), Problem> {
+        if let Some((yes, no)) = self.reading().words {
+            let known = |id: u32| self.logits_width().is_some_and(|width| (id as usize) < width);
+            if !known(yes) || no.is_some_and(|no| !known(no)) {
+                return Err(self.cannot_judge("cannot judge: its 1_LogitScore names a token that it does not have"));
+            }
+            return Ok((yes as usize, no.map(|no| no as usize)));
+        }
         let word = |word: &str| {
             let tokens = self.info.tokenizer.encode(word, EncodeOptions { add_special: false, parse_special: false });
             let unknown = || self.cannot_judge(&format!("cannot judge: `{word}` is no token of its own"));
             if let [id] = tokens[..] { Ok(id as usize) } else { Err(unknown()) }
         };
-        Ok([word("yes")?, word("no")?])
+        Ok((word("yes")?, Some(word("no")?)))
     }
 
     fn cannot_judge(&self, why: &str) -> Problem {
         Problem::new(Kind::Unsupported, format!("The model {} {why}.", self.info.name))
     }
+}
+
+/// The question to a model that chats, in the words in which rerankers of Qwen3 are trained.
+fn judged(pair: &Pair) -> Chat {
+    let instruction = pair.instruction.unwrap_or(INSTRUCTION);
+    let asked = format!("<Instruct>: {instruction}\n<Query>: {}\n<Document>: {}", pair.query, pair.document);
+    Chat::new(json!([{ "role": "system", "content": SYSTEM }, { "role": "user", "content": asked }]))
+}
+
+/// The pair as messages of its own roles, for a template with the question in it.
+fn ranked(pair: &Pair) -> Chat {
+    let instruction = pair.instruction.map(|text| json!({ "role": "system", "content": text }));
+    let [query, document] = [("query", pair.query), ("document", pair.document)]
+        .map(|(role, text)| json!({ "role": role, "content": text }));
+    Chat::new(instruction.into_iter().chain([query, document]).collect())
+}
+
+/// A prompt with the pair in its places. Only what the template has in it can be control tokens.
+fn filled(template: &str, pair: &Pair) -> Result<ChatPrompt, Problem> {
+    let mut places = vec![("{query}", pair.query), ("{document}", pair.document)];
+    if let Some(instruction) = pair.instruction {
+        if !template.contains(INSTRUCTION) {
+            let message = "instruction: the model's prompt for ranking has one of its own. Leave it out.";
+            return Err(Problem::of(Kind::Unsupported, "instruction", message));
+        }
+        places.push((INSTRUCTION, instruction));
+    }
+    let (mut text, mut parts, mut rest) = (String::new(), Vec::new(), template);
+    let next = |rest: &str| places.iter().filter_map(|(name, value)| Some((rest.find(name)?, *name, *value))).min();
+    // A template may name a place many times.
+    while let Some((at, name, value)) = next(rest).filter(|_| text.len() <= LONGEST) {
+        text += &rest[..at];
+        parts.push((text.len(), true));
+        text += value;
+        parts.push((text.len(), false));
+        rest = &rest[at + name.len()..];
+    }
+    text += rest;
+    parts.push((text.len(), true));
+    // Of parts that end where the one before does there is nothing.
+    parts.dedup_by_key(|part| part.0);
+    parts.retain(|part| part.0 > 0);
+    let broken = || Problem::new(Kind::Internal, "The prompt for ranking could not be put together.");
+    ChatPrompt::of_parts(text, &parts, template).ok_or_else(broken)
 }
 
 /// Rows of texts, some time.

@@ -42,6 +42,8 @@ pub(crate) struct Rows {
     /// Logits, or scores.
     pub(crate) judge: Option<Embedder>,
     pub(crate) reading: Reading,
+    /// The prompt that ranks a document, with `{query}` and `{document}` in it, where it is not the chat template's.
+    pub(crate) pair_template: Option<String>,
 }
 
 /// What an engine was started for.

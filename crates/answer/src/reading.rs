@@ -7,12 +7,15 @@ use crate::{Kind, LoadedModel, Problem, PromptText};
 /// How a model takes texts that it turns into vectors or scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
-    /// Whether it only reads, as encoders do: it continues no text.
+    /// Whether it only reads, as encoders and models with a head for scores do: it continues no text.
     pub only: bool,
     /// Tokens of a text at most, if its makers say fewer than the context has.
     pub most: Option<usize>,
     /// Whether longer texts are cut where nobody says what becomes of them: it is made for vectors or scores.
     pub cuts: bool,
+    /// The tokens that answer a question about a document where they are not those of yes and no. The second, if there is one, speaks
+    /// against the document.
+    pub words: Option<(u32, Option<u32>)>,
     /// Whether the second of two texts has tokens of the second type.
     pub types: bool,
     /// How a query and a document become a score.
@@ -25,8 +28,14 @@ pub enum Scoring {
     /// The model is asked, and its logits of yes and no are compared.
     #[default]
     Asked,
-    /// The model is asked, and its head gives the logits of yes and of no alone.
-    AskedHead,
+    /// The model is asked, and its head gives the logits of yes and of no at these places; without one of no, how much more likely yes
+    /// is.
+    AskedHead {
+        /// Of yes.
+        yes: usize,
+        /// Of no.
+        no: Option<usize>,
+    },
     /// The model's head gives so many numbers for the two as one text.
     Head(usize),
     /// By how alike their vectors are.
@@ -78,8 +87,8 @@ impl LoadedModel {
         }
         let name = &self.info.name;
         let message = format!(
-            "The model {name} is an encoder: it gives vectors and scores of texts and writes none. Ask it for embeddings or a \
-             ranking, or choose a model that generates."
+            "The model {name} writes no text: it gives vectors and scores of texts. Ask it for embeddings or a ranking, or choose a \
+             model that generates."
         );
         Err(Problem::of(Kind::Unsupported, "model", message))
     }

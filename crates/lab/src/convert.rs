@@ -54,6 +54,8 @@ pub struct Converted {
     pub input_bytes: u64,
     /// Bytes of the file.
     pub bytes: u64,
+    /// What it lacks that the input has, if anything, and why.
+    pub note: Option<String>,
 }
 
 impl Converted {
@@ -61,7 +63,7 @@ impl Converted {
     pub(crate) fn of(checkpoint: &Checkpoint, tensors: Vec<Planned>, out: &Path) -> Converted {
         let bytes = std::fs::metadata(out).map(|file| file.len()).unwrap_or_default();
         let input_bytes = checkpoint.tensors().iter().map(|t| t.bytes as u64).sum();
-        Converted { tensors, input_bytes, bytes }
+        Converted { tensors, input_bytes, bytes, note: None }
     }
 
     /// Bits that a weight takes on average.
@@ -88,7 +90,8 @@ pub fn convert(checkpoint: &Arc<Checkpoint>, options: &ConvertOptions, progress:
     };
     let tensors = export.plan(options.weights);
     export.write(&options.out, options.weights, &going).map_err(stopped)?;
-    Ok(Converted::of(checkpoint, tensors, &options.out))
+    let note = export.note().map(str::to_owned);
+    Ok(Converted { note, ..Converted::of(checkpoint, tensors, &options.out) })
 }
 
 /// What a file will hold: weights, numbers, tokenizer, chat template.

@@ -22,6 +22,7 @@ Prefill, decode and mixed batches give them within 2·10⁻⁴ of the largest, i
 code is not part of `transformers` are compared with a model there that computes the same; `xtask/goldens/architectures*.py` say which.
 Encoders (bert, xlm-roberta, nomic-bert, nomic-bert-moe, jina-bert-v3, modern-bert, gemma-embedding) give hidden states, or the scores of their heads,
 of texts that are computed whole; they answer `/v1/embeddings` and `/v1/rerank` and write no text.
+Qwen3-Embedding and Qwen3-Reranker are of the family qwen3: their vectors and scores are those that their makers compute (`tests/data/qwen3-*`).
 
 | family | GGUF: `general.architecture` | safetensors: `model_type` | proven by |
 |---|---|---|---|

@@ -3,6 +3,7 @@
 #[path = "support/golden.rs"]
 mod golden;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -144,6 +145,68 @@ fn rows_with_one_scale_are_written_and_read_again() {
     let note = made.metadata().read::<&str>("whinchat.tensor_types").expect("text");
     assert_eq!(note, Some("1464336385 is Q8_ROW, read by Whinchat alone"));
     assert!(difference(&logits(&made), &logits(&plain)) <= 5e-2);
+}
+
+#[test]
+fn layers_that_predict_ahead_are_written_too() {
+    for name in ["glm4moe", "deepseek3", "qwen35", "qwen3next"] {
+        let checkpoint = golden::mtp(name);
+        let again = exported(&checkpoint, WeightType::One(DType::F32)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        golden::check_mtp_of(name, &again, &Interpreter);
+        let layers = checkpoint.bind(None).expect("sound").spec().layers;
+        let arch: &str = again.metadata().require("general.architecture").expect("a name");
+        let number = |key: &str| again.metadata().require::<usize>(&format!("{arch}.{key}")).expect("a number");
+        assert_eq!((number("block_count"), number("nextn_predict_layers")), (layers + 1, 1), "{name}");
+        for tensor in ["enorm", "hnorm", "eh_proj", "shared_head_norm"] {
+            assert!(again.tensor(&format!("blk.{layers}.nextn.{tensor}.weight")).is_some(), "{name}: {tensor}");
+        }
+        let small = exported(&again, WeightType::One(DType::Q8_0)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert!(small.bind_mtp(None).is_ok_and(|layer| layer.is_some()), "{name}: from GGUF");
+    }
+}
+
+#[test]
+fn layers_that_predict_ahead_have_types_like_the_others() {
+    let types = |export: &Export| -> BTreeMap<String, (DType, Option<DType>)> {
+        let mixed = WeightType::parse("Q4_K_M").expect("a mix");
+        export.plan(mixed).into_iter().map(|t| (t.name, (t.dtype, t.instead_of))).collect()
+    };
+    let plain = types(&Export::new(&checkpoint("glm4moe").0).expect("known"));
+    let with = types(&Export::new(&golden::mtp("glm4moe")).expect("known"));
+    for (name, dtype) in &plain {
+        assert_eq!(with.get(name), Some(dtype), "{name}: as without the layer");
+    }
+    assert_eq!(with["blk.3.nextn.shared_head_head.weight"], with["output.weight"]);
+    assert_eq!(with["blk.3.nextn.embed_tokens.weight"], with["token_embd.weight"]);
+    assert_eq!(with["blk.3.nextn.eh_proj.weight"], (DType::Q5_0, Some(DType::Q4_K)));
+    for norm in ["enorm", "hnorm", "shared_head_norm"] {
+        assert_eq!(with[&format!("blk.3.nextn.{norm}.weight")].0, DType::F32, "{norm}");
+    }
+}
+
+#[test]
+fn a_layer_that_cannot_be_written_is_named() {
+    let note = |fixture: &str, change: &dyn Fn(&mut serde_json::Map<String, serde_json::Value>)| {
+        let mut recipe = golden::recipe(fixture);
+        change(recipe["tensors"].as_object_mut().expect("an object"));
+        let config = recipe["config"].to_string();
+        let checkpoint = Checkpoint::from_safetensors_bytes(golden::safetensors(&recipe), &config).expect("sound");
+        let mut export = Export::new(&checkpoint).expect("known");
+        let again = written(&mut export, WeightType::AsStored).expect("written");
+        let is_there = again.bind_mtp(None).expect("sound").is_some();
+        assert!(!(is_there && export.note().is_some()), "{fixture}: {:?}", export.note());
+        export.note().map(str::to_owned)
+    };
+    assert_eq!(note("mtp/glm4moe", &|_| ()), None);
+    assert_eq!(note("glm4moe", &|_| ()), None);
+    let check = |fixture: &str, missing: &str, why: &str| {
+        let said =
+            note(fixture, &|tensors| drop(tensors.remove(missing).expect("it was there"))).expect("it is missing");
+        assert!(said.contains("is left out") && said.contains(why) && !said.contains('\n'), "{said}");
+    };
+    check("mtp/glm4moe", "model.layers.3.hnorm.weight", "model.layers.3.hnorm.weight");
+    check("mtp/glm4moe", "model.layers.3.eh_proj.weight", "laid out as no model's");
+    check("mtp/qwen35", "mtp.fc.weight", "laid out as no model's");
 }
 
 #[test]

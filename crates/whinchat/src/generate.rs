@@ -157,7 +157,8 @@ impl Model {
         let (loaded, weights, tuning) = match (parts, elsewhere) {
             (Some(Parts { executor, embedder, judge, reading, origin, tuning }), _) => {
                 let loaded = LoadedModel::start(info, executor, setup, clock, observer).map_err(failed)?;
-                (loaded.with_embedder(embedder).with_judge(judge).with_reading(reading), origin, tuning)
+                let loaded = loaded.with_embedder(embedder).with_judge(judge).with_reading(reading);
+                (loaded.with_pair_template(pair_template(prepared)?), origin, tuning)
             }
             (None, Some(executor)) => {
                 let setup = prepared.fitting(&*executor, setup)?;
@@ -362,6 +363,12 @@ fn known(prepared: &Prepared, tokenizer: Arc<Tokenizer>) -> Result<(ModelInfo, O
         created: since_1970().as_secs(),
     };
     Ok((info, origin))
+}
+
+/// The files' prompt that ranks a document, unless another template was chosen.
+fn pair_template(prepared: &Prepared) -> Result<Option<String>, Error> {
+    let chosen = prepared.options.chat_template.is_some();
+    Ok(if chosen { None } else { prepared.checkpoint.pair_template()? })
 }
 
 /// The time since the first model of this process was started: engines of one model that succeed each other have the same clock.

@@ -62,6 +62,7 @@ mod memory;
 mod pipeline;
 mod place;
 mod plan;
+mod reading;
 mod sampling;
 mod spill;
 mod stages;

@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use answer::{Embedder, Pooling, Reading, Scoring};
+use answer::{Embedder, Pooling, Reading};
 use engine::{BackendExecutor, EngineConfig, Executor, Tier};
 use graph::{Backend, Fused, Graph, KvType, Limits, Plan};
 use kernels::{Cpu, CpuOptions, Tuning};
-use model::{Checkpoint, PoolingType};
+use model::Checkpoint;
 use text::Tokenizer;
 
 use crate::builtin::{BUILTIN, builtin};
@@ -29,7 +29,7 @@ pub(crate) const SEQUENCES: usize = 32;
 
 /// Rows of a step that may have logits, if no more sequences run at once: prompts that are scored take so many rows a step. What
 /// no step uses takes no memory.
-const OUTPUTS: usize = 64;
+pub(crate) const OUTPUTS: usize = 64;
 
 /// How a model is brought into memory. `None` means: resolved from the model and the machine. Numbers are within [`bounds`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -244,10 +244,12 @@ impl Prepared {
         self.options.name.clone().unwrap_or_else(|| self.checkpoint.name())
     }
 
-    /// Bytes of the values between operators, for the largest step.
+    /// Bytes of the values between operators, for the largest step: of all stages, where there are several.
     pub fn scratch_bytes(&self) -> u64 {
-        let plan = Plan::new(&self.graphs.logits, &Cpu::DEVICE.layout, &self.limits);
-        (plan.words as u64).saturating_mul(size_of::<f32>() as u64)
+        if self.graphs.placement.is_cpu() && !self.hands_over() {
+            return scratch_bytes(&self.graphs.logits, &self.limits);
+        }
+        self.stages_scratch_bytes()
     }
 
     /// Where its chat template comes from; `None` if it has none.
@@ -322,50 +324,6 @@ impl Prepared {
         Ok(Parts { embedder, judge, reading, executor, origin, tuning: Some(tuning) })
     }
 
-    /// What turns texts into vectors, and what judges them; `make` makes either of the whole graph, or of what is before its head.
-    pub(crate) fn readers(
-        &self,
-        make: impl Fn(bool, Limits, Pooling) -> Embedder,
-    ) -> Result<(Embedder, Embedder), Error> {
-        let many = self.encoder_limits();
-        let few = Limits { max_outputs: OUTPUTS.min(many.max_tokens), ..many };
-        let encoder = self.model.spec().encoder.is_some();
-        let pooling = match self.checkpoint.pooling()? {
-            Some(PoolingType::Mean) => Pooling::Mean,
-            Some(PoolingType::First) => Pooling::First,
-            None if encoder => Pooling::Mean,
-            // A model that only looks back has seen all of a text in its last row.
-            Some(PoolingType::Last) | None => Pooling::Last,
-        };
-        let judged = if encoder { Pooling::First } else { Pooling::Last };
-        Ok((make(false, many, pooling), make(true, few, judged)))
-    }
-
-    /// How it takes texts that become vectors or scores.
-    pub(crate) fn reading(&self) -> Result<Reading, Error> {
-        let (encoder, head) = (self.model.spec().encoder, self.model.spec().output.head);
-        let vectors = self.checkpoint.pooling()?.is_some();
-        Ok(Reading {
-            only: encoder.is_some(),
-            most: self.checkpoint.longest_text()?,
-            cuts: encoder.is_some() || vectors,
-            types: encoder.and_then(|encoder| encoder.types).is_some_and(|types| types > 1),
-            scoring: match (encoder, head) {
-                (Some(_), Some(head)) => Scoring::Head(head.labels),
-                (None, Some(_)) => Scoring::AskedHead,
-                (None, None) if !vectors => Scoring::Asked,
-                (_, None) => Scoring::Alike,
-            },
-        })
-    }
-
-    /// Every row may be wanted, and a text as long as the context fits, with others beside it.
-    fn encoder_limits(&self) -> Limits {
-        let Limits { max_tokens, kv_blocks, block_len, .. } = self.limits;
-        let enough = (self.context + max_tokens).div_ceil(block_len) + max_tokens / block_len;
-        Limits { max_outputs: max_tokens, kv_blocks: enough.min(kv_blocks), ..self.limits }
-    }
-
     /// The file that has its packed weights, if there is one, and its size; it may be out of date.
     pub fn packed_weights(&self) -> Option<(PathBuf, u64)> {
         weights::path_of(&self.options.cache.weights, &self.checkpoint)
@@ -422,6 +380,12 @@ impl Prepared {
             (None, None) => None,
         })
     }
+}
+
+/// Bytes of the values between the operators of a graph as the CPU computes it.
+pub(crate) fn scratch_bytes(graph: &Graph, limits: &Limits) -> u64 {
+    let plan = Plan::new(graph, &Cpu::DEVICE.layout, limits);
+    (plan.words as u64).saturating_mul(size_of::<f32>() as u64)
 }
 
 /// What a model is made of in memory.

@@ -9,7 +9,7 @@ use graph::{Backend, BackendError, Graph, Limits, Stage, WeightId, WeightInfo, s
 
 use crate::device::Unit;
 use crate::fingerprint::{Fingerprint, sample};
-use crate::load::{Parts, Shareable, Weights};
+use crate::load::{Parts, Shareable, Weights, scratch_bytes};
 use crate::place::Placement;
 use crate::{Cpu, Error, Prepared, Progress, WeightsOrigin, gpu};
 
@@ -81,12 +81,15 @@ fn joined(
 ) -> Result<Pipeline, Error> {
     let stages = split(graph, cuts).map_err(|why| Error::Request(why.to_string()))?;
     let compile = |(i, stage): (usize, &Stage)| {
-        // Every row is handed over.
-        let max_outputs = if i == cuts.len() { limits.max_outputs } else { limits.max_tokens };
-        let executor = compile(i, stage, Limits { max_outputs, ..limits })?;
+        let executor = compile(i, stage, stage_limits(limits, i == cuts.len()))?;
         Ok(PipelineStage::new(executor, &stage.graph))
     };
     Ok(Pipeline::new(stages.iter().enumerate().map(compile).collect::<Result<_, Error>>()?))
+}
+
+/// The limits of a stage: all but the last hand every row over.
+fn stage_limits(limits: Limits, is_last: bool) -> Limits {
+    Limits { max_outputs: if is_last { limits.max_outputs } else { limits.max_tokens }, ..limits }
 }
 
 impl Prepared {
@@ -120,6 +123,26 @@ impl Prepared {
         let disabled: Vec<&str> = self.graphs.disabled.iter().map(String::as_str).collect();
         let holder = Holder::with(backend, graph.weight_ids().zip(weights));
         joined((graph, &[self.model.head()]), self.limits, |_, stage, limits| holder.compile(stage, limits, &disabled))
+    }
+
+    /// Bytes of the values between operators of all stages, for the largest step.
+    pub(crate) fn stages_scratch_bytes(&self) -> u64 {
+        let (graph, placement) = (self.model.graph(), &self.graphs.placement);
+        let head = self.hands_over().then(|| self.model.head());
+        let cuts: Vec<usize> = placement.cuts.iter().copied().chain(head).collect();
+        let disabled: Vec<&str> = self.graphs.disabled.iter().map(String::as_str).collect();
+        let last = placement.stages.len() - 1;
+        // What cannot be cut is not loaded.
+        let stages = split(graph, &cuts).unwrap_or_default();
+        let bytes = |(i, stage): (usize, Stage)| {
+            let limits = stage_limits(self.limits, i == cuts.len());
+            match placement.stages[i.min(last)].unit {
+                Unit::Gpu(_) => gpu::needs(&stage.graph, &limits)[2],
+                Unit::Cpu => graph::fuse(&stage.graph, Cpu::DEVICE.rules, &disabled)
+                    .map_or(0, |fused| scratch_bytes(&fused.graph, &limits)),
+            }
+        };
+        stages.into_iter().enumerate().map(bytes).fold(0, u64::saturating_add)
     }
 
     fn generating(&self, held: &Held, fingerprint: [u8; 32]) -> Result<Box<dyn Executor>, Error> {

@@ -103,7 +103,7 @@ async fn signal() {
     let _ = tokio::signal::ctrl_c().await;
 }
 
-/// The matrices that could not have the type that was asked for, by the reason.
+/// The matrices that could not have the type that was asked for, by the reason, and what is left out.
 pub(super) fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io::Result<()> {
     let mut groups: BTreeMap<String, usize> = BTreeMap::new();
     for tensor in &converted.tensors {
@@ -117,7 +117,8 @@ pub(super) fn fallbacks(out: &mut impl Write, converted: &Converted) -> std::io:
     groups.iter().try_for_each(|(why, count)| match count {
         1 => writeln!(out, "1 matrix became {why}"),
         _ => writeln!(out, "{count} matrices became {why}"),
-    })
+    })?;
+    converted.note.iter().try_for_each(|note| writeln!(out, "{note}"))
 }
 
 /// Sizes, types, bits per weight.

@@ -55,9 +55,7 @@ impl Further {
         let model = Model::start_on(self.cpu.clone(), &prepared, observer, &|_, _, _| {});
         let model = model.with_context(|| format!("cannot load {}", source.to_string_lossy()))?;
         load_adapters(&model, &order.adapters)?;
-        if let Some(tuning) = model.tuning() {
-            self.book.add(Arc::new(prepared), self.cpu.clone(), tuning);
-        }
+        self.book.add(prepared, self.cpu.clone(), model.tuning());
         Ok(model.into_loaded())
     }
 }

@@ -40,7 +40,7 @@ impl fmt::Display for Ready {
         }
         writeln!(f, "  memory  {}", self.memory)?;
         match &self.template {
-            _ if self.encoder => writeln!(f, "  chats   not: it is an encoder, for embeddings and rankings")?,
+            _ if self.encoder => writeln!(f, "  chats   not: it is for embeddings and rankings")?,
             Some(origin) => writeln!(f, "  chats   by its template ({origin})")?,
             None => writeln!(
                 f,
@@ -203,7 +203,7 @@ mod tests {
         assert!(bare.curl().ends_with(r#"/v1/completions' -d '{"model":"a","prompt":"Once upon a time"}'"#));
         let encoder = Ready { encoder: true, ..ready(&["[::]:80"], "a") };
         assert!(encoder.curl().ends_with(r#"/v1/embeddings' -d '{"model":"a","input":"Once upon a time"}'"#));
-        assert!(encoder.to_string().contains("an encoder"), "{encoder}");
+        assert!(encoder.to_string().contains("embeddings and rankings"), "{encoder}");
     }
 
     /// A mix has a name that none of its weights has.

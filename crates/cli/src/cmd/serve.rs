@@ -9,7 +9,7 @@ use config::{Config, Whose};
 use serve::http::{Live, Tls};
 use serve::{App, LoadOrder};
 use tokio::task::JoinHandle;
-use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, SamplingDefaults};
+use whinchat::{CacheOptions, Cpu, LoadOptions, LoadedModel, SamplingDefaults, WeightsOrigin};
 
 use super::entrance::Entrance;
 use super::listen::Place;
@@ -205,15 +205,16 @@ impl Server {
             size: ready::size(&prepared),
             memory: ready::memory(&prepared, model.weights()),
             template: model.template().cloned(),
-            encoder: !prepared.model.graph().causal(),
+            encoder: !prepared.model.graph().causal() || prepared.model.spec().output.head.is_some(),
             draft: prepared.draft().map(|draft| match prepared.drafts_itself() {
                 true => "its own multi-token prediction".to_owned(),
                 false => format!("{}: {}", draft.checkpoint.name(), ready::size(draft)),
             }),
             builtin: self.load.model.model.is_none(),
         };
-        if let Some(tuning) = model.tuning() {
-            book.add(Arc::new(prepared), cpu.clone(), tuning);
+        // What is computed elsewhere takes no memory here.
+        if *model.weights() != WeightsOrigin::Elsewhere {
+            book.add(prepared, cpu.clone(), model.tuning());
         }
         Ok(Loaded { model: model.into_loaded(), ready, cpu })
     }

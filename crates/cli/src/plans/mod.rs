@@ -20,11 +20,17 @@ use trial::Trial;
 
 /// What is known of the models that are served.
 pub(crate) struct Book {
-    models: Mutex<HashMap<String, Arc<Known>>>,
+    models: Mutex<HashMap<String, Served>>,
     store: Store,
 }
 
-/// A model that is served.
+/// A model that is served, and what is known of its plan: nothing of one that is computed in stages.
+struct Served {
+    prepared: Arc<Prepared>,
+    known: Option<Arc<Known>>,
+}
+
+/// What is known of a model's plan.
 struct Known {
     prepared: Arc<Prepared>,
     cpu: Cpu,
@@ -57,19 +63,29 @@ impl Book {
     }
 
     /// A model is served; it takes the place of the one that had its name.
-    pub(crate) fn add(&self, prepared: Arc<Prepared>, cpu: Cpu, tuning: &Tuning) {
-        let known = Known { cpu, tuning: tuning.clone(), start: tuning.chosen(), now: Mutex::default(), prepared };
-        self.all().insert(known.prepared.model_name(), Arc::new(known));
+    pub(crate) fn add(&self, prepared: Prepared, cpu: Cpu, tuning: Option<&Tuning>) {
+        let prepared = Arc::new(prepared);
+        let known = tuning.map(|tuning| {
+            let (tuning, start, prepared) = (tuning.clone(), tuning.chosen(), Arc::clone(&prepared));
+            Arc::new(Known { cpu, tuning, start, now: Mutex::default(), prepared })
+        });
+        self.all().insert(prepared.model_name(), Served { prepared, known });
     }
 
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Arc<Known>>> {
+    fn all(&self) -> MutexGuard<'_, HashMap<String, Served>> {
         self.models.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Plans for Book {
     fn answer(&self, model: &str, ask: PlanAsk) -> Result<Value, PlanError> {
-        let known = self.all().get(model).cloned();
+        let (prepared, known) = match self.all().get(model) {
+            Some(served) => (Some(Arc::clone(&served.prepared)), served.known.clone()),
+            None => (None, None),
+        };
+        if let (PlanAsk::Memory, Some(prepared)) = (&ask, prepared) {
+            return Ok(memory(&prepared));
+        }
         let known = known.ok_or_else(|| PlanError::Unknown(format!("Nothing is known of the plan of {model}.")))?;
         match ask {
             PlanAsk::Plan { rows, context } => Ok(plan(&known, rows, context)),
@@ -85,7 +101,7 @@ impl Plans for Book {
                 known.now().trial.iter().for_each(|trial| trial.end());
                 Ok(trial_json(&known, model))
             }
-            PlanAsk::Memory => Ok(memory(&known)),
+            PlanAsk::Memory => Ok(memory(&known.prepared)),
         }
     }
 }
@@ -163,10 +179,10 @@ fn check(known: &Known, model: &str, plan: &Value) -> Value {
 }
 
 /// Bytes that computing takes: weights, values, cache and states.
-fn memory(known: &Known) -> Value {
-    let memory = &known.prepared.memory;
+fn memory(prepared: &Prepared) -> Value {
+    let memory = &prepared.memory;
     json!({
-        "weight_bytes": memory.weights, "shared_weight_bytes": memory.shared_weights, "scratch_bytes": known.prepared.scratch_bytes(),
+        "weight_bytes": memory.weights, "shared_weight_bytes": memory.shared_weights, "scratch_bytes": prepared.scratch_bytes(),
         "kv_pool_bytes": memory.kv_pool, "state_bytes": memory.states, "draft_weight_bytes": memory.draft_weights,
         "draft_kv_pool_bytes": memory.draft_kv_pool, "process_resident_bytes": resident(),
     })

@@ -181,7 +181,8 @@ impl<'c> Quantize<'c> {
         let every_matrix = options.prune.is_some();
         let recipe = Recipe { tensors: tensors.clone(), file_type, encode: &encode, every_matrix };
         self.export.write_by(&options.out, &recipe, &going).map_err(crate::convert::stopped)?;
-        let file = Converted::of(&self.checkpoint, tensors, &options.out);
+        let note = self.export.note().map(str::to_owned);
+        let file = Converted { note, ..Converted::of(&self.checkpoint, tensors, &options.out) };
         Ok(Quantized { file, notes, recovered: losses.recovered() })
     }
 

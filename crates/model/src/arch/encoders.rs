@@ -154,13 +154,12 @@ fn rows(config: &Config<'_>, name: &str) -> Option<usize> {
     config.names.dims(&config.names.global(name))?.first().copied()
 }
 
-/// What judges a text: in safetensors files, if the model was made for that.
+/// What judges a text: in safetensors files, if the model was made for that. Models that look back only have one matrix for it.
 pub(super) fn head(config: &Config<'_>) -> Result<Option<HeadSpec>, ModelError> {
     let names = &config.names;
     if !config.gguf() {
         let made_for: Vec<String> = config.checkpoint.metadata().read("architectures")?.unwrap_or_default();
-        if config.arch.extras.encoder().is_none() || !made_for.iter().any(|m| m.ends_with("ForSequenceClassification"))
-        {
+        if !made_for.iter().any(|m| m.ends_with("ForSequenceClassification")) {
             return Ok(None);
         }
     }
@@ -168,7 +167,9 @@ pub(super) fn head(config: &Config<'_>) -> Result<Option<HeadSpec>, ModelError> 
         if config.gguf() {
             return Ok(None);
         }
-        return Err(config.checkpoint.invalid(&names.global("cls.output"), "the tensor is missing"));
+        let name =
+            if config.arch.extras.encoder().is_some() { names.global("cls.output") } else { "score.weight".into() };
+        return Err(config.checkpoint.invalid(&name, "the tensor is missing"));
     };
     if let Some(other) = config.read::<&str>(HEAD_POOLING)?.filter(|&pooling| pooling != "cls") {
         return Err(config.unsupported(HEAD_POOLING, format!("\"{other}\" is not supported; cls is")));

@@ -5,9 +5,9 @@ mod recurrent;
 
 use graph::{GateScoring, Squash};
 
-use crate::ModelError;
 use crate::gguf::GgufValue;
 use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
+use crate::{ModelError, PoolingType};
 
 use super::config::{Config, Key};
 use super::rope::{RopeNumbers, Scaling, Yarn, yarn_magnitude};
@@ -15,14 +15,23 @@ use super::{Arch, Windows, activation, altup, gemma4, latent, layers, rope_gguf,
 
 /// Numbers that both formats have under the same meaning.
 const SAME: [Key; 4] = [spec::LOGIT_CAP, spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
+/// 1 is the mean of all rows, 2 the first, 3 the last, 4 what a head makes of one.
+const POOLING: Key = Key("", "pooling_type");
 /// MiniCPM's names are other ones in config.json.
 const SCALES: [Key; 3] = [spec::EMBED_SCALE, spec::RESIDUAL_SCALE, spec::LOGIT_SCALE];
 
-/// The keys of a model that came with a config.json.
+/// Families whose layer that predicts ahead llama.cpp's files have too.
+pub(crate) const AHEAD: [&str; 6] = ["glm4moe", "deepseek2", "deepseek3", "qwen35", "qwen35moe", "qwen3next"];
+
+/// The keys of a model that came with a config.json; the last `ahead` layers of `spec` are none of the model's, but predict ahead.
 ///
 /// # Errors
 /// If a number of config.json cannot be read.
-pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String, GgufValue)>, ModelError> {
+pub(crate) fn keys(
+    config: &Config<'_>,
+    spec: &ModelSpec,
+    ahead: usize,
+) -> Result<Vec<(String, GgufValue)>, ModelError> {
     if config.arch.extras.unit_embed() {
         let problem = format!("\"{}\" has norms that GGUF has no key for; run it from its files", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
@@ -35,7 +44,7 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
     let arch = config.arch.in_gguf();
-    let mut keys = Keys { arch, name: name(arch, spec), all: Vec::new() };
+    let mut keys = Keys { arch, name: name(arch, spec), ahead, all: Vec::new() };
     keys.all.push(("general.architecture".into(), GgufValue::Str(keys.name.into())));
     keys.sizes(config, spec)?;
     if arch.extras.recurrent.is_some() {
@@ -44,6 +53,7 @@ pub(crate) fn keys(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(String,
         keys.heads(config, spec)?;
         keys.windows(spec);
     }
+    keys.read_texts(config, spec)?;
     keys.kinds(spec);
     keys.experts(config, spec)?;
     keys.activation(config, spec)?;
@@ -138,6 +148,8 @@ struct Keys {
     arch: &'static Arch,
     /// The architecture's name in GGUF.
     name: &'static str,
+    /// How many of the last layers predict ahead.
+    ahead: usize,
     all: Vec<(String, GgufValue)>,
 }
 
@@ -174,6 +186,9 @@ impl Keys {
         self.size(spec::CONTEXT, spec.context);
         self.size(spec::WIDTH, spec.width);
         self.size(spec::LAYERS, spec.layers);
+        if self.ahead > 0 {
+            self.size(spec::GUESSING, self.ahead);
+        }
         self.size(Key("", "vocab_size"), spec.vocab);
         let dense = |i: usize| spec.layer(i).ffn.as_ref().filter(|ffn| ffn.experts.is_none()).map(|ffn| ffn.width);
         match (0..spec.layers).map(dense).collect::<Option<Vec<usize>>>() {
@@ -263,6 +278,26 @@ impl Keys {
             _ if local.iter().all(|&local| local) => {}
             _ => self.set(layers::PATTERN, GgufValue::Bools(local)),
         }
+    }
+
+    /// How rows become a vector or scores.
+    fn read_texts(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        let pooling = config.checkpoint.pooling()?.map(|pooling| match pooling {
+            PoolingType::Mean => 1,
+            PoolingType::First => 2,
+            PoolingType::Last => 3,
+        });
+        let Some(head) = spec.output.head else {
+            pooling.into_iter().for_each(|pooling| self.size(POOLING, pooling));
+            return Ok(());
+        };
+        self.size(POOLING, 4);
+        let labels = config.checkpoint.labels()?.into_iter().take(head.labels);
+        let labels: Vec<Vec<u8>> = labels.map(String::into_bytes).collect();
+        if !labels.is_empty() {
+            self.set(Key("", "classifier.output_labels"), GgufValue::Strs(labels));
+        }
+        Ok(())
     }
 
     /// What only some layers have of their own.

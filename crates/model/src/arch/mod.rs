@@ -28,7 +28,7 @@ mod spec;
 pub(crate) use build::{Built, build};
 pub(crate) use config::Config;
 pub(crate) use eagle3::build_eagle3;
-pub(crate) use export::{keys, rope_factors};
+pub(crate) use export::{AHEAD, keys, rope_factors};
 pub(crate) use family::{Arch, Attn, Encoding, ExpertLayout, Extras, Input, LocalRope, Positions, Recurrence, Windows};
 pub(crate) use mtp::build_mtp;
 pub(crate) use spec::{guessing, read_mtp, read_spec};

@@ -45,7 +45,7 @@ const EXPERTS_SCALE_OTHERS: [Key; 3] =
 const SECTIONS: Key = Key("", "rope.dimension_sections");
 /// In GGUF: 1 is softmax, 2 is sigmoid.
 pub(super) const GATING: Key = Key("", "expert_gating_func");
-const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
+pub(super) const GUESSING: Key = Key("num_nextn_predict_layers", "nextn_predict_layers");
 pub(super) const GROUPS: Key = Key("n_group", "expert_group_count");
 pub(super) const GROUPS_USED: Key = Key("topk_group", "expert_group_used_count");
 const SELECTION: Key = Key("expert_selection_fn", "");
@@ -80,6 +80,7 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
         return Err(config.invalid(LAYERS, format!("{layers} layers are more than the file has tensors")));
     }
     let reader = Reader { config, layers: Layers::new(config, layers)?, width, context: context.unwrap_or(most) };
+    let head = encoders::head(config)?;
     Ok(ModelSpec {
         architecture: config.arch.name,
         context: most,
@@ -94,10 +95,11 @@ pub(crate) fn read_spec(config: &Config<'_>, context: Option<usize>) -> Result<M
             embed: config.arch.extras.unit_embed(),
         },
         output: OutputSpec {
-            tied: tied(config)?,
+            // Beside a head there is no output matrix.
+            tied: head.is_some() || tied(config)?,
             bias: config.names.output_bias().is_some(),
             cap: config.positive(LOGIT_CAP)?.map(|cap| cap as f32),
-            head: encoders::head(config)?,
+            head,
         },
         scales: scales::read(config, width, layers)?,
         layer_embed: altup::layer_embed(config)?,

@@ -37,6 +37,8 @@ pub(super) const GLOBAL: &[(&str, &str)] = &[
     ("cls.norm", "head.norm"),
     ("cls.output", "classifier.out_proj"),
     ("cls.output", "classifier"),
+    // Of models that look back only.
+    ("cls.output", "score"),
 ];
 
 /// Beginnings of the names of what embedding a text does not need: heads that guess left-out words or label tokens, numbers of positions.

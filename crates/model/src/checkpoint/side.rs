@@ -77,6 +77,40 @@ impl Checkpoint {
         Ok(None)
     }
 
+    /// The prompt that ranks a document, with `{query}` and `{document}` in it, if the files have one: llama.cpp's
+    /// `tokenizer.chat_template.rerank`.
+    ///
+    /// # Errors
+    /// If it is no text.
+    pub fn pair_template(&self) -> Result<Option<String>, ModelError> {
+        self.metadata().read("tokenizer.chat_template.rerank")
+    }
+
+    /// The tokens whose logits say how well a document answers, if the files say: sentence-transformers' 1_LogitScore/config.json. The
+    /// second, if there is one, speaks against the document.
+    ///
+    /// # Errors
+    /// If the side file is there and cannot be read.
+    pub fn score_tokens(&self) -> Result<Option<(u32, Option<u32>)>, ModelError> {
+        let json = self.side_json("1_LogitScore/config.json")?.unwrap_or_default();
+        let token = |name: &str| json.get(name).and_then(Json::as_u64).and_then(|id| u32::try_from(id).ok());
+        Ok(token("true_token_id").map(|yes| (yes, token("false_token_id"))))
+    }
+
+    /// What the numbers of its head are called, if the files say: `ARCHITECTURE.classifier.output_labels`, or config.json's `id2label`.
+    ///
+    /// # Errors
+    /// If the names are no texts.
+    pub fn labels(&self) -> Result<Vec<String>, ModelError> {
+        if self.format() == Format::Gguf {
+            let Some(arch) = self.metadata().read::<&str>("general.architecture")? else { return Ok(Vec::new()) };
+            return Ok(self.metadata().read(&format!("{arch}.classifier.output_labels"))?.unwrap_or_default());
+        }
+        let Some(names) = self.metadata().read::<&Metadata>("id2label")? else { return Ok(Vec::new()) };
+        let named = (0..).map_while(|label| names.read(&label.to_string()).transpose());
+        named.collect()
+    }
+
     /// How its makers pool rows into one vector, if they say: `ARCHITECTURE.pooling_type`, or sentence-transformers'
     /// 1_Pooling/config.json.
     ///

@@ -7,17 +7,21 @@ use graph::Rope;
 use crate::{Checkpoint, Model, ModelError, ModelSpec, RecurrentSpec};
 
 /// # Errors
-/// If the file `written` says another model than `model`: GGUF has no keys for some things.
-pub(super) fn same(model: &Model, written: &Path) -> Result<(), ModelError> {
-    let again = Checkpoint::open(written)?.bind(None)?;
-    match difference(model.spec(), again.spec()) {
+/// If the file `written` says another model than `model`, or another layer that predicts `ahead`: GGUF has no keys for some things.
+pub(super) fn same(model: &Model, ahead: Option<&Model>, written: &Path) -> Result<(), ModelError> {
+    let again = Checkpoint::open(written)?;
+    let unsaid = |own: &str, other: &str| {
+        let problem = format!("GGUF has no key for this model's `{own}` (a file would mean `{other}`); ");
+        model.checkpoint().unsupported("config.json", problem + "run it from its safetensors files")
+    };
+    let same = |own: &Model, other: &Model| match difference(own.spec(), other.spec()) {
         None => Ok(()),
-        Some((own, other)) => {
-            let checkpoint = model.checkpoint();
-            let problem = format!("GGUF has no key for this model's `{own}` (a file would mean `{other}`); ");
-            Err(checkpoint.unsupported("config.json", problem + "run it from its safetensors files"))
-        }
-    }
+        Some((own, other)) => Err(unsaid(&own, &other)),
+    };
+    same(model, &again.bind(None)?)?;
+    let Some(ahead) = ahead else { return Ok(()) };
+    let other = again.bind_mtp(None)?.ok_or_else(|| unsaid("layer that predicts ahead", "none"))?;
+    same(ahead, &other)
 }
 
 /// The first number that differs, as both have it. Those that were rounded to F32 on the way may differ by that, and a rope

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::arch::{self, Config};
 use crate::lora::{Adapter, Piece};
-use crate::{Checkpoint, Format, GgufValue, Model, ModelError, gguf};
+use crate::{Checkpoint, Format, GgufValue, Model, ModelError, ModelSpec, gguf};
 pub use mixes::Mix;
 pub use plan::Planned;
 use plan::{Part, Tensor};
@@ -26,6 +26,10 @@ pub struct Export {
     checkpoint: Arc<Checkpoint>,
     /// `None` where the input is GGUF already: then its tensors are taken as they are.
     model: Option<Model>,
+    /// Its layer that predicts ahead, which the file has after the last.
+    ahead: Option<Model>,
+    /// What the file lacks that the input has.
+    note: Option<String>,
     keys: Vec<(String, GgufValue)>,
     tensors: Vec<Tensor>,
     merged: Merged,
@@ -55,16 +59,24 @@ impl Export {
     fn of_safetensors(checkpoint: &Arc<Checkpoint>) -> Result<Export, ModelError> {
         let model = checkpoint.bind(None)?;
         let config = Config::new(checkpoint)?;
-        let mut keys = arch::keys(&config, model.spec())?;
+        let (ahead, note) = ahead(checkpoint, &model, config.arch.name);
+        let mut keys = match &ahead {
+            Some(ahead) => {
+                let layers = model.spec().layers + 1;
+                arch::keys(&config, &ModelSpec { layers, ..ahead.spec().clone() }, 1)?
+            }
+            None => arch::keys(&config, model.spec(), 0)?,
+        };
         keys.insert(1, ("general.type".into(), GgufValue::Str("model".into())));
         keys.insert(2, ("general.name".into(), GgufValue::Str(checkpoint.name())));
         keys.extend(sampling(checkpoint)?);
         let mut tensors = plan::of_model(&model, config.arch);
+        tensors.extend(ahead.iter().flat_map(|ahead| plan::of_layer(ahead, config.arch, model.spec().layers)));
         for (name, factors) in arch::rope_factors(&config, model.spec())? {
             tensors.push(Tensor::made(name, factors));
         }
         let merged = Merged::default();
-        Ok(Export { checkpoint: checkpoint.clone(), model: Some(model), keys, tensors, merged })
+        Ok(Export { checkpoint: checkpoint.clone(), model: Some(model), ahead, note, keys, tensors, merged })
     }
 
     /// A GGUF file with weights of other types.
@@ -76,7 +88,7 @@ impl Export {
         let keys = keys.into_iter().map(|(key, raw)| (key, GgufValue::Raw(raw))).collect();
         let tensors = plan::of_file(checkpoint)?;
         let merged = Merged::default();
-        Ok(Export { checkpoint: checkpoint.clone(), model: None, keys, tensors, merged })
+        Ok(Export { checkpoint: checkpoint.clone(), model: None, ahead: None, note: None, keys, tensors, merged })
     }
 
     /// Merges an adapter, which counts `scale` times, into the weights that will be written. Several add up.
@@ -100,6 +112,11 @@ impl Export {
         Ok(())
     }
 
+    /// What the file will lack that the input has, if anything, and why.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// Rows of the embedding: so many tokens the vocabulary must have.
     pub fn vocab(&self) -> Option<usize> {
         self.model.as_ref().map(|model| model.spec().vocab)
@@ -112,6 +129,29 @@ impl Export {
             None => self.keys.push((key.to_owned(), value)),
         }
     }
+}
+
+/// The layer of a model that predicts ahead, if the file can have it; else, if there is one, why it cannot.
+fn ahead(checkpoint: &Arc<Checkpoint>, model: &Model, arch: &str) -> (Option<Model>, Option<String>) {
+    const WHAT: &str = "the layer that predicts ahead (--draft-model mtp) is left out";
+    let known = arch::AHEAD.contains(&arch);
+    match checkpoint.bind_mtp(None) {
+        Ok(Some(ahead)) if known => (Some(ahead), None),
+        Ok(Some(_)) => (None, Some(format!("{WHAT}: llama.cpp's files of \"{arch}\" have no place for it"))),
+        Err(why) => (None, Some(format!("{WHAT}: {why}"))),
+        Ok(None) if model.unused().iter().any(|tensor| predicts(&tensor.name, model.spec().layers)) => {
+            (None, Some(format!("{WHAT}: its tensors are laid out as no model's that this program knows")))
+        }
+        Ok(None) => (None, None),
+    }
+}
+
+/// Whether a tensor that the model does not need is of a layer that predicts ahead, by its name.
+fn predicts(tensor: &str, layers: usize) -> bool {
+    let mut parts = tensor.split('.');
+    let listed = parts.by_ref().any(|part| part == "layers");
+    let beyond = listed && parts.next().and_then(|i| i.parse().ok()).is_some_and(|i: usize| i >= layers);
+    beyond || tensor.split('.').any(|part| part.starts_with("mtp"))
 }
 
 /// The model's own suggestions for sampling.

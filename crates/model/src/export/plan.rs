@@ -93,11 +93,16 @@ impl Tensor {
         let cols = self.cols();
         let is_matrix = self.dims.len() > 1
             && self.name.ends_with(".weight")
-            && !["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv."]
+            && !["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv.", "cls."]
                 .iter()
                 .any(|part| self.name.contains(part));
         let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
-        let wished = if is_matrix { wanted.of(self.stored, &place) } else { self.stored };
+        // A head for scores is small, and every score is of it: it gets no fewer bits than a float has.
+        let is_head = self.name.starts_with("cls.");
+        let wished = match wanted.of(self.stored, &place) {
+            wished if is_matrix || is_head && wished.layout().block_len == 1 => wished,
+            _ => self.stored,
+        };
         let dtype = fitting(wished, cols);
         let instead_of = (dtype != wished).then_some(wished);
         let (name, dims, is_reordered) = (self.name.clone(), self.dims.clone(), !self.columns.is_empty());
@@ -108,8 +113,11 @@ impl Tensor {
 /// What of the model decides on types.
 pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
     let experts = tensors.iter().find(|t| t.name.ends_with("_exps.weight")).and_then(|t| t.dims.first());
+    // Beside a layer that predicts ahead the others have the types that they have without it.
+    let ahead = tensors.iter().filter(|t| t.name.contains(".nextn.")).filter_map(|t| layer(&t.name)).min();
+    let layers = tensors.iter().filter_map(|t| layer(&t.name)).max().map_or(0, |last| last + 1);
     ModelShape {
-        layers: tensors.iter().filter_map(|t| layer(&t.name)).max().map_or(0, |last| last + 1),
+        layers: ahead.unwrap_or(layers),
         experts: experts.copied().unwrap_or(0),
         tied: !tensors.iter().any(|t| t.name == "output.weight"),
     }
@@ -151,6 +159,13 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
             None => tensors.push(tensor(renamed(&weight.name, arch), weight, part)),
         }
     }
+    tensors
+}
+
+/// The tensors of one layer of a model.
+pub(super) fn of_layer(model: &Model, arch: &'static Arch, wanted: usize) -> Vec<Tensor> {
+    let mut tensors = of_model(model, arch);
+    tensors.retain(|tensor| layer(&tensor.name) == Some(wanted));
     tensors
 }
 
@@ -196,9 +211,13 @@ pub(super) fn layer(name: &str) -> Option<usize> {
     name.strip_prefix("blk.")?.split('.').next()?.parse().ok()
 }
 
-/// `blk.3.attn_q.weight` → `attn_q`.
+/// `blk.3.attn_q.weight` → `attn_q`. What a layer that predicts ahead has for itself goes by the model's name of it.
 fn stem(name: &str) -> &str {
-    name.rsplit('.').nth(1).unwrap_or(name)
+    match name.rsplit('.').nth(1).unwrap_or(name) {
+        "embed_tokens" => "token_embd",
+        "shared_head_head" => "output",
+        stem => stem,
+    }
 }
 
 /// The tensors of a GGUF file.

@@ -7,13 +7,14 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use graph::WeightId;
 use tensor::{DType, OWN_TYPES};
 
-use super::plan::shape;
+use super::plan::{layer, shape};
 use super::{Export, Part, Planned, Tensor, WeightType, check};
 use crate::gguf::{Entry, Writer};
 use crate::lora::Piece;
-use crate::{GgufValue, ModelError};
+use crate::{Checkpoint, GgufValue, Model, ModelError};
 
 /// Values that a thread converts at once.
 const CHUNK: usize = 1 << 18;
@@ -98,7 +99,7 @@ impl Export {
         let file = writer.finish().into_inner().map_err(|e| io(e.into_error()))?;
         file.sync_all().map_err(io)?;
         if let Some(model) = &self.model {
-            check::same(model, &temporary.0)?;
+            check::same(model, self.ahead.as_ref(), &temporary.0)?;
         }
         going(total, total);
         temporary.rename(out).map_err(io)
@@ -132,11 +133,12 @@ impl Export {
     ) -> Result<Vec<u8>, ModelError> {
         let same = planned.dtype == tensor.stored && !(every_matrix && planned.is_matrix);
         let mut out = vec![0; planned.bytes()];
-        let cols = tensor.cols();
+        let (cols, (model, adapts)) = (tensor.cols(), self.model_of(tensor));
         let (mut rest, mut first) = (out.as_mut_slice(), 0);
         for part in &tensor.parts {
-            let (bytes, heads) = self.part(part)?;
-            let (changes, kept) = (self.changes(part), same && self.changes(part).is_empty());
+            let (bytes, heads) = part_of(model, &self.checkpoint, part)?;
+            let changes = if adapts { self.changes(part) } else { &[] };
+            let kept = same && changes.is_empty();
             let (bytes, start) = match part {
                 Part::Rows(_, rows) => {
                     let size = row_bytes(tensor.stored, cols);
@@ -154,6 +156,14 @@ impl Export {
         Ok(out)
     }
 
+    /// The model whose weights the tensor has, and whether adapters change them: a layer that predicts ahead stays as it is.
+    fn model_of(&self, tensor: &Tensor) -> (Option<&Model>, bool) {
+        match &self.ahead {
+            Some(ahead) if layer(&tensor.name) == Some(ahead.spec().layers) => (Some(ahead), false),
+            _ => (self.model.as_ref(), true),
+        }
+    }
+
     /// What adapters change of a part.
     fn changes(&self, part: &Part) -> &[(Piece, f32)] {
         let changes = match part {
@@ -163,24 +173,21 @@ impl Export {
         };
         changes.map_or(&[], Vec::as_slice)
     }
+}
 
-    /// The bytes of rows as they are stored, and of how many heads the halves are to become neighbours.
-    fn part<'a>(&'a self, part: &'a Part) -> Result<(Cow<'a, [u8]>, Option<usize>), ModelError> {
-        Ok(match part {
-            Part::Weight(id, heads) => match &self.model {
-                Some(model) => (model.read(*id)?, *heads),
-                None => (Cow::default(), None),
-            },
-            Part::Rows(id, _) => match &self.model {
-                Some(model) => (model.read(*id)?, None),
-                None => (Cow::default(), None),
-            },
-            Part::Same(name) => {
-                (self.checkpoint.tensor(name).map(|t| self.checkpoint.bytes(t)).unwrap_or_default().into(), None)
-            }
-            Part::Made(values) => (values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into(), None),
-        })
-    }
+/// The bytes of rows as they are stored, and of how many heads the halves are to become neighbours.
+fn part_of<'a>(
+    model: Option<&'a Model>,
+    checkpoint: &'a Checkpoint,
+    part: &Part,
+) -> Result<(Cow<'a, [u8]>, Option<usize>), ModelError> {
+    let read = |id: WeightId| model.map_or(Ok(Cow::default()), |model| model.read(id));
+    Ok(match part {
+        Part::Weight(id, heads) => (read(*id)?, *heads),
+        Part::Rows(id, _) => (read(*id)?, None),
+        Part::Same(name) => (checkpoint.tensor(name).map(|t| checkpoint.bytes(t)).unwrap_or_default().into(), None),
+        Part::Made(values) => (values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>().into(), None),
+    })
 }
 
 /// What a reader should know of types that only this program has; `None` if there are none.

@@ -99,7 +99,12 @@ pub fn check_adapted<B: Backend>(
 /// The layer that predicts ahead gives what the fixture says of every token but the first, whole and in pieces: its logits, and the rows
 /// that its head reads.
 pub fn check_mtp<B: Backend>(name: &str, backend: &B) {
-    let (checkpoint, wanted) = (mtp(name), npy(&data().join(format!("mtp/{name}.npy"))));
+    check_mtp_of(name, &mtp(name), backend);
+}
+
+/// As [`check_mtp`], of files that were made from the fixture.
+pub fn check_mtp_of<B: Backend>(name: &str, checkpoint: &Arc<Checkpoint>, backend: &B) {
+    let wanted = npy(&data().join(format!("mtp/{name}.npy")));
     let bound = checkpoint.bind(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let layer = checkpoint.bind_mtp(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}")).expect("there is one");
     let (vocab, width) = (bound.spec().vocab, bound.spec().width);

@@ -115,7 +115,7 @@ async fn what_cannot_be_embedded_says_why() {
 #[tokio::test]
 async fn an_encoder_cuts_what_is_too_long_and_writes_nothing() {
     let server = Server::with(Setup { loaded: false, ..Setup::default() }).await;
-    let reading = Reading { only: true, most: Some(3), cuts: true, types: false, scoring: Scoring::Alike };
+    let reading = Reading { only: true, most: Some(3), cuts: true, scoring: Scoring::Alike, ..Reading::default() };
     server.app.add(served(None, 64, CONTEXT).1.with_reading(reading));
     let cut = json!({ "input": ["axbbb", "x", "abcd"] });
     check(&server, OPENAI, cut.clone(), "data", &[unit(b'c'), unit(b'y'), unit(b'd')]).await;
@@ -133,7 +133,7 @@ async fn an_encoder_cuts_what_is_too_long_and_writes_nothing() {
         .collect();
     let near = found.iter().zip([(1, 1.0), (0, 0.4), (2, 0.0)]).all(|(a, b)| a.0 == b.0 && (a.1 - b.1).abs() < 1e-6);
     assert!(found.len() == 3 && near && ranking["truncated"] == json!([2]), "{ranking}");
-    let refused = json!({ "error": { "param": "model", "message": "~is an encoder" } });
+    let refused = json!({ "error": { "param": "model", "message": "~writes no text" } });
     let said = json!({ "messages": [{ "role": "user", "content": "Hello" }] });
     server.check("/v1/chat/completions", &said, 400, &refused).await;
     server.check("/v1/completions", &json!({ "prompt": "Hello" }), 400, &refused).await;

@@ -116,6 +116,19 @@ async fn documents_are_ranked() {
 }
 
 #[tokio::test]
+async fn documents_that_are_too_long_are_cut_and_named() {
+    let server = server().await;
+    let long = "x".repeat(600) + "p";
+    let answer = server.post("/v1/rerank", &json!({ "query": "q", "documents": ["k", long] })).await.json();
+    check(&answer["results"], "relevance_score", &[(1, b'x'), (0, b'k')]);
+    assert_eq!(answer["truncated"], json!([1]), "{answer}");
+    // Nothing is left of the document, and the query is cut.
+    let answer = server.post("/v1/score", &json!({ "text_1": "z".repeat(600), "text_2": "p" })).await.json();
+    check(&answer["data"], "score", &[(0, b'z')]);
+    assert_eq!(answer["truncated"], json!([0]), "{answer}");
+}
+
+#[tokio::test]
 async fn pairs_are_scored() {
     let server = server().await;
     let one = server.post("/v1/score", &json!({ "text_1": "q", "text_2": ["k", "p"] })).await.json();
@@ -134,7 +147,11 @@ async fn what_cannot_be_judged_says_why() {
         ("/v1/rerank", json!({ "query": "q" }), "documents is missing"),
         ("/v1/rerank", json!({ "query": "q", "documents": [] }), "documents is empty"),
         ("/v1/rerank", json!({ "query": "q", "documents": [1] }), "documents[0] must be a string or an object"),
-        ("/v1/rerank", json!({ "query": "q", "documents": ["x".repeat(600)] }), "context of 400 tokens"),
+        (
+            "/v1/rerank",
+            json!({ "query": "q", "documents": ["x"], "instruction": "i".repeat(600) }),
+            "the model reads 400. Shorten the texts or raise --context",
+        ),
         ("/v1/score", json!({ "text_1": ["a", "b"], "text_2": ["x", "y", "z"] }), "there are 2 and 3"),
         ("/v1/score", json!({ "text_1": "a" }), "text_2 is missing"),
     ];

@@ -64,13 +64,13 @@ impl Source<'_> {
     fn common(&self, model: &str) -> Result<GgufVocab, TokenizerError> {
         let ids = 0..self.original.vocab() as u32;
         let piece = |id| self.original.piece(id).map_or_else(|| format!("[PAD{id}]"), str::to_owned);
-        let (add_bos, add_eos) = self.around()?;
+        let (add_bos, end) = self.around()?;
         Ok(GgufVocab {
             model: model.into(),
             tokens: ids.clone().map(|id| piece(id).into_bytes()).collect(),
             kinds: ids.map(|id| self.kind(id)).collect(),
-            special: self.special(),
-            flags: vec![("add_bos_token".into(), add_bos), ("add_eos_token".into(), add_eos)],
+            special: self.special(end),
+            flags: vec![("add_bos_token".into(), add_bos), ("add_eos_token".into(), end.is_some())],
             ..GgufVocab::default()
         })
     }
@@ -80,29 +80,37 @@ impl Source<'_> {
         if there { self.original.kind(id) } else { TokenKind::Unused }
     }
 
-    fn special(&self) -> Vec<(String, u32)> {
+    /// Tokens with roles, of which `end` goes after a text. As in llama.cpp's files, what is called the end of a text and does not go
+    /// there is then the end of a turn.
+    fn special(&self, end: Option<u32>) -> Vec<(String, u32)> {
         let named = |piece: Option<&str>| piece.and_then(|piece| self.original.id(piece));
+        let eos = end.or(self.original.eos());
         let roles = [
             ("bos", self.original.bos()),
-            ("eos", self.original.eos()),
+            ("eos", eos),
+            ("eot", self.original.eos().filter(|_| self.original.eos() != eos)),
             ("unknown", named(self.config.unknown())),
             ("padding", named(self.config.padding())),
         ];
         roles.into_iter().filter_map(|(role, id)| Some((role.into(), id?))).collect()
     }
 
-    /// Whether the begin token goes before a text and the end token after it: GGUF can say no more.
-    fn around(&self) -> Result<(bool, bool), TokenizerError> {
+    /// Whether the begin token goes before a text, and which token after it: GGUF can say no more.
+    fn around(&self) -> Result<(bool, Option<u32>), TokenizerError> {
         let (before, after) = self.original.around();
-        let one = |ids: &[u32], id: Option<u32>, what: &str| match ids {
-            [] => Ok(false),
-            [one] if Some(*one) == id => Ok(true),
-            _ => Err(refused(
-                "post_processor",
-                &format!("puts {} tokens {what} a text; GGUF can put one there", ids.len()),
-            )),
+        let many = |ids: &[u32], what: &str| {
+            refused("post_processor", &format!("puts {} tokens {what} a text; GGUF can put one there", ids.len()))
         };
-        Ok((one(before, self.original.bos(), "before")?, one(after, self.original.eos(), "after")?))
+        let begins = match before[..] {
+            [] => false,
+            [one] if Some(one) == self.original.bos() => true,
+            _ => return Err(many(before, "before")),
+        };
+        match after[..] {
+            [] => Ok((begins, None)),
+            [one] => Ok((begins, Some(one))),
+            _ => Err(many(after, "after")),
+        }
     }
 }
 

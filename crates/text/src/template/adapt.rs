@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 type Trial<'a> = &'a dyn Fn(&Value) -> Option<String>;
 
 /// What a template can take.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Needs {
     /// Contents may be lists of parts.
     pub lists: bool,
@@ -20,6 +20,8 @@ pub(super) struct Needs {
     pub text_arguments: bool,
     /// Ids of calls are nine letters and digits.
     pub short_ids: bool,
+    /// It is no chat's, but shows a query and a document, which are messages of roles of these names.
+    pub pairs: bool,
 }
 
 /// What trials look for in what is rendered.
@@ -36,6 +38,9 @@ impl Needs {
         let lists = parts.is_some_and(|text| text.contains(NEEDLE) && !shows_key(&text, "type"));
         // A template that shows nothing of what is said has another use than a chat.
         let system = !texts && !lists || shows(&json!([{ "role": "system", "content": NEEDLE }, user]));
+        let pair = json!([{ "role": "query", "content": NEEDLE }, { "role": "document", "content": "qzother" }]);
+        let pairs =
+            !texts && !lists && render(&pair).is_some_and(|all| all.contains(NEEDLE) && all.contains("qzother"));
         let short_ids = calls(render, json!({}), json!(""), "call_1").is_none()
             && calls(render, json!({}), json!(""), SHORT_ID).is_some();
         let id = if short_ids { SHORT_ID } else { "call_1" };
@@ -49,7 +54,7 @@ impl Needs {
         let text_arguments = !object
             .is_some_and(|shown| shown.contains(NEEDLE) && !shown.contains(&format!("'{NEEDLE}'")))
             && text.is_some_and(|shown| shown.contains(&quoted));
-        Needs { lists, texts: texts || !lists, null, system, text_arguments, short_ids }
+        Needs { lists, texts: texts || !lists, null, system, text_arguments, short_ids, pairs }
     }
 
     /// Messages, normalised, in the form that the template takes.

@@ -94,7 +94,7 @@ impl ChatTemplate {
     pub fn new(source: &str, special: &[(&str, &str)]) -> Result<ChatTemplate, TemplateError> {
         let jinja = Jinja::new(source).map_err(|e| TemplateError::Syntax(e.to_string()))?;
         let special = special.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        let all = Needs { lists: true, texts: true, null: true, system: true, text_arguments: false, short_ids: false };
+        let all = Needs { lists: true, texts: true, null: true, system: true, ..Needs::default() };
         let mut template = ChatTemplate { jinja, special, source: source.into(), needs: all };
         template.needs = Needs::of(&|messages| {
             let trial = Conversation { now: Some(0), ..Conversation::new(messages) };
@@ -155,6 +155,12 @@ impl ChatTemplate {
         variables.push(("documents", Variable::Data(&Value::Null)));
         let written = self.jinja.render(&variables, conversation.now, limits)?;
         Ok(ChatPrompt::new(written, self.source.clone()))
+    }
+
+    /// Whether it is written for models that rank: it shows a message of the role `query` and one of the role `document`, and nothing
+    /// that a user says. The system's message is then the instruction.
+    pub fn ranks(&self) -> bool {
+        self.needs.pairs
     }
 
     /// Its source.

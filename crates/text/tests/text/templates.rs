@@ -292,3 +292,15 @@ fn nested_as_deep_as_may_be() {
         }
     }
 }
+
+#[test]
+fn templates_that_rank_are_known() {
+    let ranks = |source: &str| ChatTemplate::new(source, &[]).expect("sound").ranks();
+    for name in builtin_template_names() {
+        assert!(!ranks(builtin_template(name).expect("it is built in")), "{name}");
+    }
+    let role = |name: &str| format!("{{{{ (messages | selectattr('role', 'eq', '{name}') | first).content }}}}");
+    assert!(ranks(&format!("{}?{}", role("query"), role("document"))));
+    assert!(!ranks(&role("query")));
+    assert!(!ranks("the same for all"));
+}

@@ -121,7 +121,7 @@ fn weights<'a>(names: &[&'a str]) -> Vec<&'a str> {
 }
 
 fn is_side_file(name: &str) -> bool {
-    const SIDE: [&str; 12] = [
+    const SIDE: [&str; 13] = [
         "config.json",
         "generation_config.json",
         "tokenizer.json",
@@ -133,6 +133,7 @@ fn is_side_file(name: &str) -> bool {
         "modules.json",
         "sentence_bert_config.json",
         "1_Pooling/config.json",
+        "1_LogitScore/config.json",
         "2_Dense/model.safetensors",
         "3_Dense/model.safetensors",
     ];

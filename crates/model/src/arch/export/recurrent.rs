@@ -47,11 +47,12 @@ impl Keys {
         self.size(VALUES, heads * width);
     }
 
-    /// Which layers have attention: every so many.
+    /// Which layers have attention: every so many of those that do not predict ahead.
     fn interval(&mut self, config: &Config<'_>, model: &ModelSpec) -> Result<(), ModelError> {
         let attends = |i: usize| model.layer(i).attention.is_some();
-        let every = |n: usize| (0..model.layers).all(|i| attends(i) == (i + 1).is_multiple_of(n));
-        let Some(interval) = (1..=model.layers + 1).find(|&n| every(n)) else {
+        let layers = model.layers - self.ahead;
+        let every = |n: usize| (0..layers).all(|i| attends(i) == (i + 1).is_multiple_of(n));
+        let Some(interval) = (1..=layers + 1).find(|&n| every(n)) else {
             let problem = "GGUF can only say that every so many layers have attention; run it from its own files";
             return Err(config.metadata.unsupported("layer_types", problem));
         };
