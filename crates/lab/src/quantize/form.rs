@@ -122,24 +122,29 @@ impl Levels {
             Integers(low, high) => {
                 let level = nearest_integer(x.clamp(low as f32, high as f32));
                 // Bytes are stored as they are, shorter quants from 0 on.
-                let quant = if high - low > 63 { level as u8 } else { (level - low) as u8 };
-                (level as f32, quant)
+                let first = if high - low > 63 { 0 } else { low };
+                (level, (level as i32 - first) as u8)
             }
-            Levels::Table(table) => {
-                let (mut quant, mut least) = (0, (table[0] - x).abs());
-                for (i, level) in (1..).zip(&table[1..]) {
-                    let lost = (level - x).abs();
-                    (quant, least) = if lost < least { (i, lost) } else { (quant, least) };
-                }
-                (table[usize::from(quant)], quant)
-            }
+            Levels::Table(table) => Levels::of_table(table, x),
         }
+    }
+
+    /// As [`Levels::nearest`], of a table.
+    #[inline(always)]
+    pub(super) fn of_table(table: &[f32; 16], x: f32) -> (f32, u8) {
+        let (mut quant, mut least) = (0, (table[0] - x).abs());
+        for (i, level) in (1..).zip(&table[1..]) {
+            let lost = (level - x).abs();
+            (quant, least) = if lost < least { (i, lost) } else { (quant, least) };
+        }
+        (table[usize::from(quant)], quant)
     }
 }
 
 /// The nearest integer to a small number, of two the even one. Adding 1.5 · 2²³ leaves no bits for a fraction: without the instruction
 /// for it, which not every x86-64 has, rounding is a call of a function, and the loops around it are not vectorized.
-fn nearest_integer(x: f32) -> i32 {
+#[inline(always)]
+pub(super) fn nearest_integer(x: f32) -> f32 {
     const LARGE: f32 = 12_582_912.0;
-    (x + LARGE - LARGE) as i32
+    x + LARGE - LARGE
 }
