@@ -177,11 +177,12 @@ fn unmeasured(sensitivities: &mut [Sensitivity]) {
     }
 }
 
-/// The type that a matrix is measured with: the smallest of four bits or more, which moves the output enough to be seen, and little enough
-/// for its divergence to grow with the square of the error.
+/// The type that a matrix is measured with: the smallest of four and a half bits or more, which moves the output enough to be seen, and
+/// little enough for its divergence to grow with the square of the error. Below are types whose levels are in a table, which takes several
+/// times as long to search; of equals the last one has no minimums to search for.
 fn probed(sensitivity: &Sensitivity) -> Option<Choice> {
     let changed = || sensitivity.choices.iter().filter(|choice| choice.error > 0.0);
-    let small = changed().filter(|choice| bits(choice.dtype) >= 4.0).min_by_key(|choice| choice.bytes);
+    let small = changed().filter(|choice| bits(choice.dtype) >= 4.5).rev().min_by_key(|choice| choice.bytes);
     small.or_else(|| changed().max_by_key(|choice| choice.bytes)).copied()
 }
 
