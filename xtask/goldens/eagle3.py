@@ -5,17 +5,23 @@
 # numbers of the formula in _models.py) and NAME.npy: of TOKENS but the first, the logits and the row that the output reads before its
 # norm, beside the model's rows of the token before; then both again, beside those rows in place of the model's.
 
+import importlib.util
 import json
+import sys
 
 import numpy as np
 import torch
 import transformers
-from speculators.models.eagle3 import Eagle3SpeculatorConfig
-from speculators.models.eagle3.core import Eagle3DraftModel
 
-import architectures
-from _models import DATA, TOKENS, VOCAB, numbers, saved_shapes, values
-from mtp import loaded
+if not importlib.util.find_spec("speculators"):
+    sys.exit(print("eagle3: speculators is not installed, so nothing is written"))
+
+from speculators.models.eagle3 import Eagle3SpeculatorConfig  # noqa: E402
+from speculators.models.eagle3.core import Eagle3DraftModel  # noqa: E402
+
+import architectures  # noqa: E402
+from _models import DATA, TOKENS, VOCAB, numbers, saved_shapes, values  # noqa: E402
+from mtp import loaded  # noqa: E402
 
 OUT = DATA / "eagle3"
 LLAMA = {"model_type": "llama", "vocab_size": VOCAB, "hidden_size": 48, "intermediate_size": 64, "num_hidden_layers": 1,
@@ -84,7 +90,8 @@ def states_of(target, ids, layers):
         hooks.append(layer.register_forward_hook(
             lambda _, given, out, i=i: states.__setitem__(i + 1, out[0] if isinstance(out, tuple) else out)))
     target.model(ids)
-    [hook.remove() for hook in hooks]
+    for hook in hooks:
+        hook.remove()
     return [states[i] for i in layers]
 
 

@@ -190,7 +190,7 @@ impl Checkpoint {
     /// # Errors
     /// If the architecture is not in the table, or a key or tensor is missing or does not fit.
     pub fn bind(self: &Arc<Self>, context: Option<usize>) -> Result<Model, ModelError> {
-        self.bind_read(context, &[])
+        self.bind_handing_over(context, &[])
     }
 
     /// As [`Checkpoint::bind`], of a model whose hidden states are read by a head that drafts for it: cut at its own head
@@ -198,8 +198,8 @@ impl Checkpoint {
     /// layers stands for what comes out of the last one.
     ///
     /// # Errors
-    /// As [`Checkpoint::bind`], or if the model has several streams of hidden states.
-    pub fn bind_read(self: &Arc<Self>, context: Option<usize>, read: &[usize]) -> Result<Model, ModelError> {
+    /// As [`Checkpoint::bind`], or if the model has several streams of hidden states, or no such layer.
+    pub fn bind_handing_over(self: &Arc<Self>, context: Option<usize>, layers: &[usize]) -> Result<Model, ModelError> {
         if self.tensors().is_empty() {
             return Err(
                 self.invalid("tensors", "there are none, only a vocabulary; take a file with the model's weights")
@@ -210,7 +210,7 @@ impl Checkpoint {
                 "is of an EAGLE-3 head, which drafts for a model: give that model, and the head as its draft model";
             return Err(self.unsupported("fc.weight", why));
         }
-        Model::bind(self, context, read)
+        Model::bind(self, context, layers)
     }
 
     /// Binds an EAGLE-3 head ([`crate::Eagle3::checkpoint`]). Its graph takes, beside each token, what the model hands over of the token

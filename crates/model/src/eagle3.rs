@@ -30,7 +30,7 @@ const NAMES: (&str, &str) = ("midlayer.", "layers.0.");
 pub struct Eagle3 {
     /// Its files, with what they leave out from those of the model: to be bound by [`Checkpoint::bind_eagle3`].
     pub checkpoint: Arc<Checkpoint>,
-    /// The layers of the model whose inputs it reads: what the model is bound with ([`Checkpoint::bind_read`]).
+    /// The layers of the model whose inputs it reads: what the model is bound with ([`Checkpoint::bind_handing_over`]).
     pub layers: Vec<usize>,
     /// The model's token for each of its logits; `None` if they are the same.
     pub tokens: Option<Box<[u32]>>,

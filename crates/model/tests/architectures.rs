@@ -194,6 +194,10 @@ fn eagle3_heads_are_whole_and_of_the_model() {
         &|recipe| recipe["tensors"]["midlayer.gate_norm.weight"] = json!(["F32", [48], 1, -8]),
         ["gate_norm.weight", "has no place"],
     );
+    let llama = golden::recipe("llama");
+    let llama = Checkpoint::from_safetensors_bytes(golden::safetensors(&llama), &llama["config"].to_string());
+    let why = llama.expect("sound").bind_handing_over(None, &[0, 3]).expect_err("it has two layers").to_string();
+    assert!(why.contains("there is none before 3: the model has 2"), "{why}");
     // It is no model of its own.
     let why = golden::eagle3("midlayer", |_| ()).1.expect("sound").bind(None).expect_err("it has a part of a model");
     assert!(why.to_string().contains("give that model, and the head as its draft model"), "{why}");

@@ -32,7 +32,7 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// A model whose draft reads its hidden states hands over what goes into the layers `read`.
+    /// A model whose draft reads its hidden states hands over what goes into these layers.
     ///
     /// # Errors
     /// If it is not there or cannot be used.
@@ -40,10 +40,10 @@ impl Part {
         self,
         checkpoint: &Arc<Checkpoint>,
         context: Option<usize>,
-        read: &[usize],
+        layers: &[usize],
     ) -> Result<Model, Error> {
         match self {
-            Part::Model => Ok(checkpoint.bind_read(context, read)?),
+            Part::Model => Ok(checkpoint.bind_handing_over(context, layers)?),
             Part::Eagle3 => Ok(checkpoint.bind_eagle3(context)?),
             Part::Mtp => checkpoint.bind_mtp(context)?.ok_or_else(|| {
                 Error::Request(format!(
@@ -68,7 +68,7 @@ pub(crate) struct Drafting {
     model: Model,
     part: Part,
     /// The layers of the other model whose inputs it reads, beside what its last layer gives.
-    read: Vec<usize>,
+    layers: Vec<usize>,
     /// See [`DraftModel::tokens`].
     tokens: Option<Box<[u32]>>,
     /// Bytes of weights that are the other model's too.
@@ -103,8 +103,8 @@ impl Drafting {
             return Err(refused(format!("its vocabulary is not that of {}: {how}; {needs}", target.name())));
         }
         let shared = load::shared_bytes(&checkpoint, &model, model.graph());
-        let (source, read) = (source.clone(), Vec::new());
-        Ok(Some(Drafting { source, checkpoint, model, part: Part::Model, read, tokens: None, shared }))
+        let (source, layers) = (source.clone(), Vec::new());
+        Ok(Some(Drafting { source, checkpoint, model, part: Part::Model, layers, tokens: None, shared }))
     }
 
     /// A head of files of its own.
@@ -113,7 +113,7 @@ impl Drafting {
         let Eagle3 { checkpoint, layers, tokens } = Eagle3::new(head, own)?;
         let model = Part::Eagle3.bind(&checkpoint, None, &[])?;
         let source = options.draft_model.clone().unwrap_or_default();
-        Ok(Drafting { source, checkpoint, model, part: Part::Eagle3, read: layers, tokens, shared: 0 })
+        Ok(Drafting { source, checkpoint, model, part: Part::Eagle3, layers, tokens, shared: 0 })
     }
 
     /// The layer of the model's own files.
@@ -125,13 +125,13 @@ impl Drafting {
         let is_shared = |id: &WeightId| origins.contains(&model.origin(*id));
         let shared = graph.weight_ids().filter(is_shared).filter_map(|id| graph.weight(id).bytes());
         let shared = shared.map(|bytes| bytes as u64).sum();
-        let (source, checkpoint, read) = (MTP.into(), Arc::clone(target), Vec::new());
-        Ok(Drafting { source, checkpoint, model, part: Part::Mtp, read, tokens: None, shared })
+        let (source, checkpoint, layers) = (MTP.into(), Arc::clone(target), Vec::new());
+        Ok(Drafting { source, checkpoint, model, part: Part::Mtp, layers, tokens: None, shared })
     }
 
     /// The layers of the other model whose inputs it reads.
-    pub(crate) fn read(&self) -> &[usize] {
-        &self.read
+    pub(crate) fn layers(&self) -> &[usize] {
+        &self.layers
     }
 
     /// What it takes of the memory beside the other model.

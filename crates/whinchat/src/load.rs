@@ -177,19 +177,19 @@ pub(crate) fn prepare_part(checkpoint: Arc<Checkpoint>, part: Part, options: &Lo
     let available = machine::memory_available();
     let (max_sequences, kv_type) = (options.max_sequences.unwrap_or(SEQUENCES), options.cache.kv_type);
     let draft = Drafting::open(options, &checkpoint)?;
-    let read = draft.as_ref().map_or(&[][..], Drafting::read).to_vec();
+    let layers = draft.as_ref().map_or(&[][..], Drafting::layers).to_vec();
     let beside = draft.as_ref().map(|draft| draft.beside(kv_type)).unwrap_or_default();
     let context = match options.context {
         Some(context) => context,
         None => {
-            let model = part.bind(&checkpoint, None, &read)?;
+            let model = part.bind(&checkpoint, None, &layers)?;
             let kept = kept_states(model.graph(), options.cache.state_bytes, max_sequences, available);
             let shared = shared_bytes(&checkpoint, &model, model.graph());
             let room = Room::new(model.graph(), kv_type, max_sequences + kept, (available, shared)).with_draft(beside);
             model.spec().context.min(8192).min(room.longest()).min(options.cache.kv_tokens.unwrap_or(usize::MAX))
         }
     };
-    let model = part.bind(&checkpoint, Some(context), &read)?;
+    let model = part.bind(&checkpoint, Some(context), &layers)?;
     let whole = model.spec().encoder.is_some();
     // What is read whole is in one step.
     let max_tokens = options.max_batch_tokens.unwrap_or(512).max(max_sequences).max(if whole { context } else { 0 });

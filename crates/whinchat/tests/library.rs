@@ -247,7 +247,7 @@ fn heads_that_draft_change_no_answer() {
         let [computed, accepted] = *heard.0.lock().expect("nobody panics");
         // How many are drafted depends on how long steps take.
         let enough = match (is_simple, by_layer) {
-            (true, true) => computed > 0 && 10 * accepted > 8 * computed,
+            (true, true) => computed > 0 && 10 * accepted > 9 * computed,
             // Of the first drafted token it is sure and right, of the second it is wrong.
             (true, false) => computed > 0 && 4 * accepted >= computed,
             (false, _) => accepted <= computed,

@@ -25,6 +25,7 @@ pub(crate) struct Book {
 }
 
 /// A model that is served, and what is known of its plan: nothing of one that is computed in stages.
+#[derive(Clone)]
 struct Served {
     prepared: Arc<Prepared>,
     known: Option<Arc<Known>>,
@@ -79,29 +80,24 @@ impl Book {
 
 impl Plans for Book {
     fn answer(&self, model: &str, ask: PlanAsk) -> Result<Value, PlanError> {
-        let (prepared, known) = match self.all().get(model) {
-            Some(served) => (Some(Arc::clone(&served.prepared)), served.known.clone()),
-            None => (None, None),
-        };
-        if let (PlanAsk::Memory, Some(prepared)) = (&ask, prepared) {
-            return Ok(memory(&prepared));
-        }
-        let known = known.ok_or_else(|| PlanError::Unknown(format!("Nothing is known of the plan of {model}.")))?;
+        let unknown = || PlanError::Unknown(format!("Nothing is known of the plan of {model}."));
+        let served = self.all().get(model).cloned().ok_or_else(unknown)?;
+        let known = || served.known.as_ref().ok_or_else(unknown);
         match ask {
-            PlanAsk::Plan { rows, context } => Ok(plan(&known, rows, context)),
-            PlanAsk::Check(plan) => Ok(check(&known, model, &plan.into())),
-            PlanAsk::Profile(ask) => self.profile(&known, &ask),
-            PlanAsk::Profiles => self.store.list(Some(model)).map_err(stored),
-            PlanAsk::Compare(before, after) => self.compare(&before, &after),
-            PlanAsk::Kernels => Ok(kernels(&known, model)),
-            PlanAsk::Choose(texts) => choose(&known, model, texts),
-            PlanAsk::Trial => Ok(trial_json(&known, model)),
-            PlanAsk::TryOut(ask) => try_out(&known, model, ask),
+            PlanAsk::Plan { rows, context } => Ok(plan(known()?, rows, context)),
+            PlanAsk::Check(plan) => Ok(check(known()?, model, &plan.into())),
+            PlanAsk::Profile(ask) => self.profile(known()?, &ask),
+            PlanAsk::Profiles => known().and_then(|_| self.store.list(Some(model)).map_err(stored)),
+            PlanAsk::Compare(before, after) => known().and_then(|_| self.compare(&before, &after)),
+            PlanAsk::Kernels => Ok(kernels(known()?, model)),
+            PlanAsk::Choose(texts) => choose(known()?, model, texts),
+            PlanAsk::Trial => Ok(trial_json(known()?, model)),
+            PlanAsk::TryOut(ask) => try_out(known()?, model, ask),
             PlanAsk::EndTrial => {
-                known.now().trial.iter().for_each(|trial| trial.end());
-                Ok(trial_json(&known, model))
+                known()?.now().trial.iter().for_each(|trial| trial.end());
+                Ok(trial_json(known()?, model))
             }
-            PlanAsk::Memory => Ok(memory(&known.prepared)),
+            PlanAsk::Memory => Ok(memory(&served.prepared)),
         }
     }
 }

@@ -7,8 +7,8 @@ use std::ops::Range;
 pub(crate) enum HiddenOf<'r> {
     /// The model's.
     Model(&'r [f32]),
-    /// Its own, of tokens that it has drafted.
-    Itself(&'r [f32]),
+    /// The head's own, of tokens that it has drafted.
+    Head(&'r [f32]),
 }
 
 /// Rows of a sequence, of positions one after the other.

@@ -53,17 +53,12 @@ pub struct HiddenInputs {
 }
 
 impl HiddenInputs {
-    /// Both kinds of rows are the same to it.
-    pub fn same(width: usize) -> HiddenInputs {
-        HiddenInputs { model: width, own: width, input: width }
-    }
-
     /// Appends the inputs of these rows.
     fn extend(self, inputs: &mut Vec<f32>, rows: HiddenOf<'_>) {
         let HiddenInputs { model, own, input } = self;
         let (rows, width, first) = match rows {
             HiddenOf::Model(rows) => (rows, model, 0),
-            HiddenOf::Itself(rows) => (rows, own, input - own),
+            HiddenOf::Head(rows) => (rows, own, input - own),
         };
         for row in rows.chunks_exact(width) {
             let start = inputs.len();

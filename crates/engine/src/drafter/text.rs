@@ -218,7 +218,7 @@ impl<'s> Text<'s> {
     pub(super) fn hidden(&self, rows: usize) -> HiddenOf<'_> {
         match self.draft.is_empty() {
             true => HiddenOf::Model(self.reading.hidden(rows)),
-            false => HiddenOf::Itself(&self.own),
+            false => HiddenOf::Head(&self.own),
         }
     }
 

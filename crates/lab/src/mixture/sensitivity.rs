@@ -6,7 +6,7 @@ use graph::{Backend, Graph, WeightId};
 use model::{Model, Planned};
 use tensor::DType;
 
-use crate::quantize::{Quantize, Rows, bits};
+use crate::quantize::{Quantize, Rows, bits, has_table};
 use crate::runner::{Runner, Weights, fused};
 use crate::{Error, Progress, evaluate, threads};
 
@@ -177,12 +177,12 @@ fn unmeasured(sensitivities: &mut [Sensitivity]) {
     }
 }
 
-/// The type that a matrix is measured with: the smallest of four and a half bits or more, which moves the output enough to be seen, and
-/// little enough for its divergence to grow with the square of the error. Below are types whose levels are in a table, which takes several
-/// times as long to search; of equals the last one has no minimums to search for.
+/// The type that a matrix is measured with: the smallest of four bits or more, which moves the output enough to be seen, and little enough
+/// for its divergence to grow with the square of the error. It is one that is quick to search; of equals the last has no minimums.
 fn probed(sensitivity: &Sensitivity) -> Option<Choice> {
     let changed = || sensitivity.choices.iter().filter(|choice| choice.error > 0.0);
-    let small = changed().filter(|choice| bits(choice.dtype) >= 4.5).rev().min_by_key(|choice| choice.bytes);
+    let quick = changed().filter(|choice| bits(choice.dtype) >= 4.0 && !has_table(choice.dtype));
+    let small = quick.rev().min_by_key(|choice| choice.bytes);
     small.or_else(|| changed().max_by_key(|choice| choice.bytes)).copied()
 }
 
@@ -272,4 +272,28 @@ pub(super) fn is_part(weight: &str, tensor: &str, tensors: &[Planned]) -> bool {
     }
     let is = |whole: &str, part: &str| weight == tensor.replacen(&format!(".{whole}."), &format!(".{part}."), 1);
     WHOLES.iter().any(|(whole, parts)| parts.iter().any(|part| is(whole, part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::CANDIDATES;
+
+    #[test]
+    fn matrices_are_measured_with_a_type_that_is_quick_to_search() {
+        let check = |types: &[DType], wanted: Option<DType>| {
+            let choice = |&dtype: &DType| {
+                let bytes = dtype.row_bytes(256).expect("whole blocks") as u64;
+                Choice { dtype, bytes, error: 1e-3, loss: 1e-3, time: 0.0 }
+            };
+            let choices = types.iter().map(choice).collect();
+            let found = probed(&Sensitivity { name: "a".into(), choices, measured: false });
+            assert_eq!(found.map(|choice| choice.dtype), wanted, "{types:?}");
+        };
+        check(CANDIDATES, Some(DType::Q4_0));
+        check(&[DType::Q8_0, DType::Q4_K, DType::IQ4_XS, DType::Q3_K], Some(DType::Q4_K));
+        // Where there is none of four bits, the largest.
+        check(&[DType::Q3_K, DType::Q2_K], Some(DType::Q3_K));
+        check(&[], None);
+    }
 }

@@ -105,6 +105,11 @@ impl Form {
     }
 }
 
+/// Whether the levels of a type are in a table, which takes several times as long to search.
+pub(crate) fn has_table(dtype: DType) -> bool {
+    Form::of(dtype).is_some_and(|form| matches!(form.levels, Levels::Table(_)))
+}
+
 impl Levels {
     /// The smallest and the largest level.
     pub(super) fn ends(self) -> (f32, f32) {

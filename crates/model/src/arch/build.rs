@@ -32,14 +32,14 @@ pub(crate) fn build(
     checkpoint: &Checkpoint,
     spec: &ModelSpec,
     weights: Binder<'_>,
-    read: &[usize],
+    layers: &[usize],
 ) -> Result<Built, ModelError> {
     let mut builder = Builder::new(checkpoint, spec, weights);
     let table = builder.weights.embed(spec.vocab, spec.width)?;
     let x = builder.token_embeds(table)?;
     let embeds = spec.layer_embed.map(|embed| builder.layer_embeds(embed.width, x)).transpose()?;
     let states = match (spec.layer_embed.and_then(|embed| embed.altup), embeds) {
-        (Some(_), _) if !read.is_empty() => {
+        (Some(_), _) if !layers.is_empty() => {
             let why = "has several streams of hidden states, and heads that draft for it read one";
             return Err(checkpoint.unsupported("altup", why));
         }
@@ -48,7 +48,12 @@ pub(crate) fn build(
     };
     let hidden = builder.hidden(states[states.len() - 1])?;
     let hidden = builder.densed(hidden)?;
-    let read: Vec<ValueId> = read.iter().filter_map(|&layer| states.get(layer).copied()).collect();
+    let state = |&layer: &usize| {
+        let none =
+            || checkpoint.invalid("layers", format!("there is none before {layer}: the model has {}", spec.layers));
+        states.get(layer).copied().ok_or_else(none)
+    };
+    let read = layers.iter().map(state).collect::<Result<Vec<_>, _>>()?;
     let (handed, rows) = builder.handed(&read, hidden)?;
     let (name, output) = builder.output(table, rows)?;
     builder.weights.refuse_rest(spec)?;

@@ -37,15 +37,15 @@ pub struct Model {
 }
 
 impl Model {
-    /// See [`Checkpoint::bind_read`].
+    /// See [`Checkpoint::bind_handing_over`].
     pub(crate) fn bind(
         checkpoint: &Arc<Checkpoint>,
         context: Option<usize>,
-        read: &[usize],
+        layers: &[usize],
     ) -> Result<Model, ModelError> {
         let config = Config::new(checkpoint)?;
         let spec = arch::read_spec(&config, context)?;
-        let built = arch::build(checkpoint, &spec, Binder::new(&config)?, read)?;
+        let built = arch::build(checkpoint, &spec, Binder::new(&config)?, layers)?;
         Ok(Model::of(checkpoint, spec, built))
     }
 
@@ -114,7 +114,7 @@ impl Model {
     }
 
     /// The node of [`Model::graph`] that comes after the normalized rows of the last layer, or after the rows that are handed over with
-    /// them ([`Checkpoint::bind_read`]). Cut there ([`graph::split`]), the first stage hands these over, and the second is the head.
+    /// them ([`Checkpoint::bind_handing_over`]). Cut there ([`graph::split`]), the first stage hands these over, and the second is the head.
     pub fn head(&self) -> usize {
         let made = self.graph.nodes().iter().position(|node| node.outputs.contains(&self.handed));
         made.map_or(0, |at| at + 1)

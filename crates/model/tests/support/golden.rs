@@ -127,8 +127,9 @@ pub fn check_eagle3<B: Backend>(name: &str, backend: &B) {
     let head = head.and_then(|head| Eagle3::new(&head, &target)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let model = head.checkpoint.bind_eagle3(Some(LENGTH)).unwrap_or_else(|e| panic!("{name}: {e}"));
     let fixture = recipe(&format!("eagle3/{name}"));
-    let reader =
-        checkpoint(fixture["target"].as_str().expect("a name")).bind_read(Some(LENGTH), &head.layers).expect("sound");
+    let reader = checkpoint(fixture["target"].as_str().expect("a name"))
+        .bind_handing_over(Some(LENGTH), &head.layers)
+        .expect("sound");
     let (vocab, width) = (model.graph().output_width(), model.handed());
     let tokens: Vec<u32> = (0..LENGTH).map(|i| ((7 * i * i + 13 * i + 5) % target.spec().vocab) as u32).collect();
     let handed = stages(&reader, backend, &tokens, &[LENGTH], &[]).remove(0);
