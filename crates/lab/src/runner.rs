@@ -10,8 +10,14 @@ use crate::{Error, Progress};
 /// Positions in a block of the KV cache.
 pub(crate) const BLOCK_LEN: usize = 16;
 
-/// The weights of a model on a backend, in the order of its graph's.
+/// The weights of a model on a backend, in the order of its graph's. A copy shares them.
 pub struct Weights<B: Backend>(Vec<Arc<B::Weight>>);
+
+impl<B: Backend> Clone for Weights<B> {
+    fn clone(&self) -> Weights<B> {
+        Weights(self.0.clone())
+    }
+}
 
 impl<B: Backend> Weights<B> {
     /// Weights that were brought to the backend already, in the order of the graph's.
@@ -44,6 +50,11 @@ impl<B: Backend> Weights<B> {
     /// What all of them take together, by what each takes.
     pub fn bytes(&self, of: impl Fn(&B::Weight) -> u64) -> u64 {
         self.0.iter().map(|weight| of(weight)).sum()
+    }
+
+    /// These of them, in their order.
+    pub(crate) fn of(&self, ids: &[WeightId]) -> Weights<B> {
+        Weights(ids.iter().map(|id| Arc::clone(&self.0[id.index()])).collect())
     }
 
     /// The same, with another weight in the place of one; it shares all others.
@@ -109,16 +120,31 @@ impl<'b, B: Backend> Runner<'b, B> {
         &mut self,
         tokens: &[u32],
         first: usize,
+        each: impl FnMut(usize, &[f32]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        self.run_on((tokens, &[]), first, each)
+    }
+
+    /// As [`Runner::run`], of a stage that takes a row for each token from the stage before.
+    ///
+    /// # Errors
+    /// As [`Runner::run`].
+    pub(crate) fn run_on(
+        &mut self,
+        (tokens, inputs): (&[u32], &[f32]),
+        first: usize,
         mut each: impl FnMut(usize, &[f32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
         if tokens.len() > self.longest {
             return Err(Error::Request(format!("{} tokens where {} were prepared for", tokens.len(), self.longest)));
         }
         let blocks = 0..tokens.len().div_ceil(BLOCK_LEN) as u32;
+        let width = inputs.len() / tokens.len().max(1);
         for (start, chunk) in (0..).step_by(self.rows).zip(tokens.chunks(self.rows)) {
             self.batch.clear();
             let rows = self.batch.push_with_state(chunk, start, blocks.clone(), self.has_state.then_some(0));
             self.batch.outputs.extend(rows.filter(|row| start + row >= first).map(|row| row as u32));
+            self.batch.inputs.extend_from_slice(&inputs[start * width..(start + chunk.len()) * width]);
             self.backend.run(&mut self.program, &self.batch)?;
             if !self.batch.outputs.is_empty() {
                 each(start.max(first), self.backend.download(&self.program))?;

@@ -1,14 +1,19 @@
 //! What each matrix costs at each type: first by what its products lose, then by how the model's output changes.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use graph::{Backend, Graph, WeightId};
+use graph::Backend;
 use model::{Model, Planned};
 use tensor::DType;
 
-use crate::quantize::{Quantize, Rows, bits, has_table};
-use crate::runner::{Runner, Weights, fused};
-use crate::{Error, Progress, evaluate, threads};
+use super::Probe;
+use crate::quantize::{Quantize, Rows, bits};
+use crate::{Error, Progress, threads};
+
+/// The type that matrices are measured with: it moves the output enough to be seen, and little enough for the divergence to grow with the
+/// square of the error.
+const TRIED: DType = DType::Q4_0;
 
 /// Rows of a matrix that are quantized to estimate what all of them lose.
 const SAMPLE: usize = 96;
@@ -87,30 +92,55 @@ fn of_matrix(quantize: &Quantize<'_>, tensor: &Planned, types: &[DType]) -> Resu
     Ok(Sensitivity { name: tensor.name.clone(), choices, measured: false })
 }
 
-/// What products lose, as a part of what they are.
+/// What products lose, as a part of what they are, with the best blocks of the type.
 fn relative<'v>(
     quantize: &Quantize<'_>,
     planned: &Planned,
     rows: impl Iterator<Item = (usize, &'v [f32])>,
 ) -> Result<f64, String> {
-    let each = if let [_, rows, _] = planned.dims[..] { rows } else { usize::MAX };
-    let (mut lost, mut all) = (0.0, 0.0);
+    let mut lost = Lost::default();
     for (row, values) in rows {
         let mut bytes = vec![0; planned.dtype.row_bytes(values.len()).ok_or("has rows that are not whole blocks")?];
         quantize.encoder().encode(Rows { tensor: planned, first: row, values }, &mut bytes)?;
         let mut decoded = vec![0.0; values.len()];
         tensor::decode(planned.dtype, &bytes, &mut decoded).map_err(|e| e.to_string())?;
-        let importance = quantize.encoder().importance(planned, row / each, values.len());
-        for (i, (x, y)) in values.iter().zip(&decoded).enumerate() {
-            let weight = importance.as_ref().map_or(1.0, |importance| f64::from(importance[i]));
-            lost += weight * f64::from(x - y).powi(2);
-            all += weight * f64::from(x * x);
-        }
+        lost.add(importance(quantize, planned, (row, values.len())).as_deref(), values, &decoded);
     }
-    Ok(if lost == 0.0 { 0.0 } else { lost / all })
+    Ok(lost.share())
 }
 
-/// Scales the losses to the divergence that is measured at the output when one matrix after the other is quantized: as errors are small, the
+/// What the columns of a row count.
+fn importance(quantize: &Quantize<'_>, planned: &Planned, (row, cols): (usize, usize)) -> Option<Vec<f32>> {
+    let each = if let [_, rows, _] = planned.dims[..] { rows } else { usize::MAX };
+    quantize.encoder().importance(planned, row / each, cols)
+}
+
+/// Squares of what products lose, and of what they are.
+#[derive(Clone, Copy, Default)]
+struct Lost {
+    lost: f64,
+    all: f64,
+}
+
+impl Lost {
+    fn add(&mut self, importance: Option<&[f32]>, values: &[f32], decoded: &[f32]) {
+        for (i, (x, y)) in values.iter().zip(decoded).enumerate() {
+            let weight = importance.map_or(1.0, |importance| f64::from(importance[i]));
+            self.lost += weight * f64::from(x - y).powi(2);
+            self.all += weight * f64::from(x * x);
+        }
+    }
+
+    fn with(self, other: Lost) -> Lost {
+        Lost { lost: self.lost + other.lost, all: self.all + other.all }
+    }
+
+    fn share(self) -> f64 {
+        if self.lost == 0.0 { 0.0 } else { self.lost / self.all }
+    }
+}
+
+/// Scales the losses to the divergence that is measured at the output when one matrix after the other is [`TRIED`]: as errors are small, the
 /// divergence grows with their squares.
 ///
 /// # Errors
@@ -130,14 +160,17 @@ pub fn measure<B: Backend>(
             return Err(Error::Stopped);
         }
         let tensor = tensors.iter().find(|tensor| tensor.name == sensitivity.name);
-        let Some((tensor, tried)) = tensor.zip(probed(sensitivity)) else { continue };
+        let Some(tensor) = tensor.filter(|_| sensitivity.choices.len() > 1) else { continue };
+        let lost = Cell::new(Lost::default());
         let change = |planned: &Planned, values: &mut [f32]| {
-            let planned = Planned { dtype: tried.dtype, ..planned.clone() };
-            quantized(quantize, &planned, values)
+            let planned = Planned { dtype: quantize.safe_type(tensor, TRIED).dtype, ..planned.clone() };
+            lost.set(lost.get().with(rounded(quantize, &planned, values)?));
+            Ok(())
         };
         let Some(divergence) = probe.divergence(tensor, &tensors, &change)? else { continue };
-        if divergence.is_finite() && tried.error > 0.0 {
-            let factor = divergence / tried.error;
+        let error = lost.get().share();
+        if divergence.is_finite() && error > 0.0 {
+            let factor = divergence / error;
             sensitivity.choices.iter_mut().for_each(|choice| choice.loss = choice.error * factor);
             sensitivity.measured = true;
         }
@@ -147,23 +180,27 @@ pub fn measure<B: Backend>(
     Ok(())
 }
 
-/// Puts what a matrix is as the planned type in the place of its values, some rows at a time on every core.
-fn quantized(quantize: &Quantize<'_>, planned: &Planned, values: &mut [f32]) -> Result<(), String> {
+/// Puts what a matrix is with the type's own codec in the place of its values, some rows at a time on every core.
+fn rounded(quantize: &Quantize<'_>, planned: &Planned, values: &mut [f32]) -> Result<Lost, String> {
     let cols = planned.dims.last().copied().unwrap_or(1).max(1);
     let rows = (values.len() / cols).div_ceil(4 * threads::count()).max(1);
     let parts: Vec<(usize, &[f32])> = (0..).step_by(rows).zip(values.chunks(rows * cols)).collect();
     let part = |i: usize| {
         let (first, values) = parts[i];
         let size = planned.dtype.row_bytes(cols).ok_or("has rows that are not whole blocks")?;
-        let mut bytes = vec![0; values.len() / cols * size];
-        quantize.encoder().encode(Rows { tensor: planned, first, values }, &mut bytes)?;
-        let mut decoded = vec![0.0; values.len()];
+        let (mut bytes, mut decoded) = (vec![0; values.len() / cols * size], vec![0.0; values.len()]);
+        tensor::encode(planned.dtype, values, &mut bytes).map_err(|e| e.to_string())?;
         tensor::decode(planned.dtype, &bytes, &mut decoded).map_err(|e| e.to_string())?;
-        Ok::<_, String>(decoded)
+        let mut lost = Lost::default();
+        for (row, (values, decoded)) in (first..).zip(values.chunks(cols).zip(decoded.chunks(cols))) {
+            lost.add(importance(quantize, planned, (row, cols)).as_deref(), values, decoded);
+        }
+        Ok::<_, String>((decoded, lost))
     };
     let made = threads::each(parts.len(), part).into_iter().collect::<Result<Vec<_>, _>>()?;
-    values.chunks_mut(rows * cols).zip(made).for_each(|(values, made)| values.copy_from_slice(&made));
-    Ok(())
+    let all = made.iter().fold(Lost::default(), |all, (_, lost)| all.with(*lost));
+    values.chunks_mut(rows * cols).zip(made).for_each(|(values, (made, _))| values.copy_from_slice(&made));
+    Ok(all)
 }
 
 /// Matrices that could not be measured get the factor of the most sensitive one.
@@ -174,126 +211,5 @@ fn unmeasured(sensitivities: &mut [Sensitivity]) {
         for sensitivity in sensitivities.iter_mut().filter(|s| !s.measured) {
             sensitivity.choices.iter_mut().for_each(|choice| choice.loss = choice.error * most);
         }
-    }
-}
-
-/// The type that a matrix is measured with: the smallest of four bits or more, which moves the output enough to be seen, and little enough
-/// for its divergence to grow with the square of the error. It is one that is quick to search; of equals the last has no minimums.
-fn probed(sensitivity: &Sensitivity) -> Option<Choice> {
-    let changed = || sensitivity.choices.iter().filter(|choice| choice.error > 0.0);
-    let quick = changed().filter(|choice| bits(choice.dtype) >= 4.0 && !has_table(choice.dtype));
-    let small = quick.rev().min_by_key(|choice| choice.bytes);
-    small.or_else(|| changed().max_by_key(|choice| choice.bytes)).copied()
-}
-
-/// A model's output on some tokens, to be compared with what it is when one matrix is another.
-pub(crate) struct Probe<'p, B: Backend> {
-    backend: &'p B,
-    model: &'p Model,
-    tokens: &'p [u32],
-    graph: Graph,
-    weights: Weights<B>,
-    expected: Vec<f32>,
-}
-
-/// Changes the values of a matrix, whose dimensions are those of the tensor that is given.
-pub(crate) type Change<'c> = &'c dyn Fn(&Planned, &mut [f32]) -> Result<(), String>;
-
-impl<'p, B: Backend> Probe<'p, B> {
-    pub(crate) fn new(
-        (backend, model): (&'p B, &'p Model),
-        tokens: &'p [u32],
-        progress: Progress,
-    ) -> Result<Probe<'p, B>, Error> {
-        let weights = Weights::upload(backend, model, progress)?;
-        let graph = fused(backend, model.graph(), &[])?;
-        let mut probe = Probe { backend, model, tokens, graph, weights, expected: vec![] };
-        probe.expected = probe.logits(&probe.weights)?;
-        Ok(probe)
-    }
-
-    fn logits(&self, weights: &Weights<B>) -> Result<Vec<f32>, Error> {
-        let mut runner = Runner::new(self.backend, &self.graph, weights, self.tokens.len(), 64)?;
-        let mut all = Vec::new();
-        runner.run(self.tokens, 0, |_, rows| {
-            all.extend_from_slice(rows);
-            Ok(())
-        })?;
-        Ok(all)
-    }
-
-    /// The mean divergence of the output when a tensor is changed; `None` if the graph has no such matrix.
-    pub(crate) fn divergence(
-        &self,
-        tensor: &Planned,
-        tensors: &[Planned],
-        change: Change<'_>,
-    ) -> Result<Option<f64>, Error> {
-        let Some(changed) = self.changed(tensor, tensors, change)? else { return Ok(None) };
-        let got = self.logits(&changed)?;
-        let width = self.model.graph().output_width();
-        let expected = &self.expected;
-        let of = |row: usize| {
-            let row = row * width..(row + 1) * width;
-            evaluate::divergence_of(&expected[row.clone()], &got[row])
-        };
-        Ok(Some(threads::each(self.tokens.len(), of).iter().sum::<f64>() / self.tokens.len() as f64))
-    }
-
-    fn changed(&self, tensor: &Planned, tensors: &[Planned], change: Change<'_>) -> Result<Option<Weights<B>>, Error> {
-        let graph = self.model.graph();
-        let is_own = |id: &WeightId| is_part(&graph.weight(*id).name, &tensor.name, tensors);
-        let mut changed = None;
-        for id in graph.weight_ids().filter(is_own) {
-            let info = graph.weight(id);
-            let (shape, stored) = (info.shape, info.dtype);
-            let mut values = vec![0.0; shape.elements().unwrap_or(0)];
-            let problem = |problem: String| Error::Request(format!("{}: {problem}", info.name));
-            tensor::decode(stored, &self.model.read(id)?, &mut values).map_err(|e| problem(e.to_string()))?;
-            let dims = match tensor.dims.len() {
-                3 => vec![shape.outer, shape.rows, shape.cols],
-                _ => vec![shape.rows, shape.cols],
-            };
-            change(&Planned { dims, ..tensor.clone() }, &mut values).map_err(problem)?;
-            let mut again = vec![0; info.bytes().unwrap_or(0)];
-            tensor::encode(stored, &values, &mut again).map_err(|e| problem(e.to_string()))?;
-            let weight = self.backend.upload(info, &again)?;
-            changed = Some(changed.as_ref().unwrap_or(&self.weights).with(id, weight));
-        }
-        Ok(changed)
-    }
-}
-
-/// Whether a weight of the graph is a tensor of the file, or a part of one that the file has as a whole.
-pub(super) fn is_part(weight: &str, tensor: &str, tensors: &[Planned]) -> bool {
-    const WHOLES: [(&str, &[&str]); 2] = [("attn_qkv", &["attn_q", "attn_k", "attn_v"]), ("ffn_up", &["ffn_gate"])];
-    if tensors.iter().any(|other| other.name == weight) {
-        return weight == tensor;
-    }
-    let is = |whole: &str, part: &str| weight == tensor.replacen(&format!(".{whole}."), &format!(".{part}."), 1);
-    WHOLES.iter().any(|(whole, parts)| parts.iter().any(|part| is(whole, part)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::experiment::CANDIDATES;
-
-    #[test]
-    fn matrices_are_measured_with_a_type_that_is_quick_to_search() {
-        let check = |types: &[DType], wanted: Option<DType>| {
-            let choice = |&dtype: &DType| {
-                let bytes = dtype.row_bytes(256).expect("whole blocks") as u64;
-                Choice { dtype, bytes, error: 1e-3, loss: 1e-3, time: 0.0 }
-            };
-            let choices = types.iter().map(choice).collect();
-            let found = probed(&Sensitivity { name: "a".into(), choices, measured: false });
-            assert_eq!(found.map(|choice| choice.dtype), wanted, "{types:?}");
-        };
-        check(CANDIDATES, Some(DType::Q4_0));
-        check(&[DType::Q8_0, DType::Q4_K, DType::IQ4_XS, DType::Q3_K], Some(DType::Q4_K));
-        // Where there is none of four bits, the largest.
-        check(&[DType::Q3_K, DType::Q2_K], Some(DType::Q3_K));
-        check(&[], None);
     }
 }

@@ -9,7 +9,7 @@ use model::Model;
 use tensor::DType;
 
 use super::Sensitivity;
-use super::sensitivity::is_part;
+use super::probe::is_part;
 use crate::quantize::Quantize;
 use crate::runner::{Runner, Weights, fused};
 use crate::{Error, Progress};

@@ -2,7 +2,7 @@
 
 use half::f16;
 
-use super::fit::{Run, inverse};
+use super::fit::{Affine, Run, inverse};
 use super::form::{Form, Scales};
 use super::pack::Parts;
 
@@ -20,7 +20,7 @@ impl Form {
         let runs: Vec<Run> = values
             .chunks_exact(self.run)
             .zip(weights.chunks_exact(self.run))
-            .map(|(values, weights)| Run { values, weights })
+            .map(|(values, weights)| Run::new(values, weights))
             .collect();
         match self.scales {
             Scales::Half => self.half(runs[0]),
@@ -37,7 +37,7 @@ impl Form {
     }
 
     fn half_and_minimum(&self, run: Run<'_>) -> Grid {
-        let (scale, min) = run.affine(self.levels, true);
+        let (scale, min) = run.affine(self.levels.ends(), true).fit();
         let (scale, min) = (rounded(scale), rounded(min));
         Grid { parts: Parts { scale, min, ..Parts::default() }, runs: vec![(scale, min)] }
     }
@@ -46,7 +46,7 @@ impl Form {
     fn power(&self, run: Run<'_>) -> Grid {
         let wanted = run.scale(self.levels).abs().max(f32::MIN_POSITIVE).log2().round() as i32 + 128;
         let scale = |exponent: i32| f32::exp2((exponent - 128) as f32);
-        let error = |exponent: &i32| run.error(self.levels, scale(*exponent), 0.0);
+        let error = |exponent: &i32| run.error(self.levels, scale(*exponent));
         let tries = (wanted - 1..=wanted + 1).map(|exponent| exponent.clamp(2, 254));
         let exponent = tries.min_by(|a, b| error(a).total_cmp(&error(b))).unwrap_or(127);
         let mut parts = Parts::default();
@@ -66,7 +66,7 @@ impl Form {
             for (i, (run, wanted)) in runs.iter().zip(&found).enumerate() {
                 let near = (wanted * inverse(scale)).round_ties_even() as i32;
                 let tries = (near - 1..=near + 1).map(|step| step.clamp(low, high));
-                let lost = |step: i32| (run.error(self.levels, scale * step as f32, 0.0), step);
+                let lost = |step: i32| (run.error(self.levels, scale * step as f32), step);
                 let (lost, step) = tries.map(lost).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0));
                 grid.parts.scales[i] = step as i8;
                 grid.runs.push((scale * step as f32, 0.0));
@@ -81,38 +81,41 @@ impl Form {
 
     /// Scales and minimums of runs as integers up to `high`.
     fn scaled_with_minimums(&self, runs: &[Run<'_>], high: i32) -> Grid {
-        let found: Vec<(f32, f32)> = runs.iter().map(|run| run.affine(self.levels, false)).collect();
+        let runs: Vec<Affine> = runs.iter().map(|run| run.affine(self.levels.ends(), false)).collect();
+        let found: Vec<(f32, f32)> = runs.iter().map(Affine::fit).collect();
         let largest = |part: fn(&(f32, f32)) -> f32| found.iter().map(part).fold(0.0, f32::max) / high as f32;
         let (scale, min) = (largest(|f| f.0), largest(|f| -f.1));
         let mut best: Option<(f32, Grid)> = None;
         for (of_scale, of_min) in [(1.0, 1.0), (0.97, 1.0), (1.0, 0.97), (1.03, 1.03)] {
             let (scale, min) = (rounded(scale * of_scale), rounded(min * of_min));
             let grid = Grid { parts: Parts { scale, min, ..Parts::default() }, runs: vec![] };
-            let (grid, error) = self.steps(runs, &found, grid, high);
+            let (grid, error) = steps(&runs, &found, grid, high);
             if best.as_ref().is_none_or(|(least, _)| error < *least) {
                 best = Some((error, grid));
             }
         }
         best.map_or_else(|| Grid { parts: Parts::default(), runs: vec![(0.0, 0.0); runs.len()] }, |(_, grid)| grid)
     }
+}
 
-    /// The steps of each run's scale and minimum: of the nearest ones those that lose least.
-    fn steps(&self, runs: &[Run<'_>], found: &[(f32, f32)], mut grid: Grid, high: i32) -> (Grid, f32) {
-        let (scale, min) = (grid.parts.scale, grid.parts.min);
-        let mut error = 0.0;
-        for (i, (run, wanted)) in runs.iter().zip(found).enumerate() {
-            let near = |wanted: f32, unit: f32| (wanted * inverse(unit)).round_ties_even() as i32;
-            let around = |near: i32| (near - 1..=near + 1).map(|step| step.clamp(0, high));
-            let (s, m) = (near(wanted.0, scale), near(-wanted.1, min));
-            let pairs = around(s).flat_map(|s| around(m).map(move |m| (s, m)));
-            let lost = |(s, m): (i32, i32)| (run.error(self.levels, scale * s as f32, -min * m as f32), s, m);
-            let (lost, s, m) = pairs.map(lost).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap_or((0.0, 0, 0));
-            (grid.parts.scales[i], grid.parts.mins[i]) = (s as i8, m as u8);
-            grid.runs.push((scale * s as f32, -min * m as f32));
-            error += lost;
-        }
-        (grid, error)
+/// The steps of each run's scale and minimum: of the nearest ones those that lose least.
+fn steps(runs: &[Affine<'_>], found: &[(f32, f32)], mut grid: Grid, high: i32) -> (Grid, f32) {
+    let (scale, min) = (grid.parts.scale, grid.parts.min);
+    let mut error = 0.0;
+    for (i, (run, wanted)) in runs.iter().zip(found).enumerate() {
+        let near = (wanted.0 * inverse(scale)).round_ties_even() as i32;
+        let of = |step: i32| {
+            let step = step.clamp(0, high);
+            let (below, lost) = run.minimum(scale * step as f32, wanted.1, (min, high));
+            (lost, step, below)
+        };
+        let best = (near - 1..=near + 1).map(of).min_by(|a, b| a.0.total_cmp(&b.0));
+        let (lost, s, m) = best.unwrap_or((0.0, 0, 0));
+        (grid.parts.scales[i], grid.parts.mins[i]) = (s as i8, m as u8);
+        grid.runs.push((scale * s as f32, -min * m as f32));
+        error += lost;
     }
+    (grid, error)
 }
 
 impl Grid {

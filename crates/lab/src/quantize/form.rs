@@ -25,7 +25,25 @@ pub(super) enum Levels {
     /// The integers between these, both included.
     Integers(i32, i32),
     /// An entry of a table.
-    Table(&'static [f32; 16]),
+    Table(&'static Table),
+}
+
+/// The levels of a type, in the order of the quants that stand for them.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) entries: [f32; 16],
+    /// The smallest, then what lies between each two neighbours and how far apart they are: the nearest one is a sum without branches.
+    pub(super) least: f32,
+    pub(super) steps: [(f32, f32); 15],
+}
+
+impl Table {
+    fn new(entries: [f32; 16]) -> Table {
+        let mut sorted = entries;
+        sorted.sort_by(f32::total_cmp);
+        let step = |i: usize| ((sorted[i] + sorted[i + 1]) / 2.0, sorted[i + 1] - sorted[i]);
+        Table { entries, least: sorted[0], steps: std::array::from_fn(step) }
+    }
 }
 
 /// How the scales of runs are stored.
@@ -66,11 +84,11 @@ const FORMS: [Form; 11] = [
 ];
 
 /// A type whose levels are in a table: its block and run, its scales, and the table.
-type Lookup = (DType, (usize, usize), Scales, Option<[f32; 16]>);
+type Lookup = (DType, (usize, usize), Scales, Option<Table>);
 
 /// The types whose levels are in a table.
 static LOOKUPS: LazyLock<[Lookup; 3]> = LazyLock::new(|| {
-    let row = |dtype, shape, scales| (dtype, shape, scales, levels(dtype));
+    let row = |dtype, shape, scales| (dtype, shape, scales, levels(dtype).map(Table::new));
     [
         row(DType::IQ4_NL, (32, 32), Half),
         row(DType::IQ4_XS, (256, 32), Scaled(-32, 31)),
@@ -105,18 +123,14 @@ impl Form {
     }
 }
 
-/// Whether the levels of a type are in a table, which takes several times as long to search.
-pub(crate) fn has_table(dtype: DType) -> bool {
-    Form::of(dtype).is_some_and(|form| matches!(form.levels, Levels::Table(_)))
-}
-
 impl Levels {
     /// The smallest and the largest level.
     pub(super) fn ends(self) -> (f32, f32) {
         match self {
             Integers(low, high) => (low as f32, high as f32),
             Levels::Table(table) => {
-                (table.iter().copied().fold(0.0, f32::min), table.iter().copied().fold(0.0, f32::max))
+                let end = |of: fn(f32, f32) -> f32| table.entries.iter().copied().fold(0.0, of);
+                (end(f32::min), end(f32::max))
             }
         }
     }
@@ -130,19 +144,12 @@ impl Levels {
                 let first = if high - low > 63 { 0 } else { low };
                 (level, (level as i32 - first) as u8)
             }
-            Levels::Table(table) => Levels::of_table(table, x),
+            Levels::Table(table) => {
+                let lost = table.entries.map(|entry| (entry - x).abs());
+                let quant = (1..16).fold(0, |best, quant| if lost[quant] < lost[best] { quant } else { best });
+                (table.entries[quant], quant as u8)
+            }
         }
-    }
-
-    /// As [`Levels::nearest`], of a table.
-    #[inline(always)]
-    pub(super) fn of_table(table: &[f32; 16], x: f32) -> (f32, u8) {
-        let (mut quant, mut least) = (0, (table[0] - x).abs());
-        for (i, level) in (1..).zip(&table[1..]) {
-            let lost = (level - x).abs();
-            (quant, least) = if lost < least { (i, lost) } else { (quant, least) };
-        }
-        (table[usize::from(quant)], quant)
     }
 }
 

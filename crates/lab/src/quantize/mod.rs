@@ -14,4 +14,3 @@ pub(crate) use encoder::bits;
 pub use encoder::{Encoder, Rows};
 pub use feedback::Feedback;
 pub use file::{Quantize, QuantizeOptions, Quantized, Types, Unvisited};
-pub(crate) use form::has_table;

@@ -6,7 +6,7 @@ use super::simple::put_f16;
 use super::{each_values, f16_at};
 
 pub(super) fn encode_q2(values: &[f32], bytes: &mut [u8]) {
-    const SEARCH: Affine = Affine { levels: 3, first: -0.5, steps: 15, absolute: true };
+    const SEARCH: Affine = Affine { levels: 3.0, first: -0.5, steps: 15, absolute: true };
     each_values::<84, 256>(values, bytes, |v, b| {
         let parts = v.as_chunks::<16>().0;
         let found: [(f32, f32); 16] = std::array::from_fn(|i| SEARCH.fit(&parts[i], &parts[i].map(f32::abs)));
@@ -17,7 +17,7 @@ pub(super) fn encode_q2(values: &[f32], bytes: &mut [u8]) {
         let mut quants = [0; 256];
         for (i, (v, q)) in parts.iter().zip(quants.as_chunks_mut::<16>().0).enumerate() {
             b[i] = scales.1[i] | mins.1[i] << 4;
-            *q = affine(v, d * f32::from(scales.1[i]), dmin * f32::from(mins.1[i]), 3);
+            *q = affine(v, d * f32::from(scales.1[i]), dmin * f32::from(mins.1[i]), 3.0);
         }
         pairs_of_bits(&quants, &mut b[16..80]);
     });
@@ -26,7 +26,7 @@ pub(super) fn encode_q2(values: &[f32], bytes: &mut [u8]) {
 pub(super) fn encode_q3(values: &[f32], bytes: &mut [u8]) {
     each_values::<110, 256>(values, bytes, |v, b| {
         let parts = v.as_chunks::<16>().0;
-        let found: [f32; 16] = std::array::from_fn(|i| scale_by_turns(&parts[i], 4));
+        let found: [f32; 16] = std::array::from_fn(|i| scale_by_turns(&parts[i], 4.0));
         let largest = extreme(&found);
         let inverse = if largest == 0.0 { 0.0 } else { -32.0 / largest };
         *b = [0; 110];
@@ -34,9 +34,9 @@ pub(super) fn encode_q3(values: &[f32], bytes: &mut [u8]) {
         let d = f16_at(b, 108);
         let mut quants = [0; 256];
         for (i, (v, q)) in parts.iter().zip(quants.as_chunks_mut::<16>().0).enumerate() {
-            let scale = nearest(inverse * found[i]).clamp(-32, 31);
-            *q = centered(v, d * scale as f32, 4);
-            let scale = if largest == 0.0 { 0 } else { (scale + 32) as u8 };
+            let scale = nearest(inverse * found[i], -32.0, 31.0);
+            *q = centered(v, d * scale, 4.0);
+            let scale = if largest == 0.0 { 0 } else { (scale + 32.0) as u8 };
             b[96 + i % 8] |= (scale & 15) << (i / 8 * 4);
             b[104 + i % 4] |= scale >> 4 << (i / 4 * 2);
         }
@@ -49,7 +49,7 @@ pub(super) fn encode_q3(values: &[f32], bytes: &mut [u8]) {
 }
 
 pub(super) fn encode_q4(values: &[f32], bytes: &mut [u8]) {
-    const SEARCH: Affine = Affine { levels: 15, first: -1.0, steps: 20, absolute: false };
+    const SEARCH: Affine = Affine { levels: 15.0, first: -1.0, steps: 20, absolute: false };
     each_values::<144, 256>(values, bytes, |v, b| {
         let quants = with_minimums(v, b, &SEARCH);
         nibbles(&quants, &mut b[16..]);
@@ -57,7 +57,7 @@ pub(super) fn encode_q4(values: &[f32], bytes: &mut [u8]) {
 }
 
 pub(super) fn encode_q5(values: &[f32], bytes: &mut [u8]) {
-    const SEARCH: Affine = Affine { levels: 31, first: -0.5, steps: 15, absolute: false };
+    const SEARCH: Affine = Affine { levels: 31.0, first: -0.5, steps: 15, absolute: false };
     each_values::<176, 256>(values, bytes, |v, b| {
         let mut quants = with_minimums(v, b, &SEARCH);
         b[16..48].fill(0);
@@ -82,10 +82,10 @@ pub(super) fn encode_q6(values: &[f32], bytes: &mut [u8]) {
         put_f16(b, 208, 1.0 / inverse);
         let d = f16_at(b, 208);
         for (i, v) in parts.iter().enumerate() {
-            let scale = nearest(inverse * found[i]).min(127) as i8;
+            let scale = nearest(inverse * found[i], -128.0, 127.0) as i8;
             b[192 + i] = scale.cast_unsigned();
             let (group, j, half) = (i / 8, i / 2 % 4, i % 2 * 16);
-            for (at, q) in centered(v, d * f32::from(scale), 32).into_iter().enumerate() {
+            for (at, q) in centered(v, d * f32::from(scale), 32.0).into_iter().enumerate() {
                 b[group * 64 + j % 2 * 32 + half + at] |= (q & 15) << (j / 2 * 4);
                 b[128 + group * 32 + half + at] |= q >> 4 << (j * 2);
             }
@@ -99,7 +99,7 @@ fn q6_scale(v: &[f32; 16]) -> f32 {
         return 0.0;
     }
     let tries = [0].into_iter().chain(-9..=-1).chain(1..=9);
-    scale(v, tries.map(|i| -(32.0 + 0.1 * i as f32) / max), |x| nearest(x).clamp(-32, 31) as f32, value_first)
+    scale(v, tries.map(|i| -(32.0 + 0.1 * i as f32) / max), |x| nearest(x, -32.0, 31.0), value_first)
 }
 
 /// Writes the scales and minimums of a Q4_K or Q5_K block; gives its quants.
@@ -137,19 +137,19 @@ fn scaled<const N: usize>(found: &[(f32, f32); N], levels: f32) -> (Scaled<N>, S
     let one = |numbers: [f32; N]| {
         let max = numbers.iter().copied().fold(0.0, f32::max);
         let inverse = if max > 0.0 { levels / max } else { 0.0 };
-        (max / levels, numbers.map(|x| nearest(inverse * x).min(levels as i32) as u8))
+        (max / levels, numbers.map(|x| nearest(inverse * x, 0.0, levels) as u8))
     };
     (one(found.map(|f| f.0)), one(found.map(|f| f.1)))
 }
 
 /// Quants of values that lie `min` above zero; none where the scale has been rounded to zero.
-fn affine<const N: usize>(v: &[f32; N], scale: f32, min: f32, levels: i32) -> [u8; N] {
-    v.map(|x| if scale == 0.0 { 0 } else { nearest((x + min) / scale).clamp(0, levels) as u8 })
+fn affine<const N: usize>(v: &[f32; N], scale: f32, min: f32, levels: f32) -> [u8; N] {
+    v.map(|x| if scale == 0.0 { 0 } else { nearest((x + min) / scale, 0.0, levels) as u8 })
 }
 
 /// Quants from `-half` to `half - 1`, as they are stored: from 0 on.
-fn centered<const N: usize>(v: &[f32; N], scale: f32, half: i32) -> [u8; N] {
-    v.map(|x| if scale == 0.0 { 0 } else { (nearest(x / scale).clamp(-half, half - 1) + half) as u8 })
+fn centered<const N: usize>(v: &[f32; N], scale: f32, half: f32) -> [u8; N] {
+    v.map(|x| if scale == 0.0 { 0 } else { (nearest(x / scale, -half, half - 1.0) + half) as u8 })
 }
 
 /// Four runs of 32 in the bit pairs of 32 bytes, twice.

@@ -65,9 +65,9 @@ pub(super) fn encode_iq4_xs(values: &[f32], bytes: &mut [u8]) {
         put_f16(b, 0, d);
         let mut highs = 0u16;
         for (j, v) in parts.iter().enumerate() {
-            let scale = nearest(inverse * found[j]).clamp(-32, 31);
-            put_levels(v, d * scale as f32, &mut b[8 + j * 16..][..16]);
-            let scale = (scale + 32) as u8;
+            let scale = nearest(inverse * found[j], -32.0, 31.0);
+            put_levels(v, d * scale, &mut b[8 + j * 16..][..16]);
+            let scale = (scale + 32.0) as u8;
             b[4 + j / 2] |= (scale & 15) << (j % 2 * 4);
             highs |= u16::from(scale >> 4) << (2 * j);
         }
@@ -101,21 +101,37 @@ fn iq4_scale(v: &[f32; 32]) -> f32 {
     }
     let lowest = f32::from(IQ4[0]);
     let tries = (-7..=7).map(|i| (i as f32 + lowest) / max);
-    scale(v, [1.0 / (-max / lowest)].into_iter().chain(tries), |x| f32::from(IQ4[level(x)]), quant_first)
+    scale(v, [1.0 / (-max / lowest)].into_iter().chain(tries), nearest_level, quant_first)
 }
 
 fn put_levels(v: &[f32; 32], scale: f32, out: &mut [u8]) {
     let inverse = if scale == 0.0 { 0.0 } else { 1.0 / scale };
     for i in 0..16 {
-        out[i] = level(inverse * v[i]) as u8 | (level(inverse * v[i + 16]) as u8) << 4;
+        out[i] = level(inverse * v[i]) | level(inverse * v[i + 16]) << 4;
     }
 }
 
-/// The level of IQ4 that is nearest to `x`, of two the higher.
-fn level(x: f32) -> usize {
-    let above = IQ4.partition_point(|&level| f32::from(level) <= x).clamp(1, 15);
-    let (low, high) = (f32::from(IQ4[above - 1]), f32::from(IQ4[above]));
-    if x - low < high - x { above - 1 } else { above }
+/// Between each two levels of IQ4, and how far apart they are.
+const STEPS: [(f32, f32); 15] = {
+    let mut steps = [(0.0, 0.0); 15];
+    let mut i = 0;
+    while i < 15 {
+        let (low, high) = (IQ4[i] as f32, IQ4[i + 1] as f32);
+        steps[i] = ((low + high) / 2.0, high - low);
+        i += 1;
+    }
+    steps
+};
+
+/// Which level of IQ4 is nearest to `x`, of two the higher.
+fn level(x: f32) -> u8 {
+    STEPS.iter().map(|(between, _)| u8::from(x >= *between)).sum()
+}
+
+/// The level of IQ4 that is nearest to `x`, of two the higher; without branches, so that loops are vectorized.
+#[inline(always)]
+fn nearest_level(x: f32) -> f32 {
+    STEPS.iter().fold(f32::from(IQ4[0]), |level, (between, step)| level + if x >= *between { *step } else { 0.0 })
 }
 
 /// 2^(exponent - 128): half the scale, because the table holds doubled values. The two smallest are subnormal.

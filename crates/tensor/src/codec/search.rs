@@ -6,9 +6,23 @@
 /// Largest magnitude of values that are taken for zeros.
 pub(super) const ZERO: f32 = 1e-15;
 
-/// The nearest integer, of two the even one.
-pub(super) fn nearest(x: f32) -> i32 {
-    x.round_ties_even() as i32
+/// The nearest of the integers between two small ones, of two the even one. Adding 1.5 · 2²³ leaves no bits for a fraction: without the
+/// instruction for it, which not every x86-64 has, rounding is a call of a function, and the loops around it are not vectorized.
+#[inline(always)]
+pub(super) fn nearest(x: f32, low: f32, high: f32) -> f32 {
+    const LARGE: f32 = 12_582_912.0;
+    // Not `clamp`, which keeps what is no number.
+    let x = if x > low { x } else { low };
+    let x = if x < high { x } else { high };
+    x + LARGE - LARGE
+}
+
+/// The quants of values. A loop of its own, as the sums are added up in order and so are not vectorized.
+#[inline(always)]
+fn each<const N: usize>(values: &[f32; N], quant: impl Fn(f32) -> f32) -> [f32; N] {
+    let mut quants = [0.0; N];
+    quants.iter_mut().zip(values).for_each(|(q, x)| *q = quant(*x));
+    quants
 }
 
 /// The first of the values that lie farthest from zero.
@@ -24,7 +38,8 @@ struct Fit {
 }
 
 impl Fit {
-    fn with(self, x: f32, q: f32, product: Product) -> Fit {
+    #[inline(always)]
+    fn with(self, x: f32, q: f32, product: impl Fn(f32, f32) -> f32) -> Fit {
         Fit { xq: self.xq + product(x, q), qq: self.qq + x * x * q * q }
     }
 
@@ -33,30 +48,29 @@ impl Fit {
     }
 }
 
-/// Weight · value · quant; in which order decides how it is rounded.
-pub(super) type Product = fn(f32, f32) -> f32;
-
-/// The value before the quant.
+/// Weight · value · quant; the value before the quant, which decides how it is rounded.
 pub(super) fn value_first(x: f32, q: f32) -> f32 {
     x * x * x * q
 }
 
-/// The quant before the value.
+/// Weight · quant · value.
 pub(super) fn quant_first(x: f32, q: f32) -> f32 {
     x * x * q * x
 }
 
 /// The best of the scales that `inverses` are the inverses of, for quants that `quant` makes of a scaled value; large values
-/// count most.
-pub(super) fn scale(
-    values: &[f32],
+/// count most. `product` is weight · value · quant.
+#[inline(always)]
+pub(super) fn scale<const N: usize>(
+    values: &[f32; N],
     inverses: impl Iterator<Item = f32>,
     quant: impl Fn(f32) -> f32,
-    product: Product,
+    product: impl Fn(f32, f32) -> f32 + Copy,
 ) -> f32 {
     let (mut scale, mut best) = (0.0, None);
     for inverse in inverses {
-        let fit = values.iter().fold(Fit::default(), |fit, &x| fit.with(x, quant(inverse * x), product));
+        let quants = each(values, |x| quant(inverse * x));
+        let fit = values.iter().zip(&quants).fold(Fit::default(), |fit, (&x, &q)| fit.with(x, q, product));
         match best {
             Some(best) if fit.qq <= 0.0 || fit.xq * fit.xq <= best * fit.qq => continue,
             _ => scale = fit.scale(),
@@ -67,25 +81,25 @@ pub(super) fn scale(
 }
 
 /// The scale for quants from `-half` to `half - 1`, by changing one quant after the other as long as that helps.
-pub(super) fn scale_by_turns(values: &[f32; 16], half: i32) -> f32 {
+pub(super) fn scale_by_turns(values: &[f32; 16], half: f32) -> f32 {
     let max = extreme(values);
     if max.abs() < ZERO {
         return 0.0;
     }
-    let inverse = -half as f32 / max;
-    let mut quants = values.map(|x| nearest(inverse * x).clamp(-half, half - 1));
-    let mut fit = values.iter().zip(&quants).fold(Fit::default(), |fit, (&x, &q)| fit.with(x, q as f32, value_first));
+    let inverse = -half / max;
+    let mut quants = each(values, |x| nearest(inverse * x, -half, half - 1.0));
+    let mut fit = values.iter().zip(&quants).fold(Fit::default(), |fit, (&x, &q)| fit.with(x, q, value_first));
     for _ in 0..5 {
         let mut changed = false;
         for (&x, quant) in values.iter().zip(&mut quants) {
-            let old = *quant as f32;
+            let old = *quant;
             let without = Fit { xq: fit.xq - value_first(x, old), qq: fit.qq - x * x * old * old };
             if without.xq <= 0.0 {
                 continue;
             }
-            let other = nearest(x * without.qq / without.xq).clamp(-half, half - 1);
-            let with = without.with(x, other as f32, value_first);
-            if other != *quant && with.qq > 0.0 && with.xq * with.xq * fit.qq > fit.xq * fit.xq * with.qq {
+            let other = nearest(x * without.qq / without.xq, -half, half - 1.0);
+            let with = without.with(x, other, value_first);
+            if other != old && with.qq > 0.0 && with.xq * with.xq * fit.qq > fit.xq * fit.xq * with.qq {
                 (*quant, fit, changed) = (other, with, true);
             }
         }
@@ -99,7 +113,7 @@ pub(super) fn scale_by_turns(values: &[f32; 16], half: i32) -> f32 {
 /// How a scale and a minimum are searched: for quants from 0 to `levels`, with `steps` + 1 scales from `levels + first` over
 /// the span on, by the sum of differences or of their squares.
 pub(super) struct Affine {
-    pub(super) levels: i32,
+    pub(super) levels: f32,
     pub(super) first: f32,
     pub(super) steps: i32,
     pub(super) absolute: bool,
@@ -113,8 +127,8 @@ impl Affine {
         if max == min {
             return (0.0, -min);
         }
-        let levels = self.levels as f32;
-        let quants = |inverse: f32, min: f32| values.map(|x| nearest(inverse * (x - min)).clamp(0, self.levels) as f32);
+        let levels = self.levels;
+        let quants = |inverse: f32, min: f32| each(values, |x| nearest(inverse * (x - min), 0.0, levels));
         let inverse = levels / (max - min);
         let mut best = (1.0 / inverse, min);
         let mut least = self.error((values, weights), &quants(inverse, min), best);
