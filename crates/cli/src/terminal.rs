@@ -29,16 +29,23 @@ pub(crate) fn styled(text: &str, style: &str, colours: bool) -> String {
     if colours { format!("{style}{text}{RESET}") } else { text.to_owned() }
 }
 
-/// A progress bar for each stage; nothing where stderr is not a terminal.
+/// A progress bar for each stage; where stderr is not a terminal nothing, or lines.
 #[derive(Default)]
 pub(crate) struct Bars {
     current: RefCell<Option<(String, ProgressBar)>>,
+    /// The stage and the tenth of it that the last line told, if there are lines.
+    told: Option<RefCell<(String, u64)>>,
 }
 
 impl Bars {
     /// No bar yet.
     pub(crate) fn new() -> Bars {
         Bars::default()
+    }
+
+    /// For work of minutes, whose log shall show how far it is: a line for each tenth of a stage where stderr is not a terminal.
+    pub(crate) fn or_lines() -> Bars {
+        Bars { told: Some(RefCell::default()), ..Bars::default() }
     }
 
     /// Shows that `done` of `total` bytes of `stage` are done; only its name where there is nothing to count.
@@ -54,6 +61,8 @@ impl Bars {
 
     fn advance(&self, stage: &str, done: u64, total: u64, template: &str) {
         if !std::io::stderr().is_terminal() {
+            let line = self.told.as_ref().and_then(|told| next_line(&mut told.borrow_mut(), stage, (done, total)));
+            line.iter().for_each(|line| eprintln!("{line}"));
             return;
         }
         let mut current = self.current.borrow_mut();
@@ -70,6 +79,16 @@ impl Bars {
             }
         }
     }
+}
+
+/// A line that says how far a stage is, unless the last one said so.
+fn next_line(told: &mut (String, u64), stage: &str, (done, total): (u64, u64)) -> Option<String> {
+    let tenth = (10 * done).checked_div(total).unwrap_or(0);
+    if (told.0.as_str(), told.1) == (stage, tenth) {
+        return None;
+    }
+    *told = (stage.to_owned(), tenth);
+    Some(format!("{stage}: {} %", 10 * tenth))
 }
 
 fn bar(stage: &str, total: u64, template: &str) -> ProgressBar {
@@ -99,4 +118,24 @@ pub(crate) fn whole_message(error: &anyhow::Error) -> String {
 /// A name that a file gives, on one line and without commands to the terminal.
 pub(crate) fn one_line(name: &str) -> String {
     name.chars().map(|c| if c.is_whitespace() { ' ' } else { visible(c) }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn each_tenth_of_a_stage_is_told_once() {
+        let mut told = Default::default();
+        let mut check = |stage: &str, at: (u64, u64), wanted: Option<&str>| {
+            assert_eq!(super::next_line(&mut told, stage, at).as_deref(), wanted, "{stage} {at:?}");
+        };
+        check("loading", (0, 90), Some("loading: 0 %"));
+        check("loading", (8, 90), None);
+        check("loading", (9, 90), Some("loading: 10 %"));
+        check("loading", (17, 90), None);
+        check("loading", (90, 90), Some("loading: 100 %"));
+        check("measuring", (3, 3), Some("measuring: 100 %"));
+        // Where there is nothing to count, the stage alone.
+        check("waiting", (0, 0), Some("waiting: 0 %"));
+        check("waiting", (5, 0), None);
+    }
 }

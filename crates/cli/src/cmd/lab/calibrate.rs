@@ -43,7 +43,7 @@ impl Calibrate {
         let tokenizer = whinchat::tokenizer(&checkpoint)?;
         let split = self.data.split(&self.eval_data, &checkpoint, &tokenizer)?;
         let chunks = self.data.calibration(&split, &tokenizer);
-        let bars = Bars::new();
+        let bars = Bars::or_lines();
         let progress = |stage: &str, done, total| show(&bars, stage, done, total);
         let (texts, work) = ((&chunks[..], split.datasets()), (&stop_at_signals()?, &progress as lab::Progress));
         let found = calibrated((&self.reference, &checkpoint), texts, (None, &self.out), work)?.statistics;

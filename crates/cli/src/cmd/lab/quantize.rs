@@ -151,7 +151,7 @@ impl Quantize {
         let checkpoint = self.reference.open()?;
         let model = checkpoint.bind(None)?;
         let stop = stop_at_signals()?;
-        let bars = Bars::new();
+        let bars = Bars::or_lines();
         let progress = |stage: &str, done, total| show(&bars, stage, done, total);
         let gram = (self.error_feedback || prune.is_some()).then_some(GRAM);
         let (calibration, probe) = self.calibration(&checkpoint, gram, (&stop, &progress))?;

@@ -72,7 +72,7 @@ impl Run {
         let split = self.data.split(&self.eval_data, &checkpoint, &tokenizer)?;
         let chunks = self.data.calibration(&split, &tokenizer);
         let evaluated = split.evaluation(&tokenizer, self.data.context as usize, self.eval_chunks.get());
-        let bars = Bars::new();
+        let bars = Bars::or_lines();
         let progress = |stage: &str, done, total| show(&bars, stage, done, total);
         let cpu = self.reference.cpu();
         let experiment = Experiment::new(&cpu, &checkpoint, &self.out, stop_at_signals()?, &progress)?;
@@ -123,7 +123,7 @@ impl Run {
 
     /// Speed and the suite, where they are wanted.
     fn measure(&self, cpu: &Cpu, checkpoint: &std::sync::Arc<Checkpoint>, report: &mut Report) -> anyhow::Result<()> {
-        let bars = Bars::new();
+        let bars = Bars::or_lines();
         let progress = |stage: &str, done, total| show(&bars, stage, done, total);
         if self.speed {
             let options = SpeedOptions { prompt: 128, decode: 32, streams: STREAMS, turns: 5 };

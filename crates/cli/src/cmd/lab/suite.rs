@@ -41,7 +41,7 @@ pub(super) fn score(
 
 /// Which cases a model passes.
 fn passed(suite: &Suite, cpu: &Cpu, checkpoint: Arc<Checkpoint>) -> anyhow::Result<Vec<bool>> {
-    let bars = Bars::new();
+    let bars = Bars::or_lines();
     let prepared = whinchat::prepare(checkpoint, &LoadOptions::default())?;
     let model = Model::start_on(cpu.clone(), &prepared, (), &|stage, done, total| bars.show(stage, done, total))?;
     let cases = suite.cases.len() as u64;
