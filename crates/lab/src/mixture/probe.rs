@@ -133,3 +133,46 @@ pub(super) fn is_part(weight: &str, tensor: &str, tensors: &[Planned]) -> bool {
     let is = |whole: &str, part: &str| weight == tensor.replacen(&format!(".{whole}."), &format!(".{part}."), 1);
     WHOLES.iter().any(|(whole, parts)| parts.iter().any(|part| is(whole, part)))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use graph::Interpreter;
+    use model::Checkpoint;
+
+    use super::*;
+    use crate::Calibration;
+    use crate::quantize::Quantize;
+
+    /// A trained model of five layers, which is not in the repository.
+    #[test]
+    fn what_is_computed_from_a_layer_on_is_what_the_whole_model_gives() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/assets/models/stories260K.gguf");
+        if !path.exists() {
+            println!("skipped: {} is not there", path.display());
+            return;
+        }
+        let checkpoint = Checkpoint::open(&path).expect("it can be opened");
+        let model = checkpoint.bind(Some(16)).expect("sound");
+        let tokens: Vec<u32> = (0..12).map(|i| 3 + i * i * 31 % 500).collect();
+        let probe = Probe::new((&Interpreter, &model), &tokens, &|_, _, _| ()).expect("it runs");
+        assert_eq!(probe.tails.len(), 5);
+        let calibration = Calibration::default();
+        let quantize = Quantize::new(&checkpoint, &calibration).expect("sound");
+        let tensors = quantize.tensors();
+        let halved = |_: &Planned, values: &mut [f32]| {
+            values.iter_mut().for_each(|x| *x *= 0.5);
+            Ok(())
+        };
+        for tensor in quantize.matrices() {
+            let found = probe.divergence(&tensor, &tensors, &halved).expect("it runs").expect("the graph has it");
+            let (changed, _) = probe.changed(&tensor, &tensors, &halved).expect("it runs").expect("the graph has it");
+            let whole = probe.output(&probe.tails[0].stage, &[], &changed).expect("it runs");
+            let width = model.graph().output_width();
+            let rows = probe.expected.chunks(width).zip(whole.chunks(width));
+            let expected = rows.map(|(a, b)| evaluate::divergence_of(a, b)).sum::<f64>() / tokens.len() as f64;
+            assert!(found > 0.0 && found.to_bits() == expected.to_bits(), "{}: {found} {expected}", tensor.name);
+        }
+    }
+}
