@@ -140,7 +140,7 @@ impl Lost {
     }
 }
 
-/// Scales the losses to the divergence that is measured at the output when one matrix after the other is [`TRIED`]: as errors are small, the
+/// Scales the losses to the divergence that is measured at the output when one matrix after the other is Q4_0: as errors are small, the
 /// divergence grows with their squares.
 ///
 /// # Errors
