@@ -1,5 +1,8 @@
 //! Error feedback, as GPTQ does it (Frantar et al. 2022): what a column loses is made good in the columns that are still to come.
 
+use std::iter::Sum;
+use std::ops::{Add, Mul};
+
 use crate::Gram;
 
 /// What is added to the diagonal of the Gram matrix, as a part of its mean.
@@ -68,8 +71,7 @@ impl Feedback {
     pub(crate) fn times(&self, row: &[f64]) -> Vec<f64> {
         let of = |block: &Block| {
             let row = &row[block.first..block.first + block.len];
-            let product = |gram: &[f32]| gram.iter().zip(row).map(|(g, x)| f64::from(*g) * x).sum::<f64>();
-            block.gram.chunks_exact(block.len).map(product).collect::<Vec<_>>()
+            block.gram.chunks_exact(block.len).map(|gram| dot(gram, row)).collect::<Vec<_>>()
         };
         self.blocks.iter().flat_map(of).collect()
     }
@@ -80,10 +82,27 @@ impl Feedback {
         let of_block = |block: &Block| {
             let lost = &lost[block.first..block.first + block.len];
             let rows = block.gram.chunks_exact(block.len).zip(lost);
-            rows.map(|(gram, x)| f64::from(x * gram.iter().zip(lost).map(|(g, y)| g * y).sum::<f32>())).sum::<f64>()
+            rows.map(|(gram, x)| f64::from(x * dot(gram, lost))).sum::<f64>()
         };
         self.blocks.iter().map(of_block).sum()
     }
+}
+
+/// The sum of products, added up in lanes, so that the loop is vectorized and no addition waits for the one before.
+fn dot<F>(gram: &[f32], row: &[F]) -> F
+where
+    F: Copy + Default + From<f32> + Add<Output = F> + Mul<Output = F> + Sum,
+{
+    const LANES: usize = 16;
+    let (gram, row) = (gram.as_chunks::<LANES>(), row.as_chunks::<LANES>());
+    let mut lanes = [F::default(); LANES];
+    for (g, x) in gram.0.iter().zip(row.0) {
+        for lane in 0..LANES {
+            lanes[lane] = lanes[lane] + F::from(g[lane]) * x[lane];
+        }
+    }
+    let rest: F = gram.1.iter().zip(row.1).map(|(g, x)| F::from(*g) * *x).sum();
+    lanes.into_iter().sum::<F>() + rest
 }
 
 /// U of the inverse of a damped matrix, `len` × `len`.
