@@ -11,8 +11,8 @@ use super::Probe;
 use crate::quantize::{Quantize, Rows, bits};
 use crate::{Error, Progress, threads};
 
-/// The type that matrices are measured with: it moves the output enough to be seen, and little enough for the divergence to grow with the
-/// square of the error.
+/// The type that matrices are measured with if they are larger: it moves the output enough to be seen, and little enough for the divergence to
+/// grow with the square of the error.
 const TRIED: DType = DType::Q4_0;
 
 /// Rows of a matrix that are quantized to estimate what all of them lose.
@@ -140,8 +140,8 @@ impl Lost {
     }
 }
 
-/// Scales the losses to the divergence that is measured at the output when one matrix after the other is Q4_0: as errors are small, the
-/// divergence grows with their squares.
+/// Scales the losses to the divergence that is measured at the output when one matrix after the other is Q4_0, or the largest of its
+/// types where it is no larger than that: as errors are small, the divergence grows with their squares.
 ///
 /// # Errors
 /// If the model cannot be run or a weight not quantized, or somebody stops it.
@@ -160,10 +160,12 @@ pub fn measure<B: Backend>(
             return Err(Error::Stopped);
         }
         let tensor = tensors.iter().find(|tensor| tensor.name == sensitivity.name);
-        let Some(tensor) = tensor.filter(|_| sensitivity.choices.len() > 1) else { continue };
+        let Some((tensor, dtype)) = tensor.and_then(|tensor| Some((tensor, tried(tensor.stored, sensitivity)?))) else {
+            continue;
+        };
         let lost = Cell::new(Lost::default());
         let change = |planned: &Planned, values: &mut [f32]| {
-            let planned = Planned { dtype: quantize.safe_type(tensor, TRIED).dtype, ..planned.clone() };
+            let planned = Planned { dtype: quantize.safe_type(tensor, dtype).dtype, ..planned.clone() };
             lost.set(lost.get().with(rounded(quantize, &planned, values)?));
             Ok(())
         };
@@ -178,6 +180,12 @@ pub fn measure<B: Backend>(
     }
     unmeasured(sensitivities);
     Ok(())
+}
+
+/// The type that a matrix is measured with; `None` if it stays what it is. One that is no smaller would change nothing.
+fn tried(stored: DType, sensitivity: &Sensitivity) -> Option<DType> {
+    let largest = sensitivity.choices.iter().filter(|choice| choice.error > 0.0).max_by_key(|choice| choice.bytes)?;
+    Some(if bits(stored) > bits(TRIED) { TRIED } else { largest.dtype })
 }
 
 /// Puts what a matrix is with the type's own codec in the place of its values, some rows at a time on every core.
@@ -211,5 +219,28 @@ fn unmeasured(sensitivities: &mut [Sensitivity]) {
         for sensitivity in sensitivities.iter_mut().filter(|s| !s.measured) {
             sensitivity.choices.iter_mut().for_each(|choice| choice.loss = choice.error * most);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrices_are_measured_with_a_type_that_changes_them() {
+        let check = |stored: DType, types: &[DType], wanted: Option<DType>| {
+            let choice = |dtype: DType, error| {
+                let bytes = dtype.row_bytes(256).expect("whole blocks") as u64;
+                Choice { dtype, bytes, error, loss: error, time: 0.0 }
+            };
+            let mut choices = vec![choice(stored, 0.0)];
+            choices.extend(types.iter().map(|dtype| choice(*dtype, 1e-3)));
+            let found = tried(stored, &Sensitivity { name: "a".into(), choices, measured: false });
+            assert_eq!(found, wanted, "{stored} {types:?}");
+        };
+        check(DType::F16, &[DType::Q8_0, DType::Q4_K, DType::Q3_K], Some(DType::Q4_0));
+        check(DType::Q4_0, &[DType::Q3_K, DType::Q2_K], Some(DType::Q3_K));
+        check(DType::Q4_K, &[DType::Q2_K], Some(DType::Q2_K));
+        check(DType::F16, &[], None);
     }
 }
