@@ -22,7 +22,7 @@ mod threads;
 pub use calibrate::{CalibrateOptions, Calibration, Gram, Kept, calibrate, calibrate_graph};
 pub use convert::{ConvertOptions, Converted, Progress, convert};
 pub use error::Error;
-pub use evaluate::{Estimate, Reference, ReferenceOptions, Samples, Summary, evaluate};
+pub use evaluate::{Estimate, Reference, ReferenceOptions, Samples, Summary, evaluate, log_sum};
 pub use experiment::{
     CANDIDATES, Experiment, Lab, Materials, Outcome, Pruned, Spec, SpeedOptions, Target, Trial, speed,
 };

@@ -18,6 +18,13 @@ impl Charsmap {
         Ok(Charsmap { units, texts: texts.to_vec() })
     }
 
+    /// The binary form.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let size = (4 * self.units.len() as u32).to_le_bytes();
+        let units = self.units.iter().flat_map(|unit| unit.to_le_bytes());
+        size.into_iter().chain(units).chain(self.texts.iter().copied()).collect()
+    }
+
     /// The longest beginning of `text` that is mapped: its length and what it becomes.
     pub(crate) fn longest(&self, text: &[u8]) -> Option<(usize, &[u8])> {
         self.matches(text).last().and_then(|(len, at)| Some((len, self.text(at)?)))

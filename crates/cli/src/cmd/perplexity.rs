@@ -92,7 +92,7 @@ impl Score {
         }
         scorer.score(&tokens, chunk.len() / 2, |i, logits| {
             if let Some(next) = chunk.get(i + 1) {
-                self.add(f64::from(-log_softmax(logits, *next as usize)));
+                self.add(lab::log_sum(logits) - f64::from(logits[*next as usize]));
             }
             Ok(())
         })
@@ -117,10 +117,4 @@ impl Score {
         let variance = self.nll2 / self.tokens as f64 - self.mean() * self.mean();
         (variance.max(0.0) / (self.tokens as f64 - 1.0).max(1.0)).sqrt() * self.perplexity()
     }
-}
-
-fn log_softmax(logits: &[f32], at: usize) -> f32 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|x| f64::from(x - max).exp()).sum();
-    logits[at] - max - sum.ln() as f32
 }

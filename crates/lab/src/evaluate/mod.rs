@@ -64,7 +64,7 @@ pub fn evaluate<B: Backend>(
 }
 
 /// The logarithm of the sum of exponentials of a row of logits, by which they become log-probabilities.
-fn log_sum(logits: &[f32]) -> f64 {
+pub fn log_sum(logits: &[f32]) -> f64 {
     let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     f64::from(max) + logits.iter().map(|x| f64::from(x - max).exp()).sum::<f64>().ln()
 }

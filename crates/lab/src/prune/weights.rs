@@ -6,7 +6,8 @@ use std::sync::Mutex;
 use model::Planned;
 use serde::{Deserialize, Serialize};
 
-use super::{Method, Pattern, prune, recover};
+use super::recover::{add, recover};
+use super::{Method, Pattern, prune};
 use crate::quantize::{Encoder, Rows};
 
 /// By what weights are chosen, see [`Method`].
@@ -91,28 +92,21 @@ impl PruneOptions {
         let own = self.shares.get(&rows.tensor.name);
         let pattern = own.map_or(self.pattern, |share| self.pattern.with_share(*share));
         let mut all = rows.values.to_vec();
-        let mut lost = Loss { weights: all.len(), ..Loss::default() };
-        for (row, original) in all.chunks_exact_mut(cols).zip(rows.values.chunks_exact(cols)) {
-            let zeros = prune(row, method, pattern).map_err(|e| e.to_string())?;
-            lost.zeros += zeros.iter().filter(|zero| **zero).count();
-            if let Some(feedback) = &feedback {
-                lost.all += feedback.loss(original, &vec![0.0; cols]);
-                lost.add(&recover(row, original, &zeros, feedback, self.steps));
-            }
+        let zeros: Vec<Vec<bool>> = all
+            .chunks_exact_mut(cols)
+            .map(|row| prune(row, method, pattern))
+            .collect::<Result<_, _>>()
+            .map_err(|e| e.to_string())?;
+        let zeros = zeros.concat();
+        let mut lost =
+            Loss { weights: all.len(), zeros: zeros.iter().filter(|zero| **zero).count(), ..Loss::default() };
+        if let Some(feedback) = &feedback {
+            let nothing = vec![0.0; cols];
+            lost.all = rows.values.chunks_exact(cols).map(|row| feedback.loss(row, &nothing)).sum();
+            lost.steps = recover(&mut all, rows.values, &zeros, feedback, self.steps);
         }
         losses.add(&rows.tensor.name, &lost);
         Ok(all)
-    }
-}
-
-impl Loss {
-    /// Adds the losses of a row; one that took fewer steps keeps its last.
-    fn add(&mut self, steps: &[f64]) {
-        let last = |steps: &[f64]| steps.last().copied().unwrap_or(0.0);
-        let (before, of_row) = (last(&self.steps), last(steps));
-        self.steps.resize(self.steps.len().max(steps.len()), before);
-        let row = steps.iter().copied().chain(std::iter::repeat(of_row));
-        self.steps.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
     }
 }
 
@@ -123,7 +117,7 @@ impl Losses {
             own.weights += lost.weights;
             own.zeros += lost.zeros;
             own.all += lost.all;
-            own.add(&lost.steps);
+            add(&mut own.steps, &lost.steps);
         }
     }
 

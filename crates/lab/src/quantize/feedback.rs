@@ -1,9 +1,9 @@
 //! Error feedback, as GPTQ does it (Frantar et al. 2022): what a column loses is made good in the columns that are still to come.
 
-use std::iter::Sum;
-use std::ops::{Add, Mul};
-
 use crate::Gram;
+
+/// Rows that are multiplied together with the Gram matrix, which is read once for all of them.
+pub(crate) const TOGETHER: usize = 8;
 
 /// What is added to the diagonal of the Gram matrix, as a part of its mean.
 const DAMPING: f64 = 0.01;
@@ -67,13 +67,22 @@ impl Feedback {
         self.blocks.iter().flat_map(of).collect()
     }
 
-    /// The Gram matrix times a row.
-    pub(crate) fn times(&self, row: &[f64]) -> Vec<f64> {
-        let of = |block: &Block| {
-            let row = &row[block.first..block.first + block.len];
-            block.gram.chunks_exact(block.len).map(|gram| dot(gram, row)).collect::<Vec<_>>()
-        };
-        self.blocks.iter().flat_map(of).collect()
+    /// Columns of the matrices whose inputs the Gram matrix is of.
+    pub(crate) fn cols(&self) -> usize {
+        self.blocks.iter().map(|block| block.len).sum()
+    }
+
+    /// The Gram matrix times rows that lie column after column.
+    pub(crate) fn times(&self, rows: &[[f32; TOGETHER]]) -> Vec<[f32; TOGETHER]> {
+        let mut out = Vec::with_capacity(rows.len());
+        for block in &self.blocks {
+            let rows = &rows[block.first..block.first + block.len];
+            let gram: Vec<&[f32]> = block.gram.chunks_exact(block.len.max(1)).collect();
+            let (fours, rest) = gram.as_chunks::<4>();
+            fours.iter().for_each(|gram| out.extend(products(gram, rows)));
+            rest.iter().for_each(|gram| out.extend(products(&[gram], rows)));
+        }
+        out
     }
 
     /// What a row's products lose in all, in squares: δᵀ G δ of the differences δ.
@@ -89,20 +98,34 @@ impl Feedback {
 }
 
 /// The sum of products, added up in lanes, so that the loop is vectorized and no addition waits for the one before.
-fn dot<F>(gram: &[f32], row: &[F]) -> F
-where
-    F: Copy + Default + From<f32> + Add<Output = F> + Mul<Output = F> + Sum,
-{
+fn dot(gram: &[f32], row: &[f32]) -> f32 {
     const LANES: usize = 16;
     let (gram, row) = (gram.as_chunks::<LANES>(), row.as_chunks::<LANES>());
-    let mut lanes = [F::default(); LANES];
+    let mut lanes = [0.0; LANES];
     for (g, x) in gram.0.iter().zip(row.0) {
-        for lane in 0..LANES {
-            lanes[lane] = lanes[lane] + F::from(g[lane]) * x[lane];
+        (0..LANES).for_each(|lane| lanes[lane] += g[lane] * x[lane]);
+    }
+    let rest: f32 = gram.1.iter().zip(row.1).map(|(g, x)| g * x).sum();
+    lanes.into_iter().sum::<f32>() + rest
+}
+
+/// Rows of the Gram matrix times rows that lie column after column: runs of columns are summed on their own, so that little is rounded.
+fn products<const N: usize>(gram: &[&[f32]; N], rows: &[[f32; TOGETHER]]) -> [[f32; TOGETHER]; N] {
+    const RUN: usize = 128;
+    let mut sums = [[0.0; TOGETHER]; N];
+    for (run, rows) in rows.chunks(RUN).enumerate() {
+        let gram = gram.map(|gram| &gram[run * RUN..][..rows.len()]);
+        let mut of_run = [[0.0; TOGETHER]; N];
+        for (column, x) in rows.iter().enumerate() {
+            for (sums, gram) in of_run.iter_mut().zip(gram) {
+                (0..TOGETHER).for_each(|row| sums[row] += gram[column] * x[row]);
+            }
+        }
+        for (sums, of_run) in sums.iter_mut().zip(of_run) {
+            (0..TOGETHER).for_each(|row| sums[row] += of_run[row]);
         }
     }
-    let rest: F = gram.1.iter().zip(row.1).map(|(g, x)| F::from(*g) * *x).sum();
-    lanes.into_iter().sum::<F>() + rest
+    sums
 }
 
 /// U of the inverse of a damped matrix, `len` × `len`.

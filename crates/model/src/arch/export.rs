@@ -6,7 +6,7 @@ mod recurrent;
 use graph::{GateScoring, Squash};
 
 use crate::gguf::GgufValue;
-use crate::spec::{AttentionSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
+use crate::spec::{AttentionSpec, EncoderSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
 use crate::{ModelError, PoolingType};
 
 use super::config::{Config, Key};
@@ -36,10 +36,8 @@ pub(crate) fn keys(
         let problem = format!("\"{}\" has norms that GGUF has no key for; run it from its files", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
-    if spec.encoder.is_some()
-        || config.arch.gguf.is_empty() && !like_llama(config.arch)
-        || UNWRITTEN.contains(&config.arch.name)
-    {
+    let known = !config.arch.gguf.is_empty() || spec.encoder.is_some() || like_llama(config.arch);
+    if !known || UNWRITTEN.contains(&config.arch.name) {
         let problem = format!("\"{}\" has no form in GGUF that this program knows", config.arch.name);
         return Err(config.checkpoint.metadata().unsupported("model_type", problem));
     }
@@ -54,6 +52,7 @@ pub(crate) fn keys(
         keys.windows(spec);
     }
     keys.read_texts(config, spec)?;
+    spec.encoder.iter().for_each(|encoder| keys.encoder(spec.width, encoder));
     keys.kinds(spec);
     keys.experts(config, spec)?;
     keys.activation(config, spec)?;
@@ -64,7 +63,7 @@ pub(crate) fn keys(
         let factors = [spec.scales.embed, spec.scales.residual, 1.0 / spec.scales.logits];
         SCALES.into_iter().zip(factors).for_each(|(key, factor)| keys.f32(key, factor.into()));
     }
-    if spec.attentions().next().is_none() {
+    if !is_turned(spec) {
         return Ok(keys.all);
     }
     let (global, local) = (rope(config, spec, false)?, rope(config, spec, true)?);
@@ -92,6 +91,12 @@ fn like_llama(arch: &Arch) -> bool {
     windows && plain && arch.extras.recurrent.is_none()
 }
 
+/// Whether queries and keys are turned by their positions, or some are.
+fn is_turned(spec: &ModelSpec) -> bool {
+    let learned = spec.encoder.is_some_and(|encoder| encoder.positions.is_some());
+    !learned && spec.attentions().next().is_some()
+}
+
 /// Whether some pairs stay in their places, for which there is no key but factors.
 fn stays(rope: &RopeNumbers) -> bool {
     rope.factors.contains(&rope_hf::UNTURNED)
@@ -109,7 +114,7 @@ fn of_kind(spec: &ModelSpec, local: bool) -> &AttentionSpec {
 /// # Errors
 /// If a number of config.json cannot be read.
 pub(crate) fn rope_factors(config: &Config<'_>, spec: &ModelSpec) -> Result<Vec<(&'static str, Vec<f32>)>, ModelError> {
-    if spec.attentions().next().is_none() {
+    if !is_turned(spec) {
         return Ok(Vec::new());
     }
     let head_dim = of_kind(spec, false).head_dim;
@@ -259,19 +264,21 @@ impl Keys {
         let rule = self.arch.attn.windows;
         let ropes: Vec<bool> = layers().map(|a| a.rope.is_some()).collect();
         let left_out = |i: usize| rule == Windows::NoRope && (i + 1).is_multiple_of(4);
-        if (0..spec.layers).any(|i| ropes[i] == left_out(i)) {
+        if is_turned(spec) && (0..spec.layers).any(|i| ropes[i] == left_out(i)) {
             self.set(layers::ROPE_LAYERS, GgufValue::Bools(ropes));
         }
         let Some(window) = layers().find_map(|a| a.window) else {
             return self.no_window();
         };
-        self.size(layers::WINDOW, window);
+        // Of encoders both sides are counted.
+        self.size(layers::WINDOW, if spec.encoder.is_some() { 2 * (window - 1) } else { window });
         let local: Vec<bool> = layers().map(|a| a.window.is_some()).collect();
-        let every = |n: usize| (0..spec.layers).all(|i| local[i] == ((i + 1) % n != 0));
+        let begin = usize::from(matches!(rule, Windows::Every(_)));
+        let every = |n: usize| (0..spec.layers).all(|i| local[i] == ((i + begin) % n != 0));
         match rule {
             _ if self.arch.extras.proportional.is_some() => self.set(layers::PATTERN, GgufValue::Bools(local)),
-            Windows::Every(n) if every(n) => {}
-            Windows::Every(_) => match (2..=spec.layers).find(|&n| every(n)) {
+            Windows::Every(n) | Windows::ButFirst(n) if every(n) => {}
+            Windows::Every(_) | Windows::ButFirst(_) => match (2..=spec.layers).find(|&n| every(n)) {
                 Some(n) => self.size(layers::PATTERN, n),
                 None => self.set(layers::PATTERN, GgufValue::Bools(local)),
             },
@@ -298,6 +305,19 @@ impl Keys {
             self.set(Key("", "classifier.output_labels"), GgufValue::Strs(labels));
         }
         Ok(())
+    }
+
+    /// What a model has that reads a text whole.
+    fn encoder(&mut self, width: usize, encoder: &EncoderSpec) {
+        self.set(Key("", "attention.causal"), GgufValue::Bool(false));
+        if let Some(types) = encoder.types {
+            self.all.push(("tokenizer.ggml.token_type_count".into(), GgufValue::U32(types as u32)));
+        }
+        let Some([inner, outer]) = encoder.dense else { return };
+        self.size(Key("", "dense_2_feat_in"), width);
+        self.size(Key("", "dense_2_feat_out"), inner);
+        self.size(Key("", "dense_3_feat_in"), inner);
+        self.size(Key("", "dense_3_feat_out"), outer);
     }
 
     /// What only some layers have of their own.

@@ -198,9 +198,11 @@ pub(crate) enum Recurrence {
 }
 
 impl Arch {
-    /// The row that a GGUF file of this one is read by: some families go by the name of Llama there.
+    /// The row that a GGUF file of this one is read by: some families go by the name of Llama there, encoders by BERT's.
     pub(crate) fn in_gguf(&'static self) -> &'static Arch {
-        if self.gguf.is_empty() { super::architectures().next().unwrap_or(self) } else { self }
+        let name = if self.extras.encoder().is_some() { "bert" } else { "llama" };
+        let known = super::architectures().find(|arch| arch.name == name);
+        if self.gguf.is_empty() { known.unwrap_or(self) } else { self }
     }
 
     /// The row of a checkpoint: of its text model, where config.json describes more than text.

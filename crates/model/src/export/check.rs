@@ -34,6 +34,13 @@ fn difference(own: &ModelSpec, other: &ModelSpec) -> Option<(String, String)> {
             *y = x;
         }
     }
+    if let (Some(encoder), Some(again)) = (own.encoder, &mut other.encoder) {
+        // It makes no logits, and its table of positions is written without the rows before the first one.
+        other.output.tied = own.output.tied;
+        if let (Some(positions), Some(again)) = (encoder.positions, &mut again.positions) {
+            again.first = positions.first;
+        }
+    }
     for (own, other) in own.blocks.iter().zip(&mut other.blocks) {
         // Heads of values change places, and with them all that is theirs.
         if let (Some(RecurrentSpec::Delta(own)), Some(RecurrentSpec::Delta(other))) =

@@ -93,14 +93,12 @@ impl Tensor {
         let cols = self.cols();
         let is_matrix = self.dims.len() > 1
             && self.name.ends_with(".weight")
-            && !["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv.", "cls."]
-                .iter()
-                .any(|part| self.name.contains(part));
+            && !UNQUANTIZED.iter().any(|part| self.name.contains(part));
         let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
-        // A head for scores is small, and every score is of it: it gets no fewer bits than a float has.
-        let is_head = self.name.starts_with("cls.");
+        // They are small, and every score or row is of them: they get no fewer bits than a float has.
+        let is_float = ["cls.", "position_embd.", "token_types."].iter().any(|start| self.name.starts_with(start));
         let wished = match wanted.of(self.stored, &place) {
-            wished if is_matrix || is_head && wished.layout().block_len == 1 => wished,
+            wished if is_matrix || is_float && wished.layout().block_len == 1 => wished,
             _ => self.stored,
         };
         let dtype = fitting(wished, cols);
@@ -109,6 +107,10 @@ impl Tensor {
         Planned { name, dims, stored: self.stored, dtype, instead_of, is_matrix, is_reordered }
     }
 }
+
+/// Parts of the names of what stays as it is: rows are not multiplied with it, or too much depends on it.
+const UNQUANTIZED: [&str; 8] =
+    ["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv.", "cls.", "position_embd.", "token_types."];
 
 /// What of the model decides on types.
 pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
@@ -123,7 +125,7 @@ pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
     }
 }
 
-/// Matrices that files have as one, as llama.cpp reads Phi 3 and GPT-NeoX: the names of the parts without layer and ending, and the
+/// Matrices that files have as one, as llama.cpp reads Phi 3, GPT-NeoX and some encoders: the names of the parts without layer and ending, and the
 /// name of the whole.
 const FUSED: [(&[&str], &str); 2] =
     [(&["attn_q", "attn_k", "attn_v"], "attn_qkv"), (&["ffn_gate", "ffn_up"], "ffn_up")];
@@ -146,8 +148,8 @@ pub(super) fn of_model(model: &Model, arch: &'static Arch) -> Vec<Tensor> {
         // A factor beside a matrix has no rows of heads.
         let part = Part::Weight(id, heads.filter(|_| !weight.name.ends_with(".scale")));
         let fused = fused(&weight.name).filter(|(_, whole)| match arch.name {
-            "phi3" => true,
-            "gptneox" | "sarvam_moe" | "bailingmoe2" => whole.contains("attn_qkv"),
+            "phi3" | "modern-bert" => true,
+            "gptneox" | "sarvam_moe" | "bailingmoe2" | "nomic-bert" | "jina-bert-v3" => whole.contains("attn_qkv"),
             _ => false,
         });
         match fused {

@@ -4,12 +4,14 @@ mod bpe;
 mod probe;
 mod recognise;
 mod spm;
+mod unigram;
+mod wordpiece;
 
 use serde_json::Value;
 
 use self::probe::{Level, Probe};
 
-use crate::json::{Config, Fields, normalizers, pretokenizers};
+use crate::json::{Config, Fields, model_kind, normalizers, pretokenizers};
 use crate::normalize::Normalizer;
 use crate::pretokenize::Pretokenizer;
 use crate::{GgufVocab, TokenKind, Tokenizer, TokenizerError};
@@ -52,27 +54,28 @@ struct Source<'a> {
 impl Source<'_> {
     /// The vocabulary, and on which characters it is the same.
     fn vocab(&self) -> Result<(GgufVocab, Level), TokenizerError> {
-        let bpe = self.model.kind() == Some("BPE") || self.model.has("merges");
-        match self.pretokenizers.last() {
-            _ if !bpe => Err(refused("model.type", "only BPE can be written to GGUF")),
-            Some(Pretokenizer::ByteLevel) => self.byte_level(),
-            _ => Ok((self.sentencepiece()?, Level::All)),
+        match (model_kind(&self.model), self.pretokenizers.last()) {
+            ("BPE", Some(Pretokenizer::ByteLevel)) => self.byte_level(),
+            ("BPE", _) => Ok((self.sentencepiece()?, Level::All)),
+            ("WordPiece", _) => Ok((self.wordpiece()?, Level::All)),
+            ("Unigram", _) => Ok((self.unigram()?, Level::NoExtenders)),
+            _ => Err(refused("model.type", "only BPE, WordPiece and unigram vocabularies can be written to GGUF")),
         }
     }
 
-    /// What both kinds of vocabularies have: the tokens by id, what goes around a text, the tokens with roles.
-    fn common(&self, model: &str) -> Result<GgufVocab, TokenizerError> {
+    /// The tokens by id.
+    fn pieces(&self, model: &str) -> GgufVocab {
         let ids = 0..self.original.vocab() as u32;
         let piece = |id| self.original.piece(id).map_or_else(|| format!("[PAD{id}]"), str::to_owned);
+        let tokens = ids.clone().map(|id| piece(id).into_bytes()).collect();
+        GgufVocab { model: model.into(), tokens, kinds: ids.map(|id| self.kind(id)).collect(), ..GgufVocab::default() }
+    }
+
+    /// What most kinds of vocabularies have: the tokens by id, what goes around a text, the tokens with roles.
+    fn common(&self, model: &str) -> Result<GgufVocab, TokenizerError> {
         let (add_bos, end) = self.around()?;
-        Ok(GgufVocab {
-            model: model.into(),
-            tokens: ids.clone().map(|id| piece(id).into_bytes()).collect(),
-            kinds: ids.map(|id| self.kind(id)).collect(),
-            special: self.special(end),
-            flags: vec![("add_bos_token".into(), add_bos), ("add_eos_token".into(), end.is_some())],
-            ..GgufVocab::default()
-        })
+        let flags = vec![("add_bos_token".into(), add_bos), ("add_eos_token".into(), end.is_some())];
+        Ok(GgufVocab { special: self.special(end), flags, ..self.pieces(model) })
     }
 
     fn kind(&self, id: u32) -> TokenKind {
@@ -95,9 +98,15 @@ impl Source<'_> {
         roles.into_iter().filter_map(|(role, id)| Some((role.into(), id?))).collect()
     }
 
+    /// What goes before a text, and what after it.
+    fn around_text(&self) -> (&[u32], &[u32]) {
+        let (before, after) = self.original.around();
+        (before, after)
+    }
+
     /// Whether the begin token goes before a text, and which token after it: GGUF can say no more.
     fn around(&self) -> Result<(bool, Option<u32>), TokenizerError> {
-        let (before, after) = self.original.around();
+        let (before, after) = self.around_text();
         let many = |ids: &[u32], what: &str| {
             refused("post_processor", &format!("puts {} tokens {what} a text; GGUF can put one there", ids.len()))
         };

@@ -28,6 +28,9 @@ pub(super) enum Level {
     NoCapitals,
     /// No case but ASCII's, and no marks.
     NoCase,
+    /// None that belong to the character before: crate tokenizers drops them where its map of characters knows that one alone,
+    /// SentencePiece and llama.cpp do not.
+    NoExtenders,
 }
 
 impl Level {
@@ -40,6 +43,7 @@ impl Level {
             Level::All => true,
             Level::NoCapitals => !capital,
             Level::NoCase => !capital && !c.is_lowercase() && !MARK.has(c),
+            Level::NoExtenders => !MARK.has(c) && !matches!(c, '\u{200D}' | '🏻'..='🏿'),
         }
     }
 }

@@ -8,8 +8,13 @@ use crate::TokenizerError;
 use crate::special::Special;
 
 /// Roles and their keys.
-const ROLES: [(&str, &str); 4] =
-    [("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("padding", "pad_token")];
+const ROLES: [(&str, &str); 5] = [
+    ("bos", "bos_token"),
+    ("eos", "eos_token"),
+    ("unknown", "unk_token"),
+    ("padding", "pad_token"),
+    ("mask", "mask_token"),
+];
 
 /// What the file says; nothing where there is none.
 #[derive(Debug, Default)]
@@ -50,6 +55,11 @@ impl<'a> Config<'a> {
     /// The padding token's piece.
     pub(crate) fn padding(&self) -> Option<&str> {
         self.piece("padding")
+    }
+
+    /// The mask token's piece.
+    pub(crate) fn mask(&self) -> Option<&str> {
+        self.piece("mask")
     }
 
     fn piece(&self, role: &str) -> Option<&str> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 pub(crate) use self::config::Config;
 use self::decoder::Decoder;
 pub(crate) use self::field::Fields;
+pub(crate) use self::models::model_kind;
 pub(crate) use self::steps::{normalizers, pretokenizers};
 use crate::added::{AddedToken, AddedTokens, Order};
 use crate::normalize::Normalizer;

@@ -15,15 +15,19 @@ use crate::wordpiece::WordPiece;
 /// What an unknown character costs more than the rarest piece.
 const UNKNOWN_PENALTY: f64 = 10.0;
 
-/// The model and its pieces. Old files do not say which it is: their fields do.
-pub(super) fn model(fields: &Fields) -> Result<(Model, Pieces), TokenizerError> {
-    let kind = fields.kind().unwrap_or_else(|| match fields.field("vocab").value {
+/// Which model it is. Old files do not say it: their fields do.
+pub(crate) fn model_kind<'a>(fields: &Fields<'a>) -> &'a str {
+    fields.kind().unwrap_or_else(|| match fields.field("vocab").value {
         Value::Array(_) => "Unigram",
         _ if fields.has("merges") => "BPE",
         _ if fields.has("max_input_chars_per_word") => "WordPiece",
         _ => "WordLevel",
-    });
-    match kind {
+    })
+}
+
+/// The model and its pieces.
+pub(super) fn model(fields: &Fields) -> Result<(Model, Pieces), TokenizerError> {
+    match model_kind(fields) {
         "BPE" => bpe(fields),
         "WordPiece" => wordpiece(fields),
         "WordLevel" => {

@@ -84,6 +84,50 @@ fn tokens_have_kinds_and_roles() {
     assert_eq!(vocab.flags, [("add_bos_token".to_string(), false), ("add_eos_token".to_string(), false)]);
 }
 
+/// BERT's: words in pieces, lower case or not, a token before a text and one after.
+fn wordpiece(lowercase: bool) -> Value {
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
+    let letters = ('a'..='z').chain('A'..='Z').map(String::from);
+    let inner = ('a'..='z').map(|c| format!("##{c}"));
+    let others =
+        ["the", "##ing", "##é", "é", "中", "文", ",", ".", "!", "1", "##2", "##", "[unused0]"].map(String::from);
+    let pieces = special.map(String::from).into_iter().chain(letters).chain(inner).chain(others);
+    let vocab: serde_json::Map<String, Value> = pieces.enumerate().map(|(id, piece)| (piece, json!(id))).collect();
+    let added = |(id, text): (usize, &&str)| json!({"id": id, "content": text, "special": true, "normalized": false});
+    json!({
+        "added_tokens": special.iter().enumerate().map(added).collect::<Vec<_>>(),
+        "normalizer": {"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+            "lowercase": lowercase},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "post_processor": {"type": "BertProcessing", "sep": ["[SEP]", 3], "cls": ["[CLS]", 2]},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": true},
+        "model": {"type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+            "max_input_chars_per_word": 100, "vocab": vocab},
+    })
+}
+
+#[test]
+fn words_in_pieces_are_marked_where_they_begin() {
+    let config = json!({"cls_token": "[CLS]", "sep_token": "[SEP]", "unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"});
+    for lowercase in [true, false] {
+        let vocab = converted(&wordpiece(lowercase), &config).expect("sound");
+        assert_eq!(vocab.model, "bert");
+        let piece = |id: usize| std::str::from_utf8(&vocab.tokens[id]).expect("text");
+        assert_eq!([2, 5, 57, 83, 84, 93].map(piece), ["[CLS]", "▁a", "a", "▁the", "ing", "2"]);
+        let roles = [("bos", 2), ("eos", 3), ("seperator", 3), ("unknown", 1), ("padding", 0), ("mask", 4)];
+        assert_eq!(vocab.special, roles.map(|(role, id)| (role.to_owned(), id)));
+        let flags = ["normalizer.lowercase", "normalizer.strip_accents"].map(|name| (name.to_owned(), lowercase));
+        assert_eq!(vocab.flags, flags);
+        let made = Tokenizer::from_gguf(vocab).expect("sound");
+        let options = EncodeOptions { add_special: true, parse_special: true };
+        assert_eq!(made.encode("the", options), [2, 83, 3]);
+        assert_eq!(made.encode("Y", options), if lowercase { [2, 29, 3] } else { [2, 55, 3] });
+    }
+    let mut json = wordpiece(true);
+    json["normalizer"]["handle_chinese_chars"] = json!(false);
+    assert!(converted(&json, &config).expect_err("GGUF has no key").contains("BERT's"));
+}
+
 #[test]
 fn what_gguf_cannot_say_is_refused() {
     let check = |change: &dyn Fn(&mut Value), problem: &str| {
@@ -100,7 +144,10 @@ fn what_gguf_cannot_say_is_refused() {
     check(&|json| json["pre_tokenizer"] = split(r"\p{L}\p{N}"), "cuts text as none of the pre-tokenizers");
     check(&|json| json["pre_tokenizer"]["pretokenizers"][1]["add_prefix_space"] = json!(true), "add_prefix_space");
     check(&|json| json["pre_tokenizer"] = json!({"type": "Whitespace"}), "BPE with byte_fallback");
-    check(&|json| json["model"] = json!({"type": "WordLevel", "vocab": {"a": 0}}), "only BPE can be written");
+    check(
+        &|json| json["model"] = json!({"type": "WordLevel", "vocab": {"a": 0}}),
+        "only BPE, WordPiece and unigram vocabularies can be written",
+    );
     let twice = json!({"type": "TemplateProcessing", "special_tokens": {"<|end|>": {"ids": [263]}},
         "single": [{"SpecialToken": {"id": "<|end|>"}}, {"SpecialToken": {"id": "<|end|>"}}, {"Sequence": {"id": "A"}}]});
     check(&|json| json["post_processor"] = twice.clone(), "puts 2 tokens before a text");
@@ -117,9 +164,12 @@ fn real_tokenizers_give_the_same_ids() {
             .filter_map(|name| std::fs::read_to_string(asset(&format!("text/{name}"))?).ok())
             .map(|text| text.chars().take(200_000).collect())
             .collect();
-    for (name, model, pre) in
-        [("gpt2", "gpt2", Some("gpt-2")), ("phi-2", "gpt2", Some("gpt-2")), ("llama2", "llama", None)]
-    {
+    for (name, model, pre) in [
+        ("gpt2", "gpt2", Some("gpt-2")),
+        ("phi-2", "gpt2", Some("gpt-2")),
+        ("llama2", "llama", None),
+        ("t5-small", "t5", None),
+    ] {
         let Some(folder) = asset(&format!("tokenizers/hf/{name}")) else { return };
         let json = std::fs::read(folder.join("tokenizer.json")).expect("readable");
         let config = std::fs::read(folder.join("tokenizer_config.json")).ok();
