@@ -5,14 +5,15 @@
 
 FOLDER is a BERT-like model with safetensors and a tokenizer, such as all-MiniLM-L6-v2. Every program is given the same texts at once, as text:
 the two servers over HTTP, onnxruntime in this process with the model's fast tokenizer, texts padded to the longest of a batch, and mean
-pooling. All compute in 32-bit floats (llama.cpp's weights are F16, as its converter writes them). First, vectors of 50 sentences are compared
-with sentence-transformers'. Needs a Python with torch, transformers, sentence-transformers, onnx, onnxscript, onnxruntime and gguf.
+pooling. All compute in 32-bit floats (llama.cpp's weights are F16, as `whinchat convert` writes them). First, vectors of 50 sentences are compared
+with sentence-transformers'. Needs a Python with torch, transformers, sentence-transformers, onnx, onnxscript and onnxruntime.
 """
 
 import argparse
 import json
 import os
 import re
+import subprocess
 import tempfile
 import time
 import urllib.request
@@ -44,7 +45,7 @@ def main() -> None:
         ours = serving([program, "serve", "--model", options.folder], options.threads)
         embed = {"whinchat": over_http(stack.enter_context(ours))}
         if "llama.cpp" in options.peers:
-            embed["llama.cpp"] = llama_cpp(stack, options.folder, folder, options.threads)
+            embed["llama.cpp"] = llama_cpp(stack, program, options.folder, folder, options.threads)
         if "onnxruntime" in options.peers:
             embed["onnxruntime"] = onnxruntime(options.folder, folder, options.threads)
         cosine = agreement(embed, options.folder, paragraphs(options.texts, 50, sentences=True))
@@ -91,54 +92,13 @@ def over_http(address: str):
     return embed
 
 
-def llama_cpp(stack: ExitStack, model: Path, folder: Path, threads: int):
+def llama_cpp(stack: ExitStack, program: Path, model: Path, folder: Path, threads: int):
     """llama-server with the model in F16."""
     file, peer = folder / "model.gguf", LlamaCpp(threads)
-    write_gguf(model, file)
+    subprocess.run([program, "convert", model, "--type", "F16", "--out", file], check=True, capture_output=True)
     # As many slots and as long a batch as the texts of a request take.
     command = [peer.folder / "llama-server", "-m", file, "--embedding", "--pooling", "mean", "-b", "8192", "-ub", "8192", "-c", "8192", "-np", "32"]
     return over_http(stack.enter_context(serving(command, threads)))
-
-
-def write_gguf(model: Path, file: Path) -> None:
-    """BERT as llama.cpp's converter writes it: matrices in F16, everything else in F32."""
-    import gguf
-    from safetensors.numpy import load_file
-    from transformers import AutoTokenizer
-
-    config = json.loads((model / "config.json").read_text())
-    writer, names = gguf.GGUFWriter(file, "bert"), gguf.get_tensor_name_map(gguf.MODEL_ARCH.BERT, config["num_hidden_layers"])
-    writer.add_context_length(config["max_position_embeddings"])
-    writer.add_embedding_length(config["hidden_size"])
-    writer.add_feed_forward_length(config["intermediate_size"])
-    writer.add_block_count(config["num_hidden_layers"])
-    writer.add_head_count(config["num_attention_heads"])
-    writer.add_layer_norm_eps(config["layer_norm_eps"])
-    writer.add_causal_attention(False)
-    writer.add_pooling_type(gguf.PoolingType.MEAN)
-    tokenizer = AutoTokenizer.from_pretrained(model)
-    tokens = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
-    special = set(tokenizer.all_special_tokens)
-    # What begins a word is marked there, not what continues one.
-    spelled = [token if token in special else token[2:] if token.startswith("##") else "▁" + token for token in tokens]
-    writer.add_tokenizer_model("bert")
-    writer.add_tokenizer_pre("jina-v2-en")
-    writer.add_token_list(spelled)
-    writer.add_token_types([gguf.TokenType.CONTROL if token in special else gguf.TokenType.NORMAL for token in tokens])
-    writer.add_token_type_count(config["type_vocab_size"])
-    ids = {"bos": tokenizer.cls_token_id, "eos": tokenizer.sep_token_id, "unk": tokenizer.unk_token_id, "sep": tokenizer.sep_token_id,
-           "pad": tokenizer.pad_token_id, "mask": tokenizer.mask_token_id}
-    for name, token in ids.items():
-        getattr(writer, f"add_{name}_token_id")(token)
-    for name, values in load_file(model / "model.safetensors").items():
-        own = names.get_name(name, (".weight", ".bias")) or names.get_name("bert." + name, (".weight", ".bias"))
-        if own and "pooler" not in name:
-            is_matrix = values.ndim == 2 and name.startswith("encoder.") or "word_embeddings" in name
-            writer.add_tensor(own, values.astype(np.float16 if is_matrix else np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
 
 
 def onnxruntime(model: Path, folder: Path, threads: int):

@@ -57,7 +57,7 @@ impl Source<'_> {
         match (model_kind(&self.model), self.pretokenizers.last()) {
             ("BPE", Some(Pretokenizer::ByteLevel)) => self.byte_level(),
             ("BPE", _) => Ok((self.sentencepiece()?, Level::All)),
-            ("WordPiece", _) => Ok((self.wordpiece()?, Level::All)),
+            ("WordPiece", _) => self.wordpiece(),
             ("Unigram", _) => Ok((self.unigram()?, Level::NoExtenders)),
             _ => Err(refused("model.type", "only BPE, WordPiece and unigram vocabularies can be written to GGUF")),
         }

@@ -3,7 +3,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::refused;
-use crate::classes::MARK;
+use crate::classes::{MARK, NONSPACING};
 use crate::{EncodeOptions, TokenKind, Tokenizer, TokenizerError};
 
 /// One or more of every kind of character that patterns tell apart, with spaces between …
@@ -28,6 +28,9 @@ pub(super) enum Level {
     NoCapitals,
     /// No case but ASCII's, and no marks.
     NoCase,
+    /// No syllables of Hangul and no spacing marks: where accents are taken away llama.cpp keeps the first letter of the former and
+    /// nothing of the latter.
+    NoSigns,
     /// None that belong to the character before: crate tokenizers drops them where its map of characters knows that one alone,
     /// SentencePiece and llama.cpp do not.
     NoExtenders,
@@ -43,6 +46,7 @@ impl Level {
             Level::All => true,
             Level::NoCapitals => !capital,
             Level::NoCase => !capital && !c.is_lowercase() && !MARK.has(c),
+            Level::NoSigns => !('가'..='힣').contains(&c) && (!MARK.has(c) || NONSPACING.has(c)),
             Level::NoExtenders => !MARK.has(c) && !matches!(c, '\u{200D}' | '🏻'..='🏿'),
         }
     }

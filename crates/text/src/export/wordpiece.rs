@@ -1,11 +1,12 @@
 //! WordPiece (BERT) as GGUF's `bert` vocabulary: what begins a word is marked there, not what continues one.
 
+use super::probe::Level;
 use super::{Source, refused};
 use crate::normalize::{Bert, Normalizer};
 use crate::{GgufVocab, TokenKind, TokenizerError};
 
 impl Source<'_> {
-    pub(super) fn wordpiece(&self) -> Result<GgufVocab, TokenizerError> {
+    pub(super) fn wordpiece(&self) -> Result<(GgufVocab, Level), TokenizerError> {
         let [Normalizer::Bert(Bert { clean: true, chinese: true, accents, lowercase })] = self.normalizers[..] else {
             return Err(refused("normalizer", "a WordPiece vocabulary in GGUF has BERT's"));
         };
@@ -36,6 +37,6 @@ impl Source<'_> {
         ];
         vocab.special = roles.into_iter().filter_map(|(role, id)| Some((role.into(), id?))).collect();
         vocab.flags = vec![("normalizer.lowercase".into(), lowercase), ("normalizer.strip_accents".into(), accents)];
-        Ok(vocab)
+        Ok((vocab, if accents { Level::NoSigns } else { Level::All }))
     }
 }

@@ -90,7 +90,8 @@ fn wordpiece(lowercase: bool) -> Value {
     let letters = ('a'..='z').chain('A'..='Z').map(String::from);
     let inner = ('a'..='z').map(|c| format!("##{c}"));
     let others =
-        ["the", "##ing", "##é", "é", "中", "文", ",", ".", "!", "1", "##2", "##", "[unused0]"].map(String::from);
+        ["the", "##ing", "##é", "é", "ᄒ", "##ᅡ", "##ᆫ", "中", "文", ",", ".", "!", "1", "##2", "##", "[unused0]"]
+            .map(String::from);
     let pieces = special.map(String::from).into_iter().chain(letters).chain(inner).chain(others);
     let vocab: serde_json::Map<String, Value> = pieces.enumerate().map(|(id, piece)| (piece, json!(id))).collect();
     let added = |(id, text): (usize, &&str)| json!({"id": id, "content": text, "special": true, "normalized": false});
@@ -113,7 +114,7 @@ fn words_in_pieces_are_marked_where_they_begin() {
         let vocab = converted(&wordpiece(lowercase), &config).expect("sound");
         assert_eq!(vocab.model, "bert");
         let piece = |id: usize| std::str::from_utf8(&vocab.tokens[id]).expect("text");
-        assert_eq!([2, 5, 57, 83, 84, 93].map(piece), ["[CLS]", "▁a", "a", "▁the", "ing", "2"]);
+        assert_eq!([2, 5, 57, 83, 84, 96].map(piece), ["[CLS]", "▁a", "a", "▁the", "ing", "2"]);
         let roles = [("bos", 2), ("eos", 3), ("seperator", 3), ("unknown", 1), ("padding", 0), ("mask", 4)];
         assert_eq!(vocab.special, roles.map(|(role, id)| (role.to_owned(), id)));
         let flags = ["normalizer.lowercase", "normalizer.strip_accents"].map(|name| (name.to_owned(), lowercase));

