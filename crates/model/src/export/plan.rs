@@ -95,10 +95,13 @@ impl Tensor {
             && self.name.ends_with(".weight")
             && !UNQUANTIZED.iter().any(|part| self.name.contains(part));
         let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
-        // They are small, and every score or row is of them: they get no fewer bits than a float has.
-        let is_float = ["cls.", "position_embd.", "token_types."].iter().any(|start| self.name.starts_with(start));
+        // A head for scores is small, and every score is of it: it gets no fewer bits than a float has.
+        let is_head = self.name.starts_with("cls.");
+        // Rows that llama.cpp adds to others only in this type.
+        let is_added = ["position_embd.", "token_types."].iter().any(|start| self.name.starts_with(start));
         let wished = match wanted.of(self.stored, &place) {
-            wished if is_matrix || is_float && wished.layout().block_len == 1 => wished,
+            _ if is_added => DType::F32,
+            wished if is_matrix || is_head && wished.layout().block_len == 1 => wished,
             _ => self.stored,
         };
         let dtype = fitting(wished, cols);
