@@ -136,7 +136,11 @@ fn a_model_without_its_tokenizer_is_refused() {
     check_refused(&args, folder.path(), "tokenizer.json: is missing; put the model's own beside the weights");
     let small = r#"{"model": {"type": "WordLevel", "vocab": {"a": 0}}}"#;
     std::fs::write(source.join("tokenizer.json"), small).expect("written");
-    check_refused(&args, folder.path(), "vocabularies can be written to GGUF; run the model from its safetensors files");
+    check_refused(
+        &args,
+        folder.path(),
+        "vocabularies can be written to GGUF; run the model from its safetensors files",
+    );
 }
 
 #[test]
