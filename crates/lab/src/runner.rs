@@ -65,6 +65,18 @@ impl<B: Backend> Weights<B> {
     }
 }
 
+/// Refuses a model whose outputs are no logits.
+///
+/// # Errors
+/// If it is one.
+pub(crate) fn check_logits(model: &Model) -> Result<(), Error> {
+    if model.spec().continues() {
+        return Ok(());
+    }
+    let problem = "the model gives vectors or scores of texts, no logits that could be compared";
+    Err(Error::Request(format!("{problem}; `lab quantize --data TEXT --type TYPE` and `convert` make it smaller")))
+}
+
 /// A graph in the form in which the backend computes it, without the rules of these names.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::quantized::{self, Packed};
 use crate::{FileIdentity, Metadata, Model, ModelError, Repacked};
 pub(crate) use files::Files;
 pub use generation::GenerationConfig;
-pub(crate) use side::read_optional;
+pub(crate) use side::{LONGEST_TEXT, read_optional};
 pub use side::{PoolingType, TokenizerFiles};
 
 /// Which family of files a model came in; decides names of tensors and the layout of some.

@@ -55,6 +55,11 @@ impl ModelSpec {
         &self.blocks[i]
     }
 
+    /// Whether it continues texts: neither reads them whole nor judges them, so that what comes out are logits.
+    pub fn continues(&self) -> bool {
+        self.encoder.is_none() && self.output.head.is_none()
+    }
+
     /// The attention of every layer that has any.
     pub fn attentions(&self) -> impl Iterator<Item = &AttentionSpec> {
         self.blocks.iter().filter_map(|layer| layer.attention.as_ref())

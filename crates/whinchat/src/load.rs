@@ -244,6 +244,22 @@ impl Prepared {
         self.options.name.clone().unwrap_or_else(|| self.checkpoint.name())
     }
 
+    /// Refuses a model that gives vectors or scores of texts, where text is to be generated or predicted.
+    ///
+    /// # Errors
+    /// If it is one.
+    pub fn check_continues(&self) -> Result<(), Error> {
+        if self.model.spec().continues() {
+            return Ok(());
+        }
+        let problem =
+            "it gives vectors or scores of texts, which `whinchat serve` answers at /v1/embeddings and /v1/rerank";
+        Err(Error::Request(format!(
+            "the model {} writes no text: {problem}; choose a model that generates",
+            self.model_name()
+        )))
+    }
+
     /// Bytes of the values between operators, for the largest step: of all stages, where there are several.
     pub fn scratch_bytes(&self) -> u64 {
         if self.graphs.placement.is_cpu() && !self.hands_over() {

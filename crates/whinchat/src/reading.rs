@@ -32,7 +32,7 @@ impl Prepared {
         let (encoder, head) = (self.model.spec().encoder, self.model.spec().output.head);
         let vectors = self.checkpoint.pooling()?.is_some();
         Ok(Reading {
-            only: encoder.is_some() || head.is_some(),
+            only: !self.model.spec().continues(),
             most: self.checkpoint.longest_text()?,
             cuts: encoder.is_some() || vectors,
             words: self.checkpoint.score_tokens()?,

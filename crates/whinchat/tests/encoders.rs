@@ -56,12 +56,19 @@ fn check(what: &str, within: f64, numbers: &[f32], wanted: &Value) {
 
 #[test]
 fn texts_have_the_vectors_of_sentence_transformers() {
-    let (model, expected) = (model("encoder"), expected("encoder"));
+    let into = tempfile::tempdir().expect("a folder");
+    check_texts(&folder("encoder"), ROUNDED);
+    // Its weights are not BF16 there.
+    check_texts(&converted("encoder", into.path()), ROUNDED);
+}
+
+fn check_texts(files: &Path, within: f64) {
+    let (model, expected) = (loaded(files, LoadOptions::default()), expected("encoder"));
     let texts = strings(&expected["texts"]);
     let vectors = model.embed(&texts, None).expect("vectors");
     assert_eq!(vectors.len(), texts.len());
     for (i, (text, vector)) in texts.iter().zip(&vectors).enumerate() {
-        check(text, ROUNDED, vector, &expected["vectors"][i]);
+        check(text, within, vector, &expected["vectors"][i]);
         assert_eq!(*vector, model.embed(&[text], None).expect("a vector")[0], "{text}: alone");
     }
     let refused = model.generate("The whinchat", &GenerateOptions::max_tokens(4)).expect_err("it writes nothing");
@@ -77,7 +84,13 @@ fn texts_have_the_vectors_of_sentence_transformers() {
 
 #[test]
 fn pairs_have_the_scores_of_sentence_transformers() {
-    let (loaded, expected) = (model("reranker").into_loaded(), expected("reranker"));
+    let into = tempfile::tempdir().expect("a folder");
+    check_pairs(&folder("reranker"));
+    check_pairs(&converted("reranker", into.path()));
+}
+
+fn check_pairs(files: &Path) {
+    let (loaded, expected) = (loaded(files, LoadOptions::default()).into_loaded(), expected("reranker"));
     let pairs: Vec<Vec<&str>> = expected["pairs"].as_array().expect("pairs").iter().map(strings).collect();
     let pairs: Vec<Pair> =
         pairs.iter().map(|pair| Pair { query: pair[0], document: pair[1], instruction: None }).collect();

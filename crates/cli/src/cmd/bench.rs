@@ -94,6 +94,7 @@ impl Bench {
         };
         let bars = Bars::new();
         let prepared = self.load.prepare(&options)?;
+        prepared.check_continues()?;
         let adapter = |path: &PathBuf| prepared.adapter(path).map(Arc::new).context("--lora");
         let adapters = self.lora.iter().map(adapter).collect::<anyhow::Result<_>>()?;
         let executor = prepared.executor(&|stage, done, total| bars.show(stage, done, total))?;

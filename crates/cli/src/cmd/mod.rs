@@ -363,7 +363,9 @@ impl LoadArgs {
 
     /// Loads the model with its engine; says so if it chats by a template that nobody chose.
     fn load_with(&self, options: &LoadOptions) -> anyhow::Result<Model> {
-        let model = self.start(&self.prepare(options)?)?;
+        let prepared = self.prepare(options)?;
+        prepared.check_continues()?;
+        let model = self.start(&prepared)?;
         if let Some(origin @ TemplateOrigin::Fallback) = model.template() {
             eprintln!("note: the chat template is {origin}; --chat-template takes another one");
         }

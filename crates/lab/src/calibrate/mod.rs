@@ -118,7 +118,9 @@ impl<'a> Work<'a> {
 
     /// Computes the chunks that are left.
     fn go_on<B: Backend>(&mut self, backend: &B, weights: &Weights<B>, progress: Progress) -> Result<(), Error> {
-        let rows = (OUTPUT / self.tapped.graph.output_width()).clamp(1, 64);
+        // A text that is seen whole is computed at once.
+        let few = (OUTPUT / self.tapped.graph.output_width()).clamp(1, 64);
+        let rows = if self.tapped.graph.causal() { few } else { self.longest() };
         // Every row is selected: to select before anything is computed would only copy more.
         let graph = fused(backend, &self.tapped.graph, &["select-early"])?;
         let mut runner = Runner::new(backend, &graph, weights, self.longest(), rows)?;

@@ -14,7 +14,7 @@ use model::Model;
 use sha2::{Digest, Sha256};
 
 use super::{ROWS, log_sum};
-use crate::runner::{Runner, Weights, fused};
+use crate::runner::{Runner, Weights, check_logits, fused};
 use crate::{Error, Progress, threads};
 
 const MARK: &[u8; 8] = b"WCREF\0\0\x01";
@@ -73,6 +73,7 @@ impl Reference {
         options: &ReferenceOptions,
         (stop, progress): (&AtomicBool, Progress),
     ) -> Result<Reference, Error> {
+        check_logits(model)?;
         let len = chunks.first().map_or(0, Vec::len);
         if len < 4 || chunks.iter().any(|chunk| chunk.len() != len) {
             let problem = "there is not enough evaluation text; give more, or take shorter chunks with --context";

@@ -3,7 +3,7 @@
 use graph::{Backend, Stage, WeightId};
 use model::{Model, Planned};
 
-use crate::runner::{Runner, Weights, fused};
+use crate::runner::{Runner, Weights, check_logits, fused};
 use crate::{Error, Progress, evaluate, threads};
 
 /// Tokens that are computed at once.
@@ -36,6 +36,7 @@ impl<'p, B: Backend> Probe<'p, B> {
         tokens: &'p [u32],
         progress: Progress,
     ) -> Result<Probe<'p, B>, Error> {
+        check_logits(model)?;
         let weights = Weights::upload(backend, model, progress)?;
         let mut probe = Probe { backend, model, tokens, tails: vec![], weights, expected: vec![] };
         let graph = model.graph();

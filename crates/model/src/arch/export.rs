@@ -5,6 +5,7 @@ mod recurrent;
 
 use graph::{GateScoring, Squash};
 
+use crate::checkpoint::LONGEST_TEXT;
 use crate::gguf::GgufValue;
 use crate::spec::{AttentionSpec, EncoderSpec, KeySource, LatentSpec, ModelSpec, NormKind, Norms};
 use crate::{ModelError, PoolingType};
@@ -289,6 +290,9 @@ impl Keys {
 
     /// How rows become a vector or scores.
     fn read_texts(&mut self, config: &Config<'_>, spec: &ModelSpec) -> Result<(), ModelError> {
+        if let Some(most) = config.checkpoint.longest_text()? {
+            self.all.push((LONGEST_TEXT.into(), GgufValue::U32(most as u32)));
+        }
         let pooling = config.checkpoint.pooling()?.map(|pooling| match pooling {
             PoolingType::Mean => 1,
             PoolingType::First => 2,

@@ -10,6 +10,9 @@ use crate::{Metadata, ModelError};
 /// No side file is larger: the largest tokenizer.json are some 40 MB.
 const MAX_BYTES: u64 = 1 << 29;
 
+/// The key of the most tokens that a text may have, in GGUF.
+pub(crate) const LONGEST_TEXT: &str = "whinchat.max_text_tokens";
+
 /// What there is to make a tokenizer of.
 #[derive(Debug)]
 pub enum TokenizerFiles<'a> {
@@ -135,11 +138,15 @@ impl Checkpoint {
         Ok(modes.into_iter().find(|(key, _)| json.get(key).is_some_and(|on| on == true)).map(|(_, mode)| mode))
     }
 
-    /// The most tokens that its makers let a text have, if they say: `max_seq_length` in sentence-transformers' sentence_bert_config.json.
+    /// The most tokens that its makers let a text have, if they say: `max_seq_length` in sentence-transformers' sentence_bert_config.json,
+    /// `whinchat.max_text_tokens` in GGUF, which `convert` writes.
     ///
     /// # Errors
-    /// If a side file is there and cannot be read.
+    /// If a side file is there and cannot be read, or the key is no number.
     pub fn longest_text(&self) -> Result<Option<usize>, ModelError> {
+        if self.format() == Format::Gguf {
+            return Ok(self.metadata().read::<usize>(LONGEST_TEXT)?.filter(|&most| most > 0));
+        }
         let json = self.side_json("sentence_bert_config.json")?.unwrap_or_default();
         let most = json.get("max_seq_length").and_then(Json::as_u64).and_then(|most| usize::try_from(most).ok());
         Ok(most.filter(|&most| most > 0))

@@ -76,6 +76,7 @@ impl Measure {
     pub(super) fn run(&self, load: &LoadArgs) -> anyhow::Result<Measured> {
         let suite = self.suite()?;
         let prepared = load.prepare(&self.options(load, suite.is_some()))?;
+        prepared.check_continues()?;
         let model = load.start(&prepared)?;
         let mut baseline = self.bench(&model, prepared.model.spec().vocab)?;
         // Before the suite, whose memory depends on what runs at once.
