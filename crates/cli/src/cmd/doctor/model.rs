@@ -36,6 +36,8 @@ pub(super) enum Unready {
 pub(super) struct Seen {
     pub(super) size: String,
     pub(super) tokenizer: Result<usize, String>,
+    /// Whether it continues texts; others give vectors or scores of them.
+    pub(super) continues: bool,
     /// Where its chat template is from, if it has one.
     pub(super) template: Result<Option<String>, String>,
     pub(super) context: usize,
@@ -103,6 +105,7 @@ fn seen(prepared: &Prepared) -> Seen {
     Seen {
         size: ready::size(prepared),
         tokenizer: tokenizer.map(|tokenizer| tokenizer.vocab()),
+        continues: prepared.model.spec().continues(),
         template: template.map(|origin| origin.map(|origin| origin.to_string())),
         context: prepared.context,
         own_context: prepared.model.spec().context,
@@ -133,6 +136,9 @@ pub(super) fn judge(name: &str, lazy: bool, seen: Result<Seen, Unready>) -> Vec<
     }
     let chats = "--chat-template NAME|FILE gives it one";
     findings.push(match seen.template {
+        _ if !seen.continues => {
+            Finding::fine(CHECK, format!("{name}: gives vectors or scores of texts, and writes none"))
+        }
         Ok(Some(origin)) => Finding::fine(CHECK, format!("{name}: chats by its template ({origin})")),
         Ok(None) => Finding::warning(CHECK, format!("{name}: has no chat template: it goes on with texts"), chats),
         Err(why) => Finding::warning(CHECK, format!("{name}: chats are refused: {why}"), chats),

@@ -36,6 +36,7 @@ fn models() {
     let good = Seen {
         size: "1B".to_owned(),
         tokenizer: Ok(100),
+        continues: true,
         template: Ok(Some("its own".to_owned())),
         context: 8,
         own_context: 8,
@@ -44,6 +45,7 @@ fn models() {
     let said = |seen: Seen, wanted: &[&str]| check("model", &model::judge("m", false, Ok(seen)), wanted);
     said(good.clone(), &[]);
     said(Seen { template: Ok(None), ..good.clone() }, &["?no chat template"]);
+    said(Seen { template: Ok(None), continues: false, ..good.clone() }, &[]);
     said(Seen { template: Err("line 3".to_owned()), ..good.clone() }, &["?chats are refused: line 3"]);
     said(
         Seen { tokenizer: Err("tokenizer.json is missing".to_owned()), ..good.clone() },
