@@ -309,25 +309,6 @@ fn check_error(args: &[&str], parts: &[&str]) {
     assert!(!stderr.contains("panicked"), "{args:?}: {stderr}");
 }
 
-/// Where text is to be generated or predicted, a model that only reads is refused before anything is done.
-#[test]
-fn models_that_write_no_text_are_refused() {
-    let encoder = root().join("tests/data/encoder").display().to_string();
-    let eval = root().join("models/whinchat-demo/eval").display().to_string();
-    let readme = root().join("README.md").display().to_string();
-    let folder = tempfile::tempdir().expect("a folder");
-    let out = folder.path().join("out").display().to_string();
-    let check = |words: &[&str], says: &str| check_error(&[words, &["--model", &encoder]].concat(), &[says]);
-    let says = "writes no text: it gives vectors or scores of texts";
-    check(&["run", "Hello"], says);
-    check(&["bench", "--prompt", "8", "--generate", "2"], says);
-    check(&["eval", "--suite", &eval, "--limit", "1"], says);
-    check(&["perplexity", "--context", "16", &readme], says);
-    let lab = ["--data", &readme, "--context", "16", "--chunks", "2", "--out", &out];
-    check(&[&["lab", "run", "--variants", "Q8_0"], &lab[..]].concat(), "no logits that could be compared");
-    check(&[&["lab", "quantize", "--target-bpw", "6"], &lab[..]].concat(), "no logits that could be compared");
-}
-
 /// What a file calls itself reaches the terminal as text only.
 #[test]
 fn names_cannot_command_the_terminal() {
