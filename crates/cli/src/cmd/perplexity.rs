@@ -48,7 +48,6 @@ impl Perplexity {
         let bytes = std::fs::read(&self.file).with_context(|| format!("cannot read {}", self.file.display()))?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", self.file.display()))?;
         let mut scorer = Scorer::load(&self.load, context)?;
-        scorer.prepared.check_continues()?;
         let tokenizer = whinchat::tokenizer(&scorer.prepared.checkpoint)?;
         let tokens = tokenizer.encode(&text, EncodeOptions { add_special: true, parse_special: false });
         let bos = tokenizer.bos().filter(|bos| tokens.first() == Some(bos));

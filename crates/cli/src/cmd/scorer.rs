@@ -32,6 +32,7 @@ impl Scorer {
             ..own
         };
         let prepared = args.prepare(&options)?;
+        prepared.check_continues()?;
         let bars = Bars::new();
         let executor = prepared.executor(&|stage, done, total| bars.show(stage, done, total))?;
         Ok(Scorer { prepared, executor, batch: Batch::default() })

@@ -21,6 +21,7 @@ pub use trial::{Lab, Outcome, Trial};
 
 use crate::mixture::Sensitivity;
 use crate::report::{Baseline, FrontPoint, Matrix, Measured};
+use crate::runner::check_logits;
 use crate::{
     CalibrateOptions, Calibration, Converted, Error, Kept, Pattern, Progress, Quantize, QuantizeOptions, Quantized,
     Recovered, Reference, ReferenceOptions, Report, ShareLosses, Summary, Types, Variant, calibrate, estimate,
@@ -54,7 +55,7 @@ impl<'a, B: Backend> Experiment<'a, B> {
     /// An experiment with `checkpoint` in a folder, which is made if it is not there.
     ///
     /// # Errors
-    /// If the model cannot be used, or the folder not be made.
+    /// If the model cannot be used or gives no logits, or the folder cannot be made.
     pub fn new(
         backend: &'a B,
         checkpoint: &Arc<Checkpoint>,
@@ -63,6 +64,7 @@ impl<'a, B: Backend> Experiment<'a, B> {
         progress: Progress<'a>,
     ) -> Result<Experiment<'a, B>, Error> {
         let model = checkpoint.bind(None)?;
+        check_logits(&model)?;
         for folder in [folder, &folder.join("cache"), &folder.join("variants")] {
             std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         }
