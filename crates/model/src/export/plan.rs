@@ -91,14 +91,15 @@ impl Tensor {
     /// Its type in a file of `wanted` weights: vectors, norms and what chooses experts stay what they are.
     pub(super) fn planned(&self, wanted: WeightType, shape: ModelShape) -> Planned {
         let cols = self.cols();
+        // Rows that llama.cpp adds to others only as F32.
+        let is_added = ["position_embd.", "token_types."].iter().any(|start| self.name.starts_with(start));
         let is_matrix = self.dims.len() > 1
+            && !is_added
             && self.name.ends_with(".weight")
             && !UNQUANTIZED.iter().any(|part| self.name.contains(part));
         let place = Place { stem: stem(&self.name), layer: layer(&self.name).unwrap_or(0), cols, shape };
         // A head for scores is small, and every score is of it: it gets no fewer bits than a float has.
         let is_head = self.name.starts_with("cls.");
-        // Rows that llama.cpp adds to others only in this type.
-        let is_added = ["position_embd.", "token_types."].iter().any(|start| self.name.starts_with(start));
         let wished = match wanted.of(self.stored, &place) {
             _ if is_added => DType::F32,
             wished if is_matrix || is_head && wished.layout().block_len == 1 => wished,
@@ -112,8 +113,7 @@ impl Tensor {
 }
 
 /// Parts of the names of what stays as it is: rows are not multiplied with it, or too much depends on it.
-const UNQUANTIZED: [&str; 8] =
-    ["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv.", "cls.", "position_embd.", "token_types."];
+const UNQUANTIZED: [&str; 6] = ["_norm.", "ffn_gate_inp.", "rope_f", "conv1d", "shortconv.conv.", "cls."];
 
 /// What of the model decides on types.
 pub(super) fn shape(tensors: &[Tensor]) -> ModelShape {
